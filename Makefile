@@ -1,0 +1,48 @@
+# Two commands matter: `make run` and `make test`. Each sets up what it needs, from Python's registry and Maven's.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test faults check format bench constraints clean
+
+help:  ## what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@echo '  e.g. make run ARGS="--for 90s --headless"'
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Candlewick needs Python 3.11 or newer; say which with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@echo "setting up $(VENV) (once; about a minute)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## install everything into .venv
+
+run: setup  ## the whole pipeline on this machine; ARGS="--for 60s --headless --speed 10"
+	@$(BIN)/candlewick run $(ARGS)
+
+test: setup  ## the tests, on the real Kafka, Redis, ClickHouse engine and an S3 server
+	@$(BIN)/python -m pytest $(ARGS)
+
+faults: setup  ## the long suite: kill loops and outages
+	@$(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)
+
+check: setup  ## ruff and strict types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: setup  ## let ruff format and mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: setup  ## the benchmarks; each prints its own table
+	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+constraints: setup  ## pin what is installed now, without index addresses
+	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^-' | sort -f > constraints.txt
+
+clean:  ## remove the environment; data stays (candlewick stack reset drops it)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,174 @@
+"""Candles, and the fold that makes one out of a minute's trades.
+
+The fold is commutative and idempotent: any order and any duplication of the same trades gives the same candle.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from market.decimals import EXACT, ZERO, parse_decimal, plain
+from market.ids import SeenIds
+from market.trade import Proof, Side, Trade, numeric_id
+
+
+class Status(StrEnum):
+    """How complete a candle is; of several claims the best wins (least `rank`)."""
+
+    COMPLETE = "complete"
+    CONNECTED = "connected"
+    KLINE = "kline"
+    HOLE = "hole"
+
+    @property
+    def rank(self) -> int:
+        """0 is best."""
+        return _RANKS[self]
+
+
+_RANKS = {status: rank for rank, status in enumerate(Status)}
+STATUS_OF_PROOF = {
+    Proof.IDS: Status.COMPLETE,
+    Proof.CONNECTION: Status.CONNECTED,
+    Proof.KLINE: Status.KLINE,
+    Proof.HOLE: Status.HOLE,
+}
+
+
+class Candle(Struct, frozen=True, kw_only=True, gc=False):
+    """One candle, in the fields of `md.candles.*.v1`; times in UTC milliseconds, a greater `revision` replaces."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    open_time_ms: int
+    close_time_ms: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    trades: int
+    taker_buy_volume: Decimal
+    taker_buy_quote_volume: Decimal
+    first_trade_id: str | None = None
+    last_trade_id: str | None = None
+    revision: int
+    status: Status
+
+    @property
+    def key(self) -> str:
+        """The record key, ``exchange:SYMBOL``."""
+        return f"{self.exchange}:{self.symbol}"
+
+
+IdOrder = tuple[int, int, str]
+"""Ids by number where they are numbers, and before all that are not."""
+
+
+def id_order(trade_id: str) -> IdOrder:
+    """Sort key of a trade id."""
+    number = numeric_id(trade_id)
+    return (0, number, trade_id) if number is not None else (1, 0, trade_id)
+
+
+class Fold:
+    """The trades of one minute, folded; every sum exact.
+
+    `open` and `close` are the prices of the trades with the least and the greatest (time, id).
+    """
+
+    __slots__ = (
+        "close", "close_at", "high", "ids", "low", "open", "open_at",
+        "quote_volume", "taker_buy_quote_volume", "taker_buy_volume", "trades", "volume",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.ids = SeenIds()
+        self.trades = 0
+        self.open = self.high = self.low = self.close = ZERO
+        self.open_at: tuple[int, IdOrder] = (0, (0, 0, ""))
+        self.close_at = self.open_at
+        self.volume = self.quote_volume = ZERO
+        self.taker_buy_volume = self.taker_buy_quote_volume = ZERO
+
+    def add(self, trade: Trade) -> bool:
+        """Fold a trade in; False where its id was in already."""
+        if not self.ids.add(trade.trade_id):
+            return False
+        price, qty = trade.price, trade.qty
+        at = (trade.time_us, id_order(trade.trade_id))
+        if self.trades == 0:
+            self.open = self.high = self.low = self.close = price
+            self.open_at = self.close_at = at
+        else:
+            if at < self.open_at:
+                self.open, self.open_at = price, at
+            if at > self.close_at:
+                self.close, self.close_at = price, at
+            if price > self.high:
+                self.high = price
+            if price < self.low:
+                self.low = price
+        self.trades += 1
+        self.volume = EXACT.add(self.volume, qty)
+        self.quote_volume = EXACT.fma(price, qty, self.quote_volume)
+        if trade.side is Side.BUY:
+            self.taker_buy_volume = EXACT.add(self.taker_buy_volume, qty)
+            self.taker_buy_quote_volume = EXACT.fma(price, qty, self.taker_buy_quote_volume)
+        return True
+
+    def first_trade_id(self) -> str | None:
+        """The least id where all ids are numbers, else the opening trade's; None without trades."""
+        if not self.trades:
+            return None
+        if self.ids.texts:
+            return self.open_at[1][2]
+        return str(next(iter(self.ids.numbers))[0])
+
+    def last_trade_id(self) -> str | None:
+        """The greatest id where all ids are numbers, else the closing trade's; None without trades."""
+        if not self.trades:
+            return None
+        if self.ids.texts:
+            return self.close_at[1][2]
+        return str(list(self.ids.numbers)[-1][1])
+
+    def snapshot(self) -> dict[str, Any]:
+        """The fold as JSON values; `restore` reads it back."""
+        return {
+            "ids": [list(pair) for pair in self.ids.numbers],
+            "texts": sorted(self.ids.texts),
+            "trades": self.trades,
+            "open": [plain(self.open), self.open_at[0], self.open_at[1][2]],
+            "close": [plain(self.close), self.close_at[0], self.close_at[1][2]],
+            "high": plain(self.high),
+            "low": plain(self.low),
+            "sums": [
+                plain(self.volume),
+                plain(self.quote_volume),
+                plain(self.taker_buy_volume),
+                plain(self.taker_buy_quote_volume),
+            ],
+        }
+
+    @classmethod
+    def restore(cls, snapshot: dict[str, Any]) -> "Fold":
+        """The fold of a snapshot."""
+        fold = cls()
+        fold.ids = SeenIds([(first, last) for first, last in snapshot["ids"]], snapshot["texts"])
+        fold.trades = snapshot["trades"]
+        fold.open, fold.open_at = _edge(snapshot["open"])
+        fold.close, fold.close_at = _edge(snapshot["close"])
+        fold.high, fold.low = Decimal(snapshot["high"]), Decimal(snapshot["low"])
+        sums = [Decimal(text) for text in snapshot["sums"]]
+        fold.volume, fold.quote_volume, fold.taker_buy_volume, fold.taker_buy_quote_volume = sums
+        return fold
+
+
+def _edge(values: list[Any]) -> tuple[Decimal, tuple[int, IdOrder]]:
+    price, time_us, trade_id = values
+    return parse_decimal(price), (time_us, id_order(trade_id))

@@ -1,0 +1,47 @@
+"""What happens to feeds: the events of `md.feeds.v1`, and the runs among them."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class FeedEventKind(StrEnum):
+    """What happened."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    GAP_OPENED = "gap_opened"
+    GAP_FILLED = "gap_filled"
+    HOLE = "hole"
+    RESET = "reset"
+    RUN_BEGUN = "run_begun"
+    RUN_ENDED = "run_ended"
+
+
+class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One event; ids are inclusive, times in UTC microseconds of the market, but `at_ms`: of the producer's clock."""
+
+    exchange: str
+    symbol: str
+    event: FeedEventKind
+    at_ms: int
+    first_id: str | None = None
+    last_id: str | None = None
+    from_us: int | None = None
+    until_us: int | None = None
+    run: str | None = None
+    reason: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The record key, ``exchange:SYMBOL``."""
+        return f"{self.exchange}:{self.symbol}"
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """A value of `md.progress.v1`: the newest marker of a key (its headers ride along), or a run that is finished."""
+
+    key: str
+    complete_until_us: int
+    run: str | None = None
+    finished: bool = False

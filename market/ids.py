@@ -1,0 +1,81 @@
+"""Trade ids seen, kept as ranges: contiguous ids cost one comparison and no memory."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+from market.trade import numeric_id
+
+
+class IdRanges:
+    """A set of whole numbers as sorted, disjoint, never touching ranges, both ends inclusive."""
+
+    __slots__ = ("_firsts", "_lasts")
+
+    def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
+        self._firsts: list[int] = []
+        self._lasts: list[int] = []
+        for first, last in ranges:
+            self._firsts.append(first)
+            self._lasts.append(last)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self._firsts, self._lasts, strict=True)
+
+    def __contains__(self, number: int) -> bool:
+        at = bisect_right(self._firsts, number) - 1
+        return at >= 0 and number <= self._lasts[at]
+
+    def __bool__(self) -> bool:
+        return bool(self._firsts)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdRanges) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # mutable
+
+    def add(self, number: int) -> bool:
+        """Take in a number; False where it was there already."""
+        firsts, lasts = self._firsts, self._lasts
+        if lasts and number == lasts[-1] + 1:  # the common case: the next id
+            lasts[-1] = number
+            return True
+        at = bisect_right(firsts, number) - 1
+        if at >= 0 and number <= lasts[at]:
+            return False
+        joins_left = at >= 0 and number == lasts[at] + 1
+        joins_right = at + 1 < len(firsts) and number == firsts[at + 1] - 1
+        if joins_left and joins_right:
+            lasts[at] = lasts.pop(at + 1)
+            firsts.pop(at + 1)
+        elif joins_left:
+            lasts[at] = number
+        elif joins_right:
+            firsts[at + 1] = number
+        else:
+            firsts.insert(at + 1, number)
+            lasts.insert(at + 1, number)
+        return True
+
+    def missing(self) -> list[tuple[int, int]]:
+        """The ranges between the least and the greatest number that are not in the set."""
+        return [(last + 1, first - 1) for last, first in zip(self._lasts, self._firsts[1:], strict=False)]
+
+
+class SeenIds:
+    """Trade ids of any form: numbers as ranges, others in a set."""
+
+    __slots__ = ("numbers", "texts")
+
+    def __init__(self, numbers: Iterable[tuple[int, int]] = (), texts: Iterable[str] = ()) -> None:
+        self.numbers = IdRanges(numbers)
+        self.texts = set(texts)
+
+    def add(self, trade_id: str) -> bool:
+        """Take in an id; False where it was there already."""
+        number = numeric_id(trade_id)
+        if number is not None:
+            return self.numbers.add(number)
+        if trade_id in self.texts:
+            return False
+        self.texts.add(trade_id)
+        return True

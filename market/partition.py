@@ -1,0 +1,22 @@
+"""Which partition a key belongs in: murmur2, the default of Java clients, aiokafka and Faust."""
+
+_M = 0x5BD1E995
+_MASK = 0xFFFFFFFF
+
+
+def murmur2(data: bytes) -> int:
+    """The 32-bit murmur2 hash of Kafka's default partitioner, seed 0x9747b28c, unsigned."""
+    length = len(data)
+    h = 0x9747B28C ^ length
+    for at in range(0, length - 3, 4):
+        k = int.from_bytes(data[at : at + 4], "little") * _M & _MASK
+        h = (h * _M & _MASK) ^ ((k ^ k >> 24) * _M & _MASK)
+    if tail := data[length & ~3 :]:
+        h = (h ^ int.from_bytes(tail, "little")) * _M & _MASK
+    h = (h ^ h >> 13) * _M & _MASK
+    return h ^ h >> 15
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of `key` in a topic of that many partitions."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -1,0 +1,49 @@
+"""Rolling statistics of a symbol: one ticker holds the sliding 1 h and 24 h windows."""
+
+from decimal import Decimal
+
+from msgspec import Struct
+
+from market.candle import Status
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """The whole minutes of one sliding window that ends with the ticker's `time_ms`."""
+
+    minutes: int
+    """How many of the window's minutes had a candle."""
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    change: Decimal
+    change_percent: Decimal
+    """Rounded half-even to four places; every other number is exact, but `vwap`."""
+    vwap: Decimal | None
+    """quote_volume / volume, rounded half-even to 18 places; None without volume."""
+    volume: Decimal
+    quote_volume: Decimal
+    taker_buy_volume: Decimal
+    trades: int
+    status: Status
+    """The worst of the window's candles."""
+
+
+class Ticker(Struct, frozen=True, kw_only=True):
+    """A record of `md.tickers.v1`. `live` says that the open minute is in it; only others are replay-identical."""
+
+    exchange: str
+    symbol: str
+    time_ms: int
+    """End of the newest minute in the windows (of the open minute, where `live`), UTC milliseconds."""
+    last: Decimal
+    live: bool
+    revision: int
+    """The greatest revision of the candles in it."""
+    windows: dict[str, Window]
+    """By name: ``1h``, ``24h``."""
+
+    @property
+    def key(self) -> str:
+        """The record key, ``exchange:SYMBOL``."""
+        return f"{self.exchange}:{self.symbol}"

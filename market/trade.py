@@ -1,0 +1,80 @@
+"""Trades, and the marker by which a feed says that a minute is over and how complete it is."""
+
+from decimal import Decimal
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Side(StrEnum):
+    """The taker's side."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class Source(StrEnum):
+    """Where a trade was read."""
+
+    WS = "ws"
+    REST = "rest"
+    ARCHIVE = "archive"
+
+
+class Trade(Struct, frozen=True, kw_only=True, gc=False):
+    """One trade: `price` in quote units, `qty` in base units, times in UTC microseconds."""
+
+    exchange: str
+    symbol: str
+    trade_id: str
+    price: Decimal
+    qty: Decimal
+    side: Side
+    time_us: int
+    received_us: int = 0
+    source: Source = Source.WS
+
+    @property
+    def key(self) -> str:
+        """The record key, ``exchange:SYMBOL``."""
+        return f"{self.exchange}:{self.symbol}"
+
+
+class Proof(StrEnum):
+    """What a marker's claim of completeness rests on."""
+
+    BEGIN = "begin"
+    IDS = "ids"
+    CONNECTION = "connection"
+    KLINE = "kline"
+    HOLE = "hole"
+
+
+class Marker(Struct, frozen=True, kw_only=True):
+    """A feed's word on the minute that ends at `complete_until_us`.
+
+    Every trade of that minute that the feed can have stands before the marker in its partition, and no trade
+    that the feed published since its last `begin` lies at or after `published_until_us`.
+    """
+
+    complete_until_us: int
+    published_until_us: int
+    proof: Proof
+    last_trade_id: str | None = None
+    last_price: Decimal | None = None
+    run: str | None = None
+    end: bool = False
+    kline: bytes | None = None
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Part a record key ``exchange:SYMBOL`` into exchange and symbol."""
+    exchange, _, symbol = key.partition(":")
+    return exchange, symbol
+
+
+def numeric_id(trade_id: str) -> int | None:
+    """The id as a number, or None where it is not one in plain form (``007`` and ``7`` are two ids)."""
+    if trade_id.isascii() and trade_id.isdigit() and (trade_id[0] != "0" or trade_id == "0"):
+        return int(trade_id)
+    return None
