@@ -1,0 +1,121 @@
+"""Settings: the one module that reads the environment.
+
+Every setting is `CANDLEWICK_<NAME>` in the environment, a line in `candlewick.env` in the working folder, or a file
+of that name under `CANDLEWICK_SECRETS` (a folder, as Kubernetes mounts them); flags of the command line win over all.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from market.topics import Topics
+from runtime.errors import UsageError
+
+ENV_PREFIX = "CANDLEWICK_"
+
+
+class Settings(BaseSettings):
+    """What all parts share. `load_settings` builds it with errors that a person can read."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_file="candlewick.env", frozen=True, extra="ignore")
+
+    home: Annotated[Path, Field(description="the data folder of the one-machine stack")] = Path(".candlewick")
+    kafka: Annotated[str | None, Field(description="Kafka bootstrap servers; unset: the local stack's")] = None
+    kafka_security: Annotated[
+        str, Field(description="security protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    ] = "PLAINTEXT"
+    kafka_sasl: Annotated[str, Field(description="SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")] = "PLAIN"
+    kafka_user: Annotated[str | None, Field(description="SASL user")] = None
+    kafka_password: Annotated[SecretStr | None, Field(description="SASL password")] = None
+    kafka_ca: Annotated[Path | None, Field(description="CA certificate file of the brokers")] = None
+    redis: Annotated[SecretStr | None, Field(description="Redis URL; unset: the local stack's")] = None
+    clickhouse: Annotated[SecretStr | None, Field(description="ClickHouse HTTP URL; unset: the local stack's")] = None
+    clickhouse_database: Annotated[str, Field(description="ClickHouse database", pattern=r"^[A-Za-z_]\w*$")] = (
+        "candlewick"
+    )
+    cold: Annotated[
+        str | None, Field(description="cold store URL (file://, s3://, gs://, az://); unset: the local stack's")
+    ] = None
+    prefix: Annotated[
+        str, Field(description="put before every topic, group and Redis key", pattern=r"^[A-Za-z0-9._-]*$")
+    ] = ""
+    partitions: Annotated[
+        int, Field(description="partitions of every topic, fixed for the life of .v1", ge=1, le=1000)
+    ] = 12
+    replication: Annotated[int, Field(description="replicas of every topic", ge=1, le=9)] = 1
+    log_level: Annotated[
+        str, Field(description="debug, info, warning or error", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+    metrics_port: Annotated[int, Field(description="port of /metrics; 0: none", ge=0, le=65535)] = 0
+
+    @field_validator("kafka")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        for server in (value or "").split(",") if value else ():
+            host, _, port = server.strip().rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"{server!r} is not HOST:PORT")
+        return value
+
+    @property
+    def topics(self) -> Topics:
+        """The topic and group names."""
+        return Topics(prefix=self.prefix, partitions=self.partitions)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings of the environment and files, with `overrides` (flags) on top; a wrong one is a `UsageError`."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    secrets = os.environ.get(f"{ENV_PREFIX}SECRETS")
+    try:
+        return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]  # validated by pydantic
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name = "_".join(str(part) for part in wrong["loc"])
+        raise UsageError(f"setting {ENV_PREFIX}{name.upper()} is wrong: {wrong['msg']}") from None
+
+
+def kafka_address(settings: Settings) -> str:
+    """Bootstrap servers: the setting, else the running local stack's."""
+    return settings.kafka or _local(settings, "kafka")
+
+
+def redis_address(settings: Settings) -> str:
+    """Redis URL: the setting, else the running local stack's."""
+    return settings.redis.get_secret_value() if settings.redis else _local(settings, "redis")
+
+
+def clickhouse_address(settings: Settings) -> str:
+    """ClickHouse HTTP URL: the setting, else the running local stack's."""
+    return settings.clickhouse.get_secret_value() if settings.clickhouse else _local(settings, "clickhouse")
+
+
+def cold_address(settings: Settings) -> str:
+    """Cold store URL: the setting, else the running local stack's."""
+    return settings.cold or _local(settings, "cold")
+
+
+def stack_file(settings: Settings) -> Path:
+    """Where the running local stack says its addresses: ``{"kafka": …, "redis": …, "clickhouse": …, "cold": …}``."""
+    return settings.home / "stack.json"
+
+
+def _local(settings: Settings, part: str) -> str:
+    missing = UsageError(
+        f"no {part} to talk to: start the local stack (candlewick stack up) or set {ENV_PREFIX}{part.upper()}"
+    )
+    try:
+        address = json.loads(stack_file(settings).read_bytes()).get(part)
+    except FileNotFoundError:
+        raise missing from None
+    except (ValueError, AttributeError):
+        raise UsageError(
+            f"{stack_file(settings)} is broken: run candlewick stack down, then candlewick stack up"
+        ) from None
+    if not address:
+        raise missing
+    return str(address)
