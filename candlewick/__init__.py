@@ -1,1 +1,1 @@
-"""candlewick"""
+"""The command line: the one place that knows all parts and wires them."""

@@ -1,1 +1,1 @@
-"""deploy"""
+"""Where it runs."""

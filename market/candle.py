@@ -109,10 +109,8 @@ class Fold:
                 self.open, self.open_at = price, at
             if at > self.close_at:
                 self.close, self.close_at = price, at
-            if price > self.high:
-                self.high = price
-            if price < self.low:
-                self.low = price
+            self.high = max(self.high, price)
+            self.low = min(self.low, price)
         self.trades += 1
         self.volume = EXACT.add(self.volume, qty)
         self.quote_volume = EXACT.fma(price, qty, self.quote_volume)

@@ -200,7 +200,7 @@ def progress_key(key: str, run: str | None) -> bytes:
 def dead_letter_headers(
     error: Exception, *, topic: str, partition: int, offset: int, headers: Headers = ()
 ) -> list[tuple[str, bytes]]:
-    """The headers of a dead letter: the record's own, and where and why it was refused (as Kafka Streams names them)."""
+    """The headers of a dead letter: the record's own, and where and why it was refused, as Kafka Streams names them."""
     return [
         *headers,
         ("__streams.errors.exception", type(error).__name__.encode()),

@@ -1,1 +1,1 @@
-"""processors"""
+"""Trades into candles, candles into rolling statistics."""

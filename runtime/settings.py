@@ -72,7 +72,7 @@ def load_settings(**overrides: object) -> Settings:
     given = {name: value for name, value in overrides.items() if value is not None}
     secrets = os.environ.get(f"{ENV_PREFIX}SECRETS")
     try:
-        return Settings(_secrets_dir=secrets, **given)  # type: ignore[arg-type]  # validated by pydantic
+        return Settings(_secrets_dir=secrets, **given)  # type: ignore[call-arg,arg-type]  # pydantic's own way
     except ValidationError as error:
         wrong = error.errors()[0]
         name = "_".join(str(part) for part in wrong["loc"])

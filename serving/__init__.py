@@ -1,1 +1,1 @@
-"""serving"""
+"""Reading the tiers as one."""

@@ -1,1 +1,1 @@
-"""sinks"""
+"""Kafka into stores: one runner, one folder a store."""

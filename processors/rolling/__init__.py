@@ -1,1 +1,1 @@
-"""rolling"""
+"""Longer candles and tickers out of 1m candles, on faust."""

@@ -1,1 +1,1 @@
-"""exchanges"""
+"""What differs from exchange to exchange: one file each."""

@@ -1,1 +1,1 @@
-"""simulator"""
+"""A server that speaks the exchanges' protocols, with faults on request."""

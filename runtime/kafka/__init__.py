@@ -1,1 +1,19 @@
-"""kafka"""
+"""The only Kafka client code: reading, publishing, transactions, topics."""
+
+from runtime.kafka.consumer import Changes, Subscription, ends, read_to_end
+from runtime.kafka.publisher import Outgoing, Publisher
+from runtime.kafka.records import Record, TopicPartition
+from runtime.kafka.transaction import FencedError, TransactionalPublisher
+
+__all__ = [
+    "Changes",
+    "FencedError",
+    "Outgoing",
+    "Publisher",
+    "Record",
+    "Subscription",
+    "TopicPartition",
+    "TransactionalPublisher",
+    "ends",
+    "read_to_end",
+]

@@ -1,1 +1,1 @@
-"""clickhouse"""
+"""The warm tier."""

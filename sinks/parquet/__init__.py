@@ -1,1 +1,1 @@
-"""parquet"""
+"""The cold tier."""

@@ -1,1 +1,1 @@
-"""redis"""
+"""The hot tier."""

@@ -1,0 +1,111 @@
+"""Topics made and checked, and groups' offsets read and moved."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from market.topics import TopicSpec
+from runtime.errors import CandlewickError
+from runtime.kafka.connection import connection, kafka_errors
+from runtime.settings import Settings
+
+STRICT_CONFIG = ("cleanup.policy", "message.timestamp.type")
+"""What must be right for replays to be right; the engine stops where one of these differs."""
+
+
+class Difference(NamedTuple):
+    """A topic that is not as it has to be."""
+
+    topic: str
+    what: str
+    """``missing``, ``partitions``, or the name of a Kafka setting."""
+    wanted: str
+    found: str | None
+
+
+@asynccontextmanager
+async def _admin(settings: Settings, doing: str) -> AsyncIterator[Any]:
+    with kafka_errors(settings, doing):
+        client: Any = AIOKafkaAdminClient(**connection(settings))
+        await client.start()
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+async def diff_topics(settings: Settings) -> list[Difference]:
+    """What differs between the topics of the design and those of the cluster."""
+    async with _admin(settings, "comparing topics") as client:
+        specs = list(settings.topics.specs())
+        names = set(await client.list_topics())
+        there = [spec for spec in specs if spec.name in names]
+        counts = await _partition_counts(client, [spec.name for spec in there])
+        configs = await _configs(client, [spec.name for spec in there])
+    differences = [Difference(spec.name, "missing", "", None) for spec in specs if spec.name not in names]
+    for spec in there:
+        if counts[spec.name] != spec.partitions:
+            found = str(counts[spec.name])
+            differences.append(Difference(spec.name, "partitions", str(spec.partitions), found))
+        for name, wanted in spec.config.items():
+            if (value := configs[spec.name].get(name)) != wanted:
+                differences.append(Difference(spec.name, name, wanted, value))
+    return differences
+
+
+async def apply_topics(settings: Settings) -> list[Difference]:
+    """Create what is missing; what differs on a topic that is there is returned and left to a person."""
+    differences = await diff_topics(settings)
+    missing = {difference.topic for difference in differences if difference.what == "missing"}
+    async with _admin(settings, "creating topics") as client:
+        new = [_new_topic(spec, settings.replication) for spec in settings.topics.specs() if spec.name in missing]
+        if new:
+            response = await client.create_topics(new)
+            for topic, code, *message in response.topic_errors:
+                if code and for_code(code) is not TopicAlreadyExistsError:
+                    raise CandlewickError(f"Kafka would not create {topic}: {for_code(code).__name__} {message}")
+    return [difference for difference in differences if difference.what != "missing"]
+
+
+async def require_topics(settings: Settings, names: set[str]) -> None:
+    """Raise unless these topics are there with the right partition count, clean-up policy and timestamp type."""
+    for difference in await diff_topics(settings):
+        if difference.topic in names and difference.what in ("missing", "partitions", *STRICT_CONFIG):
+            if difference.what == "missing":
+                raise CandlewickError(f"the topic {difference.topic} is missing: run candlewick topics apply")
+            raise CandlewickError(
+                f"the topic {difference.topic} has {difference.what} = {difference.found}, it must be "
+                f"{difference.wanted}: results would differ on a replay; make it anew, or point "
+                "CANDLEWICK_PREFIX or CANDLEWICK_PARTITIONS at the right ones"
+            )
+
+
+async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
+    """The committed offsets of a group, by (topic, partition)."""
+    async with _admin(settings, f"reading the offsets of {group}") as client:
+        found = await client.list_consumer_group_offsets(group)
+    return {(tp.topic, tp.partition): at.offset for tp, at in found.items() if at.offset >= 0}
+
+
+def _new_topic(spec: TopicSpec, replication: int) -> NewTopic:
+    return NewTopic(spec.name, spec.partitions, replication, topic_configs=dict(spec.config))
+
+
+async def _partition_counts(client: Any, names: list[str]) -> dict[str, int]:
+    described = await client.describe_topics(names) if names else []
+    return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
+
+async def _configs(client: Any, names: list[str]) -> Mapping[str, dict[str, str]]:
+    if not names:
+        return {}
+    responses = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for response in responses
+        for resource in response.resources
+    }

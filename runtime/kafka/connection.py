@@ -1,0 +1,52 @@
+"""How a client reaches the brokers, and the one place where Kafka's errors become ours."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aiokafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+)
+
+from runtime.errors import CandlewickError, UnavailableError
+from runtime.settings import Settings, kafka_address
+
+
+def connection(settings: Settings) -> dict[str, Any]:
+    """The keyword arguments that every aiokafka client takes."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": kafka_address(settings),
+        "security_protocol": settings.kafka_security,
+    }
+    if settings.kafka_security.startswith("SASL"):
+        password = settings.kafka_password.get_secret_value() if settings.kafka_password else None
+        arguments |= {
+            "sasl_mechanism": settings.kafka_sasl,
+            "sasl_plain_username": settings.kafka_user,
+            "sasl_plain_password": password,
+        }
+    if settings.kafka_security.endswith("SSL"):
+        arguments["ssl_context"] = ssl.create_default_context(cafile=settings.kafka_ca)
+    return arguments
+
+
+@contextmanager
+def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
+    """Turn what the client raises into one sentence that says what was being done."""
+    try:
+        yield
+    except KafkaConnectionError as error:
+        raise UnavailableError(
+            f"Kafka at {kafka_address(settings)} does not answer while {doing}: "
+            "is it running (candlewick stack status), is CANDLEWICK_KAFKA right?"
+        ) from error
+    except UnknownTopicOrPartitionError as error:
+        raise CandlewickError(f"a topic is missing while {doing}: run candlewick topics apply") from error
+    except TopicAuthorizationFailedError as error:
+        raise CandlewickError(f"Kafka refuses access while {doing}: {error}; check the ACLs of this user") from error
+    except KafkaError as error:
+        raise UnavailableError(f"Kafka failed while {doing}: {type(error).__name__} {error}".rstrip()) from error

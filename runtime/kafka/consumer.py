@@ -1,0 +1,202 @@
+"""Reading: as a member of a group, or a topic to its end as it stands."""
+
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from runtime.errors import UnavailableError
+from runtime.kafka.connection import connection, kafka_errors
+from runtime.kafka.records import Record
+from runtime.settings import Settings
+
+FETCH_BYTES = 1024 * 1024
+STALL_TIMEOUT_S = 60.0
+_POLL_MS = 500
+
+
+class Changes(NamedTuple):
+    """What rebalances did since it was last asked."""
+
+    revoked: frozenset[TopicPartition]
+    assigned: frozenset[TopicPartition]
+
+
+class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Only notes: aiokafka logs and swallows what a listener raises."""
+
+    def __init__(self) -> None:
+        self.revoked: set[TopicPartition] = set()
+        self.assigned: set[TopicPartition] = set()
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self.revoked |= set(revoked)
+        self.assigned -= set(revoked)
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self.assigned |= set(assigned)
+
+
+class Subscription:
+    """A group member that reads only committed records, and only partitions it is told to poll."""
+
+    def __init__(
+        self, settings: Settings, *, group: str, topics: Sequence[str], instance_id: str | None = None
+    ) -> None:
+        self._settings = settings
+        self._topics = list(topics)
+        self._notes = _Notes()
+        self.group = group
+        self._consumer: Any = AIOKafkaConsumer(
+            **connection(settings),
+            group_id=group,
+            group_instance_id=instance_id,
+            enable_auto_commit=False,
+            # Without a committed offset the caller decides (seek); with one, a jump is never right.
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            partition_assignment_strategy=(RangePartitionAssignor,),  # co-partitioned topics stay together
+            max_partition_fetch_bytes=FETCH_BYTES,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            max_poll_interval_ms=300_000,
+        )
+
+    async def __aenter__(self) -> Self:
+        with kafka_errors(self._settings, f"joining {self.group}"):
+            await self._consumer.start()
+            self._consumer.subscribe(topics=self._topics, listener=self._notes)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with kafka_errors(self._settings, f"leaving {self.group}"):
+            await self._consumer.stop()
+
+    def changes(self) -> Changes:
+        """Partitions that came and went since the last call; one that came back is in both."""
+        changes = Changes(frozenset(self._notes.revoked), frozenset(self._notes.assigned))
+        self._notes.revoked.clear()
+        self._notes.assigned.clear()
+        return changes
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        """The partitions held now."""
+        return frozenset(self._consumer.assignment())
+
+    async def poll(
+        self, partitions: Iterable[TopicPartition], *, timeout_s: float, max_records: int
+    ) -> dict[TopicPartition, list[Record]]:
+        """Records of these partitions in offset order, as soon as there are any."""
+        held = [tp for tp in partitions if tp in self._consumer.assignment()]
+        with kafka_errors(self._settings, f"reading as {self.group}"):
+            return await self._consumer.getmany(  # type: ignore[no-any-return]
+                *held, timeout_ms=int(timeout_s * 1000), max_records=max_records
+            )
+
+    async def committed(self, tp: TopicPartition) -> int | None:
+        """The group's offset, or None where it has none."""
+        with kafka_errors(self._settings, f"asking for the offset of {self.group}"):
+            return await self._consumer.committed(tp)  # type: ignore[no-any-return]
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Commit the next offsets to read."""
+        with kafka_errors(self._settings, f"committing as {self.group}"):
+            await self._consumer.commit(dict(offsets))
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        """Read on from `offset`."""
+        self._consumer.seek(tp, offset)
+
+    async def beginning(self, tp: TopicPartition) -> int:
+        """The first offset that is still in the log."""
+        with kafka_errors(self._settings, f"asking for the beginning of {tp.topic}"):
+            return (await self._consumer.beginning_offsets([tp]))[tp]  # type: ignore[no-any-return]
+
+    async def end(self, tp: TopicPartition) -> int:
+        """The offset of the next record to be written."""
+        with kafka_errors(self._settings, f"asking for the end of {tp.topic}"):
+            return (await self._consumer.end_offsets([tp]))[tp]  # type: ignore[no-any-return]
+
+    def highwater(self, tp: TopicPartition) -> int | None:
+        """The log's end as of the last fetch: lag without asking."""
+        return self._consumer.highwater(tp)  # type: ignore[no-any-return]
+
+    async def position(self, tp: TopicPartition) -> int:
+        """The offset that will be read next; past control records too."""
+        with kafka_errors(self._settings, f"asking for the position in {tp.topic}"):
+            return await self._consumer.position(tp)  # type: ignore[no-any-return]
+
+
+async def ends(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
+    """First and next offset of every partition of `topic`, as they stand."""
+    with kafka_errors(settings, f"asking for the ends of {topic}"):
+        consumer: Any = AIOKafkaConsumer(**connection(settings))
+        await consumer.start()
+        try:
+            tps = await _partitions(consumer, topic)
+            firsts = await consumer.beginning_offsets(tps)
+            nexts = await consumer.end_offsets(tps)
+        finally:
+            await consumer.stop()
+    return {tp.partition: (firsts[tp], nexts[tp]) for tp in tps}
+
+
+async def read_to_end(
+    settings: Settings,
+    topic: str,
+    *,
+    partitions: Iterable[int] | None = None,
+    start: Mapping[int, int] | None = None,
+    committed: bool = True,
+) -> AsyncIterator[list[Record]]:
+    """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
+
+    Lists hold records of one partition in offset order. Needs no group and commits nothing.
+    """
+    with kafka_errors(settings, f"reading {topic}"):
+        consumer: Any = AIOKafkaConsumer(
+            **connection(settings),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed" if committed else "read_uncommitted",
+            max_partition_fetch_bytes=FETCH_BYTES,
+        )
+        await consumer.start()
+        try:
+            tps = [tp for tp in await _partitions(consumer, topic) if partitions is None or tp.partition in partitions]
+            firsts, nexts = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+            consumer.assign(tps)
+            for tp in tps:
+                consumer.seek(tp, max(firsts[tp], (start or {}).get(tp.partition, 0)))
+            open_tps = {tp for tp in tps if nexts[tp] > max(firsts[tp], (start or {}).get(tp.partition, 0))}
+            consumer.pause(*(set(tps) - open_tps))
+            moved = time.monotonic()
+            while open_tps:
+                batches = await consumer.getmany(*open_tps, timeout_ms=_POLL_MS)
+                for tp, records in batches.items():
+                    moved = time.monotonic()
+                    yield [record for record in records if record.offset < nexts[tp]]
+                done = {tp for tp in open_tps if await consumer.position(tp) >= nexts[tp]}
+                consumer.pause(*done)
+                open_tps -= done
+                if time.monotonic() - moved > STALL_TIMEOUT_S:
+                    raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
+        finally:
+            await consumer.stop()
+
+
+async def _partitions(consumer: Any, topic: str) -> list[TopicPartition]:
+    await consumer._client.force_metadata_update()  # noqa: SLF001  # a topic made a moment ago must be seen
+    found = consumer.partitions_for_topic(topic)
+    if not found:
+        consumer._client.add_topic(topic)  # noqa: SLF001
+        await consumer._client.force_metadata_update()  # noqa: SLF001
+        found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise UnavailableError(f"the topic {topic} is not there: run candlewick topics apply")
+    return [TopicPartition(topic, partition) for partition in sorted(found)]

@@ -1,0 +1,25 @@
+"""A Kafka record, as every part sees it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from aiokafka import TopicPartition as TopicPartition  # noqa: PLC0414  # re-exported: only runtime imports aiokafka
+
+
+class Record(Protocol):
+    """One record; `timestamp` is Kafka's append time in milliseconds (the log clock)."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102

@@ -1,0 +1,113 @@
+"""Publishing exactly once: outputs, state and the group's offset in one transaction."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from runtime.errors import CandlewickError, UnavailableError
+from runtime.kafka.connection import connection, kafka_errors
+from runtime.kafka.publisher import BATCH_BYTES, Outgoing
+from runtime.settings import Settings
+
+TRANSACTION_TIMEOUT_MS = 10_000
+"""An open transaction hides what is committed behind it: the broker aborts it after this."""
+COMMIT_TIMEOUT_S = 15.0
+
+
+class FencedError(CandlewickError):
+    """Another process owns the transactional id now: whatever this one holds is stale."""
+
+
+class TransactionalPublisher:
+    """One transactional id's producer. After any error it must be discarded and a new one begun."""
+
+    def __init__(self, settings: Settings, transactional_id: str) -> None:
+        self._settings = settings
+        self.transactional_id = transactional_id
+        self._producer: Any = AIOKafkaProducer(
+            **connection(settings),
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            compression_type="zstd",
+            linger_ms=0,
+            max_batch_size=4 * BATCH_BYTES,
+            request_timeout_ms=TRANSACTION_TIMEOUT_MS,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Take the transactional id over: this fences whoever had it and ends what they left open."""
+        with kafka_errors(self._settings, f"taking over {self.transactional_id}"):
+            try:
+                await asyncio.wait_for(self._producer.start(), 4 * COMMIT_TIMEOUT_S)
+            except (TimeoutError, KafkaError) as error:
+                await self.discard()
+                if isinstance(error, KafkaError):
+                    raise
+                raise UnavailableError(f"Kafka did not hand over {self.transactional_id} in time") from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.discard()
+
+    async def discard(self) -> None:
+        """Let go without waiting for what is not acknowledged; the successor's start aborts it."""
+        try:
+            await asyncio.wait_for(self._producer.stop(), 2.0)
+        except (TimeoutError, KafkaError):
+            return  # the connection ends with the process at the latest; nothing uncommitted can be read
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """Commit at the block's end, or raise: then nothing of it can be read, and this publisher is of no more use."""
+        transaction = Transaction(self._producer)
+        try:
+            with kafka_errors(self._settings, "writing a transaction"):
+                async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                    await self._producer.begin_transaction()
+                    yield transaction
+                    await transaction.settle()
+                    await self._producer.commit_transaction()
+        except TimeoutError:
+            raise UnavailableError("Kafka did not end a transaction in time") from None
+        except CandlewickError as error:
+            if isinstance(error.__cause__, ProducerFenced):
+                raise FencedError(f"{self.transactional_id} was taken over by another process") from error
+            raise
+
+
+class Transaction:
+    """What goes into one transaction."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._futures: list[asyncio.Future[Any]] = []
+
+    async def send(self, topic: str, records: Iterable[Outgoing]) -> None:
+        """Add records; their partition must be given."""
+        for record in records:
+            self._futures.append(
+                await self._producer.send(
+                    topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                    partition=record.partition,
+                )
+            )
+
+    async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
+        """Make `offset` the group's, with the rest or not at all."""
+        offsets = {TopicPartition(topic, partition): OffsetAndMetadata(offset, "")}
+        await self._producer.send_offsets_to_transaction(offsets, group)
+
+    async def settle(self) -> None:
+        """Wait for every send: aiokafka's commit does not look at them."""
+        await asyncio.gather(*self._futures)

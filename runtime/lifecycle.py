@@ -1,0 +1,40 @@
+"""How a part runs: on uvloop, until it is done or told to stop by a signal."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+GRACE_S = 20.0
+"""After SIGTERM or SIGINT a part drains: it may take this long, then it is ended (Kubernetes' grace must be longer)."""
+
+
+def run(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `part(stop)`; `stop` is set by SIGTERM or SIGINT, and the part drains and returns; a second one ends it."""
+    uvloop.run(_until_done(part))
+
+
+async def _until_done(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    task = asyncio.ensure_future(part(stop))
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            task.cancel()
+        stop.set()
+        loop.call_later(GRACE_S, task.cancel)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    await task
+
+
+async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait until `stop` is set or the time is over; True where it is set. A sleep that a signal ends."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
