@@ -21,6 +21,8 @@ class Status(StrEnum):
     CONNECTED = "connected"
     KLINE = "kline"
     HOLE = "hole"
+    OPEN = "open"
+    """Only of live candles: the minute is not over."""
 
     @property
     def rank(self) -> int:

@@ -1,5 +1,6 @@
 """Reading: as a member of a group, or a topic to its end as it stands."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -23,6 +24,8 @@ class Changes(NamedTuple):
 
     revoked: frozenset[TopicPartition]
     assigned: frozenset[TopicPartition]
+    rebalanced: bool
+    """Whether there was a rebalance at all: it may leave a member without partitions."""
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -31,6 +34,7 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
     def __init__(self) -> None:
         self.revoked: set[TopicPartition] = set()
         self.assigned: set[TopicPartition] = set()
+        self.rebalanced = False
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         self.revoked |= set(revoked)
@@ -38,6 +42,7 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self.assigned |= set(assigned)
+        self.rebalanced = True
 
 
 class Subscription:
@@ -79,9 +84,11 @@ class Subscription:
 
     def changes(self) -> Changes:
         """Partitions that came and went since the last call; one that came back is in both."""
-        changes = Changes(frozenset(self._notes.revoked), frozenset(self._notes.assigned))
-        self._notes.revoked.clear()
-        self._notes.assigned.clear()
+        notes = self._notes
+        changes = Changes(frozenset(notes.revoked), frozenset(notes.assigned), notes.rebalanced)
+        notes.revoked.clear()
+        notes.assigned.clear()
+        notes.rebalanced = False
         return changes
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -93,6 +100,9 @@ class Subscription:
     ) -> dict[TopicPartition, list[Record]]:
         """Records of these partitions in offset order, as soon as there are any."""
         held = [tp for tp in partitions if tp in self._consumer.assignment()]
+        if not held:  # aiokafka would read every partition
+            await asyncio.sleep(timeout_s)
+            return {}
         with kafka_errors(self._settings, f"reading as {self.group}"):
             return await self._consumer.getmany(  # type: ignore[no-any-return]
                 *held, timeout_ms=int(timeout_s * 1000), max_records=max_records

@@ -1,0 +1,163 @@
+"""The candle engine's pure core for one input partition: records in offset order in, outputs out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from market.candle import Candle
+from market.codec import decode_marker, decode_trade, run_of
+from market.errors import MalformedError
+from market.kline import parse_kline
+from market.partition import partition_of
+from market.timeframe import MINUTE_US, next_minute_us
+from market.trade import Marker, Proof, Trade
+from processors.candles.lane import HORIZON_US, Fate, Lane
+from runtime.kafka.records import Record
+
+AHEAD_US = 2 * MINUTE_US
+"""How far a trade or marker may be ahead of its record's append time: one bad clock must not close minutes."""
+
+
+class CloseOn(StrEnum):
+    """What closes a minute."""
+
+    MARKERS = "markers"
+    EVENT_TIME = "event_time"
+    """For topics that another producer fills without markers: the key's own event time less a grace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules that may be set; the same for the life of a state."""
+
+    horizon_us: int = HORIZON_US
+    close_on: CloseOn = CloseOn.MARKERS
+    grace_us: int = 2_000_000
+    revision_base: int = 0
+    """Added to every revision: after a recreated topic it keeps them rising."""
+
+
+@dataclass(kw_only=True)
+class Outputs:
+    """What records led to, in order."""
+
+    candles: list[tuple[Candle, str | None]] = field(default_factory=list)
+    """Candles, each with its run."""
+    late: list[Record] = field(default_factory=list)
+    dead: list[tuple[Record, MalformedError]] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.candles or self.late or self.dead)
+
+
+class MisplacedError(MalformedError):
+    """The record's key belongs in another partition."""
+
+
+class AheadError(MalformedError):
+    """The record speaks of a time more than two minutes after its append time."""
+
+
+LaneKey = tuple[str, str | None]
+
+
+class Core:
+    """All lanes of one partition, and the offset of the next record.
+
+    `floor_us` is set where reading began in mid-log: what lies before was not read, so no live lane begins
+    before it. `awaits_floor`: it comes from the first record read.
+    """
+
+    def __init__(self, *, partition: int, partitions: int, position: int, rules: Rules, awaits_floor: bool) -> None:
+        self.partition = partition
+        self.partitions = partitions
+        self.position = position
+        self.rules = rules
+        self.awaits_floor = awaits_floor
+        self.floor_us: int | None = None
+        self.lanes: dict[LaneKey, Lane] = {}
+        self.touched: set[LaneKey] = set()
+        """Lanes whose state records are not written yet."""
+        self._placed: dict[bytes, str] = {}
+
+    def process(self, records: Iterable[Record]) -> Outputs:
+        """Take records in; the same records in other batches give the same outputs."""
+        outputs = Outputs()
+        for record in records:
+            if self.awaits_floor:
+                self.floor_us = next_minute_us(record.timestamp * 1000 + AHEAD_US)
+                self.awaits_floor = False
+            try:
+                self._process(record, outputs)
+            except MalformedError as error:
+                outputs.dead.append((record, error))
+            self.position = record.offset + 1
+        return outputs
+
+    def _process(self, record: Record, outputs: Outputs) -> None:
+        if record.value is None:
+            marker = decode_marker(record.headers)
+            if marker is not None:
+                self._take_marker(marker, record, outputs)
+            return
+        key = self._key(record)
+        trade = decode_trade(record.value)
+        if trade.key != key:
+            raise MalformedError(f"key {key!r} over a trade of {trade.key!r}")
+        if trade.time_us > record.timestamp * 1000 + AHEAD_US:
+            raise AheadError(f"trade time {trade.time_us} is over two minutes after append time {record.timestamp} ms")
+        lane = self._lane(key, run_of(record.headers))
+        fate = lane.add(trade, record.offset + self.rules.revision_base)
+        if fate is Fate.LATE and lane.run is None:
+            outputs.late.append(record)
+        elif fate is Fate.FOLDED:
+            self.touched.add((key, lane.run))
+        if self.rules.close_on is CloseOn.EVENT_TIME:
+            self._close_on_event_time(lane, trade, record, outputs)
+
+    def _take_marker(self, marker: Marker, record: Record, outputs: Outputs) -> None:
+        key = self._key(record)
+        if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
+            raise AheadError(
+                f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
+            )
+        if marker.kline is not None:
+            parse_kline(key.partition(":")[0], marker.kline)
+        self._mark(self._lane(key, marker.run), marker, record, outputs)
+
+    def _mark(self, lane: Lane, marker: Marker, record: Record, outputs: Outputs) -> None:
+        candles = lane.mark(marker, record.offset + self.rules.revision_base)
+        outputs.candles += ((candle, lane.run) for candle in candles)
+        self.touched.add((lane.key, lane.run))
+
+    def _close_on_event_time(self, lane: Lane, trade: Trade, record: Record, outputs: Outputs) -> None:
+        """Stand in for the markers that the topic's producer does not write."""
+        if lane.line_us is None:
+            begin_us = next_minute_us(trade.time_us)
+            begin = Marker(complete_until_us=begin_us, published_until_us=begin_us, proof=Proof.BEGIN)
+            self._mark(lane, begin, record, outputs)
+        while (until_us := (lane.line_us or 0) + lane.horizon_us + MINUTE_US) <= trade.time_us - self.rules.grace_us:
+            marker = Marker(complete_until_us=until_us, published_until_us=until_us, proof=Proof.CONNECTION)
+            self._mark(lane, marker, record, outputs)
+
+    def _lane(self, key: str, run: str | None) -> Lane:
+        lane = self.lanes.get((key, run))
+        if lane is None:
+            lane = Lane(key, run, horizon_us=self.rules.horizon_us, floor_us=self.floor_us)
+            self.lanes[key, run] = lane
+        return lane
+
+    def _key(self, record: Record) -> str:
+        """The record's key as text, held against its partition once per key."""
+        if record.key is None:
+            raise MalformedError("no key")
+        key = self._placed.get(record.key)
+        if key is None:
+            try:
+                key = record.key.decode()
+            except UnicodeDecodeError as error:
+                raise MalformedError(f"the key is not UTF-8: {error}") from error
+            if (right := partition_of(record.key, self.partitions)) != self.partition:
+                raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
+            self._placed[record.key] = key
+        return key

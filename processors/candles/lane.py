@@ -1,0 +1,235 @@
+"""A lane: one key's live trades, or those of one run, made into candles. Pure: trades and markers in, candles out.
+
+What a lane does depends on its own trades and markers alone, in offset order. The rules are those of
+ARCHITECTURE.md, "Candles"; each method says which one it holds.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from enum import Enum, auto
+from typing import Any
+
+from market.candle import STATUS_OF_PROOF, Candle, Status
+from market.decimals import plain
+from market.timeframe import MINUTE_US, minute_us, next_minute_us
+from market.trade import Marker, Proof, Trade, split_key
+from processors.candles.minute import Minute
+
+HORIZON_US = 10 * MINUTE_US
+"""How far behind the newest marker a minute can still be corrected."""
+
+
+class Fate(Enum):
+    """What became of a trade."""
+
+    FOLDED = auto()
+    REPEATED = auto()
+    """Its id was in already."""
+    EARLY = auto()
+    """Of a minute before the lane began: in the log and the stores, in no candle."""
+    LATE = auto()
+    """Behind the line."""
+
+
+class Lane:
+    """One lane's minutes. `floor_us`: no live lane begins before it, and only trades give it its first price."""
+
+    def __init__(
+        self, key: str, run: str | None, *, horizon_us: int = HORIZON_US, floor_us: int | None = None
+    ) -> None:
+        self.key = key
+        self.run = run
+        self.exchange, self.symbol = split_key(key)
+        self.horizon_us = horizon_us
+        self.floor_us = floor_us if run is None else None
+        self.begin_us: int | None = None
+        self.line_us: int | None = None
+        self.first_price: Decimal | None = None
+        """`last_price` of the lane's first marker."""
+        self.prior_price: Decimal | None = None
+        """Close of the newest minute that was let go."""
+        self.prior_open_us: int | None = None
+        self.minutes: dict[int, Minute] = {}
+        self.touched: set[int] = set()
+        """Open times of minutes that changed, or were let go, since the state was last written."""
+        self.moved = True
+        """Whether the lane's own record changed since the state was last written."""
+        self.shown_us: tuple[int, int] | None = None
+        """Minute and revision of the live candle that was last shown; not part of the state."""
+
+    def add(self, trade: Trade, offset: int) -> Fate:
+        """Fold a trade into its minute."""
+        if self.line_us is not None and trade.time_us < self.line_us:
+            return Fate.LATE
+        if self.begin_us is not None and trade.time_us < self.begin_us:
+            return Fate.EARLY
+        open_us = minute_us(trade.time_us)
+        minute = self.minutes.get(open_us)
+        if minute is None:
+            minute = self.minutes[open_us] = Minute(open_us)
+            if self.begin_us is None:
+                self._forget_before_begin(open_us)
+        close_before = minute.fold.close if minute.fold.trades else None
+        if not minute.fold.add(trade):
+            return Fate.REPEATED
+        minute.changed = True
+        minute.newest_offset = offset
+        self.touched.add(open_us)
+        if minute.fold.close != close_before:
+            self._change_flat_after(open_us)
+        return Fate.FOLDED
+
+    def mark(self, marker: Marker, offset: int) -> list[Candle]:
+        """Take in a marker and emit, oldest minute first, what is due; `offset` becomes the candles' revision."""
+        until_us = marker.complete_until_us
+        if self.line_us is not None and until_us <= self.line_us:
+            return []
+        if self.begin_us is None:
+            self._begin(marker)
+        line_before_us = self.line_us
+        line_us = until_us if marker.end else until_us - self.horizon_us
+        self.line_us = line_us if line_before_us is None else max(line_before_us, line_us)
+        self.moved = True
+        if marker.proof is not Proof.BEGIN:
+            self._close(until_us - MINUTE_US, STATUS_OF_PROOF[marker.proof], marker)
+        if self.run is None:
+            self._close_unmarked(line_before_us)
+        candles = list(self._emit(offset))
+        self._let_go(everything=marker.end)
+        return candles
+
+    def open_candle(self) -> Candle | None:
+        """The newest minute with trades that no marker has closed, if it changed since it was last asked for."""
+        if self.run is not None or self.begin_us is None:
+            return None
+        open_us = max((at for at, minute in self.minutes.items() if minute.status is None), default=None)
+        if open_us is None:
+            return None
+        minute = self.minutes[open_us]
+        if (open_us, minute.newest_offset) == self.shown_us:
+            return None
+        self.shown_us = (open_us, minute.newest_offset)
+        return minute.candle(self.exchange, self.symbol, None, status=Status.OPEN, revision=minute.newest_offset)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The lane's own record, without its minutes, as JSON values."""
+        return {
+            "begin_us": self.begin_us,
+            "line_us": self.line_us,
+            "floor_us": self.floor_us,
+            "first_price": _text(self.first_price),
+            "prior_price": _text(self.prior_price),
+            "prior_open_us": self.prior_open_us,
+        }
+
+    @classmethod
+    def restore(cls, key: str, run: str | None, snapshot: dict[str, Any], horizon_us: int = HORIZON_US) -> "Lane":
+        """The lane of a snapshot; its minutes are put in by the caller."""
+        lane = cls(key, run, horizon_us=horizon_us, floor_us=snapshot["floor_us"])
+        lane.begin_us = snapshot["begin_us"]
+        lane.line_us = snapshot["line_us"]
+        lane.first_price = _decimal(snapshot["first_price"])
+        lane.prior_price = _decimal(snapshot["prior_price"])
+        lane.prior_open_us = snapshot["prior_open_us"]
+        lane.moved = False
+        return lane
+
+    def _begin(self, marker: Marker) -> None:
+        """A lane begins at the first whole minute at or after `published_until_us` of its first marker."""
+        self.begin_us = max(next_minute_us(marker.published_until_us), self.floor_us or 0)
+        self.first_price = marker.last_price
+        for open_us in [at for at in self.minutes if at < self.begin_us]:
+            self._drop(open_us)
+
+    def _close(self, open_us: int, status: Status, marker: Marker | None) -> None:
+        if self.begin_us is None or open_us < self.begin_us:
+            return
+        minute = self.minutes.get(open_us) or self.minutes.setdefault(open_us, Minute(open_us))
+        close_before = minute.closing_price(self.exchange)
+        if minute.close(status, marker):
+            self.touched.add(open_us)
+            # In a run the price before counts from its marker on: that it is closed now is a change of its own.
+            if self.run is not None or minute.closing_price(self.exchange) != close_before:
+                self._change_flat_after(open_us)
+
+    def _close_unmarked(self, line_before_us: int | None) -> None:
+        """A live minute that reaches the line without its own marker (markers that jump) comes out as `hole`."""
+        if self.begin_us is None or self.line_us is None:
+            return
+        for open_us in range(max(self.begin_us, line_before_us or 0), self.line_us, MINUTE_US):
+            minute = self.minutes.get(open_us)
+            if minute is None or minute.status is None:
+                self._close(open_us, Status.HOLE, None)
+
+    def _emit(self, revision: int) -> Iterator[Candle]:
+        price, price_open_us = self.prior_price, self.prior_open_us
+        for open_us in sorted(self.minutes):
+            minute = self.minutes[open_us]
+            own = minute.closing_price(self.exchange)
+            flat = None if own is not None else self._flat_price(minute, price, price_open_us)
+            if minute.due and (own is not None or flat is not None):
+                assert minute.status is not None  # noqa: S101  # what is due has been closed
+                yield minute.candle(self.exchange, self.symbol, flat, status=minute.status, revision=revision)
+                minute.emitted, minute.changed = True, False
+                self.touched.add(open_us)
+            if self._gives_price(minute) and (own if own is not None else flat) is not None:
+                price, price_open_us = own if own is not None else flat, open_us
+
+    def _flat_price(self, minute: Minute, before: Decimal | None, before_open_us: int | None) -> Decimal | None:
+        """Of a minute without trades: the close before it, else its own marker's price, else the first marker's.
+
+        In a run only the minute right before counts. Where the lane began in mid-log what came before it was not
+        read: a price out of a marker could differ from the one that the first reading used, so there is none.
+        """
+        adjacent = before_open_us is not None and before_open_us + MINUTE_US == minute.open_us
+        if before is not None and (self.run is None or adjacent):
+            return before
+        if self.floor_us is not None:
+            return None
+        return minute.price if minute.price is not None else self.first_price
+
+    def _gives_price(self, minute: Minute) -> bool:
+        """Live: any minute. In a run: one that had its marker."""
+        return self.run is None or minute.status is not None
+
+    def _let_go(self, *, everything: bool) -> None:
+        """What lies behind the line is final: only its close is kept, for the minutes without trades after it.
+
+        A run that has ended keeps no minute at all.
+        """
+        assert self.line_us is not None  # noqa: S101  # set by the marker that led here
+        for open_us in sorted(at for at in self.minutes if everything or at + MINUTE_US <= self.line_us):
+            minute = self.minutes[open_us]
+            own = minute.closing_price(self.exchange)
+            price = own if own is not None else self._flat_price(minute, self.prior_price, self.prior_open_us)
+            if price is not None and self._gives_price(minute):
+                self.prior_price, self.prior_open_us = price, open_us
+            self._drop(open_us)
+
+    def _change_flat_after(self, open_us: int) -> None:
+        """The close of a minute changed: those without trades right after it have another price now."""
+        right_after_us = open_us + MINUTE_US
+        for later in sorted(at for at in self.minutes if at > open_us):
+            minute = self.minutes[later]
+            if minute.closing_price(self.exchange) is not None or (self.run is not None and later != right_after_us):
+                return
+            right_after_us = later + MINUTE_US
+            minute.changed = True
+            self.touched.add(later)
+
+    def _forget_before_begin(self, newest_us: int) -> None:
+        """Before the first marker there is no line: hold no more than a line would."""
+        for open_us in [at for at in self.minutes if at < newest_us - self.horizon_us]:
+            self._drop(open_us)
+
+    def _drop(self, open_us: int) -> None:
+        del self.minutes[open_us]
+        self.touched.add(open_us)
+
+
+def _text(price: Decimal | None) -> str | None:
+    return None if price is None else plain(price)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)

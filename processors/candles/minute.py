@@ -1,0 +1,116 @@
+"""One held minute of a lane: its trades, what markers said of it, and whether it has to be emitted."""
+
+from decimal import Decimal
+from typing import Any
+
+from market.candle import Candle, Fold, Status
+from market.decimals import ZERO, plain
+from market.kline import parse_kline
+from market.timeframe import MINUTE_US
+from market.trade import Marker
+
+
+class Minute:
+    """A minute [open, open + 60 s) that is not behind its lane's line."""
+
+    __slots__ = ("changed", "emitted", "fold", "kline", "newest_offset", "open_us", "price", "status")
+
+    def __init__(self, open_us: int) -> None:
+        self.open_us = open_us
+        self.fold = Fold()
+        self.status: Status | None = None
+        """The best that markers said; None while none has closed it."""
+        self.price: Decimal | None = None
+        """`last_price` of its own marker."""
+        self.kline: bytes | None = None
+        self.emitted = False
+        self.changed = False
+        """Whether a new trade, a better proof or a changed close before it came since it was emitted."""
+        self.newest_offset = 0
+        """Input offset of the newest trade in it."""
+
+    @property
+    def end_us(self) -> int:
+        """First microsecond after it."""
+        return self.open_us + MINUTE_US
+
+    @property
+    def due(self) -> bool:
+        """Whether it is closed and not emitted as it now stands."""
+        return self.status is not None and (self.changed or not self.emitted)
+
+    def close(self, status: Status, marker: Marker | None) -> bool:
+        """Take in what a marker says of it; False where that is not better than what was known."""
+        if self.status is not None and self.status.rank <= status.rank:
+            return False
+        self.status = status
+        self.changed = True
+        if marker is not None:
+            self.kline = marker.kline if status is Status.KLINE else None
+            if self.price is None:
+                self.price = marker.last_price
+        return True
+
+    def closing_price(self, exchange: str) -> Decimal | None:
+        """Its own close: of the exchange's kline where that stands in, else of its trades; None without."""
+        if self.status is Status.KLINE and self.kline is not None:
+            return parse_kline(exchange, self.kline).close
+        return self.fold.close if self.fold.trades else None
+
+    def candle(self, exchange: str, symbol: str, flat: Decimal | None, *, status: Status, revision: int) -> Candle:
+        """The candle as it stands; `flat` is the price of a minute without trades."""
+        fold = self.fold
+        values: dict[str, Any] = {
+            "open": fold.open,
+            "high": fold.high,
+            "low": fold.low,
+            "close": fold.close,
+            "volume": fold.volume,
+            "quote_volume": fold.quote_volume,
+            "trades": fold.trades,
+            "taker_buy_volume": fold.taker_buy_volume,
+            "taker_buy_quote_volume": fold.taker_buy_quote_volume,
+            "first_trade_id": fold.first_trade_id(),
+            "last_trade_id": fold.last_trade_id(),
+        }
+        if status is Status.KLINE and self.kline is not None:
+            kline = parse_kline(exchange, self.kline)
+            values = {name: getattr(kline, name, None) for name in values}
+        elif not fold.trades:
+            values |= dict.fromkeys(("open", "high", "low", "close"), flat or ZERO)
+        return Candle(
+            exchange=exchange,
+            symbol=symbol,
+            timeframe="1m",
+            open_time_ms=self.open_us // 1000,
+            close_time_ms=self.end_us // 1000 - 1,
+            revision=revision,
+            status=status,
+            **values,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """The minute as JSON values; `restore` reads it back."""
+        return {
+            "fold": self.fold.snapshot() if self.fold.trades else None,
+            "status": self.status,
+            "price": None if self.price is None else plain(self.price),
+            "kline": None if self.kline is None else self.kline.decode(),
+            "emitted": self.emitted,
+            "changed": self.changed,
+            "newest_offset": self.newest_offset,
+        }
+
+    @classmethod
+    def restore(cls, open_us: int, snapshot: dict[str, Any]) -> "Minute":
+        """The minute of a snapshot."""
+        minute = cls(open_us)
+        if snapshot["fold"] is not None:
+            minute.fold = Fold.restore(snapshot["fold"])
+        minute.status = None if snapshot["status"] is None else Status(snapshot["status"])
+        minute.price = None if snapshot["price"] is None else Decimal(snapshot["price"])
+        minute.kline = None if snapshot["kline"] is None else snapshot["kline"].encode()
+        minute.emitted = snapshot["emitted"]
+        minute.changed = snapshot["changed"]
+        minute.newest_offset = snapshot["newest_offset"]
+        return minute

@@ -1,0 +1,164 @@
+"""A partition that this process owns: taken over from its old owner, worked on, committed in transactions."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
+from processors.candles.core import Core, Outputs, Rules
+from processors.candles.start import Found, decide_start
+from processors.candles.state import Stored, changes, settle
+from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
+from runtime.kafka.records import Record
+from runtime.settings import Settings
+
+COMMIT_INTERVAL_S = 5.0
+"""State and position are committed at least this often where anything changed, so that a restart reads little."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How the engine is run."""
+
+    rules: Rules = Rules()
+    once: bool = False
+    from_start: bool = False
+    accept_cut: bool = False
+    instance_id: str | None = None
+
+
+class OwnedPartition:
+    """One input partition with its lanes, its transactional id, and what is not committed yet."""
+
+    def __init__(self, settings: Settings, subscription: Subscription, tp: TopicPartition, config: Config) -> None:
+        self.tp = tp
+        self._settings = settings
+        self._topics = settings.topics
+        self._subscription = subscription
+        self._config = config
+        self._publisher = TransactionalPublisher(settings, f"{subscription.group}.{tp.topic}.{tp.partition}")
+        self._clearing: list[Outgoing] = []
+        self._outputs = Outputs()
+        self._committed_position = 0
+        self._committed_at_s = time.monotonic()
+        self.end = 0
+        """The log's end when it was taken over: as far as ``--once`` goes."""
+        self.newest_ms = 0
+        """Append time of the newest record processed."""
+        self.core: Core
+
+    async def take_over(self) -> Self:
+        """Fence the old owner, **then** read the state and the group's offset, and go on from there."""
+        await self._publisher.__aenter__()
+        try:
+            await self._restore()
+        except BaseException:
+            await self._publisher.discard()
+            raise
+        return self
+
+    async def let_go(self) -> None:
+        """Discard what is not committed."""
+        await self._publisher.discard()
+
+    def process(self, records: Sequence[Record]) -> None:
+        """Take records in; what they lead to waits for the next commit."""
+        new = self.core.process(records)
+        self._outputs.candles += new.candles
+        self._outputs.late += new.late
+        self._outputs.dead += new.dead
+        self.newest_ms = records[-1].timestamp
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to commit now: outputs wait, or anything changed and the interval is over."""
+        if self._outputs:
+            return True
+        return self.is_changed and time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to commit."""
+        return bool(self._outputs) or self.core.position != self._committed_position
+
+    async def commit(self) -> Outputs:
+        """Outputs, changed state and position in one transaction; on an error the partition must be let go."""
+        outputs, core, partition = self._outputs, self.core, self.tp.partition
+        topics = self._topics
+        async with self._publisher.transaction() as transaction:
+            await transaction.send(topics.candles(), _placed(_candles(outputs), partition))
+            await transaction.send(topics.late, _placed(map(_again, outputs.late), partition))
+            await transaction.send(topics.dead_letters(self.tp.topic), _placed(_dead_letters(outputs), partition))
+            await transaction.send(topics.state, _placed([*self._clearing, *changes(core)], partition))
+            await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, core.position)
+        settle(core)
+        self._clearing = []
+        self._outputs = Outputs()
+        self._committed_position = core.position
+        self._committed_at_s = time.monotonic()
+        return outputs
+
+    async def _restore(self) -> None:
+        stored = Stored()
+        async for records in read_to_end(self._settings, self._topics.state, partitions=[self.tp.partition]):
+            stored.take(records)
+        group_offset = await self._subscription.committed(self.tp)
+        found = Found(
+            name=f"{self.tp.topic}/{self.tp.partition}",
+            state_position=stored.position,
+            group_offset=group_offset,
+            beginning=await self._subscription.beginning(self.tp),
+            end=await self._subscription.end(self.tp),
+            has_output=group_offset is None and await self._has_output(),
+        )
+        start = decide_start(found, from_start=self._config.from_start, accept_cut=self._config.accept_cut)
+        partitions = self._topics.partitions
+        if start.keep_state:
+            self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)
+        else:
+            self._clearing = stored.drop()
+            self.core = Core(
+                partition=self.tp.partition,
+                partitions=partitions,
+                position=start.position,
+                rules=self._config.rules,
+                awaits_floor=start.mid_log,
+            )
+        self.end = found.end
+        self._committed_position = start.position
+        self._subscription.seek(self.tp, start.position)
+
+    async def _has_output(self) -> bool:
+        async for records in read_to_end(self._settings, self._topics.candles(), partitions=[self.tp.partition]):
+            if records:
+                return True
+        return False
+
+
+def _placed(records: Iterable[Outgoing], partition: int) -> list[Outgoing]:
+    return [record._replace(partition=partition) for record in records]
+
+
+def _candles(outputs: Outputs) -> list[Outgoing]:
+    return [
+        Outgoing(candle.key.encode(), encode_candle(candle), [] if run is None else [(RUN_HEADER, run.encode())])
+        for candle, run in outputs.candles
+    ]
+
+
+def _again(record: Record) -> Outgoing:
+    return Outgoing(record.key or b"", record.value, record.headers)
+
+
+def _dead_letters(outputs: Outputs) -> list[Outgoing]:
+    return [
+        Outgoing(
+            record.key or b"",
+            record.value,
+            dead_letter_headers(
+                error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
+            ),
+        )
+        for record, error in outputs.dead
+    ]

@@ -1,0 +1,111 @@
+"""The engine's state as records of the compacted topic `candlewick.candles.state.v1`.
+
+One partition holds, for the input partition of the same number: a position, a small record per lane, and one per
+held minute. Keys are JSON arrays (``["minute","binance:BTC-USDT",null,1700000000000000]``), so that no run or
+symbol can be mistaken for a separator. A record of a newer version than ours stops the start.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from processors.candles.core import Core, Rules
+from processors.candles.lane import Lane
+from processors.candles.minute import Minute
+from runtime.errors import CandlewickError
+from runtime.kafka import Outgoing
+from runtime.kafka.records import Record
+
+VERSION = 1
+_POSITION = orjson.dumps(["position"])
+
+
+class StateError(CandlewickError):
+    """The state topic holds what this program can't read."""
+
+
+@dataclass(kw_only=True)
+class Stored:
+    """A state partition, read: the newest value of every key."""
+
+    values: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def position(self) -> int | None:
+        """Offset of the next input record as of the last commit; None without a commit."""
+        position = self.values.get(_POSITION)
+        return None if position is None else int(position["offset"])
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take in records in offset order."""
+        for record in records:
+            if record.key is None:
+                raise StateError(f"the state topic holds a record without a key at offset {record.offset}")
+            if record.value is None:
+                self.values.pop(record.key, None)
+                continue
+            try:
+                value = orjson.loads(record.value)
+                version = int(value["v"])
+            except (ValueError, KeyError, TypeError) as error:
+                raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
+            if version > VERSION:
+                raise StateError(
+                    f"the state was written by a newer version ({version}, this one reads {VERSION}): run that version"
+                )
+            self.values[record.key] = value
+
+    def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
+        """The core as it stood at the commit."""
+        core = Core(
+            partition=partition,
+            partitions=partitions,
+            position=self.position or 0,
+            rules=rules,
+            awaits_floor=False,
+        )
+        core.floor_us = self.values[_POSITION]["floor_us"]
+        minutes: list[tuple[str, str | None, int, dict[str, Any]]] = []
+        for raw, value in self.values.items():
+            kind, *name = orjson.loads(raw)
+            if kind == "lane":
+                key, run = name
+                core.lanes[key, run] = Lane.restore(key, run, value, rules.horizon_us)
+            elif kind == "minute":
+                key, run, open_us = name
+                minutes.append((key, run, open_us, value))
+        for key, run, open_us, value in minutes:
+            core.lanes[key, run].minutes[open_us] = Minute.restore(open_us, value)
+        return core
+
+    def drop(self) -> list[Outgoing]:
+        """Records that clear all of it but the position."""
+        return [Outgoing(key, None) for key in self.values if key != _POSITION]
+
+
+def changes(core: Core) -> Iterator[Outgoing]:
+    """The records that bring the stored state up to `core`; `settle` notes that they are written."""
+    yield _outgoing(_POSITION, {"offset": core.position, "floor_us": core.floor_us})
+    for lane_key in core.touched:
+        lane = core.lanes[lane_key]
+        if lane.moved:
+            yield _outgoing(orjson.dumps(["lane", lane.key, lane.run]), lane.snapshot())
+        for open_us in lane.touched:
+            minute = lane.minutes.get(open_us)
+            key = orjson.dumps(["minute", lane.key, lane.run, open_us])
+            yield Outgoing(key, None) if minute is None else _outgoing(key, minute.snapshot())
+
+
+def settle(core: Core) -> None:
+    """All changes are written."""
+    for lane_key in core.touched:
+        lane = core.lanes[lane_key]
+        lane.moved = False
+        lane.touched.clear()
+    core.touched.clear()
+
+
+def _outgoing(key: bytes, value: dict[str, Any]) -> Outgoing:
+    return Outgoing(key, orjson.dumps({"v": VERSION, **value}))

@@ -1,0 +1,149 @@
+"""The engine's shell: a member of the group `candlewick.candles` that moves bytes between Kafka and the pure core."""
+
+import asyncio
+import time
+from typing import Any
+
+from market.codec import encode_candle
+from market.timeframe import Timeframe
+from processors.candles.owned import Config, OwnedPartition
+from runtime.errors import UnavailableError
+from runtime.kafka import FencedError, Outgoing, Publisher, Subscription, TopicPartition
+from runtime.kafka.admin import require_topics
+from runtime.lifecycle import stopped_within
+from runtime.settings import Settings
+from runtime.telemetry import Meter, logger
+
+POLL_S = 0.1
+POLL_RECORDS = 10_000
+"""With the fetch size this bounds what is held between two commits."""
+LIVE_INTERVAL_S = 1.0
+CAUGHT_UP_MS = 5_000
+"""Live candles only while the newest record is younger than this: never while catching up."""
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 10.0
+
+log = logger("candles")
+
+
+async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -> None:
+    """Make candles until `stop` (or, with ``once``, to the log's end as it stands).
+
+    A broker that is away, or another process that took a partition over, makes this one let everything go and join
+    anew; nothing uncommitted can be read. `StartError` and other wrong set-ups end it.
+    """
+    topics = settings.topics
+    needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
+    await require_topics(settings, needed | {topics.dead_letters(topics.trades)})
+    meter = Meter("candles")
+    backoff_s = FIRST_BACKOFF_S
+    async with meter.reporting():
+        while not stop.is_set():
+            joined_at_s = time.monotonic()
+            try:
+                await _Worker(settings, config, meter).run(stop)
+            except (FencedError, UnavailableError) as error:
+                if config.once and not isinstance(error, FencedError):
+                    raise
+                if time.monotonic() - joined_at_s > 2 * LONGEST_BACKOFF_S:
+                    backoff_s = FIRST_BACKOFF_S
+                log.warning("joining anew", reason=str(error), in_s=backoff_s)
+                await stopped_within(stop, backoff_s)
+                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            else:
+                return
+
+
+class _Worker:
+    """One membership in the group, from joining to leaving."""
+
+    def __init__(self, settings: Settings, config: Config, meter: Meter) -> None:
+        self._settings = settings
+        self._topics = settings.topics
+        self._config = config
+        self._meter = meter
+        self._owned: dict[TopicPartition, OwnedPartition] = {}
+        self._joined = False
+        self._live_at_s = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`, then commit what is pending and leave."""
+        group = self._topics.group("candles")
+        subscription = Subscription(
+            self._settings, group=group, topics=[self._topics.trades], instance_id=self._config.instance_id
+        )
+        async with subscription, Publisher(self._settings) as live:
+            try:
+                while not stop.is_set():
+                    await self._follow_assignment(subscription)
+                    if self._config.once and self._joined and await self._at_end(subscription):
+                        break
+                    await self._step(subscription)
+                    await self._show_live(live)
+                await self._commit([owned for owned in self._owned.values() if owned.is_changed])
+            finally:
+                await self._let_go(list(self._owned))
+
+    async def _follow_assignment(self, subscription: Subscription) -> None:
+        changes = subscription.changes()
+        if changes.rebalanced:
+            self._joined = True
+            # Every rebalance stops the world: what was held is read back, whoever had it in between.
+            await self._let_go([tp for tp in self._owned if tp in changes.revoked | changes.assigned])
+            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in changes.assigned]
+            taken = await asyncio.gather(*(owned.take_over() for owned in new), return_exceptions=True)
+            failures = [result for result in taken if isinstance(result, BaseException)]
+            self._owned |= {owned.tp: owned for owned in taken if isinstance(owned, OwnedPartition)}
+            if failures:
+                raise failures[0]
+            log.info("assigned", partitions=sorted(tp.partition for tp in self._owned))
+
+    async def _step(self, subscription: Subscription) -> None:
+        batches = await subscription.poll(self._owned, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        for tp, records in batches.items():
+            if tp in self._owned and records:
+                self._owned[tp].process(records)
+                self._meter.count(len(records), newest_ms=records[-1].timestamp)
+        self._meter.lag = sum(
+            max(0, (subscription.highwater(tp) or 0) - owned.core.position) for tp, owned in self._owned.items()
+        )
+        await self._commit([owned for owned in self._owned.values() if owned.is_due])
+
+    async def _commit(self, due: list[OwnedPartition]) -> None:
+        commits = await asyncio.gather(*(owned.commit() for owned in due), return_exceptions=True)
+        for outputs in commits:
+            if isinstance(outputs, BaseException):
+                raise outputs
+            self._meter.add("candles", len(outputs.candles))
+            self._meter.add("late", len(outputs.late))
+            self._meter.add("dead_letters", len(outputs.dead))
+            for record, error in outputs.dead:
+                log.warning("dead letter", reason=str(error), partition=record.partition, offset=record.offset)
+
+    async def _show_live(self, live: Publisher) -> None:
+        """Open candles that changed, beside the transactions, at most once a second."""
+        now_s = time.monotonic()
+        if self._config.once or now_s - self._live_at_s < LIVE_INTERVAL_S:
+            return
+        self._live_at_s = now_s
+        now_ms = time.time_ns() // 1_000_000
+        futures: list[asyncio.Future[Any]] = []
+        for tp, owned in self._owned.items():
+            if now_ms - owned.newest_ms > CAUGHT_UP_MS:
+                continue
+            for lane in owned.core.lanes.values():
+                candle = lane.open_candle()
+                if candle is not None:
+                    record = Outgoing(candle.key.encode(), encode_candle(candle), partition=tp.partition)
+                    futures.append(await live.send(self._topics.live, record))
+        await live.settle(futures)
+
+    async def _let_go(self, tps: list[TopicPartition]) -> None:
+        await asyncio.gather(*(self._owned.pop(tp).let_go() for tp in tps))
+
+    async def _at_end(self, subscription: Subscription) -> bool:
+        """Whether all owned partitions are read to where they ended; control records count for nothing."""
+        for tp, owned in self._owned.items():
+            if owned.core.position < owned.end and await subscription.position(tp) < owned.end:
+                return False
+        return True

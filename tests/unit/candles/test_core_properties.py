@@ -1,0 +1,192 @@
+"""What holds for any log: the engine's core as properties over made-up partitions."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from market_log import KEYS, MINUTE, Log, LogRecord, expected, make_log, make_trade, trades_in
+
+from market.candle import Candle
+from market.codec import encode_candle
+from market.trade import Proof
+from processors.candles.core import Core, Rules
+from processors.candles.state import Stored, changes, settle
+
+SEEDS = st.integers(0, 2**32)
+few = settings(max_examples=40, deadline=None)
+
+
+def new_core(*, position: int = 0, awaits_floor: bool = False) -> Core:
+    return Core(partition=0, partitions=1, position=position, rules=Rules(), awaits_floor=awaits_floor)
+
+
+def outputs_of(core: Core, records: Sequence[LogRecord]) -> list[tuple[object, ...]]:
+    out = core.process(records)
+    return [
+        *(("candle", encode_candle(candle), run) for candle, run in out.candles),
+        *(("late", record.offset) for record in out.late),
+        *(("dead", record.offset, str(error)) for record, error in out.dead),
+    ]
+
+
+def candles_of(records: Iterable[LogRecord], core: Core | None = None) -> list[tuple[Candle, str | None]]:
+    return (core or new_core()).process(records).candles
+
+
+def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
+    """Write the changed state as the engine does, and read it back as a new owner does."""
+    for record in changes(core):
+        if record.value is None:
+            stored.pop(record.key, None)
+        else:
+            stored[record.key] = record.value
+    settle(core)
+    state = Stored()
+    state.take(LogRecord("state", 0, n, 0, key, value, ()) for n, (key, value) in enumerate(stored.items()))
+    return state.core(partition=0, partitions=1, rules=Rules())
+
+
+@few
+@given(SEEDS, st.data())
+def test_batch_boundaries_change_nothing(seed: int, data: st.DataObject) -> None:
+    log, _ = make_log(seed)
+    whole = outputs_of(new_core(), log.records)
+    core, parts, at = new_core(), [], 0
+    while at < len(log.records):
+        size = data.draw(st.integers(1, 97))
+        parts += outputs_of(core, log.records[at : at + size])
+        at += size
+    assert sorted(map(repr, parts)) == sorted(map(repr, whole))
+
+
+@few
+@given(SEEDS)
+def test_a_crash_at_any_point_changes_nothing(seed: int) -> None:
+    log, _ = make_log(seed)
+    rng = random.Random(seed)
+    whole = outputs_of(new_core(), log.records)
+    core, parts, at, stored = new_core(), [], 0, dict[bytes, bytes]()
+    while at < len(log.records):
+        size = rng.randrange(1, 150)
+        parts += outputs_of(core, log.records[at : at + size])
+        core = reborn(core, stored)
+        at = core.position
+    assert sorted(map(repr, parts)) == sorted(map(repr, whole))
+    assert at == len(log.records)
+
+
+@few
+@given(SEEDS)
+def test_every_complete_candle_is_what_the_trades_say(seed: int) -> None:
+    log, truths = make_log(seed)
+    newest = {(c.key, run, c.open_time_ms): c for c, run in candles_of(log.records)}
+    live = [candle for (_, run, _), candle in newest.items() if run is None]
+    assert len(live) > 20
+    for candle in live:
+        assert candle.status == "complete"
+        want = expected(truths[candle.key], candle.open_time_ms * 1000)
+        if want is None:
+            before = [t for t in truths[candle.key] if t.time_us < candle.open_time_ms * 1000]
+            assert before
+            assert {candle.open, candle.high, candle.low, candle.close} == {before[-1].price}
+            assert (candle.trades, candle.volume, candle.first_trade_id) == (0, 0, None)
+        else:
+            assert {name: _scaled(name, getattr(candle, name)) for name in want} == want
+
+
+def _scaled(name: str, value: object) -> object:
+    if name in ("trades", "first_trade_id", "last_trade_id"):
+        return value
+    return int(value * 10 ** (36 if "quote" in name else 18))  # type: ignore[operator]
+
+
+@few
+@given(SEEDS)
+def test_no_minute_is_missing_between_a_lanes_first_and_last_candle(seed: int) -> None:
+    log, _ = make_log(seed)
+    opens: dict[str, set[int]] = {}
+    for candle, run in candles_of(log.records):
+        if run is None:
+            opens.setdefault(candle.key, set()).add(candle.open_time_ms)
+    for times in opens.values():
+        assert len(times) == (max(times) - min(times)) // 60_000 + 1
+
+
+@few
+@given(SEEDS)
+def test_a_replay_from_any_offset_gives_the_same_bytes_for_every_minute_it_emits(seed: int) -> None:
+    log, _ = make_log(seed, runs=False)
+    original = {encode_candle(candle) for candle, _ in candles_of(log.records)}
+    rng = random.Random(seed)
+    for start in (rng.randrange(1, len(log.records)) for _ in range(5)):
+        core = new_core(position=start, awaits_floor=True)
+        replayed = [encode_candle(candle) for candle, _ in candles_of(log.records[start:], core)]
+        assert set(replayed) <= original
+
+
+@few
+@given(SEEDS)
+def test_lanes_do_not_influence_one_another(seed: int) -> None:
+    log, _ = make_log(seed)
+    together = candles_of(log.records)
+    for key in KEYS:
+        alone = candles_of(r for r in log.records if r.key == key.encode())
+        assert alone == [(candle, run) for candle, run in together if candle.key == key]
+
+
+@few
+@given(SEEDS, st.randoms(use_true_random=False))
+def test_any_order_and_duplication_between_markers_gives_the_same_candles(seed: int, rng: random.Random) -> None:
+    log, _ = make_log(seed)
+    shuffled: list[LogRecord] = []
+    stretch: list[LogRecord] = []
+    for record in log.records:
+        if record.value is None:
+            rng.shuffle(stretch)
+            shuffled += [*stretch, *rng.choices(stretch, k=len(stretch) // 4)] if stretch else []
+            shuffled.append(record)
+            stretch = []
+        else:
+            stretch.append(record)
+    shuffled += stretch
+    # Append times belong to places in the log; the shuffled records take theirs from the last before them.
+    relogged = [r._replace(timestamp=log.records[-1].timestamp) for r in shuffled]
+    original = [r._replace(timestamp=log.records[-1].timestamp) for r in log.records]
+    assert candles_of(relogged) == candles_of(original)
+
+
+@few
+@given(SEEDS)
+def test_a_run_published_again_repeats_itself_harmlessly(seed: int) -> None:
+    log, _ = make_log(seed)
+    core = new_core()
+    core.process(log.records)
+    again = [r for r in log.records if dict(r.headers).get("run")]
+    assert core.process(r._replace(offset=len(log.records) + n) for n, r in enumerate(again)).candles == []
+
+
+@few
+@given(SEEDS)
+def test_state_stays_small(seed: int) -> None:
+    log, _ = make_log(seed, minutes=60)
+    core = new_core()
+    core.process(log.records)
+    stored: dict[bytes, bytes] = {}
+    reborn(core, stored)
+    kinds = [orjson.loads(key)[0] for key in stored]
+    assert kinds.count("minute") <= len(KEYS) * 13
+    ended = [lane for lane in core.lanes.values() if lane.run is not None]
+    assert all(not lane.minutes for lane in ended)
+
+
+def test_revision_is_the_offset_of_the_marker_that_caused_the_emission() -> None:
+    log = Log()
+    key = KEYS[0]
+    log.marker(key, 1_000 * MINUTE, Proof.BEGIN)
+    log.trade(make_trade(key, 1, 1_000 * MINUTE, "5"))
+    offset = log.marker(key, 1_001 * MINUTE).offset
+    ((candle, _),) = candles_of(log.records)
+    assert candle.revision == offset == 2
+    assert trades_in(log.records, key)[0].trade_id == "1"
