@@ -9,7 +9,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from market.decimals import EXACT, ZERO, parse_decimal, plain
+from market.decimals import EXACT, ZERO, parse_decimal, parse_sum, plain
+from market.errors import MalformedError
+from market.fields import Count, Name, TimeMs
 from market.ids import SeenIds
 from market.trade import Proof, Side, Trade, numeric_id
 
@@ -42,23 +44,23 @@ STATUS_OF_PROOF = {
 class Candle(Struct, frozen=True, kw_only=True, gc=False):
     """One candle, in the fields of `md.candles.*.v1`; times in UTC milliseconds, a greater `revision` replaces."""
 
-    exchange: str
-    symbol: str
-    timeframe: str
-    open_time_ms: int
-    close_time_ms: int
+    exchange: Name
+    symbol: Name
+    timeframe: Name
+    open_time_ms: TimeMs
+    close_time_ms: TimeMs
     open: Decimal
     high: Decimal
     low: Decimal
     close: Decimal
     volume: Decimal
     quote_volume: Decimal
-    trades: int
+    trades: Count
     taker_buy_volume: Decimal
     taker_buy_quote_volume: Decimal
-    first_trade_id: str | None = None
-    last_trade_id: str | None = None
-    revision: int
+    first_trade_id: Name | None = None
+    last_trade_id: Name | None = None
+    revision: Count
     status: Status
 
     @property
@@ -127,7 +129,7 @@ class Fold:
             return None
         if self.ids.texts:
             return self.open_at[1][2]
-        return str(next(iter(self.ids.numbers))[0])
+        return str(self.ids.numbers.least)
 
     def last_trade_id(self) -> str | None:
         """The greatest id where all ids are numbers, else the closing trade's; None without trades."""
@@ -135,7 +137,7 @@ class Fold:
             return None
         if self.ids.texts:
             return self.close_at[1][2]
-        return str(list(self.ids.numbers)[-1][1])
+        return str(self.ids.numbers.greatest)
 
     def snapshot(self) -> dict[str, Any]:
         """The fold as JSON values; `restore` reads it back."""
@@ -157,15 +159,18 @@ class Fold:
 
     @classmethod
     def restore(cls, snapshot: dict[str, Any]) -> "Fold":
-        """The fold of a snapshot."""
+        """The fold of a snapshot; one that cannot be read is malformed."""
         fold = cls()
-        fold.ids = SeenIds([(first, last) for first, last in snapshot["ids"]], snapshot["texts"])
-        fold.trades = snapshot["trades"]
-        fold.open, fold.open_at = _edge(snapshot["open"])
-        fold.close, fold.close_at = _edge(snapshot["close"])
-        fold.high, fold.low = Decimal(snapshot["high"]), Decimal(snapshot["low"])
-        sums = [Decimal(text) for text in snapshot["sums"]]
-        fold.volume, fold.quote_volume, fold.taker_buy_volume, fold.taker_buy_quote_volume = sums
+        try:
+            fold.ids = SeenIds([(first, last) for first, last in snapshot["ids"]], snapshot["texts"])
+            fold.trades = int(snapshot["trades"])
+            fold.open, fold.open_at = _edge(snapshot["open"])
+            fold.close, fold.close_at = _edge(snapshot["close"])
+            fold.high, fold.low = parse_decimal(snapshot["high"]), parse_decimal(snapshot["low"])
+            sums = [parse_sum(text) for text in snapshot["sums"]]
+            fold.volume, fold.quote_volume, fold.taker_buy_volume, fold.taker_buy_quote_volume = sums
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise MalformedError(f"not a fold: {error!r}") from error
         return fold
 
 

@@ -4,27 +4,41 @@ Python's default context rounds at 28 digits, so no operator of `Decimal` is use
 arithmetic goes through `EXACT`, which raises `decimal.Inexact` rather than round.
 """
 
+import re
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 
 from market.errors import MalformedError
 
-MAX_TEXT = 81
-"""Longest accepted decimal text: 40 digits, the point, 40 digits."""
-
 EXACT = Context(prec=600, Emin=-999_999, Emax=999_999, traps=[Inexact, InvalidOperation, Overflow])
 ZERO = Decimal(0)
 
+_is_plain = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?").fullmatch
+# Products of two prices or sizes, and sums of 2^63 of them; a ticker's changes carry a sign.
+_is_sum = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,80})?").fullmatch
+
 
 def parse_decimal(text: str) -> Decimal:
-    """Read a plain, unsigned decimal such as ``27000.10``; exponents, signs, NaN and overlong texts are malformed."""
-    if len(text) <= MAX_TEXT and text.isascii() and text.replace(".", "", 1).isdigit():
+    """Read a price or size, as in ``27000.10``: at most 40 digits on either side of the point.
+
+    Exponents, signs, NaN, spaces, a point without digits on both sides and longer texts are malformed.
+    """
+    if _is_plain(text):
         return Decimal(text)
-    raise MalformedError(f"not a plain decimal: {text[:100]!r}")
+    raise MalformedError(f"not a plain decimal of at most 40 + 40 digits: {text[:100]!r}")
+
+
+def parse_sum(text: str, *, signed: bool = False) -> Decimal:
+    """Read what is computed of prices and sizes: the same form, at most 100 digits before the point and 80 behind."""
+    if _is_sum(text) and (signed or text[0] != "-"):
+        return Decimal(text)
+    raise MalformedError(f"not a plain decimal of at most 100 + 80 digits: {text[:200]!r}")
 
 
 def plain(value: Decimal) -> str:
     """Write the canonical plain form: no exponent, no trailing zeros, no negative zero (``27000.1``)."""
-    text = format(value, "f")
+    text = str(value)
+    if "E" in text:
+        text = format(value, "f")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

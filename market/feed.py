@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from market.fields import Name, TimeMs, TimeUs
+
 
 class FeedEventKind(StrEnum):
     """What happened."""
@@ -21,15 +23,15 @@ class FeedEventKind(StrEnum):
 class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One event; ids are inclusive, times in UTC microseconds of the market, but `at_ms`: of the producer's clock."""
 
-    exchange: str
-    symbol: str
+    exchange: Name
+    symbol: Name
     event: FeedEventKind
-    at_ms: int
-    first_id: str | None = None
-    last_id: str | None = None
-    from_us: int | None = None
-    until_us: int | None = None
-    run: str | None = None
+    at_ms: TimeMs
+    first_id: Name | None = None
+    last_id: Name | None = None
+    from_us: TimeUs | None = None
+    until_us: TimeUs | None = None
+    run: Name | None = None
     reason: str | None = None
 
     @property
@@ -42,6 +44,6 @@ class Progress(Struct, frozen=True, kw_only=True):
     """A value of `md.progress.v1`: the newest marker of a key (its headers ride along), or a run that is finished."""
 
     key: str
-    complete_until_us: int
-    run: str | None = None
+    complete_until_us: TimeUs
+    run: Name | None = None
     finished: bool = False

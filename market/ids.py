@@ -15,6 +15,8 @@ class IdRanges:
         self._firsts: list[int] = []
         self._lasts: list[int] = []
         for first, last in ranges:
+            if last < first or (self._lasts and first <= self._lasts[-1] + 1):
+                raise ValueError(f"ids {first} to {last} do not stand behind the range before them")
             self._firsts.append(first)
             self._lasts.append(last)
 
@@ -55,6 +57,16 @@ class IdRanges:
             firsts.insert(at + 1, number)
             lasts.insert(at + 1, number)
         return True
+
+    @property
+    def least(self) -> int:
+        """The least number; an empty set has none (IndexError)."""
+        return self._firsts[0]
+
+    @property
+    def greatest(self) -> int:
+        """The greatest number; an empty set has none (IndexError)."""
+        return self._lasts[-1]
 
     def missing(self) -> list[tuple[int, int]]:
         """The ranges between the least and the greatest number that are not in the set."""

@@ -1,5 +1,7 @@
 """Which partition a key belongs in: murmur2, the default of Java clients, aiokafka and Faust."""
 
+from functools import lru_cache
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 
@@ -17,6 +19,7 @@ def murmur2(data: bytes) -> int:
     return h ^ h >> 15
 
 
+@lru_cache(maxsize=16_384)
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of `key` in a topic of that many partitions."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

@@ -5,12 +5,13 @@ from decimal import Decimal
 from msgspec import Struct
 
 from market.candle import Status
+from market.fields import Count, Name, TimeMs
 
 
 class Window(Struct, frozen=True, kw_only=True):
     """The whole minutes of one sliding window that ends with the ticker's `time_ms`."""
 
-    minutes: int
+    minutes: Count
     """How many of the window's minutes had a candle."""
     open: Decimal
     high: Decimal
@@ -24,7 +25,7 @@ class Window(Struct, frozen=True, kw_only=True):
     volume: Decimal
     quote_volume: Decimal
     taker_buy_volume: Decimal
-    trades: int
+    trades: Count
     status: Status
     """The worst of the window's candles."""
 
@@ -32,15 +33,15 @@ class Window(Struct, frozen=True, kw_only=True):
 class Ticker(Struct, frozen=True, kw_only=True):
     """A record of `md.tickers.v1`. `live` says that the open minute is in it; only others are replay-identical."""
 
-    exchange: str
-    symbol: str
-    time_ms: int
+    exchange: Name
+    symbol: Name
+    time_ms: TimeMs
     """End of the newest minute in the windows (of the open minute, where `live`), UTC milliseconds."""
     last: Decimal
     live: bool
-    revision: int
+    revision: Count
     """The greatest revision of the candles in it."""
-    windows: dict[str, Window]
+    windows: dict[Name, Window]
     """By name: ``1h``, ``24h``."""
 
     @property

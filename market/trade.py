@@ -5,6 +5,10 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from market.fields import Name, TimeUs
+
+_MAX_ID_DIGITS = 18
+
 
 class Side(StrEnum):
     """The taker's side."""
@@ -24,14 +28,14 @@ class Source(StrEnum):
 class Trade(Struct, frozen=True, kw_only=True, gc=False):
     """One trade: `price` in quote units, `qty` in base units, times in UTC microseconds."""
 
-    exchange: str
-    symbol: str
-    trade_id: str
+    exchange: Name
+    symbol: Name
+    trade_id: Name
     price: Decimal
     qty: Decimal
     side: Side
-    time_us: int
-    received_us: int = 0
+    time_us: TimeUs
+    received_us: TimeUs = 0
     source: Source = Source.WS
 
     @property
@@ -74,7 +78,10 @@ def split_key(key: str) -> tuple[str, str]:
 
 
 def numeric_id(trade_id: str) -> int | None:
-    """The id as a number, or None where it is not one in plain form (``007`` and ``7`` are two ids)."""
-    if trade_id.isascii() and trade_id.isdigit() and (trade_id[0] != "0" or trade_id == "0"):
-        return int(trade_id)
+    """The id as a number, or None where it is not one in plain form (``007`` and ``7`` are two ids).
+
+    Numbers have at most 18 digits, so that they fit 64 bits in JSON and in every store; longer ids are texts.
+    """
+    if trade_id.isdigit() and trade_id.isascii() and len(trade_id) <= _MAX_ID_DIGITS:
+        return int(trade_id) if trade_id[0] != "0" or trade_id == "0" else None
     return None
