@@ -10,7 +10,7 @@ from market.errors import MalformedError
 from market.kline import parse_kline
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
-from market.trade import Marker, Proof, Trade
+from market.trade import Marker, Proof, Trade, split_key
 from processors.candles.lane import HORIZON_US, Fate, Lane
 from runtime.kafka.records import Record
 
@@ -122,7 +122,9 @@ class Core:
                 f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
             )
         if marker.kline is not None:
-            parse_kline(key.partition(":")[0], marker.kline)
+            open_us = parse_kline(split_key(key)[0], marker.kline).open_time_ms * 1000
+            if open_us + MINUTE_US != marker.complete_until_us:
+                raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
         self._mark(self._lane(key, marker.run), marker, record, outputs)
 
     def _mark(self, lane: Lane, marker: Marker, record: Record, outputs: Outputs) -> None:

@@ -146,6 +146,7 @@ def make_log(seed: int, *, minutes: int = 30, runs: bool = True) -> tuple[Log, d
     rng = random.Random(seed)
     truths = {key: history(rng, key, minutes) for key in KEYS}
     log, progress = Log(), dict[str, Marker]()
+    # Two feeds that start before either wrote progress, the first of which dies, give an honest hole: not made here.
     feeds = [Feed(key, truths[key], rng) for key in KEYS for _ in range(rng.choice((1, 1, 2)))]
     now_us = START
     while now_us < START + (minutes - 1) * MINUTE:
@@ -153,9 +154,10 @@ def make_log(seed: int, *, minutes: int = 30, runs: bool = True) -> tuple[Log, d
         log.now_ms = max(log.now_ms, now_us // 1000 + rng.randrange(500))
         for feed in rng.sample(feeds, len(feeds)):
             if not feed.alive:
-                if rng.random() < 0.5:
+                blind = any(other.alive for other in feeds if other.key == feed.key) and feed.key not in progress
+                if not blind and rng.random() < 0.5:
                     feed.start(log, progress, now_us)
-            elif rng.random() < 0.03:
+            elif feed.key in progress and rng.random() < 0.03:
                 feed.alive = False
             else:
                 feed.advance(log, progress, now_us)
