@@ -55,8 +55,8 @@ def configure_logs(settings: Settings) -> None:
 
 
 def logger(stage: str) -> Any:
-    """The log of one stage."""
-    return structlog.get_logger().bind(stage=stage)
+    """The log of one stage; it may be asked for before logs are configured."""
+    return structlog.get_logger(stage=stage)
 
 
 class Meter:

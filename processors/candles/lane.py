@@ -34,9 +34,7 @@ class Fate(Enum):
 class Lane:
     """One lane's minutes. `floor_us`: no live lane begins before it, and only trades give it its first price."""
 
-    def __init__(
-        self, key: str, run: str | None, *, horizon_us: int = HORIZON_US, floor_us: int | None = None
-    ) -> None:
+    def __init__(self, key: str, run: str | None, *, horizon_us: int = HORIZON_US, floor_us: int | None = None) -> None:
         self.key = key
         self.run = run
         self.exchange, self.symbol = split_key(key)

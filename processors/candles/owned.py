@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
@@ -21,7 +21,7 @@ COMMIT_INTERVAL_S = 5.0
 class Config:
     """How the engine is run."""
 
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     once: bool = False
     from_start: bool = False
     accept_cut: bool = False

@@ -40,7 +40,13 @@ class Log:
 
     def append(self, key: str | None, value: bytes | None, headers: Iterable[tuple[str, bytes]] = ()) -> LogRecord:
         record = LogRecord(
-            "md.trades.v1", 0, len(self.records), self.now_ms, None if key is None else key.encode(), value, tuple(headers)
+            "md.trades.v1",
+            0,
+            len(self.records),
+            self.now_ms,
+            None if key is None else key.encode(),
+            value,
+            tuple(headers),
         )
         self.records.append(record)
         return record
@@ -137,7 +143,9 @@ class Feed:
             last_price=last.price if last else None,
         )
         log.append(self.key, None, encode_marker(marker))
-        if proof is not Proof.BEGIN and (self.key not in progress or progress[self.key].complete_until_us < self.marked_us):
+        if proof is not Proof.BEGIN and (
+            self.key not in progress or progress[self.key].complete_until_us < self.marked_us
+        ):
             progress[self.key] = marker
 
 
