@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from deploy.local import clickhouse, kafka, redis
+from deploy.local import plan
 from deploy.local.layout import Layout, read_layout, write_layout, write_whole
 from deploy.local.part import Part, process
-from deploy.local.ports import choose_port
+from deploy.local.plan import choose_ports
 from deploy.local.process import POLL_S, Process
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings, stack_file
@@ -53,8 +53,9 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
     """
     home = settings.home.expanduser().absolute()
     with _locked(home, progress):
-        layout = _layout(home, brokers)
-        parts = _plan(home, settings, layout)
+        layout = choose_ports(home, settings, _layout(home, brokers))
+        write_layout(home, layout)
+        parts = plan.parts(home, settings, layout)
         with ThreadPoolExecutor(len(parts) or 1) as pool:
             for _ in pool.map(lambda part: _start(part, progress), parts):
                 pass
@@ -126,50 +127,6 @@ def _layout(home: Path, brokers: int | None) -> Layout:
             "give another --home, or drop it with candlewick stack reset"
         )
     return layout
-
-
-def _plan(home: Path, settings: Settings, layout: Layout) -> list[Part]:
-    ports = _Ports(home, layout)
-    parts: list[Part] = []
-    if not settings.kafka:
-        nodes = [
-            kafka.Node(
-                id=node,
-                port=ports.of(f"kafka-{node}", "kafka", settings.kafka_port if node == 1 else None, kafka.DEFAULT_PORT),
-                controller_port=ports.of(f"kafka-{node}-controller", "kafka", None, kafka.DEFAULT_CONTROLLER_PORT),
-            )
-            for node in range(1, layout.brokers + 1)
-        ]
-        parts += kafka.kafka_parts(home, settings.cache.expanduser(), layout.cluster_id, nodes)
-    if not settings.redis:
-        parts.append(redis.redis_part(home, ports.of("redis", "redis", settings.redis_port, redis.DEFAULT_PORT)))
-    if not settings.clickhouse:
-        port = ports.of("clickhouse", "clickhouse", settings.clickhouse_port, clickhouse.DEFAULT_PORT)
-        parts.append(clickhouse.clickhouse_part(home, port))
-    write_layout(home, Layout(brokers=layout.brokers, cluster_id=layout.cluster_id, ports=layout.ports | ports.chosen))
-    return parts
-
-
-class _Ports:
-    """Chooses ports; a part that runs keeps its own."""
-
-    def __init__(self, home: Path, layout: Layout) -> None:
-        self._home = home
-        self._remembered = layout.ports
-        self.chosen: dict[str, int] = {}
-
-    def of(self, name: str, part: str, given: int | None, default: int) -> int:
-        remembered = self._remembered.get(name)
-        if remembered and process(self._home, name.removesuffix("-controller")).alive():
-            if given not in (None, 0, remembered):
-                raise UsageError(f"{part} already runs on port {remembered}: candlewick stack down first")
-            port = remembered
-        else:
-            port = choose_port(
-                part, given=given, remembered=remembered, default=default, taken=set(self.chosen.values())
-            )
-        self.chosen[name] = port
-        return port
 
 
 def _start(part: Part, progress: Progress) -> None:
