@@ -24,6 +24,19 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_file="candlewick.env", frozen=True, extra="ignore")
 
     home: Annotated[Path, Field(description="the data folder of the one-machine stack")] = Path(".candlewick")
+    cache: Annotated[Path, Field(description="where the one-machine stack keeps what it downloaded")] = Path(
+        "~/.cache/candlewick"
+    )
+    kafka_port: Annotated[
+        int | None, Field(description="the local stack's Kafka port; unset: 9092 or the next free one", ge=0, le=65535)
+    ] = None
+    redis_port: Annotated[
+        int | None, Field(description="the local stack's Redis port; unset: 6379 or the next free one", ge=0, le=65535)
+    ] = None
+    clickhouse_port: Annotated[
+        int | None,
+        Field(description="the local stack's ClickHouse port; unset: 8123 or the next free one", ge=0, le=65535),
+    ] = None
     kafka: Annotated[str | None, Field(description="Kafka bootstrap servers; unset: the local stack's")] = None
     kafka_security: Annotated[
         str, Field(description="security protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")

@@ -1,0 +1,56 @@
+"""The program: its commands, its exit codes, and one sentence for whatever goes wrong.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 data found wrong, 130 interrupted.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+from rich.console import Console
+
+from candlewick.commands import settings, stack, topics
+from runtime.errors import CandlewickError, UsageError
+
+INTERRUPTED = 130
+
+app = App(
+    name="candlewick",
+    help="Exchange trades in; exact, complete, replayable candles out.",
+    version=version("candlewick"),
+    error_console=Console(stderr=True),
+)
+for group in (stack.app, topics.app, settings.app):
+    app.command(group)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    try:
+        result = app(arguments, exit_on_error=False, result_action="return_value")
+        sys.stdout.flush()
+    except CycloptsError:  # cyclopts has said what is wrong
+        return UsageError.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (CandlewickError, BaseExceptionGroup) as error:
+        known = next(_known(error), None)
+        if known is None:
+            raise
+        sys.stderr.write(f"candlewick: {known}\n")
+        return known.exit_code
+    return result if isinstance(result, int) else 0
+
+
+def _known(error: BaseException) -> Iterator[CandlewickError]:
+    if isinstance(error, CandlewickError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _known(one)

@@ -1,0 +1,1 @@
+"""The commands, one file a group; `candlewick.cli` puts them together."""

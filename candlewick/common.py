@@ -1,0 +1,40 @@
+"""The settings that every command takes as flags.
+
+A command takes them in one line, and asks them for its settings::
+
+    @app.command
+    async def candles(*, once: bool = False, common: Common = NONE_GIVEN) -> None:
+        settings = common.settings()
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from runtime.settings import Settings, load_settings
+
+_GROUP = Group("Settings", help="Each is CANDLEWICK_NAME in the environment too; all of them: candlewick settings.", sort_key=100)
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Settings given as flags; what is not given comes from the environment and files."""
+
+    home: Annotated[Path | None, Parameter(help="data folder of the local stack")] = None
+    kafka: Annotated[str | None, Parameter(help="Kafka bootstrap servers")] = None
+    redis: Annotated[str | None, Parameter(help="Redis URL")] = None
+    clickhouse: Annotated[str | None, Parameter(help="ClickHouse HTTP URL")] = None
+    cold: Annotated[str | None, Parameter(help="cold store URL")] = None
+    prefix: Annotated[str | None, Parameter(help="before every topic, group and Redis key")] = None
+    partitions: Annotated[int | None, Parameter(help="partitions of every topic")] = None
+    log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None
+
+    def settings(self, **overrides: object) -> Settings:
+        """The settings of this run; `overrides` are a command's own flags that are settings."""
+        return load_settings(**(vars(self) | overrides))
+
+
+NONE_GIVEN = Common()

@@ -1,0 +1,33 @@
+"""ClickHouse on this machine: the chdb engine behind its HTTP front."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from deploy.local.part import Part, http_ok, process
+from deploy.local.ports import HOST
+from runtime.errors import CandlewickError
+
+DEFAULT_PORT = 8123
+
+
+def clickhouse_part(home: Path, port: int) -> Part:
+    """The ClickHouse engine of the stack in `home`."""
+    return Part(
+        process=process(home, "clickhouse"),
+        address=f"http://{HOST}:{port}",
+        prepare=lambda: command(home / "clickhouse", port),
+        answers=lambda: http_ok(f"http://{HOST}:{port}/ping"),
+        start_s=60.0,
+        stop_s=20.0,
+    )
+
+
+def command(folder: Path, port: int) -> list[str]:
+    """The front's command line; makes its folder."""
+    if importlib.util.find_spec("chdb") is None:
+        raise CandlewickError(
+            "no ClickHouse engine: install candlewick[local], or set CANDLEWICK_CLICKHOUSE to a server's URL"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return [sys.executable, "-P", "-m", "deploy.local.clickhouse_front", "--port", str(port), "--data", str(folder)]

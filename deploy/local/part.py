@@ -1,0 +1,40 @@
+"""What the stack knows of each of its parts."""
+
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.local.process import Process
+
+ASK_S = 2.0
+"""How long a part may take for its answer to "are you there?"."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A server that `up` starts."""
+
+    process: Process
+    address: str
+    prepare: Callable[[], Sequence[str]]
+    """Make its folder ready; returns the command that starts it."""
+    answers: Callable[[], bool]
+    start_s: float
+    """How long it may take to answer, recovery after a kill included."""
+    stop_s: float
+    """How long it may take to end in order."""
+
+
+def process(home: Path, name: str) -> Process:
+    """The process `name` of the stack in `home`."""
+    return Process(name, home / "run" / f"{name}.pid", home / "logs" / f"{name}.log")
+
+
+def http_ok(url: str) -> bool:
+    """Whether a GET is answered with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=ASK_S) as answer:  # noqa: S310  # our own http address
+            return bool(answer.status == 200)  # noqa: PLR2004
+    except OSError:
+        return False

@@ -1,0 +1,79 @@
+"""What tests share: one local stack for the whole session, and settings of its own for each test."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from deploy.local import stack as local_stack
+from market.topics import Topics
+from runtime.kafka.admin import apply_topics
+from runtime.settings import Settings, kafka_address, load_settings
+
+_KEPT = "CANDLEWICK_CACHE"  # downloads are shared with the developer's own stack
+
+
+def pytest_configure() -> None:
+    """Tests see none of the developer's own settings."""
+    for name in [name for name in os.environ if name.startswith("CANDLEWICK_") and name != _KEPT]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A running local stack: real Kafka, Redis and ClickHouse engine. Started by the first test that asks for it."""
+    home = tmp_path_factory.mktemp("stack")
+    settings = load_settings(home=home, kafka_port=0, redis_port=0, clickhouse_port=0, partitions=4)
+    try:
+        local_stack.up(settings)
+        yield settings
+    finally:
+        local_stack.down(settings)
+
+
+@pytest.fixture
+def settings(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """This test's own prefix, ClickHouse database and cold folder on the session's stack; no topics yet."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    cold = tmp_path / "cold"
+    cold.mkdir()
+    own = stack.model_copy(
+        update={"prefix": f"{name}.", "clickhouse_database": name, "cold": cold.as_uri()}
+    )
+    yield own
+    asyncio.run(_delete_topics(own))
+
+
+@pytest.fixture
+async def topics(settings: Settings) -> AsyncIterator[Topics]:
+    """All topics of this test's settings, made."""
+    assert await apply_topics(settings) == []
+    yield settings.topics
+
+
+@pytest.fixture
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment in which a program of ours has this test's settings."""
+    return os.environ | {
+        "CANDLEWICK_HOME": str(settings.home),
+        "CANDLEWICK_PREFIX": settings.prefix,
+        "CANDLEWICK_PARTITIONS": str(settings.partitions),
+        "CANDLEWICK_CLICKHOUSE_DATABASE": settings.clickhouse_database,
+        "CANDLEWICK_COLD": settings.cold or "",
+    }
+
+
+async def _delete_topics(settings: Settings) -> None:
+    """Partitions cost the broker files and memory: those of one test do not outlive it."""
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka_address(settings))
+    await client.start()
+    try:
+        own = [name for name in await client.list_topics() if name.startswith(settings.prefix)]
+        if own:
+            await client.delete_topics(own)
+    finally:
+        await client.close()
