@@ -1,5 +1,7 @@
 """Ids as ranges, held against plain sets."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_ranges_are_the_set_of_what_was_added(numbers: list[int]) -> None:
         model.add(number)
         pairs = list(ranges)
         assert {at for first, last in pairs for at in range(first, last + 1)} == model
-        assert all(after - last > 1 for (_, last), (after, _) in zip(pairs, pairs[1:], strict=False))
+        assert all(after - last > 1 for (_, last), (after, _) in pairwise(pairs))
     assert {number for number in range(-1, 42) if number in ranges} == model
     assert bool(ranges) == bool(model)
     if model:
