@@ -7,11 +7,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from market.decimals import EXACT, ZERO, parse_decimal, parse_sum, plain
 from market.errors import MalformedError
-from market.fields import Count, Name, TimeMs
+from market.fields import Count, Name, TimeMs, TimeUs
 from market.ids import SeenIds
 from market.trade import Proof, Side, Trade, numeric_id
 
@@ -77,6 +78,22 @@ def id_order(trade_id: str) -> IdOrder:
     """Sort key of a trade id."""
     number = numeric_id(trade_id)
     return (0, number, trade_id) if number is not None else (1, 0, trade_id)
+
+
+_EdgeJson = tuple[str, TimeUs, str]
+
+
+class _Snapshot(Struct, gc=False):
+    """A fold as it stands in JSON."""
+
+    ids: list[tuple[Count, Count]]
+    texts: list[str]
+    trades: Count
+    open: _EdgeJson
+    close: _EdgeJson
+    high: str
+    low: str
+    sums: tuple[str, str, str, str]
 
 
 class Fold:
@@ -162,18 +179,19 @@ class Fold:
         """The fold of a snapshot; one that cannot be read is malformed."""
         fold = cls()
         try:
-            fold.ids = SeenIds([(first, last) for first, last in snapshot["ids"]], snapshot["texts"])
-            fold.trades = int(snapshot["trades"])
-            fold.open, fold.open_at = _edge(snapshot["open"])
-            fold.close, fold.close_at = _edge(snapshot["close"])
-            fold.high, fold.low = parse_decimal(snapshot["high"]), parse_decimal(snapshot["low"])
-            sums = [parse_sum(text) for text in snapshot["sums"]]
+            read = msgspec.convert(snapshot, _Snapshot)
+            fold.ids = SeenIds(read.ids, read.texts)
+            fold.trades = read.trades
+            fold.open, fold.open_at = _edge(read.open)
+            fold.close, fold.close_at = _edge(read.close)
+            fold.high, fold.low = parse_decimal(read.high), parse_decimal(read.low)
+            sums = [parse_sum(text) for text in read.sums]
             fold.volume, fold.quote_volume, fold.taker_buy_volume, fold.taker_buy_quote_volume = sums
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise MalformedError(f"not a fold: {error!r}") from error
+        except ValueError as error:
+            raise MalformedError(f"not a fold: {error}") from error
         return fold
 
 
-def _edge(values: list[Any]) -> tuple[Decimal, tuple[int, IdOrder]]:
+def _edge(values: _EdgeJson) -> tuple[Decimal, tuple[int, IdOrder]]:
     price, time_us, trade_id = values
     return parse_decimal(price), (time_us, id_order(trade_id))

