@@ -15,7 +15,9 @@ from cyclopts import Group, Parameter
 
 from runtime.settings import Settings, load_settings
 
-_GROUP = Group("Settings", help="Each is CANDLEWICK_NAME in the environment too; all of them: candlewick settings.", sort_key=100)
+_GROUP = Group(
+    "Settings", help="Each is CANDLEWICK_NAME in the environment too; all of them: candlewick settings.", sort_key=100
+)
 
 
 @Parameter(name="*", group=_GROUP)

@@ -41,9 +41,7 @@ def settings(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
     name = f"t{uuid.uuid4().hex[:8]}"
     cold = tmp_path / "cold"
     cold.mkdir()
-    own = stack.model_copy(
-        update={"prefix": f"{name}.", "clickhouse_database": name, "cold": cold.as_uri()}
-    )
+    own = stack.model_copy(update={"prefix": f"{name}.", "clickhouse_database": name, "cold": cold.as_uri()})
     yield own
     asyncio.run(_delete_topics(own))
 

@@ -96,7 +96,9 @@ def _locked(home: Path, progress: Progress) -> Iterator[None]:
         home.mkdir(parents=True, exist_ok=True)
         file = (home / "stack.lock").open("a")
     except OSError as error:
-        raise UsageError(f"cannot write to {home} ({error.strerror}): set CANDLEWICK_HOME to a folder of yours") from None
+        raise UsageError(
+            f"cannot write to {home} ({error.strerror}): set CANDLEWICK_HOME to a folder of yours"
+        ) from None
     with file:
         deadline = time.monotonic() + LOCK_PATIENCE_S
         told = False

@@ -95,9 +95,7 @@ def _by_setting(name: str, address: str) -> PartStatus:
         return PartStatus(name=name, state=State.SET, address=masked(address))
     servers = address.split(",") if name == "kafka" else [address]
     reached = any(_reaches(server) for server in servers)
-    return PartStatus(
-        name=name, state=State.REACHABLE if reached else State.UNREACHABLE, address=masked(address)
-    )
+    return PartStatus(name=name, state=State.REACHABLE if reached else State.UNREACHABLE, address=masked(address))
 
 
 def _reaches(server: str) -> bool:

@@ -128,9 +128,8 @@ class Subscription:
             return (await self._consumer.beginning_offsets([tp]))[tp]  # type: ignore[no-any-return]
 
     async def end(self, tp: TopicPartition) -> int:
-        """The offset of the next record to be written."""
-        with kafka_errors(self._settings, f"asking for the end of {tp.topic}"):
-            return (await self._consumer.end_offsets([tp]))[tp]  # type: ignore[no-any-return]
+        """The offset of the next record to be written, behind what transactions still hide."""
+        return (await ends(self._settings, tp.topic, [tp.partition]))[tp.partition].next
 
     def highwater(self, tp: TopicPartition) -> int | None:
         """The log's end as of the last fetch: lag without asking."""
@@ -142,18 +141,29 @@ class Subscription:
             return await self._consumer.position(tp)  # type: ignore[no-any-return]
 
 
-async def ends(settings: Settings, topic: str) -> dict[int, tuple[int, int]]:
-    """First and next offset of every partition of `topic`, as they stand."""
+class Ends(NamedTuple):
+    """A partition's first offset, and the one that the next record will have."""
+
+    first: int
+    next: int
+
+
+async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Ends]:
+    """Both ends of the partitions of `topic` (default: all) as they stand.
+
+    A commit is acknowledged a moment before committed readers see it, so the end is that of the whole log: who reads
+    up to it waits for what was committed before the call.
+    """
     with kafka_errors(settings, f"asking for the ends of {topic}"):
-        consumer: Any = AIOKafkaConsumer(**connection(settings))
+        consumer: Any = AIOKafkaConsumer(**connection(settings), isolation_level="read_uncommitted")
         await consumer.start()
         try:
-            tps = await _partitions(consumer, topic)
+            tps = await _partitions(consumer, topic, partitions)
             firsts = await consumer.beginning_offsets(tps)
             nexts = await consumer.end_offsets(tps)
         finally:
             await consumer.stop()
-    return {tp.partition: (firsts[tp], nexts[tp]) for tp in tps}
+    return {tp.partition: Ends(firsts[tp], nexts[tp]) for tp in tps}
 
 
 async def read_to_end(
@@ -168,6 +178,11 @@ async def read_to_end(
 
     Lists hold records of one partition in offset order. Needs no group and commits nothing.
     """
+    bounds = await ends(settings, topic, partitions)
+    begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
+    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < bounds[partition].next}
+    if not left:
+        return
     with kafka_errors(settings, f"reading {topic}"):
         consumer: Any = AIOKafkaConsumer(
             **connection(settings),
@@ -178,35 +193,30 @@ async def read_to_end(
         )
         await consumer.start()
         try:
-            tps = [tp for tp in await _partitions(consumer, topic) if partitions is None or tp.partition in partitions]
-            firsts, nexts = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
-            consumer.assign(tps)
-            for tp in tps:
-                consumer.seek(tp, max(firsts[tp], (start or {}).get(tp.partition, 0)))
-            open_tps = {tp for tp in tps if nexts[tp] > max(firsts[tp], (start or {}).get(tp.partition, 0))}
-            consumer.pause(*(set(tps) - open_tps))
+            consumer.assign(list(left))
+            for tp in left:
+                consumer.seek(tp, begin[tp.partition])
             moved = time.monotonic()
-            while open_tps:
-                batches = await consumer.getmany(*open_tps, timeout_ms=_POLL_MS)
+            while left:
+                batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
                 for tp, records in batches.items():
                     moved = time.monotonic()
-                    yield [record for record in records if record.offset < nexts[tp]]
-                done = {tp for tp in open_tps if await consumer.position(tp) >= nexts[tp]}
+                    yield [record for record in records if record.offset < bounds[tp.partition].next]
+                done = {tp for tp in left if await consumer.position(tp) >= bounds[tp.partition].next}
                 consumer.pause(*done)
-                open_tps -= done
+                left -= done
                 if time.monotonic() - moved > STALL_TIMEOUT_S:
                     raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
         finally:
             await consumer.stop()
 
 
-async def _partitions(consumer: Any, topic: str) -> list[TopicPartition]:
-    await consumer._client.force_metadata_update()  # noqa: SLF001  # a topic made a moment ago must be seen
+async def _partitions(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:
     found = consumer.partitions_for_topic(topic)
-    if not found:
-        consumer._client.add_topic(topic)  # noqa: SLF001
+    if not found:  # it may have been made a moment ago
+        consumer._client.add_topic(topic)  # noqa: SLF001  # aiokafka offers no public way to ask again
         await consumer._client.force_metadata_update()  # noqa: SLF001
         found = consumer.partitions_for_topic(topic)
     if not found:
         raise UnavailableError(f"the topic {topic} is not there: run candlewick topics apply")
-    return [TopicPartition(topic, partition) for partition in sorted(found)]
+    return [TopicPartition(topic, partition) for partition in sorted(found if wanted is None else wanted)]
