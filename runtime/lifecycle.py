@@ -3,8 +3,10 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvloop
+from aiokafka.errors import KafkaError
 
 GRACE_S = 20.0
 """After SIGTERM or SIGINT a part drains: it may take this long, then it is ended (Kubernetes' grace must be longer)."""
@@ -19,6 +21,7 @@ async def _until_done(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
     task = asyncio.ensure_future(part(stop))
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_complain)
 
     def on_signal() -> None:
         if stop.is_set():
@@ -29,6 +32,13 @@ async def _until_done(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     await task
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Kafka's client sets a failure on futures of its own too; ours are all waited for, so those say nothing new."""
+    if isinstance(context.get("exception"), KafkaError) and "future" in context:
+        return
+    loop.default_exception_handler(context)
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:

@@ -50,7 +50,7 @@ def settings(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
 async def topics(settings: Settings) -> AsyncIterator[Topics]:
     """All topics of this test's settings, made."""
     assert await apply_topics(settings) == []
-    yield settings.topics
+    return settings.topics
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Topics made and checked, and groups' offsets read and moved."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
@@ -9,12 +11,13 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from market.topics import TopicSpec
-from runtime.errors import CandlewickError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
 from runtime.settings import Settings
 
 STRICT_CONFIG = ("cleanup.policy", "message.timestamp.type")
 """What must be right for replays to be right; the engine stops where one of these differs."""
+VISIBLE_TIMEOUT_S = 10.0
 
 
 class Difference(NamedTuple):
@@ -61,14 +64,27 @@ async def apply_topics(settings: Settings) -> list[Difference]:
     """Create what is missing; what differs on a topic that is there is returned and left to a person."""
     differences = await diff_topics(settings)
     missing = {difference.topic for difference in differences if difference.what == "missing"}
-    async with _admin(settings, "creating topics") as client:
-        new = [_new_topic(spec, settings.replication) for spec in settings.topics.specs() if spec.name in missing]
-        if new:
+    if missing:
+        async with _admin(settings, "creating topics") as client:
+            new = [_new_topic(spec, settings.replication) for spec in settings.topics.specs() if spec.name in missing]
             response = await client.create_topics(new)
             for topic, code, *message in response.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise CandlewickError(f"Kafka would not create {topic}: {for_code(code).__name__} {message}")
-    return [difference for difference in differences if difference.what != "missing"]
+        differences = await _once_visible(settings)
+    return differences
+
+
+async def _once_visible(settings: Settings) -> list[Difference]:
+    """Brokers learn of a new topic a moment after it was made: who asks earlier is told that it is missing."""
+    deadline_s = time.monotonic() + VISIBLE_TIMEOUT_S
+    while True:
+        differences = await diff_topics(settings)
+        if all(difference.what != "missing" for difference in differences):
+            return differences
+        if time.monotonic() > deadline_s:
+            raise UnavailableError("Kafka made the topics but does not show them: look at its log, then try again")
+        await asyncio.sleep(0.1)
 
 
 async def require_topics(settings: Settings, names: set[str]) -> None:

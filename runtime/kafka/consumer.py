@@ -119,8 +119,9 @@ class Subscription:
             await self._consumer.commit(dict(offsets))
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Read on from `offset`."""
-        self._consumer.seek(tp, offset)
+        """Read on from `offset`; nothing where a rebalance has just taken the partition away."""
+        if tp in self._consumer.assignment():
+            self._consumer.seek(tp, offset)
 
     async def beginning(self, tp: TopicPartition) -> int:
         """The first offset that is still in the log."""
@@ -132,11 +133,13 @@ class Subscription:
         return (await ends(self._settings, tp.topic, [tp.partition]))[tp.partition].next
 
     def highwater(self, tp: TopicPartition) -> int | None:
-        """The log's end as of the last fetch: lag without asking."""
-        return self._consumer.highwater(tp)  # type: ignore[no-any-return]
+        """The log's end as of the last fetch: lag without asking; None where the partition is not ours now."""
+        return self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
 
     async def position(self, tp: TopicPartition) -> int:
-        """The offset that will be read next; past control records too."""
+        """The offset that will be read next, past control records too; 0 where the partition is not ours now."""
+        if tp not in self._consumer.assignment():
+            return 0
         with kafka_errors(self._settings, f"asking for the position in {tp.topic}"):
             return await self._consumer.position(tp)  # type: ignore[no-any-return]
 

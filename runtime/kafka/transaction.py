@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from runtime.errors import CandlewickError, UnavailableError
@@ -93,15 +93,19 @@ class Transaction:
     async def send(self, topic: str, records: Iterable[Outgoing]) -> None:
         """Add records; their partition must be given."""
         for record in records:
-            self._futures.append(
-                await self._producer.send(
+            try:
+                future = await self._producer.send(
                     topic,
                     key=record.key,
                     value=record.value,
                     headers=list(record.headers),
                     partition=record.partition,
                 )
-            )
+            except IllegalOperation as error:  # an earlier send failed for good, and says why
+                await self.settle()
+                raise UnavailableError(f"Kafka ended a transaction early: {error}") from error
+            future.add_done_callback(_retrieved)
+            self._futures.append(future)
 
     async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Make `offset` the group's, with the rest or not at all."""
@@ -111,3 +115,9 @@ class Transaction:
     async def settle(self) -> None:
         """Wait for every send: aiokafka's commit does not look at them."""
         await asyncio.gather(*self._futures)
+
+
+def _retrieved(future: "asyncio.Future[Any]") -> None:
+    """A failure is raised by `settle`, or the transaction was given up for another: no second complaint."""
+    if not future.cancelled():
+        future.exception()

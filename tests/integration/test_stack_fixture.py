@@ -1,4 +1,5 @@
 from eventually import eventually
+
 from market.topics import Topics
 from runtime.kafka.admin import diff_topics
 from runtime.settings import Settings

@@ -168,7 +168,12 @@ def test_a_changed_close_before_a_flat_minute_is_a_new_revision_of_it() -> None:
     log.trade(make_trade(KEY, 3, at(3.1), "6"))
     last = log.marker(KEY, at(4)).offset
     again = [one for one in minutes(run_log(log)) if one[3] == last]
-    assert again == [(0, "complete", "5", last), (1, "complete", "5", last), (2, "complete", "5", last), (3, "complete", "6", last)]  # fmt: skip
+    assert [one[:3] for one in again] == [
+        (0, "complete", "5"),
+        (1, "complete", "5"),
+        (2, "complete", "5"),
+        (3, "complete", "6"),
+    ]
 
 
 def test_a_flat_minute_without_a_close_before_it_takes_its_own_markers_price_or_the_first_markers() -> None:
@@ -202,7 +207,8 @@ def test_takers_side_decides_the_taker_buy_sums() -> None:
     log.trade(make_trade(KEY, 2, at(0.6), "5", "7", Side.SELL))
     log.marker(KEY, at(1))
     ((candle, _),) = run_log(log).candles
-    assert [str(v) for v in (candle.volume, candle.quote_volume, candle.taker_buy_volume, candle.taker_buy_quote_volume)] == ["10", "41", "3", "6"]  # fmt: skip
+    assert (str(candle.volume), str(candle.quote_volume)) == ("10", "41")
+    assert (str(candle.taker_buy_volume), str(candle.taker_buy_quote_volume)) == ("3", "6")
 
 
 def test_proof_kline_publishes_the_exchanges_own_kline_until_a_better_proof() -> None:
@@ -335,7 +341,11 @@ def test_close_on_event_time_closes_on_the_keys_own_time_less_a_grace() -> None:
     closing = log.trade(make_trade(KEY, 4, at(1) + 2_000_000, "4"))
     log.trade(make_trade(KEY, 5, at(3) + 2_000_000, "5"))
     outputs = run_log(log, close_on=CloseOn.EVENT_TIME)
-    assert minutes(outputs) == [(0, "connected", "2", closing.offset), (1, "connected", "4", 4), (2, "connected", "4", 4)]  # fmt: skip
+    assert minutes(outputs) == [
+        (0, "connected", "2", closing.offset),
+        (1, "connected", "4", 4),
+        (2, "connected", "4", 4),
+    ]
 
 
 def test_revision_base_is_added_to_every_revision() -> None:
