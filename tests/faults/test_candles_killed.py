@@ -1,0 +1,51 @@
+"""Killed at any step of a takeover or a transaction, again and again: the same candles, each once."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from candle_engine import candles_in, expected_candles, fill, one_pass, read_all, source_of
+from killed_candles import STEPS
+from market_log import Log, make_log
+
+from market.topics import Topics
+from runtime.settings import Settings
+
+SCRIPT = Path(__file__).parent / "killed_candles.py"
+KILLS = int(os.environ.get("KILLS", "200"))
+
+
+async def killed_at(environment: dict[str, str], step: str, occurrence: int, *, within_s: float) -> int | None:
+    """Run the engine until it kills itself at the step, or is killed after a while; its exit code."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(SCRIPT), step, str(occurrence), env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await asyncio.wait_for(process.wait(), within_s)
+    except TimeoutError:
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+    return process.returncode
+
+
+@pytest.mark.timeout(1800)
+async def test_killed_at_every_step_in_a_loop(settings: Settings, topics: Topics, environment: dict[str, str]) -> None:
+    rng = random.Random(11)
+    log, _ = make_log(11, minutes=600)
+    parts = KILLS + 1
+    size = -(-len(log.records) // parts)
+    steps = [list(STEPS)[n % len(STEPS)] for n in range(KILLS)]
+    rng.shuffle(steps)
+    for n, step in enumerate(steps):
+        await fill(settings, Log(records=log.records[n * size : (n + 1) * size]))
+        code = await killed_at(environment, step, rng.choice((1, 1, 2, 3)), within_s=rng.uniform(3, 6))
+        assert code == -signal.SIGKILL
+    await fill(settings, Log(records=log.records[KILLS * size :]))
+    await one_pass(settings)
+    assert sorted(await candles_in(settings)) == sorted(await expected_candles(settings))
+    dead = [source_of(record) for record in await read_all(settings, topics.dead_letters(topics.trades))]
+    assert len(dead) == len(set(dead))
