@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,10 +47,10 @@ def settings(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
 
 
 @pytest.fixture
-async def topics(settings: Settings) -> AsyncIterator[Topics]:
+async def topics(settings: Settings) -> Topics:
     """All topics of this test's settings, made."""
     assert await apply_topics(settings) == []
-    yield settings.topics
+    return settings.topics
 
 
 @pytest.fixture

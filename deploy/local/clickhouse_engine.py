@@ -46,7 +46,8 @@ class Engine:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._connection: Any = chdb.connect(f"{folder}?max_server_memory_usage={MAX_MEMORY_BYTES}")
+        connect: Any = chdb.connect  # untyped
+        self._connection = connect(f"{folder}?max_server_memory_usage={MAX_MEMORY_BYTES}")
         self._database = DEFAULT_DATABASE
         self._settings: dict[str, str] = {}
         self.timezone = self._query("SELECT timezone()").bytes().decode().strip()

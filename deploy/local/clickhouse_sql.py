@@ -10,7 +10,9 @@ _INSERT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OUTPUT = re.compile(r"\bFORMAT\s+(\w+)\s*(?:\bSETTINGS\b[^()']*)?;?\s*$", re.IGNORECASE)
-_ROWS = re.compile(rf"{_SPACE}(?:\(|(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS|CHECK|FROM)\b)", re.I | re.S)
+_ROWS = re.compile(
+    rf"{_SPACE}(?:\(|(?:SELECT|WITH|SHOW|DESC|DESCRIBE|EXPLAIN|EXISTS|CHECK|FROM)\b)", re.IGNORECASE | re.DOTALL
+)
 _CODE = re.compile(r"Code: (\d+)\.")
 _HEAD_BYTES = 65_536
 

@@ -42,10 +42,11 @@ def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node])
         return Part(
             process=process(home, f"kafka-{node.id}"),
             address=f"{HOST}:{node.port}",
-            prepare=lambda: _prepare(home / f"kafka-{node.id}", kafka_jars(cache), cluster_id, node, nodes),
+            prepare=lambda progress: _prepare(
+                home / f"kafka-{node.id}", kafka_jars(cache, progress), cluster_id, node, nodes
+            ),
             answers=lambda: _answers(node, len(nodes)),
             start_s=90.0,
-            stop_s=15.0,
         )
 
     return [part(node) for node in nodes]
