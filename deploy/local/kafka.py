@@ -64,6 +64,8 @@ def server_properties(data: Path, node: Node, nodes: Sequence[Node]) -> dict[str
         "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(data),
+        "broker.session.timeout.ms": "6000",  # a killed node is taken back no sooner than this
+        "broker.heartbeat.interval.ms": "1000",
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
         "min.insync.replicas": in_sync,

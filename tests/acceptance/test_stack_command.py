@@ -72,7 +72,7 @@ async def test_data_survive_kill_9_of_every_part_until_reset(alone: Run, tmp_pat
     assert again.stderr.count(" runs at ") == 3
     (tmp_path / "mine").touch()
     assert alone("stack", "reset").returncode == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"stack.lock", "mine"}
+    assert set(os.listdir(tmp_path)) == {"stack.lock", "mine"}
     gone = alone("stack", "status", "--json")
     assert (gone.returncode, gone.stdout) == (2, "")
     assert "candlewick stack up" in gone.stderr
@@ -139,6 +139,18 @@ def test_a_server_that_is_not_there_is_told(alone: Run) -> None:
     done = alone("topics", "diff", CANDLEWICK_KAFKA="127.0.0.1:1")
     assert done.returncode == 1
     assert "Kafka at 127.0.0.1:1 does not answer" in done.stderr
+
+
+def test_a_download_without_network_is_told(alone: Run, tmp_path: Path) -> None:
+    nowhere = "http://127.0.0.1:1"
+    cache = str(tmp_path / "cache")
+    done = alone(
+        "stack", "up", CANDLEWICK_CACHE=cache, HTTPS_PROXY=nowhere, https_proxy=nowhere, NO_PROXY="", no_proxy=""
+    )
+    assert done.returncode == 1
+    assert "could not be downloaded" in done.stderr
+    assert "check the network" in done.stderr
+    assert os.listdir(cache) == ["download.lock"]
 
 
 def test_wrong_usage_is_exit_code_2(alone: Run) -> None:
