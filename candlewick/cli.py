@@ -29,6 +29,7 @@ app = App(
     name="candlewick",
     help=_HELP,
     help_format="markdown",
+    suppress_keyboard_interrupt=False,
     version=version("candlewick"),
     error_console=Console(stderr=True),
 )

@@ -50,7 +50,7 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
         UsageError: a given port is in use, or the number of brokers is another than before.
         CandlewickError: a part does not start; says why and where its log is.
     """
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     with _locked(home, progress):
         layout = choose_ports(home, settings, _layout(home, brokers))
         write_layout(home, layout)
@@ -63,14 +63,14 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
 
 def down(settings: Settings, *, progress: Progress = lambda _: None) -> None:
     """Stop every part that runs, in order where it can be; data stay."""
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     with _locked(home, progress):
         _stop_all(home, progress)
 
 
 def reset(settings: Settings, *, progress: Progress = lambda _: None) -> None:
     """Stop every part and delete all data of the stack; downloads stay in the cache."""
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     with _locked(home, progress):
         _stop_all(home, progress)
         for path in (found for pattern in _DATA for found in home.glob(pattern)):
