@@ -52,6 +52,8 @@ def test_a_batch_with_a_token_counts_once_however_often_it_is_sent(client: Clien
 def test_a_setting_lasts_for_its_request_only(client: Client) -> None:
     assert client.command("SELECT getSetting('max_block_size')", settings={"max_block_size": 77}) == 77
     assert client.command("SELECT getSetting('max_block_size')") != 77
+    with pytest.raises(DatabaseError, match="send settings with the statement"):
+        client.command("SET max_block_size = 77")
 
 
 def test_parameters_arrive_as_they_are(client: Client) -> None:
