@@ -17,9 +17,19 @@ from runtime.errors import CandlewickError, UsageError
 
 INTERRUPTED = 130
 
+_HELP = """Exchange trades in; exact, complete, replayable candles out.
+
+```
+candlewick stack up               the local Kafka, Redis and ClickHouse engine
+candlewick stack up --help        what a command takes
+```
+"""
+
 app = App(
     name="candlewick",
-    help="Exchange trades in; exact, complete, replayable candles out.",
+    help=_HELP,
+    help_format="markdown",
+    suppress_keyboard_interrupt=False,
     version=version("candlewick"),
     error_console=Console(stderr=True),
 )

@@ -16,9 +16,10 @@ app = App(name="settings", help="Show every setting with its meaning, default an
 def show(*, markdown: bool = False, common: Common = NONE_GIVEN) -> None:
     """Show every setting: its variable, its meaning, its default, and what it is now.
 
-    Examples:
-        candlewick settings
-        candlewick settings --markdown    (the table of the README)
+    ```
+    candlewick settings
+    candlewick settings --markdown    (the table of the README)
+    ```
 
     Args:
         markdown: print name, meaning and default as a Markdown table.

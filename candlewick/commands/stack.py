@@ -11,6 +11,7 @@ from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common
 from deploy.local import stack
+from deploy.local.part import Progress
 from deploy.local.status import PartStatus, addresses, status
 from runtime.errors import CandlewickError
 from runtime.kafka.admin import apply_topics
@@ -34,10 +35,11 @@ def up(
 
     A part whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _COLD) is not started.
 
-    Examples:
-        candlewick stack up
-        candlewick stack up --brokers 3 --home /tmp/three
-        CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick stack up
+    ```
+    candlewick stack up
+    candlewick stack up --brokers 3 --home /tmp/three
+    CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick stack up
+    ```
     """
     settings = common.settings(kafka_port=kafka_port, redis_port=redis_port, clickhouse_port=clickhouse_port)
     bring_up(settings, brokers=brokers)
@@ -47,8 +49,9 @@ def up(
 def down(*, common: Common = NONE_GIVEN) -> None:
     """Stop the parts in order; data stay.
 
-    Examples:
-        candlewick stack down
+    ```
+    candlewick stack down
+    ```
     """
     stack.down(common.settings(), progress=_say)
 
@@ -59,9 +62,10 @@ def show(
 ) -> int:
     """Ask each part whether it is there; exit code 1 where one is not.
 
-    Examples:
-        candlewick stack status
-        candlewick stack status --json
+    ```
+    candlewick stack status
+    candlewick stack status --json
+    ```
     """
     settings = common.settings()
     parts = status(settings)
@@ -80,8 +84,9 @@ def reset(
 ) -> None:
     """Stop the parts and delete the stack's data; asks first on a terminal.
 
-    Examples:
-        candlewick stack reset --yes
+    ```
+    candlewick stack reset --yes
+    ```
     """
     settings = common.settings()
     if not yes and sys.stdin.isatty():
@@ -92,7 +97,7 @@ def reset(
     stack.reset(settings, progress=_say)
 
 
-def bring_up(settings: Settings, *, brokers: int | None = None, progress: stack.Progress | None = None) -> None:
+def bring_up(settings: Settings, *, brokers: int | None = None, progress: Progress | None = None) -> None:
     """The stack up and its topics there: what `stack up` and `run` begin with."""
     progress = progress or _say
     where = stack.up(settings, brokers=brokers, progress=progress)

@@ -17,9 +17,10 @@ app = App(name="topics", help="Create or check the topics.")
 async def apply(*, common: Common = NONE_GIVEN) -> int:
     """Create the topics that are missing; what differs on those that are there is shown and left alone.
 
-    Examples:
-        candlewick topics apply
-        candlewick topics apply --prefix test. --partitions 4
+    ```
+    candlewick topics apply
+    candlewick topics apply --prefix test. --partitions 4
+    ```
     """
     left = await apply_topics(common.settings())
     return _show(left)
@@ -29,8 +30,9 @@ async def apply(*, common: Common = NONE_GIVEN) -> int:
 async def diff(*, common: Common = NONE_GIVEN) -> int:
     """Compare the topics with what they have to be; exit code 1 where something differs.
 
-    Examples:
-        candlewick topics diff
+    ```
+    candlewick topics diff
+    ```
     """
     return _show(await diff_topics(common.settings()))
 

@@ -16,10 +16,9 @@ def clickhouse_part(home: Path, port: int) -> Part:
     return Part(
         process=process(home, "clickhouse"),
         address=f"http://{HOST}:{port}",
-        prepare=lambda: command(home / "clickhouse", port),
+        prepare=lambda _: command(home / "clickhouse", port),
         answers=lambda: http_ok(f"http://{HOST}:{port}/ping"),
         start_s=60.0,
-        stop_s=20.0,
     )
 
 

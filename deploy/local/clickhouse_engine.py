@@ -10,6 +10,8 @@ import chdb
 from deploy.local.clickhouse_sql import gives_rows, output_format, quote, split_insert
 
 MAX_MEMORY_BYTES = 900_000_000
+MAX_STATEMENT_S = 300
+"""Where the client does not say: the engine serves one statement at a time, so none may hold it for good."""
 VERSION = str(chdb.engine_version)
 DEFAULT_DATABASE = "default"
 
@@ -42,11 +44,14 @@ class Answer:
 class Engine:
     """An engine over one data folder. Settings and the database persist in a connection: only changes are sent.
 
-    ``SET`` and temporary tables reach all clients, there are no sessions.
+    There are no sessions: ``SET`` is refused, a temporary table would be seen by all clients.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._connection: Any = chdb.connect(f"{folder}?max_server_memory_usage={MAX_MEMORY_BYTES}")
+        connect: Any = chdb.connect  # untyped
+        self._connection = connect(
+            f"{folder}?max_server_memory_usage={MAX_MEMORY_BYTES}&max_execution_time={MAX_STATEMENT_S}"
+        )
         self._database = DEFAULT_DATABASE
         self._settings: dict[str, str] = {}
         self.timezone = self._query("SELECT timezone()").bytes().decode().strip()
@@ -63,6 +68,8 @@ class Engine:
         if insert:
             return self._insert(insert.head, insert.format, insert.rows)
         text = b"\n".join(part for part in (request.statement, request.body) if part).decode(errors="replace")
+        if text.lstrip()[:4].upper() == "SET ":
+            raise EngineError("Code: 48. DB::Exception: there are no sessions here: send settings with the statement")
         wanted = output_format(text, request.format)
         result = self._query(text, wanted, request.parameters)
         data = result.bytes() or b""

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import orjson
 from aiohttp import web
-from multidict import MultiMapping
 
 from deploy.local import http_body
 from deploy.local.clickhouse_engine import DEFAULT_DATABASE, VERSION, Engine, EngineError, Request
@@ -112,7 +111,7 @@ async def _parse(request: web.Request) -> Request:
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    fields: MultiMapping[str | bytearray | web.FileField] = await request.post()
+    fields = await request.post()
     if any(not isinstance(value, str) for value in fields.values()):
         raise http_body.BodyError("external tables are not known here")
     return {name: str(value) for name, value in fields.items()}

@@ -33,10 +33,11 @@ async def read(chunks: AsyncIterator[bytes]) -> bytes:
 
 def unpack(data: bytes, encoding: str) -> bytes:
     """The bytes behind a Content-Encoding."""
+    unpacked: bytes
     try:
         match encoding:
             case "" | "identity":
-                return data
+                unpacked = data
             case "lz4":
                 unpacked = lz4.frame.LZ4FrameDecompressor().decompress(data, max_length=MAX_BYTES + 1)
             case "zstd":

@@ -1,10 +1,12 @@
 """Apache Kafka's jars from Maven, downloaded once for all stacks of this user."""
 
+import fcntl
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 
+from deploy.local.part import Progress
 from runtime.errors import CandlewickError
 
 KAFKA_VERSION = "4.3.0"
@@ -13,17 +15,30 @@ _BRIDGE = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 """Brings Kafka's log messages to log4j. Resolved apart: together, its parent's versions would replace Kafka's."""
 
 
-def kafka_jars(cache: Path) -> Path:
+def kafka_jars(cache: Path, progress: Progress) -> Path:
     """The folder of the jars, complete; raises `CandlewickError` where they cannot be had."""
     folder = cache / f"kafka-{KAFKA_VERSION}"
-    if not folder.is_dir():
-        try:
-            cache.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=cache, prefix="download-") as scratch:
-                _put_in_place(_download(Path(scratch)), folder)
-        except OSError as error:
-            raise CandlewickError(f"cannot keep Kafka's jars in {cache}: {error}; set CANDLEWICK_CACHE") from error
+    if folder.is_dir():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with (cache / "download.lock").open("a") as lock:
+            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)  # one download at a time; held no longer than its process lives
+            if not folder.is_dir():
+                _fill(folder, progress)
+    except OSError as error:
+        raise CandlewickError(
+            f"cannot keep Kafka's jars in {cache} ({error.strerror}): set CANDLEWICK_CACHE"
+        ) from error
     return folder
+
+
+def _fill(folder: Path, progress: Progress) -> None:
+    for left in folder.parent.glob("download-*/"):  # by one that was cut short
+        shutil.rmtree(left)
+    progress(f"downloading Apache Kafka {KAFKA_VERSION} (45 MB, once)")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix="download-") as scratch:
+        _download(Path(scratch)).rename(folder)
 
 
 def _download(scratch: Path) -> Path:
@@ -62,11 +77,3 @@ def _resolve(scratch: Path) -> list[Path]:
             "network and run candlewick stack up again, or set CANDLEWICK_KAFKA to a cluster's address"
         ) from error
     return [*sorted((scratch / "kafka").rglob("*.jar")), *(scratch / "bridge").rglob("log4j-slf4j-impl-*.jar")]
-
-
-def _put_in_place(complete: Path, folder: Path) -> None:
-    try:
-        complete.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # another stack was faster otherwise
-            raise

@@ -42,10 +42,11 @@ def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node])
         return Part(
             process=process(home, f"kafka-{node.id}"),
             address=f"{HOST}:{node.port}",
-            prepare=lambda: _prepare(home / f"kafka-{node.id}", kafka_jars(cache), cluster_id, node, nodes),
+            prepare=lambda progress: _prepare(
+                home / f"kafka-{node.id}", kafka_jars(cache, progress), cluster_id, node, nodes
+            ),
             answers=lambda: _answers(node, len(nodes)),
             start_s=90.0,
-            stop_s=15.0,
         )
 
     return [part(node) for node in nodes]
@@ -63,6 +64,8 @@ def server_properties(data: Path, node: Node, nodes: Sequence[Node]) -> dict[str
         "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(data),
+        "broker.session.timeout.ms": "6000",  # a killed node is taken back no sooner than this
+        "broker.heartbeat.interval.ms": "1000",
         "auto.create.topics.enable": "false",
         "default.replication.factor": copies,
         "min.insync.replicas": in_sync,

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from deploy.local.process import Process
 
+Progress = Callable[[str], None]
+"""Told one sentence for each thing that is done."""
+
 ASK_S = 2.0
 """How long a part may take for its answer to "are you there?"."""
 
@@ -17,13 +20,11 @@ class Part:
 
     process: Process
     address: str
-    prepare: Callable[[], Sequence[str]]
+    prepare: Callable[[Progress], Sequence[str]]
     """Make its folder ready; returns the command that starts it."""
     answers: Callable[[], bool]
     start_s: float
     """How long it may take to answer, recovery after a kill included."""
-    stop_s: float
-    """How long it may take to end in order."""
 
 
 def process(home: Path, name: str) -> Process:

@@ -30,6 +30,8 @@ class Process:
 
     def start(self, command: Sequence[str]) -> None:
         """Start `command` in a session of its own, its output added to the log; it must not be running."""
+        if self.alive():
+            raise CandlewickError(f"{self.name} is running already")
         for folder in (self.pid_file.parent, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self._turn_log()

@@ -18,10 +18,9 @@ def redis_part(home: Path, port: int) -> Part:
     return Part(
         process=process(home, "redis"),
         address=f"redis://{HOST}:{port}/0",
-        prepare=lambda: command(home / "redis", port),
+        prepare=lambda _: command(home / "redis", port),
         answers=lambda: _answers(port),
         start_s=30.0,
-        stop_s=10.0,
     )
 
 

@@ -8,15 +8,16 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from threading import Event
 
 from deploy.local import plan
 from deploy.local.layout import Layout, read_layout, write_layout, write_whole
-from deploy.local.part import Part, process
+from deploy.local.part import Part, Progress, process
 from deploy.local.plan import choose_ports
 from deploy.local.process import POLL_S, Process
 from runtime.errors import CandlewickError, UsageError
@@ -25,8 +26,6 @@ from runtime.settings import Settings, stack_file
 LOCK_PATIENCE_S = 180.0
 _STOP_S = 20.0
 _DATA = ("kafka-*", "redis", "clickhouse", "cold", "logs", "run", "layout.json")
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,14 +50,12 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
         UsageError: a given port is in use, or the number of brokers is another than before.
         CandlewickError: a part does not start; says why and where its log is.
     """
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     with _locked(home, progress):
         layout = choose_ports(home, settings, _layout(home, brokers))
         write_layout(home, layout)
         parts = plan.parts(home, settings, layout)
-        with ThreadPoolExecutor(len(parts) or 1) as pool:
-            for _ in pool.map(lambda part: _start(part, progress), parts):
-                pass
+        _start_all(parts, progress)
         addresses = _addresses(home, settings, parts)
         write_whole(stack_file(settings), json.dumps(asdict(addresses)))
     return addresses
@@ -66,18 +63,18 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
 
 def down(settings: Settings, *, progress: Progress = lambda _: None) -> None:
     """Stop every part that runs, in order where it can be; data stay."""
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     with _locked(home, progress):
         _stop_all(home, progress)
 
 
 def reset(settings: Settings, *, progress: Progress = lambda _: None) -> None:
     """Stop every part and delete all data of the stack; downloads stay in the cache."""
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     with _locked(home, progress):
         _stop_all(home, progress)
         for path in (found for pattern in _DATA for found in home.glob(pattern)):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
@@ -131,25 +128,37 @@ def _layout(home: Path, brokers: int | None) -> Layout:
     return layout
 
 
-def _start(part: Part, progress: Progress) -> None:
+def _start_all(parts: list[Part], progress: Progress) -> None:
+    given_up = Event()
+    with ThreadPoolExecutor(len(parts) or 1) as pool:
+        try:
+            for done in as_completed([pool.submit(_start, part, progress, given_up) for part in parts]):
+                done.result()
+        except BaseException:
+            given_up.set()  # nobody waits for the others then
+            raise
+
+
+def _start(part: Part, progress: Progress, given_up: Event) -> None:
     name = part.process.name
     began = time.monotonic()
     if not part.process.alive():
-        part.process.start(part.prepare())
+        part.process.start(part.prepare(progress))
     elif part.answers():
         return progress(f"{name} runs at {part.address}")
     deadline = time.monotonic() + part.start_s
     while not part.answers():
+        if given_up.wait(POLL_S):
+            return None
         if not part.process.alive():
             raise CandlewickError(
-                f"{name} ended while it was starting; its log {part.process.log} ends with:\n{part.process.last_words()}"
+                f"{name} ended while it was starting: its log {part.process.log} says\n{part.process.last_words()}"
             )
         if time.monotonic() > deadline:
             raise CandlewickError(
                 f"{name} has not answered for {part.start_s:.0f} s: see {part.process.log}, then run "
-                "candlewick stack down and up again"
+                "candlewick stack down and candlewick stack up"
             )
-        time.sleep(POLL_S)
     return progress(f"{name} ready at {part.address} after {time.monotonic() - began:.1f} s")
 
 

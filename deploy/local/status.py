@@ -44,7 +44,7 @@ class PartStatus:
 
 def status(settings: Settings) -> list[PartStatus]:
     """Ask every part of the stack, and those set by a setting."""
-    home = settings.home.expanduser().absolute()
+    home = settings.home.absolute()
     layout = read_layout(home) or Layout()
     seen = [_seen(part) for part in plan.parts(home, settings, layout)]
     names = {one.name.split("-")[0] for one in seen}
