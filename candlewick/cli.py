@@ -12,7 +12,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 from rich.console import Console
 
-from candlewick.commands import settings, stack, topics
+from candlewick.commands import settings, simulate, stack, topics
 from runtime.errors import CandlewickError, UsageError
 
 INTERRUPTED = 130
@@ -23,7 +23,7 @@ app = App(
     version=version("candlewick"),
     error_console=Console(stderr=True),
 )
-for group in (stack.app, topics.app, settings.app):
+for group in (stack.app, topics.app, simulate.app, settings.app):
     app.command(group)
 
 
