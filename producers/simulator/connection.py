@@ -21,6 +21,7 @@ MAX_MESSAGES_PER_S = 5
 MAX_PENDING_ENTRIES = 200_000
 POLICY_VIOLATION, GOING_AWAY = 1008, 1001
 _PING, _CLOSE = 0x89, 0x88
+_CLOSE_S = 2.0
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _MAX_ID = 1 << 63
 _MAX_ID_TEXT = 36
@@ -38,28 +39,37 @@ class Connection:
     """The server's side of one WebSocket. Times `*_s` are of a monotonic clock."""
 
     def __init__(
-        self, transport: asyncio.Transport, tape: Tape, form: Form, plan: FaultPlan, settings: SimulatorSettings
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        form: Form,
+        *,
+        tape: Tape,
+        plan: FaultPlan,
+        settings: SimulatorSettings,
     ) -> None:
         self.pending: list[Entry] = []
         self.sent = 0
-        self._transport, self._tape, self._form = transport, tape, form
+        self._socket, self._transport = socket, transport
+        self._tape, self._form = tape, form
         self._settings, self._plan = settings, plan
         plan.done["connections"] += 1
         self._delivery = Delivery(plan, settings.seed, plan.done["connections"])
         self._streams: dict[str, Channel | None] = {}
         self._began_s = self._pinged_at_s = asyncio.get_running_loop().time()
         self._unanswered: dict[bytes, float] = {}
+        self._closed_at_s: float | None = None
         self._arrivals: deque[float] = deque(maxlen=MAX_MESSAGES_PER_S + 1)
 
-    async def serve(self, socket: web.WebSocketResponse) -> None:
+    async def serve(self) -> None:
         """Answer until the client or the server closes."""
-        async for message in socket:
+        async for message in self._socket:
             now_s = asyncio.get_running_loop().time()
             self._arrivals.append(now_s)
             if len(self._arrivals) > MAX_MESSAGES_PER_S and now_s - self._arrivals[0] < 1:
                 self.close(POLICY_VIOLATION, "Too many requests")
-                return
-            await self._take(message, socket)
+            elif self._closed_at_s is None:
+                await self._take(message)
 
     def subscribe(self, streams: list[str]) -> None:
         """Add streams; `RequestError` beyond 1,024."""
@@ -74,7 +84,10 @@ class Connection:
         self._unsubscribe(list(self._streams))
 
     def flush(self, now_s: float) -> None:
-        """Send what is pending."""
+        """Send what is pending; nothing more goes out once the connection is closing."""
+        if self._closed_at_s is not None:
+            self.pending.clear()
+            return
         if self._plan.faults.disturbs_messages or not self._delivery.idle:
             frames = self._delivery.through(self.pending, now_s)
         else:
@@ -93,7 +106,10 @@ class Connection:
     def keep_alive(self, now_s: float, now_ms: int) -> None:
         """Ping, and close what does not answer or has lived its time."""
         settings = self._settings
-        if now_s - self._began_s > settings.life_s:
+        if self._closed_at_s is not None:
+            if now_s - self._closed_at_s > _CLOSE_S:
+                self.drop()
+        elif now_s - self._began_s > settings.life_s:
             self.close(GOING_AWAY, "connection has reached its age limit")
         elif self._unanswered and now_s - next(iter(self._unanswered.values())) > settings.pong_s:
             self.close(GOING_AWAY, "Pong timeout")
@@ -108,10 +124,11 @@ class Connection:
         self._transport.write(text_frame(combined("!serverShutdown", event) if self._form.combined else event))
 
     def close(self, code: int, reason: str) -> None:
-        """Close in good order, after what is on its way."""
-        payload = code.to_bytes(2, "big") + reason.encode()
-        self._transport.write(bytes((_CLOSE, len(payload))) + payload)
-        self._transport.close()
+        """Say goodbye after what is on its way; the client's answer ends the connection, or else its absence does."""
+        if self._closed_at_s is None:
+            self._closed_at_s = asyncio.get_running_loop().time()
+            payload = code.to_bytes(2, "big") + reason.encode()
+            self._transport.write(bytes((_CLOSE, len(payload))) + payload)
 
     def drop(self) -> None:
         """Break off without a word."""
@@ -122,15 +139,15 @@ class Connection:
             self._plan.done["slow_consumers"] += 1
             self.drop()
 
-    async def _take(self, message: WSMessage, socket: web.WebSocketResponse) -> None:
+    async def _take(self, message: WSMessage) -> None:
         if message.type is WSMsgType.PING:
-            await socket.pong(message.data)
+            await self._socket.pong(message.data)
         elif message.type is WSMsgType.PONG:
             # Unsolicited pongs are allowed, and prove nothing.
-            if message.data in self._unanswered:
+            if bytes(message.data) in self._unanswered:
                 self._unanswered.clear()
         elif message.type is WSMsgType.TEXT:
-            await socket.send_str(self._answer(message.data))
+            await self._socket.send_str(self._answer(message.data))
 
     def _answer(self, text: str) -> str:
         request_id = None

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from producers.simulator.connection import Connection, RequestError
+from producers.simulator.connection import POLICY_VIOLATION, Connection, RequestError
 from producers.simulator.control import Control
 from producers.simulator.exchange import Exchange
 from producers.simulator.rest import Rest
@@ -95,13 +95,16 @@ class _Streams:
             return socket
         micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
         form = Form(1_000 if micro else 1, combined)
-        connection = Connection(request.transport, exchange.tape, form, exchange.plan, exchange.settings)
+        connection = Connection(
+            socket, request.transport, form, tape=exchange.tape, plan=exchange.plan, settings=exchange.settings
+        )
         exchange.join(connection)
         try:
-            connection.subscribe([stream for stream in streams.split("/") if stream])
-            await connection.serve(socket)
-        except RequestError as error:
-            await socket.close(code=1008, message=str(error).encode())
+            try:
+                connection.subscribe([stream for stream in streams.split("/") if stream])
+            except RequestError as error:
+                connection.close(POLICY_VIOLATION, str(error))
+            await connection.serve()
         finally:
             exchange.leave(connection)
         return socket
