@@ -1,0 +1,69 @@
+"""``candlewick simulate``: a server that speaks Binance's protocols, over a history made from a seed."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from candlewick.common import NONE_GIVEN, Common
+from producers.simulator.faults import Faults
+from producers.simulator.instruments import parse_symbols
+from producers.simulator.server import simulate
+from producers.simulator.settings import DEFAULT_PORT, SimulatorSettings
+from runtime.errors import UsageError
+from runtime.lifecycle import run
+from runtime.telemetry import configure_logs
+
+app = App(name="simulate", help="Serve Binance's streams and REST over a simulated market.")
+
+
+@app.default
+def serve(
+    *,
+    symbols: Annotated[str, Parameter(help="how many, busiest first, or which ones: BTCUSDT,ETHUSDT")] = "20",
+    speed: Annotated[float, Parameter(help="market seconds a wall second, 1 to 1000")] = 10.0,
+    seed: Annotated[int, Parameter(help="the same seed is the same history")] = 1,
+    start: Annotated[
+        int | None, Parameter(help="market time to begin at, µs; unset: 15 minutes times speed ago")
+    ] = None,
+    recording: Annotated[Path | None, Parameter(help="replay this CSV of Binance's trades dumps instead")] = None,
+    fault: Annotated[
+        tuple[str, ...], Parameter(negative="", help="NAME=VALUE, such as skip=0.001; again for more")
+    ] = (),
+    host: Annotated[str, Parameter(help="the address to listen on")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="the port to listen on; 0: any free one")] = DEFAULT_PORT,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Serve until stopped.
+
+    Market time runs `speed` times as fast as the wall clock and never overtakes it. What was sent can be asked for:
+    /sim/now, /sim/record?symbol=BTCUSDT, /sim/faults.
+
+    ```
+    candlewick simulate
+    candlewick simulate --symbols 40 --speed 60 --fault drop_every_s=20 --fault duplicate=0.01
+    candlewick simulate --symbols BTCUSDT --recording BTCUSDT-trades-2021-01-08.csv --speed 1
+    ```
+    """
+    configure_logs(common.settings())
+    settings = SimulatorSettings(
+        symbols=parse_symbols(symbols),
+        speed=speed,
+        seed=seed,
+        start_us=start,
+        recording=recording,
+        faults=_faults(fault),
+        host=host,
+        port=port,
+    )
+    run(lambda stop: simulate(settings, stop))
+
+
+def _faults(given: tuple[str, ...]) -> Faults:
+    values = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals:
+            raise UsageError(f"--fault {one} is not NAME=VALUE, such as --fault skip=0.001")
+        values[name] = value
+    return Faults().changed(values)

@@ -1,0 +1,112 @@
+"""The simulator's own endpoints, `/sim/…`: what it has sent, its clock, and its faults. No exchange has them."""
+
+import asyncio
+
+import orjson
+from aiohttp import web
+
+from market.timeframe import MINUTE_MS
+from producers.simulator.exchange import Exchange
+from producers.simulator.faults import Action
+from producers.simulator.payloads import record_row
+from runtime.errors import UsageError
+
+RECORD_HEADER = "id,price,qty,time_us,is_buyer_maker\n"
+
+
+class Control:
+    """The simulator's own side of an exchange."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def routes(self) -> list[web.RouteDef]:
+        """The endpoints."""
+        return [
+            web.get("/sim/now", self._now),
+            web.get("/sim/record", self._record),
+            web.get("/sim/faults", self._faults),
+            web.post("/sim/faults", self._change_faults),
+        ]
+
+    async def _now(self, _: web.Request) -> web.Response:
+        exchange = self._exchange
+        return _json(
+            {
+                "now_us": exchange.now_us,
+                "start_us": exchange.clock.start_us,
+                "speed": exchange.settings.speed,
+                "symbols": list(exchange.archives),
+                "seed": exchange.settings.seed,
+                "connections": len(exchange.connections),
+                "messages_sent": exchange.messages_sent,
+                "faults_done": dict(exchange.plan.done),
+            }
+        )
+
+    async def _record(self, request: web.Request) -> web.StreamResponse:
+        """The trades of [from_us, until_us) as far as they have happened, less the withheld ones, as CSV."""
+        exchange = self._exchange
+        archive = exchange.archives.get(request.query.get("symbol", ""))
+        now_ms = exchange.now_ms
+        from_ms = _milliseconds(request, "from_us", exchange.clock.start_us // 1_000)
+        until_ms = min(_milliseconds(request, "until_us", now_ms + 1), now_ms + 1)
+        if archive is None:
+            return _json({"error": "symbol is not one of those that /sim/now lists"}, web.HTTPBadRequest.status_code)
+        response = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
+        await response.prepare(request)
+        await response.write(RECORD_HEADER.encode())
+        for minute_ms in range(from_ms - from_ms % MINUTE_MS, until_ms, MINUTE_MS):
+            rows = archive.between(max(minute_ms, from_ms), min(minute_ms + MINUTE_MS, until_ms))
+            if archive.withheld:
+                rows = (match for match in rows if not archive.is_withheld(match.trade_id))
+            text = "".join([record_row(archive.instrument, match) for match in rows])
+            if text:
+                await response.write(text.encode())
+            await asyncio.sleep(0)
+        await response.write_eof()
+        return response
+
+    async def _faults(self, _: web.Request) -> web.Response:
+        exchange = self._exchange
+        withheld = [
+            {"symbol": symbol, "first_id": ids.first, "last_id": ids.last}
+            for symbol, archive in exchange.archives.items()
+            for ids in archive.withheld
+        ]
+        faults = exchange.plan.faults
+        settings = {name: getattr(faults, name) for name in faults.__dataclass_fields__}
+        return _json({"settings": settings, "withheld": withheld, "done": dict(exchange.plan.done)})
+
+    async def _change_faults(self, request: web.Request) -> web.Response:
+        """Settings by name; ``"now"`` names one action or several to do at once, ``"withhold"`` ids to give no more."""
+        try:
+            wanted = orjson.loads(await request.read())
+            actions, withhold = _listed(wanted.pop("now", [])), _listed(wanted.pop("withhold", []))
+            now = [Action(action) for action in actions]
+            self._exchange.plan.change(wanted)
+            for what in withhold:
+                self._exchange.withhold(what)
+            for action in now:
+                self._exchange.do(action)
+        except (UsageError, ValueError, AttributeError, TypeError) as error:
+            return _json({"error": str(error)}, web.HTTPBadRequest.status_code)
+        return await self._faults(request)
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _milliseconds(request: web.Request, name: str, default: int) -> int:
+    """A time in microseconds; trades happen at whole milliseconds, so the first one at or after it counts."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not text.isdigit():
+        raise web.HTTPBadRequest(text=f"{name} has to be microseconds since the epoch")
+    return -(-int(text) // 1_000)
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")

@@ -1,0 +1,110 @@
+"""The server: WebSocket, REST and the simulator's own endpoints on one port."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from producers.simulator.connection import POLICY_VIOLATION, Connection, RequestError
+from producers.simulator.control import Control
+from producers.simulator.exchange import Exchange
+from producers.simulator.rest import Rest
+from producers.simulator.settings import SimulatorSettings
+from producers.simulator.tape import Form
+from runtime.errors import UsageError
+from runtime.telemetry import logger
+
+_MAX_URL_BYTES = 64 * 1024
+"""A combined URL may name 1,024 streams."""
+_MAX_REQUEST_BYTES = 64 * 1024
+_SHUTDOWN_S = 2.0
+
+
+@asynccontextmanager
+async def serving(settings: SimulatorSettings) -> AsyncIterator[tuple[Exchange, str]]:
+    """Serve for as long as the block runs; gives the exchange and the address ``http://host:port``."""
+    exchange = Exchange(settings)
+    app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
+    streams = _Streams(exchange)
+    app.add_routes([*Rest(exchange).routes(), *Control(exchange).routes(), *streams.routes()])
+    runner = web.AppRunner(app, access_log=None, max_line_size=_MAX_URL_BYTES, shutdown_timeout=_SHUTDOWN_S)
+    await runner.setup()
+    try:
+        try:
+            site = web.TCPSite(runner, settings.host, settings.port)
+            await site.start()
+        except OSError as error:
+            raise UsageError(
+                f"the simulator cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+                "choose another port with --port"
+            ) from error
+        host, port = runner.addresses[0][:2]
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(exchange.run())
+            try:
+                yield exchange, f"http://{host}:{port}"
+            finally:
+                ticking.cancel()
+                for connection in tuple(exchange.connections):
+                    connection.drop()
+    finally:
+        await runner.cleanup()
+
+
+async def simulate(settings: SimulatorSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    log = logger("simulate")
+    async with serving(settings) as (exchange, address):
+        log.info(
+            "simulator listening",
+            address=address,
+            symbols=len(exchange.archives),
+            speed=settings.speed,
+            seed=settings.seed,
+            start_us=exchange.clock.start_us,
+        )
+        await stop.wait()
+        log.info("simulator stopped", messages_sent=exchange.messages_sent, faults_done=dict(exchange.plan.done))
+
+
+class _Streams:
+    """The WebSocket side of an exchange."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/ws", self._raw),
+            web.get("/ws/{streams:.*}", self._raw),
+            web.get("/stream", self._combined),
+        ]
+
+    async def _raw(self, request: web.Request) -> web.WebSocketResponse:
+        return await self._serve(request, request.match_info.get("streams", ""), combined=False)
+
+    async def _combined(self, request: web.Request) -> web.WebSocketResponse:
+        return await self._serve(request, request.query.get("streams", ""), combined=True)
+
+    async def _serve(self, request: web.Request, streams: str, *, combined: bool) -> web.WebSocketResponse:
+        exchange = self._exchange
+        socket = web.WebSocketResponse(autoping=False, compress=False)
+        await socket.prepare(request)
+        if request.transport is None:
+            return socket
+        micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
+        form = Form(1_000 if micro else 1, combined)
+        connection = Connection(
+            socket, request.transport, form, tape=exchange.tape, plan=exchange.plan, settings=exchange.settings
+        )
+        exchange.join(connection)
+        try:
+            try:
+                connection.subscribe([stream for stream in streams.split("/") if stream])
+            except RequestError as error:
+                connection.close(POLICY_VIOLATION, str(error))
+            await connection.serve()
+        finally:
+            exchange.leave(connection)
+        return socket
