@@ -98,7 +98,7 @@ def reset(
 
 
 def bring_up(settings: Settings, *, brokers: int | None = None, progress: Progress | None = None) -> None:
-    """The stack up and its topics there: what `stack up` and `run` begin with."""
+    """The stack up and its topics there: what `stack up` and `run` begin with; not to be called on an event loop."""
     progress = progress or _say
     where = stack.up(settings, brokers=brokers, progress=progress)
     if not settings.kafka and "replication" not in settings.model_fields_set:

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,10 @@ def _prepare(folder: Path, jars: Path, cluster_id: str, node: Node, nodes: Seque
 
 def _format(tool: Sequence[str], cluster_id: str, folder: Path, properties: dict[str, str]) -> None:
     """Make the data folder aside and rename it: one that is cut short is never taken for whole."""
-    draft, config = folder / "data.new", folder / "format.properties"
-    shutil.rmtree(draft, ignore_errors=True)
+    for left in folder.glob("new-*/"):
+        shutil.rmtree(left, ignore_errors=True)  # whoever made it may still be at it
+    work = Path(tempfile.mkdtemp(dir=folder, prefix="new-"))
+    draft, config = work / "data", work / "format.properties"
     config.write_text(render(properties | {"log.dirs": str(draft)}))
     command = [*tool, "-t", cluster_id, "-c", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
@@ -122,6 +125,7 @@ def _format(tool: Sequence[str], cluster_id: str, folder: Path, properties: dict
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
         raise CandlewickError(f"Kafka's data folder {folder} could not be made ready: {said}")
     draft.rename(folder / "data")
+    shutil.rmtree(work)
 
 
 def _java() -> Path:

@@ -50,7 +50,17 @@ def redis_only(alone: Run, settings: Settings) -> Run:
     return lambda *words, **more: alone(*words, **(environment | more))
 
 
-async def test_data_survive_kill_9_of_every_part_until_reset(alone: Run, tmp_path: Path) -> None:
+def kill_an_up_halfway(home: Path) -> None:
+    environment = os.environ | ANY_PORTS | {"CANDLEWICK_HOME": str(home)}
+    command = [sys.executable, "-m", "candlewick", "stack", "up"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as halfway:
+        assert halfway.stderr
+        assert b" ready at " in halfway.stderr.readline()
+        halfway.kill()
+
+
+async def test_data_survive_kill_9_of_us_and_of_every_part_until_reset(alone: Run, tmp_path: Path) -> None:
+    kill_an_up_halfway(tmp_path)
     assert alone("stack", "up").returncode == 0
     where = json.loads(alone("stack", "status", "--json").stdout)
     assert list(where) == ["kafka", "redis", "clickhouse", "cold"]
