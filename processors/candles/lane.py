@@ -48,6 +48,8 @@ class Lane:
         """Close of the newest minute that was let go."""
         self.prior_open_us: int | None = None
         self.minutes: dict[int, Minute] = {}
+        self.newest_us = 0
+        """Open time of the newest minute there ever was; not part of the state."""
         self.touched: set[int] = set()
         """Open times of minutes that changed, or were let go, since the state was last written."""
         self.moved = True
@@ -64,7 +66,7 @@ class Lane:
         open_us = minute_us(trade.time_us)
         minute = self.minutes.get(open_us)
         if minute is None:
-            minute = self.minutes[open_us] = Minute(open_us)
+            minute = self.hold(Minute(open_us))
             if self.begin_us is None:
                 self._forget_before_begin(open_us)
         close_before = minute.fold.close if minute.fold.trades else None
@@ -73,9 +75,15 @@ class Lane:
         minute.changed = True
         minute.newest_offset = offset
         self.touched.add(open_us)
-        if minute.fold.close != close_before:
+        if open_us < self.newest_us and minute.fold.close != close_before:
             self._change_flat_after(open_us)
         return Fate.FOLDED
+
+    def hold(self, minute: Minute) -> Minute:
+        """Put a minute in."""
+        self.minutes[minute.open_us] = minute
+        self.newest_us = max(self.newest_us, minute.open_us)
+        return minute
 
     def mark(self, marker: Marker, offset: int) -> list[Candle]:
         """Take in a marker and emit, oldest minute first, what is due; `offset` becomes the candles' revision."""
@@ -142,7 +150,7 @@ class Lane:
     def _close(self, open_us: int, status: Status, marker: Marker | None) -> None:
         if self.begin_us is None or open_us < self.begin_us:
             return
-        minute = self.minutes.get(open_us) or self.minutes.setdefault(open_us, Minute(open_us))
+        minute = self.minutes.get(open_us) or self.hold(Minute(open_us))
         close_before = minute.closing_price(self.exchange)
         if minute.close(status, marker):
             self.touched.add(open_us)

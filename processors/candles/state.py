@@ -77,7 +77,7 @@ class Stored:
                 key, run, open_us = name
                 minutes.append((key, run, open_us, value))
         for key, run, open_us, value in minutes:
-            core.lanes[key, run].minutes[open_us] = Minute.restore(open_us, value)
+            core.lanes[key, run].hold(Minute.restore(open_us, value))
         return core
 
     def drop(self) -> list[Outgoing]:
