@@ -1,7 +1,7 @@
 """What can be looked up of a market at a moment: trades and aggregates by id, by time, the newest; and holes.
 
 A *withheld* id is one that neither stream nor REST gives. A look-up ends before it, and one that would begin with it
-fails as the exchange's own database would: the id exists, it cannot be had.
+fails as the exchange's own database would: the id exists, it cannot be had. Klines still count its trade.
 """
 
 from collections.abc import Iterator, Sequence

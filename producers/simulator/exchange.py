@@ -24,12 +24,18 @@ class Exchange:
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
-        histories = _histories(settings)
-        self.archives = {history.instrument.symbol: Archive(history) for history in histories}
         wall_us = _wall_us()
-        self.clock = MarketClock(
-            start_us=_start_us(settings, histories, wall_us), wall_start_us=wall_us, speed=settings.speed
-        )
+        start_us = wall_us - int(settings.speed * DEFAULT_PAST_S) * 1_000_000
+        histories: list[History]
+        if settings.recording is None:
+            histories = [GeneratedHistory(settings.seed, instrument(symbol)) for symbol in settings.symbols]
+        else:
+            recorded = read_recording(settings.recording, settings.symbols[0])
+            histories, start_us = [recorded], recorded.start_ms * 1_000
+        if settings.start_us is not None:
+            start_us = settings.start_us
+        self.archives = {history.instrument.symbol: Archive(history) for history in histories}
+        self.clock = MarketClock(start_us=min(start_us, wall_us), wall_start_us=wall_us, speed=settings.speed)
         self.tape = Tape(self.archives, self.now_ms)
         self.plan = FaultPlan(settings.faults, settings.seed)
         self.connections: set[Connection] = set()
@@ -121,22 +127,6 @@ class Exchange:
             raise UsageError(f"{what!r} does not say what to withhold: SYMBOL:COUNT or SYMBOL:FIRST_ID-LAST_ID")
         archive.withhold(IdRange(int(first), int(last)) if dash else archive.next_ids(int(first), self.now_ms))
         self.tape.remake()
-
-
-def _histories(settings: SimulatorSettings) -> list[History]:
-    if settings.recording is not None:
-        return [read_recording(settings.recording, settings.symbols[0])]
-    return [GeneratedHistory(settings.seed, instrument(symbol)) for symbol in settings.symbols]
-
-
-def _start_us(settings: SimulatorSettings, histories: list[History], wall_us: int) -> int:
-    if settings.start_us is not None:
-        return min(settings.start_us, wall_us)
-    if settings.recording is not None:
-        return (
-            min(match.time_ms for history in histories for match in history.minute(history.minute_of(0) or 0)) * 1_000
-        )
-    return wall_us - int(settings.speed * DEFAULT_PAST_S) * 1_000_000
 
 
 def _wall_us() -> int:

@@ -21,6 +21,7 @@ from runtime.errors import UsageError
 DATA = Path(__file__).parents[1] / "data"
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPETH")
 PAST_US = 1_740_000_000_000_000
+HOUR_US = 3_600_000_000
 STREAMS = "btcusdt@trade/ethusdt@trade/btcusdt@kline_1s"
 
 
@@ -174,11 +175,11 @@ async def test_six_messages_in_a_second_end_the_connection() -> None:
 
 async def test_a_client_without_pongs_is_let_go_and_one_with_them_stays() -> None:
     async with (
-        simulator(ping_s=0.3, pong_s=1.0) as client,
+        simulator(ping_s=0.2, pong_s=0.6) as client,
         client.stream("/ws/btcusdt@trade") as alive,
         client.stream("/ws/btcusdt@trade", autoping=False) as dead,
     ):
-        reading = asyncio.ensure_future(events(alive, from_minute(10)))
+        reading = asyncio.ensure_future(events(alive, from_minute(4)))
         assert await closed(dead) == 1001
         await reading
 
@@ -207,9 +208,8 @@ async def test_a_client_that_does_not_read_is_cut_off() -> None:
 
 
 async def test_history_over_rest_joins_to_the_record() -> None:
-    async with simulator() as client:
-        await eventually(lambda: _elapsed(client, 600))
-        record = await client.record("ETHUSDT", until_us=PAST_US + 600_000_000)
+    async with simulator(start_us=PAST_US + HOUR_US) as client:
+        record = await client.record("ETHUSDT", from_us=PAST_US, until_us=PAST_US + HOUR_US // 6)
         found: list[Any] = []
         while len(found) < len(record):
             found += await client.get(
@@ -231,8 +231,7 @@ async def test_history_over_rest_joins_to_the_record() -> None:
 @pytest.mark.parametrize(("symbol", "interval", "length_ms"), [("XRPETH", "1m", 60_000), ("BTCUSDT", "5m", 300_000)])
 async def test_klines_equal_the_record_and_empty_ones_are_flat(symbol: str, interval: str, length_ms: int) -> None:
     start_ms = PAST_US // 1_000 // length_ms * length_ms
-    async with simulator(speed=1_000.0) as client:
-        await eventually(lambda: _elapsed(client, 3_000))
+    async with simulator(start_us=PAST_US + HOUR_US) as client:
         rows = await client.get("/api/v3/klines", symbol=symbol, interval=interval, startTime=start_ms, limit=10)
         assert [row[0] for row in rows] == list(range(start_ms, start_ms + 10 * length_ms, length_ms))
         before = await client.get("/api/v3/klines", symbol=symbol, interval="1m", endTime=start_ms - 1, limit=1)
@@ -366,7 +365,3 @@ async def test_a_port_in_use_is_told_in_a_sentence() -> None:
         with pytest.raises(UsageError, match=f"{port}.*--port"):
             async with simulator(port=port):
                 pass
-
-
-async def _elapsed(client: Client, seconds: int) -> bool:
-    return (await client.get("/sim/now"))["now_us"] >= PAST_US + seconds * 1_000_000
