@@ -60,6 +60,15 @@ class Settings(BaseSettings):
         int, Field(description="partitions of every topic, fixed for the life of .v1", ge=1, le=1000)
     ] = 12
     replication: Annotated[int, Field(description="replicas of every topic", ge=1, le=9)] = 1
+    binance_ws: Annotated[str, Field(description="Binance's WebSocket host", pattern="^wss?://.+[^/]$")] = (
+        "wss://data-stream.binance.vision"
+    )
+    binance_rest: Annotated[str, Field(description="Binance's REST host", pattern="^https?://.+[^/]$")] = (
+        "https://data-api.binance.vision"
+    )
+    fill_timeout_s: Annotated[
+        float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
+    ] = 1200.0
     log_level: Annotated[
         str, Field(description="debug, info, warning or error", pattern="^(debug|info|warning|error)$")
     ] = "info"

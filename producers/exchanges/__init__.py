@@ -1,1 +1,11 @@
-"""What differs from exchange to exchange: one file each."""
+"""What differs from exchange to exchange: one file each, and one line here."""
+
+from collections.abc import Callable
+
+from producers.exchange import Exchange
+from producers.exchanges.binance import Binance
+from runtime.settings import Settings
+
+EXCHANGES: dict[str, Callable[[Settings], Exchange]] = {
+    "binance": Binance,
+}

@@ -1,0 +1,122 @@
+"""Binance's protocol, held against recorded messages and the examples of its documentation."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from market.errors import MalformedError
+from market.trade import Side, Source, Trade
+from producers.exchange import Message
+from producers.exchanges.binance import Binance
+from runtime.settings import Settings
+
+DATA = Path(__file__).parents[2] / "data"
+RECEIVED_US = 1_672_515_782_140_000
+BINANCE = Binance(Settings(_env_file=None))
+
+# "Trade Streams" in Binance's WebSocket documentation.
+DOCUMENTED = {
+    "e": "trade", "E": 1672515782136, "s": "BNBBTC", "t": 12345, "p": "0.001", "q": "100", "T": 1672515782135,
+    "m": True, "M": True,
+}  # fmt: skip
+
+
+def frame(**changes: object) -> str:
+    return json.dumps({"stream": "bnbbtc@trade", "data": DOCUMENTED | changes})
+
+
+def read(text: str) -> Message:
+    return BINANCE.read(text.encode(errors="surrogatepass"), {"BNBBTC": "BNB-BTC", "BTCUSDT": "BTC-USDT"}, RECEIVED_US)
+
+
+def test_a_documented_trade_whose_buyer_was_the_maker_is_a_taker_sell() -> None:
+    assert read(frame()) == Message(
+        1672515782136_000,
+        Trade(
+            exchange="binance",
+            symbol="BNB-BTC",
+            trade_id="12345",
+            price=Decimal("0.001"),
+            qty=Decimal(100),
+            side=Side.SELL,
+            time_us=1672515782135_000,
+            received_us=RECEIVED_US,
+            source=Source.WS,
+        ),
+    )
+
+
+def test_a_trade_whose_seller_was_the_maker_is_a_taker_buy() -> None:
+    trade = read(frame(m=False)).trade
+    assert trade is not None
+    assert trade.side is Side.BUY
+
+
+def test_a_recorded_message_is_read() -> None:
+    recorded = json.loads((DATA / "binance_futures_ws_trade.json").read_bytes())
+    message = read(json.dumps({"stream": "btcusdt@trade", "data": recorded}))
+    assert message.trade is not None
+    assert (message.trade.symbol, message.trade.trade_id) == ("BTC-USDT", "5933014")
+    assert (message.trade.price, message.trade.qty) == (Decimal("0.001"), Decimal(100))
+    assert (message.trade.side, message.trade.time_us) == (Side.SELL, 123456785_000)
+    assert message.server_us == 123456789_000
+
+
+def test_a_recorded_page_is_read() -> None:
+    [trade] = BINANCE.read_trades((DATA / "binance_rest_trades.json").read_bytes(), "BNB-BTC", RECEIVED_US)
+    assert trade == Trade(
+        exchange="binance",
+        symbol="BNB-BTC",
+        trade_id="28457",
+        price=Decimal("4.00000100"),
+        qty=Decimal("12.00000000"),
+        side=Side.SELL,  # isBuyerMaker is true
+        time_us=1499865549590_000,
+        received_us=RECEIVED_US,
+        source=Source.REST,
+    )
+
+
+def test_the_kline_carries_the_servers_time_and_no_trade() -> None:
+    kline = {"e": "kline", "E": 1672515782136, "s": "BNBBTC", "k": {"t": 1672515780000, "i": "1s", "x": False}}
+    assert read(json.dumps({"stream": "bnbbtc@kline_1s", "data": kline})) == Message(1672515782136_000)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"e": "serverShutdown", "E": 1672515782136},
+        {"stream": "", "data": {"e": "serverShutdown", "E": 1672515782136}},
+    ],
+    ids=["bare", "wrapped"],
+)
+def test_a_shutdown_is_told(event: dict) -> None:
+    assert read(json.dumps(event)).closing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "[]", "{", "\ud800", frame(t="x"), frame(t=-1), frame(t=None), frame(p="1e5"), frame(p=1.5), frame(q="-1"),
+        frame(T=0), frame(s="ELSEUSDT"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_frame_is_malformed(text: str) -> None:
+    with pytest.raises(MalformedError):
+        read(text)
+
+
+def test_what_is_asked_over_rest() -> None:
+    assert BINANCE.trades_from("BTCUSDT", 17, 500).path == "/api/v3/historicalTrades?symbol=BTCUSDT&fromId=17&limit=500"
+    assert BINANCE.newest_trade("BTCUSDT").path == "/api/v3/trades?symbol=BTCUSDT&limit=1"
+    assert BINANCE.stream_path(["BTCUSDT", "ETHUSDT"]) == (
+        "/stream?streams=btcusdt@trade/ethusdt@trade/btcusdt@kline_1s"
+    )
+
+
+def test_symbols_are_named_by_base_and_quote() -> None:
+    listed = [{"symbol": "BTCUSDT", "baseAsset": "BTC", "quoteAsset": "USDT", "status": "TRADING"}]
+    assert BINANCE.read_instruments(json.dumps({"symbols": listed}).encode()) == {"BTCUSDT": "BTC-USDT"}
+    assert BINANCE.native("btc-usdt") == "BTCUSDT"
