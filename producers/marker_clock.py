@@ -1,0 +1,96 @@
+"""When a minute's marker is due, and what it says. Pure: all time in it is market time, in microseconds."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from market.timeframe import MINUTE_US, minute_us, next_minute_us
+from market.trade import Marker, Proof, Trade
+
+_Last = tuple[int, int, Decimal]
+"""How often ids began anew before it, a trade's id, its price: greater is later."""
+
+
+class MarkerClock:
+    """The markers of one symbol, from its `begin` on: one for every minute, in order."""
+
+    def __init__(self, begin: Marker) -> None:
+        self.complete_until_us = begin.complete_until_us
+        self._published_until_us = begin.published_until_us
+        self._last = _last_of(begin)
+        self._resets = 0
+        self._last_of_minute: dict[int, _Last] = {}
+        self._holes: list[tuple[int, int]] = []
+
+    def published(self, number: int, price: Decimal, time_us: int) -> None:
+        """A trade goes out: its id as a number, its price, its time."""
+        if time_us >= self._published_until_us:
+            self._published_until_us = time_us + 1
+        if time_us < self.complete_until_us:
+            self._last = _later(self._last, (self._resets, number, price))
+            return
+        opened_us = minute_us(time_us)
+        last = self._last_of_minute.get(opened_us)
+        self._last_of_minute[opened_us] = _later(last, (self._resets, number, price))
+
+    def restart_ids(self) -> None:
+        """The exchange counts anew: from now on lower ids are later."""
+        self._resets += 1
+
+    def hole(self, from_us: int, until_us: int) -> None:
+        """Trades between these times, both included, will not come any more."""
+        self._holes.append((from_us, until_us))
+
+    def due(self, covered_us: int) -> Iterator[Marker]:
+        """The markers of the minutes that are over, now that every trade before `covered_us` went out."""
+        while self.complete_until_us + MINUTE_US <= covered_us:
+            opened_us = self.complete_until_us
+            self.complete_until_us += MINUTE_US
+            last = self._last_of_minute.pop(opened_us, None)
+            if last is not None:
+                self._last = _later(self._last, last)
+            yield Marker(
+                complete_until_us=self.complete_until_us,
+                published_until_us=max(self._published_until_us, self.complete_until_us),
+                proof=self._proof(opened_us),
+                last_trade_id=None if self._last is None else str(self._last[1]),
+                last_price=None if self._last is None else self._last[2],
+            )
+
+    def _proof(self, opened_us: int) -> Proof:
+        touched = any(from_us < opened_us + MINUTE_US and until_us >= opened_us for from_us, until_us in self._holes)
+        if self._holes:
+            self._holes = [hole for hole in self._holes if hole[1] >= opened_us + MINUTE_US]
+        return Proof.HOLE if touched else Proof.IDS
+
+
+def first_begin(after_us: int, last: Trade) -> Marker:
+    """How a symbol begins that has no marker yet: with the next whole minute after `after_us` and its `last` trade."""
+    start_us = next_minute_us(after_us + 1)
+    return Marker(
+        complete_until_us=start_us,
+        published_until_us=start_us,
+        proof=Proof.BEGIN,
+        last_trade_id=last.trade_id,
+        last_price=last.price,
+    )
+
+
+def begin_again(newest: Marker) -> Marker:
+    """How a symbol begins that has markers: the newest of them once more, and everything after it anew."""
+    return Marker(
+        complete_until_us=newest.complete_until_us,
+        published_until_us=newest.complete_until_us,
+        proof=Proof.BEGIN,
+        last_trade_id=newest.last_trade_id,
+        last_price=newest.last_price,
+    )
+
+
+def _last_of(marker: Marker) -> _Last | None:
+    if marker.last_trade_id is None or marker.last_price is None:
+        return None
+    return 0, int(marker.last_trade_id), marker.last_price
+
+
+def _later(one: _Last | None, other: _Last) -> _Last:
+    return other if one is None or other[:2] > one[:2] else one

@@ -1,0 +1,44 @@
+"""How much may be asked of a REST API that weighs requests by the minute. Pure."""
+
+from collections import deque
+
+WINDOW_S = 60.0
+_SHARE = 0.9
+"""Of the limit: pacing is friendlier than being told to wait."""
+
+
+class Weights:
+    """What was spent in the last minute: a window that slides is never above one that the exchange resets."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._most = int(per_minute * _SHARE)
+        self._spent: deque[tuple[float, int]] = deque()
+        self.used = 0
+
+    def wait_s(self, weight: int, now_s: float) -> float:
+        """How long to wait before spending `weight`; 0 or less: not at all."""
+        self._forget(now_s)
+        over = self.used + weight - self._most
+        for spent_s, spent in self._spent:
+            if over <= 0:
+                break
+            over -= spent
+            wait_s = spent_s + WINDOW_S - now_s
+            if over <= 0:
+                return wait_s
+        return 0.0
+
+    def spend(self, weight: int, now_s: float) -> None:
+        """A request goes out."""
+        self._spent.append((now_s, weight))
+        self.used += weight
+
+    def told(self, used: int, now_s: float) -> None:
+        """The exchange says what it counted: others at our address, or we before a restart, spend too."""
+        self._forget(now_s)
+        if used > self.used:
+            self.spend(used - self.used, now_s)
+
+    def _forget(self, now_s: float) -> None:
+        while self._spent and self._spent[0][0] <= now_s - WINDOW_S:
+            self.used -= self._spent.popleft()[1]

@@ -1,0 +1,59 @@
+"""The ledger against a set of ids."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.ledger import Found, Ledger
+
+SECOND_US = 1_000_000
+numbers = st.integers(1, 40)
+
+
+def missing(ledger: Ledger) -> set[int]:
+    return {number for gap in ledger.gaps for number in range(gap.first, gap.last + 1)}
+
+
+@given(st.lists(numbers, max_size=60))
+def test_missing_is_what_lies_below_the_greatest_and_was_not_seen(arrived: list[int]) -> None:
+    ledger, seen = Ledger(0, 0), {0}
+    for number in arrived:
+        found = ledger.add(number, number * SECOND_US, 0.0)
+        assert found is (Found.SEEN if number in seen else Found.NEW)
+        seen.add(number)
+        assert missing(ledger) == set(range(max(seen))) - seen
+        for gap in ledger.gaps:
+            assert {gap.first - 1, gap.last + 1} <= seen
+            assert (gap.from_us, gap.until_us) == ((gap.first - 1) * SECOND_US, (gap.last + 1) * SECOND_US)
+
+
+@given(st.lists(numbers, max_size=30), st.lists(st.tuples(numbers, st.integers(0, 10)), max_size=5))
+def test_what_the_exchange_does_not_have_is_not_missing(arrived: list[int], jumps: list[tuple[int, int]]) -> None:
+    ledger, known = Ledger(0, 0), {0}
+    for number in arrived:
+        ledger.add(number, number * SECOND_US, 0.0)
+        known.add(number)
+    for first, length in jumps:
+        last = first + length
+        if first <= ledger.head + 1:  # a page begins at what is missing or follows
+            ledger.absent(first, last, 0.0)
+            known |= set(range(first, last + 1))
+            assert missing(ledger) == set(range(max(known))) - known
+
+
+def test_only_gaps_that_were_asked_for_and_did_not_move_are_given_up() -> None:
+    ledger = Ledger(10, 0)
+    ledger.add(13, SECOND_US, 100.0)  # 11 and 12
+    ledger.add(20, SECOND_US, 100.0)  # 14 … 19
+    assert ledger.give_up(100.0) == []
+    for gap in ledger.gaps:
+        gap.asked = 1
+    ledger.add(15, SECOND_US, 150.0)  # one of the second gap came: it moves
+    [lost] = ledger.give_up(100.0)
+    assert (lost.first, lost.last) == (11, 12)
+    assert missing(ledger) == {14, 16, 17, 18, 19}
+
+
+def test_a_lower_id_at_a_later_time_is_a_reset_and_an_old_one_is_not() -> None:
+    ledger = Ledger(1_000, 5 * SECOND_US)
+    assert ledger.add(1, 5 * SECOND_US, 0.0) is Found.SEEN
+    assert ledger.add(1, 6 * SECOND_US, 0.0) is Found.RESET

@@ -1,0 +1,26 @@
+"""Weights: never more than allowed in any minute."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from producers.weights import Weights
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from([2, 20, 25])), max_size=80))
+def test_no_sixty_seconds_ever_hold_more_than_nine_tenths_of_the_limit(asked: list[tuple[int, int]]) -> None:
+    weights, now_s = Weights(100), 0.0
+    spent: list[tuple[float, int]] = []
+    for pause_s, weight in asked:
+        now_s += pause_s
+        while (wait_s := weights.wait_s(weight, now_s)) > 0:
+            now_s += wait_s
+        weights.spend(weight, now_s)
+        spent.append((now_s, weight))
+        assert sum(one for at_s, one in spent if at_s > now_s - 60) <= 90
+
+
+def test_what_the_exchange_counted_beyond_our_own_is_waited_for() -> None:
+    weights = Weights(6_000)
+    weights.told(5_390, 0.0)
+    assert weights.wait_s(10, 1.0) <= 0
+    assert weights.wait_s(11, 1.0) == 59.0
