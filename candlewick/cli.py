@@ -29,6 +29,7 @@ _COMMANDS = {
     "stack": "The local Kafka, Redis, ClickHouse engine and cold store.",
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",
+    "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
     "candles": "Make closed 1m candles out of trades, exactly once.",
     "settings": "Show every setting with its meaning, default and value.",
 }

@@ -1,0 +1,34 @@
+"""``candlewick produce``: an exchange's live trades to Kafka."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from candlewick.common import NONE_GIVEN, Common
+from producers.feed import run_feed
+from runtime.lifecycle import run
+from runtime.telemetry import configure_logs
+
+app = App(name="produce", help="Publish an exchange's live trades, gaps filled, minutes marked.")
+
+
+@app.default
+def produce(
+    exchange: Annotated[str, Parameter(help="the exchange, such as binance")],
+    /,
+    *symbols: Annotated[str, Parameter(help="such as BTC-USDT, or as the exchange writes it: BTCUSDT")],
+    common: Common = NONE_GIVEN,
+) -> None:
+    r"""Publish trades from now on, or from where the symbols' newest markers say that the last producer was.
+
+    CANDLEWICK_BINANCE_WS and CANDLEWICK_BINANCE_REST point it at a simulator.
+
+    ```
+    candlewick produce binance BTC-USDT ETH-USDT
+    CANDLEWICK_BINANCE_WS=ws://127.0.0.1:9180 CANDLEWICK_BINANCE_REST=http://127.0.0.1:9180 \
+        candlewick produce binance BTCUSDT
+    ```
+    """
+    settings = common.settings()
+    configure_logs(settings)
+    run(lambda stop: run_feed(settings, exchange, symbols, stop))

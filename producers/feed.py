@@ -1,0 +1,80 @@
+"""The feed: an exchange's live trades to Kafka, gaps filled, minutes marked.
+
+It runs in sessions. One starts from what Kafka says was last acknowledged (each symbol's newest marker) and lasts
+until it is told to stop or a send fails: then publisher and state are discarded, and the next one rewinds.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import aiohttp
+
+from market.errors import MalformedError
+from producers.exchange import Exchange
+from producers.exchanges import EXCHANGES
+from producers.rest import RefusedError, RestClient
+from producers.session import STAGE, Session
+from runtime.errors import UnavailableError, UsageError
+from runtime.kafka.admin import require_topics
+from runtime.lifecycle import stopped_within
+from runtime.settings import Settings
+from runtime.telemetry import Meter, logger
+
+FAILED_SESSIONS = 10
+"""So many in a row without a round that reached Kafka, and the feed ends with the error: some minutes."""
+_BACKOFF_S, _BACKOFF_MOST_S = 0.5, 30.0
+
+
+async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str], stop: asyncio.Event) -> None:
+    """Feed `symbols` (``BTC-USDT``, or as the exchange writes them) until `stop`."""
+    if exchange_name not in EXCHANGES:
+        raise UsageError(f"no exchange {exchange_name!r}: there is {', '.join(sorted(EXCHANGES))}")
+    exchange = EXCHANGES[exchange_name](settings)
+    topics = settings.topics
+    await require_topics(settings, {topics.trades, topics.feeds, topics.progress})
+    meter = Meter(STAGE)
+    meter.fields |= {"gaps_open": 0, "gaps_filled": 0, "holes": 0, "resets": 0, "reconnects": 0, "rest_weight": 0}
+    async with aiohttp.ClientSession() as http, meter.reporting():
+        names = await find_symbols(RestClient(http, exchange.rest_url, exchange.rest_limits), exchange, symbols)
+        failures = 0
+        while True:
+            session = Session(settings, exchange, http, meter)
+            failed: BaseExceptionGroup[UnavailableError] | None = None
+            try:
+                await session.run(names, stop)
+            except* UnavailableError as group:
+                failed = group
+            if failed is None:
+                return
+            failures = 1 if session.published else failures + 1
+            if failures == FAILED_SESSIONS or stop.is_set():
+                raise failed
+            await _pause(failures, failed, stop)
+
+
+async def find_symbols(rest: RestClient, exchange: Exchange, symbols: Sequence[str]) -> dict[str, str]:
+    """Native name to ours of the symbols asked for; one that the exchange does not have is a `UsageError`."""
+    wanted = {exchange.native(symbol): symbol for symbol in symbols}
+    if not wanted:
+        raise UsageError("no symbols: name at least one, as in candlewick produce binance BTC-USDT")
+    try:
+        body = await rest.get(exchange.instruments(list(wanted)))
+        found = exchange.read_instruments(body)
+    except RefusedError as error:
+        raise UsageError(f"{exchange.name} does not have all of {', '.join(wanted.values())}: {error}") from error
+    except MalformedError as error:
+        raise UnavailableError(f"{exchange.name} cannot be understood: {error}") from error
+    for native, symbol in wanted.items():
+        if native not in found or symbol.upper() not in (native, found[native]):
+            raise UsageError(f"{exchange.name} has no symbol {symbol}: names are like {next(iter(found.values()), '')}")
+    return {native: found[native] for native in wanted}
+
+
+async def _pause(failures: int, failed: BaseExceptionGroup[UnavailableError], stop: asyncio.Event) -> None:
+    pause_s = min(_BACKOFF_S * 2**failures, _BACKOFF_MOST_S) * random.uniform(0.5, 1.0)
+    reason: BaseException = failed
+    while isinstance(reason, BaseExceptionGroup):
+        reason = reason.exceptions[0]
+    logger(STAGE).error("session failed, going on from the newest markers", error=str(reason), in_s=round(pause_s, 1))
+    await stopped_within(stop, pause_s)
