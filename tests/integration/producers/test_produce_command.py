@@ -1,0 +1,84 @@
+"""``candlewick produce`` as a process: killed, stopped, misused."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from eventually import eventually
+from feed_log import check_markers, published, read_log, sent
+from feeding import SYMBOLS, Exchange
+
+from runtime.settings import Settings
+
+NOWHERE = "http://127.0.0.1:9"
+
+
+@asynccontextmanager
+async def produce(
+    environment: dict[str, str], settings: Settings, *symbols: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    hosts = {"CANDLEWICK_BINANCE_WS": settings.binance_ws, "CANDLEWICK_BINANCE_REST": settings.binance_rest}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "candlewick", "produce", "binance", *symbols,
+        env=environment | hosts, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def test_killed_again_and_again_it_loses_nothing(exchange: Exchange, environment: dict[str, str]) -> None:
+    async with exchange(speed=300.0) as settings:
+        minutes = 0
+        for life in range(4):
+            async with produce(environment, settings, *SYMBOLS) as process:
+
+                async def more(than: int = minutes) -> int | None:
+                    logs = await read_log(settings)
+                    least = min((log.end_us for log in logs.values()), default=0) if len(logs) == len(SYMBOLS) else 0
+                    return least if least > than else None
+
+                minutes = await eventually(more, timeout_s=40, every_s=0.2) + 120_000_000
+                if life == 3:
+                    process.terminate()
+                    _, errors = await process.communicate()
+                    assert (process.returncode, b"Traceback" in errors) == (0, False), errors.decode()
+        logs = await read_log(settings)
+        assert max(len([one for one in log.minutes if one.proof == "begin"]) for log in logs.values()) == 4
+        for symbol, log in logs.items():
+            truth = await sent(settings.binance_rest, symbol.replace("-", ""), log.begin_us, log.end_us)
+            assert published(log.trades, log.begin_us, log.end_us) == truth, symbol
+            assert {one.proof for one in log.closed} == {"ids"}
+            check_markers(log, truth, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "symbols", "code", "says"),
+    [
+        ({}, ["BTCUSDT", "NOPEUSDT"], 2, "does not have all of BTCUSDT, NOPEUSDT"),
+        ({}, [], 2, "no symbols"),
+        ({"CANDLEWICK_BINANCE_REST": NOWHERE}, ["BTCUSDT"], 1, "does not answer"),
+        ({"CANDLEWICK_KAFKA": "127.0.0.1:9"}, ["BTCUSDT"], 1, "Kafka at 127.0.0.1:9 does not answer"),
+        ({"CANDLEWICK_BINANCE_WS": "data-stream"}, ["BTCUSDT"], 2, "CANDLEWICK_BINANCE_WS"),
+    ],
+    ids=["unknown-symbol", "no-symbol", "no-exchange", "no-kafka", "wrong-setting"],
+)
+async def test_what_is_wrong_is_told_in_a_sentence(
+    exchange: Exchange, environment: dict[str, str], wrong: dict[str, str], symbols: list[str], code: int, says: str
+) -> None:
+    async with exchange() as settings:
+        hosts = {"CANDLEWICK_BINANCE_WS": settings.binance_ws, "CANDLEWICK_BINANCE_REST": settings.binance_rest}
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "candlewick", "produce", "binance", *symbols,
+            env=environment | hosts | wrong, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        _, errors = await asyncio.wait_for(process.communicate(), 40)
+        assert process.returncode == code, errors.decode()
+        assert says in errors.decode()
+        assert "Traceback" not in errors.decode()
