@@ -116,12 +116,11 @@ class _Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then write and commit what is pending and leave."""
         self._stop = stop
-        await self._patiently(self._store.open)
         async with self._subscription:
             try:
-                while not await self._is_finished():
+                await self._patiently(self._store.open)
+                while not (await self._is_finished() and await self._write()):
                     await self._step()
-                await self._write()
                 await self._commit()
             finally:
                 await self._dead_letters.close()
@@ -151,8 +150,8 @@ class _Worker:
             or sum(partition.size_bytes for partition in partitions) >= pace.size_bytes
         )
 
-    async def _write(self) -> None:
-        """Write what is whole and commit it; a rebalance in between leaves both to the next owner."""
+    async def _write(self) -> bool:
+        """Write what is whole and commit it; False where records have to be read again first."""
         partitions = self._partitions.values()
         if self._store.pace is not None:
             for partition in partitions:
@@ -160,7 +159,7 @@ class _Worker:
         batches = [batch for partition in partitions for batch in partition.whole]
         self._written_at_s = time.monotonic()
         if not batches:
-            return
+            return True
         try:
             await self._patiently(lambda: self._store.write(batches))
         except RejectedError as error:
@@ -169,11 +168,13 @@ class _Worker:
             self._log.warning("the store lost writes: reading them again", reason=str(error))
             await self._assign(list(self._partitions))
         else:
-            if not await self._follow_assignment():
+            if not await self._follow_assignment():  # else both are left to the next owner
                 for partition in partitions:
                     partition.whole.clear()
                 self._meter.add("rows", sum(batch.rows for batch in batches))
                 await self._commit()
+                return True
+        return False
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do it until the store does not say that it is away; group membership is kept, and nothing read meanwhile."""
