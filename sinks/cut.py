@@ -7,13 +7,15 @@ from market.codec import CUT_HEADER, header
 from runtime.kafka import Record
 from sinks.store import Batch
 
+FILE_RECORDS = 50_000
+"""About 6 MB of columns in memory; every assigned partition may hold as much."""
 SLOT_MS = 15 * 60_000
 
 
 class CutRule(NamedTuple):
     """A batch ends after `records` records, at the first record in another slot of the log clock, or at a `cut`."""
 
-    records: int
+    records: int = FILE_RECORDS
     slot_ms: int = SLOT_MS
 
 

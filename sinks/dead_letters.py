@@ -44,10 +44,10 @@ class DeadLetters:
         for tp, letters in by_tp.items():
             told = self._told.get(tp) or await self._read(tp)
             self._told[tp] = told
-            new = [letter for letter in letters if letter.record.offset not in told]
-            await self._send([self._outgoing(letter) for letter in new], tp.topic)
-            for letter in new:
-                told.add(letter.record.offset)
+            new = {one.record.offset: one for one in letters if one.record.offset not in told}
+            await self._send([self._outgoing(letter) for letter in new.values()], tp.topic)
+            for offset in new:
+                told.add(offset)
             published += len(new)
         return published
 

@@ -50,7 +50,7 @@ class Config:
     once: bool = False
     accept_cut: bool = False
     instance_id: str | None = None
-    cut_rule: CutRule | None = None
+    cut_rule: CutRule = CutRule()
     """Where batches end, for a store without a pace."""
 
 
@@ -99,7 +99,7 @@ class _Worker:
         self._config = config
         self._meter = meter
         self._log = logger(meter.stage)
-        self._rule = config.cut_rule if store.pace is None else None
+        self._rule = None if store.pace else config.cut_rule
         self._subscription = Subscription(
             settings,
             group=settings.topics.group(meter.stage),

@@ -136,4 +136,8 @@ def encode(into: Table, records: Sequence[Record]) -> Encoded:
     """Records of one topic as an Arrow table; what is malformed or does not fit exactly is refused."""
     rows, malformed = decode_rows(records, into.decode)
     encoded, unfit = table(list(into.spread(rows)), into.schema, into.columns)
+    if unfit:  # a record that is refused is in no part of the table
+        offsets = {record.offset for record, _ in unfit}
+        kept = [row for row in rows if row.record.offset not in offsets]
+        encoded, _ = table(list(into.spread(kept)), into.schema, into.columns)
     return Encoded(encoded, encoded.num_rows, malformed + unfit)
