@@ -19,6 +19,9 @@ class CutRule(NamedTuple):
     slot_ms: int = SLOT_MS
 
 
+USUAL_CUTS = CutRule()
+
+
 class Part(NamedTuple):
     """Consecutive records with a value, and whether the batch they belong to ends behind them."""
 

@@ -23,7 +23,7 @@ from runtime.lifecycle import GRACE_S, stopped_within
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
-from sinks.cut import CutRule
+from sinks.cut import USUAL_CUTS, CutRule
 from sinks.cutting import ask_for_cuts
 from sinks.dead_letters import DeadLetters
 from sinks.partition import Partition
@@ -31,6 +31,9 @@ from sinks.store import MovedError, Refused, RejectedError, Store
 
 POLL_S = 0.1
 POLL_RECORDS = 5_000
+FEW_RECORDS = 500
+BREATH_S = 0.05
+"""After a poll that brought few records more may gather: many small polls would cost the most of a core."""
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 15.0
 COMMIT_INTERVAL_S = 1.0
@@ -50,7 +53,7 @@ class Config:
     once: bool = False
     accept_cut: bool = False
     instance_id: str | None = None
-    cut_rule: CutRule = CutRule()
+    cut_rule: CutRule = USUAL_CUTS
     """Where batches end, for a store without a pace."""
 
 
@@ -67,6 +70,7 @@ async def run_sink(settings: Settings, store: Store, config: Config, stop: async
     topics = set(store.topics)
     await require_topics(settings, topics | {settings.topics.dead_letters(topic) for topic in topics})
     meter = Meter(f"sink.{store.name}")
+    meter.fields = {"rows": 0, "rejected": 0}
     backoff_s = FIRST_BACKOFF_S
     try:
         async with meter.reporting():
@@ -139,6 +143,8 @@ class _Worker:
             await self._write()
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
+        if sum(map(len, polled.values())) < FEW_RECORDS:
+            await stopped_within(self._stop, BREATH_S)
 
     def _is_due(self) -> bool:
         pace, partitions = self._store.pace, self._partitions.values()

@@ -71,12 +71,21 @@ class Store(Protocol):
     other `CandlewickError` where a person has to do something.
     """
 
-    name: str
-    topics: Sequence[str]
-    recent_only: frozenset[str]
-    """Topics of which a store that keeps positions and has none needs no more than the last hour."""
-    pace: Pace | None
-    """None: batches end where the log says (`sinks.cut`), and only whole ones are written."""
+    @property
+    def name(self) -> str:
+        """As in ``sink.redis``."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """What it takes in."""
+
+    @property
+    def recent_only(self) -> frozenset[str]:
+        """Topics of which a store that keeps positions and has none needs no more than the last hour."""
+
+    @property
+    def pace(self) -> Pace | None:
+        """When batches end; None: where the log says (`sinks.cut`)."""
 
     async def open(self) -> None:
         """Connect, and make what must be there; harmless to repeat."""

@@ -64,7 +64,8 @@ class ClickHouseStore:
             for statement in files("sinks.clickhouse").joinpath("schema.sql").read_text().split(";\n"):
                 await self._client.command(statement)
             found = await self._client.query(
-                "SELECT name, comment FROM system.tables WHERE database = {database:String} AND name IN {names:Array(String)}",
+                "SELECT name, comment FROM system.tables "
+                "WHERE database = {database:String} AND name IN {names:Array(String)}",
                 parameters={"database": self._database, "names": [table.name for table in self._tables.values()]},
             )
         for name, comment in found.result_rows:

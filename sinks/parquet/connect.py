@@ -1,6 +1,6 @@
 """Reaching the cold store by URL, and the one place where its client's errors become ours."""
 
-import datetime
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +11,7 @@ from obstore.store import from_url
 
 from runtime.errors import CandlewickError, UnavailableError
 
-_RETRY = {"max_retries": 3, "retry_timeout": datetime.timedelta(seconds=15)}
+_RETRY_FOR = dt.timedelta(seconds=15)
 _REFUSING = (
     exceptions.PermissionDeniedError,
     exceptions.UnauthenticatedError,
@@ -29,7 +29,7 @@ def connect(url: str) -> Any:
     try:
         if urlsplit(url).scheme == "file":
             return from_url(url, mkdir=True)
-        return from_url(url, retry_config=_RETRY)  # type: ignore[arg-type]  # a plain dict is what it takes
+        return from_url(url, retry_config={"max_retries": 3, "retry_timeout": _RETRY_FOR})
     except (ValueError, OSError, exceptions.BaseError) as error:
         raise CandlewickError(
             f"no cold store at {url}: {_brief(error)}; CANDLEWICK_COLD must be like file:///folder or s3://bucket/prefix"

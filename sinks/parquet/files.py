@@ -5,7 +5,7 @@ and one UTC day of market time; `first` and `last` are the offsets of the batch'
 files of one batch share them.
 """
 
-import datetime
+import datetime as dt
 import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -38,7 +38,7 @@ def split(dataset: Dataset, tp: TopicPartition, first: int, last: int, rows: pa.
     groups = marked.group_by(["exchange", "_day"], use_threads=False).aggregate([])
     for exchange, day in zip(groups["exchange"].to_pylist(), groups["_day"].to_pylist(), strict=True):
         chosen = pc.and_(pc.equal(rows["exchange"], exchange), pc.equal(days, day))
-        date = datetime.date(1970, 1, 1) + datetime.timedelta(days=day)
+        date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
         folder = f"{dataset.name}/exchange={quote(exchange, safe='')}/date={date.isoformat()}"
         yield File(f"{folder}/{tp.topic}-{tp.partition}-{first}-{last}.parquet", rows.filter(chosen))
 

@@ -1,7 +1,7 @@
 """Reading the cold store: a day of a symbol, each data key once."""
 
 import asyncio
-import datetime
+import datetime as dt
 from typing import Any
 from urllib.parse import quote
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from sinks.parquet.schema import CANDLES, TRADES, Dataset
 
 
-async def read_trades(client: Any, exchange: str, symbol: str, date: datetime.date) -> list[dict[str, Any]]:
+async def read_trades(client: Any, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
     """The trades of a UTC day in order of time: column → value; of several records of a trade the first."""
     rows = await _read(client, TRADES, exchange, symbol, date)
     rows.sort(key=lambda row: row["offset"], reverse=True)
@@ -21,7 +21,7 @@ async def read_trades(client: Any, exchange: str, symbol: str, date: datetime.da
     return sorted(by_key.values(), key=lambda row: (row["time"], len(row["trade_id"]), row["trade_id"]))
 
 
-async def read_candles(client: Any, exchange: str, symbol: str, date: datetime.date) -> list[dict[str, Any]]:
+async def read_candles(client: Any, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
     """The 1m candles that open on a UTC day, in order: column → value; of several the highest revision."""
     rows = await _read(client, CANDLES, exchange, symbol, date)
     rows.sort(key=lambda row: (row["revision"], row["offset"]))
@@ -29,7 +29,7 @@ async def read_candles(client: Any, exchange: str, symbol: str, date: datetime.d
     return [by_key[time] for time in sorted(by_key)]
 
 
-async def _read(client: Any, dataset: Dataset, exchange: str, symbol: str, date: datetime.date) -> list[dict[str, Any]]:
+async def _read(client: Any, dataset: Dataset, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
     folder = f"{dataset.name}/exchange={quote(exchange, safe='')}/date={date.isoformat()}/"
     rows: list[dict[str, Any]] = []
     async for found in obstore.list(client, prefix=folder):
