@@ -1,6 +1,7 @@
 """Records as the writes that `write.lua` knows. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from market.candle import Candle, id_order
@@ -37,12 +38,31 @@ _MAX_EXACT = 1 << 53
 """Lua's numbers are floats: exact up to here."""
 
 
+_TRADE_ARGUMENTS = 3
+
+
 class Write(NamedTuple):
     """One write of the script: its kind, its keys, its other arguments in order."""
 
     kind: str
     keys: tuple[str, ...]
     arguments: tuple[Any, ...]
+
+
+def arrange(writes: Iterable[Write], place: Callable[[str], int]) -> Iterator[Any]:
+    """The script's arguments for one partition's writes; `place` tells a key's place among its keys.
+
+    Trades are put together by symbol, so that they are trimmed once; candles and tickers keep their order.
+    """
+    trades: dict[tuple[str, ...], list[Any]] = defaultdict(list)
+    for write in writes:
+        if write.kind == "trades":
+            trades[write.keys] += write.arguments
+        else:
+            yield from (write.kind, *map(place, write.keys), *write.arguments)
+    for keys, arguments in trades.items():
+        count = len(arguments) // _TRADE_ARGUMENTS
+        yield from ("trades", *map(place, keys), TRADES_TTL_S, TRADES_KEPT, count, *arguments)
 
 
 class Kind(NamedTuple):
@@ -58,7 +78,7 @@ def _trade(prefix: str, row: Row) -> Write | None:
         return None
     keys = (trades_key(prefix, trade.key), trades_data_key(prefix, trade.key))
     member = trade_member(trade.trade_id)
-    return Write("trade", keys, (TRADES_TTL_S, TRADES_KEPT, _exact(trade.time_us), member, encode_trade(trade)))
+    return Write("trades", keys, (_exact(trade.time_us), member, encode_trade(trade)))
 
 
 def trade_member(trade_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
+from itertools import chain
 from typing import Any
 
 from redis.exceptions import NoScriptError
@@ -10,7 +11,7 @@ from market.timeframe import Timeframe
 from runtime.kafka import Record, TopicPartition
 from runtime.settings import Settings, redis_address
 from sinks.redis.connect import connect, redis_errors
-from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, Kind, Write, encode
+from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, Kind, arrange, encode
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key
 from sinks.store import Batch, Encoded, MovedError, Pace
 
@@ -101,11 +102,8 @@ class RedisStore:
     def _arguments(self, batch: Batch) -> tuple[list[str], list[Any]]:
         place: dict[str, int] = {positions_key(self._prefix): 1}
         arguments: list[Any] = [_field(batch.tp), self._positions.get(batch.tp, ""), batch.next, POSITIONS_TTL_S]
-        for chunk in batch.chunks:
-            write: Write
-            for write in chunk:
-                places = [place.setdefault(key, len(place) + 1) for key in write.keys]
-                arguments += [write.kind, *places, *write.arguments]
+        writes = chain.from_iterable(batch.chunks)
+        arguments += arrange(writes, lambda key: place.setdefault(key, len(place) + 1))
         return list(place), arguments
 
 

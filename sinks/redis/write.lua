@@ -1,7 +1,7 @@
 -- Writes one batch of one partition and its position, all or nothing. Runs on Redis 6.2 and later.
 -- KEYS: the positions, then the data keys.
 -- ARGV: field, expected position ('' where there is none), next position, positions' TTL in seconds, then the writes:
---   'trade',  key, data key, TTL, kept, score, member, value
+--   'trades', key, data key, TTL, kept, count, then so many times: score, member, value
 --   'candle', key, TTL, kept, open time, revision, value
 --   'latest', key, TTL, time, revision, value
 -- Keys are given by their place in KEYS. Numbers are below 2^53.
@@ -16,22 +16,24 @@ local function time_of(json) return tonumber(string.match(json, '"open_time_ms":
 
 local write = {}
 
-function write.trade(i)
-  local key, data, kept = KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], tonumber(ARGV[i + 4])
-  local member, value = ARGV[i + 6], ARGV[i + 7]
-  local new = redis.call('ZADD', key, ARGV[i + 5], member)
-  redis.call('HSET', data, member, value)
-  local over = redis.call('ZCARD', key) - kept
-  if over > 0 then
-    local old = redis.call('ZRANGE', key, 0, over - 1)
-    redis.call('ZREMRANGEBYRANK', key, 0, over - 1)
-    redis.call('HDEL', data, unpack(old))
-    for _, one in ipairs(old) do if one == member then new = 0 end end
+function write.trades(i)
+  local key, data, kept, count = KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
+  local oldest = redis.call('ZCARD', key) >= kept and tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or -1
+  for at = i + 6, i + 3 + 3 * count, 3 do
+    if tonumber(ARGV[at]) >= oldest then
+      redis.call('HSET', data, ARGV[at + 1], ARGV[at + 2])
+      if redis.call('ZADD', key, ARGV[at], ARGV[at + 1]) == 1 then redis.call('PUBLISH', key, ARGV[at + 2]) end
+    end
   end
+  local over = redis.call('ZCARD', key) - kept
+  for first = 1, over, 1000 do
+    local old = redis.call('ZRANGE', key, first - 1, math.min(first + 998, over - 1))
+    redis.call('HDEL', data, unpack(old))
+  end
+  if over > 0 then redis.call('ZREMRANGEBYRANK', key, 0, over - 1) end
   redis.call('EXPIRE', key, ARGV[i + 3])
   redis.call('EXPIRE', data, ARGV[i + 3])
-  if new == 1 then redis.call('PUBLISH', key, value) end
-  return i + 8
+  return i + 6 + 3 * count
 end
 
 function write.candle(i)
