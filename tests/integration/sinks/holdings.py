@@ -139,8 +139,8 @@ class Target:
     store: Callable[[Settings], Store]
     held: Callable[[Settings], Any]
 
-    def config(self, *, once: bool = True, file_records: int = 7) -> Config:
-        return Config(once=once, cut_rule=CutRule(records=file_records))
+    def config(self, *, once: bool = True, file_records: int = 7, instance_id: str | None = None) -> Config:
+        return Config(once=once, instance_id=instance_id, cut_rule=CutRule(records=file_records))
 
     @property
     def is_exact(self) -> bool:

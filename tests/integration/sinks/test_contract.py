@@ -8,7 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from eventually import eventually
 from holdings import Held, Target, expected
 from log import DIGITS_38, candle, dead_letters, publish, record, rewind, trade
@@ -130,18 +129,17 @@ async def test_a_killed_sink_loses_and_doubles_nothing(
     trades = [trade(number, symbol=f"S{number % 50}") for number in range(15_000)]
     await publish(sink_settings, topics.trades, [record(one) for one in trades])
     more = ["--file-records", "500"] if target.name == "parquet" else []
-    command = [sys.executable, "-m", "candlewick", "sink", target.name, *more]
+    command = [sys.executable, "-m", "candlewick", "sink", target.name, "--instance-id", "one", *more]
     environment = os.environ | environment | {"CANDLEWICK_COLD": sink_settings.cold or ""}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
         await asyncio.to_thread(_until, process.stderr, b'"assigned"')
-        with pytest.MonkeyPatch.context():
-            await eventually(lambda: _holds_any(target, sink_settings), every_s=0.01)
+        await eventually(lambda: _holds_any(target, sink_settings), every_s=0.01)
     finally:
         process.send_signal(signal.SIGKILL)
-        process.wait()
-    await drain(target, sink_settings, file_records=500)
+        process.communicate()
+    await drain(target, sink_settings, file_records=500, instance_id="one")
     assert_same(await target.held(sink_settings), expected(trades, []))
 
 
