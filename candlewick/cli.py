@@ -31,6 +31,7 @@ _COMMANDS = {
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
     "candles": "Make closed 1m candles out of trades, exactly once.",
+    "sink": "Write trades, candles and tickers into a store.",
     "settings": "Show every setting with its meaning, default and value.",
 }
 

@@ -108,7 +108,7 @@ class Topics:
         }
         for name, config in kept.items():
             yield self._spec(name, config)
-        for name in (self.trades, self.candles(), self.live, self.tickers, self.feeds):
+        for name in (self.trades, self.live, self.tickers, self.feeds, *map(self.candles, Timeframe)):
             yield self._spec(self.dead_letters(name), _delete(30))
 
     def _spec(self, name: str, config: dict[str, str]) -> TopicSpec:

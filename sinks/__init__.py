@@ -1,1 +1,1 @@
-"""Kafka into stores: one runner, one folder a store."""
+"""From Kafka into stores: one runner for all, one folder a store."""

@@ -17,6 +17,7 @@ from runtime.settings import Settings
 FETCH_BYTES = 1024 * 1024
 STALL_TIMEOUT_S = 60.0
 _POLL_MS = 500
+_NOWHERE = TopicPartition("", 0)
 
 
 class Changes(NamedTuple):
@@ -108,6 +109,11 @@ class Subscription:
                 *held, timeout_ms=int(timeout_s * 1000), max_records=max_records
             )
 
+    async def hold(self, timeout_s: float) -> None:
+        """Read nothing for a while, and stay a member: one that never asks for records is thrown out."""
+        with kafka_errors(self._settings, f"waiting as {self.group}"):
+            await self._consumer.getmany(_NOWHERE, timeout_ms=int(timeout_s * 1000))
+
     async def committed(self, tp: TopicPartition) -> int | None:
         """The group's offset, or None where it has none."""
         with kafka_errors(self._settings, f"asking for the offset of {self.group}"):
@@ -131,6 +137,12 @@ class Subscription:
     async def end(self, tp: TopicPartition) -> int:
         """The offset of the next record to be written, behind what transactions still hide."""
         return (await ends(self._settings, tp.topic, [tp.partition]))[tp.partition].next
+
+    async def offset_at(self, tp: TopicPartition, time_ms: int) -> int | None:
+        """The first offset appended at or after `time_ms`; None where there is none yet."""
+        with kafka_errors(self._settings, f"asking for a time in {tp.topic}"):
+            found = (await self._consumer.offsets_for_times({tp: time_ms}))[tp]
+        return None if found is None else found.offset
 
     def highwater(self, tp: TopicPartition) -> int | None:
         """The log's end as of the last fetch: lag without asking; None where the partition is not ours now."""

@@ -1,1 +1,1 @@
-"""The warm tier."""
+"""The warm store: every trade, 1m candle, ticker and feed event, in ClickHouse."""

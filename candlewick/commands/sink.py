@@ -1,0 +1,85 @@
+"""``candlewick sink``: from Kafka into a store."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from candlewick.common import NONE_GIVEN, Common
+from runtime.lifecycle import run
+from runtime.settings import Settings
+from runtime.telemetry import configure_logs
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.cut import FILE_RECORDS, CutRule
+from sinks.parquet.store import ParquetStore
+from sinks.redis.store import RedisStore
+from sinks.runner import Config, run_sink
+from sinks.store import Store
+
+app = App(name="sink", help="Write trades, candles and tickers into a store.")
+
+_Once = Annotated[bool, Parameter(help="on to the end of the topics as they stand, commit, exit")]
+_AcceptCut = Annotated[
+    bool, Parameter(help="go on from the first record where the group's offset is no longer in the log")
+]
+_InstanceId = Annotated[
+    str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
+]
+
+
+@app.command
+def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Common = NONE_GIVEN) -> None:
+    """Keep Redis hot: the latest trades, the open and recent candles, tickers.
+
+    Examples:
+        candlewick sink redis
+        CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick sink redis
+    """
+    _run(RedisStore, Config(once=once, instance_id=instance_id), common)
+
+
+@app.command
+def clickhouse(
+    *,
+    once: _Once = False,
+    accept_cut: _AcceptCut = False,
+    instance_id: _InstanceId = None,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Write every trade, 1m candle, ticker and feed event into ClickHouse; makes the tables.
+
+    Examples:
+        candlewick sink clickhouse
+        candlewick sink clickhouse --once
+    """
+    _run(ClickHouseStore, Config(once=once, accept_cut=accept_cut, instance_id=instance_id), common)
+
+
+@app.command
+def parquet(
+    *,
+    once: _Once = False,
+    accept_cut: _AcceptCut = False,
+    instance_id: _InstanceId = None,
+    file_records: Annotated[
+        int, Parameter(help="a file ends after so many records, if not before; keep it the same for good")
+    ] = FILE_RECORDS,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Write every trade and 1m candle into Parquet files in the cold store.
+
+    With --once, and when told to stop, it asks for open files to be ended (a `cut` record) and writes them first.
+
+    Examples:
+        candlewick sink parquet
+        CANDLEWICK_COLD=s3://bucket/candlewick candlewick sink parquet --once
+    """
+    rule = CutRule(records=file_records)
+    config = Config(once=once, accept_cut=accept_cut, instance_id=instance_id, cut_rule=rule)
+    _run(ParquetStore, config, common)
+
+
+def _run(store: Callable[[Settings], Store], config: Config, common: Common) -> None:
+    settings = common.settings()
+    configure_logs(settings)
+    run(lambda stop: run_sink(settings, store(settings), config, stop))

@@ -1,0 +1,47 @@
+"""Partitions taken over: what is asked, before `sinks.start` decides."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+
+from runtime.kafka import Subscription, TopicPartition
+from sinks.partition import Partition
+from sinks.start import Found, start_by_group, start_by_store
+
+HOT_MS = 60 * 60_000
+"""A store that keeps its own positions and has none is filled with the trades of the last hour, and all else."""
+
+
+async def assign(
+    subscription: Subscription,
+    tps: Iterable[TopicPartition],
+    *,
+    positions: Mapping[TopicPartition, int] | None,
+    recent_only: frozenset[str],
+    accept_cut: bool,
+) -> list[Partition]:
+    """Decide where each partition goes on, and seek there. `positions` are the store's own, or None."""
+
+    async def one(tp: TopicPartition) -> Partition:
+        committed, beginning, end = await asyncio.gather(
+            subscription.committed(tp), subscription.beginning(tp), subscription.end(tp)
+        )
+        found = Found(
+            group=subscription.group,
+            name=f"{tp.topic}/{tp.partition}",
+            committed=committed,
+            beginning=beginning,
+            end=end,
+        )
+        if positions is None:
+            start = start_by_group(found, accept_cut=accept_cut)
+        else:
+            recent = beginning
+            if tp not in positions and tp.topic in recent_only:
+                at = await subscription.offset_at(tp, time.time_ns() // 1_000_000 - HOT_MS)
+                recent = end if at is None else at
+            start = start_by_store(found, stored=positions.get(tp), recent=recent)
+        subscription.seek(tp, start)
+        return Partition(tp, position=start, committed=committed, end=end)
+
+    return list(await asyncio.gather(*(one(tp) for tp in tps)))

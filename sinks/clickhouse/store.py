@@ -1,0 +1,129 @@
+"""Writing to ClickHouse: one insert a table and round, recognised by its token when it has to be sent again."""
+
+import hashlib
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import pyarrow as pa
+
+from runtime.errors import CandlewickError
+from runtime.kafka import Record, TopicPartition
+from runtime.settings import Settings, clickhouse_address
+from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
+from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode
+from sinks.store import Batch, Encoded, Pace, RejectedError
+
+SCHEMA_VERSION = 1
+_COMMENT = f"candlewick {SCHEMA_VERSION}"
+_INSERT = {
+    "insert_deduplicate": "1",
+    "max_partitions_per_insert_block": "0",  # an import spans any number of months
+}
+
+
+class ClickHouseStore:
+    """The warm store of `sinks.store.Store`.
+
+    Rows replace by data key, so that whatever is written twice counts once; the insert's token (table, schema
+    version, topic, partition, first and last offset) besides spares the rows of a repeated insert. The token is of
+    this process: after rows were deleted by hand, a replay in a new one writes them again.
+    """
+
+    name = "clickhouse"
+    pace = Pace(records=100_000, size_bytes=64 * 1024 * 1024, seconds=1.0)
+    recent_only: frozenset[str] = frozenset()
+
+    def __init__(self, settings: Settings) -> None:
+        topics = settings.topics
+        self._url = clickhouse_address(settings)
+        self._database = settings.clickhouse_database
+        self._tables: dict[str, Table] = {
+            topics.trades: TRADES,
+            topics.candles(): CANDLES,
+            topics.tickers: TICKERS,
+            topics.feeds: FEEDS,
+        }
+        self.topics = tuple(self._tables)
+        self._client: Any = None
+        self._process = uuid.uuid4().hex
+
+    async def open(self) -> None:
+        """Make the database and its tables where they are not there; refuse those of another version."""
+        await self.close()
+        server = await connect(self._url)
+        try:
+            with clickhouse_errors(self._url):
+                await server.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
+        finally:
+            await server.close()
+        self._client = await connect(self._url, database=self._database)
+        with clickhouse_errors(self._url):
+            for statement in files("sinks.clickhouse").joinpath("schema.sql").read_text().split(";\n"):
+                await self._client.command(statement)
+            found = await self._client.query(
+                "SELECT name, comment FROM system.tables "
+                "WHERE database = {database:String} AND name IN {names:Array(String)}",
+                parameters={"database": self._database, "names": [table.name for table in self._tables.values()]},
+            )
+        for name, comment in found.result_rows:
+            if comment != _COMMENT:
+                raise CandlewickError(
+                    f"the table {self._database}.{name} is not of schema {_COMMENT!r} but {comment!r}: "
+                    "migrate it, or point CANDLEWICK_CLICKHOUSE_DATABASE at another database"
+                )
+
+    async def positions(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int] | None:  # noqa: ARG002
+        """The group's offsets tell: a write that was acknowledged is not lost."""
+        return None
+
+    def encode(self, records: Sequence[Record]) -> Encoded:
+        """As Arrow columns."""
+        return encode(self._tables[records[0].topic], records)
+
+    async def write(self, batches: Sequence[Batch]) -> None:
+        """Insert, table by table."""
+        by_table: dict[str, list[Batch]] = defaultdict(list)
+        for batch in batches:
+            if batch.rows:
+                by_table[self._tables[batch.tp.topic].name].append(batch)
+        for name, of_table in by_table.items():
+            rows = pa.concat_tables([chunk for batch in of_table for chunk in batch.chunks])
+            try:
+                await self._insert(name, rows, self._token(name, of_table))
+            except RowsRefusedError:
+                raise RejectedError(await self._find_refused(name, of_table)) from None
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()
+
+    def _token(self, name: str, batches: Sequence[Batch]) -> str:
+        ranges = (f"{batch.tp.topic}/{batch.tp.partition}:{batch.first}-{batch.last}" for batch in batches)
+        return hashlib.sha256(f"{name} {_COMMENT} {self._process} {' '.join(ranges)}".encode()).hexdigest()
+
+    async def _insert(self, name: str, rows: pa.Table, token: str | None) -> None:
+        settings = _INSERT | ({"insert_deduplication_token": token} if token else {})
+        with clickhouse_errors(self._url):
+            await self._client.insert_arrow(name, rows, settings=settings)
+
+    async def _find_refused(self, name: str, batches: Sequence[Batch]) -> dict[tuple[TopicPartition, int], str]:
+        """Halve until the rows stand alone that the server refuses; the others are in by then, and may be again."""
+        reasons: dict[tuple[TopicPartition, int], str] = {}
+        for batch in batches:
+            halves = [pa.concat_tables(batch.chunks)]
+            while halves:
+                rows = halves.pop()
+                try:
+                    await self._insert(name, rows, None)
+                except RowsRefusedError as error:
+                    if rows.num_rows == 1:
+                        reasons[batch.tp, rows["offset"][0].as_py()] = str(error)
+                    else:
+                        middle = rows.num_rows // 2
+                        halves += [rows.slice(middle), rows.slice(0, middle)]
+        return reasons

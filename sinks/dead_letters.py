@@ -1,0 +1,109 @@
+"""Refused records, told once: in `<topic>.dlq`, with where they came from and why."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from market.codec import dead_letter_headers, header
+from market.ids import IdRanges
+from runtime.errors import UnavailableError
+from runtime.kafka import Outgoing, Publisher, TopicPartition, read_to_end
+from runtime.settings import Settings
+from runtime.telemetry import logger
+from sinks.store import Refused
+
+GROUP_HEADER = "candlewick.group"
+"""Which group refused the record: another store may well have taken it."""
+_OFFSET = "__streams.errors.offset"
+LARGE_BYTES = 900_000
+"""With the headers on, a larger value may not fit into a record any more: then it is left out, and its size told."""
+VALUE_BYTES_HEADER = "__streams.errors.value.bytes"
+_TOO_LARGE = "MessageSizeTooLargeError"
+
+
+class DeadLetters:
+    """The dead letters of one group.
+
+    What was told already is read from the dead-letter topic at the first refusal after an assignment: so a record is
+    told once, whether the group dies before its offset is committed or is moved back and reads it again.
+    """
+
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._settings = settings
+        self._group = group.encode()
+        self._publisher: Publisher | None = None
+        self._told: dict[TopicPartition, IdRanges] = {}
+        self._log = logger(group)
+
+    async def publish(self, refused: Sequence[Refused]) -> int:
+        """Publish those not told yet, acknowledged; returns how many."""
+        by_tp: dict[TopicPartition, list[Refused]] = defaultdict(list)
+        for one in refused:
+            by_tp[TopicPartition(one.record.topic, one.record.partition)].append(one)
+        published = 0
+        for tp, letters in by_tp.items():
+            told = self._told.get(tp) or await self._read(tp)
+            self._told[tp] = told
+            new = {one.record.offset: one for one in letters if one.record.offset not in told}
+            await self._send([self._outgoing(letter) for letter in new.values()], tp.topic)
+            for offset in new:
+                told.add(offset)
+            published += len(new)
+        return published
+
+    def forget(self) -> None:
+        """Another process may have told some since."""
+        self._told.clear()
+
+    async def close(self) -> None:
+        """Let the producer go."""
+        if self._publisher is not None:
+            publisher, self._publisher = self._publisher, None
+            await publisher.__aexit__(None, None, None)
+
+    def _outgoing(self, letter: Refused) -> Outgoing:
+        record, error = letter
+        headers = dead_letter_headers(
+            error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
+        )
+        self._log.warning(
+            "dead letter", reason=str(error), topic=record.topic, partition=record.partition, offset=record.offset
+        )
+        return Outgoing(record.key or b"", record.value, [*headers, (GROUP_HEADER, self._group)], record.partition)
+
+    async def _send(self, letters: list[Outgoing], source: str) -> None:
+        topic = self._settings.topics.dead_letters(source)
+        await self._acknowledged(topic, [letter for letter in letters if len(letter.value or b"") <= LARGE_BYTES])
+        for letter in letters:
+            size_bytes = len(letter.value or b"")
+            if size_bytes <= LARGE_BYTES:
+                continue
+            try:
+                await self._acknowledged(topic, [letter])
+            except UnavailableError as error:
+                if type(error.__cause__).__name__ != _TOO_LARGE:
+                    raise
+                size = (VALUE_BYTES_HEADER, b"%d" % size_bytes)
+                await self._acknowledged(topic, [letter._replace(value=None, headers=[*letter.headers, size])])
+
+    async def _acknowledged(self, topic: str, records: list[Outgoing]) -> None:
+        if not records:
+            return
+        if self._publisher is None:
+            self._publisher = await Publisher(self._settings).__aenter__()
+        try:
+            await self._publisher.settle([await self._publisher.send(topic, record) for record in records])
+        except BaseException as error:  # after any error a producer is of no more use
+            publisher, self._publisher = self._publisher, None
+            await publisher.__aexit__(type(error), error, error.__traceback__)
+            raise
+
+    async def _read(self, tp: TopicPartition) -> IdRanges:
+        told = IdRanges()
+        topic = self._settings.topics.dead_letters(tp.topic)
+        async for records in read_to_end(self._settings, topic, partitions=[tp.partition]):
+            for record in records:
+                if header(record.headers, GROUP_HEADER) == self._group:
+                    offset: Any = header(record.headers, _OFFSET)
+                    told.add(int(offset))
+        return told

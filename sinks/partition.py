@@ -1,0 +1,87 @@
+"""One assigned partition: what was read of it and is not committed yet."""
+
+from collections.abc import Iterator, Sequence
+
+from runtime.kafka import Record, TopicPartition
+from sinks.cut import CutRule, cut
+from sinks.store import Batch, Refused, Store
+
+
+class Partition:
+    """Batches of one partition in the making; `committed` never goes back."""
+
+    def __init__(self, tp: TopicPartition, *, position: int, committed: int | None, end: int) -> None:
+        self.tp = tp
+        self.position = position
+        """The next offset to read."""
+        self.committed = -1 if committed is None else committed
+        self.end = end
+        """The log's end when the partition was assigned: as far as ``--once`` goes."""
+        self.cut_asked = False
+        self.whole: list[Batch] = []
+        self.rejected: dict[int, str] = {}
+        """Offsets that the store rejected when they were written, and why: refused when they are read again."""
+        self._open = self._new()
+
+    @property
+    def open_records(self) -> int:
+        """Records with a value in the batch that has not ended."""
+        return self._open.records
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the values in the batch that has not ended."""
+        return self._open.size_bytes
+
+    def take(self, records: Sequence[Record], store: Store, rule: CutRule | None) -> Iterator[Refused]:
+        """Batch and encode what was read; yields what cannot be encoded."""
+        if rule is None:
+            part = [record for record in records if record.value is not None]
+            yield from self._add(part, store)
+            self._open.next = self.position = records[-1].offset + 1
+            return
+        for part, ends, position in cut(self._open, records, rule):
+            yield from self._add(part, store, rule.slot_ms)
+            self._open.next = self.position = position
+            if ends:
+                self.end_batch()
+
+    def end_batch(self) -> None:
+        """The open batch is whole, where it holds anything."""
+        if self._open.next > self._open.first or self._open.records:
+            self.whole.append(self._open)
+            self._open = self._new()
+
+    def rewind(self) -> int:
+        """Drop what is not written; returns the offset to read from again."""
+        self.position = self.whole[0].first if self.whole else self._open.first
+        self.whole.clear()
+        self._open = self._new()
+        return self.position
+
+    def committable(self, position: int) -> int:
+        """The offset that may be committed once all whole batches are written; `position` is the reader's."""
+        return self._open.first if self._open.records else max(position, self.position)
+
+    def _add(self, records: list[Record], store: Store, slot_ms: int = 1) -> Iterator[Refused]:
+        if not records:
+            return
+        batch = self._open
+        if not batch.records:
+            batch.first, batch.slot = records[0].offset, records[0].timestamp // slot_ms
+        batch.last = records[-1].offset
+        batch.records += len(records)
+        batch.size_bytes += sum(len(record.value or b"") for record in records)
+        if self.rejected:
+            for record in records:
+                if record.offset in self.rejected:
+                    yield Refused(record, ValueError(self.rejected[record.offset]))
+            records = [record for record in records if record.offset not in self.rejected]
+        encoded = store.encode(records)
+        if encoded.rows:
+            batch.rows += encoded.rows
+            batch.chunks.append(encoded.chunk)
+        yield from encoded.refused
+
+    def _new(self) -> Batch:
+        return Batch(tp=self.tp, first=self.position, next=self.position)

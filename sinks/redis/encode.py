@@ -1,0 +1,146 @@
+"""Records as the writes that `write.lua` knows. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from market.candle import Candle, id_order
+from market.codec import (
+    decode_candle,
+    decode_ticker,
+    decode_trade,
+    encode_candle,
+    encode_ticker,
+    encode_trade,
+)
+from market.errors import MalformedError
+from market.ticker import Ticker
+from market.timeframe import Timeframe
+from market.trade import Trade
+from runtime.kafka import Record
+from sinks.redis.keys import (
+    LIVE_TTL_S,
+    TICKER_TTL_S,
+    TRADES_KEPT,
+    TRADES_TTL_S,
+    candles_kept,
+    candles_key,
+    candles_ttl_s,
+    live_key,
+    ticker_key,
+    trades_data_key,
+    trades_key,
+)
+from sinks.rows import Row, decode_rows
+from sinks.store import Encoded, Refused
+
+_MAX_EXACT = 1 << 53
+"""Lua's numbers are floats: exact up to here."""
+
+
+_TRADE_ARGUMENTS = 3
+
+
+class Write(NamedTuple):
+    """One write of the script: its kind, its keys, its other arguments in order."""
+
+    kind: str
+    keys: tuple[str, ...]
+    arguments: tuple[Any, ...]
+
+
+def arrange(writes: Iterable[Write], place: Callable[[str], int]) -> Iterator[Any]:
+    """The script's arguments for one partition's writes; `place` tells a key's place among its keys.
+
+    Trades are put together by symbol, so that they are trimmed once; candles and tickers keep their order.
+    """
+    trades: dict[tuple[str, ...], list[Any]] = defaultdict(list)
+    for write in writes:
+        if write.kind == "trades":
+            trades[write.keys] += write.arguments
+        else:
+            yield from (write.kind, *map(place, write.keys), *write.arguments)
+    for keys, arguments in trades.items():
+        count = len(arguments) // _TRADE_ARGUMENTS
+        yield from ("trades", *map(place, keys), TRADES_TTL_S, TRADES_KEPT, count, *arguments)
+
+
+class Kind(NamedTuple):
+    """How records of one topic are written; `write` gives None for what does not enter."""
+
+    decode: Callable[[bytes], Any]
+    write: Callable[[str, Row], Write | None]
+
+
+def _trade(prefix: str, row: Row) -> Write | None:
+    trade: Trade = row.model
+    if row.run is not None:
+        return None
+    keys = (trades_key(prefix, trade.key), trades_data_key(prefix, trade.key))
+    member = trade_member(trade.trade_id)
+    return Write("trades", keys, (_exact(trade.time_us), member, encode_trade(trade)))
+
+
+def trade_member(trade_id: str) -> str:
+    """The id such that members sort as ids do: numbers by value, and before all that are not."""
+    number = id_order(trade_id)[0] == 0
+    return f"0{len(trade_id):02d}{trade_id}" if number else f"1{trade_id}"
+
+
+def _candle(prefix: str, row: Row) -> Write | None:
+    candle: Candle = row.model
+    timeframe = _timeframe(candle)
+    arguments = (
+        candles_ttl_s(timeframe),
+        candles_kept(timeframe),
+        candle.open_time_ms,
+        _exact(candle.revision),
+        encode_candle(candle),
+    )
+    return Write("candle", (candles_key(prefix, candle.key, timeframe),), arguments)
+
+
+def _live(prefix: str, row: Row) -> Write | None:
+    candle: Candle = row.model
+    arguments = (LIVE_TTL_S, candle.open_time_ms, _exact(candle.revision), encode_candle(candle))
+    return Write("latest", (live_key(prefix, candle.key),), arguments)
+
+
+def _ticker(prefix: str, row: Row) -> Write | None:
+    ticker: Ticker = row.model
+    arguments = (TICKER_TTL_S, ticker.time_ms, _exact(ticker.revision), encode_ticker(ticker))
+    return Write("latest", (ticker_key(prefix, ticker.key),), arguments)
+
+
+TRADES = Kind(decode_trade, _trade)
+CANDLES = Kind(decode_candle, _candle)
+LIVE = Kind(decode_candle, _live)
+TICKERS = Kind(decode_ticker, _ticker)
+
+
+def encode(kind: Kind, prefix: str, records: Sequence[Record]) -> Encoded:
+    """Records of one topic as writes; what is malformed is refused."""
+    rows, refused = decode_rows(records, kind.decode)
+    writes: list[Write] = []
+    for row in rows:
+        try:
+            write = kind.write(prefix, row)
+        except MalformedError as error:
+            refused.append(Refused(row.record, error))
+        else:
+            if write is not None:
+                writes.append(write)
+    return Encoded(writes, len(writes), refused)
+
+
+def _exact(number: int) -> int:
+    if number > _MAX_EXACT:
+        raise MalformedError(f"{number} is greater than 2^53: the hot store cannot compare it exactly")
+    return number
+
+
+def _timeframe(candle: Candle) -> Timeframe:
+    try:
+        return Timeframe(candle.timeframe)
+    except ValueError:
+        raise MalformedError(f"not a candle: no timeframe {candle.timeframe!r}") from None

@@ -1,0 +1,111 @@
+"""Writing to Redis: one script call a partition and round, which keeps the partition's position too."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from itertools import chain
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from market.timeframe import Timeframe
+from runtime.kafka import Record, TopicPartition
+from runtime.settings import Settings, redis_address
+from sinks.redis.connect import connect, redis_errors
+from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, Kind, arrange, encode
+from sinks.redis.keys import POSITIONS_TTL_S, positions_key
+from sinks.store import Batch, Encoded, MovedError, Pace
+
+
+class RedisStore:
+    """The hot store of `sinks.store.Store`.
+
+    A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them: so each partition's
+    position is written with its data, each batch says which position it goes on from, and where that is not what Redis
+    holds, reading resumes from there. A Redis without positions is filled anew: candles and tickers from the
+    beginning of their topics, trades of the last hour.
+    """
+
+    name = "redis"
+    pace = Pace(records=10_000, size_bytes=16 * 1024 * 1024, seconds=0.25)
+
+    def __init__(self, settings: Settings) -> None:
+        topics = settings.topics
+        self._url = redis_address(settings)
+        self._prefix = settings.prefix
+        self._kinds: dict[str, Kind] = {
+            topics.trades: TRADES,
+            topics.live: LIVE,
+            topics.tickers: TICKERS,
+            **{topics.candles(timeframe): CANDLES for timeframe in Timeframe},
+        }
+        self.topics = tuple(self._kinds)
+        self.recent_only = frozenset({topics.trades})
+        self._client: Any = None
+        self._script = files("sinks.redis").joinpath("write.lua").read_bytes()
+        self._sha = ""
+        self._positions: dict[TopicPartition, int] = {}
+
+    async def open(self) -> None:
+        """Connect and load the script."""
+        await self.close()
+        self._client = connect(self._url)
+        await self._load()
+
+    async def positions(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int] | None:
+        """Where the data in Redis ends."""
+        asked = list(tps)
+        if not asked:
+            return {}
+        with redis_errors(self._url):
+            found = await self._client.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
+        positions = {tp: int(value) for tp, value in zip(asked, found, strict=True) if value is not None}
+        for tp in asked:
+            self._positions.pop(tp, None)
+        self._positions |= positions
+        return positions
+
+    def encode(self, records: Sequence[Record]) -> Encoded:
+        """As writes of the script."""
+        return encode(self._kinds[records[0].topic], self._prefix, records)
+
+    async def write(self, batches: Sequence[Batch]) -> None:
+        """Write each batch with its position; `MovedError` where Redis is not where it was left."""
+        with redis_errors(self._url):
+            try:
+                answers = await self._call(batches)
+            except NoScriptError:  # restarted since
+                await self._load()
+                answers = await self._call(batches)
+        lost = [batch.tp for batch, answer in zip(batches, answers, strict=True) if answer is None]
+        for batch in batches:
+            self._positions[batch.tp] = batch.next
+        if lost:
+            raise MovedError(", ".join(map(_field, lost)))
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.aclose()
+
+    async def _load(self) -> None:
+        with redis_errors(self._url):
+            self._sha = await self._client.script_load(self._script)
+
+    async def _call(self, batches: Sequence[Batch]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for batch in batches:
+            keys, arguments = self._arguments(batch)
+            pipeline.evalsha(self._sha, len(keys), *keys, *arguments)
+        return await pipeline.execute()  # type: ignore[no-any-return]
+
+    def _arguments(self, batch: Batch) -> tuple[list[str], list[Any]]:
+        place: dict[str, int] = {positions_key(self._prefix): 1}
+        arguments: list[Any] = [_field(batch.tp), self._positions.get(batch.tp, ""), batch.next, POSITIONS_TTL_S]
+        writes = chain.from_iterable(batch.chunks)
+        arguments += arrange(writes, lambda key: place.setdefault(key, len(place) + 1))
+        return list(place), arguments
+
+
+def _field(tp: TopicPartition) -> str:
+    return f"{tp.topic}/{tp.partition}"

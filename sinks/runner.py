@@ -1,0 +1,270 @@
+"""The runner that all sinks share: a group member that moves records into a store and says how far it came.
+
+In this order, so that a kill at any point loses nothing and repeats only what the store knows to be the same:
+
+1. consume: committed records, from where the group (or the store itself) says
+2. batch: by pace, or where the log says
+3. encode: pure; what the store can never hold is refused
+4. dead-letter what was refused, acknowledged
+5. write, again and again while the store is away, until it acknowledges
+6. commit the offsets behind what is written
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from runtime.errors import CandlewickError, UnavailableError
+from runtime.kafka import Subscription, TopicPartition
+from runtime.kafka.admin import require_topics
+from runtime.lifecycle import GRACE_S, stopped_within
+from runtime.settings import Settings
+from runtime.telemetry import Meter, logger
+from sinks.assignment import assign
+from sinks.cut import USUAL_CUTS, CutRule
+from sinks.cutting import ask_for_cuts
+from sinks.dead_letters import DeadLetters
+from sinks.partition import Partition
+from sinks.store import MovedError, Refused, RejectedError, Store
+
+POLL_S = 0.1
+POLL_RECORDS = 5_000
+FEW_RECORDS = 500
+BREATH_S = 0.05
+"""After a poll that brought few records more may gather: many small polls would cost the most of a core."""
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 15.0
+COMMIT_INTERVAL_S = 1.0
+DRAIN_S = GRACE_S * 0.6
+"""How long a stopped sink goes on to end its open files; what is left is read again at the next start."""
+ONCE_PATIENCE_S = 60.0
+"""How long ``--once`` bears a store that is away; without it there is no end to patience."""
+HOLD_S = 0.5
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How a sink is run."""
+
+    once: bool = False
+    accept_cut: bool = False
+    instance_id: str | None = None
+    cut_rule: CutRule = USUAL_CUTS
+    """Where batches end, for a store without a pace."""
+
+
+class StoreAwayError(CandlewickError):
+    """With ``--once``, the store did not come back in time."""
+
+
+class _LeaveError(Exception):
+    """Stopped while the store is away: what is not committed is read again at the next start."""
+
+
+async def run_sink(settings: Settings, store: Store, config: Config, stop: asyncio.Event) -> None:
+    """Move records into `store` until `stop` (or, with ``once``, to the log's end as it stands)."""
+    topics = set(store.topics)
+    await require_topics(settings, topics | {settings.topics.dead_letters(topic) for topic in topics})
+    meter = Meter(f"sink.{store.name}")
+    meter.fields = {"rows": 0, "rejected": 0}
+    backoff_s = FIRST_BACKOFF_S
+    try:
+        async with meter.reporting():
+            while not stop.is_set():
+                began_s = time.monotonic()
+                try:
+                    await _Worker(settings, store, config, meter).run(stop)
+                except UnavailableError as error:  # Kafka's: the store's are borne by the worker
+                    if config.once:
+                        raise
+                    if time.monotonic() - began_s > 2 * LONGEST_BACKOFF_S:
+                        backoff_s = FIRST_BACKOFF_S
+                    logger(meter.stage).warning("joining anew", reason=str(error), in_s=backoff_s)
+                    await stopped_within(stop, backoff_s)
+                    backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+                except _LeaveError:
+                    return
+                else:
+                    return
+    finally:
+        await store.close()
+
+
+class _Worker:
+    """One membership in the group, from joining to leaving."""
+
+    def __init__(self, settings: Settings, store: Store, config: Config, meter: Meter) -> None:
+        self._settings = settings
+        self._store = store
+        self._config = config
+        self._meter = meter
+        self._log = logger(meter.stage)
+        self._rule = None if store.pace else config.cut_rule
+        self._subscription = Subscription(
+            settings,
+            group=settings.topics.group(meter.stage),
+            topics=store.topics,
+            instance_id=config.instance_id,
+        )
+        self._dead_letters = DeadLetters(settings, self._subscription.group)
+        self._partitions: dict[TopicPartition, Partition] = {}
+        self._joined = False
+        self._stop = asyncio.Event()
+        self._leave_by_s: float | None = None
+        self._written_at_s = self._committed_at_s = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`, then write and commit what is pending and leave."""
+        self._stop = stop
+        async with self._subscription:
+            try:
+                await self._patiently(self._store.open)
+                while not (await self._is_finished() and await self._write()):
+                    await self._step()
+                await self._commit()
+            finally:
+                await self._dead_letters.close()
+
+    async def _step(self) -> None:
+        """One round of the six steps."""
+        refused: list[Refused] = []
+        polled = await self._subscription.poll(self._partitions, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        for tp, records in polled.items():
+            if tp in self._partitions and records:
+                refused += self._partitions[tp].take(records, self._store, self._rule)
+                self._meter.count(len(records), newest_ms=records[-1].timestamp)
+        if refused:
+            self._meter.add("rejected", await self._dead_letters.publish(refused))
+        if self._is_due():
+            await self._write()
+        if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
+            await self._commit()
+        if sum(map(len, polled.values())) < FEW_RECORDS:
+            await stopped_within(self._stop, BREATH_S)
+
+    def _is_due(self) -> bool:
+        pace, partitions = self._store.pace, self._partitions.values()
+        if pace is None:
+            return any(partition.whole for partition in partitions)
+        return (
+            time.monotonic() - self._written_at_s >= pace.seconds
+            or sum(partition.open_records for partition in partitions) >= pace.records
+            or sum(partition.size_bytes for partition in partitions) >= pace.size_bytes
+        )
+
+    async def _write(self) -> bool:
+        """Write what is whole and commit it; False where records have to be read again first."""
+        partitions = self._partitions.values()
+        if self._store.pace is not None:
+            for partition in partitions:
+                partition.end_batch()
+        batches = [batch for partition in partitions for batch in partition.whole]
+        self._written_at_s = time.monotonic()
+        if not batches:
+            return True
+        try:
+            await self._patiently(lambda: self._store.write(batches))
+        except RejectedError as error:
+            self._read_again(error)
+        except MovedError as error:
+            self._log.warning("the store lost writes: reading them again", reason=str(error))
+            await self._assign(list(self._partitions))
+        else:
+            if not await self._follow_assignment():  # else both are left to the next owner
+                for partition in partitions:
+                    partition.whole.clear()
+                self._meter.add("rows", sum(batch.rows for batch in batches))
+                await self._commit()
+                return True
+        return False
+
+    async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Do it until the store does not say that it is away; group membership is kept, and nothing read meanwhile."""
+        backoff_s, began_s = FIRST_BACKOFF_S, time.monotonic()
+        while True:
+            try:
+                return await action()
+            except UnavailableError as error:
+                if self._config.once and time.monotonic() - began_s > ONCE_PATIENCE_S:
+                    raise StoreAwayError(str(error)) from error
+                wait_s = max(backoff_s, error.retry_after_s)
+                self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
+            until_s = time.monotonic() + wait_s
+            while time.monotonic() < until_s:
+                if self._stop.is_set():
+                    raise _LeaveError
+                await self._subscription.hold(HOLD_S)
+            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+
+    def _read_again(self, error: RejectedError) -> None:
+        """Back to where the batches begin; what the store rejected is refused this time."""
+        for (tp, offset), reason in error.reasons.items():
+            self._partitions[tp].rejected[offset] = reason
+        for tp, partition in self._partitions.items():
+            self._subscription.seek(tp, partition.rewind())
+
+    async def _commit(self) -> None:
+        """Commit the offsets behind what is written; never backwards."""
+        self._committed_at_s = time.monotonic()
+        held = self._subscription.assignment()
+        offsets: dict[TopicPartition, int] = {}
+        lag = 0
+        for tp, partition in self._partitions.items():
+            if tp in held:
+                position = await self._subscription.position(tp)
+                lag += max(0, (self._subscription.highwater(tp) or 0) - position)
+                if not partition.whole and partition.committable(position) > partition.committed:
+                    offsets[tp] = partition.committable(position)
+        self._meter.lag = lag
+        if offsets:
+            await self._subscription.commit(offsets)
+            for tp, offset in offsets.items():
+                self._partitions[tp].committed = offset
+
+    async def _follow_assignment(self) -> bool:
+        """Take over what a rebalance brought; True where there was one."""
+        changes = self._subscription.changes()
+        if not changes.rebalanced:
+            return False
+        self._joined = True
+        for tp in changes.revoked:  # what was not committed is the next owner's, who may be this process
+            self._partitions.pop(tp, None)
+        self._dead_letters.forget()
+        await self._assign(list(changes.assigned))
+        self._log.info("assigned", partitions=len(self._partitions))
+        return True
+
+    async def _assign(self, tps: list[TopicPartition]) -> None:
+        positions = await self._patiently(lambda: self._store.positions(tps))
+        assigned = await assign(
+            self._subscription,
+            tps,
+            positions=positions,
+            recent_only=self._store.recent_only,
+            accept_cut=self._config.accept_cut,
+        )
+        self._partitions |= {partition.tp: partition for partition in assigned}
+
+    async def _is_finished(self) -> bool:
+        """Whether to leave: with ``once`` or after `stop`, when all is read as far as it goes, open files ended."""
+        await self._follow_assignment()
+        if self._stop.is_set() and self._leave_by_s is None:
+            self._leave_by_s = time.monotonic() + DRAIN_S
+            for partition in self._partitions.values():
+                partition.end = partition.position
+        if self._leave_by_s is None and not (self._config.once and self._joined):
+            return False
+        if self._leave_by_s is not None and time.monotonic() > self._leave_by_s:
+            self._log.warning("leaving with open files: they are read again at the next start")
+            return True
+        for tp, partition in self._partitions.items():
+            if partition.position < partition.end and await self._subscription.position(tp) < partition.end:
+                return False
+        open_ = [p for p in self._partitions.values() if self._rule and p.open_records and not p.cut_asked]
+        if open_:
+            await ask_for_cuts(self._settings, open_)
+        return not open_

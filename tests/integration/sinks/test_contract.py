@@ -1,0 +1,178 @@
+"""What every sink promises, whatever its store."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from eventually import eventually
+from holdings import Held, Target, expected
+from log import DIGITS_38, candle, dead_letters, publish, record, rewind, trade
+
+from market.topics import Topics
+from runtime.errors import UnavailableError
+from runtime.kafka.admin import group_offsets
+from runtime.settings import Settings
+from sinks.runner import run_sink
+from sinks.store import Batch
+
+LATE_REVISIONS = [(0, 5), (1, 6), (0, 3), (1, 9), (0, 8), (2, 10), (1, 7)]
+
+
+async def drain(target: Target, settings: Settings, **config: Any) -> None:
+    await run_sink(settings, target.store(settings), target.config(**config), asyncio.Event())
+
+
+def assert_same(held: Held, wanted: Held) -> None:
+    assert held.trades == wanted.trades
+    assert held.candles == wanted.candles
+    if held.places is not None:
+        assert len(set(held.places)) == len(held.places), "a record is in two files"
+
+
+async def test_keys_are_held_once_however_often_records_come(
+    target: Target, sink_settings: Settings, topics: Topics
+) -> None:
+    trades = [trade(number, symbol=symbol) for number in range(20) for symbol in ("BTC-USDT", "ETH-USDT")]
+    trades.append(trade(99, price=DIGITS_38, qty="0.000000000000000001"))
+    candles = [candle(minute, revision) for minute, revision in LATE_REVISIONS]
+    await publish(sink_settings, topics.trades, [record(one) for one in [*trades, *trades[5:9]]])
+    await publish(sink_settings, topics.candles(), [record(one) for one in candles])
+    await drain(target, sink_settings)
+    wanted = expected(trades, candles)
+    assert_same(await target.held(sink_settings), wanted)
+
+    await rewind(sink_settings, f"sink.{target.name}", [topics.trades, topics.candles()])
+    more = [trade(number) for number in (19, 100, 101)]
+    await publish(sink_settings, topics.trades, [record(one) for one in more])
+    await drain(target, sink_settings)
+    held = await target.held(sink_settings)
+    assert_same(held, expected(trades + more, candles))
+    if held.places is not None:
+        assert len(held.places) == len(trades) + 4 + len(candles) + len(more)
+
+
+class AnswersLost:
+    """A store whose every write is applied, and at first reported as a failure."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.lost = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def write(self, batches: Sequence[Batch]) -> None:
+        await self._store.write(batches)
+        if self.lost < 2:
+            self.lost += 1
+            raise UnavailableError("the answer is lost", retry_after_s=0.0)
+
+
+async def test_a_write_whose_answer_is_lost_counts_once(
+    target: Target, sink_settings: Settings, topics: Topics
+) -> None:
+    trades = [trade(number) for number in range(30)]
+    candles = [candle(minute, 7 + minute) for minute in range(3)]
+    await publish(sink_settings, topics.trades, [record(one) for one in trades])
+    await publish(sink_settings, topics.candles(), [record(one) for one in candles])
+    store = AnswersLost(target.store(sink_settings))
+    await run_sink(sink_settings, store, target.config(), asyncio.Event())
+    assert store.lost == 2
+    held = await target.held(sink_settings)
+    assert_same(held, expected(trades, candles))
+    assert held.rows in (None, 33), "the insert's token did not hold"
+
+
+async def test_poison_is_told_once_and_the_rest_arrives(
+    target: Target, sink_settings: Settings, topics: Topics
+) -> None:
+    tall = trade(3, price="1.1234567890123456789", symbol="TALL")
+    poison = {
+        "first": b"\xff\xfe not JSON",
+        "nan": record(trade(1, price="NaN")).value,
+        "schema": b'{"exchange":"binance"}',
+        "huge": b'{"exchange":"' + b"x" * 900_000 + b'"}',
+        "number": record(trade(2, qty=0.1)).value,
+        "last": b"[" * 10_000,
+    }
+    good = [trade(number) for number in range(10, 16)]
+    records = [record(poison["first"])]
+    for bad, fine in zip(["nan", "schema", "huge", "number"], good, strict=False):
+        records += [record(fine), record(poison[bad])]
+    records += [record(good[4]), record(good[5]), record(poison["last"])]
+    placed = await publish(sink_settings, topics.trades, records)
+    refused = [
+        (str(offset), one.value) for one, (_, offset) in zip(records, placed, strict=True) if one.value in poison.values()
+    ]
+    [tall_at] = await publish(sink_settings, topics.trades, [record(tall)])
+    for _ in range(2):
+        await drain(target, sink_settings, file_records=4)
+        letters = await dead_letters(sink_settings, topics.trades)
+        told = [(dict(one.headers)["__streams.errors.offset"].decode(), one.value) for one in letters if one.value]
+        in_short = [one for one in told if one[1] != record(tall).value]
+        assert sorted(in_short) == sorted(refused)
+        assert len(told) - len(in_short) == target.is_exact, "19 decimals fit no column: refused, never rounded"
+        assert all(dict(one.headers)["__streams.errors.topic"] == topics.trades.encode() for one in letters)
+        wanted = expected(good + [tall] * (not target.is_exact), [])
+        assert_same(await target.held(sink_settings), wanted)
+        await rewind(sink_settings, f"sink.{target.name}", [topics.trades])
+    assert tall_at
+
+
+async def test_a_killed_sink_loses_and_doubles_nothing(
+    target: Target, sink_settings: Settings, topics: Topics, environment: dict[str, str]
+) -> None:
+    trades = [trade(number, symbol=f"S{number % 50}") for number in range(15_000)]
+    await publish(sink_settings, topics.trades, [record(one) for one in trades])
+    more = ["--file-records", "500"] if target.name == "parquet" else []
+    command = [sys.executable, "-m", "candlewick", "sink", target.name, "--instance-id", "one", *more]
+    environment = os.environ | environment | {"CANDLEWICK_COLD": sink_settings.cold or ""}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        await asyncio.to_thread(_until, process.stderr, b'"assigned"')
+        await eventually(lambda: _holds_any(target, sink_settings), every_s=0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    await drain(target, sink_settings, file_records=500, instance_id="one")
+    assert_same(await target.held(sink_settings), expected(trades, []))
+
+
+def _until(lines: Any, word: bytes) -> None:
+    for line in lines:
+        if word in line:
+            return
+
+
+async def _holds_any(target: Target, settings: Settings) -> bool:
+    try:
+        return bool((await target.held(settings)).trades)
+    except Exception:  # noqa: BLE001  # the tables may not be there yet
+        return False
+
+
+async def test_being_told_to_stop_writes_what_was_read(target: Target, sink_settings: Settings, topics: Topics) -> None:
+    trades = [trade(number) for number in range(12)]
+    await publish(sink_settings, topics.trades, [record(one) for one in trades])
+    stop = asyncio.Event()
+    store = target.store(sink_settings)
+    encoded = asyncio.Event()
+    encode = store.encode
+
+    def noticed(records: Any) -> Any:
+        encoded.set()
+        return encode(records)
+
+    store.encode = noticed  # type: ignore[method-assign]
+    running = asyncio.create_task(run_sink(sink_settings, store, target.config(once=False, file_records=500), stop))
+    await asyncio.wait_for(encoded.wait(), 20)
+    stop.set()
+    await running
+    assert_same(await target.held(sink_settings), expected(trades, []))
+    offsets = await group_offsets(sink_settings, topics.group(f"sink.{target.name}"))
+    assert max(offset for (topic, _), offset in offsets.items() if topic == topics.trades) >= 12
