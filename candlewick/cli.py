@@ -30,6 +30,7 @@ _COMMANDS = {
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "candles": "Make closed 1m candles out of trades, exactly once.",
+    "rolling": "Make longer candles and sliding tickers out of 1m candles.",
     "settings": "Show every setting with its meaning, default and value.",
 }
 

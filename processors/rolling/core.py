@@ -11,13 +11,24 @@ from market.errors import MalformedError
 from market.partition import partition_of
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.lane import Lane, Output
-from processors.rolling.roll import floor_ms
 from processors.rolling.ticker import LONGEST_MS
 from runtime.kafka.records import Record
 
 RUN_IDLE_MS = DAY_MS
 """A run without a candle for this long, by the log clock, is over: its lane is let go."""
+LIVE_REACH_MS = LONGEST_MS + 4 * HOUR_MS
+"""No candle is in the log before its minute is over: what a live minute leads to needs none that was appended this
+long before the minute opened. The longest window is a day; the horizon, and an hour that has no candle yet, add to it.
+"""
 _SWEEP_MS = HOUR_MS
+
+
+class HistoryNeededError(Exception):
+    """The state must be rebuilt from candles appended at or after `since_ms` before the record can be taken in."""
+
+    def __init__(self, since_ms: int) -> None:
+        super().__init__(f"candles since {since_ms} are needed")
+        self.since_ms = since_ms
 
 
 class Rolling:
@@ -26,7 +37,9 @@ class Rolling:
     def __init__(self, partition: int, partitions: int) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.offset: int | None = None
+        self.reaches_ms = 0
+        """Append time from which on the log's candles are in; 0: all of the log's."""
+        self.offset = -1
         """Offset of the newest 1m record taken in."""
         self.pending = False
         """Whether the newest revision's outputs are still to come out."""
@@ -36,17 +49,24 @@ class Rolling:
         self._swept_ms = 0
 
     def take(self, record: Record) -> list[Output]:
-        """Take in a record of the 1m topic; what the revision before it led to comes out."""
-        self.offset = record.offset
+        """Take in a record of the 1m topic; what the revision before it led to comes out.
+
+        Raises `HistoryNeededError` where the state does not reach back far enough, and `MalformedError`: neither
+        changes anything.
+        """
         candle = self._candle(record)
         if candle is None:
             return []
+        run = run_of(record.headers)
+        since_ms = candle.open_time_ms - LIVE_REACH_MS if run is None else record.timestamp - RUN_IDLE_MS
+        if since_ms < self.reaches_ms:
+            raise HistoryNeededError(since_ms)
         outputs = self.settle() if candle.revision != self._revision else []
         self._revision = candle.revision
-        lane = self._lane(candle.key, run_of(record.headers), record.timestamp)
+        lane = self._lane(candle.key, run, record.timestamp)
         lane.put(candle, record.value or b"", record.timestamp)
         self._touched[lane.key, lane.run] = lane
-        self.pending = True
+        self.offset, self.pending = record.offset, True
         return outputs
 
     def settle(self) -> list[Output]:
@@ -88,17 +108,3 @@ class Rolling:
     @staticmethod
     def _over(lane: Lane, at_ms: int) -> bool:
         return lane.run is not None and lane.newest_at_ms < at_ms - RUN_IDLE_MS
-
-
-def needed_since_ms(record: Record) -> int:
-    """Append time of the oldest 1m candle that may have a part in what `record` leads to.
-
-    No candle is in the log before its minute is over, so a live one's windows need none appended before they open; a
-    run's minutes can be of any time, but come within a day of each other.
-    """
-    if record.value is None:
-        return record.timestamp
-    if run_of(record.headers) is not None:
-        return record.timestamp - RUN_IDLE_MS
-    open_ms = decode_candle(record.value).open_time_ms
-    return min(open_ms - LONGEST_MS, *(floor_ms(child, open_ms) for child in (Timeframe.M1, Timeframe.H1)))

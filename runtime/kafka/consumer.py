@@ -169,21 +169,50 @@ async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None 
     return {tp.partition: Ends(firsts[tp], nexts[tp]) for tp in tps}
 
 
+async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
+    """The first offset appended at or after `time_ms`, by partition; where there is none, the log's end."""
+    with kafka_errors(settings, f"looking for a time in {topic}"):
+        consumer: Any = AIOKafkaConsumer(**connection(settings))
+        await consumer.start()
+        try:
+            tps = [TopicPartition(topic, partition) for partition in partitions]
+            nexts = await consumer.end_offsets(tps)
+            found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
+        finally:
+            await consumer.stop()
+    return {tp.partition: at.offset if (at := found[tp]) else nexts[tp] for tp in tps}
+
+
+async def move_group(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Commit `offsets` (partition → next to read) for a group that has no members."""
+    with kafka_errors(settings, f"moving {group}"):
+        consumer: Any = AIOKafkaConsumer(**connection(settings), group_id=group, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(topic, partition) for partition in offsets])
+            await consumer.commit({TopicPartition(topic, partition): at for partition, at in offsets.items()})
+        finally:
+            await consumer.stop()
+
+
 async def read_to_end(
     settings: Settings,
     topic: str,
     *,
     partitions: Iterable[int] | None = None,
     start: Mapping[int, int] | None = None,
+    stop: Mapping[int, int] | None = None,
     committed: bool = True,
 ) -> AsyncIterator[list[Record]]:
     """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
 
-    Lists hold records of one partition in offset order. Needs no group and commits nothing.
+    `stop` (partition → first offset not read) ends a partition sooner. Lists hold records of one partition in offset
+    order. Needs no group and commits nothing.
     """
     bounds = await ends(settings, topic, partitions)
     begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
-    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < bounds[partition].next}
+    until = {partition: min(end, (stop or {}).get(partition, end)) for partition, (_, end) in bounds.items()}
+    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < until[partition]}
     if not left:
         return
     with kafka_errors(settings, f"reading {topic}"):
@@ -204,8 +233,8 @@ async def read_to_end(
                 batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
                 for tp, records in batches.items():
                     moved = time.monotonic()
-                    yield [record for record in records if record.offset < bounds[tp.partition].next]
-                done = {tp for tp in left if await consumer.position(tp) >= bounds[tp.partition].next}
+                    yield [record for record in records if record.offset < until[tp.partition]]
+                done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
                 consumer.pause(*done)
                 left -= done
                 if time.monotonic() - moved > STALL_TIMEOUT_S:
