@@ -1,1 +1,1 @@
-"""Longer candles and sliding tickers out of 1m candles: a pure core (roll, column, ticker, rolling) and a Faust shell."""
+"""Longer candles and sliding tickers out of 1m candles: a pure core, and a thin Faust shell around it."""

@@ -15,7 +15,7 @@ from market.codec import RUN_HEADER, dead_letter_headers
 from market.errors import MalformedError
 from market.timeframe import HOUR_MS
 from processors.rolling.core import LIVE_REACH_MS, HistoryNeededError, Rolling
-from processors.rolling.driver import CandleApp, Tail, make_app
+from processors.rolling.driver import TP, CandleApp, Tail, make_app
 from processors.rolling.lane import Output
 from processors.rolling.restore import restore
 from processors.rolling.roll import TIMEFRAMES
@@ -178,15 +178,16 @@ class _Worker:
                 )
             )
 
-    async def _on_revoked(self, app: CandleApp, revoked: Iterable[Any], **_: Any) -> None:
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
         async with self._busy:
             await self._commit()
             self._held = frozenset()
             self._rollings.clear()
 
-    async def _on_assigned(self, app: CandleApp, assigned: Iterable[Any], **_: Any) -> None:
+    async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
+        assigned: Iterable[TP] = arguments[-1]
         async with self._busy:
-            app.forget_tails()
+            self._app.forget_tails()
             self._held = frozenset(tp.partition for tp in assigned if tp.topic == self._topic)
             self._rollings.clear()
             self._committed.clear()

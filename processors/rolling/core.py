@@ -37,6 +37,8 @@ class Rolling:
     def __init__(self, partition: int, partitions: int) -> None:
         self.partition = partition
         self.partitions = partitions
+        self.restoring = False
+        """While true, what comes out is thrown away by the caller, and mostly not computed."""
         self.reaches_ms = 0
         """Append time from which on the log's candles are in; 0: all of the log's."""
         self.offset = -1
@@ -59,7 +61,7 @@ class Rolling:
             return []
         run = run_of(record.headers)
         since_ms = candle.open_time_ms - LIVE_REACH_MS if run is None else record.timestamp - RUN_IDLE_MS
-        if since_ms < self.reaches_ms:
+        if max(0, since_ms) < self.reaches_ms:
             raise HistoryNeededError(since_ms)
         outputs = self.settle() if candle.revision != self._revision else []
         self._revision = candle.revision
@@ -72,7 +74,7 @@ class Rolling:
     def settle(self) -> list[Output]:
         """What the newest revision led to."""
         self.pending = False
-        outputs = [output for lane in self._touched.values() for output in lane.settle()]
+        outputs = [output for lane in self._touched.values() for output in lane.settle(restoring=self.restoring)]
         self._touched.clear()
         return outputs
 

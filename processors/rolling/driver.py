@@ -4,13 +4,13 @@ Faust 0.15 reads uncommitted records unless it processes "exactly once", and wit
 symbol's live and closed candles would go to two workers. Both are changed on the consumer it makes, before it starts.
 """
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, cast
 
-import faust
+from faust.app.base import App, BootStrategy
 from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
-from faust.types import TP
+from faust.types import TP as TP  # noqa: PLC0414  # re-exported: only this file imports faust
 from yarl import URL
 
 from runtime.kafka.connection import connection
@@ -32,7 +32,7 @@ class Tail(NamedTuple):
         return self.position >= self.end and self.offset <= offset
 
 
-class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust ships no usable types
+class _Thread(driver.AIOKafkaConsumerThread):
     """The thread that fetches."""
 
     def __post_init__(self) -> None:
@@ -46,8 +46,8 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
         consumer._isolation_level = "read_committed"  # noqa: SLF001  # likewise
         return consumer
 
-    async def _fetch_records(self, consumer: Any, active_partitions: Any, **options: Any) -> Any:
-        fetched = await super()._fetch_records(consumer, active_partitions, **options)
+    async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any) -> Any:
+        fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
         assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # positions without a round trip
         for tp in assignment.tps if assignment else ():
             state = assignment.state_value(tp)
@@ -58,23 +58,34 @@ class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # Faust shi
         return fetched
 
 
-class _Consumer(driver.Consumer):  # type: ignore[misc]
+class _Consumer(driver.Consumer):
+    _thread: _Thread
+
     def _new_consumer_thread(self) -> _Thread:
         return _Thread(self, loop=self.loop, beacon=self.beacon)
 
+    @property
+    def tails(self) -> dict[TP, Tail]:
+        """Where reading of each partition stands."""
+        return self._thread.tails
 
-class _Transport(driver.Transport):  # type: ignore[misc]
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
+        """Commit next offsets as they are given, acknowledged events or not."""
+        await self._commit(offsets)
+
+
+class _Transport(driver.Transport):
     Consumer = _Consumer
 
 
-class _Boot(faust.App.BootStrategy):  # type: ignore[misc]
+class _Boot(BootStrategy):
     """What it makes is published by `runtime.kafka.Publisher`, which tells of every acknowledgement."""
 
     enable_kafka_producer = False
     enable_web = False
 
 
-class CandleApp(faust.App):  # type: ignore[misc]
+class CandleApp(App):
     """A Faust application without tables, files, web server or producer of its own."""
 
     BootStrategy = _Boot
@@ -87,21 +98,25 @@ class CandleApp(faust.App):  # type: ignore[misc]
 
     def tail(self, topic: str, partition: int) -> Tail | None:
         """Where reading stands; None before the first answer of the broker."""
-        return self.consumer._thread.tails.get(TP(topic, partition))  # type: ignore[no-any-return]  # noqa: SLF001
+        return self._own_consumer.tails.get(TP(topic, partition))
 
     def forget_tails(self) -> None:
         """After a rebalance partitions are read from their committed offsets again."""
-        self.consumer._thread.tails.clear()  # noqa: SLF001
+        self._own_consumer.tails.clear()
 
-    async def commit_offsets(self, topic: str, offsets: dict[int, int]) -> None:
+    async def commit_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Commit partition → next offset; what is no longer assigned is left out."""
         if offsets:
-            await self.consumer._commit({TP(topic, partition): at for partition, at in offsets.items()})  # noqa: SLF001
+            await self._own_consumer.commit_offsets({TP(topic, partition): at for partition, at in offsets.items()})
+
+    @property
+    def _own_consumer(self) -> _Consumer:
+        return cast(_Consumer, self.consumer)
 
 
 def make_app(settings: Settings, group: str) -> CandleApp:
     """The application, as a member of `group`; nothing of it comes from the environment or the command line."""
-    servers: Iterable[str] = kafka_address(settings).split(",")
+    servers = kafka_address(settings).split(",")
     return CandleApp(
         group,
         broker=[URL(f"kafka://{server.strip()}") for server in servers],

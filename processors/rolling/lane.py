@@ -48,23 +48,24 @@ class Lane:
             self._minutes.put(candle)
             self._moved |= self._minutes.newest_ms != before_ms
 
-    def settle(self) -> list[Output]:
+    def settle(self, *, restoring: bool = False) -> list[Output]:
         """The windows that changed and are whole, shortest timeframe first, then the ticker where a minute is new.
 
         A minute that is only corrected moves no ticker: it is in the next one, and a ticker never goes back in time.
+        Where `restoring`, only what later windows are made of is computed.
         """
         outputs: list[Output] = []
         for child, parents in PARENTS.items():
             touched = sorted(self._touched[child])
             self._touched[child].clear()
-            for timeframe in parents:
+            for timeframe in parents if not restoring else [parent for parent in parents if parent in PARENTS]:
                 for open_ms in dict.fromkeys(timeframe.open_ms(at) for at in touched):
                     candle = self._children[child].window(timeframe, open_ms)
                     if candle is not None:
                         outputs.append(self._roll(timeframe, candle))
-        if self._moved and self._minutes is not None:
-            self._moved = False
+        if self._moved and self._minutes is not None and not restoring:
             outputs.append(self._ticker(self._minutes))
+        self._moved = False
         return outputs
 
     def refresh(self, live: Candle, at_ms: int) -> list[Output]:
@@ -79,7 +80,8 @@ class Lane:
 
     def _roll(self, timeframe: Timeframe, candle: Candle) -> Output:
         value = encode_candle(candle)
-        if timeframe in PARENTS and self._children[timeframe].put(candle, value):
+        # The encoder's bytes hold on to a buffer of several kilobytes: what is kept is a copy.
+        if timeframe in PARENTS and self._children[timeframe].put(candle, bytes(memoryview(value))):
             self._touched[timeframe].add(candle.open_time_ms)
         return Output(timeframe, self.key, value, self.run)
 

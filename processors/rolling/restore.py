@@ -14,6 +14,8 @@ async def restore(settings: Settings, stops: Mapping[int, int], since_ms: int) -
     starts = await offsets_at(settings, topic, since_ms, stops)
     firsts = {partition: first for partition, (first, _) in (await ends(settings, topic)).items()}
     restored = {partition: Rolling(partition, settings.partitions) for partition in stops}
+    for rolling in restored.values():
+        rolling.restoring = True
     async for records in read_to_end(settings, topic, partitions=stops, start=starts, stop=stops):
         for record in records:
             try:
@@ -21,5 +23,6 @@ async def restore(settings: Settings, stops: Mapping[int, int], since_ms: int) -
             except MalformedError:
                 continue  # it went to the dead letters when it was first read
     for partition, rolling in restored.items():
+        rolling.restoring = False
         rolling.reaches_ms = 0 if starts[partition] <= firsts[partition] else since_ms
     return restored
