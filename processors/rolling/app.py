@@ -128,7 +128,8 @@ class _Worker:
         self._rollings: dict[int, Rolling] = {}
         self._committed: dict[int, int] = {}
         self._committed_at_s = time.monotonic()
-        self._joined = False
+        self._generation: int | None = None
+        """The membership whose partitions are held; None while the group rebalances."""
         self._app = self._make_app()
 
     def _make_app(self) -> CandleApp:
@@ -151,7 +152,7 @@ class _Worker:
                     raise UnavailableError("Faust's consumer stopped: see the log for its reason")
                 async with self._busy:
                     await self._work()
-                if self._config.once and self._joined and self._is_done(last):
+                if self._config.once and self._generation is not None and self._is_done(last):
                     break
             async with self._busy:
                 await self._commit()
@@ -181,21 +182,24 @@ class _Worker:
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         async with self._busy:
             await self._commit()
+            self._generation = None
             self._held = frozenset()
             self._rollings.clear()
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[-1]
         async with self._busy:
-            self._app.forget_tails()
             self._held = frozenset(tp.partition for tp in assigned if tp.topic == self._topic)
             self._rollings.clear()
             self._committed.clear()
-            self._joined = True
+            self._generation = self._app.consumer_generation_id
         log.info("assigned", partitions=sorted(self._held))
 
     async def _work(self) -> None:
         """One round: rebuild what is new here, take in what has come, publish, and commit when it is time."""
+        if self._generation is None or self._generation != self._app.consumer_generation_id:
+            await asyncio.sleep(IDLE_S)  # Faust may hand over the new generation's records before it says what is held
+            return
         await self._restore_new()
         await self._take(await self._next_batch())
         await self._settle_ended()
@@ -221,8 +225,7 @@ class _Worker:
             return []
         while len(batch) < BATCH_RECORDS and not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
-        generation = self._app.consumer_generation_id
-        return [record for record in batch if record.generation == generation and record.partition in self._rollings]
+        return [record for record in batch if record.generation == self._generation]
 
     async def _take(self, batch: list[Incoming]) -> None:
         outputs: list[tuple[int, Output]] = []

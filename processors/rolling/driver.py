@@ -4,7 +4,7 @@ Faust 0.15 reads uncommitted records unless it processes "exactly once", and wit
 symbol's live and closed candles would go to two workers. Both are changed on the consumer it makes, before it starts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from faust.app.base import App, BootStrategy
@@ -20,8 +20,10 @@ from runtime.settings import Settings, kafka_address
 class Tail(NamedTuple):
     """Where reading of a partition stands, all taken at one moment."""
 
+    generation: int
+    """Of the group's membership: after a rebalance a partition is read from its committed offset again."""
     offset: int
-    """Newest record handed out since the assignment; -1: none."""
+    """Newest record handed out in this generation; -1: none."""
     position: int
     """What is read next; past control records too."""
     end: int
@@ -48,14 +50,22 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any) -> Any:
         fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        if self.consumer.flow_active:  # else a rebalance is under way, and positions are not what will be read
+            self._note_tails(consumer, fetched)
+        return fetched
+
+    def _note_tails(self, consumer: Any, fetched: Mapping[TP, Sequence[Any]]) -> None:
+        generation = self.app.consumer_generation_id
         assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # positions without a round trip
         for tp in assignment.tps if assignment else ():
             state = assignment.state_value(tp)
-            if state is not None and state.has_valid_position and state.lso is not None:
-                records = fetched.get(tp)
-                offset = records[-1].offset if records else self.tails.get(tp, Tail(-1, 0, 0)).offset
-                self.tails[tp] = Tail(offset, state.position, state.lso)
-        return fetched
+            if state is None or not state.has_valid_position or state.lso is None:
+                continue
+            before = self.tails.get(tp)
+            offset = before.offset if before and before.generation == generation else -1
+            if records := fetched.get(tp):
+                offset = records[-1].offset
+            self.tails[tp] = Tail(generation, offset, state.position, state.lso)
 
 
 class _Consumer(driver.Consumer):
@@ -97,12 +107,9 @@ class CandleApp(App):
         """Make no data folder: there is nothing to keep in it."""
 
     def tail(self, topic: str, partition: int) -> Tail | None:
-        """Where reading stands; None before the first answer of the broker."""
-        return self._own_consumer.tails.get(TP(topic, partition))
-
-    def forget_tails(self) -> None:
-        """After a rebalance partitions are read from their committed offsets again."""
-        self._own_consumer.tails.clear()
+        """Where reading stands; None before the broker's first answer in this generation."""
+        tail = self._own_consumer.tails.get(TP(topic, partition))
+        return tail if tail and tail.generation == self.consumer_generation_id else None
 
     async def commit_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Commit partition → next offset; what is no longer assigned is left out."""
