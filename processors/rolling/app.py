@@ -276,7 +276,11 @@ class _Worker:
             letter = Outgoing(record.key or b"", record.value, headers, record.partition)
             by_topic.setdefault(topics.dead_letters(record.topic), []).append(letter)
             self._meter.add("dead_letters")
-            log.warning("dead letter", reason=str(error), topic=record.topic, offset=record.offset)
+        if dead:
+            record, error = dead[0]
+            log.warning(
+                "dead letters", count=len(dead), first=f"{record.topic}/{record.partition}@{record.offset}: {error}"
+            )
         futures: list[asyncio.Future[Any]] = []
         for topic, records in by_topic.items():
             futures += await self._publisher.send_batches(topic, records, self._settings.partitions)

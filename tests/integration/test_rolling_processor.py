@@ -34,7 +34,7 @@ def minutes_of(symbol: str, first: int, count: int, *, seed: int = 1) -> list[Mi
     at = random.Random(f"{symbol} {first} {seed}")
     records = []
     for number in range(first, first + count):
-        revision = 1000 + 10 * number
+        revision = 10_000 + 10 * number
         if number % 7 == 0 and number > first + 5:
             open_ms = LAST + (number - 5) * MINUTE
             records.append(Minute(0, 0, key_of(symbol), minute(at, open_ms, revision, symbol)))
@@ -56,7 +56,9 @@ async def feed(settings: Settings, records: Mapping[str, list[Minute]], *, run: 
 
 async def published(settings: Settings, topic: str) -> list[Minute]:
     return [
-        Minute(record.offset, record.timestamp, record.key, record.value, tuple(record.headers), topic, record.partition)
+        Minute(
+            record.offset, record.timestamp, record.key, record.value, tuple(record.headers), topic, record.partition
+        )
         async for records in read_to_end(settings, topic)
         for record in records
     ]
@@ -120,9 +122,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     await _abort(settings, minutes_of("BTC-USDT", 150, 1)[0], home)
     workers.once()
 
-    expected = {
-        key_of(symbol): rolled(newest(fed[symbol] + more[symbol])) for symbol in fed
-    }
+    expected = {key_of(symbol): rolled(newest(fed[symbol] + more[symbol])) for symbol in fed}
     assert await last_candles(settings) == expected
     await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in fed})
     (letter,) = await published(settings, topics.dead_letters(topics.candles()))
@@ -144,7 +144,7 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     await eventually(lambda: _ticker_keys(settings, len(SYMBOLS)))
     workers.start()
     at = random.Random(9)
-    live = {s: minute(at, LAST + 10 * MINUTE, 5000, s, status="open") for s in SYMBOLS}
+    live = {s: minute(at, LAST + 10 * MINUTE, 50_000, s, status="open") for s in SYMBOLS}
 
     async def refreshed() -> bool:
         # The group may be rebalancing: what is live is said again each second until all have been seen.

@@ -104,7 +104,9 @@ def test_repeated_and_older_candles_change_nothing(seed: int) -> None:
     core = Rolling(0, 1)
     outputs_of(records, core)
     held = newest(records)
-    assert [output for output in outputs_of([r for r in records if r.fields != held[r.fields["open_time_ms"]]], core)] == []
+    assert [
+        output for output in outputs_of([r for r in records if r.fields != held[r.fields["open_time_ms"]]], core)
+    ] == []
     assert outputs_of(records[-1:], core) == []
 
 
