@@ -22,6 +22,9 @@ def rolling(
     accept_cut: Annotated[
         bool, Parameter(help="go on from the first candle where the group's offset is no longer in the log")
     ] = False,
+    instance_id: Annotated[
+        str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
+    ] = None,
     common: Common = NONE_GIVEN,
 ) -> None:
     """Read md.candles.1m.v1 and md.candles.live.v1, write md.candles.3m.v1 to 1d and md.tickers.v1.
@@ -32,5 +35,5 @@ def rolling(
     """
     settings = common.settings()
     configure_logs(settings)
-    config = Config(once=once, from_start=from_start, accept_cut=accept_cut)
+    config = Config(once=once, from_start=from_start, accept_cut=accept_cut, instance_id=instance_id)
     run(lambda stop: run_rolling(settings, config, stop))

@@ -32,6 +32,8 @@ INBOX_RECORDS = 2_000
 BATCH_RECORDS = 1_000
 IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
+JOIN_TIMEOUT_S = 120.0
+"""A member that is in no generation for this long has lost its way: it joins anew."""
 REACH_MARGIN_MS = 2 * HOUR_MS
 """Read back further than asked, so that the next minute's need is met too."""
 FIRST_BACKOFF_S = 0.5
@@ -47,6 +49,8 @@ class Config:
     once: bool = False
     from_start: bool = False
     accept_cut: bool = False
+    instance_id: str | None = None
+    """Static membership: a restart under the same name causes no rebalance."""
 
 
 class Incoming(NamedTuple):
@@ -128,14 +132,16 @@ class _Worker:
         self._rollings: dict[int, Rolling] = {}
         self._committed: dict[int, int] = {}
         self._committed_at_s = time.monotonic()
+        self._worked_at_s = time.monotonic()
         self._generation: int | None = None
         """The membership whose partitions are held; None while the group rebalances."""
         self._app = self._make_app()
 
     def _make_app(self) -> CandleApp:
         topics = self._settings.topics
-        app = make_app(self._settings, topics.group(GROUP))
-        names = [topics.candles()] if self._config.once else [topics.candles(), topics.live]
+        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id)
+        # Also under --once, where live candles count for nothing: members that read other topics would part a symbol's.
+        names = (topics.candles(), topics.live)
         source = app.topic(*names, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False)
         app.agent(source, name=GROUP, concurrency=1)(self._hand_over)
         app.on_partitions_revoked.connect(self._on_revoked)
@@ -198,8 +204,11 @@ class _Worker:
     async def _work(self) -> None:
         """One round: rebuild what is new here, take in what has come, publish, and commit when it is time."""
         if self._generation is None or self._generation != self._app.consumer_generation_id:
+            if time.monotonic() - self._worked_at_s > JOIN_TIMEOUT_S:
+                raise UnavailableError(f"Kafka gave no partitions to this member within {JOIN_TIMEOUT_S:.0f} s")
             await asyncio.sleep(IDLE_S)  # Faust may hand over the new generation's records before it says what is held
             return
+        self._worked_at_s = time.monotonic()
         await self._restore_new()
         await self._take(await self._next_batch())
         await self._settle_ended()
@@ -243,7 +252,7 @@ class _Worker:
     async def _outputs(self, record: Incoming) -> list[Output]:
         rolling = self._rollings[record.partition]
         if record.topic != self._topic:
-            return rolling.refresh(record)
+            return [] if self._config.once else rolling.refresh(record)
         try:
             return rolling.take(record)
         except HistoryNeededError as needed:

@@ -121,7 +121,7 @@ class CandleApp(App):
         return cast(_Consumer, self.consumer)
 
 
-def make_app(settings: Settings, group: str) -> CandleApp:
+def make_app(settings: Settings, group: str, instance_id: str | None) -> CandleApp:
     """The application, as a member of `group`; nothing of it comes from the environment or the command line."""
     servers = kafka_address(settings).split(",")
     return CandleApp(
@@ -132,6 +132,7 @@ def make_app(settings: Settings, group: str) -> CandleApp:
         broker_heartbeat_interval=2.0,
         broker_max_poll_interval=300.0,
         consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_id,
         topic_allow_declare=False,
         topic_disable_leader=True,
         table_standby_replicas=0,

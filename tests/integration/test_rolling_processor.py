@@ -87,8 +87,6 @@ class Workers:
         self.running.append(subprocess.Popen(command, env=self.environment))
         return self.running[-1]
 
-    def once(self) -> None:
-        assert self.start("--once").wait(60) == 0
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
         poison = Outgoing(key_of("BTC-USDT"), b"{", (("from", b"test"),), home)
         await publisher.settle([await publisher.send(topics.candles(), poison)])
 
-    killed = workers.start()
+    killed = workers.start("--instance-id", "rolling-0")
     await eventually(lambda: _has_records(settings, topics.tickers))
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
@@ -120,7 +118,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     more = {symbol: minutes_of(symbol, 120, 30) for symbol in SYMBOLS[:3]}
     await feed(settings, more)
     await _abort(settings, minutes_of("BTC-USDT", 150, 1)[0], home)
-    workers.once()
+    assert workers.start("--once", "--instance-id", "rolling-0").wait(60) == 0
 
     expected = {key_of(symbol): rolled(newest(fed[symbol] + more[symbol])) for symbol in fed}
     assert await last_candles(settings) == expected
