@@ -5,7 +5,8 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from candlewick.common import NONE_GIVEN, Common
-from processors.rolling.app import Config, run_rolling
+from processors.rolling.app import run_rolling
+from processors.rolling.worker import Config
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 

@@ -8,14 +8,22 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 
-from runtime.errors import UnavailableError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 FETCH_BYTES = 1024 * 1024
 STALL_TIMEOUT_S = 60.0
+SESSION_TIMEOUT_MS = 10_000
+"""A member that is not heard of for this long is out of its group."""
 _POLL_MS = 500
 
 
@@ -65,7 +73,7 @@ class Subscription:
             isolation_level="read_committed",
             partition_assignment_strategy=(RangePartitionAssignor,),  # co-partitioned topics stay together
             max_partition_fetch_bytes=FETCH_BYTES,
-            session_timeout_ms=10_000,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=300_000,
         )
@@ -191,6 +199,11 @@ async def move_group(settings: Settings, group: str, topic: str, offsets: Mappin
         try:
             consumer.assign([TopicPartition(topic, partition) for partition in offsets])
             await consumer.commit({TopicPartition(topic, partition): at for partition, at in offsets.items()})
+        except (CommitFailedError, UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError):
+            raise CandlewickError(
+                f"the group {group} has members, its offsets were not moved: stop them, wait "
+                f"{SESSION_TIMEOUT_MS // 1000} s, and try again"
+            ) from None
         finally:
             await consumer.stop()
 

@@ -104,9 +104,8 @@ def test_repeated_and_older_candles_change_nothing(seed: int) -> None:
     core = Rolling(0, 1)
     outputs_of(records, core)
     held = newest(records)
-    assert [
-        output for output in outputs_of([r for r in records if r.fields != held[r.fields["open_time_ms"]]], core)
-    ] == []
+    replaced = [one for one in records if one.fields != held[one.fields["open_time_ms"]]]
+    assert outputs_of(replaced, core) == []
     assert outputs_of(records[-1:], core) == []
 
 
