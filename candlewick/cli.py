@@ -32,6 +32,7 @@ _COMMANDS = {
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
     "candles": "Make closed 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",
+    "rolling": "Make longer candles and sliding tickers out of 1m candles.",
     "settings": "Show every setting with its meaning, default and value.",
 }
 

@@ -1,1 +1,1 @@
-"""Longer candles and tickers out of 1m candles, on faust."""
+"""Longer candles and sliding tickers out of 1m candles: a pure core, and a thin Faust shell around it."""

@@ -1,6 +1,6 @@
 """The only Kafka client code: reading, publishing, transactions, topics."""
 
-from runtime.kafka.consumer import Changes, Subscription, ends, read_to_end
+from runtime.kafka.consumer import Changes, Subscription, ends, move_group, offsets_at, read_to_end
 from runtime.kafka.publisher import Outgoing, Publisher
 from runtime.kafka.records import Record, TopicPartition
 from runtime.kafka.transaction import FencedError, TransactionalPublisher
@@ -15,5 +15,7 @@ __all__ = [
     "TopicPartition",
     "TransactionalPublisher",
     "ends",
+    "move_group",
+    "offsets_at",
     "read_to_end",
 ]

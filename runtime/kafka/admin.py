@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import stamina
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
 
 from market.topics import TopicSpec
 from runtime.errors import CandlewickError, UnavailableError
@@ -18,6 +19,7 @@ from runtime.settings import Settings
 STRICT_CONFIG = ("cleanup.policy", "message.timestamp.type")
 """What must be right for replays to be right; the engine stops where one of these differs."""
 VISIBLE_TIMEOUT_S = 10.0
+COORDINATOR_TIMEOUT_S = 30.0
 
 
 class Difference(NamedTuple):
@@ -103,7 +105,11 @@ async def require_topics(settings: Settings, names: set[str]) -> None:
 async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
     """The committed offsets of a group, by (topic, partition)."""
     async with _admin(settings, f"reading the offsets of {group}") as client:
-        found = await client.list_consumer_group_offsets(group)
+        # A new cluster makes its offsets topic when it is first asked for: that takes a moment.
+        missing = GroupCoordinatorNotAvailableError
+        async for attempt in stamina.retry_context(on=missing, attempts=None, timeout=COORDINATOR_TIMEOUT_S):
+            with attempt:
+                found = await client.list_consumer_group_offsets(group)
     return {(tp.topic, tp.partition): at.offset for tp, at in found.items() if at.offset >= 0}
 
 

@@ -8,14 +8,22 @@ from typing import Any, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 
-from runtime.errors import UnavailableError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 FETCH_BYTES = 1024 * 1024
 STALL_TIMEOUT_S = 60.0
+SESSION_TIMEOUT_MS = 10_000
+"""A member that is not heard of for this long is out of its group."""
 _POLL_MS = 500
 _NOWHERE = TopicPartition("", 0)
 
@@ -66,7 +74,7 @@ class Subscription:
             isolation_level="read_committed",
             partition_assignment_strategy=(RangePartitionAssignor,),  # co-partitioned topics stay together
             max_partition_fetch_bytes=FETCH_BYTES,
-            session_timeout_ms=10_000,
+            session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=300_000,
         )
@@ -181,21 +189,55 @@ async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None 
     return {tp.partition: Ends(firsts[tp], nexts[tp]) for tp in tps}
 
 
+async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
+    """The first offset appended at or after `time_ms`, by partition; where there is none, the log's end."""
+    with kafka_errors(settings, f"looking for a time in {topic}"):
+        consumer: Any = AIOKafkaConsumer(**connection(settings))
+        await consumer.start()
+        try:
+            tps = [TopicPartition(topic, partition) for partition in partitions]
+            nexts = await consumer.end_offsets(tps)
+            found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
+        finally:
+            await consumer.stop()
+    return {tp.partition: at.offset if (at := found[tp]) else nexts[tp] for tp in tps}
+
+
+async def move_group(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
+    """Commit `offsets` (partition → next to read) for a group that has no members."""
+    with kafka_errors(settings, f"moving {group}"):
+        consumer: Any = AIOKafkaConsumer(**connection(settings), group_id=group, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign([TopicPartition(topic, partition) for partition in offsets])
+            await consumer.commit({TopicPartition(topic, partition): at for partition, at in offsets.items()})
+        except (CommitFailedError, UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError):
+            raise CandlewickError(
+                f"the group {group} has members, its offsets were not moved: stop them, wait "
+                f"{SESSION_TIMEOUT_MS // 1000} s, and try again"
+            ) from None
+        finally:
+            await consumer.stop()
+
+
 async def read_to_end(
     settings: Settings,
     topic: str,
     *,
     partitions: Iterable[int] | None = None,
     start: Mapping[int, int] | None = None,
+    stop: Mapping[int, int] | None = None,
     committed: bool = True,
 ) -> AsyncIterator[list[Record]]:
     """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
 
-    Lists hold records of one partition in offset order. Needs no group and commits nothing.
+    `stop` (partition → first offset not read) ends a partition sooner. Lists hold records of one partition in offset
+    order. Needs no group and commits nothing.
     """
     bounds = await ends(settings, topic, partitions)
     begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
-    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < bounds[partition].next}
+    until = {partition: min(end, (stop or {}).get(partition, end)) for partition, (_, end) in bounds.items()}
+    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < until[partition]}
     if not left:
         return
     with kafka_errors(settings, f"reading {topic}"):
@@ -216,8 +258,8 @@ async def read_to_end(
                 batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
                 for tp, records in batches.items():
                     moved = time.monotonic()
-                    yield [record for record in records if record.offset < bounds[tp.partition].next]
-                done = {tp for tp in left if await consumer.position(tp) >= bounds[tp.partition].next}
+                    yield [record for record in records if record.offset < until[tp.partition]]
+                done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
                 consumer.pause(*done)
                 left -= done
                 if time.monotonic() - moved > STALL_TIMEOUT_S:

@@ -1,0 +1,40 @@
+"""``candlewick rolling``: 1m candles in, longer candles and tickers out."""
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from candlewick.common import NONE_GIVEN, Common
+from processors.rolling.app import run_rolling
+from processors.rolling.worker import Config
+from runtime.lifecycle import run
+from runtime.telemetry import configure_logs
+
+app = App(name="rolling", help="Make longer candles and sliding tickers out of 1m candles.")
+
+
+@app.default
+def rolling(
+    *,
+    once: Annotated[bool, Parameter(help="on to the end of the topic as it stands, commit, exit")] = False,
+    from_start: Annotated[
+        bool, Parameter(help="take all candles of the log in again; only while no other runs")
+    ] = False,
+    accept_cut: Annotated[
+        bool, Parameter(help="go on from the first candle where the group's offset is no longer in the log")
+    ] = False,
+    instance_id: Annotated[
+        str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
+    ] = None,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Read md.candles.1m.v1 and md.candles.live.v1, write md.candles.3m.v1 to 1d and md.tickers.v1.
+
+    Examples:
+        candlewick rolling
+        candlewick rolling --once
+    """
+    settings = common.settings()
+    configure_logs(settings)
+    config = Config(once=once, from_start=from_start, accept_cut=accept_cut, instance_id=instance_id)
+    run(lambda stop: run_rolling(settings, config, stop))

@@ -1,0 +1,155 @@
+"""Faust's consumer as this pipeline needs it: committed records only, topics of one key together, and where it stands.
+
+Faust 0.15 reads uncommitted records unless it processes "exactly once", and without tables it assigns round-robin: a
+symbol's live and closed candles would go to two workers. Both are changed on the consumer it makes, before it starts.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from faust.app.base import App, BootStrategy
+from faust.auth import SASLCredentials, SSLCredentials
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP as TP  # noqa: PLC0414  # re-exported: only this file imports faust
+from yarl import URL
+
+from runtime.kafka.connection import connection
+from runtime.settings import Settings, kafka_address
+
+
+class Tail(NamedTuple):
+    """Where reading of a partition stands, all taken at one moment."""
+
+    generation: int
+    """Of the group's membership: after a rebalance a partition is read from its committed offset again."""
+    offset: int
+    """Newest record handed out in this generation; -1: none."""
+    position: int
+    """What is read next; past control records too."""
+    end: int
+    """First offset that is not committed yet."""
+
+    def ended_at(self, offset: int) -> bool:
+        """Whether no committed record stands behind `offset`."""
+        return self.position >= self.end and self.offset <= offset
+
+
+class _Thread(driver.AIOKafkaConsumerThread):
+    """The thread that fetches."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.tails: dict[TP, Tail] = {}
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        self._assignor = self.app.assignor
+        consumer._partition_assignment_strategy = [self._assignor]  # noqa: SLF001  # Faust offers no setting for it
+        consumer._isolation_level = "read_committed"  # noqa: SLF001  # likewise
+        return consumer
+
+    async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any) -> Any:
+        fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
+        if self.consumer.flow_active:  # else a rebalance is under way, and positions are not what will be read
+            self._note_tails(consumer, fetched)
+        return fetched
+
+    def _note_tails(self, consumer: Any, fetched: Mapping[TP, Sequence[Any]]) -> None:
+        generation = self.app.consumer_generation_id
+        assignment = consumer._subscription.subscription.assignment  # noqa: SLF001  # positions without a round trip
+        for tp in assignment.tps if assignment else ():
+            state = assignment.state_value(tp)
+            if state is None or not state.has_valid_position or state.lso is None:
+                continue
+            before = self.tails.get(tp)
+            offset = before.offset if before and before.generation == generation else -1
+            if records := fetched.get(tp):
+                offset = records[-1].offset
+            self.tails[tp] = Tail(generation, offset, state.position, state.lso)
+
+
+class _Consumer(driver.Consumer):
+    _thread: _Thread
+
+    def _new_consumer_thread(self) -> _Thread:
+        return _Thread(self, loop=self.loop, beacon=self.beacon)
+
+    @property
+    def tails(self) -> dict[TP, Tail]:
+        """Where reading of each partition stands."""
+        return self._thread.tails
+
+    async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
+        """Commit next offsets as they are given, acknowledged events or not."""
+        await self._commit(offsets)
+
+
+class _Transport(driver.Transport):
+    Consumer = _Consumer
+
+
+class _Boot(BootStrategy):
+    """What it makes is published by `runtime.kafka.Publisher`, which tells of every acknowledgement."""
+
+    enable_kafka_producer = False
+    enable_web = False
+
+
+class CandleApp(App):
+    """A Faust application without tables, files, web server or producer of its own."""
+
+    BootStrategy = _Boot
+
+    def _new_transport(self) -> _Transport:
+        return _Transport(self.conf.broker_consumer, self)
+
+    async def on_first_start(self) -> None:
+        """Make no data folder: there is nothing to keep in it."""
+
+    def tail(self, topic: str, partition: int) -> Tail | None:
+        """Where reading stands; None before the broker's first answer in this generation."""
+        tail = self._own_consumer.tails.get(TP(topic, partition))
+        return tail if tail and tail.generation == self.consumer_generation_id else None
+
+    async def commit_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Commit partition → next offset; what is no longer assigned is left out."""
+        if offsets:
+            await self._own_consumer.commit_offsets({TP(topic, partition): at for partition, at in offsets.items()})
+
+    @property
+    def _own_consumer(self) -> _Consumer:
+        return cast(_Consumer, self.consumer)
+
+
+def make_app(settings: Settings, group: str, instance_id: str | None) -> CandleApp:
+    """The application, as a member of `group`; nothing of it comes from the environment or the command line."""
+    servers = kafka_address(settings).split(",")
+    return CandleApp(
+        group,
+        broker=[URL(f"kafka://{server.strip()}") for server in servers],
+        broker_credentials=_credentials(settings),
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=2.0,
+        broker_max_poll_interval=300.0,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=instance_id,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        table_standby_replicas=0,
+        stream_wait_empty=False,
+        web_enabled=False,
+        autodiscover=False,
+    )
+
+
+def _credentials(settings: Settings) -> Any:
+    arguments = connection(settings)
+    context = arguments.get("ssl_context")
+    if settings.kafka_security.startswith("SASL"):
+        return SASLCredentials(
+            username=arguments["sasl_plain_username"],
+            password=arguments["sasl_plain_password"],
+            mechanism=arguments["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return SSLCredentials(context) if context else None

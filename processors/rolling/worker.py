@@ -1,0 +1,270 @@
+"""One membership in the group: a Faust agent hands candles in, the pure core says what comes of them.
+
+Faust brings the records and keeps the membership; what is done with them, and what is committed, is decided here, in
+one task: records are taken in offset order, what they lead to is acknowledged by the brokers, then offsets are
+committed. Faust's own acknowledging of events is off: it counts an event as done when its agent is cancelled over it.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from market.codec import RUN_HEADER, dead_letter_headers
+from market.errors import MalformedError
+from market.timeframe import HOUR_MS
+from processors.rolling.core import LIVE_REACH_MS, HistoryNeededError, Rolling
+from processors.rolling.driver import TP, CandleApp, Tail, make_app
+from processors.rolling.lane import Output
+from processors.rolling.restore import restore
+from runtime.errors import UnavailableError
+from runtime.kafka import Outgoing, Publisher, ends
+from runtime.kafka.admin import group_offsets
+from runtime.settings import Settings
+from runtime.telemetry import Meter, logger
+
+GROUP = "rolling"
+INBOX_RECORDS = 2_000
+"""Records that wait between Faust and the core; where it is full, Faust waits."""
+BATCH_RECORDS = 1_000
+IDLE_S = 0.05
+COMMIT_INTERVAL_S = 1.0
+JOIN_TIMEOUT_S = 120.0
+"""A member that is in no generation for this long has lost its way: it joins anew."""
+REACH_MARGIN_MS = 2 * HOUR_MS
+"""Read back further than asked, so that the next minute's need is met too."""
+
+log = logger(GROUP)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How the processor runs."""
+
+    once: bool = False
+    from_start: bool = False
+    accept_cut: bool = False
+    instance_id: str | None = None
+    """Static membership: a restart under the same name causes no rebalance."""
+
+
+class Incoming(NamedTuple):
+    """A record as Faust hands it over, of one generation of the group."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    generation: int
+
+
+class Worker:
+    """One membership in the group, from joining to leaving."""
+
+    def __init__(self, settings: Settings, config: Config, meter: Meter, publisher: Publisher) -> None:
+        self._settings = settings
+        self._config = config
+        self._meter = meter
+        self._publisher = publisher
+        self._topic = settings.topics.candles()
+        self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_RECORDS)
+        self._busy = asyncio.Lock()
+        self._held: frozenset[int] = frozenset()
+        self._rollings: dict[int, Rolling] = {}
+        self._committed: dict[int, int] = {}
+        self._committed_at_s = time.monotonic()
+        self._worked_at_s = time.monotonic()
+        self._generation: int | None = None
+        """The membership whose partitions are held; None while the group rebalances."""
+        self._app = self._make_app()
+
+    def _make_app(self) -> CandleApp:
+        topics = self._settings.topics
+        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id)
+        # Also under --once, where live candles count for nothing: members that read other topics would part a symbol's.
+        names = (topics.candles(), topics.live)
+        source = app.topic(*names, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False)
+        app.agent(source, name=GROUP, concurrency=1)(self._hand_over)
+        app.on_partitions_revoked.connect(self._on_revoked)
+        app.on_partitions_assigned.connect(self._on_assigned)
+        return app
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` or the end, commit, leave."""
+        last = {partition: end for partition, (_, end) in (await ends(self._settings, self._topic)).items()}
+        starting = asyncio.ensure_future(self._app.start())
+        try:
+            while not stop.is_set():
+                if self._app.crashed or (starting.done() and starting.exception()):
+                    raise UnavailableError("Faust's consumer stopped: see the log for its reason")
+                async with self._busy:
+                    await self._work()
+                if self._config.once and self._generation is not None and self._is_done(last):
+                    break
+            async with self._busy:
+                await self._commit()
+        finally:
+            starting.cancel()
+            await self._app.stop()
+
+    async def _hand_over(self, stream: Any) -> None:
+        """The agent: only moves records on; it waits where the inbox is full."""
+        async for event in stream.noack().events():
+            message = event.message
+            await self._inbox.put(
+                Incoming(
+                    message.topic,
+                    message.partition,
+                    message.offset,
+                    round(message.timestamp * 1000),
+                    message.key,
+                    message.value,
+                    tuple(
+                        (message.headers or {}).items() if isinstance(message.headers, dict) else message.headers or ()
+                    ),
+                    message.generation_id,
+                )
+            )
+
+    async def _on_revoked(self, *_: Any, **__: Any) -> None:
+        async with self._busy:
+            await self._commit()
+            self._generation = None
+            self._held = frozenset()
+            self._rollings.clear()
+
+    async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
+        assigned: Iterable[TP] = arguments[-1]
+        async with self._busy:
+            self._held = frozenset(tp.partition for tp in assigned if tp.topic == self._topic)
+            self._rollings.clear()
+            self._committed.clear()
+            self._generation = self._app.consumer_generation_id
+        log.info("assigned", partitions=sorted(self._held))
+
+    async def _work(self) -> None:
+        """One round: rebuild what is new here, take in what has come, publish, and commit when it is time."""
+        if self._generation is None or self._generation != self._app.consumer_generation_id:
+            if time.monotonic() - self._worked_at_s > JOIN_TIMEOUT_S:
+                raise UnavailableError(f"Kafka gave no partitions to this member within {JOIN_TIMEOUT_S:.0f} s")
+            await asyncio.sleep(IDLE_S)  # Faust may hand over the new generation's records before it says what is held
+            return
+        self._worked_at_s = time.monotonic()
+        await self._restore_new()
+        await self._take(await self._next_batch())
+        await self._settle_ended()
+        self._meter.lag = sum(tail.end - self._position(p, tail) for p, tail in self._tails())
+        if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
+            await self._commit()
+
+    async def _restore_new(self) -> None:
+        new = self._held - self._rollings.keys()
+        if not new:
+            return
+        committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
+        bounds = await ends(self._settings, self._topic)
+        stops = {p: max(bounds[p][0], committed.get((self._topic, p), 0)) for p in new}
+        since_ms = time.time_ns() // 1_000_000 - LIVE_REACH_MS - REACH_MARGIN_MS
+        self._rollings |= await restore(self._settings, stops, since_ms)
+        self._committed |= stops
+
+    async def _next_batch(self) -> list[Incoming]:
+        try:
+            batch = [await asyncio.wait_for(self._inbox.get(), IDLE_S)]
+        except TimeoutError:
+            return []
+        while len(batch) < BATCH_RECORDS and not self._inbox.empty():
+            batch.append(self._inbox.get_nowait())
+        return [record for record in batch if record.generation == self._generation]
+
+    async def _take(self, batch: list[Incoming]) -> None:
+        outputs: list[tuple[int, Output]] = []
+        dead: list[tuple[Incoming, MalformedError]] = []
+        for record in batch:
+            try:
+                outputs += [(record.partition, output) for output in await self._outputs(record)]
+            except MalformedError as error:
+                dead.append((record, error))
+        await self._publish(outputs, dead)
+        for record in batch:
+            if record.topic == self._topic:
+                self._meter.count(1, newest_ms=record.timestamp)
+
+    async def _outputs(self, record: Incoming) -> list[Output]:
+        if record.topic != self._topic:
+            live = None if self._config.once else self._rollings.get(record.partition)
+            return live.refresh(record) if live else []
+        try:
+            return self._rollings[record.partition].take(record)
+        except HistoryNeededError as needed:
+            since_ms = needed.since_ms - REACH_MARGIN_MS
+            log.info("reading back", partition=record.partition, since_ms=since_ms)
+            self._rollings |= await restore(self._settings, {record.partition: record.offset}, since_ms)
+            return self._rollings[record.partition].take(record)
+
+    async def _settle_ended(self) -> None:
+        """Where the log holds no more of the newest revision, what it led to is due."""
+        outputs: list[tuple[int, Output]] = []
+        for partition, tail in self._tails():
+            rolling = self._rollings[partition]
+            if rolling.pending and tail.ended_at(rolling.offset):
+                outputs += [(partition, output) for output in rolling.settle()]
+        await self._publish(outputs, [])
+
+    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Incoming, MalformedError]]) -> None:
+        topics = self._settings.topics
+        by_topic: dict[str, list[Outgoing]] = {}
+        for partition, output in outputs:
+            topic = topics.candles(output.timeframe) if output.timeframe else topics.tickers
+            headers = [(RUN_HEADER, output.run.encode())] if output.run is not None else []
+            by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, headers, partition))
+            self._meter.add("candles" if output.timeframe else "tickers")
+        for record, error in dead:
+            headers = dead_letter_headers(
+                error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
+            )
+            letter = Outgoing(record.key or b"", record.value, headers, record.partition)
+            by_topic.setdefault(topics.dead_letters(record.topic), []).append(letter)
+            self._meter.add("dead_letters")
+        if dead:
+            record, error = dead[0]
+            log.warning(
+                "dead letters", count=len(dead), first=f"{record.topic}/{record.partition}@{record.offset}: {error}"
+            )
+        futures: list[asyncio.Future[Any]] = []
+        for topic, records in by_topic.items():
+            futures += await self._publisher.send_batches(topic, records, self._settings.partitions)
+        if futures:
+            await self._publisher.settle(futures)
+
+    def _tails(self) -> list[tuple[int, Tail]]:
+        found = ((partition, self._app.tail(self._topic, partition)) for partition in self._rollings)
+        return [(partition, tail) for partition, tail in found if tail is not None]
+
+    def _position(self, partition: int, tail: Tail) -> int:
+        """The next offset of what is done with; past control records where nothing waits."""
+        rolling = self._rollings[partition]
+        if tail.ended_at(rolling.offset) and not rolling.pending:
+            return tail.position
+        return max(rolling.offset + 1, self._committed.get(partition, 0))
+
+    async def _commit(self) -> None:
+        """Commit what moved."""
+        self._committed_at_s = time.monotonic()
+        positions = {partition: self._position(partition, tail) for partition, tail in self._tails()}
+        moved = {p: at for p, at in positions.items() if at > self._committed.get(p, 0)}
+        await self._app.commit_offsets(self._topic, moved)
+        self._committed |= moved
+
+    def _is_done(self, last: dict[int, int]) -> bool:
+        """Whether everything below the ends in `last` is published."""
+        tails = dict(self._tails())
+        return self._held == self._rollings.keys() and all(
+            last[partition] <= self._committed.get(partition, 0)
+            or (partition in tails and self._position(partition, tails[partition]) >= last[partition])
+            for partition in self._held
+        )

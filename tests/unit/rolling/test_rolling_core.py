@@ -1,0 +1,210 @@
+"""Longer candles and tickers, held against plain Fractions: revisions, repeats, cuts, runs, hostile records."""
+
+import random
+from collections.abc import Iterable, Sequence
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rolled import DAY, LENGTHS, MINUTE, START, Minute, minute, newest, rolled, ticker
+
+from market.errors import MalformedError
+from processors.rolling.core import LIVE_REACH_MS, RUN_IDLE_MS, HistoryNeededError, Rolling
+from processors.rolling.lane import Output
+
+KEY = b"binance:BTC-USDT"
+
+
+def record(value: bytes, offset: int = 0, at_ms: int = 0, run: bytes | None = None, key: bytes = KEY) -> Minute:
+    open_ms = orjson.loads(value)["open_time_ms"]
+    return Minute(offset, at_ms or open_ms + MINUTE, key, value, (("run", run),) if run else ())
+
+
+def log(seed: int, minutes: int, *, correct: float = 0.3, start: int = START) -> list[Minute]:
+    """A lane's minutes in order; now and then a marker corrects some of the last ten, and a candle is repeated."""
+    at = random.Random(seed)
+    records: list[Minute] = []
+    revision = 10
+    for number in range(minutes):
+        revision += at.randint(1, 5)
+        opens = {number}
+        if at.random() < correct:
+            opens |= {max(0, number - at.randint(0, 9)) for _ in range(at.randint(1, 3))}
+        for one in sorted(opens):
+            records.append(record(minute(at, start + one * MINUTE, revision), len(records)))
+        if at.random() < correct / 3:  # a correction that closes no new minute
+            revision += 1
+            open_ms = start + max(0, number - at.randint(0, 9)) * MINUTE
+            records.append(record(minute(at, open_ms, revision), len(records)))
+    return records
+
+
+def outputs_of(records: Sequence[Minute], core: Rolling | None = None) -> list[Output]:
+    core = core or Rolling(0, 1)
+    return [output for one in records for output in core.take(one)] + core.settle()
+
+
+def restored(records: Sequence[Minute]) -> Rolling:
+    core = Rolling(0, 1)
+    core.restoring = True
+    for one in records:
+        core.take(one)
+    core.restoring = False
+    return core
+
+
+def last_candles(outputs: Iterable[Output]) -> dict[tuple[str, int], dict[str, object]]:
+    found = {}
+    for output in outputs:
+        if output.timeframe:
+            fields = orjson.loads(output.value)
+            found[output.timeframe.value, fields["open_time_ms"]] = fields
+    return found
+
+
+@given(seed=st.integers(0, 2**32), minutes=st.integers(1, 200), lead=st.integers(0, 100))
+@settings(max_examples=12, deadline=None)
+def test_last_versions_equal_an_independent_computation(seed: int, minutes: int, lead: int) -> None:
+    records = log(seed, minutes, start=START + DAY - lead * MINUTE)
+    assert last_candles(outputs_of(records)) == rolled(newest(records))
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=12, deadline=None)
+def test_one_revision_of_a_window_has_one_form_and_tickers_never_go_back(seed: int) -> None:
+    outputs = outputs_of(log(seed, 90, correct=0.8))
+    forms: dict[tuple[object, ...], bytes] = {}
+    times = []
+    for output in outputs:
+        fields = orjson.loads(output.value)
+        if output.timeframe:
+            name = (output.timeframe, fields["open_time_ms"], fields["revision"])
+            assert forms.setdefault(name, output.value) == output.value
+        else:
+            times.append(fields["time_ms"])
+    assert times == sorted(set(times))
+
+
+@given(seed=st.integers(0, 2**32), cut=st.floats(0, 1))
+@settings(max_examples=12, deadline=None)
+def test_a_restart_anywhere_publishes_the_same(seed: int, cut: float) -> None:
+    records = log(seed, 130)
+    at = int(cut * len(records))
+    core = Rolling(0, 1)
+    before = [output for one in records[:at] for output in core.take(one)]  # killed with its newest revision pending
+    after = outputs_of(records[at:], restored(records[:at]))
+    assert set(before + after) == set(outputs_of(records))
+
+
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=10, deadline=None)
+def test_repeated_and_older_candles_change_nothing(seed: int) -> None:
+    records = log(seed, 70)
+    core = Rolling(0, 1)
+    outputs_of(records, core)
+    held = newest(records)
+    replaced = [one for one in records if one.fields != held[one.fields["open_time_ms"]]]
+    assert outputs_of(replaced, core) == []
+    assert outputs_of(records[-1:], core) == []
+
+
+def test_days_and_their_tickers() -> None:
+    records = log(7, 1530, correct=0.05)
+    outputs = outputs_of(records)
+    candles = last_candles(outputs)
+    assert candles == rolled(newest(records))
+    assert {name for name, _ in candles} == set(LENGTHS)
+    tickers = {orjson.loads(o.value)["time_ms"]: orjson.loads(o.value) for o in outputs if o.timeframe is None}
+    assert len(tickers) == 1530
+    for number in (0, 30, 59, 60, 700, 1439, 1440, 1441, 1529):
+        open_ms = START + number * MINUTE
+        until = next(i for i, one in enumerate(records) if one.fields["open_time_ms"] == open_ms)
+        assert tickers[open_ms + MINUTE] == ticker(newest(records[: until + 1]), open_ms)
+
+
+def test_a_window_without_all_its_minutes_does_not_come_out_until_they_are_there() -> None:
+    at = random.Random(1)
+    minutes = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in (1, 2, 3, 4)]
+    core = Rolling(0, 1)
+    assert {o.timeframe for o in outputs_of(minutes, core)} == {None}
+    first = record(minute(at, START, 99), 9)
+    assert [o.timeframe for o in outputs_of([first], core)] == ["3m", "5m"]
+
+
+def test_a_run_is_kept_apart_and_carries_its_header_on() -> None:
+    at = random.Random(2)
+    live = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in range(5)]
+    run = [record(minute(at, START + n * MINUTE, 50 + n), 10 + n, run=b"r1") for n in range(3)]
+    core = Rolling(0, 1)
+    outputs_of(live, core)
+    assert [(o.timeframe, o.run) for o in outputs_of(run, core)] == [("3m", "r1")]
+    repaired = record(minute(at, START + 4 * MINUTE, 80), 20)
+    (five,) = outputs_of([repaired], core)
+    assert orjson.loads(five.value) == rolled(newest([*live, repaired]))["5m", START]
+
+
+def test_a_run_that_is_over_is_let_go() -> None:
+    at = random.Random(3)
+    run = [record(minute(at, START + n * MINUTE, 50 + n), n, at_ms=START, run=b"r1") for n in range(2)]
+    late = record(minute(at, START + 2 * MINUTE, 60), 3, at_ms=START + RUN_IDLE_MS + 1, run=b"r1")
+    assert outputs_of([*run, late]) == []
+
+
+def test_a_live_candle_refreshes_the_ticker_only_right_after_the_newest_minute_and_once_a_second() -> None:
+    at = random.Random(4)
+    records = log(4, 70)
+    core = Rolling(0, 1)
+    outputs_of(records, core)
+
+    def live(number: int, at_ms: int) -> Minute:
+        return record(minute(at, START + number * MINUTE, 5_000, status="open"), at_ms=at_ms)
+
+    assert core.refresh(live(69, 1_000)) == []
+    assert core.refresh(live(71, 1_000)) == []
+    (shown,) = core.refresh(live(70, 2_000))
+    assert orjson.loads(shown.value)["live"] is True
+    assert core.refresh(live(70, 2_999)) == []
+    last = live(70, 3_000)
+    (shown,) = core.refresh(last)
+    assert orjson.loads(shown.value) == ticker(newest(records), START + 70 * MINUTE, last.fields)
+
+
+def test_a_state_that_does_not_reach_back_asks_for_more_and_stays_as_it_is() -> None:
+    at = random.Random(5)
+    core = Rolling(0, 1)
+    core.reaches_ms = START - LIVE_REACH_MS
+    assert outputs_of([record(minute(at, START, 10))], core) != []
+    with pytest.raises(HistoryNeededError) as needed:
+        core.take(record(minute(at, START - MINUTE, 11)))
+    assert needed.value.since_ms == START - MINUTE - LIVE_REACH_MS
+    assert core.settle() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "key"),
+    [
+        (b"{", KEY),
+        (minute(random.Random(1), START, 1), b"binance:ETH-USDT"),
+        (minute(random.Random(1), START, 1, timeframe="5m"), KEY),
+        (minute(random.Random(1), START + 1, 1), KEY),
+        (minute(random.Random(1), START, 1, volume="NaN"), KEY),
+    ],
+)
+def test_hostile_records_are_malformed_and_change_nothing(value: bytes, key: bytes) -> None:
+    core = Rolling(0, 1)
+    with pytest.raises(MalformedError):
+        core.take(Minute(0, START, key, value))
+    assert core.settle() == []
+
+
+def test_a_key_of_another_partition_is_malformed() -> None:
+    wrong = [partition for partition in range(12) if partition != _partition(KEY, 12)]
+    with pytest.raises(MalformedError, match="belongs in partition"):
+        Rolling(wrong[0], 12).take(record(minute(random.Random(1), START, 1)))
+
+
+def _partition(key: bytes, partitions: int) -> int:
+    from aiokafka.partitioner import DefaultPartitioner  # noqa: PLC0415  # Kafka's own rule
+
+    return int(DefaultPartitioner()(key, list(range(partitions)), list(range(partitions))))
