@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 
 import orjson
@@ -16,6 +17,8 @@ from rolled import MINUTE, START, Minute, minute, newest, rolled, ticker
 from market.partition import partition_of
 from market.timeframe import Timeframe
 from market.topics import Topics
+from processors.rolling.core import HistoryNeededError
+from processors.rolling.restore import restore
 from processors.rolling.roll import TIMEFRAMES
 from runtime.kafka import Outgoing, Publisher, TransactionalPublisher, ends, read_to_end
 from runtime.kafka.admin import group_offsets
@@ -181,6 +184,32 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     assert workers.start("--once", "--from-start").wait(60) == 0
     await equal()
     await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in SYMBOLS})
+
+
+async def test_a_state_is_read_back_as_far_as_a_record_needs_and_no_further_than_its_offset(
+    settings: Settings, topics: Topics
+) -> None:
+    early, late = minutes_of("BTC-USDT", 0, 40), minutes_of("BTC-USDT", 40, 80)
+    home = partition_of(key_of("BTC-USDT"), PARTITIONS)
+    await feed(settings, {"early": early})
+    between_ms = 1 + max(record.timestamp for record in await published(settings, topics.candles()))
+    await eventually(lambda: time.time_ns() // 1_000_000 > between_ms)
+    await feed(settings, {"late": late})
+    log = await published(settings, topics.candles())
+    at = next(number for number, record in enumerate(log) if record.timestamp >= between_ms) + 2
+    stops = {home: log[at].offset}
+
+    shallow = (await restore(settings, stops, between_ms))[home]
+    with pytest.raises(HistoryNeededError) as needed:
+        shallow.take(log[at])
+    deep = (await restore(settings, stops, needed.value.since_ms))[home]
+    outputs = [output for record in log[at:] for output in deep.take(record)] + deep.settle()
+    expected = rolled(newest(log))
+    for output in outputs:
+        fields = orjson.loads(output.value)
+        if output.timeframe and fields["revision"] == expected[output.timeframe, fields["open_time_ms"]]["revision"]:
+            assert fields == expected[output.timeframe, fields["open_time_ms"]]
+    assert {output.timeframe for output in outputs} >= {"3m", "5m", "15m", "30m", "1h", None}
 
 
 async def _abort(settings: Settings, record: Minute, partition: int) -> None:
