@@ -1,0 +1,1 @@
+"""Processes under one supervisor: started, watched, restarted, stopped in order."""

@@ -1,0 +1,26 @@
+"""Run a command that dies with the process that started it, however that one dies.
+
+``python tether.py PARENT_PID COMMAND…`` replaces itself with the command. Only Linux can tie the two; elsewhere the
+command outlives a supervisor that is killed with SIGKILL, and the run lock, which it inherits, says so.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main() -> None:
+    """Tie this process to its parent, then become the command."""
+    parent, command = int(sys.argv[1]), sys.argv[2:]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died before the tie was made
+            sys.exit(1)
+    os.execv(command[0], command)  # noqa: S606  # the supervisor's own command line
+
+
+if __name__ == "__main__":
+    main()
