@@ -3,21 +3,26 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import uvloop
 from aiokafka.errors import KafkaError
+
+Result = TypeVar("Result")
 
 GRACE_S = 20.0
 """After SIGTERM or SIGINT a part drains: it may take this long, then it is ended (Kubernetes' grace must be longer)."""
 
 
-def run(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `part(stop)`; `stop` is set by SIGTERM or SIGINT, and the part drains and returns; a second one ends it."""
-    uvloop.run(_until_done(part))
+def run(part: Callable[[asyncio.Event], Awaitable[Result]], *, grace_s: float | None = GRACE_S) -> Result:
+    """Run `part(stop)`; `stop` is set by SIGTERM or SIGINT, and the part drains and returns; a second one ends it.
+
+    So does the end of the grace; None: it may take as long as it takes.
+    """
+    return uvloop.run(_until_done(part, grace_s))
 
 
-async def _until_done(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+async def _until_done(part: Callable[[asyncio.Event], Awaitable[Result]], grace_s: float | None) -> Result:
     stop = asyncio.Event()
     task = asyncio.ensure_future(part(stop))
     loop = asyncio.get_running_loop()
@@ -27,11 +32,12 @@ async def _until_done(part: Callable[[asyncio.Event], Awaitable[None]]) -> None:
         if stop.is_set():
             task.cancel()
         stop.set()
-        loop.call_later(GRACE_S, task.cancel)
+        if grace_s is not None:
+            loop.call_later(grace_s, task.cancel)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    await task
+    return await task
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -101,6 +101,16 @@ def load_settings(**overrides: object) -> Settings:
         raise UsageError(f"setting {ENV_PREFIX}{name.upper()} is wrong: {wrong['msg']}") from None
 
 
+def child_environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment in which a process of ours has exactly these settings, and `more` of them by name.
+
+    Passwords travel in it rather than in a command line, which every user of the machine can read.
+    """
+    own = {**settings.model_dump(exclude_none=True), **more}
+    plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in own.items()}
+    return os.environ | {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in plain.items()}
+
+
 def kafka_address(settings: Settings) -> str:
     """Bootstrap servers: the setting, else the running local stack's."""
     return settings.kafka or _local(settings, "kafka")
