@@ -1,0 +1,69 @@
+"""``candlewick status``: how far every group is, and how far every symbol."""
+
+import sys
+import time
+from typing import Annotated
+
+import orjson
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from candlewick.common import NONE_GIVEN, Common
+from candlewick.health.gaps import Gaps, gaps_of
+from candlewick.health.lag import inputs, stage_lags
+from candlewick.health.progress import newest_markers
+from candlewick.view.line import duration
+
+app = App(name="status", help="Lag of every stage, newest marker and gaps of every symbol.")
+
+_MAX_SYMBOLS = 50
+
+
+@app.default
+async def status(
+    *, json: Annotated[bool, Parameter(help="print it as JSON, every symbol")] = False, common: Common = NONE_GIVEN
+) -> None:
+    """Show the lag of every stage by committed offsets, and up to when each symbol is complete.
+
+    ```
+    candlewick status
+    candlewick status --json
+    ```
+    """
+    settings = common.settings()
+    lags = await stage_lags(settings, inputs(settings.topics))
+    markers = await newest_markers(settings)
+    gaps = await gaps_of(settings)
+    if json:
+        entry = {
+            "lag_records": lags,
+            "complete_until_us": markers,
+            "gaps": {
+                key: {"open": found.open, "filled": found.filled, "holes": found.holes} for key, found in gaps.items()
+            },
+        }
+        sys.stdout.write(orjson.dumps(entry).decode() + "\n")
+        return
+    console = Console()
+    console.print(_stage_table(lags))
+    console.print(_symbol_table(markers, gaps))
+
+
+def _stage_table(lags: dict[str, int]) -> Table:
+    table = Table("stage", "records behind")
+    for stage, lag in lags.items():
+        table.add_row(stage, f"{lag:,}")
+    return table
+
+
+def _symbol_table(markers: dict[str, int], gaps: dict[str, Gaps]) -> Table:
+    table = Table("symbol", "complete until (UTC)", "ago", "gaps open", "filled", "holes")
+    for key in sorted(markers)[:_MAX_SYMBOLS]:
+        until_s, found = markers[key] / 1e6, gaps.get(key, Gaps())
+        at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until_s))
+        ago = duration(max(0.0, time.time() - until_s))
+        table.add_row(key, at, ago, str(found.open), str(found.filled), str(found.holes))
+    if len(markers) > _MAX_SYMBOLS:
+        table.caption = f"and {len(markers) - _MAX_SYMBOLS} more: --json has all"
+    return table

@@ -1,0 +1,1 @@
+"""How the pipeline stands, read from Kafka: lag, newest markers, gaps."""

@@ -1,0 +1,44 @@
+"""What became of each symbol's gaps, from `md.feeds.v1`."""
+
+from dataclasses import dataclass
+
+from market.codec import decode_feed_event
+from market.errors import MalformedError
+from market.feed import FeedEventKind
+from runtime.errors import CandlewickError
+from runtime.kafka import read_to_end
+from runtime.settings import Settings
+
+
+@dataclass
+class Gaps:
+    """Counts of a symbol."""
+
+    open: int = 0
+    filled: int = 0
+    holes: int = 0
+
+    def take(self, kind: FeedEventKind) -> None:
+        """Count an event; a hole closes a gap for good."""
+        if kind is FeedEventKind.GAP_OPENED:
+            self.open += 1
+        elif kind is FeedEventKind.GAP_FILLED:
+            self.open, self.filled = max(0, self.open - 1), self.filled + 1
+        elif kind is FeedEventKind.HOLE:
+            self.open, self.holes = max(0, self.open - 1), self.holes + 1
+
+
+async def gaps_of(settings: Settings) -> dict[str, Gaps]:
+    """Key → its gaps, as far back as events are kept."""
+    found: dict[str, Gaps] = {}
+    async for records in read_to_end(settings, settings.topics.feeds):
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                event = decode_feed_event(record.value)
+            except MalformedError as error:
+                where = f"{record.topic} partition {record.partition} offset {record.offset}"
+                raise CandlewickError(f"{where}: {error}") from error
+            found.setdefault(event.key, Gaps()).take(event.event)
+    return found

@@ -1,0 +1,65 @@
+"""How far each group is behind the log, by its committed offsets."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+
+from market.codec import CUT_HEADER, header
+from market.timeframe import Timeframe
+from market.topics import Topics
+from runtime.kafka import ends, read_to_end
+from runtime.kafka.admin import group_offsets
+from runtime.settings import Settings
+
+_LOOK_BELOW = 1_000
+"""Up to this many offsets it is worth looking whether they are records or a transaction's own marks."""
+
+Ends = Mapping[str, Mapping[int, tuple[int, int]]]
+"""Topic → partition → first and next offset."""
+
+
+def inputs(topics: Topics) -> dict[str, list[str]]:
+    """The topics that each consuming stage reads, in the order in which records pass the stages."""
+    closed, every_timeframe = topics.candles(), [topics.candles(timeframe) for timeframe in Timeframe]
+    return {
+        "candles": [topics.trades],
+        "rolling": [closed],
+        "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe],
+        "sink.clickhouse": [topics.trades, closed, topics.tickers, topics.feeds],
+        "sink.parquet": [topics.trades, closed],
+    }
+
+
+async def stage_lags(settings: Settings, stages: Iterable[str]) -> dict[str, int]:
+    """Records of the log, as it stands, that each stage's group has not committed."""
+    by_stage = {stage: inputs(settings.topics)[stage] for stage in stages}
+    names = sorted({topic for topics in by_stage.values() for topic in topics})
+    log_ends: Ends = dict(zip(names, await asyncio.gather(*(ends(settings, name) for name in names)), strict=True))
+    return {stage: await _lag(settings, stage, topics, log_ends) for stage, topics in by_stage.items()}
+
+
+async def _lag(settings: Settings, stage: str, topics: Iterable[str], log_ends: Ends) -> int:
+    committed = await group_offsets(settings, settings.topics.group(stage))
+    total = 0
+    for topic in topics:
+        positions = {
+            partition: max(first, committed.get((topic, partition), 0))
+            for partition, (first, _) in log_ends[topic].items()
+        }
+        behind = {
+            partition: positions[partition]
+            for partition, (_, end) in log_ends[topic].items()
+            if end > positions[partition]
+        }
+        offsets = sum(log_ends[topic][partition][1] - at for partition, at in behind.items())
+        if 0 < offsets <= _LOOK_BELOW:
+            offsets = await _records_from(settings, topic, behind)
+        total += offsets
+    return total
+
+
+async def _records_from(settings: Settings, topic: str, positions: Mapping[int, int]) -> int:
+    """Records from `positions` on. The ends of transactions take offsets too, and cuts say nothing to most readers."""
+    count = 0
+    async for records in read_to_end(settings, topic, partitions=positions, start=positions):
+        count += sum(1 for record in records if record.value is not None or header(record.headers, CUT_HEADER) is None)
+    return count
