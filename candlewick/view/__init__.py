@@ -1,0 +1,1 @@
+"""What a run shows: a live view on a terminal, one line every few seconds elsewhere."""
