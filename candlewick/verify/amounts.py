@@ -1,0 +1,31 @@
+"""Amounts as whole numbers of 10^-18, and times in words: the verifier's own arithmetic."""
+
+from datetime import UTC, datetime
+
+SCALE = 18
+_ONE: int = 10**SCALE
+
+
+def parse_amount(text: str) -> int:
+    """A plain decimal text in units of 10^-18; more than 18 fraction digits are an error."""
+    whole, _, fraction = text.partition(".")
+    if len(fraction) > SCALE:
+        raise ValueError(f"{text} has more than {SCALE} fraction digits")
+    return int(whole) * _ONE + int(fraction.ljust(SCALE, "0"))
+
+
+def plain_amount(number: int, scale: int = SCALE) -> str:
+    """`number` units of 10^-scale as plain text without trailing zeros."""
+    whole, fraction = divmod(number, 10**scale)
+    return f"{whole}.{fraction:0{scale}d}".rstrip("0").rstrip(".")
+
+
+def trimmed(text: str) -> str:
+    """A plain decimal text without trailing zeros."""
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def clock(time_us: int) -> str:
+    """A time in words: ``2026-11-21 02:35`` UTC, with seconds where there are any."""
+    at = datetime.fromtimestamp(time_us / 1e6, UTC)
+    return at.strftime("%Y-%m-%d %H:%M" if time_us % 60_000_000 == 0 else "%Y-%m-%d %H:%M:%S.%f")

@@ -1,0 +1,94 @@
+"""One key held against the simulator's record: its trades and its candles, in the log and in every store."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from candlewick.verify.amounts import clock
+from candlewick.verify.expected import MINUTE_US, Fields, Sent, Span, differences
+from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.log import KeyLog, trade_digest
+from candlewick.verify.truth import Withheld
+
+
+class Stored(NamedTuple):
+    """A trade as a store has it: its id and its digest."""
+
+    trade_id: str
+    digest: int
+
+
+def digests_of(key: str, trades: Iterable[Sent]) -> dict[int, int]:
+    """Trade id → digest."""
+    return {
+        trade.trade_id: trade_digest(
+            key=key,
+            trade_id=str(trade.trade_id),
+            price=trade.price,
+            qty=trade.qty,
+            side=trade.side,
+            time_us=trade.time_us,
+        )
+        for trade in trades
+    }
+
+
+def hold_log(key: str, log: KeyLog, sent: Mapping[int, int], span: Span, findings: Findings) -> None:
+    """Hold the log's trades of a span: each that was sent at least once, all of them right, none besides."""
+    seen: set[int] = set()
+    for trade_id, digest, time_us in zip(log.ids, log.digests, log.times_us, strict=True):
+        if trade_id in sent:
+            if trade_id in seen:
+                findings.redelivered += 1
+            elif digest != sent[trade_id]:
+                findings.add(Kind.DIFFERENT, f"the log's trade {trade_id} of {key} at {clock(time_us)}")
+            seen.add(trade_id)
+        elif time_us in span:
+            findings.add(Kind.DIFFERENT, f"the log has a trade {trade_id} of {key} that was never sent")
+    for trade_id in sent.keys() - seen:
+        findings.add(Kind.MISSING, f"trade {trade_id} of {key} in the log")
+
+
+def hold_store(store: str, key: str, stored: Iterable[Stored], sent: Mapping[int, int], findings: Findings) -> None:
+    """Hold a store's trades of a span: each that was sent once, all of them right, none besides."""
+    left = dict(sent)
+    for text, digest in stored:
+        trade_id = int(text) if text.isdecimal() else -1
+        if trade_id not in sent:
+            findings.add(Kind.DIFFERENT, f"{store} has a trade {text} of {key} that was never sent")
+        elif trade_id not in left:
+            findings.add(Kind.DUPLICATE, f"trade {trade_id} of {key} in {store}")
+        elif left.pop(trade_id) != digest:
+            findings.add(Kind.DIFFERENT, f"trade {trade_id} of {key} in {store}")
+    for trade_id in left:
+        findings.add(Kind.MISSING, f"trade {trade_id} of {key} in {store}")
+
+
+def hold_candles(
+    place: str, key: str, found: Mapping[int, Fields], expected: Sequence[Fields], findings: Findings
+) -> None:
+    """Hold a place's candles of the highest revision, by open time in milliseconds, against the expected ones."""
+    for fields in expected:
+        open_ms = fields["open_time_ms"]
+        at = f"the candle of {key} at {clock(open_ms * 1000)} in {place}"
+        if open_ms not in found:
+            findings.add(Kind.MISSING, at)
+        elif differing := differences(fields, found[open_ms]):
+            findings.add(Kind.DIFFERENT, f"{at}: {differing}")
+
+
+def hold_markers(key: str, log: KeyLog, span: Span, findings: Findings) -> None:
+    """Hold the markers: one for every minute of the span."""
+    for open_us in span.minutes():
+        if open_us + MINUTE_US not in log.marked:
+            findings.add(Kind.MISSING, f"the marker of {key} for the minute {clock(open_us)}")
+
+
+def hole_minutes(withheld: Iterable[Withheld], trades: Sequence[Sent]) -> set[int]:
+    """The minutes that withheld trades may be of: those from the last trade before them to the first after them."""
+    minutes: set[int] = set()
+    for ids in withheld:
+        before = max((trade.time_us for trade in trades if trade.trade_id < ids.first_id), default=None)
+        after = min((trade.time_us for trade in trades if trade.trade_id > ids.last_id), default=None)
+        if before is not None and after is not None:
+            minutes.update(range(before - before % MINUTE_US, after + 1, MINUTE_US))
+    return minutes

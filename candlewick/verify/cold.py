@@ -1,0 +1,154 @@
+"""The cold store's side: its Parquet files, read with pyarrow's own file systems, whatever they are named."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from candlewick.verify.amounts import trimmed
+from candlewick.verify.expected import Fields
+from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
+from runtime.errors import CandlewickError
+from runtime.settings import Settings, cold_address
+
+_TRADE_COLUMNS = ("partition", "offset", "exchange", "symbol", "trade_id", "price", "qty", "side", "time")
+_AMOUNTS = (
+    "open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume",
+)  # fmt: skip
+_CANDLE_COLUMNS = (
+    "partition", "offset", "run", "exchange", "symbol", "timeframe", "open_time", "close_time", *_AMOUNTS, "trades",
+    "first_trade_id", "last_trade_id", "revision", "status",
+)  # fmt: skip
+
+
+@dataclass
+class _Files:
+    """Paths of one kind of file, by the partitions that their statistics say they hold."""
+
+    by_partition: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, path: str, partitions: range) -> None:
+        for partition in partitions:
+            self.by_partition.setdefault(partition, []).append(path)
+
+
+class Cold:
+    """The files of the cold store, listed once; rows are read partition by partition."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._topics = settings.topics
+        self._store, root = _file_system(cold_address(settings))
+        self._trades, self._candles = _Files(), _Files()
+        self._best: dict[str, dict[int, Fields]] = {}
+        for path in _parquet_files(self._store, root):
+            metadata = pq.read_metadata(path, filesystem=self._store)
+            files = self._trades if "trade_id" in metadata.schema.names else self._candles
+            files.add(path, _partitions(metadata, path))
+
+    def hold_partition(self, log: PartitionLog, findings: Findings) -> None:
+        """Hold the rows of a partition against the log: each of its records there once, and the same."""
+        trades = (
+            (row["offset"], _trade_digest(row)) for row in self._rows(self._trades, _TRADE_COLUMNS, log.partition)
+        )
+        _hold(self._topics.trades, log.partition, log.trades, trades, findings)
+        _hold(self._topics.candles(), log.partition, log.candles, self._candle_rows(log.partition), findings)
+
+    def candles(self, key: str) -> Mapping[int, Fields]:
+        """Of the partition that was held last: open time in milliseconds → the candle of the highest revision."""
+        return self._best.get(key, {})
+
+    def _candle_rows(self, partition: int) -> Iterator[tuple[int, int]]:
+        self._best = {}
+        for row in self._rows(self._candles, _CANDLE_COLUMNS, partition):
+            fields = _candle(row)
+            if not row["run"]:
+                best = self._best.setdefault(f"{fields['exchange']}:{fields['symbol']}", {})
+                known = best.get(fields["open_time_ms"])
+                if known is None or known["revision"] < fields["revision"]:
+                    best[fields["open_time_ms"]] = fields
+            yield row["offset"], candle_digest(fields)
+
+    def _rows(self, files: _Files, columns: tuple[str, ...], partition: int) -> Iterator[dict[str, Any]]:
+        for path in files.by_partition.get(partition, ()):
+            with pq.ParquetFile(path, filesystem=self._store) as file:
+                for batch in file.iter_batches(columns=list(columns)):
+                    names = batch.schema.names
+                    values = (_plain(column) for column in batch.columns)
+                    for row in zip(*values, strict=True):
+                        named = dict(zip(names, row, strict=True))
+                        if named["partition"] == partition:
+                            yield named
+
+
+def _hold(
+    topic: str, partition: int, in_log: Mapping[int, int], rows: Iterator[tuple[int, int]], findings: Findings
+) -> None:
+    left = dict(in_log)
+    for offset, digest in rows:
+        where = f"{topic} partition {partition} offset {offset}"
+        if offset not in in_log:
+            findings.add(Kind.DIFFERENT, f"{where} in Parquet is no record of the log")
+        elif offset not in left:
+            findings.add(Kind.DUPLICATE, f"{where} in Parquet")
+        elif left.pop(offset) != digest:
+            findings.add(Kind.DIFFERENT, f"{where} in Parquet")
+    for offset in left:
+        findings.add(Kind.MISSING, f"{topic} partition {partition} offset {offset} in Parquet")
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return fs.LocalFileSystem(), unquote(parts.path)
+    try:
+        store, root = fs.FileSystem.from_uri(url)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CandlewickError(f"the cold store {url} cannot be read for verifying: {error}") from error
+    return store, root
+
+
+def _parquet_files(store: Any, root: str) -> list[str]:
+    found = store.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+    return sorted(one.path for one in found if one.is_file and Path(one.path).suffix == ".parquet")
+
+
+def _partitions(metadata: Any, path: str) -> range:
+    """The partitions that a file may hold, by the statistics of that column."""
+    at = metadata.schema.names.index("partition")
+    seen = [metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups)]
+    if not all(statistics and statistics.has_min_max for statistics in seen):
+        raise CandlewickError(f"{path} has no statistics of its column partition: no file of ours")
+    return range(min((one.min for one in seen), default=0), max((one.max for one in seen), default=-1) + 1)
+
+
+def _plain(column: Any) -> list[Any]:
+    """The values of a column: decimals as canonical text, times as whole microseconds."""
+    if pa.types.is_decimal(column.type):
+        return [trimmed(format(value, "f")) for value in column.to_pylist()]
+    if pa.types.is_timestamp(column.type):
+        return list(column.cast(pa.timestamp("us", column.type.tz)).cast(pa.int64()).to_pylist())
+    return list(column.to_pylist())
+
+
+def _trade_digest(row: Mapping[str, Any]) -> int:
+    return trade_digest(
+        key=f"{row['exchange']}:{row['symbol']}",
+        trade_id=row["trade_id"],
+        price=row["price"],
+        qty=row["qty"],
+        side=row["side"],
+        time_us=row["time"],
+    )
+
+
+def _candle(row: Mapping[str, Any]) -> Fields:
+    """A row in the names and units of the topic."""
+    named = {name: value for name, value in row.items() if name not in ("partition", "offset", "run")}
+    times = {f"{name}_ms": named.pop(name) // 1000 for name in ("open_time", "close_time")}
+    return {**named, **times}

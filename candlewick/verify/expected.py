@@ -1,0 +1,108 @@
+"""What the candles have to be: computed from the simulator's record alone."""
+
+from collections.abc import Container, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from candlewick.verify.amounts import SCALE, parse_amount, plain_amount
+
+MINUTE_US = 60_000_000
+
+Fields = dict[str, Any]
+"""A candle as its JSON fields, without `revision`: amounts as canonical text, times and counts as whole numbers."""
+
+
+class Sent(NamedTuple):
+    """A trade of the simulator's record; `side` is the taker's, amounts in canonical text."""
+
+    trade_id: int
+    price: str
+    qty: str
+    side: str
+    time_us: int
+
+
+class Span(NamedTuple):
+    """The whole minutes from `from_us` until `until_us`, microseconds."""
+
+    from_us: int
+    until_us: int
+
+    def __contains__(self, time_us: object) -> bool:
+        return isinstance(time_us, int) and self.from_us <= time_us < self.until_us
+
+    def minutes(self) -> range:
+        """The open times of the minutes."""
+        return range(self.from_us, self.until_us, MINUTE_US)
+
+    def windows(self, length_us: int) -> Iterator["Span"]:
+        """The span in pieces no longer than `length_us`."""
+        for from_us in range(self.from_us, self.until_us, length_us):
+            yield Span(from_us, min(from_us + length_us, self.until_us))
+
+
+def expected_candles(
+    key: str, span: Span, trades: Iterable[Sent], *, last_price: str | None, hole_minutes: Container[int] = ()
+) -> Iterator[Fields]:
+    """The candles of every minute of `span`, in order.
+
+    `trades` are those of the span. `last_price` is that of the last trade before it: what a quiet minute stands at.
+    `hole_minutes` are the open times (microseconds) of minutes that trades were withheld from for good.
+    """
+    exchange, _, symbol = key.partition(":")
+    by_minute: dict[int, list[Sent]] = {}
+    for trade in trades:
+        by_minute.setdefault(trade.time_us - trade.time_us % MINUTE_US, []).append(trade)
+    for open_us in span.minutes():
+        if found := by_minute.pop(open_us, None):
+            values = _traded(found)
+        elif last_price is not None:
+            values = _flat(last_price)
+        else:
+            continue  # nothing was ever traded: no candle can stand anywhere
+        last_price = values["close"]
+        yield {
+            "exchange": exchange,
+            "symbol": symbol,
+            "timeframe": "1m",
+            "open_time_ms": open_us // 1000,
+            "close_time_ms": (open_us + MINUTE_US) // 1000 - 1,
+            **values,
+            "status": "hole" if open_us in hole_minutes else "complete",
+        }
+
+
+def _traded(trades: list[Sent]) -> Fields:
+    ordered = sorted(trades, key=lambda trade: (trade.time_us, trade.trade_id))
+    priced = [(parse_amount(trade.price), parse_amount(trade.qty), trade.side) for trade in ordered]
+    prices = [price for price, _, _ in priced]
+    return {
+        "open": plain_amount(prices[0]),
+        "high": plain_amount(max(prices)),
+        "low": plain_amount(min(prices)),
+        "close": plain_amount(prices[-1]),
+        "volume": plain_amount(sum(qty for _, qty, _ in priced)),
+        "quote_volume": plain_amount(sum(price * qty for price, qty, _ in priced), 2 * SCALE),
+        "trades": len(priced),
+        "taker_buy_volume": plain_amount(sum(qty for _, qty, side in priced if side == "buy")),
+        "taker_buy_quote_volume": plain_amount(
+            sum(price * qty for price, qty, side in priced if side == "buy"), 2 * SCALE
+        ),
+        "first_trade_id": str(min(trade.trade_id for trade in trades)),
+        "last_trade_id": str(max(trade.trade_id for trade in trades)),
+    }
+
+
+def _flat(price: str) -> Fields:
+    return {
+        **dict.fromkeys(("open", "high", "low", "close"), price),
+        **dict.fromkeys(("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"), "0"),
+        "trades": 0,
+        "first_trade_id": None,
+        "last_trade_id": None,
+    }
+
+
+def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    """Which fields differ and how, in words; empty where none does. `revision` is passed over."""
+    names = [name for name in {**expected, **found} if name != "revision" and expected.get(name) != found.get(name)]
+    return ", ".join(f"{name} is {found.get(name)!r}, not {expected.get(name)!r}" for name in names)

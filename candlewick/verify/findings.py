@@ -1,0 +1,48 @@
+"""What the verifier found: counts, and the first differences by name."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+MAX_NAMED = 20
+
+
+class Kind(StrEnum):
+    """What is wrong with a record."""
+
+    MISSING = "missing"
+    DUPLICATE = "duplicate"
+    DIFFERENT = "different"
+
+
+@dataclass
+class Findings:
+    """Counts of what was held against the record; `named` has the first `MAX_NAMED` differences as sentences."""
+
+    trades: int = 0
+    candles: int = 0
+    redelivered: int = 0
+    """Trades at a second offset of the log: harmless, but none without faults."""
+    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+    named: list[str] = field(default_factory=list)
+
+    def add(self, kind: Kind, what: str) -> None:
+        """Count a difference, and name it while there is room."""
+        self.counts[kind] += 1
+        if len(self.named) < MAX_NAMED:
+            self.named.append(f"{kind.value}: {what}")
+
+    @property
+    def more(self) -> int:
+        """Differences that are counted but not named."""
+        return sum(self.counts.values()) - len(self.named)
+
+    @property
+    def right(self) -> bool:
+        """Whether nothing is wrong, and there was something to hold against the record."""
+        return not self.named and self.trades > 0 and self.candles > 0
+
+    def summary(self) -> str:
+        """The one line that tells the outcome."""
+        counts = ", ".join(f"{count} {kind.value}" for kind, count in self.counts.items())
+        word = "verified" if self.right else "NOT verified"
+        return f"{word}: {self.trades} trades, {self.candles} candles, {counts}"

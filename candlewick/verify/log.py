@@ -1,0 +1,123 @@
+"""The log's side: one partition of the trades and 1m candle topics, read as plain JSON into little memory."""
+
+import json
+from array import array
+from dataclasses import dataclass, field
+
+from candlewick.verify.expected import Fields
+from candlewick.verify.findings import Findings, Kind
+from runtime.kafka import Record, ends, read_to_end
+from runtime.settings import Settings
+
+BEGIN = "begin"
+
+
+def trade_digest(*, key: str, trade_id: str, price: str, qty: str, side: str, time_us: int) -> int:
+    """64 bits that stand for a trade, wherever it was read; amounts in canonical text."""
+    return hash((key, trade_id, price, qty, side, time_us))
+
+
+def candle_digest(fields: Fields) -> int:
+    """64 bits that stand for a candle, `revision` included; `fields` as in JSON."""
+    return hash(tuple(sorted(fields.items())))
+
+
+@dataclass
+class KeyLog:
+    """What the log says of one key's live lane: its trades in offset order (32 bytes each) and its markers."""
+
+    ids: "array[int]" = field(default_factory=lambda: array("q"))
+    digests: "array[int]" = field(default_factory=lambda: array("q"))
+    times_us: "array[int]" = field(default_factory=lambda: array("q"))
+    begun_us: int | None = None
+    """`complete_until_us` of the first `begin` marker: the lane's first whole minute."""
+    newest_us: int | None = None
+    """The greatest `complete_until_us` of its markers."""
+    marked: set[int] = field(default_factory=set)
+    """`complete_until_us` of every marker but `begin`."""
+    candles: dict[int, Fields] = field(default_factory=dict)
+    """Open time in milliseconds → the 1m candle of the highest revision."""
+
+    def take_marker(self, complete_until_us: int, proof: str) -> None:
+        """Note a marker."""
+        if proof != BEGIN:
+            self.marked.add(complete_until_us)
+        elif self.begun_us is None:
+            self.begun_us = complete_until_us
+        self.newest_us = max(self.newest_us or 0, complete_until_us)
+
+    def take_candle(self, fields: Fields) -> None:
+        """Keep the candle of the highest revision."""
+        known = self.candles.get(fields["open_time_ms"])
+        if known is None or known["revision"] < fields["revision"]:
+            self.candles[fields["open_time_ms"]] = fields
+
+
+@dataclass
+class PartitionLog:
+    """One partition of the log. `trades` and `candles` map each record's offset to its digest, runs included."""
+
+    partition: int
+    keys: dict[str, KeyLog] = field(default_factory=dict)
+    trades: dict[int, int] = field(default_factory=dict)
+    candles: dict[int, int] = field(default_factory=dict)
+
+    def key(self, name: str) -> KeyLog:
+        """The log of a key, made at its first record."""
+        found = self.keys.get(name)
+        if found is None:
+            found = self.keys[name] = KeyLog()
+        return found
+
+
+async def partitions_of(settings: Settings) -> list[int]:
+    """The partitions of the trades topic."""
+    return sorted(await ends(settings, settings.topics.trades))
+
+
+async def read_partition(settings: Settings, partition: int, findings: Findings) -> PartitionLog:
+    """One partition of both topics, as they stand; a record that is not what its topic holds is a finding."""
+    log = PartitionLog(partition)
+    for topic, take in ((settings.topics.trades, _take_trade), (settings.topics.candles(), _take_candle)):
+        async for records in read_to_end(settings, topic, partitions=[partition]):
+            for record in records:
+                try:
+                    take(log, record, dict(record.headers))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    where = f"{topic} partition {partition} offset {record.offset}"
+                    findings.add(Kind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
+    return log
+
+
+def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
+    name = (record.key or b"").decode()
+    if record.value is None:
+        if "proof" in headers and "run" not in headers:
+            log.key(name).take_marker(int(headers["complete_until_us"]), headers["proof"].decode())
+        return
+    trade = json.loads(record.value.decode())
+    if name != f"{trade['exchange']}:{trade['symbol']}":
+        raise ValueError(f"a trade of {trade['exchange']}:{trade['symbol']} under the key {name}")
+    digest = trade_digest(
+        key=name,
+        trade_id=trade["trade_id"],
+        price=trade["price"],
+        qty=trade["qty"],
+        side=trade["side"],
+        time_us=trade["time_us"],
+    )
+    log.trades[record.offset] = digest
+    if "run" not in headers and trade["trade_id"].isdecimal():
+        key = log.key(name)
+        key.ids.append(int(trade["trade_id"]))
+        key.digests.append(digest)
+        key.times_us.append(trade["time_us"])
+
+
+def _take_candle(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
+    if record.value is None:
+        return
+    fields: Fields = json.loads(record.value.decode())
+    log.candles[record.offset] = candle_digest(fields)
+    if "run" not in headers:
+        log.key(f"{fields['exchange']}:{fields['symbol']}").take_candle(fields)

@@ -1,0 +1,98 @@
+"""The verification of a run, partition by partition and key by key, so that memory is bounded by one partition."""
+
+from collections.abc import Iterable, Sequence
+
+from candlewick.verify.check import digests_of, hold_candles, hold_log, hold_markers, hold_store, hole_minutes
+from candlewick.verify.cold import Cold
+from candlewick.verify.expected import MINUTE_US, Fields, Span, expected_candles
+from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.hot import Hot
+from candlewick.verify.log import KeyLog, partitions_of, read_partition
+from candlewick.verify.truth import Truth, Withheld
+from candlewick.verify.warm import Warm
+from runtime.settings import Settings
+
+WINDOW_US = 360 * MINUTE_US
+"""This much of a symbol's market time is compared at once."""
+RECENT_MS = 60 * 60_000
+"""Redis must have at least the candles of the last hour of market time; older ones must be right where it has them."""
+_AROUND_US = 10 * MINUTE_US
+
+
+async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redelivery_allowed: bool) -> Findings:
+    """Hold Kafka, ClickHouse, Parquet and Redis against the record of the simulator at `url`.
+
+    Looked at are the live lanes of `symbols` (as the exchange names them), each from its first `begin` marker to its
+    newest marker. Without faults, kills and earlier runs no trade may stand at a second offset.
+    """
+    findings = Findings()
+    async with Truth(url) as truth, Warm(settings) as warm, Hot(settings, findings) as hot:
+        cold = Cold(settings)
+        wanted = set(symbols)
+        names = {key: symbol for key, symbol in (await truth.keys()).items() if symbol in wanted}
+        for symbol in sorted(wanted - set(names.values())):
+            findings.add(Kind.MISSING, f"{symbol}: the simulator does not trade it")
+        withheld = await truth.withheld()
+        check = _Check(findings, truth, warm, hot, cold)
+        for partition in await partitions_of(settings):
+            log = await read_partition(settings, partition, findings)
+            cold.hold_partition(log, findings)
+            for key in sorted(names.keys() & log.keys.keys()):
+                await check.key(key, names.pop(key), log.keys[key], withheld)
+    for key in names:
+        findings.add(Kind.MISSING, f"every trade, marker and candle of {key}: it is not in the log")
+    if findings.redelivered and not redelivery_allowed:
+        findings.add(Kind.DUPLICATE, f"{findings.redelivered} trades at a second offset in a first run without faults")
+    return findings
+
+
+class _Check:
+    """One key after the other."""
+
+    def __init__(self, findings: Findings, truth: Truth, warm: Warm, hot: Hot, cold: Cold) -> None:
+        self._findings = findings
+        self._truth = truth
+        self._warm = warm
+        self._hot = hot
+        self._cold = cold
+
+    async def key(self, key: str, symbol: str, log: KeyLog, withheld: dict[str, list[Withheld]]) -> None:
+        """Hold one key against the record."""
+        findings = self._findings
+        if log.begun_us is None or log.newest_us is None or log.newest_us <= log.begun_us:
+            findings.add(Kind.MISSING, f"every whole minute of {key}: the log has no markers that close one")
+            return
+        span = Span(log.begun_us, log.newest_us)
+        holes = await self._holes(symbol, span, withheld.get(symbol, []))
+        sent: dict[int, int] = {}
+        last_price = await self._truth.last_price(symbol, span.from_us)
+        for window in span.windows(WINDOW_US):
+            trades = await self._truth.trades(symbol, window)
+            digests = digests_of(key, trades)
+            sent |= digests
+            candles = list(expected_candles(key, window, trades, last_price=last_price, hole_minutes=holes))
+            last_price = candles[-1]["close"] if candles else last_price
+            if unpriced := len(window.minutes()) - len(candles):
+                findings.add(Kind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")
+            hold_store("ClickHouse", key, await self._warm.trades(key, window), digests, findings)
+            await self._candles(key, window, candles, log)
+            findings.candles += len(candles)
+        findings.trades += len(sent)
+        hold_log(key, log, sent, span, findings)
+        hold_markers(key, log, span, findings)
+
+    async def _candles(self, key: str, window: Span, expected: Sequence[Fields], log: KeyLog) -> None:
+        findings = self._findings
+        hold_candles("Kafka", key, log.candles, expected, findings)
+        hold_candles("ClickHouse", key, await self._warm.candles(key, window), expected, findings)
+        hold_candles("Parquet", key, self._cold.candles(key), expected, findings)
+        hot = await self._hot.candles(key)
+        recent_ms = min(min(hot, default=0), (log.newest_us or 0) // 1000 - RECENT_MS)
+        recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
+        hold_candles("Redis", key, hot, recent, findings)
+
+    async def _holes(self, symbol: str, span: Span, withheld: Sequence[Withheld]) -> set[int]:
+        if not withheld:
+            return set()
+        around = Span(span.from_us - _AROUND_US, span.until_us + _AROUND_US)
+        return hole_minutes(withheld, await self._truth.trades(symbol, around))

@@ -1,0 +1,150 @@
+"""The verifier on real stores: it finds nothing where all is right, and names each thing that was made wrong."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+import pytest
+
+from candlewick.commands.run import report
+from candlewick.verify.expected import MINUTE_US, Sent, Span
+from candlewick.verify.findings import Findings
+from candlewick.verify.truth import Truth
+from candlewick.verify.verify import verify
+from processors.candles.owned import Config as CandlesConfig
+from processors.candles.worker import run_candles
+from producers.simulator.server import serving
+from producers.simulator.settings import SimulatorSettings
+from runtime.kafka import Outgoing, Publisher
+from runtime.settings import Settings, clickhouse_address, redis_address
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.parquet.store import ParquetStore
+from sinks.redis.connect import connect
+from sinks.redis.store import RedisStore
+from sinks.runner import Config as SinkConfig
+from sinks.runner import run_sink
+
+BEGIN_US = 1_700_000_040_000_000
+SPAN = Span(BEGIN_US, BEGIN_US + 4 * MINUTE_US)
+GOOD, UNMARKED, INVERTED, LOST, REPEATED = "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT"
+SYMBOLS = (GOOD, UNMARKED, INVERTED, LOST, REPEATED)
+MARKET = SimulatorSettings(symbols=SYMBOLS, seed=7, speed=1.0, start_us=SPAN.until_us + MINUTE_US, port=0)
+
+
+def trade_record(key: str, trade: Sent) -> Outgoing:
+    exchange, symbol = key.split(":")
+    value = {
+        "exchange": exchange,
+        "symbol": symbol,
+        "trade_id": str(trade.trade_id),
+        "price": trade.price,
+        "qty": trade.qty,
+        "side": trade.side,
+        "time_us": trade.time_us,
+        "received_us": trade.time_us,
+        "source": "ws",
+    }
+    return Outgoing(key.encode(), json.dumps(value).encode())
+
+
+def marker_record(key: str, until_us: int, proof: str, last_price: str) -> Outgoing:
+    headers = {"complete_until_us": until_us, "published_until_us": until_us, "proof": proof, "last_price": last_price}
+    return Outgoing(key.encode(), None, [(name, str(value).encode()) for name, value in headers.items()])
+
+
+def feed(key: str, symbol: str, trades: Iterable[Sent], last_price: str) -> Iterator[Outgoing]:
+    """What a feed would publish of the span, but for what the symbol stands for."""
+    left = list(trades)
+    yield marker_record(key, SPAN.from_us, "begin", last_price)
+    for open_us in SPAN.minutes():
+        minute = [trade for trade in left if open_us <= trade.time_us < open_us + MINUTE_US]
+        for at, trade in enumerate(minute):
+            if symbol == LOST and open_us == SPAN.from_us and at == 0:
+                continue
+            if symbol == INVERTED and open_us == SPAN.from_us and at == 0:
+                trade = trade._replace(side={"buy": "sell", "sell": "buy"}[trade.side])  # noqa: PLW2901
+            yield trade_record(key, trade)
+            if symbol == REPEATED and at == 0:
+                yield trade_record(key, trade)
+        if not (symbol == UNMARKED and open_us == SPAN.from_us + MINUTE_US):
+            yield marker_record(key, open_us + MINUTE_US, "ids", last_price)
+
+
+async def fill(settings: Settings, url: str) -> None:
+    """Publish the market and let the pipeline take it in."""
+    async with Truth(url) as truth, Publisher(settings) as publisher:
+        for key, symbol in (await truth.keys()).items():
+            last_price = await truth.last_price(symbol, SPAN.from_us)
+            records = feed(key, symbol, await truth.trades(symbol, SPAN), last_price or "1")
+            await publisher.settle(
+                await publisher.send_batches(settings.topics.trades, list(records), settings.partitions)
+            )
+    await run_candles(settings, CandlesConfig(once=True), asyncio.Event())
+    stores = (RedisStore(settings), ClickHouseStore(settings), ParquetStore(settings))
+    await asyncio.gather(*(run_sink(settings, store, SinkConfig(once=True), asyncio.Event()) for store in stores))
+
+
+async def clickhouse(settings: Settings, statement: str) -> None:
+    query = {"database": settings.clickhouse_database, "mutations_sync": "1"}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(clickhouse_address(settings), params=query, data=statement) as response,
+    ):
+        assert response.ok, await response.text()
+
+
+def copy_a_file(settings: Settings, dataset: str) -> None:
+    root = Path(urlsplit(settings.cold or "").path)
+    first = min(root.glob(f"{dataset}/**/*.parquet"))
+    shutil.copy(first, first.with_name("again.parquet"))
+
+
+async def change_a_candle(settings: Settings) -> None:
+    client = connect(redis_address(settings))
+    key = f"{settings.prefix}cw:candles:1m:{{binance:BTC-USDT}}"
+    (member, open_ms), *_ = await client.zrange(key, 0, 0, withscores=True)
+    changed = {**json.loads(member), "volume": "0.5"}
+    await client.zrem(key, member)
+    await client.zadd(key, {json.dumps(changed): open_ms})
+    await client.aclose()
+
+
+def named(findings: Findings, *words: str) -> bool:
+    assert report(findings) == 3
+    return any(all(word in sentence for word in words) for sentence in findings.named)
+
+
+@pytest.mark.usefixtures("topics")
+async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(settings: Settings) -> None:
+    async with serving(MARKET) as (_, url):
+        await fill(settings, url)
+
+        async def held(symbol: str = GOOD, *, again: bool = False) -> Findings:
+            return await verify(settings, url, symbols=[symbol], redelivery_allowed=again)
+
+        right = await held()
+        assert report(right) == 0, right.named
+        assert right.candles == 4
+        assert right.summary() == f"verified: {right.trades} trades, 4 candles, 0 missing, 0 duplicate, 0 different"
+
+        assert named(await held(UNMARKED), "missing: the marker of binance:ETH-USDT", "22:15")
+        assert named(await held(INVERTED), "different: the log's trade", "binance:SOL-USDT")
+        assert named(await held(INVERTED), "different: the candle of binance:SOL-USDT", "taker_buy_volume")
+        assert named(await held(LOST), "missing: trade", "of binance:XRP-USDT in the log")
+        repeated = await held(REPEATED, again=True)
+        assert (report(repeated), repeated.redelivered) == (0, 4), repeated.named
+        assert named(await held(REPEATED), "4 trades at a second offset in a first run without faults")
+        assert named(await held("NOSUCH"), "the simulator does not trade it")
+
+        await change_a_candle(settings)
+        assert named(await held(), "different: the candle of binance:BTC-USDT", "in Redis", "volume is '0.5'")
+
+        await clickhouse(settings, "ALTER TABLE trades DELETE WHERE symbol = 'BTC-USDT' AND trade_id LIKE '%7'")
+        assert named(await held(), "missing: trade", "of binance:BTC-USDT in ClickHouse")
+
+        copy_a_file(settings, "trades")
+        assert named(await held(), "duplicate: ", "md.trades.v1 partition", "in Parquet")

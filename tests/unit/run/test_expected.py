@@ -1,0 +1,89 @@
+"""The verifier's own arithmetic, held against candles worked out by hand."""
+
+import pytest
+
+from candlewick.verify.amounts import clock, parse_amount, plain_amount, trimmed
+from candlewick.verify.check import hole_minutes
+from candlewick.verify.expected import MINUTE_US, Sent, Span, differences, expected_candles
+from candlewick.verify.truth import Withheld
+
+KEY = "binance:BTC-USDT"
+T0 = 1_700_000_040_000_000  # a whole minute
+
+
+def sent(trade_id: int, price: str, qty: str, side: str, after_us: int) -> Sent:
+    return Sent(trade_id, price, qty, side, T0 + after_us)
+
+
+def test_a_minute_is_folded_exactly() -> None:
+    trades = [
+        sent(11, "0.1", "3", "buy", 5),
+        sent(10, "0.3", "0.00000001", "sell", 5),
+        sent(12, "0.2", "2", "buy", 59_999_999),
+    ]
+    (candle,) = expected_candles(KEY, Span(T0, T0 + MINUTE_US), trades, last_price=None)
+    assert candle == {
+        "exchange": "binance",
+        "symbol": "BTC-USDT",
+        "timeframe": "1m",
+        "open_time_ms": 1_700_000_040_000,
+        "close_time_ms": 1_700_000_099_999,
+        "open": "0.3",  # of equal times the lower id comes first
+        "high": "0.3",
+        "low": "0.1",
+        "close": "0.2",
+        "volume": "5.00000001",
+        "quote_volume": "0.700000003",
+        "trades": 3,
+        "taker_buy_volume": "5",
+        "taker_buy_quote_volume": "0.7",
+        "first_trade_id": "10",
+        "last_trade_id": "12",
+        "status": "complete",
+    }
+
+
+def test_quiet_minutes_stand_flat_at_the_last_price() -> None:
+    span = Span(T0, T0 + 3 * MINUTE_US)
+    candles = list(expected_candles(KEY, span, [sent(1, "7", "1", "sell", MINUTE_US)], last_price="5"))
+    assert [(candle["open"], candle["close"], candle["trades"]) for candle in candles] == [
+        ("5", "5", 0),
+        ("7", "7", 1),
+        ("7", "7", 0),
+    ]
+    assert candles[0]["volume"] == "0"
+    assert candles[0]["first_trade_id"] is None
+
+
+def test_minutes_that_withheld_trades_may_be_of_are_holes() -> None:
+    trades = [
+        sent(1, "5", "1", "buy", 0),
+        sent(5, "5", "1", "buy", MINUTE_US + 1),
+        sent(6, "5", "1", "buy", 2 * MINUTE_US),
+    ]
+    holes = hole_minutes([Withheld(2, 4)], trades)
+    candles = expected_candles(KEY, Span(T0, T0 + 3 * MINUTE_US), trades, last_price=None, hole_minutes=holes)
+    assert [candle["status"] for candle in candles] == ["hole", "hole", "complete"]
+
+
+def test_differences_are_named_by_field_and_revisions_are_passed_over() -> None:
+    assert differences({"close": "1", "status": "hole"}, {"close": "1", "status": "hole", "revision": 7}) == ""
+    assert differences({"close": "1"}, {"close": "2", "extra": 1}) == "close is '2', not '1', extra is 1, not None"
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [("27000.10000000", "27000.1"), ("0.00000000", "0"), ("100", "100"), ("0.000000000000000001",) * 2],
+)
+def test_amounts_are_whole_numbers_and_canonical_text(text: str, plain: str) -> None:
+    assert trimmed(text) == plain
+    assert plain_amount(parse_amount(text)) == plain
+
+
+def test_amounts_finer_than_can_be_held_are_refused() -> None:
+    with pytest.raises(ValueError, match="more than 18"):
+        parse_amount("0.0000000000000000001")
+
+
+def test_times_are_told_in_words() -> None:
+    assert clock(T0) == "2023-11-14 22:14"
