@@ -19,6 +19,7 @@ INTERRUPTED = 130
 _HELP = """Exchange trades in; exact, complete, replayable candles out.
 
 ```
+candlewick run --for 60s          all of it on this machine, drained and verified at the end
 candlewick stack up               the local Kafka, Redis and ClickHouse engine
 candlewick stack up --help        what a command takes
 ```
@@ -26,6 +27,9 @@ candlewick stack up --help        what a command takes
 
 # Each is loaded when it is called: a part starts in a third of the time without the libraries of the others.
 _COMMANDS = {
+    "run": "The whole pipeline on this machine, on a simulated or a real exchange.",
+    "verify": "Hold the data of a simulated run against the simulator's own record.",
+    "status": "Lag of every stage, newest marker and gaps of every symbol.",
     "stack": "The local Kafka, Redis, ClickHouse engine and cold store.",
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",

@@ -25,7 +25,7 @@ from runtime.settings import Settings, stack_file
 
 LOCK_PATIENCE_S = 180.0
 _STOP_S = 20.0
-_DATA = ("kafka-*", "redis", "clickhouse", "cold", "logs", "run", "layout.json")
+_DATA = ("kafka-*", "redis", "clickhouse", "cold", "logs", "run", "run.json", "layout.json")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""A run of the whole pipeline: which parts, in which order, until when; drained, verified."""

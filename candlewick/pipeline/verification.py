@@ -1,0 +1,39 @@
+"""A verification apart from a run: the simulator is started again, for its record alone."""
+
+import time
+
+from candlewick.health.progress import newest_markers
+from candlewick.pipeline.memory import recall
+from candlewick.pipeline.plan import RunPlan
+from candlewick.pipeline.simulator import HOST, free_port, simulator, until_answering, withhold
+from candlewick.supervise.supervisor import Supervisor
+from candlewick.verify.findings import Findings
+from candlewick.verify.verify import verify
+from runtime.errors import UsageError
+from runtime.settings import Settings, child_environment
+
+
+async def verify_again(settings: Settings) -> Findings:
+    """Hold the data of this folder against the market that they came from."""
+    market = recall(settings.home)
+    if market is None:
+        raise UsageError(f"{settings.home} remembers no simulated run to verify: candlewick run makes one")
+    newest_us = max((await newest_markers(settings)).values(), default=time.time_ns() // 1000)
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    async with Supervisor(
+        settings.home / "logs", on_event=lambda _: None, on_entry=lambda _name, _entry: None
+    ) as supervisor:
+        supervisor.start(
+            simulator(
+                RunPlan(speed=1.0),
+                port=port,
+                seed=market.seed,
+                symbols=market.symbols,
+                start_us=newest_us,
+                environment=child_environment(settings),
+            )
+        )
+        await until_answering(url)
+        await withhold(url, market.withheld)
+        return await verify(settings, url, symbols=market.symbols, redelivery_allowed=market.disturbed)
