@@ -9,10 +9,7 @@ from candlewick.common import NONE_GIVEN, Common
 from runtime.lifecycle import run
 from runtime.settings import Settings
 from runtime.telemetry import configure_logs
-from sinks.clickhouse.store import ClickHouseStore
 from sinks.cut import FILE_RECORDS, CutRule
-from sinks.parquet.store import ParquetStore
-from sinks.redis.store import RedisStore
 from sinks.runner import Config, run_sink
 from sinks.store import Store
 
@@ -35,6 +32,8 @@ def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Commo
         candlewick sink redis
         CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick sink redis
     """
+    from sinks.redis.store import RedisStore  # noqa: PLC0415  # a sink starts without the clients of the others
+
     _run(RedisStore, Config(once=once, instance_id=instance_id), common)
 
 
@@ -52,6 +51,8 @@ def clickhouse(
         candlewick sink clickhouse
         candlewick sink clickhouse --once
     """
+    from sinks.clickhouse.store import ClickHouseStore  # noqa: PLC0415
+
     _run(ClickHouseStore, Config(once=once, accept_cut=accept_cut, instance_id=instance_id), common)
 
 
@@ -74,6 +75,8 @@ def parquet(
         candlewick sink parquet
         CANDLEWICK_COLD=s3://bucket/candlewick candlewick sink parquet --once
     """
+    from sinks.parquet.store import ParquetStore  # noqa: PLC0415
+
     rule = CutRule(records=file_records)
     config = Config(once=once, accept_cut=accept_cut, instance_id=instance_id, cut_rule=rule)
     _run(ParquetStore, config, common)

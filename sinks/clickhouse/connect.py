@@ -35,6 +35,7 @@ async def connect(url: str, *, database: str | None = None) -> Any:
             connect_timeout=_TIMEOUT_S,
             send_receive_timeout=10 * _TIMEOUT_S,
             autogenerate_session_id=False,
+            tz_mode="aware",
         )
 
 

@@ -21,7 +21,9 @@ def exchange(settings: Settings, topics: Topics) -> Exchange:  # noqa: ARG001  #
     async def open_exchange(
         *, speed: float = SPEED, start_us: int = START_US, **faults: float
     ) -> AsyncIterator[Settings]:
-        simulated = SimulatorSettings(symbols=SYMBOLS, speed=speed, start_us=start_us, port=0, faults=Faults(**faults))
+        simulated = SimulatorSettings(
+            symbols=tuple(SYMBOLS), speed=speed, start_us=start_us, port=0, faults=Faults(**faults)
+        )
         async with serving(simulated) as (_, address):
             hosts = {"binance_rest": address, "binance_ws": address.replace("http", "ws"), "fill_timeout_s": 60.0}
             yield settings.model_copy(update=hosts)

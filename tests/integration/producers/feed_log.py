@@ -14,9 +14,9 @@ MINUTE_US = 60_000_000
 
 
 class Minute(NamedTuple):
-    """A marker: its headers as text."""
+    """A marker: when it was appended, and its headers."""
 
-    offset: int
+    at_ms: int
     until_us: int
     published_us: int
     proof: str
@@ -63,7 +63,7 @@ async def read_log(settings: Settings) -> dict[str, KeyLog]:
             headers = {name: value.decode() for name, value in record.headers}
             log.records.append(
                 Minute(
-                    record.offset,
+                    record.timestamp,
                     int(headers["complete_until_us"]),
                     int(headers["published_until_us"]),
                     headers["proof"],

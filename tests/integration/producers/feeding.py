@@ -1,16 +1,16 @@
-"""A simulated exchange in this process, and feeds on it."""
+"""Feeds of the simulated exchange's symbols, and how far they are."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from producers.feed import run_feed
-from producers.simulator.instruments import default_symbols
+from producers.publishing import newest_markers
 from runtime.settings import Settings
 
-SYMBOLS = (*default_symbols(3), *default_symbols(40)[-2:])
-"""Three busy ones and two quiet ones."""
-SPEED = 600.0
+SYMBOLS = {"SOLUSDT": "SOL-USDT", "LTCUSDT": "LTC-USDT", "XRPETH": "XRP-ETH", "LTCBTC": "LTC-BTC"}
+"""Two busy ones (4 and 1.5 trades a second of market time) and two quiet ones (a trade in several minutes)."""
+SPEED = 240.0
 """Market seconds in a second."""
 START_US = 1_700_000_010_000_000
 """Ten seconds into a minute."""
@@ -22,9 +22,17 @@ Exchange = Callable[..., AbstractAsyncContextManager[Settings]]
 async def feeding(settings: Settings) -> AsyncIterator[None]:
     """A feed of all symbols for as long as the block runs; it drains at the end."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run_feed(settings, "binance", SYMBOLS, stop))
+    task = asyncio.create_task(run_feed(settings, "binance", list(SYMBOLS), stop))
     try:
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 30)
+
+
+async def marked_until_us(settings: Settings) -> int:
+    """The time up to which every symbol's minutes are marked; 0 where one has not begun."""
+    newest = await newest_markers(settings, [f"binance:{symbol}".encode() for symbol in SYMBOLS.values()])
+    if len(newest) < len(SYMBOLS):
+        return 0
+    return min(marker.complete_until_us for marker in newest.values())

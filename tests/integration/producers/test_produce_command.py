@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 from eventually import eventually
-from feed_log import check_markers, published, read_log, sent
-from feeding import SYMBOLS, Exchange
+from feed_log import MINUTE_US, check_markers, published, read_log, sent
+from feeding import SYMBOLS, Exchange, marked_until_us
 
 from runtime.settings import Settings
 
@@ -34,17 +34,16 @@ async def produce(
 
 
 async def test_killed_again_and_again_it_loses_nothing(exchange: Exchange, environment: dict[str, str]) -> None:
-    async with exchange(speed=300.0) as settings:
-        minutes = 0
+    async with exchange() as settings:
+        marked_us = 0
         for life in range(4):
             async with produce(environment, settings, *SYMBOLS) as process:
 
-                async def more(than: int = minutes) -> int | None:
-                    logs = await read_log(settings)
-                    least = min((log.end_us for log in logs.values()), default=0) if len(logs) == len(SYMBOLS) else 0
-                    return least if least > than else None
+                async def more(than_us: int = marked_us + 2 * MINUTE_US) -> int | None:
+                    until_us = await marked_until_us(settings)
+                    return until_us if until_us > than_us else None
 
-                minutes = await eventually(more, timeout_s=40, every_s=0.2) + 120_000_000
+                marked_us = await eventually(more, timeout_s=60, every_s=0.2)
                 if life == 3:
                     process.terminate()
                     _, errors = await process.communicate()

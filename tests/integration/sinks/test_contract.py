@@ -106,7 +106,9 @@ async def test_poison_is_told_once_and_the_rest_arrives(
     records += [record(good[4]), record(good[5]), record(poison["last"])]
     placed = await publish(sink_settings, topics.trades, records)
     refused = [
-        (str(offset), one.value) for one, (_, offset) in zip(records, placed, strict=True) if one.value in poison.values()
+        (str(offset), one.value)
+        for one, (_, offset) in zip(records, placed, strict=True)
+        if one.value in poison.values()
     ]
     [tall_at] = await publish(sink_settings, topics.trades, [record(tall)])
     for _ in range(2):
@@ -131,7 +133,7 @@ async def test_a_killed_sink_loses_and_doubles_nothing(
     more = ["--file-records", "500"] if target.name == "parquet" else []
     command = [sys.executable, "-m", "candlewick", "sink", target.name, "--instance-id", "one", *more]
     environment = os.environ | environment | {"CANDLEWICK_COLD": sink_settings.cold or ""}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+    process = await asyncio.to_thread(subprocess.Popen, command, env=environment, stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None
         await asyncio.to_thread(_until, process.stderr, b'"assigned"')

@@ -29,7 +29,9 @@ class Counting:
         return Encoded([record.offset for record in records], len(records), [])
 
 
-def cut_up(log: list[OfLog], polls: list[int], rule: CutRule) -> tuple[list[tuple[int, int, int, list[int]]], Partition]:
+def cut_up(
+    log: list[OfLog], polls: list[int], rule: CutRule
+) -> tuple[list[tuple[int, int, int, list[int]]], Partition]:
     """Batches as (first, last, next, offsets), read in polls of these sizes."""
     partition = Partition(TP, position=log[0].offset if log else 0, committed=None, end=0)
     rest = list(log)
@@ -78,9 +80,7 @@ def test_what_is_not_in_a_file_is_not_committable() -> None:
     st.lists(st.integers(1, 20), max_size=30),
     st.integers(1, 9),
 )
-def test_polls_and_restarts_change_no_cut(
-    steps: list[tuple[int, str, int]], polls: list[int], records: int
-) -> None:
+def test_polls_and_restarts_change_no_cut(steps: list[tuple[int, str, int]], polls: list[int], records: int) -> None:
     log, offset, timestamp = [], 0, 0
     for skipped, kind, passed in steps:
         offset += 1 + skipped  # transactions leave gaps

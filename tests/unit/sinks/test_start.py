@@ -14,7 +14,7 @@ def test_a_group_goes_on_from_its_offset_and_begins_at_the_log_s_beginning() -> 
 
 
 def test_a_cut_log_is_said_before_it_is_accepted() -> None:
-    with pytest.raises(StartError, match="7 records were deleted .* --accept-cut"):
+    with pytest.raises(StartError, match=r"7 records were deleted .* --accept-cut"):
         start_by_group(found(3), accept_cut=False)
     assert start_by_group(found(3), accept_cut=True) == 10
 
