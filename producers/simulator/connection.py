@@ -96,7 +96,7 @@ class Connection:
         if not frames:
             return
         self.sent += len(frames)
-        self._transport.write(b"".join(frames))
+        self._write(b"".join(frames))
         self._bound(self._transport.get_write_buffer_size() > self._settings.send_buffer_bytes)
 
     def hold(self) -> None:
@@ -116,19 +116,23 @@ class Connection:
         elif now_s - self._pinged_at_s >= settings.ping_s:
             payload = str(now_ms).encode()
             self._pinged_at_s = self._unanswered[payload] = now_s
-            self._transport.write(bytes((_PING, len(payload))) + payload)
+            self._write(bytes((_PING, len(payload))) + payload)
 
     def announce_shutdown(self, now_ms: int) -> None:
         """Say that the server is about to shut down."""
         event = shutdown_event(now_ms, self._form.unit)
-        self._transport.write(text_frame(combined("!serverShutdown", event) if self._form.combined else event))
+        self._write(text_frame(combined("!serverShutdown", event) if self._form.combined else event))
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye after what is on its way; the client's answer ends the connection, or else its absence does."""
         if self._closed_at_s is None:
             self._closed_at_s = asyncio.get_running_loop().time()
             payload = code.to_bytes(2, "big") + reason.encode()
-            self._transport.write(bytes((_CLOSE, len(payload))) + payload)
+            self._write(bytes((_CLOSE, len(payload))) + payload)
+
+    def _write(self, data: bytes) -> None:
+        if not self._transport.is_closing():  # uvloop fails on a transport whose other end has just gone
+            self._transport.write(data)
 
     def drop(self) -> None:
         """Break off without a word."""
