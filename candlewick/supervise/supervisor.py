@@ -15,6 +15,8 @@ from candlewick.supervise.process import Part, Process
 from candlewick.supervise.restarts import decide, describe_end
 from runtime.errors import CandlewickError
 
+_MAX_WORDS = 500
+
 
 class Turn(StrEnum):
     """What happened to a part."""
@@ -154,8 +156,8 @@ class Supervisor:
             entry = _json_object(line)
             if entry is not None:
                 self._on_entry(part.name, entry)
-            elif text := line.decode(errors="replace").strip():
-                last_words = text[:500]
+            elif any(map(str.isalnum, text := line.decode(errors="replace").strip(" |\r"))):
+                last_words = text[:_MAX_WORDS]
         return last_words
 
     def _give_up(self, part: Part, exit_code: int, quick_deaths: int, last_words: str) -> None:

@@ -44,6 +44,7 @@ class Show:
 @asynccontextmanager
 async def showing(show: Show, *, title: str, live: bool) -> AsyncIterator[None]:
     """Show the board until the block ends; the terminal is as before then."""
+    show.started_at_s = time.monotonic()
     if not live:
         async with _repeating(INTERVAL_S, lambda: write_line(summary_line(show.board, show.elapsed_s()))):
             yield

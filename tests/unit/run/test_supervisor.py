@@ -64,7 +64,7 @@ async def test_a_killed_part_comes_back_and_it_is_said(tmp_path: Path) -> None:
 async def test_a_part_that_cannot_live_is_given_up_with_its_own_words(tmp_path: Path) -> None:
     heard = Heard()
     async with heard.supervisor(tmp_path) as supervisor:
-        supervisor.start(part("produce", "import sys; print('no such host'); sys.exit(2)"))
+        supervisor.start(part("produce", "import sys; print('no such host\\n+-----'); sys.exit(2)"))
         with pytest.raises(
             CandlewickError, match=r"produce ended with code 2 and was given up; it said: no such host.*produce\.log"
         ):
