@@ -48,7 +48,9 @@ class RestClient:
     async def _wait(self, weight: int) -> None:
         closed_s = self._closed_until_s - time.monotonic()
         if closed_s > LONGEST_WAIT_S:
-            raise UnavailableError(f"{self._url} does not want requests for another {closed_s:.0f} s")
+            raise RateLimitedError(
+                f"{self._url} does not want requests for another {closed_s:.0f} s", retry_after_s=closed_s
+            )
         while (wait_s := max(closed_s, self.weights.wait_s(weight, time.monotonic()))) > 0:
             await asyncio.sleep(wait_s)
             closed_s = self._closed_until_s - time.monotonic()

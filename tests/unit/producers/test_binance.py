@@ -79,6 +79,15 @@ def test_a_recorded_page_is_read() -> None:
     )
 
 
+def test_the_documented_events_give_a_trade_server_times_and_a_shutdown() -> None:
+    events = json.loads((DATA / "binance_spot_ws_events.json").read_bytes())
+    read_events = {event["e"]: read(json.dumps({"stream": "", "data": event})) for event in events}
+    assert read_events["trade"].trade is not None
+    assert read_events["aggTrade"].trade is None, "another id space"
+    assert read_events["kline"] == Message(1672515782136_000)
+    assert read_events["serverShutdown"].closing
+
+
 def test_the_kline_carries_the_servers_time_and_no_trade() -> None:
     kline = {"e": "kline", "E": 1672515782136, "s": "BNBBTC", "k": {"t": 1672515780000, "i": "1s", "x": False}}
     assert read(json.dumps({"stream": "bnbbtc@kline_1s", "data": kline})) == Message(1672515782136_000)

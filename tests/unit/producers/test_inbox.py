@@ -1,0 +1,27 @@
+"""The inbox: full, it makes the connection wait, and drops nothing."""
+
+import asyncio
+
+from producers.inbox import Heard, Inbox, Up
+
+
+async def test_who_puts_into_a_full_inbox_waits_and_nothing_is_dropped() -> None:
+    inbox = Inbox(2)
+    sent = [Heard(number, Up()) for number in range(7)]
+
+    async def put_all() -> None:
+        for item in sent:
+            await inbox.put(item)
+
+    putting = asyncio.create_task(put_all())
+    taken = []
+    while len(taken) < len(sent):
+        batch = await inbox.take(wait_s=1.0, gather_s=0.0)
+        assert 0 < len(batch) <= 2
+        taken += batch
+    await putting
+    assert taken == sent
+
+
+async def test_a_take_of_nothing_ends() -> None:
+    assert await Inbox(2).take(wait_s=0.01, gather_s=0.0) == []

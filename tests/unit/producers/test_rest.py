@@ -1,0 +1,81 @@
+"""The REST client against a server that says no in the ways an exchange does."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from producers.exchange import Request, RestLimits
+from producers.rest import ATTEMPTS, RefusedError, RestClient
+from runtime.errors import UnavailableError
+
+LIMITS = RestLimits(weight_per_minute=6000, used_weight_header="X-Used")
+Answers = list[web.Response]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., object]]:
+    """A client of a server that gives these answers in order; the asked paths are kept."""
+    servers: list[TestServer] = []
+    sessions: list[aiohttp.ClientSession] = []
+
+    async def start(*answers: tuple[int, dict[str, str]]) -> tuple[RestClient, list[str]]:
+        left, asked = list(answers), []
+
+        async def handle(request: web.Request) -> web.Response:
+            asked.append(request.path_qs)
+            status, headers = left.pop(0)
+            return web.Response(status=status, headers=headers, text="body")
+
+        app = web.Application()
+        app.router.add_get("/{path:.*}", handle)
+        servers.append(TestServer(app))
+        await servers[-1].start_server()
+        sessions.append(aiohttp.ClientSession())
+        return RestClient(sessions[-1], str(servers[-1].make_url("")).rstrip("/"), LIMITS), asked
+
+    yield start
+    for session in sessions:
+        await session.close()
+    for server in servers:
+        await server.close()
+
+
+async def test_what_is_asked_is_answered_and_weighed(serve: Callable) -> None:
+    client, asked = await serve((200, {"X-Used": "70"}))
+    assert await client.get(Request("/a?b=1", 25)) == b"body"
+    assert asked == ["/a?b=1"]
+    assert client.weights.used == 70, "the exchange counted more than this client"
+
+
+async def test_told_to_wait_it_waits_and_asks_again(serve: Callable) -> None:
+    client, asked = await serve((429, {"Retry-After": "1"}), (200, {}))
+    began = time.monotonic()
+    assert await client.get(Request("/", 1)) == b"body"
+    assert time.monotonic() - began >= 1.0
+    assert len(asked) == 2
+
+
+async def test_banned_for_long_it_does_not_even_ask(serve: Callable) -> None:
+    client, asked = await serve((418, {"Retry-After": "3600"}))
+    for _ in range(3):
+        with pytest.raises(UnavailableError):
+            await client.get(Request("/", 1))
+    assert len(asked) == 1
+
+
+async def test_a_server_that_fails_is_asked_a_few_times(serve: Callable) -> None:
+    client, asked = await serve(*[(500, {})] * ATTEMPTS)
+    with pytest.raises(UnavailableError):
+        await client.get(Request("/", 1))
+    assert len(asked) == ATTEMPTS
+
+
+async def test_a_refusal_is_not_asked_again(serve: Callable) -> None:
+    client, asked = await serve((400, {}))
+    with pytest.raises(RefusedError):
+        await client.get(Request("/", 1))
+    assert len(asked) == 1
