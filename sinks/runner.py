@@ -133,6 +133,8 @@ class _Worker:
         """One round of the six steps."""
         refused: list[Refused] = []
         polled = await self._subscription.poll(self._partitions, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        if await self._follow_assignment():
+            return  # what was polled may stand before what is held already
         for tp, records in polled.items():
             if tp in self._partitions and records:
                 refused += self._partitions[tp].take(records, self._store, self._rule)
@@ -166,21 +168,24 @@ class _Worker:
         self._written_at_s = time.monotonic()
         if not batches:
             return True
+        failure: Exception | None = None
         try:
             await self._patiently(lambda: self._store.write(batches))
-        except RejectedError as error:
-            self._read_again(error)
-        except MovedError as error:
-            self._log.warning("the store lost writes: reading them again", reason=str(error))
+        except (RejectedError, MovedError) as error:
+            failure = error
+        if await self._follow_assignment():
+            return False  # both the batches and what failed are the next owner's
+        if isinstance(failure, RejectedError):
+            self._read_again(failure)
+        elif failure is not None:
+            self._log.warning("the store lost writes: reading them again", reason=str(failure))
             await self._assign(list(self._partitions))
         else:
-            if not await self._follow_assignment():  # else both are left to the next owner
-                for partition in partitions:
-                    partition.whole.clear()
-                self._meter.add("rows", sum(batch.rows for batch in batches))
-                await self._commit()
-                return True
-        return False
+            for partition in partitions:
+                partition.whole.clear()
+            self._meter.add("rows", sum(batch.rows for batch in batches))
+            await self._commit()
+        return failure is None
 
     async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do it until the store does not say that it is away; group membership is kept, and nothing read meanwhile."""
@@ -231,8 +236,7 @@ class _Worker:
         if not changes.rebalanced:
             return False
         self._joined = True
-        for tp in changes.revoked:  # what was not committed is the next owner's, who may be this process
-            self._partitions.pop(tp, None)
+        self._partitions.clear()  # what was not committed is the next owner's, who may be this process
         self._dead_letters.forget()
         await self._assign(list(changes.assigned))
         self._log.info("assigned", partitions=len(self._partitions))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from candlewick.common import NONE_GIVEN, Common
 from runtime.lifecycle import run
@@ -63,7 +63,11 @@ def parquet(
     accept_cut: _AcceptCut = False,
     instance_id: _InstanceId = None,
     file_records: Annotated[
-        int, Parameter(help="a file ends after so many records, if not before; keep it the same for good")
+        int,
+        Parameter(
+            help="a file ends after so many records, if not before; keep it the same for good",
+            validator=validators.Number(gte=1),
+        ),
     ] = FILE_RECORDS,
     common: Common = NONE_GIVEN,
 ) -> None:

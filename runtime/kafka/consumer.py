@@ -37,6 +37,9 @@ class Changes(NamedTuple):
     """Whether there was a rebalance at all: it may leave a member without partitions."""
 
 
+_NO_CHANGES = Changes(frozenset(), frozenset(), rebalanced=False)
+
+
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Only notes: aiokafka logs and swallows what a listener raises."""
 
@@ -92,8 +95,13 @@ class Subscription:
             await self._consumer.stop()
 
     def changes(self) -> Changes:
-        """Partitions that came and went since the last call; one that came back is in both."""
+        """Partitions that came and went since the last call; one that came back is in both.
+
+        Nothing is told while a rebalance is under way: what went is told together with what came.
+        """
         notes = self._notes
+        if not notes.rebalanced:
+            return _NO_CHANGES
         changes = Changes(frozenset(notes.revoked), frozenset(notes.assigned), notes.rebalanced)
         notes.revoked.clear()
         notes.assigned.clear()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import clickhouse_connect
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from runtime.errors import CandlewickError, UnavailableError
+from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 _TIMEOUT_S = 30
 _CODE = re.compile(r"\bcode: (\d+)", re.IGNORECASE)
@@ -28,6 +28,8 @@ class RowsRefusedError(Exception):
 
 async def connect(url: str, *, database: str | None = None) -> Any:
     """A client of clickhouse_connect; `database` must be there. Close it with ``await client.close()``."""
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+        raise UsageError("CANDLEWICK_CLICKHOUSE is no HTTP URL (http://HOST:8123, https://USER:PASSWORD@HOST:8443)")
     with clickhouse_errors(url):
         return await clickhouse_connect.get_async_client(
             dsn=url,

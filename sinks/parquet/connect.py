@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from obstore import exceptions
 from obstore.store import from_url
 
-from runtime.errors import CandlewickError, UnavailableError
+from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 _RETRY_FOR = dt.timedelta(seconds=15)
 _REFUSING = (
@@ -31,7 +31,7 @@ def connect(url: str) -> Any:
             return from_url(url, mkdir=True)
         return from_url(url, retry_config={"max_retries": 3, "retry_timeout": _RETRY_FOR})
     except (ValueError, OSError, exceptions.BaseError) as error:
-        raise CandlewickError(
+        raise UsageError(
             f"no cold store at {url}: {_brief(error)}; CANDLEWICK_COLD must be like file:///folder or s3://bucket/prefix"
         ) from error
 
@@ -52,4 +52,5 @@ def cold_errors(url: str) -> Iterator[None]:
 
 
 def _brief(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    told, _, _ = str(error).partition("Debug source:")
+    return " ".join(told.split())[:300]

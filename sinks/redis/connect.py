@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from redis import exceptions
 from redis.asyncio import Redis
 
-from runtime.errors import CandlewickError, UnavailableError
+from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 _TIMEOUT_S = 10.0
 _PASSING = (
@@ -28,7 +28,7 @@ def connect(url: str) -> Any:
     try:
         return Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, protocol=2)
     except ValueError as error:
-        raise CandlewickError(f"CANDLEWICK_REDIS is no Redis URL (redis://HOST:PORT/0): {error}") from None
+        raise UsageError(f"CANDLEWICK_REDIS is no Redis URL (redis://HOST:PORT/0): {error}") from None
 
 
 @contextmanager
