@@ -17,6 +17,12 @@ async def read_candles(
     return [decode_candle(value) for value in found]
 
 
+async def read_newest_candle(client: Any, prefix: str, key: str, *, timeframe: str = "1m") -> Candle | None:
+    """The closed candle that opens last."""
+    found = await client.zrevrange(candles_key(prefix, key, timeframe), 0, 0)
+    return decode_candle(found[0]) if found else None
+
+
 async def read_live(client: Any, prefix: str, key: str) -> Candle | None:
     """The open candle."""
     value = await client.get(live_key(prefix, key))

@@ -1,0 +1,150 @@
+"""Which tiers to ask for candles, and how their answers become one: pure, without I/O and without a clock.
+
+Hot and warm are asked first, and both for all of it: either may lag or hold a repair that the other has not got, and the
+highest revision decides. Cold is asked for what then still misses, because a read there opens files. Only 1m candles
+are kept in every tier; longer ones are in hot alone.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from typing import NamedTuple, TypeVar
+
+from market.candle import Candle, Status
+from market.timeframe import Timeframe
+
+MAX_CANDLES = 1500
+"""In one answer; so cold is asked for three days at most."""
+
+
+class Tier(StrEnum):
+    """Where data are kept, nearest first."""
+
+    HOT = "hot"
+    WARM = "warm"
+    COLD = "cold"
+
+
+class Span(NamedTuple):
+    """[from_ms, until_ms), UTC milliseconds."""
+
+    from_ms: int
+    until_ms: int
+
+
+Mark = TypeVar("Mark")
+
+Answers = Mapping[Tier, Sequence[Candle] | None]
+"""What each tier that was asked gave; None where it is away."""
+
+
+class Sourced(NamedTuple):
+    """A candle and the tier it was taken from."""
+
+    candle: Candle
+    tier: Tier
+
+
+class Stretch(NamedTuple):
+    """Candles one behind the other out of one tier."""
+
+    span: Span
+    tier: Tier
+
+
+class Coverage(NamedTuple):
+    """Which candles of a span are there. `worst` and `statuses` speak of those that are."""
+
+    span: Span
+    expected: int
+    present: int
+    missing: list[Span]
+    statuses: dict[Status, int]
+    worst: Status | None
+
+
+def opens_of(
+    timeframe: Timeframe, *, from_ms: int | None, until_ms: int | None, newest_ms: int, limit: int
+) -> list[int]:
+    """Open times of the candles asked for, at most `limit`: the first ones from `from_ms` on, else the last ones.
+
+    A candle belongs where it opens in [from_ms, until_ms) and its end is not after `newest_ms`, the time up to
+    which there can be closed candles.
+    """
+    end = timeframe.open_ms(newest_ms)
+    if until_ms is not None:
+        end = min(end, _ceil(timeframe, until_ms))
+    if from_ms is None:
+        opens = []
+        while end > 0 and len(opens) < limit:
+            end = timeframe.open_ms(end - 1)
+            if end < 0:
+                break
+            opens.append(end)
+        return opens[::-1]
+    opens = []
+    start = _ceil(timeframe, from_ms)
+    while start < end and len(opens) < limit:
+        opens.append(start)
+        start = timeframe.end_ms(start)
+    return opens
+
+
+def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> dict[Tier, Span]:
+    """The tiers to ask next and for which span; empty when nothing more can be learnt."""
+    if not opens:
+        return {}
+    whole = Span(opens[0], timeframe.end_ms(opens[-1]))
+    if timeframe is not Timeframe.M1:
+        return {} if Tier.HOT in answers else {Tier.HOT: whole}
+    near = {tier: whole for tier in (Tier.HOT, Tier.WARM) if tier not in answers}
+    if near or Tier.COLD in answers:
+        return near
+    missing = coverage(timeframe, opens, merge(opens, answers)).missing
+    return {Tier.COLD: Span(missing[0].from_ms, missing[-1].until_ms)} if missing else {}
+
+
+def merge(opens: Iterable[int], answers: Answers) -> dict[int, Sourced]:
+    """By open time, in order: of several candles the one with the highest revision, of equal ones the nearest tier's."""
+    best: dict[int, Sourced] = {}
+    for tier in Tier:
+        for candle in answers.get(tier) or ():
+            known = best.get(candle.open_time_ms)
+            if known is None or candle.revision > known.candle.revision:
+                best[candle.open_time_ms] = Sourced(candle, tier)
+    return {at: best[at] for at in opens if at in best}
+
+
+def coverage(timeframe: Timeframe, opens: Sequence[int], merged: Mapping[int, Sourced]) -> Coverage:
+    """Hold what is there against what was asked for; without `opens` the span is empty."""
+    span = Span(opens[0], timeframe.end_ms(opens[-1])) if opens else Span(0, 0)
+    missing = [stretch for stretch, there in _stretches(timeframe, [(at, at in merged) for at in opens]) if not there]
+    statuses = Counter(sourced.candle.status for sourced in merged.values())
+    worst = max(statuses, key=lambda status: status.rank, default=None)
+    return Coverage(span, len(opens), len(merged), missing, dict(statuses), worst)
+
+
+def sources(timeframe: Timeframe, merged: Mapping[int, Sourced]) -> list[Stretch]:
+    """Which tier each stretch of candles comes from, in order."""
+    return [Stretch(*one) for one in _stretches(timeframe, [(at, sourced.tier) for at, sourced in merged.items()])]
+
+
+def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> Iterator[tuple[Span, Mark]]:
+    """Neighbours with the same mark, put together."""
+    span: Span | None = None
+    mark: Mark
+    for at, one in marked:
+        if span is not None and at == span.until_ms and one == mark:
+            span = Span(span.from_ms, timeframe.end_ms(at))
+            continue
+        if span is not None:
+            yield span, mark
+        span, mark = Span(at, timeframe.end_ms(at)), one
+    if span is not None:
+        yield span, mark
+
+
+def _ceil(timeframe: Timeframe, time_ms: int) -> int:
+    """The first open time at or after `time_ms`."""
+    opened = timeframe.open_ms(time_ms)
+    return opened if opened == time_ms else timeframe.end_ms(opened)

@@ -1,0 +1,139 @@
+"""Questions to the tiers, answered: asks what the planner says, and goes on without a tier that is away."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from market.candle import Candle
+from market.ticker import Ticker
+from market.timeframe import Timeframe
+from market.trade import Trade
+from serving.planner import Coverage, Sourced, Span, Stretch, Tier, coverage, merge, opens_of, questions, sources
+from serving.tiers import AwayError, Tiers
+from serving.trades import SourcedTrade, latest, tier_to_ask
+
+Answer = TypeVar("Answer")
+
+
+class NoTierError(Exception):
+    """Every tier that could have answered is away."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandlesFound:
+    """Candles by open time; `next_from_ms` is where more of what was asked for begins, beyond the limit."""
+
+    merged: dict[int, Sourced]
+    coverage: Coverage
+    sources: list[Stretch]
+    away: list[Tier]
+    next_from_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradesFound:
+    """The latest trades, newest first."""
+
+    trades: list[SourcedTrade]
+    away: list[Tier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickersFound:
+    """By symbol; None for those that no tier has."""
+
+    tickers: dict[str, tuple[Ticker, Tier] | None]
+    away: list[Tier]
+
+
+async def find_candles(
+    tiers: Tiers,
+    exchange: str,
+    symbol: str,
+    timeframe: Timeframe,
+    *,
+    from_ms: int | None,
+    until_ms: int | None,
+    limit: int,
+    now_ms: int,
+) -> CandlesFound:
+    """Closed candles, as `planner.opens_of` chooses them.
+
+    Without `until_ms` they end with the newest that hot has (a simulated market is behind the clock), else now.
+    """
+    newest_ms = now_ms
+    if until_ms is None:
+        newest = await _or_none(tiers.hot.newest(exchange, symbol, timeframe))
+        newest_ms = now_ms if newest is None else newest.close_time_ms + 1
+    opens = opens_of(
+        timeframe,
+        from_ms=from_ms,
+        until_ms=until_ms,
+        newest_ms=newest_ms,
+        limit=limit if from_ms is None else limit + 1,
+    )
+    opens, beyond = opens[:limit], opens[limit:]
+    answers: dict[Tier, Sequence[Candle] | None] = {}
+    while asked := questions(timeframe, opens, answers):
+        answers |= await _ask(tiers, exchange, symbol, timeframe, asked)
+    away = _away(answers)
+    merged = merge(opens, answers)
+    return CandlesFound(
+        merged=merged,
+        coverage=coverage(timeframe, opens, merged),
+        sources=sources(timeframe, merged),
+        away=away,
+        next_from_ms=beyond[0] if beyond else None,
+    )
+
+
+async def find_trades(tiers: Tiers, exchange: str, symbol: str, *, limit: int) -> TradesFound:
+    """The latest trades; cold is not asked, for it is always behind warm."""
+    answers: dict[Tier, Sequence[Trade] | None] = {}
+    stores = {Tier.HOT: tiers.hot, Tier.WARM: tiers.warm}
+    while (tier := tier_to_ask(answers, limit)) is not None:
+        answers[tier] = await _or_none(stores[tier].trades(exchange, symbol, limit))
+    return TradesFound(trades=latest(answers, limit), away=_away(answers))
+
+
+async def find_tickers(tiers: Tiers, exchange: str, symbols: Sequence[str]) -> TickersFound:
+    """The newest ticker of each symbol, from hot; from warm those that hot has not."""
+    found: dict[str, tuple[Ticker, Tier] | None] = dict.fromkeys(symbols)
+    answered: dict[Tier, bool] = {}
+    for tier, store in ((Tier.HOT, tiers.hot), (Tier.WARM, tiers.warm)):
+        lacking = [symbol for symbol, ticker in found.items() if ticker is None]
+        if not lacking:
+            break
+        try:
+            tickers = await asyncio.gather(*(store.ticker(exchange, symbol) for symbol in lacking))
+        except AwayError:
+            answered[tier] = False
+            continue
+        answered[tier] = True
+        found |= {symbol: (ticker, tier) for symbol, ticker in zip(lacking, tickers, strict=True) if ticker}
+    return TickersFound(tickers=found, away=_away({tier: () if there else None for tier, there in answered.items()}))
+
+
+async def _ask(
+    tiers: Tiers, exchange: str, symbol: str, timeframe: Timeframe, asked: dict[Tier, Span]
+) -> dict[Tier, Sequence[Candle] | None]:
+    found = await asyncio.gather(
+        *(_or_none(tiers[tier].candles(exchange, symbol, timeframe, span)) for tier, span in asked.items())
+    )
+    return dict(zip(asked, found, strict=True))
+
+
+async def _or_none(answer: Awaitable[Answer]) -> Answer | None:
+    try:
+        return await answer
+    except AwayError:
+        return None
+
+
+def _away(answers: dict[Tier, Sequence[Answer] | None]) -> list[Tier]:
+    """The tiers that did not answer; `NoTierError` where none did that was asked."""
+    away = [tier for tier, answer in answers.items() if answer is None]
+    if away and len(away) == len(answers):
+        raise NoTierError(f"no tier can answer now: {', '.join(away)} away")
+    return away
