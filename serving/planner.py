@@ -1,12 +1,12 @@
 """Which tiers to ask for candles, and how their answers become one: pure, without I/O and without a clock.
 
-Hot and warm are asked first, and both for all of it: either may lag or hold a repair that the other has not got, and the
-highest revision decides. Cold is asked for what then still misses, because a read there opens files. Only 1m candles
-are kept in every tier; longer ones are in hot alone.
+Hot and warm are asked first, and both for all of it: either may lag, or hold a repair that the other has not got yet,
+and the highest revision decides. Cold is asked for what then still misses, because a read there opens files. Only 1m
+candles are kept in every tier; longer ones are in hot alone.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -74,15 +74,11 @@ def opens_of(
     end = timeframe.open_ms(newest_ms)
     if until_ms is not None:
         end = min(end, _ceil(timeframe, until_ms))
+    opens: list[int] = []
     if from_ms is None:
-        opens = []
-        while end > 0 and len(opens) < limit:
-            end = timeframe.open_ms(end - 1)
-            if end < 0:
-                break
+        while len(opens) < limit and end > 0 and (end := timeframe.open_ms(end - 1)) >= 0:
             opens.append(end)
         return opens[::-1]
-    opens = []
     start = _ceil(timeframe, from_ms)
     while start < end and len(opens) < limit:
         opens.append(start)
@@ -105,7 +101,7 @@ def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> d
 
 
 def merge(opens: Iterable[int], answers: Answers) -> dict[int, Sourced]:
-    """By open time, in order: of several candles the one with the highest revision, of equal ones the nearest tier's."""
+    """By open time, in order: of several candles that of the highest revision, of equal ones the nearest tier's."""
     best: dict[int, Sourced] = {}
     for tier in Tier:
         for candle in answers.get(tier) or ():
@@ -129,19 +125,16 @@ def sources(timeframe: Timeframe, merged: Mapping[int, Sourced]) -> list[Stretch
     return [Stretch(*one) for one in _stretches(timeframe, [(at, sourced.tier) for at, sourced in merged.items()])]
 
 
-def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> Iterator[tuple[Span, Mark]]:
+def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[Span, Mark]]:
     """Neighbours with the same mark, put together."""
-    span: Span | None = None
-    mark: Mark
-    for at, one in marked:
-        if span is not None and at == span.until_ms and one == mark:
-            span = Span(span.from_ms, timeframe.end_ms(at))
-            continue
-        if span is not None:
-            yield span, mark
-        span, mark = Span(at, timeframe.end_ms(at)), one
-    if span is not None:
-        yield span, mark
+    stretches: list[tuple[Span, Mark]] = []
+    for at, mark in marked:
+        span = Span(at, timeframe.end_ms(at))
+        if stretches and stretches[-1][0].until_ms == at and stretches[-1][1] == mark:
+            before, _ = stretches.pop()
+            span = Span(before.from_ms, span.until_ms)
+        stretches.append((span, mark))
+    return stretches
 
 
 def _ceil(timeframe: Timeframe, time_ms: int) -> int:

@@ -1,7 +1,8 @@
 """Questions to the tiers, answered: asks what the planner says, and goes on without a tier that is away."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
 from serving.planner import Coverage, Sourced, Span, Stretch, Tier, coverage, merge, opens_of, questions, sources
-from serving.tiers import AwayError, Tiers
+from serving.tiers import AwayError, Hot, Tiers, Warm
 from serving.trades import SourcedTrade, latest, tier_to_ask
 
 Answer = TypeVar("Answer")
@@ -62,10 +63,15 @@ async def find_candles(
 
     Without `until_ms` they end with the newest that hot has (a simulated market is behind the clock), else now.
     """
+    answers: dict[Tier, Sequence[Candle] | None] = {}
     newest_ms = now_ms
     if until_ms is None:
-        newest = await _or_none(tiers.hot.newest(exchange, symbol, timeframe))
-        newest_ms = now_ms if newest is None else newest.close_time_ms + 1
+        try:
+            newest = await tiers.hot.newest(exchange, symbol, timeframe)
+        except AwayError:
+            answers[Tier.HOT] = None
+        else:
+            newest_ms = now_ms if newest is None else newest.close_time_ms + 1
     opens = opens_of(
         timeframe,
         from_ms=from_ms,
@@ -74,16 +80,14 @@ async def find_candles(
         limit=limit if from_ms is None else limit + 1,
     )
     opens, beyond = opens[:limit], opens[limit:]
-    answers: dict[Tier, Sequence[Candle] | None] = {}
     while asked := questions(timeframe, opens, answers):
         answers |= await _ask(tiers, exchange, symbol, timeframe, asked)
-    away = _away(answers)
     merged = merge(opens, answers)
     return CandlesFound(
         merged=merged,
         coverage=coverage(timeframe, opens, merged),
         sources=sources(timeframe, merged),
-        away=away,
+        away=_away(answers),
         next_from_ms=beyond[0] if beyond else None,
     )
 
@@ -91,7 +95,7 @@ async def find_candles(
 async def find_trades(tiers: Tiers, exchange: str, symbol: str, *, limit: int) -> TradesFound:
     """The latest trades; cold is not asked, for it is always behind warm."""
     answers: dict[Tier, Sequence[Trade] | None] = {}
-    stores = {Tier.HOT: tiers.hot, Tier.WARM: tiers.warm}
+    stores: dict[Tier, Hot | Warm] = {Tier.HOT: tiers.hot, Tier.WARM: tiers.warm}
     while (tier := tier_to_ask(answers, limit)) is not None:
         answers[tier] = await _or_none(stores[tier].trades(exchange, symbol, limit))
     return TradesFound(trades=latest(answers, limit), away=_away(answers))
@@ -100,19 +104,18 @@ async def find_trades(tiers: Tiers, exchange: str, symbol: str, *, limit: int) -
 async def find_tickers(tiers: Tiers, exchange: str, symbols: Sequence[str]) -> TickersFound:
     """The newest ticker of each symbol, from hot; from warm those that hot has not."""
     found: dict[str, tuple[Ticker, Tier] | None] = dict.fromkeys(symbols)
-    answered: dict[Tier, bool] = {}
+    answered: dict[Tier, bool | None] = {}
     for tier, store in ((Tier.HOT, tiers.hot), (Tier.WARM, tiers.warm)):
         lacking = [symbol for symbol, ticker in found.items() if ticker is None]
         if not lacking:
             break
-        try:
-            tickers = await asyncio.gather(*(store.ticker(exchange, symbol) for symbol in lacking))
-        except AwayError:
-            answered[tier] = False
-            continue
-        answered[tier] = True
-        found |= {symbol: (ticker, tier) for symbol, ticker in zip(lacking, tickers, strict=True) if ticker}
-    return TickersFound(tickers=found, away=_away({tier: () if there else None for tier, there in answered.items()}))
+        answered[tier] = None
+        with suppress(AwayError):
+            for symbol in lacking:
+                ticker = await store.ticker(exchange, symbol)
+                found[symbol] = None if ticker is None else (ticker, tier)
+            answered[tier] = True
+    return TickersFound(tickers=found, away=_away(answered))
 
 
 async def _ask(
@@ -131,7 +134,7 @@ async def _or_none(answer: Awaitable[Answer]) -> Answer | None:
         return None
 
 
-def _away(answers: dict[Tier, Sequence[Answer] | None]) -> list[Tier]:
+def _away(answers: Mapping[Tier, object | None]) -> list[Tier]:
     """The tiers that did not answer; `NoTierError` where none did that was asked."""
     away = [tier for tier, answer in answers.items() if answer is None]
     if away and len(away) == len(answers):
