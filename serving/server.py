@@ -37,7 +37,9 @@ async def serve(settings: Settings, where: ServeSettings, stop: asyncio.Event) -
         ended.add_done_callback(lambda _: stop.set())
         await stop.wait()
         if ended.done():
-            raise CandlewickError("the HTTP server ended by itself: its log says why; start candlewick serve again")
+            raise CandlewickError(
+                f"the HTTP server on {address} ended by itself ({ended.exception()}): start candlewick serve again"
+            ) from ended.exception()
     log.info("stopped serving")
 
 
@@ -61,10 +63,8 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
         yield f"http://{f'[{ip}]' if ':' in ip else ip}:{port}", ended
     finally:
         server.stop()  # type: ignore[no-untyped-call]  # granian's
-        try:
-            await ended
-        finally:
-            await tiers.close()
+        await asyncio.wait({ended})
+        await tiers.close()
 
 
 def _free_place(where: ServeSettings) -> tuple[str, int]:

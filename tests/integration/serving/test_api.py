@@ -1,0 +1,168 @@
+"""The interface over the real stores, asked over HTTP; its rows were written by the sinks."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+from pydantic import SecretStr
+from written import MINUTE, T0, candle, ticker, trade, write
+
+from market.candle import Status
+from runtime.errors import UsageError
+from runtime.settings import Settings
+from serving.server import ServeSettings, serve, serving
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.parquet.store import ParquetStore
+from sinks.redis.store import RedisStore
+
+ANY_PORT = ServeSettings(port=0)
+BTC = {"exchange": "binance", "symbol": "BTC-USDT"}
+NOWHERE = {"redis": SecretStr("redis://127.0.0.1:1"), "clickhouse": SecretStr("http://127.0.0.1:1")}
+
+
+@dataclass
+class Answer:
+    status: int
+    kind: str
+    body: Any
+
+
+Ask = Callable[..., Awaitable[Answer]]
+
+
+@asynccontextmanager
+async def asking(settings: Settings) -> AsyncIterator[Ask]:
+    async with serving(settings, ANY_PORT) as (address, _), aiohttp.ClientSession(address) as session:
+
+        async def ask(path: str, **query: Any) -> Answer:
+            async with session.get(path, params=query) as response:
+                return Answer(response.status, response.content_type, json.loads(await response.read()))
+
+        yield ask
+
+
+@pytest.fixture
+async def filled(settings: Settings) -> Settings:
+    """Minutes 0 to 2 in cold, 2 to 5 in warm but for 4, 5 to 7 in hot; 2 and 5 repaired in warm only."""
+    topics = settings.topics
+    await write(ParquetStore(settings), topics.candles(), [candle(minute) for minute in (0, 1, 2)])
+    repaired = [candle(minute, revision=9, close="27001", status=Status.KLINE) for minute in (2, 5)]
+    await write(ClickHouseStore(settings), topics.candles(), [candle(3), *repaired], first=10)
+    await write(RedisStore(settings), topics.candles(), [candle(minute) for minute in (5, 6, 7)], first=20)
+    await write(ClickHouseStore(settings), topics.trades, [trade(number) for number in range(1, 9)])
+    await write(RedisStore(settings), topics.trades, [trade(number) for number in (7, 8, 9)])
+    await write(ClickHouseStore(settings), topics.tickers, [ticker("BTC-USDT", 1), ticker("ETH-USDT", 2)])
+    await write(RedisStore(settings), topics.tickers, [ticker("BTC-USDT", 3)])
+    return settings
+
+
+async def test_one_answer_out_of_all_tiers_says_where_from_and_what_misses(filled: Settings) -> None:
+    async with asking(filled) as ask:
+        answer = await ask("/v1/candles", **BTC, from_ms=T0, until_ms=T0 + 10 * MINUTE)
+        trades = await ask("/v1/trades", **BTC, limit=5)
+        tickers = await ask("/v1/tickers", exchange="binance", symbols="BTC-USDT,ETH-USDT,XRP-USDT")
+        health = await ask("/v1/health")
+    expected = [
+        json.loads(
+            candle(minute, revision=9, close="27001", status=Status.KLINE) if minute in {2, 5} else candle(minute)
+        )
+        for minute in (0, 1, 2, 3, 5, 6, 7)
+    ]
+    assert (answer.status, answer.body["candles"]) == (200, expected)
+    assert answer.body["source"] == {
+        "ranges": [
+            {"from_ms": T0, "until_ms": T0 + 2 * MINUTE, "tier": "cold"},
+            {"from_ms": T0 + 2 * MINUTE, "until_ms": T0 + 4 * MINUTE, "tier": "warm"},
+            {"from_ms": T0 + 5 * MINUTE, "until_ms": T0 + 6 * MINUTE, "tier": "warm"},
+            {"from_ms": T0 + 6 * MINUTE, "until_ms": T0 + 8 * MINUTE, "tier": "hot"},
+        ],
+        "away": [],
+    }
+    assert answer.body["coverage"] == {
+        "from_ms": T0, "until_ms": T0 + 10 * MINUTE, "expected": 10, "present": 7,
+        "missing": [
+            {"from_ms": T0 + 4 * MINUTE, "until_ms": T0 + 5 * MINUTE},
+            {"from_ms": T0 + 8 * MINUTE, "until_ms": T0 + 10 * MINUTE},
+        ],
+        "statuses": {"complete": 5, "kline": 2}, "worst_status": "kline",
+    }  # fmt: skip
+    assert trades.body["trades"] == [json.loads(trade(number)) for number in (9, 8, 7, 6, 5)]
+    assert [one["tier"] for one in trades.body["source"]["ranges"]] == ["hot", "warm"]
+    assert trades.body["coverage"]["id_ranges"] == [{"first": "5", "last": "9"}]
+    assert tickers.body["tickers"] == [json.loads(ticker("BTC-USDT", 3)), json.loads(ticker("ETH-USDT", 2))]
+    assert tickers.body["source"]["symbols"] == {"BTC-USDT": "hot", "ETH-USDT": "warm"}
+    assert (tickers.body["coverage"]["missing"], tickers.body["coverage"]["worst_status"]) == (["XRP-USDT"], "hole")
+    assert health.body["status"] == "ok"
+
+
+async def test_without_times_the_last_candles_and_with_a_limit_pages(filled: Settings) -> None:
+    async with asking(filled) as ask:
+        newest = await ask("/v1/candles", **BTC, limit=2)
+        page = await ask("/v1/candles", **BTC, from_ms=T0, limit=3)
+        rest = await ask("/v1/candles", **BTC, from_ms=page.body["next_from_ms"], limit=5)
+    assert [one["open_time_ms"] for one in newest.body["candles"]] == [T0 + 6 * MINUTE, T0 + 7 * MINUTE]
+    assert [one["open_time_ms"] for one in page.body["candles"]] == [T0, T0 + MINUTE, T0 + 2 * MINUTE]
+    assert [one["open_time_ms"] for one in rest.body["candles"]] == [T0 + minute * MINUTE for minute in (3, 5, 6, 7)]
+    assert rest.body["next_from_ms"] is None
+
+
+async def test_what_is_away_is_told_and_the_others_answer(filled: Settings) -> None:
+    away = filled.model_copy(update=NOWHERE)
+    async with asking(away) as ask:
+        answer = await ask("/v1/candles", **BTC, from_ms=T0, until_ms=T0 + 3 * MINUTE)
+        health = await ask("/v1/health")
+        trades = await ask("/v1/trades", **BTC)
+    assert [one["revision"] for one in answer.body["candles"]] == [7, 7, 7]
+    assert answer.body["source"]["away"] == ["hot", "warm"]
+    assert (health.status, health.body["status"]) == (200, "degraded")
+    assert [health.body["tiers"][tier]["reachable"] for tier in ("hot", "warm", "cold")] == [False, False, True]
+    assert (trades.status, trades.kind) == (503, "application/problem+json")
+    async with asking(filled.model_copy(update={"redis": NOWHERE["redis"]})) as ask:
+        trades = await ask("/v1/trades", **BTC, limit=2)
+    assert [one["trade_id"] for one in trades.body["trades"]] == ["8", "7"]
+    assert trades.body["source"]["away"] == ["hot"]
+
+
+@pytest.mark.parametrize("name", ['it\'s \\ "odd"', "x' OR 1=1 --", "币安人生", "../..", "{x:String}", "%00"])
+async def test_any_name_is_only_a_name(settings: Settings, name: str) -> None:
+    await write(ClickHouseStore(settings), settings.topics.candles(), [candle(0)])
+    async with asking(settings) as ask:
+        for query in ({"exchange": name, "symbol": "BTC-USDT"}, {"exchange": "binance", "symbol": name}):
+            answer = await ask("/v1/candles", **query, from_ms=T0, until_ms=T0 + MINUTE)
+            assert (answer.status, answer.body["candles"], answer.body["source"]["away"]) == (200, [], [])
+
+
+async def test_wrong_requests_are_problems_in_one_sentence(settings: Settings) -> None:
+    wrong: list[tuple[int, str, dict[str, Any], str]] = [
+        (400, "/v1/candles", {"exchange": "binance"}, "symbol"),
+        (400, "/v1/candles", BTC | {"limit": 1501}, "1500"),
+        (400, "/v1/candles", BTC | {"timeframe": "7m"}, "'1h'"),
+        (400, "/v1/candles", BTC | {"from_ms": -1}, "from_ms"),
+        (400, "/v1/candles", BTC | {"from_ms": 10**18}, "from_ms"),
+        (400, "/v1/candles", BTC | {"from_ms": 2, "until_ms": 1}, "from_ms"),
+        (400, "/v1/candles", BTC | {"form": 1}, "form"),
+        (400, "/v1/candles", {"exchange": "a:b", "symbol": "x"}, "exchange"),
+        (400, "/v1/candles", {"exchange": "a", "symbol": "x\n"}, "symbol"),
+        (400, "/v1/trades", BTC | {"limit": 0}, "limit"),
+        (400, "/v1/tickers", {"exchange": "a", "symbols": ",".join("x" * 51)}, "50"),
+        (404, "/v1/nothing", {}, "/v1/nothing"),
+    ]
+    async with asking(settings) as ask:
+        for status, path, query, word in wrong:
+            answer = await ask(path, **query)
+            assert (answer.status, answer.kind) == (status, "application/problem+json"), query
+            assert set(answer.body) == {"type", "title", "status", "detail"}
+            assert answer.body["status"] == status
+            assert word in answer.body["detail"]
+
+
+async def test_a_port_that_is_served_is_refused(settings: Settings) -> None:
+    async with serving(settings, ANY_PORT) as (address, _):
+        port = int(address.rsplit(":", 1)[1])
+        with pytest.raises(UsageError, match=f"{port}.*--port"):
+            await serve(settings, ServeSettings(port=port), asyncio.Event())

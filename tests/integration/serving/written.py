@@ -1,0 +1,85 @@
+"""Records written into the real stores by the sinks' own stores, without Kafka in between."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from market.candle import Candle, Status
+from market.codec import encode_candle, encode_ticker, encode_trade
+from market.ticker import Ticker, Window
+from market.trade import Side, Trade
+from runtime.kafka import TopicPartition
+from sinks.store import Batch, Store
+
+MINUTE = 60_000
+T0 = 1_610_064_000_000  # 2021-01-08 00:00 UTC
+EXCHANGE, SYMBOL = "binance", "BTC-USDT"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A record as the sinks see it."""
+
+    topic: str
+    offset: int
+    value: bytes
+    key: bytes = b"binance:BTC-USDT"
+    partition: int = 0
+    timestamp: int = T0
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+async def write(store: Store, topic: str, values: Sequence[bytes], *, first: int = 0) -> None:
+    """As one batch of partition 0; the store is opened for it, as a sink that starts would."""
+    records = [Written(topic, first + at, value) for at, value in enumerate(values)]
+    tp = TopicPartition(topic, 0)
+    await store.open()
+    try:
+        await store.positions([tp])
+        encoded = store.encode(records)
+        assert not encoded.refused
+        last = records[-1].offset
+        batch = Batch(tp=tp, first=first, last=last, next=last + 1, records=len(records), rows=encoded.rows)
+        batch.chunks.append(encoded.chunk)
+        await store.write([batch])
+    finally:
+        await store.close()
+
+
+def candle(minute: int, *, revision: int = 7, close: str = "27000.1", status: Status = Status.COMPLETE) -> bytes:
+    """A minute of 2021-01-08; its exact decimals have more digits than a float."""
+    return encode_candle(
+        Candle(
+            exchange=EXCHANGE, symbol=SYMBOL, timeframe="1m",
+            open_time_ms=T0 + minute * MINUTE, close_time_ms=T0 + (minute + 1) * MINUTE - 1,
+            open=Decimal(27000), high=Decimal(28000), low=Decimal("26999.5"), close=Decimal(close),
+            volume=Decimal("0.123456789012345678"), quote_volume=Decimal("3333.333333333333333331"), trades=2,
+            taker_buy_volume=Decimal("0.1"), taker_buy_quote_volume=Decimal("2700.01"),
+            first_trade_id="1", last_trade_id="2", revision=revision, status=status,
+        )
+    )  # fmt: skip
+
+
+def trade(number: int) -> bytes:
+    """A trade a millisecond."""
+    return encode_trade(
+        Trade(
+            exchange=EXCHANGE, symbol=SYMBOL, trade_id=str(number), price=Decimal("27000.1"), qty=Decimal("0.001"),
+            side=Side.SELL, time_us=T0 * 1000 + number * 1000, received_us=T0 * 1000 + number * 1000 + 5,
+        )
+    )  # fmt: skip
+
+
+def ticker(symbol: str, minute: int) -> bytes:
+    """Both windows up to the minute's end."""
+    window = Window(
+        minutes=60, open=Decimal(1), high=Decimal(3), low=Decimal("0.5"), close=Decimal(2), change=Decimal(-1),
+        change_percent=Decimal("-1.25"), vwap=Decimal("1.333333333333333333"), volume=Decimal(5),
+        quote_volume=Decimal("6.5"), taker_buy_volume=Decimal(2), trades=9, status=Status.HOLE,
+    )  # fmt: skip
+    return encode_ticker(
+        Ticker(
+            exchange=EXCHANGE, symbol=symbol, time_ms=T0 + (minute + 1) * MINUTE, last=Decimal(2), live=False,
+            revision=minute, windows={"1h": window, "24h": window},
+        )
+    )  # fmt: skip
