@@ -5,6 +5,7 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 """
 
 import asyncio
+import re
 import time
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from market.fields import MAX_NAME, MAX_TIME_US
@@ -26,10 +27,17 @@ from serving.trades import MAX_TRADES
 
 MAX_SYMBOLS = 50
 _RETRY_AFTER_S = 5
-_NAME = r"^[^\x00-\x1f\x7f:|]+$"
-"""What can stand in a record key; anything else cannot be in a store."""
+_no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME, pattern=_NAME)]
+
+def _check_name(value: str) -> str:
+    """What cannot stand in a record key is in no store."""
+    if _no_name(value):
+        raise ValueError("must not have a colon, a bar or a control character in it")
+    return value
+
+
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_check_name)]
 TimeMs = Annotated[int, Field(ge=0, lt=MAX_TIME_US // 1000)]
 
 
@@ -70,9 +78,9 @@ class TickersQuery(_Parameters):
     @classmethod
     def _bounded(cls, value: str) -> str:
         names = value.split(",")
-        if len(names) > MAX_SYMBOLS or not all(names):
+        if len(names) > MAX_SYMBOLS or not all(0 < len(name) <= MAX_NAME for name in names):
             raise ValueError(f"must name 1 to {MAX_SYMBOLS} symbols with a comma between them")
-        return value
+        return _check_name(value)
 
 
 def build_api(tiers: Tiers) -> FastAPI:
@@ -123,7 +131,9 @@ def build_api(tiers: Tiers) -> FastAPI:
 
 async def _on_wrong_parameters(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this one
-    sentences = [f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors()]
+    sentences = [
+        f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+    ]
     return _problem(HTTPStatus.BAD_REQUEST, "; ".join(sentences))
 
 

@@ -1,0 +1,56 @@
+"""``candlewick serve`` as a program; what it answers is held by tests/integration/serving."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "candlewick", "serve"]
+NOWHERE = os.environ | {
+    "CANDLEWICK_REDIS": "redis://:secret@127.0.0.1:1",
+    "CANDLEWICK_CLICKHOUSE": "http://default:secret@127.0.0.1:1",
+    "CANDLEWICK_COLD": "memory:///",
+}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    started = subprocess.Popen([*COMMAND, "--port", "0"], cwd=tmp_path, env=NOWHERE, stderr=subprocess.PIPE, text=True)
+    assert started.stderr is not None
+    with started:
+        yield started, json.loads(started.stderr.readline())["address"]
+        started.kill()
+
+
+def test_it_answers_without_stores_refuses_a_second_server_and_stops_when_told(
+    server: tuple[subprocess.Popen[str], str], tmp_path: Path
+) -> None:
+    program, address = server
+    with urllib.request.urlopen(address + "/v1/health") as response:  # noqa: S310  # our own server
+        health = json.load(response)
+    assert {tier for tier, told in health["tiers"].items() if told["reachable"]} == {"cold"}
+    port = address.rsplit(":", 1)[1]
+    second = subprocess.run(
+        [*COMMAND, "--port", port], check=False, capture_output=True, text=True, timeout=30, cwd=tmp_path, env=NOWHERE
+    )
+    assert second.returncode == 2
+    assert second.stderr.startswith("candlewick: ")
+    assert second.stderr.count("\n") == 1
+    assert port in second.stderr
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(10) == 0
+    assert program.stderr is not None
+    assert "secret" not in program.stderr.read()
+
+
+def test_without_a_stack_it_says_what_to_start(tmp_path: Path) -> None:
+    ran = subprocess.run(COMMAND, check=False, capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    assert ran.returncode == 2
+    assert "candlewick stack up" in ran.stderr
+    assert ran.stderr.count("\n") == 1
