@@ -12,7 +12,7 @@ from market.timeframe import Timeframe
 from market.trade import Side, Source, Trade
 
 Row = Mapping[str, Any]
-"""Column → value, as the sinks' readers give it; times are UTC."""
+"""Column → value, as the sinks' readers give it; times are UTC, with their zone."""
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
@@ -31,7 +31,7 @@ _OF_WINDOW = (
 def candle_of(row: Row) -> Candle:
     """A candle; its close time follows from the timeframe."""
     with _malformed("candle"):
-        open_time_ms = _since_epoch(row["open_time"]) // _MS
+        open_time_ms = (row["open_time"] - _EPOCH) // _MS
         return Candle(
             **{name: row[name] for name in _OF_CANDLE},
             open_time_ms=open_time_ms,
@@ -46,8 +46,8 @@ def trade_of(row: Row) -> Trade:
         return Trade(
             **{name: row[name] for name in _OF_TRADE},
             side=Side(row["side"]),
-            time_us=_since_epoch(row["time"]) // _US,
-            received_us=_since_epoch(row["received"]) // _US,
+            time_us=(row["time"] - _EPOCH) // _US,
+            received_us=(row["received"] - _EPOCH) // _US,
             source=Source(row["source"]),
         )
 
@@ -61,7 +61,7 @@ def ticker_of(rows: Sequence[Row]) -> Ticker | None:
         return Ticker(
             exchange=newest["exchange"],
             symbol=newest["symbol"],
-            time_ms=_since_epoch(newest["time"]) // _MS,
+            time_ms=(newest["time"] - _EPOCH) // _MS,
             last=newest["last"],
             live=newest["live"],
             revision=newest["revision"],
@@ -71,11 +71,6 @@ def ticker_of(rows: Sequence[Row]) -> Ticker | None:
 
 def _window(row: Row) -> Window:
     return Window(**{name: row[name] for name in _OF_WINDOW}, status=Status(row["status"]))
-
-
-def _since_epoch(time: dt.datetime) -> dt.timedelta:
-    """ClickHouse's client gives a column in UTC without a zone, Arrow with one."""
-    return time.replace(tzinfo=dt.UTC) - _EPOCH
 
 
 @contextmanager
