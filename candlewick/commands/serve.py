@@ -10,7 +10,24 @@ from runtime.telemetry import configure_logs
 from serving.server import DEFAULT_PORT, ServeSettings
 from serving.server import serve as serve_until
 
-app = App(name="serve", help="Answer for candles, trades and tickers over HTTP, out of all tiers.")
+_EXAMPLES = """Every answer says which tiers it comes from, which are away, and what is missing in it (docs/api.md).
+
+```
+candlewick serve
+candlewick serve --host 0.0.0.0 --port 80
+curl 'localhost:8080/v1/candles?exchange=binance&symbol=BTC-USDT&limit=10'
+curl 'localhost:8080/v1/trades?exchange=binance&symbol=BTC-USDT&limit=50'
+curl 'localhost:8080/v1/tickers?exchange=binance&symbols=BTC-USDT,ETH-USDT'
+curl 'localhost:8080/v1/health'
+```
+"""
+
+app = App(
+    name="serve",
+    help="Answer for candles, trades and tickers over HTTP, out of all tiers.",
+    help_epilogue=_EXAMPLES,
+    help_format="markdown",
+)
 
 
 @app.default
@@ -20,18 +37,7 @@ def serve(
     port: Annotated[int, Parameter(help="the port to listen on; 0: any free one")] = DEFAULT_PORT,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Serve until stopped. Every answer says which tiers it comes from, which are away, and what is missing in it.
-
-    ```
-    candlewick serve
-    candlewick serve --host 0.0.0.0 --port 80
-    curl 'http://127.0.0.1:8080/v1/candles?exchange=binance&symbol=BTC-USDT&limit=10'
-    curl 'http://127.0.0.1:8080/v1/candles?exchange=binance&symbol=BTC-USDT&from_ms=1610064000000&until_ms=1610067600000'
-    curl 'http://127.0.0.1:8080/v1/trades?exchange=binance&symbol=BTC-USDT&limit=50'
-    curl 'http://127.0.0.1:8080/v1/tickers?exchange=binance&symbols=BTC-USDT,ETH-USDT'
-    curl 'http://127.0.0.1:8080/v1/health'
-    ```
-    """
+    """Serve until stopped; requests at work are answered first."""
     settings = common.settings()
     configure_logs(settings)
     where = ServeSettings(host=host, port=port)
