@@ -1,7 +1,8 @@
 """Which minutes a run publishes, on what proof, and after which row. Pure."""
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status
@@ -25,6 +26,21 @@ class PlannedMinute(NamedTuple):
     after_row: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is published as one run."""
+
+    key: str
+    id: str
+    span: Span
+    minutes: Sequence[PlannedMinute]
+    """Those of the span that get a marker, in order; at least one."""
+    left: frozenset[int]
+    """Open times of those that do not: their candles are as good already."""
+    before: Trade | None
+    """The last trade before the span."""
+
+
 class Known(NamedTuple):
     """What the newest candle of a minute claims."""
 
@@ -32,25 +48,23 @@ class Known(NamedTuple):
     trades: int
 
 
-def covered(
-    survey: Survey, named: tuple[Span, Span] | None, *, from_us: int | None = None, until_us: int | None = None
-) -> Span:
+def covered(survey: Survey, named: Span | None, *, from_us: int | None = None, until_us: int | None = None) -> Span:
     """The whole minutes that a recording covers.
 
-    `named`: what the names of the first and the last file say. `from_us` and `until_us` are what was asked for: they
-    win, inwards to whole minutes, but never begin before the minute of the first trade.
+    `named`: the days in the names of the files, from the first to the last. `from_us` and `until_us` are what was
+    asked for: they win, inwards to whole minutes, but never begin before the minute of the first trade.
     """
     first_minute_us = minute_us(survey.first_us)
     if from_us is None:
-        at_opening = named is not None and first_minute_us == named[0].from_us
+        at_opening = named is not None and first_minute_us == named.from_us
         begin_us = first_minute_us if at_opening else first_minute_us + MINUTE_US
     else:
         begin_us = max(next_minute_us(from_us), first_minute_us)
-    if until_us is None:
-        end_us = named[1].until_us if named else minute_us(survey.newest_us)
-    else:
+    if until_us is not None:
         end_us = minute_us(until_us)
-    if named and until_us is None and (survey.newest_us < named[0].from_us or survey.first_us >= named[1].until_us):
+    else:
+        end_us = named.until_us if named else minute_us(survey.newest_us)
+    if named and until_us is None and (survey.newest_us < named.from_us or survey.first_us >= named.until_us):
         raise UsageError("no trade is of the time in the file's name: say what it covers with --complete-until")
     if end_us <= begin_us:
         raise UsageError(
@@ -67,9 +81,7 @@ def minutes(survey: Survey, span: Span) -> Iterator[PlannedMinute]:
     """
     holes = _merged(survey.holes())
     hole = next(holes, None)
-    before = [open_us for open_us in survey.minutes if open_us < span.from_us]
-    last = survey.minutes[max(before)].last if before else None
-    after_row = max((survey.minutes[open_us].last_row for open_us in before), default=0)
+    last, after_row = survey.last_before(span.from_us), 0
     for open_us in range(span.from_us, span.until_us, MINUTE_US):
         minute = survey.minutes.get(open_us)
         if minute is not None:
@@ -83,7 +95,14 @@ def minutes(survey: Survey, span: Span) -> Iterator[PlannedMinute]:
         yield PlannedMinute(open_us, proof, minute.trades if minute else 0, last, after_row)
 
 
-def not_improved(planned: Iterator[PlannedMinute], known: Mapping[int, Known]) -> set[int]:
+def plan(run: Run, survey: Survey, known: Mapping[int, Known]) -> Run:
+    """The run with its minutes: those of its span that improve the candles there are (`known`, by open time)."""
+    planned = list(minutes(survey, run.span))
+    left = not_improved(planned, known)
+    return replace(run, minutes=[minute for minute in planned if minute.open_us not in left], left=frozenset(left))
+
+
+def not_improved(planned: Iterable[PlannedMinute], known: Mapping[int, Known]) -> set[int]:
     """Open times of the minutes that a run leaves alone: their candle is as good already.
 
     A better status improves, or more trades at the same status; and where a minute is published, so are the minutes

@@ -21,12 +21,12 @@ class DisorderError(MalformedError):
 
 
 class Minute:
-    """The trades of a minute: how many (each id once), the last by (time, id), and the number of its last row."""
+    """A minute's rows, its trades (each id once), the last of them by (time, id), and the number of its last row."""
 
-    __slots__ = ("last", "last_row", "order", "trades")
+    __slots__ = ("last", "last_row", "order", "rows", "trades")
 
     def __init__(self, trade: Trade) -> None:
-        self.trades = 0
+        self.rows = self.trades = 0
         self.last = trade
         self.order: tuple[int, IdOrder] = (trade.time_us, id_order(trade.trade_id))
         self.last_row = 0
@@ -79,11 +79,17 @@ class Survey:
         minute = self.minutes.get(open_us)
         if minute is None:
             minute = self.minutes[open_us] = Minute(trade)
+        minute.rows += 1
         minute.last_row = self.rows
         if self._is_new(trade, open_us):
             minute.add(trade)
         else:
             self.repeated += 1
+
+    def last_before(self, time_us: int) -> Trade | None:
+        """The last trade of the minutes that end by then."""
+        newest = max((open_us for open_us in self.minutes if open_us < time_us), default=None)
+        return None if newest is None else self.minutes[newest].last
 
     def holes(self) -> list[tuple[int, int]]:
         """The minutes that missing ids may belong to, as (first, last) open times, sorted."""
@@ -105,7 +111,7 @@ class Survey:
 
 
 class _Ids:
-    """Numbers seen, as one range with gaps in it; a gap that no later row can fill becomes the minutes it may lie in."""
+    """Numbers seen, as one range with gaps in it; gaps that no later row can fill are kept minute by minute."""
 
     def __init__(self) -> None:
         self._first = self._first_us = 0
