@@ -33,7 +33,7 @@ class Request:
     """What to import. Times are UTC microseconds; None: as the files say."""
 
     files: Sequence[Path]
-    described: Described = Described()
+    described: Described
     complete_from_us: int | None = None
     complete_until_us: int | None = None
     force: bool = False
@@ -72,55 +72,71 @@ class InterruptedImportError(CandlewickError):
 
 async def import_recordings(settings: Settings, request: Request, watch: Watch, stop: asyncio.Event) -> Imported:
     """Publish recorded trades as a run, or find that it is finished; after an error the run can be repeated."""
-    recordings = open_recordings(request.files, request.described)
-    market = market_of(request.described, recordings)
-    surveyed = await survey_rows(recordings, market, skip_bad=request.skip_bad, watch=watch, stop=stop)
-    _go_on(stop)
-    if not surveyed.survey.rows:
-        raise UsageError(f"no trade of what is asked for in {', '.join(map(str, request.files))}")
-    span = _span(surveyed.survey, recordings, request)
-    topics = settings.topics
-    needed = {topics.trades, topics.feeds, topics.progress, topics.candles(), topics.dead_letters(topics.trades)}
-    await require_topics(settings, needed)
-    progress = await read_progress(settings, surveyed.key)
-    run_id, finished = choose_run(surveyed.key, span, surveyed.digest, progress.finished, forced=request.force)
-    run = Run(
-        key=surveyed.key, id=run_id, span=span, minutes=[], left=frozenset(),
-        before=surveyed.survey.last_before(span.from_us),
-    )  # fmt: skip
-    if not finished:
-        _require_past(run, progress)
-        known = {} if request.force else await read_candles(settings, run.key, span, run.id)
-        run = plan(run, surveyed.survey, known)
+    return await _Import(settings, request, watch, stop).go()
+
+
+class _Import:
+    def __init__(self, settings: Settings, request: Request, watch: Watch, stop: asyncio.Event) -> None:
+        self._settings = settings
+        self._request = request
+        self._watch = watch
+        self._stop = stop
+        self._recordings = open_recordings(request.files, request.described)
+
+    async def go(self) -> Imported:
+        """Survey, plan, publish."""
+        surveyed = await self._survey()
+        survey = surveyed.survey
+        span = _span(survey, self._recordings, self._request)
+        await self._require_topics()
+        progress = await read_progress(self._settings, surveyed.key)
+        run_id, finished = choose_run(
+            surveyed.key, span, surveyed.digest, progress.finished, forced=self._request.force
+        )
+        run = Run(key=surveyed.key, id=run_id, span=span, before=survey.last_before(span.from_us))
+        if not finished:
+            _require_past(run, progress)
+            known = {} if self._request.force else await read_candles(self._settings, run.key, span, run.id)
+            run = plan(run, survey, known)
         if run.minutes:
-            await _publish(settings, recordings, surveyed, run, progress, watch, stop)
-    return _imported(run, surveyed, finished_before=finished)
+            await self._publish(run, surveyed, progress)
+        return _imported(run, surveyed, finished_before=finished)
 
+    async def _survey(self) -> Surveyed:
+        market = market_of(self._request.described, self._recordings)
+        surveyed = await survey_rows(
+            self._recordings, market, skip_bad=self._request.skip_bad, watch=self._watch, stop=self._stop
+        )
+        self._go_on()
+        if not surveyed.survey.rows:
+            raise UsageError(f"no trade of what is asked for in {', '.join(map(str, self._request.files))}")
+        return surveyed
 
-async def _publish(
-    settings: Settings,
-    recordings: Sequence[Recording],
-    surveyed: Surveyed,
-    run: Run,
-    progress: KeyProgress,
-    watch: Watch,
-    stop: asyncio.Event,
-) -> None:
-    digest = hashlib.sha256()
-    async with Publisher(settings) as publisher:
-        claim = Claim(settings, publisher, run.key, run.id)
-        await claim.take(progress, stop)
-        _go_on(stop)
-        sending = RunPublisher(settings, publisher, claim, run)
-        await sending.begin()
-        async for rows in read_rows(recordings, Market(*split_key(run.key)), digest, stop):
-            await sending.refuse(rows.bad)
-            await sending.add(rows.trades)
-            watch(Reading.PUBLISHING, len(rows.trades) + len(rows.bad))
-        _go_on(stop)
-        if digest.digest() != surveyed.digest:
-            raise CandlewickError("a file was changed while it was imported: import it again when it stays as it is")
-        await sending.end()
+    async def _require_topics(self) -> None:
+        topics = self._settings.topics
+        needed = {topics.trades, topics.feeds, topics.progress, topics.candles(), topics.dead_letters(topics.trades)}
+        await require_topics(self._settings, needed)
+
+    async def _publish(self, run: Run, surveyed: Surveyed, progress: KeyProgress) -> None:
+        digest = hashlib.sha256()
+        async with Publisher(self._settings) as publisher:
+            claim = Claim(self._settings, publisher, run.key, run.id)
+            await claim.take(progress, self._stop)
+            self._go_on()
+            sending = RunPublisher(self._settings, publisher, claim, run)
+            await sending.begin()
+            async for rows in read_rows(self._recordings, Market(*split_key(run.key)), digest, self._stop):
+                await sending.refuse(rows.bad)
+                await sending.add(rows.trades)
+                self._watch(Reading.PUBLISHING, len(rows.trades) + len(rows.bad))
+            self._go_on()
+            if digest.digest() != surveyed.digest:
+                raise CandlewickError("a file was changed while it was imported: import it again when it is at rest")
+            await sending.end()
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise InterruptedImportError("interrupted: run the same import again, the result will be the same")
 
 
 def _span(survey: Survey, recordings: Sequence[Recording], request: Request) -> Span:
@@ -130,7 +146,7 @@ def _span(survey: Survey, recordings: Sequence[Recording], request: Request) -> 
 
 
 def _require_past(run: Run, progress: KeyProgress) -> None:
-    """Refuse a range that live data own, or that is not over: the engine takes markers of the future for a bad clock."""
+    """Refuse a range that live data own, or that is not over: the engine refuses markers of the future."""
     until_us = run.span.until_us
     limit_us = time.time_ns() // 1000
     why = "which has not ended"
@@ -161,11 +177,6 @@ def _imported(run: Run, surveyed: Surveyed, *, finished_before: bool) -> Importe
         bad=surveyed.bad,
         others=surveyed.others,
     )
-
-
-def _go_on(stop: asyncio.Event) -> None:
-    if stop.is_set():
-        raise InterruptedImportError("interrupted: run the same import again, the result will be the same")
 
 
 def _utc(time_us: int) -> str:

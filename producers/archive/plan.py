@@ -33,12 +33,12 @@ class Run:
     key: str
     id: str
     span: Span
-    minutes: Sequence[PlannedMinute]
-    """Those of the span that get a marker, in order; at least one."""
-    left: frozenset[int]
-    """Open times of those that do not: their candles are as good already."""
     before: Trade | None
     """The last trade before the span."""
+    minutes: Sequence[PlannedMinute] = ()
+    """Those of the span that get a marker, in order; none: nothing is published."""
+    left: frozenset[int] = frozenset()
+    """Open times of those that do not: their candles are as good already."""
 
 
 class Known(NamedTuple):
@@ -54,16 +54,13 @@ def covered(survey: Survey, named: Span | None, *, from_us: int | None = None, u
     `named`: the days in the names of the files, from the first to the last. `from_us` and `until_us` are what was
     asked for: they win, inwards to whole minutes, but never begin before the minute of the first trade.
     """
-    first_minute_us = minute_us(survey.first_us)
-    if from_us is None:
-        at_opening = named is not None and first_minute_us == named.from_us
-        begin_us = first_minute_us if at_opening else first_minute_us + MINUTE_US
-    else:
-        begin_us = max(next_minute_us(from_us), first_minute_us)
-    if until_us is not None:
-        end_us = minute_us(until_us)
-    else:
-        end_us = named.until_us if named else minute_us(survey.newest_us)
+    opening_us = minute_us(survey.first_us)
+    if from_us is not None:
+        begin_us = max(next_minute_us(from_us), opening_us)
+    else:  # a first minute that does not open a day may be a part of one
+        begin_us = opening_us if named and opening_us == named.from_us else opening_us + MINUTE_US
+    last_us = named.until_us if named else survey.newest_us
+    end_us = minute_us(last_us if until_us is None else until_us)
     if named and until_us is None and (survey.newest_us < named.from_us or survey.first_us >= named.until_us):
         raise UsageError("no trade is of the time in the file's name: say what it covers with --complete-until")
     if end_us <= begin_us:

@@ -122,7 +122,7 @@ def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
 
 
 def _exchange(described: Described, kind: Kind, *, perpetual: bool) -> str:
-    """One id space a key: spot `trades` and USD-M `aggTrades` are the exchange's own, the others have their own name."""
+    """One id space a key: spot `trades` and USD-M `aggTrades` are the exchange's own, others have a name apart."""
     exchange = described.exchange or "binance"
     own_kind = Kind.AGG_TRADES if perpetual else Kind.TRADES
     suffix = "" if kind is own_kind else _FILLS if perpetual else _AGGREGATES
