@@ -56,7 +56,7 @@ DAY_NAMED = Span(START, START + DAY)
         (1, 46_000_000, None, START, START + 10 * MINUTE, span(0, 10)),
     ],
 )
-def test_the_range_that_a_recording_covers(  # noqa: PLR0917
+def test_the_range_that_a_recording_covers(
     first_us: int, last_us: int, named: Span | None, from_us: int | None, until_us: int | None, expected: Span
 ) -> None:
     survey = Survey()
