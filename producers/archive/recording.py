@@ -149,20 +149,26 @@ class Market:
     def __init__(self, exchange: str | None = None, symbol: str | None = None) -> None:
         self._exchange = exchange
         self._symbol = symbol
-        self.key = ""
+        self._found: tuple[str, str] | None = None
         self.others = 0
         """Rows of other markets."""
 
+    @property
+    def key(self) -> str:
+        """The record key; there is none before a row was held."""
+        return ":".join(self._found or ())
+
     def holds(self, trade: Trade) -> bool:
         """Whether the trade is of the market; `UsageError` where it is not said which of two."""
-        if trade.key == self.key:
+        place = (trade.exchange, trade.symbol)
+        if place == self._found:
             return True
         if self._exchange not in {None, trade.exchange} or self._symbol not in {None, trade.symbol}:
             self.others += 1
             return False
-        if self.key:
+        if self._found is not None:
             raise UsageError(f"trades of {self.key} and of {trade.key}: say which with --exchange and --symbol")
-        self.key = trade.key
+        self._found = place
         return True
 
 

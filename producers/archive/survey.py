@@ -7,7 +7,7 @@ minutes that have trades (some hundred bytes each), not with the trades.
 
 from typing import NamedTuple
 
-from market.candle import IdOrder, id_order
+from market.candle import id_order
 from market.errors import MalformedError
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Trade, numeric_id
@@ -23,21 +23,21 @@ class DisorderError(MalformedError):
 class Minute:
     """A minute's rows, its trades (each id once), the last of them by (time, id), and the number of its last row."""
 
-    __slots__ = ("last", "last_row", "order", "rows", "trades")
+    __slots__ = ("last", "last_row", "rows", "trades")
 
     def __init__(self, trade: Trade) -> None:
         self.rows = self.trades = 0
         self.last = trade
-        self.order: tuple[int, IdOrder] = (trade.time_us, id_order(trade.trade_id))
         self.last_row = 0
 
     def add(self, trade: Trade) -> None:
         """Count a trade that was not seen before."""
         self.trades += 1
-        if trade.time_us >= self.last.time_us:
-            order = (trade.time_us, id_order(trade.trade_id))
-            if order >= self.order:
-                self.last, self.order = trade, order
+        last = self.last
+        if trade.time_us > last.time_us or (
+            trade.time_us == last.time_us and id_order(trade.trade_id) > id_order(last.trade_id)
+        ):
+            self.last = trade
 
 
 class Gap(NamedTuple):
