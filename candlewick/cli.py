@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from keyword import iskeyword
 
 from cyclopts import App
 from cyclopts.exceptions import CycloptsError
@@ -34,6 +35,7 @@ _COMMANDS = {
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
+    "import": "Publish recorded trades as a run.",
     "candles": "Make closed 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",
     "rolling": "Make longer candles and sliding tickers out of 1m candles.",
@@ -50,7 +52,8 @@ app = App(
     error_console=Console(stderr=True),
 )
 for name, purpose in _COMMANDS.items():
-    app.command(f"candlewick.commands.{name}:app", name=name, help=purpose)
+    module = name + "_" * iskeyword(name)
+    app.command(f"candlewick.commands.{module}:app", name=name, help=purpose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

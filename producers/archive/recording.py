@@ -1,0 +1,179 @@
+"""Files as recordings of trades: which format they have, which market they are of, and how a line of them is read."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from market.codec import decode_trade
+from market.trade import Source, Trade
+from producers.archive.binance import kind_of_header, row_parser
+from producers.archive.dump import PERPETUAL, DumpName, Kind, Span, is_symbol, native_of, read_name, split_native
+from producers.archive.lines import Chunk, look_into, read_lines
+from producers.archive.parquet import read_parquet
+from runtime.errors import UsageError
+
+_is_exchange = re.compile(r"[a-z0-9][a-z0-9-]{0,39}").fullmatch
+_AGGREGATES = "-agg"
+_FILLS = "-trades"
+
+
+class Format(StrEnum):
+    """How files hold trades."""
+
+    BINANCE_CSV = "binance-csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
+
+_BY_SUFFIX = {
+    ".csv": Format.BINANCE_CSV, ".zip": Format.BINANCE_CSV, ".jsonl": Format.JSONL, ".ndjson": Format.JSONL,
+    ".parquet": Format.PARQUET,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Described:
+    """What was said about the files; None: they have to say it themselves."""
+
+    format: Format | None = None
+    exchange: str | None = None
+    symbol: str | None = None
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One file; `read` gives its lines anew at each call, `parse` reads one of them or raises `MalformedError`."""
+
+    path: Path
+    size_bytes: int
+    span: Span | None
+    """The day or month in the name of a dump."""
+    of_one_market: bool
+    """A dump's rows do not say of which market they are: it is known before."""
+    read: Callable[[], Iterator[Chunk]]
+    parse: Callable[[bytes], Trade]
+
+
+def open_recordings(paths: Sequence[Path], described: Described) -> list[Recording]:
+    """The recordings in `paths`, in that order; `UsageError` where it is not clear what they hold."""
+    if described.symbol is not None and not is_symbol(described.symbol):
+        raise UsageError(f"--symbol {described.symbol} is not BASE-QUOTE (XRP-ETH) or BASE-QUOTE-PERP")
+    if described.exchange is not None and not _is_exchange(described.exchange):
+        raise UsageError(f"--exchange {described.exchange} is not a name of small letters, digits and hyphens")
+    return [_open(path, described) for path in paths]
+
+
+def _open(path: Path, described: Described) -> Recording:
+    chosen = described.format or _BY_SUFFIX.get(path.suffix)
+    if chosen is None:
+        raise UsageError(f"{path}: say what it holds with --format {'|'.join(Format)}")
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file")
+    if chosen is Format.BINANCE_CSV:
+        return _open_dump(path, described)
+    if chosen is Format.JSONL:
+        size_bytes, read = look_into(path).size_bytes, lambda: read_lines(path)
+    else:
+        size_bytes, read = path.stat().st_size, lambda: read_parquet(path)
+    return Recording(path=path, size_bytes=size_bytes, span=None, of_one_market=False, read=read, parse=_parse_own)
+
+
+def _open_dump(path: Path, described: Described) -> Recording:
+    content = look_into(path)
+    named = read_name(path.name) or read_name(content.name)
+    kind = _kind(path, named, described)
+    symbol = _symbol(path, named, described)
+    perpetual = symbol.endswith(PERPETUAL)
+    return Recording(
+        path=path,
+        size_bytes=content.size_bytes,
+        span=named.span if named else None,
+        of_one_market=True,
+        read=lambda: _without_header(read_lines(path)),
+        parse=row_parser(_exchange(described, kind, perpetual=perpetual), symbol, kind, perpetual=perpetual),
+    )
+
+
+def _kind(path: Path, named: DumpName | None, described: Described) -> Kind:
+    told = named.kind if named else next((kind_of_header(c.lines[0]) for c in read_lines(path)), None)
+    if described.kind is not None:
+        if named and named.kind is not described.kind:
+            raise UsageError(f"{path} is named as {named.kind}, not {described.kind}: mend --kind or the name")
+        return described.kind
+    if told is None:
+        raise UsageError(f"{path}: neither name nor header tell what its rows are: say it with --kind {'|'.join(Kind)}")
+    return told
+
+
+def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
+    if described.symbol is None:
+        symbol = split_native(named.native) if named else None
+        if symbol is None:
+            raise UsageError(f"{path}: its name does not tell base and quote: say them with --symbol BASE-QUOTE")
+        return symbol
+    if named and native_of(described.symbol) != named.native:
+        raise UsageError(f"{path} is of {named.native}, not of {described.symbol}: mend --symbol, or rename the file")
+    return described.symbol
+
+
+def _exchange(described: Described, kind: Kind, *, perpetual: bool) -> str:
+    """One id space a key: spot `trades` and USD-M `aggTrades` are the exchange's own, others have a name apart."""
+    exchange = described.exchange or "binance"
+    own_kind = Kind.AGG_TRADES if perpetual else Kind.TRADES
+    suffix = "" if kind is own_kind else _FILLS if perpetual else _AGGREGATES
+    return exchange if exchange.endswith(suffix) else exchange + suffix
+
+
+def _without_header(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+    for chunk in chunks:
+        if chunk.first == 1 and kind_of_header(chunk.lines[0]) is not None:
+            chunk.lines[0] = b""
+        yield chunk
+
+
+def _parse_own(line: bytes) -> Trade:
+    return msgspec.structs.replace(decode_trade(line), source=Source.ARCHIVE)
+
+
+class Market:
+    """The key that is imported: what is given of it, else that of the first row; rows of others are passed over.
+
+    Rows of two keys that both fit what is given are refused: a run is of one.
+    """
+
+    def __init__(self, exchange: str | None = None, symbol: str | None = None) -> None:
+        self._exchange = exchange
+        self._symbol = symbol
+        self._found: tuple[str, str] | None = None
+        self.others = 0
+        """Rows of other markets."""
+
+    @property
+    def key(self) -> str:
+        """The record key; there is none before a row was held."""
+        return ":".join(self._found or ())
+
+    def holds(self, trade: Trade) -> bool:
+        """Whether the trade is of the market; `UsageError` where it is not said which of two."""
+        place = (trade.exchange, trade.symbol)
+        if place == self._found:
+            return True
+        if self._exchange not in {None, trade.exchange} or self._symbol not in {None, trade.symbol}:
+            self.others += 1
+            return False
+        if self._found is not None:
+            raise UsageError(f"trades of {self.key} and of {trade.key}: say which with --exchange and --symbol")
+        self._found = place
+        return True
+
+
+def market_of(described: Described, recordings: Sequence[Recording]) -> Market:
+    """Which rows to import: a dump is of one market, other files may hold several."""
+    if any(recording.of_one_market for recording in recordings):
+        return Market()
+    return Market(described.exchange, described.symbol)

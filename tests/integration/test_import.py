@@ -1,0 +1,161 @@
+"""Imports beside what Kafka knows already: live data, candles, other publishers."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+from candle_engine import one_pass, read_all
+from dumps import BTC
+
+from market.codec import encode_progress, progress_key
+from market.feed import Progress
+from market.topics import Topics
+from market.trade import Proof
+from producers.archive.claim import Claim
+from producers.archive.dump import Kind
+from producers.archive.importing import Imported, InterruptedImportError, Request, import_recordings
+from producers.archive.known import read_progress
+from producers.archive.reading import Reading
+from producers.archive.recording import Described
+from runtime.errors import CandlewickError, UsageError
+from runtime.kafka import Outgoing, Publisher, ends
+from runtime.settings import Settings
+
+JAN_8_US = 1_610_064_000_000_000
+MINUTE_US = 60_000_000
+KEY = "binance:BTC-USDT"
+WHOLE = Request(files=[BTC], described=Described(), complete_until_us=JAN_8_US + 3 * MINUTE_US)
+
+pytestmark = pytest.mark.usefixtures("topics")
+
+
+def unwatched(_: Reading, __: int) -> None:
+    """Nobody looks."""
+
+
+async def imported(settings: Settings, request: Request = WHOLE) -> Imported:
+    return await import_recordings(settings, request, unwatched, asyncio.Event())
+
+
+async def trades_end(settings: Settings) -> int:
+    return sum(end.next for end in (await ends(settings, settings.topics.trades)).values())
+
+
+def without(folder: Path, wrong: Callable[[int], bool]) -> Path:
+    """The recording with some rows taken out."""
+    path = folder / BTC.name
+    path.write_text("".join(line for at, line in enumerate(BTC.read_text().splitlines(keepends=True)) if not wrong(at)))
+    return path
+
+
+async def tell_live(settings: Settings, until_us: int) -> None:
+    async with Publisher(settings) as publisher:
+        record = Outgoing(progress_key(KEY, None), encode_progress(Progress(key=KEY, complete_until_us=until_us)))
+        await publisher.settle([await publisher.send(settings.topics.progress, record)])
+
+
+async def test_a_run_stays_fifteen_minutes_behind_live(settings: Settings) -> None:
+    await tell_live(settings, JAN_8_US + 17 * MINUTE_US)
+    with pytest.raises(UsageError, match=r"not 15 minutes behind .*--complete-until 2021-01-08T00:02:00Z"):
+        await imported(settings)
+    assert await trades_end(settings) == 0
+    await tell_live(settings, JAN_8_US + 18 * MINUTE_US)
+    assert (await imported(settings)).trades == 2001
+
+
+async def test_a_range_that_is_not_over_is_refused(settings: Settings) -> None:
+    with pytest.raises(UsageError, match="which has not ended"):
+        await imported(settings, replace(WHOLE, complete_until_us=4_000_000_000_000_000))
+
+
+async def test_only_what_improves_the_candles_there_are_is_published(settings: Settings, tmp_path: Path) -> None:
+    holed = replace(WHOLE, files=[without(tmp_path, lambda at: at == 1000)])
+    first = await imported(settings, holed)
+    assert first.minutes == {Proof.HOLE: 1, Proof.IDS: 2}
+    await one_pass(settings)
+    better = await imported(settings)  # minute 0 is complete now, and 1 and 2 are flat at its close
+    assert (better.minutes, better.left) == ({Proof.IDS: 3}, 0)
+    await one_pass(settings)
+    end = await trades_end(settings)
+    shorter = replace(WHOLE, files=[without(tmp_path, lambda at: at == 2000)])
+    worse = await imported(settings, shorter)
+    assert (worse.minutes, worse.left) == ({}, 3)
+    assert await trades_end(settings) == end
+    candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
+    newest = {candle["open_time_ms"]: candle for candle in sorted(candles, key=lambda one: one["revision"])}
+    assert [(candle["trades"], candle["status"]) for _, candle in sorted(newest.items())] == [
+        (2001, "complete"), (0, "complete"), (0, "complete")
+    ]  # fmt: skip
+
+
+async def test_rows_outside_the_range_are_counted_and_not_published(settings: Settings, topics: Topics) -> None:
+    request = replace(WHOLE, complete_from_us=JAN_8_US + MINUTE_US)
+    done = await imported(settings, request)
+    assert (done.trades, done.outside, sum(done.minutes.values())) == (0, 2001, 2)
+    records = await read_all(settings, topics.trades)
+    assert [record.value for record in records] == [None] * 3
+    assert {dict(record.headers)["last_price"] for record in records} == {b"39491.76"}
+
+
+async def test_files_of_one_market_are_one_run(settings: Settings, tmp_path: Path) -> None:
+    lines = BTC.read_text().splitlines(keepends=True)
+    parts = [tmp_path / f"part{at}.csv" for at in range(2)]
+    parts[0].write_text("".join(lines[:700]))
+    parts[1].write_text("".join(lines[700:]))
+    described = Described(symbol="BTC-USDT", kind=Kind.TRADES)
+    done = await imported(settings, replace(WHOLE, files=parts, described=described, complete_from_us=JAN_8_US))
+    assert (done.key, done.trades, done.minutes) == (KEY, 2001, {Proof.IDS: 3})
+    swapped = await imported(
+        settings, replace(WHOLE, files=parts[::-1], described=described, complete_from_us=JAN_8_US)
+    )
+    assert (swapped.trades, swapped.minutes) == (2001, {Proof.IDS: 3})  # disorder of less than ten minutes is none
+
+
+async def test_a_second_publisher_of_a_run_is_refused(settings: Settings) -> None:
+    run = (await imported(settings)).run + "-2"
+    async with Publisher(settings) as publisher:
+        other = Claim(settings, publisher, KEY, run)
+        await other.take(await read_progress(settings, KEY), asyncio.Event())
+        at_work = asyncio.create_task(_heartbeats(other))
+        end = await trades_end(settings)
+        with pytest.raises(CandlewickError, match="is being published by another process"):
+            await imported(settings, replace(WHOLE, force=True))
+        at_work.cancel()
+    assert await trades_end(settings) == end
+    assert (await imported(settings, replace(WHOLE, force=True))).run == run  # the other has gone
+
+
+async def _heartbeats(claim: Claim) -> None:
+    while True:
+        await claim.heartbeat(0)
+        await asyncio.sleep(0.2)
+
+
+async def test_a_file_that_changes_meanwhile_leaves_an_unfinished_run(settings: Settings, tmp_path: Path) -> None:
+    path = without(tmp_path, lambda _: False)
+
+    def change(reading: Reading, _: int) -> None:
+        if reading is Reading.SURVEYING:
+            path.write_text(BTC.read_text().replace("39432.48000000", "39432.49000000"))
+
+    with pytest.raises(CandlewickError, match="was changed while it was imported"):
+        await import_recordings(settings, replace(WHOLE, files=[path]), change, asyncio.Event())
+    assert not (await read_progress(settings, KEY)).finished
+    assert not [r for r in await read_all(settings, settings.topics.trades) if "end" in dict(r.headers)]
+
+
+async def test_a_signal_stops_it_and_it_can_be_repeated(settings: Settings) -> None:
+    stop = asyncio.Event()
+
+    def stopping(reading: Reading, _: int) -> None:
+        if reading is Reading.PUBLISHING:
+            stop.set()
+
+    with pytest.raises(InterruptedImportError):
+        await import_recordings(settings, WHOLE, stopping, stop)
+    assert not (await read_progress(settings, KEY)).finished
+    assert (await imported(settings)).trades == 2001
+    assert (await imported(settings)).finished_before
