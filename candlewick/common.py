@@ -7,11 +7,14 @@ A command takes them in one line, and asks them for its settings::
         settings = common.settings()
 """
 
+import inspect
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from cyclopts import Group, Parameter
+from cyclopts import App, Group, Parameter
 
 from runtime.settings import Settings, load_settings
 
@@ -40,3 +43,14 @@ class Common:
 
 
 NONE_GIVEN = Common()
+
+
+def single_command(name: str, function: Callable[..., Any]) -> App:
+    """The app of a command without subcommands; the function's docstring, examples and all, ends its help.
+
+    (Above the parameters stands the line of `candlewick.cli`'s table: it is known without loading the command.)
+    """
+    about = re.split(r"^Args:$", inspect.getdoc(function) or "", flags=re.MULTILINE)[0]
+    app = App(name=name, help_format="markdown", help_epilogue=about)
+    app.default(function)
+    return app

@@ -2,19 +2,16 @@
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from processors.candles.core import CloseOn, Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 
-app = App(name="candles", help="Make closed 1m candles out of trades, exactly once.")
 
-
-@app.default
 def candles(
     *,
     once: Annotated[bool, Parameter(help="on to the end of the topic as it stands, commit, exit")] = False,
@@ -37,10 +34,11 @@ def candles(
 ) -> None:
     """Read md.trades.v1 and write md.candles.1m.v1, with state, position and outputs in one transaction.
 
-    Examples:
-        candlewick candles
-        candlewick candles --once
-        candlewick candles --instance-id candles-0    (in a StatefulSet: the pod's name)
+    ```
+    candlewick candles
+    candlewick candles --once
+    candlewick candles --instance-id candles-0    (in a StatefulSet: the pod's name)
+    ```
     """
     settings = common.settings()
     configure_logs(settings)
@@ -52,3 +50,6 @@ def candles(
         instance_id=instance_id,
     )
     run(lambda stop: run_candles(settings, config, stop))
+
+
+app = single_command("candles", candles)

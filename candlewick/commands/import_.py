@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from market.fields import MAX_TIME_US
 from market.trade import Proof
 from producers.archive.dump import Kind
@@ -24,10 +24,7 @@ from runtime.lifecycle import run
 from runtime.settings import Settings
 from runtime.telemetry import Meter, configure_logs
 
-app = App(name="import", help="Publish recorded trades as a run.")
 
-
-@app.default
 def import_(
     *files: Annotated[Path, Parameter(help="recordings of one market, oldest first")],
     format: Annotated[Format | None, Parameter(help="what they hold; else the file's suffix says it")] = None,  # noqa: A002
@@ -72,6 +69,9 @@ def import_(
     if not files:
         raise UsageError("no FILE is given: candlewick import FILE…")
     run(lambda stop: _import(settings, request, stop))
+
+
+app = single_command("import", import_)
 
 
 async def _import(settings: Settings, request: Request, stop: asyncio.Event) -> None:

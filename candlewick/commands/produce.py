@@ -2,17 +2,14 @@
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from producers.feed import run_feed
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 
-app = App(name="produce", help="Publish an exchange's live trades, gaps filled, minutes marked.")
 
-
-@app.default
 def produce(
     exchange: Annotated[str, Parameter(help="the exchange, such as binance")],
     /,
@@ -32,3 +29,6 @@ def produce(
     settings = common.settings()
     configure_logs(settings)
     run(lambda stop: run_feed(settings, exchange, symbols, stop))
+
+
+app = single_command("produce", produce)

@@ -2,18 +2,15 @@
 
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from processors.rolling.app import run_rolling
 from processors.rolling.worker import Config
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 
-app = App(name="rolling", help="Make longer candles and sliding tickers out of 1m candles.")
 
-
-@app.default
 def rolling(
     *,
     once: Annotated[bool, Parameter(help="on to the end of the topic as it stands, commit, exit")] = False,
@@ -30,11 +27,15 @@ def rolling(
 ) -> None:
     """Read md.candles.1m.v1 and md.candles.live.v1, write md.candles.3m.v1 to 1d and md.tickers.v1.
 
-    Examples:
-        candlewick rolling
-        candlewick rolling --once
+    ```
+    candlewick rolling
+    candlewick rolling --once
+    ```
     """
     settings = common.settings()
     configure_logs(settings)
     config = Config(once=once, from_start=from_start, accept_cut=accept_cut, instance_id=instance_id)
     run(lambda stop: run_rolling(settings, config, stop))
+
+
+app = single_command("rolling", rolling)

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from candlewick.commands.stack import bring_up
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.pipeline.memory import begin_run
 from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills, parse_span
 from candlewick.pipeline.run import Run
@@ -22,12 +22,9 @@ from runtime import lifecycle
 from runtime.errors import WrongDataError
 from runtime.settings import Settings
 
-app = App(name="run", help="The whole pipeline on this machine, on a simulated or a real exchange.")
-
 INTERRUPTED = 130
 
 
-@app.default
 def run(
     *,
     for_: Annotated[
@@ -80,6 +77,9 @@ def run(
     )
     with run_lock(settings.home) as lock:
         return _run(settings, plan, lock)
+
+
+app = single_command("run", run)
 
 
 def _run(settings: Settings, plan: RunPlan, lock: int) -> int:

@@ -2,17 +2,13 @@
 
 import sys
 
-from cyclopts import App
 from rich.console import Console
 from rich.table import Table
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from runtime.settings import ENV_PREFIX, Settings
 
-app = App(name="settings", help="Show every setting with its meaning, default and value.")
 
-
-@app.default
 def show(*, markdown: bool = False, common: Common = NONE_GIVEN) -> None:
     """Show every setting: its variable, its meaning, its default, and what it is now.
 
@@ -34,6 +30,9 @@ def show(*, markdown: bool = False, common: Common = NONE_GIVEN) -> None:
         value = getattr(settings, name.removeprefix(ENV_PREFIX).lower())
         table.add_row(name, meaning, default, "" if value is None else str(value))
     Console().print(table)
+
+
+app = single_command("settings", show)
 
 
 def rows() -> list[tuple[str, str, str]]:

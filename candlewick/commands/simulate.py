@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from producers.simulator.faults import Faults
 from producers.simulator.instruments import parse_symbols
 from producers.simulator.server import simulate
@@ -14,10 +14,7 @@ from runtime.errors import UsageError
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 
-app = App(name="simulate", help="Serve Binance's streams and REST over a simulated market.")
 
-
-@app.default
 def serve(
     *,
     symbols: Annotated[str, Parameter(help="how many, busiest first, or which ones: BTCUSDT,ETHUSDT")] = "20",
@@ -57,6 +54,9 @@ def serve(
         port=port,
     )
     run(lambda stop: simulate(settings, stop))
+
+
+app = single_command("simulate", serve)
 
 
 def _faults(given: tuple[str, ...]) -> Faults:

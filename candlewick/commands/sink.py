@@ -28,9 +28,10 @@ _InstanceId = Annotated[
 def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Common = NONE_GIVEN) -> None:
     """Keep Redis hot: the latest trades, the open and recent candles, tickers.
 
-    Examples:
-        candlewick sink redis
-        CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick sink redis
+    ```
+    candlewick sink redis
+    CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick sink redis
+    ```
     """
     from sinks.redis.store import RedisStore  # noqa: PLC0415  # a sink starts without the clients of the others
 
@@ -47,9 +48,10 @@ def clickhouse(
 ) -> None:
     """Write every trade, 1m candle, ticker and feed event into ClickHouse; makes the tables.
 
-    Examples:
-        candlewick sink clickhouse
-        candlewick sink clickhouse --once
+    ```
+    candlewick sink clickhouse
+    candlewick sink clickhouse --once
+    ```
     """
     from sinks.clickhouse.store import ClickHouseStore  # noqa: PLC0415
 
@@ -75,9 +77,10 @@ def parquet(
 
     With --once, and when told to stop, it asks for open files to be ended (a `cut` record) and writes them first.
 
-    Examples:
-        candlewick sink parquet
-        CANDLEWICK_COLD=s3://bucket/candlewick candlewick sink parquet --once
+    ```
+    candlewick sink parquet
+    CANDLEWICK_COLD=s3://bucket/candlewick candlewick sink parquet --once
+    ```
     """
     from sinks.parquet.store import ParquetStore  # noqa: PLC0415
 

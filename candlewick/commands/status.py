@@ -5,22 +5,19 @@ import time
 from typing import Annotated
 
 import orjson
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.health.gaps import Gaps, gaps_of
 from candlewick.health.lag import inputs, stage_lags
 from candlewick.health.progress import newest_markers
 from candlewick.view.line import duration
 
-app = App(name="status", help="Lag of every stage, newest marker and gaps of every symbol.")
-
 _MAX_SYMBOLS = 50
 
 
-@app.default
 async def status(
     *, json: Annotated[bool, Parameter(help="print it as JSON, every symbol")] = False, common: Common = NONE_GIVEN
 ) -> None:
@@ -48,6 +45,9 @@ async def status(
     console = Console()
     console.print(_stage_table(lags))
     console.print(_symbol_table(markers, gaps))
+
+
+app = single_command("status", status)
 
 
 def _stage_table(lags: dict[str, int]) -> Table:

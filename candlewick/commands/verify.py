@@ -2,17 +2,12 @@
 
 import asyncio
 
-from cyclopts import App
-
 from candlewick.commands.run import report
-from candlewick.common import NONE_GIVEN, Common
+from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.pipeline.verification import verify_again
 from runtime import lifecycle
 
-app = App(name="verify", help="Hold the data of a simulated run against the simulator's own record.")
 
-
-@app.default
 def verify(*, common: Common = NONE_GIVEN) -> int:
     """Hold Kafka, ClickHouse, Parquet and Redis against the record of the simulator that the data came from.
 
@@ -30,3 +25,6 @@ def verify(*, common: Common = NONE_GIVEN) -> int:
         return report(await verify_again(settings))
 
     return lifecycle.run(part, grace_s=1.0)
+
+
+app = single_command("verify", verify)
