@@ -35,15 +35,14 @@ async def produce(
 
 async def test_killed_again_and_again_it_loses_nothing(exchange: Exchange, environment: dict[str, str]) -> None:
     async with exchange() as settings:
-        marked_us = 0
         for life in range(4):
+            before_us = await marked_until_us(settings)
             async with produce(environment, settings, *SYMBOLS) as process:
 
-                async def more(than_us: int = marked_us + 2 * MINUTE_US) -> int | None:
-                    until_us = await marked_until_us(settings)
-                    return until_us if until_us > than_us else None
+                async def further(than_us: int = before_us + MINUTE_US) -> bool:
+                    return await marked_until_us(settings) > than_us
 
-                marked_us = await eventually(more, timeout_s=60, every_s=0.2)
+                await eventually(further, timeout_s=60, every_s=0.2)
                 if life == 3:
                     process.terminate()
                     _, errors = await process.communicate()
