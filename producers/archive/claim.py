@@ -18,7 +18,7 @@ from runtime.settings import Settings
 HEARTBEAT_S = 1.0
 RECENT_MS = 10_000
 """Who was at work this short a time ago (by Kafka's clock) may still be: it is watched."""
-WATCH_S = 4.0
+WATCH_S = 3.0
 
 
 class Claim:
