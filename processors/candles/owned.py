@@ -64,6 +64,10 @@ class OwnedPartition:
 
     def process(self, records: Sequence[Record]) -> None:
         """Take records in; what they lead to waits for the next commit."""
+        if records[0].offset < self.core.position:  # fetched before the seek to where the state stands
+            records = [record for record in records if record.offset >= self.core.position]
+        if not records:
+            return
         new = self.core.process(records)
         self._outputs.candles += new.candles
         self._outputs.late += new.late

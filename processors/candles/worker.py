@@ -84,7 +84,8 @@ class _Worker:
             finally:
                 await self._let_go(list(self._owned))
 
-    async def _follow_assignment(self, subscription: Subscription) -> None:
+    async def _follow_assignment(self, subscription: Subscription) -> bool:
+        """Take over what came and let go what went; whether there was a rebalance."""
         changes = subscription.changes()
         if changes.rebalanced:
             self._joined = True
@@ -97,9 +98,12 @@ class _Worker:
             if failures:
                 raise failures[0]
             log.info("assigned", partitions=sorted(tp.partition for tp in self._owned))
+        return changes.rebalanced
 
     async def _step(self, subscription: Subscription) -> None:
         batches = await subscription.poll(self._owned, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        if await self._follow_assignment(subscription):
+            return  # what was polled may begin at the group's offset, behind what is folded already
         for tp, records in batches.items():
             if tp in self._owned and records:
                 self._owned[tp].process(records)
