@@ -2,16 +2,22 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import uvloop
 from aiokafka.errors import KafkaError
 
+from runtime.errors import CandlewickError
+from runtime.telemetry import logger
+
 Result = TypeVar("Result")
 
 GRACE_S = 20.0
 """After SIGTERM or SIGINT a part drains: it may take this long, then it is ended (Kubernetes' grace must be longer)."""
+FIRST_BACKOFF_S = 0.5
+LONGEST_BACKOFF_S = 10.0
 
 
 def run(part: Callable[[asyncio.Event], Awaitable[Result]], *, grace_s: float | None = GRACE_S) -> Result:
@@ -45,6 +51,33 @@ def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     if isinstance(context.get("exception"), KafkaError) and "future" in context:
         return
     loop.default_exception_handler(context)
+
+
+async def rejoining(
+    membership: Callable[[], Awaitable[None]],
+    stop: asyncio.Event,
+    *,
+    stage: str,
+    bearable: tuple[type[CandlewickError], ...],
+) -> None:
+    """Run one group membership after the other, until one ends by itself or `stop` is set.
+
+    An error in `bearable` ends a membership only: the next one begins after a pause that grows up to a limit, and is
+    short again after one that lasted. There is no end to patience with a broker; every other error goes on.
+    """
+    backoff_s = FIRST_BACKOFF_S
+    while not stop.is_set():
+        began_s = time.monotonic()
+        try:
+            await membership()
+        except bearable as error:
+            if time.monotonic() - began_s > 2 * LONGEST_BACKOFF_S:
+                backoff_s = FIRST_BACKOFF_S
+            logger(stage).warning("joining anew", reason=str(error), in_s=backoff_s)
+            await stopped_within(stop, backoff_s)
+            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+        else:
+            return
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:

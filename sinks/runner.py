@@ -13,13 +13,14 @@ In this order, so that a kill at any point loses nothing and repeats only what t
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
-from runtime.lifecycle import GRACE_S, stopped_within
+from runtime.lifecycle import FIRST_BACKOFF_S, GRACE_S, rejoining, stopped_within
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
@@ -34,7 +35,6 @@ POLL_RECORDS = 5_000
 FEW_RECORDS = 500
 BREATH_S = 0.05
 """After a poll that brought few records more may gather: many small polls would cost the most of a core."""
-FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 15.0
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
@@ -71,25 +71,16 @@ async def run_sink(settings: Settings, store: Store, config: Config, stop: async
     await require_topics(settings, topics | {settings.topics.dead_letters(topic) for topic in topics})
     meter = Meter(f"sink.{store.name}")
     meter.fields = {"rows": 0, "rejected": 0}
-    backoff_s = FIRST_BACKOFF_S
+
+    async def membership() -> None:
+        with suppress(_LeaveError):
+            await _Worker(settings, store, config, meter).run(stop)
+
+    # Kafka's failures: the store's are borne by the worker.
+    bearable = () if config.once else (UnavailableError,)
     try:
         async with meter.reporting():
-            while not stop.is_set():
-                began_s = time.monotonic()
-                try:
-                    await _Worker(settings, store, config, meter).run(stop)
-                except UnavailableError as error:  # Kafka's: the store's are borne by the worker
-                    if config.once:
-                        raise
-                    if time.monotonic() - began_s > 2 * LONGEST_BACKOFF_S:
-                        backoff_s = FIRST_BACKOFF_S
-                    logger(meter.stage).warning("joining anew", reason=str(error), in_s=backoff_s)
-                    await stopped_within(stop, backoff_s)
-                    backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
-                except _LeaveError:
-                    return
-                else:
-                    return
+            await rejoining(membership, stop, stage=meter.stage, bearable=bearable)
     finally:
         await store.close()
 

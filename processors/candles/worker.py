@@ -10,7 +10,7 @@ from processors.candles.owned import Config, OwnedPartition
 from runtime.errors import UnavailableError
 from runtime.kafka import FencedError, Outgoing, Publisher, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
-from runtime.lifecycle import stopped_within
+from runtime.lifecycle import rejoining
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
@@ -20,8 +20,6 @@ POLL_RECORDS = 10_000
 LIVE_INTERVAL_S = 1.0
 CAUGHT_UP_MS = 5_000
 """Live candles only while the newest record is younger than this: never while catching up."""
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 10.0
 
 log = logger("candles")
 
@@ -36,22 +34,10 @@ async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -
     needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
     await require_topics(settings, needed | {topics.dead_letters(topics.trades)})
     meter = Meter("candles")
-    backoff_s = FIRST_BACKOFF_S
+    # With `once` a broker that is away is told; a partition that was taken over is not the end of the pass.
+    bearable = (FencedError,) if config.once else (FencedError, UnavailableError)
     async with meter.reporting():
-        while not stop.is_set():
-            joined_at_s = time.monotonic()
-            try:
-                await _Worker(settings, config, meter).run(stop)
-            except (FencedError, UnavailableError) as error:
-                if config.once and not isinstance(error, FencedError):
-                    raise
-                if time.monotonic() - joined_at_s > 2 * LONGEST_BACKOFF_S:
-                    backoff_s = FIRST_BACKOFF_S
-                log.warning("joining anew", reason=str(error), in_s=backoff_s)
-                await stopped_within(stop, backoff_s)
-                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
-            else:
-                return
+        await rejoining(lambda: _Worker(settings, config, meter).run(stop), stop, stage=meter.stage, bearable=bearable)
 
 
 class _Worker:

@@ -1,19 +1,15 @@
 """The rolling processor: where it may start, and one membership in the group after the other until it is done."""
 
 import asyncio
-import time
 
 from processors.rolling.roll import TIMEFRAMES
-from processors.rolling.worker import GROUP, Config, Worker, log
+from processors.rolling.worker import GROUP, Config, Worker
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import Publisher, ends, move_group
 from runtime.kafka.admin import group_offsets, require_topics
-from runtime.lifecycle import stopped_within
+from runtime.lifecycle import rejoining
 from runtime.settings import Settings
 from runtime.telemetry import Meter
-
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 10.0
 
 
 async def run_rolling(settings: Settings, config: Config, stop: asyncio.Event) -> None:
@@ -26,23 +22,13 @@ async def run_rolling(settings: Settings, config: Config, stop: asyncio.Event) -
     await require_topics(settings, outputs | {topics.candles(), topics.live, topics.dead_letters(topics.candles())})
     await _check_start(settings, config)
     meter = Meter(GROUP)
-    backoff_s = FIRST_BACKOFF_S
+
+    async def membership() -> None:
+        async with Publisher(settings) as publisher:
+            await Worker(settings, config, meter, publisher).run(stop)
+
     async with meter.reporting():
-        while not stop.is_set():
-            joined_at_s = time.monotonic()
-            try:
-                async with Publisher(settings) as publisher:
-                    await Worker(settings, config, meter, publisher).run(stop)
-            except UnavailableError as error:
-                if config.once:
-                    raise
-                if time.monotonic() - joined_at_s > 2 * LONGEST_BACKOFF_S:
-                    backoff_s = FIRST_BACKOFF_S
-                log.warning("joining anew", reason=str(error), in_s=backoff_s)
-                await stopped_within(stop, backoff_s)
-                backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
-            else:
-                return
+        await rejoining(membership, stop, stage=GROUP, bearable=() if config.once else (UnavailableError,))
 
 
 async def _check_start(settings: Settings, config: Config) -> None:

@@ -11,7 +11,7 @@ from producers.simulator.archive import Archive
 from producers.simulator.history import GeneratedHistory
 from producers.simulator.instruments import instrument
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 XRP = DATA / "XRPETH-aggTrades-2019-10-11.csv"
 BTC = DATA / "BTCUSDT-trades-2021-01-08.csv"
 
