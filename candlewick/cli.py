@@ -39,6 +39,7 @@ _COMMANDS = {
     "candles": "Make closed 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",
     "rolling": "Make longer candles and sliding tickers out of 1m candles.",
+    "replay": "Move a group to another place in the log; says first what it would do.",
     "serve": "Answer for candles, trades and tickers over HTTP, out of all tiers.",
     "settings": "Show every setting with its meaning, default and value.",
 }

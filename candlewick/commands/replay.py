@@ -1,0 +1,56 @@
+"""``candlewick replay``: move a group, and say first what that would do."""
+
+import sys
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from candlewick.common import NONE_GIVEN, Common, single_command
+from candlewick.replay import Move, apply_moves, plan_moves, stage_of
+
+
+async def replay(
+    group: Annotated[str, Parameter(help="candles, rolling, sink.redis, sink.clickhouse or sink.parquet")],
+    *,
+    to: Annotated[str, Parameter(help="earliest, latest, an offset, or a time of the log clock")],
+    execute: Annotated[bool, Parameter(negative="", help="do it; without it nothing is changed")] = False,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Show where the group stands and would stand, and how many records it would read; with --execute move it.
+
+    The group must have no members: stop its processes first. A replay gives the same bytes for every minute that it
+    emits. Redis goes on from its own position where that is earlier.
+
+    ```
+    candlewick replay candles --to earliest
+    candlewick replay sink.clickhouse --to 2026-01-31T12:00Z --execute
+    ```
+    """
+    settings = common.settings()
+    stage = stage_of(settings, group)
+    moves = await plan_moves(settings, stage, to)
+    if execute:
+        await apply_moves(settings, stage, moves)
+    Console().print(_table(moves))
+    sys.stdout.write(
+        f"{settings.topics.group(stage)} was moved\n" if execute else "nothing was changed: say --execute\n"
+    )
+
+
+def _table(moves: list[Move]) -> Table:
+    table = Table("topic", "partition", "now", "to", "records to read", "live candles from")
+    for move in moves:
+        now = "-" if move.now is None else f"{move.now:,}"
+        first = (
+            ""
+            if move.candles_from_us is None
+            else f"{datetime.fromtimestamp(move.candles_from_us // 10**6, UTC):%Y-%m-%d %H:%M}Z"
+        )
+        table.add_row(move.topic, str(move.partition), now, f"{move.to:,}", f"{move.end - move.to:,}", first)
+    return table
+
+
+app = single_command("replay", replay)

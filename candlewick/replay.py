@@ -1,0 +1,92 @@
+"""Moving a group to another place in the log: planned first, then done."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from candlewick.health.lag import inputs
+from market.timeframe import next_minute_us
+from processors.candles.core import AHEAD_US
+from runtime.errors import UsageError
+from runtime.kafka import ends, move_group, offsets_at, read_to_end
+from runtime.kafka.admin import group_offsets
+from runtime.settings import Settings
+
+
+class Move(NamedTuple):
+    """One partition's move; `now` None: the group has no offset there."""
+
+    topic: str
+    partition: int
+    now: int | None
+    to: int
+    end: int
+    candles_from_us: int | None = None
+    """Of the candle engine: no live candle of an earlier minute will come; None: all that the log holds."""
+
+
+def stage_of(settings: Settings, group: str) -> str:
+    """The stage that a group belongs to, given its name with or without what stands before it."""
+    stages = inputs(settings.topics)
+    stage = group.removeprefix(settings.topics.group(""))
+    if stage not in stages:
+        raise UsageError(f"no group {group}: there is {', '.join(stages)}")
+    return stage
+
+
+async def plan_moves(settings: Settings, stage: str, to: str) -> list[Move]:
+    """Where every partition of the stage's topics stands, and where `to` is.
+
+    `to` is ``earliest``, ``latest``, an offset (of every partition, held within its ends) or a time of the log clock.
+    """
+    committed = await group_offsets(settings, settings.topics.group(stage))
+    moves: list[Move] = []
+    for topic in inputs(settings.topics)[stage]:
+        bounds = await ends(settings, topic)
+        targets = await _targets(settings, topic, to, bounds)
+        for partition, (first, end) in sorted(bounds.items()):
+            target = min(max(first, targets[partition]), end)
+            moves.append(Move(topic, partition, committed.get((topic, partition)), target, end))
+    if stage == "candles":
+        moves = await asyncio.gather(*(_with_first_minute(settings, move) for move in moves))
+    return moves
+
+
+async def apply_moves(settings: Settings, stage: str, moves: Iterable[Move]) -> None:
+    """Move the group; refused while it has members."""
+    by_topic: dict[str, dict[int, int]] = {}
+    for move in moves:
+        by_topic.setdefault(move.topic, {})[move.partition] = move.to
+    for topic, offsets in by_topic.items():
+        await move_group(settings, settings.topics.group(stage), topic, offsets)
+
+
+async def _targets(settings: Settings, topic: str, to: str, bounds: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
+    if to == "earliest":
+        return {partition: first for partition, (first, _) in bounds.items()}
+    if to == "latest":
+        return {partition: end for partition, (_, end) in bounds.items()}
+    if to.isascii() and to.isdigit():
+        return dict.fromkeys(bounds, int(to))
+    try:
+        at = datetime.fromisoformat(to)
+    except ValueError:
+        raise UsageError(
+            f"--to {to} is neither earliest, latest, an offset, nor a time like 2026-01-31T12:00Z"
+        ) from None
+    time_ms = int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
+    return await offsets_at(settings, topic, time_ms, bounds)
+
+
+async def _with_first_minute(settings: Settings, move: Move) -> Move:
+    """After a start in mid-log no live lane begins before the first record's append time plus two minutes."""
+    if move.to == 0:
+        return move
+    where = {move.partition: move.to}
+    async for records in read_to_end(
+        settings, move.topic, partitions=where, start=where, stop={move.partition: move.to + 1}
+    ):
+        for record in records:
+            return move._replace(candles_from_us=next_minute_us(record.timestamp * 1000 + AHEAD_US))
+    return move

@@ -1,0 +1,60 @@
+"""``candlewick replay``: what it says, what it does, and when it refuses."""
+
+import pytest
+from candle_engine import candles_in, fill, one_pass
+from eventually import eventually
+from market_log import make_log
+
+from candlewick.cli import main
+from candlewick.replay import apply_moves, plan_moves, stage_of
+from market.topics import Topics
+from runtime.errors import CandlewickError, UsageError
+from runtime.kafka import Subscription
+from runtime.kafka.admin import group_offsets
+from runtime.settings import Settings
+
+
+async def test_a_replay_is_planned_then_done_and_gives_the_same_bytes(settings: Settings, topics: Topics) -> None:
+    log, _ = make_log(21)
+    await fill(settings, log)
+    await one_pass(settings)
+    first, before = await candles_in(settings), await group_offsets(settings, topics.group("candles"))
+    moves = await plan_moves(settings, "candles", "earliest")
+    assert await group_offsets(settings, topics.group("candles")) == before
+    assert sum(move.end - move.to for move in moves) == len(log.records)
+    assert {move.candles_from_us for move in moves} == {None}
+    await apply_moves(settings, "candles", moves)
+    await one_pass(settings)
+    assert sorted(await candles_in(settings)) == sorted(first + first)
+
+
+@pytest.mark.usefixtures("topics")
+async def test_a_move_into_mid_log_says_from_which_minute_candles_come(settings: Settings) -> None:
+    log, _ = make_log(22)
+    await fill(settings, log)
+    append_ms = max(record.timestamp for record in log.records)
+    for move in await plan_moves(settings, "candles", "7"):
+        if move.to == 7 and move.end > 7:
+            assert move.candles_from_us is not None
+            assert move.candles_from_us > append_ms * 1000
+            assert move.candles_from_us % 60_000_000 == 0
+
+
+async def test_a_group_with_members_is_not_moved(settings: Settings, topics: Topics) -> None:
+    log, _ = make_log(23)
+    await fill(settings, log)
+    await one_pass(settings)
+    before = await group_offsets(settings, topics.group("candles"))
+    async with Subscription(settings, group=topics.group("candles"), topics=[topics.trades]) as subscription:
+        await eventually(subscription.assignment)
+        with pytest.raises(CandlewickError, match="has members"):
+            await apply_moves(settings, "candles", await plan_moves(settings, "candles", "earliest"))
+    assert await group_offsets(settings, topics.group("candles")) == before
+
+
+def test_a_wrong_group_or_place_is_wrong_usage(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UsageError, match=r"no group nobody: there is candles"):
+        stage_of(settings, "nobody")
+    assert stage_of(settings, settings.topics.group("sink.redis")) == "sink.redis"
+    assert main(["replay", "nobody", "--to", "earliest"]) == UsageError.exit_code
+    assert "no group nobody" in capsys.readouterr().err
