@@ -76,8 +76,11 @@ IdOrder = tuple[int, int, str]
 
 def id_order(trade_id: str) -> IdOrder:
     """Sort key of a trade id."""
-    number = numeric_id(trade_id)
-    return (0, number, trade_id) if number is not None else (1, 0, trade_id)
+    return _order(numeric_id(trade_id), trade_id)
+
+
+def _order(number: int | None, trade_id: str) -> IdOrder:
+    return (1, 0, trade_id) if number is None else (0, number, trade_id)
 
 
 _EdgeJson = tuple[str, TimeUs, str]
@@ -118,10 +121,11 @@ class Fold:
 
     def add(self, trade: Trade) -> bool:
         """Fold a trade in; False where its id was in already."""
-        if not self.ids.add(trade.trade_id):
+        number = numeric_id(trade.trade_id)
+        if not self.ids.add(trade.trade_id, number):
             return False
         price, qty = trade.price, trade.qty
-        at = (trade.time_us, id_order(trade.trade_id))
+        at = (trade.time_us, _order(number, trade.trade_id))
         if self.trades == 0:
             self.open = self.high = self.low = self.close = price
             self.open_at = self.close_at = at

@@ -3,8 +3,6 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
-from market.trade import numeric_id
-
 
 class IdRanges:
     """A set of whole numbers as sorted, disjoint, never touching ranges, both ends inclusive."""
@@ -82,9 +80,8 @@ class SeenIds:
         self.numbers = IdRanges(numbers)
         self.texts = set(texts)
 
-    def add(self, trade_id: str) -> bool:
-        """Take in an id; False where it was there already."""
-        number = numeric_id(trade_id)
+    def add(self, trade_id: str, number: int | None) -> bool:
+        """Take in an id, `number` being its `numeric_id`; False where it was there already."""
         if number is not None:
             return self.numbers.add(number)
         if trade_id in self.texts:

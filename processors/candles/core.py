@@ -58,6 +58,9 @@ class AheadError(MalformedError):
     """The record speaks of a time more than two minutes after its append time."""
 
 
+_PLACED_KEYS = 65_536
+"""Keys remembered to be in their right partition; beyond that the memory begins anew."""
+
 LaneKey = tuple[str, str | None]
 
 
@@ -78,7 +81,7 @@ class Core:
         self.lanes: dict[LaneKey, Lane] = {}
         self.touched: set[LaneKey] = set()
         """Lanes whose state records are not written yet."""
-        self._placed: dict[bytes, str] = {}
+        self._placed: dict[bytes, tuple[str, str, str]] = {}
 
     def process(self, records: Iterable[Record]) -> Outputs:
         """Take records in; the same records in other batches give the same outputs."""
@@ -100,9 +103,9 @@ class Core:
             if marker is not None:
                 self._take_marker(marker, record, outputs)
             return
-        key = self._key(record)
+        key, exchange, symbol = self._key(record)
         trade = decode_trade(record.value)
-        if trade.key != key:
+        if trade.symbol != symbol or trade.exchange != exchange:
             raise MalformedError(f"key {key!r} over a trade of {trade.key!r}")
         if trade.time_us > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(f"trade time {trade.time_us} is over two minutes after append time {record.timestamp} ms")
@@ -116,13 +119,13 @@ class Core:
             self._close_on_event_time(lane, trade, record, outputs)
 
     def _take_marker(self, marker: Marker, record: Record, outputs: Outputs) -> None:
-        key = self._key(record)
+        key, exchange, _ = self._key(record)
         if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(
                 f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
             )
         if marker.kline is not None:
-            open_us = parse_kline(split_key(key)[0], marker.kline).open_time_ms * 1000
+            open_us = parse_kline(exchange, marker.kline).open_time_ms * 1000
             if open_us + MINUTE_US != marker.complete_until_us:
                 raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
         self._mark(self._lane(key, marker.run), marker, record, outputs)
@@ -149,17 +152,19 @@ class Core:
             self.lanes[key, run] = lane
         return lane
 
-    def _key(self, record: Record) -> str:
-        """The record's key as text, held against its partition once per key."""
+    def _key(self, record: Record) -> tuple[str, str, str]:
+        """The record's key as text, its exchange and symbol; held against its partition once per key."""
         if record.key is None:
             raise MalformedError("no key")
-        key = self._placed.get(record.key)
-        if key is None:
+        placed = self._placed.get(record.key)
+        if placed is None:
             try:
                 key = record.key.decode()
             except UnicodeDecodeError as error:
                 raise MalformedError(f"the key is not UTF-8: {error}") from error
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
-            self._placed[record.key] = key
-        return key
+            if len(self._placed) >= _PLACED_KEYS:
+                self._placed.clear()
+            placed = self._placed[record.key] = (key, *split_key(key))
+        return placed

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.ids import IdRanges, SeenIds
+from market.trade import numeric_id
 
 few = st.integers(0, 40)
 
@@ -66,5 +67,5 @@ def test_ranges_that_overlap_touch_or_go_back_are_refused(pairs: list[tuple[int,
 def test_ids_of_any_form_are_seen_once(ids: list[str]) -> None:
     seen, model = SeenIds(), set()
     for trade_id in ids:
-        assert seen.add(trade_id) == (trade_id not in model)
+        assert seen.add(trade_id, numeric_id(trade_id)) == (trade_id not in model)
         model.add(trade_id)
