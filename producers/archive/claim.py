@@ -32,13 +32,21 @@ class Claim:
         self._token = uuid.uuid4().hex
         self._told_at_s = 0.0
 
-    async def take(self, before: KeyProgress, stop: asyncio.Event) -> None:
-        """Raise unless no other publisher is seen; `before` is the progress read a moment ago."""
+    async def take(self, before: KeyProgress, stop: asyncio.Event) -> bool:
+        """Raise unless no other publisher is seen; False where one finished the run after `before` was read.
+
+        The word that the run is finished is then given again: the one that was to be taken would replace it in the
+        compacted topic. Killed between the two, the run may be published once more, which changes no candle.
+        """
         earlier = [record for record in before.runs if record.run == self._run]
         own = await self._tell(0)
         if earlier and own.at_ms - earlier[-1].at_ms < RECENT_MS:
             await stopped_within(stop, WATCH_S)
         seen = await read_progress(self._settings, self._key, after=earlier[-1] if earlier else None)
+        finished = next((record for record in seen.runs if record.run == self._run and record.finished), None)
+        if finished is not None:
+            await self.finish(finished.until_us)
+            return False
         known = {record.publisher for record in earlier}
         for one in seen.runs:
             if one.run != self._run or one.publisher == self._token:
@@ -48,6 +56,7 @@ class Claim:
                 raise CandlewickError(
                     f"run {self._run} of {self._key} is being published by another process: wait until it has ended"
                 )
+        return True
 
     async def heartbeat(self, until_us: int) -> None:
         """Say how far the run is, at most once in `HEARTBEAT_S`."""
@@ -67,4 +76,4 @@ class Claim:
         )
         sent = await self._publisher.send(self._settings.topics.progress, record)
         stands = (await self._publisher.settle([sent]))[0]
-        return RunRecord(self._run, finished, self._token, stands.offset, stands.timestamp)
+        return RunRecord(self._run, until_us, finished, self._token, stands.offset, stands.timestamp)

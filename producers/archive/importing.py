@@ -1,11 +1,10 @@
 """An import from its files to its finished run."""
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from producers.archive.dump import Span
 from producers.archive.known import KeyProgress, read_candles, read_progress
 from producers.archive.plan import Run, choose_run, covered, plan
 from producers.archive.publishing import RunPublisher
-from producers.archive.reading import Reading, Surveyed, Watch, read_rows, survey_rows
+from producers.archive.reading import Content, Reading, Surveyed, Watch, read_rows, survey_rows
 from producers.archive.recording import Described, Market, Recording, market_of, open_recordings
 from producers.archive.survey import Survey
 from runtime.errors import CandlewickError, UsageError
@@ -91,15 +90,15 @@ class _Import:
         await self._require_topics()
         progress = await read_progress(self._settings, surveyed.key)
         run_id, finished = choose_run(
-            surveyed.key, span, surveyed.digest, progress.finished, forced=self._request.force
+            surveyed.key, span, surveyed.content.digest, progress.finished, forced=self._request.force
         )
         run = Run(key=surveyed.key, id=run_id, span=span, before=survey.last_before(span.from_us))
         if not finished:
             _require_past(run, progress)
             known = {} if self._request.force else await read_candles(self._settings, run.key, span, run.id)
             run = plan(run, survey, known)
-        if run.minutes:
-            await self._publish(run, surveyed, progress)
+        if run.minutes and not await self._publish(run, surveyed, progress):
+            run, finished = replace(run, minutes=(), left=frozenset()), True
         return _imported(run, surveyed, finished_before=finished)
 
     async def _survey(self) -> Surveyed:
@@ -117,22 +116,23 @@ class _Import:
         needed = {topics.trades, topics.feeds, topics.progress, topics.candles(), topics.dead_letters(topics.trades)}
         await require_topics(self._settings, needed)
 
-    async def _publish(self, run: Run, surveyed: Surveyed, progress: KeyProgress) -> None:
-        digest = hashlib.sha256()
+    async def _publish(self, run: Run, surveyed: Surveyed, progress: KeyProgress) -> bool:
+        """Publish the run; False where another process has finished it meanwhile."""
+        content = Content(surveyed.content)
         async with Publisher(self._settings) as publisher:
             claim = Claim(self._settings, publisher, run.key, run.id)
-            await claim.take(progress, self._stop)
+            if not await claim.take(progress, self._stop):
+                return False
             self._go_on()
             sending = RunPublisher(self._settings, publisher, claim, run)
             await sending.begin()
-            async for rows in read_rows(self._recordings, Market(*split_key(run.key)), digest, self._stop):
+            async for rows in read_rows(self._recordings, Market(*split_key(run.key)), content, self._stop):
                 await sending.refuse(rows.bad)
                 await sending.add(rows.trades)
                 self._watch(Reading.PUBLISHING, len(rows.trades) + len(rows.bad))
             self._go_on()
-            if digest.digest() != surveyed.digest:
-                raise CandlewickError("a file was changed while it was imported: import it again when it is at rest")
             await sending.end()
+        return True
 
     def _go_on(self) -> None:
         if self._stop.is_set():

@@ -20,6 +20,7 @@ class RunRecord(NamedTuple):
     """A record of `md.progress.v1` about a run; `at_ms` is Kafka's append time."""
 
     run: str
+    until_us: int
     finished: bool
     publisher: str
     offset: int
@@ -80,7 +81,11 @@ def _note(found: KeyProgress, record: Record, value: bytes) -> None:
         found.live_until_us = progress.complete_until_us
         return
     publisher = (header(record.headers, PUBLISHER_HEADER) or b"").decode(errors="replace")
-    found.runs.append(RunRecord(progress.run, progress.finished, publisher, record.offset, record.timestamp))
+    found.runs.append(
+        RunRecord(
+            progress.run, progress.complete_until_us, progress.finished, publisher, record.offset, record.timestamp
+        )
+    )
 
 
 def _place(record: Record) -> str:

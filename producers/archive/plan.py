@@ -74,7 +74,7 @@ def minutes(survey: Survey, span: Span) -> Iterator[PlannedMinute]:
     """Every minute of the span, in order.
 
     Numeric ids prove a minute: `ids`, or `hole` where ids are missing between trades around or in it. Others prove
-    nothing: `connection`, the recording's word.
+    nothing: `connection`, the recording's word, or `hole` where a row was passed over.
     """
     holes = _merged(survey.holes())
     hole = next(holes, None)
@@ -90,6 +90,18 @@ def minutes(survey: Survey, span: Span) -> Iterator[PlannedMinute]:
         else:
             proof = Proof.IDS if survey.by_ids else Proof.CONNECTION
         yield PlannedMinute(open_us, proof, minute.trades if minute else 0, last, after_row)
+
+
+def hole_spans(planned: Iterable[PlannedMinute]) -> list[Span]:
+    """The minutes marked `hole`, those that follow each other as one span."""
+    spans: list[Span] = []
+    for minute in planned:
+        if minute.proof is not Proof.HOLE:
+            continue
+        follows = spans and spans[-1].until_us == minute.open_us
+        from_us = spans.pop().from_us if follows else minute.open_us
+        spans.append(Span(from_us, minute.open_us + MINUTE_US))
+    return spans
 
 
 def plan(run: Run, survey: Survey, known: Mapping[int, Known]) -> Run:

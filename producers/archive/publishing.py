@@ -1,7 +1,7 @@
 """A run on its way to Kafka: trades in the order of the files, and each minute's marker behind its last trade.
 
 Order is what counts: a step's trades are acknowledged before the markers that speak of them are sent, these before
-the next step; the end marker is sent when the content has proved to be the one that was surveyed.
+the next step. Rows come here when their content has proved to be the one that was surveyed, the end when all has.
 """
 
 import time
@@ -13,7 +13,8 @@ from market.partition import partition_of
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Marker, Proof, Trade, split_key
 from producers.archive.claim import Claim
-from producers.archive.plan import PlannedMinute, Run
+from producers.archive.dump import Span
+from producers.archive.plan import PlannedMinute, Run, hole_spans
 from producers.archive.reading import BadRow
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
@@ -45,8 +46,9 @@ class RunPublisher:
         self._published_until_us = run.span.from_us
 
     async def begin(self) -> None:
-        """Publish the event, and the `begin` marker."""
-        await self._tell(FeedEventKind.RUN_BEGUN)
+        """Publish the events, what is missing among them, and the `begin` marker."""
+        holes = [self._event(FeedEventKind.HOLE, span) for span in hole_spans(self._run.minutes)]
+        await self._tell([self._event(FeedEventKind.RUN_BEGUN, self._run.span), *holes])
         before, begin_us = self._run.before, self._run.span.from_us
         marker = Marker(
             complete_until_us=begin_us,
@@ -97,7 +99,7 @@ class RunPublisher:
     async def end(self) -> None:
         """Publish what is left, the end marker last, the event, and that the run is finished."""
         await self._flush(to_end=True)
-        await self._tell(FeedEventKind.RUN_ENDED)
+        await self._tell([self._event(FeedEventKind.RUN_ENDED, self._run.span)])
         await self._claim.finish(self._run.span.until_us)
 
     async def _flush(self, *, to_end: bool = False) -> None:
@@ -134,21 +136,24 @@ class RunPublisher:
     def _marker_record(self, marker: Marker) -> Outgoing:
         return Outgoing(self._key, None, encode_marker(marker), self._partition)
 
+    def _event(self, kind: FeedEventKind, span: Span) -> FeedEvent:
+        exchange, symbol = split_key(self._run.key)
+        return FeedEvent(
+            exchange=exchange,
+            symbol=symbol,
+            event=kind,
+            at_ms=int(time.time() * 1000),
+            from_us=span.from_us,
+            until_us=span.until_us,
+            run=self._run.id,
+        )
+
     async def _send(self, records: Sequence[Outgoing]) -> None:
         if records:
             sent = await self._publisher.send_batches(self._topics.trades, records, self._partitions)
             await self._publisher.settle(sent)
 
-    async def _tell(self, kind: FeedEventKind) -> None:
-        exchange, symbol = split_key(self._run.key)
-        event = FeedEvent(
-            exchange=exchange,
-            symbol=symbol,
-            event=kind,
-            at_ms=int(time.time() * 1000),
-            from_us=self._run.span.from_us,
-            until_us=self._run.span.until_us,
-            run=self._run.id,
-        )
-        record = Outgoing(self._key, encode_feed_event(event))
-        await self._publisher.settle([await self._publisher.send(self._topics.feeds, record)])
+    async def _tell(self, events: Sequence[FeedEvent]) -> None:
+        records = [Outgoing(self._key, encode_feed_event(event), (), self._partition) for event in events]
+        sent = await self._publisher.send_batches(self._topics.feeds, records, self._partitions)
+        await self._publisher.settle(sent)

@@ -10,7 +10,7 @@ from market.errors import MalformedError
 from market.trade import Trade
 from producers.archive.recording import Market, Recording
 from producers.archive.survey import Survey
-from runtime.errors import UsageError
+from runtime.errors import CandlewickError, UsageError
 
 
 class Reading(StrEnum):
@@ -29,6 +29,8 @@ class BadRow(NamedTuple):
 
     file: str
     line: int
+    behind: int
+    """Trades of its chunk that stand before it."""
     content: bytes
     error: MalformedError
 
@@ -40,18 +42,49 @@ class Rows(NamedTuple):
     bad: list[BadRow]
 
 
+class Content:
+    """What a reading has read; a second one is held against the `first`, chunk by chunk, before it gives any row out.
+
+    It keeps 32 bytes a chunk.
+    """
+
+    def __init__(self, first: "Content | None" = None) -> None:
+        self.digests: list[bytes] = []
+        """At the end of each chunk, of all lines up to there."""
+        self._hash = hashlib.sha256()
+        self._expected = first.digests if first is not None else None
+
+    @property
+    def digest(self) -> bytes:
+        """Of all lines so far, whatever chunks they came in."""
+        return self._hash.digest()
+
+    def add(self, lines: Sequence[bytes]) -> None:
+        """Take in the next chunk; `CandlewickError` where the first reading read something else."""
+        self._hash.update(b"\n".join([*filter(None, lines), b""]))
+        at = len(self.digests)
+        self.digests.append(self.digest)
+        if self._expected is not None and self._expected[at : at + 1] != self.digests[at:]:
+            raise _changed()
+
+    def end(self) -> None:
+        """Nothing follows; `CandlewickError` where the first reading read more."""
+        if self._expected is not None and len(self.digests) < len(self._expected):
+            raise _changed()
+
+
 class Surveyed(NamedTuple):
-    """What the first reading found; `digest` is of the content of all lines."""
+    """What the first reading found."""
 
     key: str
     survey: Survey
     bad: int
     others: int
-    digest: bytes
+    content: Content
 
 
 async def read_rows(
-    recordings: Sequence[Recording], market: Market, digest: "hashlib._Hash", stop: asyncio.Event
+    recordings: Sequence[Recording], market: Market, content: Content, stop: asyncio.Event
 ) -> AsyncIterator[Rows]:
     """The rows of all recordings, chunk by chunk; lines without content are none. Ends early when `stop` is set."""
     for recording in recordings:
@@ -59,6 +92,7 @@ async def read_rows(
             await asyncio.sleep(0)  # signals and heartbeats have their turn
             if stop.is_set():
                 return
+            content.add(chunk.lines)
             rows = Rows([], [])
             for number, line in enumerate(chunk.lines, chunk.first):
                 if not line:
@@ -66,20 +100,20 @@ async def read_rows(
                 try:
                     trade = recording.parse(line)
                 except MalformedError as error:
-                    rows.bad.append(BadRow(str(recording.path), number, line, error))
+                    rows.bad.append(BadRow(str(recording.path), number, len(rows.trades), line, error))
                     continue
                 if market.holds(trade):
                     rows.trades.append(trade)
-            digest.update(b"\n".join([*filter(None, chunk.lines), b""]))
             yield rows
+    content.end()
 
 
 async def survey_rows(
     recordings: Sequence[Recording], market: Market, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
 ) -> Surveyed:
     """Read everything once; `UsageError` at the first bad row, unless they are to be skipped."""
-    survey, digest, bad = Survey(), hashlib.sha256(), 0
-    async for rows in read_rows(recordings, market, digest, stop):
+    survey, content, bad = Survey(), Content(), 0
+    async for rows in read_rows(recordings, market, content, stop):
         if rows.bad and not skip_bad:
             first = rows.bad[0]
             raise UsageError(
@@ -89,13 +123,22 @@ async def survey_rows(
         bad += len(rows.bad)
         _add(survey, rows, recordings)
         watch(Reading.SURVEYING, len(rows.trades) + len(rows.bad))
-    return Surveyed(market.key, survey, bad, market.others, digest.digest())
+    return Surveyed(market.key, survey, bad, market.others, content)
 
 
 def _add(survey: Survey, rows: Rows, recordings: Sequence[Recording]) -> None:
-    for trade in rows.trades:
+    skipped = {row.behind for row in rows.bad}
+    for at, trade in enumerate(rows.trades):
+        if at in skipped:
+            survey.skip()
         try:
             survey.add(trade)
         except MalformedError as error:
             names = ", ".join(recording.path.name for recording in recordings)
             raise UsageError(f"{names}: trade {trade.trade_id} cannot be published in order: {error}") from error
+    if len(rows.trades) in skipped:
+        survey.skip()
+
+
+def _changed() -> CandlewickError:
+    return CandlewickError("a file was changed while it was imported: import it again when it is at rest")

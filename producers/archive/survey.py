@@ -14,6 +14,7 @@ from market.trade import Trade, numeric_id
 
 DISORDER_US = 10 * MINUTE_US
 """As far behind the newest marker a minute can still be corrected (the line of the candle engine)."""
+_EVER_US = 1 << 62
 
 
 class DisorderError(MalformedError):
@@ -49,6 +50,13 @@ class Gap(NamedTuple):
     until_us: int
 
 
+class _Skipped(NamedTuple):
+    """Where a row was passed over: the time of the row before it (0: none), and the id that continues what was seen."""
+
+    from_us: int
+    next_id: int | None
+
+
 class Survey:
     """All that planning a run needs to know of the trades of one key."""
 
@@ -63,6 +71,9 @@ class Survey:
         """Whether all ids are numbers: others prove nothing."""
         self._ids = _Ids()
         self._texts: dict[int, set[str]] = {}
+        self._row_us = 0
+        self._skipped: _Skipped | None = None
+        self._skipped_holes: set[tuple[int, int]] = set()
 
     def add(self, trade: Trade) -> None:
         """Take in the next row; raises `DisorderError`."""
@@ -83,8 +94,16 @@ class Survey:
         minute.last_row = self.rows
         if self._is_new(trade, open_us):
             minute.add(trade)
+            if self._skipped is not None:
+                self._close_skipped(self._skipped, trade)
         else:
             self.repeated += 1
+        self._row_us = time_us
+
+    def skip(self) -> None:
+        """Take in that the next row was passed over: unless the ids around it are contiguous, it may be a trade."""
+        if self._skipped is None:
+            self._skipped = _Skipped(self._row_us, self._ids.next)
 
     def last_before(self, time_us: int) -> Trade | None:
         """The last trade of the minutes that end by then."""
@@ -92,8 +111,18 @@ class Survey:
         return None if newest is None else self.minutes[newest].last
 
     def holes(self) -> list[tuple[int, int]]:
-        """The minutes that missing ids may belong to, as (first, last) open times, sorted."""
-        return sorted((minute_us(gap.from_us), minute_us(gap.until_us)) for gap in self._ids.all_gaps())
+        """The minutes that missing ids and rows passed over may belong to, as (first, last) open times, sorted."""
+        gaps = ((minute_us(gap.from_us), minute_us(gap.until_us)) for gap in self._ids.all_gaps())
+        behind = () if self._skipped is None else ((minute_us(self._skipped.from_us), _EVER_US),)
+        return sorted((*gaps, *self._skipped_holes, *behind))
+
+    def _close_skipped(self, skipped: _Skipped, trade: Trade) -> None:
+        """A new trade follows: what was passed over lies between the one before and this."""
+        self._skipped = None
+        number = numeric_id(trade.trade_id)
+        if number is None or number != skipped.next_id:
+            first_us, last_us = sorted((skipped.from_us, trade.time_us))
+            self._skipped_holes.add((minute_us(first_us), minute_us(last_us)))
 
     def _is_new(self, trade: Trade, open_us: int) -> bool:
         number = numeric_id(trade.trade_id)
@@ -119,6 +148,11 @@ class _Ids:
         self._begun = False
         self._gaps: list[Gap] = []
         self._final: list[Gap] = []
+
+    @property
+    def next(self) -> int | None:
+        """The number that leaves no gap; None before the first."""
+        return self._newest + 1 if self._begun else None
 
     def all_gaps(self) -> list[Gap]:
         """Gaps that stayed, those of the same minutes taken together."""

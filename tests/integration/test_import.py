@@ -128,23 +128,59 @@ async def test_a_second_publisher_of_a_run_is_refused(settings: Settings) -> Non
     assert (await imported(settings, replace(WHOLE, force=True))).run == run  # the other has gone
 
 
+async def test_a_run_that_another_finished_meanwhile_stays_finished(settings: Settings) -> None:
+    before = await read_progress(settings, KEY)
+    run = (await imported(settings)).run
+    async with Publisher(settings) as publisher:
+        late = Claim(settings, publisher, KEY, run)
+        assert not await late.take(before, asyncio.Event())
+    newest = (await read_progress(settings, KEY)).runs[-1]  # what compaction leaves
+    assert (newest.run, newest.finished, newest.until_us) == (run, True, JAN_8_US + 3 * MINUTE_US)
+
+
 async def _heartbeats(claim: Claim) -> None:
     while True:
         await claim.heartbeat(0)
         await asyncio.sleep(0.2)
 
 
-async def test_a_file_that_changes_meanwhile_leaves_an_unfinished_run(settings: Settings, tmp_path: Path) -> None:
-    path = without(tmp_path, lambda _: False)
+async def test_a_file_that_changes_meanwhile_never_becomes_a_candle(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / BTC.name
+    rows = BTC.read_text().splitlines()
+    rows += [f"{553289560 + at},39400.5,0.001,1,{1_610_064_060_000 + at},True,True" for at in range(25_000)]
+    path.write_text("\n".join(rows) + "\n")  # more than are published before the first minute's marker
+    changed = path.read_text().replace(f"{553289560 + 24_000},39400.5,", f"{553289560 + 24_000},39400.6,")
 
     def change(reading: Reading, _: int) -> None:
-        if reading is Reading.SURVEYING:
-            path.write_text(BTC.read_text().replace("39432.48000000", "39432.49000000"))
+        if reading is Reading.PUBLISHING:
+            path.write_text(changed)
 
     with pytest.raises(CandlewickError, match="was changed while it was imported"):
         await import_recordings(settings, replace(WHOLE, files=[path]), change, asyncio.Event())
     assert not (await read_progress(settings, KEY)).finished
-    assert not [r for r in await read_all(settings, settings.topics.trades) if "end" in dict(r.headers)]
+    records = await read_all(settings, settings.topics.trades)
+    markers = [dict(record.headers) for record in records if record.value is None]
+    assert [(marker["proof"], int(marker["complete_until_us"])) for marker in markers] == [
+        (b"begin", JAN_8_US), (b"ids", JAN_8_US + MINUTE_US)
+    ]  # fmt: skip
+    assert not [record for record in records if b"39400.6" in (record.value or b"")]
+    await one_pass(settings)
+    candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
+    assert [(candle["open_time_ms"] * 1000, candle["trades"]) for candle in candles] == [(JAN_8_US, 2001)]
+
+
+async def test_what_is_missing_is_told_once_a_stretch(settings: Settings, tmp_path: Path) -> None:
+    path = tmp_path / BTC.name
+    path.write_text(BTC.read_text() + "553289560,39400")  # cut off: minutes 0 to 2 may have lost a trade
+    done = await imported(settings, replace(WHOLE, files=[path], skip_bad=True))
+    assert (done.bad, done.minutes) == (1, {Proof.HOLE: 3})
+    await one_pass(settings)
+    candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
+    assert {candle["status"] for candle in candles} == {"hole"}
+    events = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.feeds)]
+    assert [(one["event"], one["from_us"], one["until_us"], one["run"]) for one in events] == [
+        (kind, JAN_8_US, JAN_8_US + 3 * MINUTE_US, done.run) for kind in ("run_begun", "hole", "run_ended")
+    ]
 
 
 async def test_a_signal_stops_it_and_it_can_be_repeated(settings: Settings) -> None:

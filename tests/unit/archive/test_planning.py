@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from market.candle import Status
 from market.trade import Proof, Side, Trade
 from producers.archive.dump import Span
-from producers.archive.plan import Known, PlannedMinute, choose_run, covered, minutes, not_improved, run_id
+from producers.archive.plan import (
+    Known,
+    PlannedMinute,
+    choose_run,
+    covered,
+    hole_spans,
+    minutes,
+    not_improved,
+    run_id,
+)
 from producers.archive.survey import DISORDER_US, DisorderError, Survey
 from runtime.errors import UsageError
 
@@ -25,10 +34,17 @@ def trade(trade_id: int | str, time_us: int) -> Trade:
     )  # fmt: skip
 
 
-def survey_of(*trades: tuple[int | str, int]) -> Survey:
+BAD = None
+"""A row that was passed over."""
+
+
+def survey_of(*rows: tuple[int | str, int] | None) -> Survey:
     survey = Survey()
-    for trade_id, time_us in trades:
-        survey.add(trade(trade_id, time_us))
+    for row in rows:
+        if row is BAD:
+            survey.skip()
+        else:
+            survey.add(trade(*row))
     return survey
 
 
@@ -104,6 +120,47 @@ def proofs(survey: Survey, count: int) -> str:
 )
 def test_what_proves_a_minute(rows: list[tuple[int | str, int]], expected: str) -> None:
     assert proofs(survey_of(*rows), 6) == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # Contiguous ids around it: no trade is missing.
+        ([(1, 0), BAD, (2, MINUTE), (3, 2 * MINUTE)], "iiiiii"),
+        ([(1, 0), BAD, (3, 2 * MINUTE), (4, 3 * MINUTE)], "hhhiii"),
+        # A row that is there twice says nothing of what was passed over.
+        ([(1, 0), (2, MINUTE), BAD, (2, MINUTE), (3, 2 * MINUTE)], "iiiiii"),
+        ([("a", 0), ("b", MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhhcc"),
+        # At the end, or the beginning, nothing bounds it.
+        ([(1, 0), (2, MINUTE), BAD], "ihhhhh"),
+        ([(1, 0), (2, MINUTE), BAD, BAD, (2, MINUTE)], "ihhhhh"),
+        ([BAD, (1, MINUTE), (2, 2 * MINUTE)], "hhiiii"),
+        # Ids that are no numbers prove nothing.
+        ([("a", 0), BAD, BAD, ("b", MINUTE), ("c", 2 * MINUTE)], "hhcccc"),
+        ([("a", 2 * MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhccc"),
+        ([("a", 0), ("b", 3 * MINUTE), BAD], "ccchhh"),
+        ([BAD, ("a", MINUTE)], "hhcccc"),
+    ],
+)
+def test_a_row_that_was_passed_over_may_be_a_trade(rows: list[tuple[int | str, int] | None], expected: str) -> None:
+    assert proofs(survey_of(*rows), 6) == expected
+
+
+def test_passed_over_rows_are_kept_by_the_minute() -> None:
+    rows = [row for at in range(3600) for row in ((f"t{at}", at * 1_000_000), BAD)]
+    survey = survey_of(*rows)
+    assert len(survey.holes()) < 130
+    assert proofs(survey, 61) == "h" * 61
+
+
+def test_missing_minutes_that_follow_each_other_are_one_span() -> None:
+    survey = survey_of((1, 0), (3, 1), (4, MINUTE), (6, 3 * MINUTE), (7, 4 * MINUTE), BAD)
+    planned = list(minutes(survey, span(0, 7)))
+    assert hole_spans(planned) == [span(0, 7)]
+    assert hole_spans(planned[:1] + planned[3:]) == [span(0, 1), span(3, 7)]  # one left alone parts them
+    assert hole_spans(minutes(survey_of((1, 0), (3, 1), (4, MINUTE), (6, 3 * MINUTE)), span(0, 3))) == [span(0, 3)]
+    assert hole_spans(minutes(survey_of((1, 0), (3, 1), (4, 3 * MINUTE), (6, 4 * MINUTE)), span(0, 3))) == [span(0, 1)]
+    assert hole_spans(minutes(survey_of((1, 0), (2, 1)), span(0, 3))) == []
 
 
 def test_old_gaps_are_kept_by_the_minute() -> None:
