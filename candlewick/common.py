@@ -11,11 +11,13 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 
+from market.fields import MAX_TIME_US
 from runtime.settings import Settings, load_settings
 
 _GROUP = Group(
@@ -43,6 +45,15 @@ class Common:
 
 
 NONE_GIVEN = Common()
+
+
+def parse_time_us(text: str) -> int:
+    """An ISO 8601 time, UTC where it names no zone, as UTC microseconds; `ValueError` where it is none we can hold."""
+    at = datetime.fromisoformat(text)
+    time_us = round(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1_000_000)
+    if not 0 <= time_us < MAX_TIME_US:
+        raise ValueError(f"{text} is out of range")
+    return time_us
 
 
 def single_command(name: str, function: Callable[..., Any]) -> App:

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import NamedTuple
 
+from candlewick.common import parse_time_us
 from candlewick.health.lag import inputs
 from market.timeframe import next_minute_us
 from processors.candles.core import AHEAD_US
@@ -70,13 +70,12 @@ async def _targets(settings: Settings, topic: str, to: str, bounds: Mapping[int,
     if to.isascii() and to.isdigit():
         return dict.fromkeys(bounds, int(to))
     try:
-        at = datetime.fromisoformat(to)
-    except ValueError:
+        time_us = parse_time_us(to)
+    except (ValueError, OverflowError):
         raise UsageError(
             f"--to {to} is neither earliest, latest, an offset, nor a time like 2026-01-31T12:00Z"
         ) from None
-    time_ms = int(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1000)
-    return await offsets_at(settings, topic, time_ms, bounds)
+    return await offsets_at(settings, topic, time_us // 1000, bounds)
 
 
 async def _with_first_minute(settings: Settings, move: Move) -> Move:

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from candlewick.common import NONE_GIVEN, Common, single_command
+from candlewick.common import NONE_GIVEN, Common, parse_time_us, single_command
 from market.fields import MAX_TIME_US
 from market.trade import Proof
 from producers.archive.dump import Kind
@@ -132,11 +132,7 @@ def _time_us(flag: str, text: str | None) -> int | None:
     if text is None:
         return None
     try:
-        if text.isascii() and text.isdigit():
-            time_us = int(text) * 1000
-        else:
-            at = datetime.fromisoformat(text)
-            time_us = round(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1_000_000)
+        time_us = int(text) * 1000 if text.isascii() and text.isdigit() else parse_time_us(text)
     except (ValueError, OverflowError):
         time_us = -1
     if not 0 <= time_us < MAX_TIME_US:

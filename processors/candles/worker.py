@@ -61,7 +61,6 @@ class _Worker:
         async with subscription, Publisher(self._settings) as live:
             try:
                 while not stop.is_set():
-                    await self._follow_assignment(subscription)
                     if self._config.once and self._joined and await self._at_end(subscription):
                         break
                     await self._step(subscription)

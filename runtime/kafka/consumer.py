@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -185,37 +186,25 @@ async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None 
     A commit is acknowledged a moment before committed readers see it, so the end is that of the whole log: who reads
     up to it waits for what was committed before the call.
     """
-    with kafka_errors(settings, f"asking for the ends of {topic}"):
-        consumer: Any = AIOKafkaConsumer(**connection(settings), isolation_level="read_uncommitted")
-        await consumer.start()
-        try:
-            tps = await _partitions(consumer, topic, partitions)
-            firsts = await consumer.beginning_offsets(tps)
-            nexts = await consumer.end_offsets(tps)
-        finally:
-            await consumer.stop()
+    async with _consumer(settings, f"asking for the ends of {topic}", isolation_level="read_uncommitted") as consumer:
+        tps = await _partitions(consumer, topic, partitions)
+        firsts = await consumer.beginning_offsets(tps)
+        nexts = await consumer.end_offsets(tps)
     return {tp.partition: Ends(firsts[tp], nexts[tp]) for tp in tps}
 
 
 async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
     """The first offset appended at or after `time_ms`, by partition; where there is none, the log's end."""
-    with kafka_errors(settings, f"looking for a time in {topic}"):
-        consumer: Any = AIOKafkaConsumer(**connection(settings))
-        await consumer.start()
-        try:
-            tps = [TopicPartition(topic, partition) for partition in partitions]
-            nexts = await consumer.end_offsets(tps)
-            found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
-        finally:
-            await consumer.stop()
+    async with _consumer(settings, f"looking for a time in {topic}") as consumer:
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        nexts = await consumer.end_offsets(tps)
+        found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
     return {tp.partition: at.offset if (at := found[tp]) else nexts[tp] for tp in tps}
 
 
 async def move_group(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
     """Commit `offsets` (partition → next to read) for a group that has no members."""
-    with kafka_errors(settings, f"moving {group}"):
-        consumer: Any = AIOKafkaConsumer(**connection(settings), group_id=group, enable_auto_commit=False)
-        await consumer.start()
+    async with _consumer(settings, f"moving {group}", group_id=group, enable_auto_commit=False) as consumer:
         try:
             consumer.assign([TopicPartition(topic, partition) for partition in offsets])
             await consumer.commit({TopicPartition(topic, partition): at for partition, at in offsets.items()})
@@ -224,8 +213,6 @@ async def move_group(settings: Settings, group: str, topic: str, offsets: Mappin
                 f"the group {group} has members, its offsets were not moved: stop them, wait "
                 f"{SESSION_TIMEOUT_MS // 1000} s, and try again"
             ) from None
-        finally:
-            await consumer.stop()
 
 
 async def read_to_end(
@@ -248,30 +235,38 @@ async def read_to_end(
     left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < until[partition]}
     if not left:
         return
-    with kafka_errors(settings, f"reading {topic}"):
-        consumer: Any = AIOKafkaConsumer(
-            **connection(settings),
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            isolation_level="read_committed" if committed else "read_uncommitted",
-            max_partition_fetch_bytes=FETCH_BYTES,
-        )
-        await consumer.start()
+    async with _consumer(
+        settings,
+        f"reading {topic}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    ) as consumer:
+        consumer.assign(list(left))
+        for tp in left:
+            consumer.seek(tp, begin[tp.partition])
+        moved = time.monotonic()
+        while left:
+            batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+            for tp, records in batches.items():
+                moved = time.monotonic()
+                yield [record for record in records if record.offset < until[tp.partition]]
+            done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
+            consumer.pause(*done)
+            left -= done
+            if time.monotonic() - moved > STALL_TIMEOUT_S:
+                raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
+
+
+@asynccontextmanager
+async def _consumer(settings: Settings, doing: str, **config: Any) -> AsyncIterator[Any]:
+    """A consumer that is no member of a group; it is closed however this ends, a start that fails included."""
+    with kafka_errors(settings, doing):
+        consumer: Any = AIOKafkaConsumer(**connection(settings), **config)
         try:
-            consumer.assign(list(left))
-            for tp in left:
-                consumer.seek(tp, begin[tp.partition])
-            moved = time.monotonic()
-            while left:
-                batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
-                for tp, records in batches.items():
-                    moved = time.monotonic()
-                    yield [record for record in records if record.offset < until[tp.partition]]
-                done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
-                consumer.pause(*done)
-                left -= done
-                if time.monotonic() - moved > STALL_TIMEOUT_S:
-                    raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
+            await consumer.start()
+            yield consumer
         finally:
             await consumer.stop()
 

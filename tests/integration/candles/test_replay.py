@@ -1,7 +1,7 @@
 """``candlewick replay``: what it says, what it does, and when it refuses."""
 
 import pytest
-from candle_engine import candles_in, fill, one_pass
+from candle_engine import candles_in, fill, one_pass, read_all
 from eventually import eventually
 from market_log import make_log
 
@@ -28,15 +28,17 @@ async def test_a_replay_is_planned_then_done_and_gives_the_same_bytes(settings: 
     assert sorted(await candles_in(settings)) == sorted(first + first)
 
 
-@pytest.mark.usefixtures("topics")
-async def test_a_move_into_mid_log_says_from_which_minute_candles_come(settings: Settings) -> None:
+async def test_a_move_into_mid_log_says_from_which_minute_candles_come(settings: Settings, topics: Topics) -> None:
     log, _ = make_log(22)
     await fill(settings, log)
-    append_ms = max(record.timestamp for record in log.records)
-    for move in await plan_moves(settings, "candles", "7"):
-        if move.to == 7 and move.end > 7:
+    appended_ms = {r.partition: r.timestamp for r in await read_all(settings, topics.trades) if r.offset == 7}
+    moves = await plan_moves(settings, "candles", "7")
+    assert appended_ms
+    for move in moves:
+        if move.partition in appended_ms:
+            not_before_us = (appended_ms[move.partition] + 120_000) * 1000
             assert move.candles_from_us is not None
-            assert move.candles_from_us > append_ms * 1000
+            assert not_before_us <= move.candles_from_us < not_before_us + 60_000_000
             assert move.candles_from_us % 60_000_000 == 0
 
 
