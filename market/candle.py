@@ -5,7 +5,7 @@ The fold is commutative and idempotent: any order and any duplication of the sam
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -83,6 +83,24 @@ def _order(number: int | None, trade_id: str) -> IdOrder:
     return (1, 0, trade_id) if number is None else (0, number, trade_id)
 
 
+class Part(NamedTuple):
+    """Trades of one minute whose ids are all the numbers of a range, folded; the least id is of the first trade."""
+
+    first_id: int
+    last_id: int
+    open_us: int
+    """Time of the first trade."""
+    close_us: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    taker_buy_volume: Decimal
+    taker_buy_quote_volume: Decimal
+
+
 _EdgeJson = tuple[str, TimeUs, str]
 
 
@@ -142,6 +160,25 @@ class Fold:
         if trade.side is Side.BUY:
             self.taker_buy_volume = EXACT.add(self.taker_buy_volume, qty)
             self.taker_buy_quote_volume = EXACT.fma(price, qty, self.taker_buy_quote_volume)
+        return True
+
+    def add_part(self, part: Part) -> bool:
+        """Fold many trades in; False, and nothing done, where the id of any was in already."""
+        if not self.ids.numbers.add_range(part.first_id, part.last_id):
+            return False
+        open_at = (part.open_us, _order(part.first_id, str(part.first_id)))
+        close_at = (part.close_us, _order(part.last_id, str(part.last_id)))
+        if self.trades == 0 or open_at < self.open_at:
+            self.open, self.open_at = part.open, open_at
+        if self.trades == 0 or close_at > self.close_at:
+            self.close, self.close_at = part.close, close_at
+        self.high = part.high if self.trades == 0 else max(self.high, part.high)
+        self.low = part.low if self.trades == 0 else min(self.low, part.low)
+        self.trades += part.last_id - part.first_id + 1
+        self.volume = EXACT.add(self.volume, part.volume)
+        self.quote_volume = EXACT.add(self.quote_volume, part.quote_volume)
+        self.taker_buy_volume = EXACT.add(self.taker_buy_volume, part.taker_buy_volume)
+        self.taker_buy_quote_volume = EXACT.add(self.taker_buy_quote_volume, part.taker_buy_quote_volume)
         return True
 
     def first_trade_id(self) -> str | None:

@@ -56,6 +56,21 @@ class IdRanges:
             lasts.insert(at + 1, number)
         return True
 
+    def add_range(self, first: int, last: int) -> bool:
+        """Take in all numbers of a range, both ends inclusive; False, and nothing done, where any was there already."""
+        firsts, lasts = self._firsts, self._lasts
+        at = bisect_right(firsts, last)  # the first range that lies wholly behind
+        if at and lasts[at - 1] >= first:
+            return False
+        joins_left = at > 0 and lasts[at - 1] == first - 1
+        joins_right = at < len(firsts) and firsts[at] == last + 1
+        begin, end = at - joins_left, at + joins_right
+        first = firsts[begin] if joins_left else first
+        last = lasts[end - 1] if joins_right else last
+        firsts[begin:end] = [first]
+        lasts[begin:end] = [last]
+        return True
+
     @property
     def least(self) -> int:
         """The least number; an empty set has none (IndexError)."""

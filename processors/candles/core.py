@@ -1,18 +1,24 @@
 """The candle engine's pure core for one input partition: records in offset order in, outputs out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import repeat
+from operator import attrgetter
+
+import numpy as np
 
 from market.candle import Candle
 from market.codec import decode_marker, decode_trade, run_of
+from market.columns import TradeReader
 from market.errors import MalformedError
 from market.kline import parse_kline
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade, split_key
 from processors.candles.lane import HORIZON_US, Fate, Lane
-from runtime.kafka.records import Record
+from processors.candles.stretch import parts
+from runtime.kafka.records import BareRecord
 
 AHEAD_US = 2 * MINUTE_US
 """How far a trade or marker may be ahead of its record's append time: one bad clock must not close minutes."""
@@ -43,8 +49,8 @@ class Outputs:
 
     candles: list[tuple[Candle, str | None]] = field(default_factory=list)
     """Candles, each with its run."""
-    late: list[Record] = field(default_factory=list)
-    dead: list[tuple[Record, MalformedError]] = field(default_factory=list)
+    late: list[BareRecord] = field(default_factory=list)
+    dead: list[tuple[BareRecord, MalformedError]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.candles or self.late or self.dead)
@@ -61,7 +67,12 @@ class AheadError(MalformedError):
 _PLACED_KEYS = 65_536
 """Keys remembered to be in their right partition; beyond that the memory begins anew."""
 
+_AT_ONCE = 100
+"""Trades without a marker between them that are worth taking together."""
+
 LaneKey = tuple[str, str | None]
+
+_key, _value, _headers, _timestamp = map(attrgetter, ("key", "value", "headers", "timestamp"))
 
 
 class Core:
@@ -81,23 +92,45 @@ class Core:
         self.lanes: dict[LaneKey, Lane] = {}
         self.touched: set[LaneKey] = set()
         """Lanes whose state records are not written yet."""
-        self._placed: dict[bytes, tuple[str, str, str]] = {}
+        self._forget_keys()
 
-    def process(self, records: Iterable[Record]) -> Outputs:
+    def process(self, records: Sequence[BareRecord]) -> Outputs:
         """Take records in; the same records in other batches give the same outputs."""
         outputs = Outputs()
-        for record in records:
-            if self.awaits_floor:
-                self.floor_us = next_minute_us(record.timestamp * 1000 + AHEAD_US)
-                self.awaits_floor = False
-            try:
-                self._process(record, outputs)
-            except MalformedError as error:
-                outputs.dead.append((record, error))
-            self.position = record.offset + 1
+        if records and self.awaits_floor:
+            self.floor_us = next_minute_us(records[0].timestamp * 1000 + AHEAD_US)
+            self.awaits_floor = False
+        for stretch in _stretches(records):
+            many = len(stretch) >= _AT_ONCE and self.rules.close_on is CloseOn.MARKERS
+            for record in self._take_trades(stretch) if many else stretch:
+                try:
+                    self._process(record, outputs)
+                except MalformedError as error:
+                    outputs.dead.append((record, error))
+        if records:
+            self.position = records[-1].offset + 1
         return outputs
 
-    def _process(self, record: Record, outputs: Outputs) -> None:
+    def _take_trades(self, records: Sequence[BareRecord]) -> Sequence[BareRecord]:
+        """Fold live trades many at once; returns those that have to go one by one, in order."""
+        if not self._symbols:
+            return records
+        symbols = np.fromiter(map(self._symbols.get, map(_key, records), repeat(-1)), np.int64, len(records))
+        columns = self._reader.read(list(map(_value, records)), symbols)
+        soonest_us = min(map(_timestamp, records)) * 1000 + AHEAD_US
+        columns.valid[(symbols < 0) | (columns.times_us > soonest_us)] = False
+        one_by_one = np.flatnonzero(~columns.valid).tolist()
+        for symbol, open_us, part, places in parts(columns, symbols):
+            lane_key = self._live_lanes[symbol]
+            lane = self.lanes.get(lane_key)
+            newest = records[places.max()].offset + self.rules.revision_base
+            if lane is not None and lane.add_part(open_us, part, newest):
+                self.touched.add(lane_key)
+            else:
+                one_by_one += places.tolist()
+        return [records[place] for place in sorted(one_by_one)]
+
+    def _process(self, record: BareRecord, outputs: Outputs) -> None:
         if record.value is None:
             marker = decode_marker(record.headers)
             if marker is not None:
@@ -118,7 +151,7 @@ class Core:
         if self.rules.close_on is CloseOn.EVENT_TIME:
             self._close_on_event_time(lane, trade, record, outputs)
 
-    def _take_marker(self, marker: Marker, record: Record, outputs: Outputs) -> None:
+    def _take_marker(self, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         key, exchange, _ = self._key(record)
         if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(
@@ -130,12 +163,12 @@ class Core:
                 raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
         self._mark(self._lane(key, marker.run), marker, record, outputs)
 
-    def _mark(self, lane: Lane, marker: Marker, record: Record, outputs: Outputs) -> None:
+    def _mark(self, lane: Lane, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         candles = lane.mark(marker, record.offset + self.rules.revision_base)
         outputs.candles += ((candle, lane.run) for candle in candles)
         self.touched.add((lane.key, lane.run))
 
-    def _close_on_event_time(self, lane: Lane, trade: Trade, record: Record, outputs: Outputs) -> None:
+    def _close_on_event_time(self, lane: Lane, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
         """Stand in for the markers that the topic's producer does not write."""
         if lane.line_us is None:
             begin_us = next_minute_us(trade.time_us)
@@ -152,7 +185,7 @@ class Core:
             self.lanes[key, run] = lane
         return lane
 
-    def _key(self, record: Record) -> tuple[str, str, str]:
+    def _key(self, record: BareRecord) -> tuple[str, str, str]:
         """The record's key as text, its exchange and symbol; held against its partition once per key."""
         if record.key is None:
             raise MalformedError("no key")
@@ -165,6 +198,30 @@ class Core:
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
             if len(self._placed) >= _PLACED_KEYS:
-                self._placed.clear()
+                self._forget_keys()
             placed = self._placed[record.key] = (key, *split_key(key))
+            self._symbols[record.key] = self._reader.add(*split_key(key))
+            self._live_lanes.append((key, None))
         return placed
+
+    def _forget_keys(self) -> None:
+        self._placed: dict[bytes, tuple[str, str, str]] = {}
+        self._symbols: dict[bytes, int] = {}
+        """By key, the number of its symbol with the reader, and in `_live_lanes`."""
+        self._live_lanes: list[LaneKey] = []
+        self._reader = TradeReader()
+
+
+def _stretches(records: Sequence[BareRecord]) -> Iterator[Sequence[BareRecord]]:
+    """The trades of live lanes between markers and trades of runs, and these one at a time."""
+    if all(map(_value, records)) and not any(map(_headers, records)):
+        yield records
+        return
+    begin = 0
+    for at in [at for at, record in enumerate(records) if not record.value or record.headers]:
+        if begin < at:
+            yield records[begin:at]
+        yield records[at : at + 1]
+        begin = at + 1
+    if begin < len(records):
+        yield records[begin:]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import Enum, auto
 from typing import Any
 
-from market.candle import STATUS_OF_PROOF, Candle, Status
+from market.candle import STATUS_OF_PROOF, Candle, Part, Status
 from market.decimals import plain
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade, split_key
@@ -69,15 +69,27 @@ class Lane:
             minute = self.hold(Minute(open_us))
             if self.begin_us is None:
                 self._forget_before_begin(open_us)
-        close_before = minute.fold.close if minute.fold.trades else None
+        closed_by = minute.fold.close_at
         if not minute.fold.add(trade):
             return Fate.REPEATED
-        minute.changed = True
-        minute.newest_offset = offset
-        self.touched.add(open_us)
-        if open_us < self.newest_us and minute.fold.close != close_before:
-            self._change_flat_after(open_us)
+        self._note_folded(minute, offset, closed_by)
         return Fate.FOLDED
+
+    def add_part(self, open_us: int, part: Part, offset: int) -> bool:
+        """Fold many trades of one minute; `offset` is of the newest. False, nothing done: add them one by one.
+
+        That is wherever their fates could differ, or depend on the order.
+        """
+        if self.begin_us is None or self.line_us is None or open_us < self.line_us:
+            return False
+        if open_us < self.begin_us:
+            return True
+        minute = self.minutes.get(open_us) or self.hold(Minute(open_us))
+        closed_by = minute.fold.close_at
+        if not minute.fold.add_part(part):
+            return False
+        self._note_folded(minute, offset, closed_by)
+        return True
 
     def hold(self, minute: Minute) -> Minute:
         """Put a minute in."""
@@ -211,6 +223,15 @@ class Lane:
             if price is not None and self._gives_price(minute):
                 self.prior_price, self.prior_open_us = price, open_us
             self._drop(open_us)
+
+    def _note_folded(self, minute: Minute, offset: int, closed_by: object) -> None:
+        minute.changed = True
+        minute.newest_offset = max(minute.newest_offset, offset)
+        self.touched.add(minute.open_us)
+        # Another closing trade counts as a change though its price be the same: so it is one in whatever order and
+        # however many at once the trades came.
+        if minute.open_us < self.newest_us and minute.fold.close_at != closed_by:
+            self._change_flat_after(minute.open_us)
 
     def _change_flat_after(self, open_us: int) -> None:
         """The close of a minute changed: those without trades right after it have another price now."""

@@ -10,7 +10,7 @@ from processors.candles.core import Core, Outputs, Rules
 from processors.candles.start import Found, decide_start
 from processors.candles.state import Stored, changes, settle
 from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
-from runtime.kafka.records import Record
+from runtime.kafka.records import BareRecord
 from runtime.settings import Settings
 
 COMMIT_INTERVAL_S = 5.0
@@ -62,7 +62,7 @@ class OwnedPartition:
         """Discard what is not committed."""
         await self._publisher.discard()
 
-    def process(self, records: Sequence[Record]) -> None:
+    def process(self, records: Sequence[BareRecord]) -> None:
         """Take records in; what they lead to waits for the next commit."""
         if records[0].offset < self.core.position:  # fetched before the seek to where the state stands
             records = [record for record in records if record.offset >= self.core.position]
@@ -93,7 +93,9 @@ class OwnedPartition:
         async with self._publisher.transaction() as transaction:
             await transaction.send(topics.candles(), _placed(_candles(outputs), partition))
             await transaction.send(topics.late, _placed(map(_again, outputs.late), partition))
-            await transaction.send(topics.dead_letters(self.tp.topic), _placed(_dead_letters(outputs), partition))
+            await transaction.send(
+                topics.dead_letters(self.tp.topic), _placed(_dead_letters(outputs, self.tp), partition)
+            )
             await transaction.send(topics.state, _placed([*self._clearing, *changes(core)], partition))
             await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, core.position)
         settle(core)
@@ -151,17 +153,17 @@ def _candles(outputs: Outputs) -> list[Outgoing]:
     ]
 
 
-def _again(record: Record) -> Outgoing:
+def _again(record: BareRecord) -> Outgoing:
     return Outgoing(record.key or b"", record.value, record.headers)
 
 
-def _dead_letters(outputs: Outputs) -> list[Outgoing]:
+def _dead_letters(outputs: Outputs, tp: TopicPartition) -> list[Outgoing]:
     return [
         Outgoing(
             record.key or b"",
             record.value,
             dead_letter_headers(
-                error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
+                error, topic=tp.topic, partition=tp.partition, offset=record.offset, headers=record.headers
             ),
         )
         for record, error in outputs.dead

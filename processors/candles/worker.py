@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 POLL_S = 0.1
-POLL_RECORDS = 10_000
+POLL_BATCHES = 32
 """With the fetch size this bounds what is held between two commits."""
 LIVE_INTERVAL_S = 1.0
 CAUGHT_UP_MS = 5_000
@@ -56,7 +56,11 @@ class _Worker:
         """Work until `stop`, then commit what is pending and leave."""
         group = self._topics.group("candles")
         subscription = Subscription(
-            self._settings, group=group, topics=[self._topics.trades], instance_id=self._config.instance_id
+            self._settings,
+            group=group,
+            topics=[self._topics.trades],
+            instance_id=self._config.instance_id,
+            bare=True,
         )
         async with subscription, Publisher(self._settings) as live:
             try:
@@ -86,7 +90,7 @@ class _Worker:
         return changes.rebalanced
 
     async def _step(self, subscription: Subscription) -> None:
-        batches = await subscription.poll(self._owned, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        batches = await subscription.poll_batches(self._owned, timeout_s=POLL_S, max_batches=POLL_BATCHES)
         if await self._follow_assignment(subscription):
             return  # what was polled may begin at the group's offset, behind what is folded already
         for tp, records in batches.items():
@@ -100,14 +104,14 @@ class _Worker:
 
     async def _commit(self, due: list[OwnedPartition]) -> None:
         commits = await asyncio.gather(*(owned.commit() for owned in due), return_exceptions=True)
-        for outputs in commits:
+        for owned, outputs in zip(due, commits, strict=True):
             if isinstance(outputs, BaseException):
                 raise outputs
             self._meter.add("candles", len(outputs.candles))
             self._meter.add("late", len(outputs.late))
             self._meter.add("dead_letters", len(outputs.dead))
             for record, error in outputs.dead:
-                log.warning("dead letter", reason=str(error), partition=record.partition, offset=record.offset)
+                log.warning("dead letter", reason=str(error), partition=owned.tp.partition, offset=record.offset)
 
     async def _show_live(self, live: Publisher) -> None:
         """Open candles that changed, beside the transactions, at most once a second."""

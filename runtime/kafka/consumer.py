@@ -17,8 +17,9 @@ from aiokafka.errors import (
 )
 
 from runtime.errors import CandlewickError, UnavailableError
+from runtime.kafka.batches import WHOLE_BATCHES, flattened
 from runtime.kafka.connection import connection, kafka_errors
-from runtime.kafka.records import Record
+from runtime.kafka.records import BareRecord, Record
 from runtime.settings import Settings
 
 FETCH_BYTES = 1024 * 1024
@@ -59,10 +60,19 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 
 
 class Subscription:
-    """A group member that reads only committed records, and only partitions it is told to poll."""
+    """A group member that reads only committed records, and only partitions it is told to poll.
+
+    With `bare` it is `poll_batches` that reads, else `poll`.
+    """
 
     def __init__(
-        self, settings: Settings, *, group: str, topics: Sequence[str], instance_id: str | None = None
+        self,
+        settings: Settings,
+        *,
+        group: str,
+        topics: Sequence[str],
+        instance_id: str | None = None,
+        bare: bool = False,
     ) -> None:
         self._settings = settings
         self._topics = list(topics)
@@ -76,6 +86,7 @@ class Subscription:
             # Without a committed offset the caller decides (seek); with one, a jump is never right.
             auto_offset_reset="none",
             isolation_level="read_committed",
+            key_deserializer=WHOLE_BATCHES if bare else None,
             partition_assignment_strategy=(RangePartitionAssignor,),  # co-partitioned topics stay together
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=SESSION_TIMEOUT_MS,
@@ -117,13 +128,24 @@ class Subscription:
         self, partitions: Iterable[TopicPartition], *, timeout_s: float, max_records: int
     ) -> dict[TopicPartition, list[Record]]:
         """Records of these partitions in offset order, as soon as there are any."""
+        return await self._poll(partitions, timeout_s, max_records)
+
+    async def poll_batches(
+        self, partitions: Iterable[TopicPartition], *, timeout_s: float, max_batches: int
+    ) -> dict[TopicPartition, list[BareRecord]]:
+        """The same by whole batches, as their producers made them: several times cheaper a record."""
+        return flattened(await self._poll(partitions, timeout_s, max_batches))
+
+    async def _poll(
+        self, partitions: Iterable[TopicPartition], timeout_s: float, most: int
+    ) -> dict[TopicPartition, Any]:
         held = [tp for tp in partitions if tp in self._consumer.assignment()]
         if not held:  # aiokafka would read every partition
             await asyncio.sleep(timeout_s)
             return {}
         with kafka_errors(self._settings, f"reading as {self.group}"):
             return await self._consumer.getmany(  # type: ignore[no-any-return]
-                *held, timeout_ms=int(timeout_s * 1000), max_records=max_records
+                *held, timeout_ms=int(timeout_s * 1000), max_records=most
             )
 
     async def hold(self, timeout_s: float) -> None:

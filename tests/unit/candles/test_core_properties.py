@@ -1,7 +1,9 @@
 """What holds for any log: the engine's core as properties over made-up partitions."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import orjson
 from hypothesis import given, settings
@@ -11,6 +13,7 @@ from market_log import KEYS, MINUTE, Log, LogRecord, expected, make_log, make_tr
 from market.candle import Candle
 from market.codec import encode_candle
 from market.trade import Proof
+from processors.candles import core as candle_core
 from processors.candles.core import Core, Rules
 from processors.candles.state import Stored, changes, settle
 
@@ -31,8 +34,21 @@ def outputs_of(core: Core, records: Sequence[LogRecord]) -> list[tuple[object, .
     ]
 
 
+def state_of(core: Core) -> dict[bytes, bytes | None]:
+    state = {record.key: record.value for record in changes(core)}
+    settle(core)
+    return state
+
+
 def candles_of(records: Iterable[LogRecord], core: Core | None = None) -> list[tuple[Candle, str | None]]:
-    return (core or new_core()).process(records).candles
+    return (core or new_core()).process(list(records)).candles
+
+
+@contextmanager
+def at_once(trades: int) -> Iterator[None]:
+    """Take so many trades, and more, together."""
+    with patch.object(candle_core, "_AT_ONCE", trades):
+        yield
 
 
 def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
@@ -46,6 +62,21 @@ def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
     state = Stored()
     state.take(LogRecord("state", 0, n, 0, key, value, ()) for n, (key, value) in enumerate(stored.items()))
     return state.core(partition=0, partitions=1, rules=Rules())
+
+
+@few
+@given(SEEDS, st.data())
+def test_trades_taken_together_are_as_those_taken_one_by_one(seed: int, data: st.DataObject) -> None:
+    log, _ = make_log(seed)
+    together, apart, at = new_core(), new_core(), 0
+    while at < len(log.records):
+        records = log.records[at : at + data.draw(st.integers(1, 300))]
+        at += len(records)
+        with at_once(2):
+            came = outputs_of(together, records)
+        with at_once(10**9):
+            assert came == outputs_of(apart, records)
+        assert state_of(together) == state_of(apart)
 
 
 @few
@@ -164,7 +195,7 @@ def test_a_run_published_again_repeats_itself_harmlessly(seed: int) -> None:
     core = new_core()
     core.process(log.records)
     again = [r for r in log.records if dict(r.headers).get("run")]
-    assert core.process(r._replace(offset=len(log.records) + n) for n, r in enumerate(again)).candles == []
+    assert core.process([r._replace(offset=len(log.records) + n) for n, r in enumerate(again)]).candles == []
 
 
 @few

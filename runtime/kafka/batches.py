@@ -1,0 +1,62 @@
+"""Reading by whole batches: the records as aiokafka's C code unpacks them, without an object of Python's for each.
+
+`getmany` builds a `ConsumerRecord` for every record, which costs more than all else it does. A consumer that is given
+`WHOLE_BATCHES` for a deserializer gets lists of bare records instead, a list a batch; all others are as they were.
+`tests/integration/kafka/test_batches.py` holds both against each other, so that a new aiokafka can't change this
+unnoticed.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
+from aiokafka.structs import TopicPartition
+
+from runtime.kafka.records import BareRecord
+
+
+def WHOLE_BATCHES(key: bytes) -> bytes:  # noqa: N802  # a marker, that has to be callable
+    """As `key_deserializer`: what `getmany` returns are batches, and its `max_records` counts batches."""
+    return key
+
+
+class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[Any]:
+        if self._key_deserializer is WHOLE_BATCHES:
+            return self._unpack_batches()
+        return super()._unpack_records()  # type: ignore[no-any-return]
+
+    def _unpack_batches(self) -> Iterator[list[BareRecord]]:
+        while self._records.has_next():
+            batch = self._records.next_batch()
+            if self._check_crcs and not batch.validate_crc():
+                raise CorruptRecordException(f"a batch of {self._tp.topic}/{self._tp.partition} has a wrong checksum")
+            behind, begin = batch.next_offset, self.next_fetch_offset
+            self.next_fetch_offset = behind  # also where compaction, a control record or an abort leaves nothing
+            if self._is_aborted(batch) or batch.is_control_batch:
+                continue
+            records: list[BareRecord] = list(batch)
+            if records and records[0].offset < begin:  # fetched for an offset in its middle
+                records = [record for record in records if record.offset >= begin]
+            if records:
+                yield records
+
+    def _is_aborted(self, batch: Any) -> bool:
+        """Whether a reader of committed records passes this batch over; keeps account of who aborts."""
+        if self._isolation_level != fetcher.READ_COMMITTED or batch.producer_id is None:
+            return False
+        self._consume_aborted_up_to(batch.base_offset)
+        if batch.is_control_batch and self._contains_abort_marker(batch):
+            self._aborted_producers.discard(batch.producer_id)
+        return batch.is_transactional and batch.producer_id in self._aborted_producers
+
+
+fetcher.PartitionRecords = _PartitionRecords
+
+
+def flattened(batches: dict[TopicPartition, list[list[BareRecord]]]) -> dict[TopicPartition, list[BareRecord]]:
+    """The batches of each partition as one list of records."""
+    return {tp: [record for batch in of_tp for record in batch] for tp, of_tp in batches.items()}

@@ -1,0 +1,114 @@
+"""Trades read as columns: what `decode_trade` says of each value is the truth."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from market_strategies import MINUTE_OPEN_US, trades
+
+from market.codec import decode_trade, encode_trade
+from market.columns import TradeColumns, TradeReader
+from market.errors import MalformedError
+from market.trade import Side, Source, Trade
+
+SYMBOLS = [("binance", "BTC-USDT"), ("x", "1000SATS-USDT"), ("coinbase", "A-B"), ("ökx", "ÄÖ-USD"), ("okx", "L" * 128)]
+
+many = settings(deadline=None, max_examples=150)
+
+
+def plain_decimals(digits: int) -> st.SearchStrategy[Decimal]:
+    """With up to so many digits in all."""
+    return st.builds(
+        lambda number, places: Decimal(number).scaleb(-places),
+        st.integers(0, 10**digits - 1),
+        st.integers(0, digits - 1),
+    )
+
+
+def usual_trades(symbols: Sequence[tuple[str, str]] = SYMBOLS, digits: int = 15) -> st.SearchStrategy[Trade]:
+    return st.builds(
+        lambda symbol, **fields: Trade(exchange=symbol[0], symbol=symbol[1], **fields),
+        st.sampled_from(symbols),
+        trade_id=st.integers(0, 10**16 - 1).map(str),
+        price=plain_decimals(digits),
+        qty=plain_decimals(digits),
+        side=st.sampled_from(Side),
+        time_us=st.integers(10**15, 9 * 10**15),
+        received_us=st.integers(10**15, 9 * 10**15 - 1),
+        source=st.sampled_from(Source),
+    )
+
+
+def read(values: list[bytes], symbols: list[tuple[str, str]]) -> TradeColumns:
+    """The values, each under the key of the symbol at its place."""
+    reader, numbers = TradeReader(), {}
+    for symbol in SYMBOLS + symbols:
+        if symbol not in numbers:
+            numbers[symbol] = reader.add(*symbol)
+    return reader.read(values, np.array([numbers[symbol] for symbol in symbols], np.int64))
+
+
+def row(columns: TradeColumns, place: int) -> tuple[object, ...]:
+    _, ids, prices, price_digits, qtys, qty_digits, buys, times_us = (column[place].item() for column in columns)
+    price, qty = Decimal(prices).scaleb(-price_digits), Decimal(qtys).scaleb(-qty_digits)
+    return (str(ids), price, qty, Side.BUY if buys else Side.SELL, times_us)
+
+
+def figures(trade: Trade) -> tuple[object, ...]:
+    return (trade.trade_id, trade.price, trade.qty, trade.side, trade.time_us)
+
+
+@many
+@given(st.lists(usual_trades(), min_size=1, max_size=20))
+def test_every_trade_as_the_codec_writes_it_is_read(wanted: list[Trade]) -> None:
+    columns = read([encode_trade(trade) for trade in wanted], [(trade.exchange, trade.symbol) for trade in wanted])
+    for place, trade in enumerate(wanted):
+        assert columns.valid[place] or not trade.exchange.isascii()
+        assert not columns.valid[place] or row(columns, place) == figures(trade)
+
+
+@many
+@given(st.lists(trades, min_size=1, max_size=20))
+def test_what_is_read_of_any_trade_is_what_the_codec_reads(wanted: list[Trade]) -> None:
+    columns = read([encode_trade(trade) for trade in wanted], [(trade.exchange, trade.symbol) for trade in wanted])
+    for place, trade in enumerate(wanted):
+        assert not columns.valid[place] or row(columns, place) == figures(trade)
+
+
+@settings(deadline=None, max_examples=600)
+@given(usual_trades(), st.data())
+def test_a_value_that_the_codec_refuses_is_not_read(trade: Trade, data: st.DataObject) -> None:
+    value = bytearray(encode_trade(trade))
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(value) - 1))
+        some = data.draw(
+            st.sampled_from([b"", b"0", b"9", b".", b'"', b"-", b"e", b",", b" ", b"\x80", b"\x00", b"\xff"])
+        )
+        value[at : at + data.draw(st.integers(0, 2))] = some
+    good = encode_trade(trade)
+    symbol = (trade.exchange, trade.symbol)
+    columns = read([good, bytes(value), good], [symbol] * 3)
+    try:
+        wanted = decode_trade(bytes(value))
+    except MalformedError:
+        assert not columns.valid[1]
+    else:
+        assert not columns.valid[1] or (
+            row(columns, 1) == figures(wanted) and (wanted.exchange, wanted.symbol) == symbol
+        )
+    assert (columns.valid[0] and columns.valid[2]) or not trade.exchange.isascii()
+
+
+def test_a_trade_under_another_symbols_key_is_not_read() -> None:
+    value = b'{"exchange":"x","symbol":"A-B","trade_id":"1","price":"1","qty":"1","side":"buy",'
+    value += b'"time_us":%d,"received_us":%d,"source":"ws"}' % (MINUTE_OPEN_US, MINUTE_OPEN_US)
+    assert read([value], [("x", "A-B")]).valid[0]
+    assert not read([value], [("x", "A-BC")]).valid[0]
+    assert not read([value], [("x", "A")]).valid[0]
+
+
+def test_values_far_too_short_and_long_are_not_read() -> None:
+    values = [b"", b"{", b"[]", b'"' * 5000, b"1" * 100_000]
+    assert not read(values, [("x", "A-B")] * len(values)).valid.any()
