@@ -17,6 +17,7 @@ from describe.state import STATE
 from market.candle import Candle
 from market.decimals import PLAIN, SUM
 from market.feed import FeedEvent, Progress
+from market.fields import MAX_NAME
 from market.ticker import Ticker, Window
 from market.trade import Marker, Proof, Trade
 
@@ -27,7 +28,7 @@ _SIGNED = {"change", "change_percent"}
 _PATTERNS = {"exchange": "^[^:|]+$", "symbol": "^[^|]+$"}
 """Or two markets could share a record key."""
 _SECTIONS = {Trade: "Trade", Candle: "Candle", Ticker: "Ticker", FeedEvent: "Feed event", Progress: "Progress"}
-NAME = {"type": "string", "minLength": 1, "maxLength": 128}
+NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _TIME_TEXT = {"type": "string", "pattern": "^0*[0-9]{1,16}$"}
 _DEAD_LETTER = ("exception", "message", "topic", "partition", "offset")
 

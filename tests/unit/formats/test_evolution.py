@@ -7,11 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from json_schema import as_texts, validator
 from market_log import LogRecord, make_log
 from msgspec import structs
+from next_version import UNKNOWN_HEADERS, everywhere, with_unknown
 from rolled import START, minute
 
 from describe.page import PAGE, meanings
@@ -35,8 +35,6 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "feed-event": codec.decode_feed_event,
     "progress": codec.decode_progress,
 }
-UNKNOWN = {"next": {"deep": [1.5, "NaN", None]}, "note": "ünknown", "version": 2}
-UNKNOWN_HEADERS = (("next", b"\xff\x00"), ("traceparent", b"00-1"), ("empty", b""))
 
 
 def golden(name: str) -> Any:
@@ -121,14 +119,6 @@ def test_the_state_of_v1_is_gone_on_from_for_ever() -> None:
     holds_to_golden(go_on(golden("state")["records"])[1])
 
 
-def everywhere(value: Any, *, within: str = "") -> Any:
-    """Unknown fields in every object of a record, but where names mean something (the windows of a ticker)."""
-    if isinstance(value, dict):
-        more = {} if within == "windows" else UNKNOWN
-        return {**more, **{name: everywhere(inner, within=name) for name, inner in value.items()}}
-    return value
-
-
 def test_unknown_fields_and_kinds_of_a_newer_engine_s_state_are_passed_over() -> None:
     records = [[key, json.dumps(everywhere(json.loads(value)))] for key, value in golden("state")["records"]]
     strange = [['["next","sim:AAA-USD"]', '{"v":1,"x":[]}'], ['["lanes"]', '{"v":1}']]
@@ -201,13 +191,6 @@ def test_a_marker_without_an_optional_header_has_its_default() -> None:
     marker = codec.decode_marker(headers)
     for field in structs.fields(Marker):
         assert field.required or getattr(marker, field.name) == field.default
-
-
-def with_unknown(record: LogRecord) -> LogRecord:
-    value = record.value
-    if value and b"trade_id" in value:
-        value = json.dumps(everywhere(orjson.loads(value))).encode()
-    return record._replace(value=value, headers=(*UNKNOWN_HEADERS, *record.headers, *UNKNOWN_HEADERS))
 
 
 @pytest.mark.parametrize("seed", range(3))
