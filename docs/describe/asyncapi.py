@@ -16,7 +16,7 @@ _JSON_SCHEMA = "application/schema+json;version=2020-12"
 _TOPICS = Topics()
 _DLQ = ".dlq"
 _ROLLED = [timeframe for timeframe in Timeframe if timeframe is not Timeframe.M1]
-_AT_LEAST_ONCE = "at least once; repeats have the same bytes of the same data key"
+_AT_LEAST_ONCE = "at least once"
 _TRANSACTIONAL = "exactly once, in transactions: read with isolation.level=read_committed"
 _RUN = {"headers": "run-header"}
 _MESSAGES: dict[str, tuple[str, dict[str, str]]] = {
@@ -105,6 +105,10 @@ def _delivery(topic: str) -> str:
         delivered = "of the candle engine exactly once, in transactions; of the others at least once: read committed"
     elif topic == _TOPICS.live:
         delivered = "beside the transactions, when changed and at most once a second; none while catching up"
+    elif topic == _TOPICS.trades:
+        delivered = f"{_AT_LEAST_ONCE}: the same trade may stand there more than once"
+    elif topic in map(_TOPICS.candles, _ROLLED):
+        delivered = f"{_AT_LEAST_ONCE}; a revision always has the same bytes"
     else:
         delivered = _AT_LEAST_ONCE
     placed = "murmur2 of the key"

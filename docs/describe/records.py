@@ -30,7 +30,6 @@ _PATTERNS = {"exchange": "^[^:|]+$", "symbol": "^[^|]+$"}
 _SECTIONS = {Trade: "Trade", Candle: "Candle", Ticker: "Ticker", FeedEvent: "Feed event", Progress: "Progress"}
 NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 _TIME_TEXT = {"type": "string", "pattern": "^0*[0-9]{1,16}$"}
-_DEAD_LETTER = ("exception", "message", "topic", "partition", "offset")
 
 
 def record_schemas() -> dict[str, Schema]:
@@ -123,12 +122,13 @@ def _header(kind: Any) -> Schema:
 
 
 def _dead_letter_schema() -> Schema:
-    meaning = meanings("Dead letter")
-    names = [f"__streams.errors.{name}" for name in _DEAD_LETTER]
-    properties = {name: {"description": meaning[name], "type": "string"} for name in names}
-    for name in names[3:]:
-        properties[name]["pattern"] = "^[0-9]+$"
-    return _headers_schema("Dead letter", opening("Dead letter"), properties, names[:2])
+    """The headers of a dead letter behind those of the record; an import's has a file and a line for a place."""
+    properties: Schema = {}
+    for name, meaning in meanings("Dead letter").items():
+        number = {"pattern": "^[0-9]+$"} if name.endswith(("partition", "offset", "bytes", "line")) else {}
+        properties[name] = {"description": meaning, "type": "string", **number}
+    required = [f"__streams.errors.{name}" for name in ("exception", "message")]
+    return _headers_schema("Dead letter", opening("Dead letter"), properties, required)
 
 
 def _headers_schema(title: str, description: str, properties: Schema, required: list[str]) -> Schema:
