@@ -21,29 +21,31 @@ from runtime.settings import Settings
 
 NEXT = Path(__file__).parent / "next_candles.py"
 COMMANDS = {"today": ["-m", "candlewick", "candles"], "next": [str(NEXT)]}
-SWAPS = int(os.environ.get("SWAPS", "16"))
+SWAPS = int(os.environ.get("SWAPS", "40"))
 PATIENCE_S = 90.0
 
 
 class Worker:
     """One place of the deployment; whatever version is in it keeps its name in the group."""
 
-    def __init__(self, place: str, version: str, environment: dict[str, str]) -> None:
+    def __init__(self, place: str, version: str, environment: dict[str, str], log: Path) -> None:
         self.place = place
         self.version = version
         self._environment = environment
+        self._log = log
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         command = [sys.executable, *COMMANDS[self.version], "--instance-id", self.place]
-        self._process = await asyncio.create_subprocess_exec(
-            *command, env=self._environment, stderr=asyncio.subprocess.DEVNULL
-        )
+        with self._log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(*command, env=self._environment, stderr=log)
 
     async def end(self, by: signal.Signals) -> int | None:
         """Its exit code; None where it was not started."""
         if self._process is None:
             return None
+        if by == signal.SIGTERM:  # heard only once it is at work; killed it may be at any time
+            await eventually(lambda: b'"assigned"' in self._log.read_bytes(), timeout_s=PATIENCE_S)
         if self._process.returncode is None:
             self._process.send_signal(by)
         return await asyncio.wait_for(self._process.wait(), PATIENCE_S)
@@ -58,13 +60,14 @@ class Worker:
 
 @pytest.mark.timeout(1200)
 async def test_two_versions_swapped_in_mid_stream_lose_and_repeat_nothing(
-    settings: Settings, topics: Topics, environment: dict[str, str]
+    settings: Settings, topics: Topics, environment: dict[str, str], tmp_path: Path
 ) -> None:
     rng = random.Random(17)
-    log, truths = log_of_both(17, minutes=240)
+    log, truths = log_of_both(17, minutes=600)
     size = -(-len(log.records) // (SWAPS + 1))
     parts = [log.records[at : at + size] for at in range(0, len(log.records), size)]
-    workers = [Worker("candles-0", "today", environment), Worker("candles-1", "next", environment)]
+    places = {"candles-0": "today", "candles-1": "next"}
+    workers = [Worker(place, version, environment, tmp_path / place) for place, version in places.items()]
     published = 0
 
     async def committed(goal: int) -> bool:
