@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults check format bench constraints clean
+.PHONY: help setup run test faults check format bench schemas constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ format: setup  ## let ruff format and mend
 
 bench: setup  ## the benchmarks; each prints its own table
 	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+schemas: setup  ## docs/asyncapi.yaml and docs/schemas, made of the models; RELEASE=yes keeps them as this version's
+	@PYTHONPATH=docs $(BIN)/python -m describe $(if $(RELEASE),release)
 
 constraints: setup  ## pin what is installed now, without index addresses
 	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^-' | sort -f > constraints.txt

@@ -12,9 +12,12 @@ from market.errors import MalformedError
 EXACT = Context(prec=600, Emin=-999_999, Emax=999_999, traps=[Inexact, InvalidOperation, Overflow])
 ZERO = Decimal(0)
 
-_is_plain = re.compile(r"[0-9]{1,40}(?:\.[0-9]{1,40})?").fullmatch
-# Products of two prices or sizes, and sums of 2^63 of them; a ticker's changes carry a sign.
-_is_sum = re.compile(r"-?[0-9]{1,100}(?:\.[0-9]{1,80})?").fullmatch
+PLAIN = r"[0-9]{1,40}(?:\.[0-9]{1,40})?"
+"""The form of a price or size."""
+SUM = r"-?[0-9]{1,100}(?:\.[0-9]{1,80})?"
+"""Of products of two prices or sizes, and sums of 2^63 of them; only a ticker's changes carry a sign."""
+_is_plain = re.compile(PLAIN).fullmatch
+_is_sum = re.compile(SUM).fullmatch
 
 
 def parse_decimal(text: str) -> Decimal:

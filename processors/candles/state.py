@@ -49,6 +49,8 @@ class Stored:
             try:
                 value = orjson.loads(record.value)
                 version = int(value["v"])
+                if record.key == _POSITION and version <= VERSION:
+                    int(value["offset"])
             except (ValueError, KeyError, TypeError) as error:
                 raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
             if version > VERSION:
@@ -58,7 +60,16 @@ class Stored:
             self.values[record.key] = value
 
     def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
-        """The core as it stood at the commit."""
+        """The core as it stood at the commit; unknown fields and records of unknown kinds are passed over."""
+        try:
+            return self._core(partition=partition, partitions=partitions, rules=rules)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise StateError(
+                f"the state of partition {partition} lacks something or is broken ({type(error).__name__}: {error}): "
+                "move the group with candlewick replay to make it anew from the log"
+            ) from error
+
+    def _core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
         core = Core(
             partition=partition,
             partitions=partitions,

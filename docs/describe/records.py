@@ -1,0 +1,150 @@
+"""Models to JSON Schemas (2020-12): what `market.codec` reads, so that another language can check a record.
+
+Decimals are texts with a pattern, whole numbers have their bounds, unknown fields are allowed. What a schema cannot
+say stands in its description: JSON Schema takes 1.0 for a whole number, and cannot count minutes in a text.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from types import NoneType
+from typing import Any, get_args
+
+import msgspec
+from msgspec import inspect, structs
+
+from describe.page import meanings, opening
+from describe.state import STATE
+from market.candle import Candle
+from market.decimals import PLAIN, SUM
+from market.feed import FeedEvent, Progress
+from market.fields import MAX_NAME
+from market.ticker import Ticker, Window
+from market.trade import Marker, Proof, Trade
+
+Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SIGNED = {"change", "change_percent"}
+_PATTERNS = {"exchange": "^[^:|]+$", "symbol": "^[^|]+$"}
+"""Or two markets could share a record key."""
+_SECTIONS = {Trade: "Trade", Candle: "Candle", Ticker: "Ticker", FeedEvent: "Feed event", Progress: "Progress"}
+NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_TIME_TEXT = {"type": "string", "pattern": "^0*[0-9]{1,16}$"}
+
+
+def record_schemas() -> dict[str, Schema]:
+    """File name without suffix → schema, of every record and of the headers that stand for one."""
+    return {
+        **{section.lower().replace(" ", "-"): _value_schema(model, section) for model, section in _SECTIONS.items()},
+        "run-header": _headers_schema("Run", "Headers of a trade or a candle, as texts.", {"run": NAME}, []),
+        "marker": _marker_schema(),
+        "dead-letter": _dead_letter_schema(),
+        "state": {"$schema": DIALECT, "title": "State", "description": opening("State"), **STATE},
+    }
+
+
+def _value_schema(model: type[msgspec.Struct], section: str) -> Schema:
+    inner = {"$defs": {"Window": _object(Window, meanings(section))}} if model is Ticker else {}
+    return {
+        "$schema": DIALECT,
+        "title": section,
+        "description": opening(section),
+        **_object(model, meanings(section)),
+        **inner,
+    }
+
+
+def _object(model: type[msgspec.Struct], meaning: Mapping[str, str]) -> Schema:
+    info = inspect.type_info(model)
+    assert isinstance(info, inspect.StructType)  # noqa: S101  # models are Structs
+    properties = {}
+    for field in info.fields:
+        schema = _field(model, field.name, field.type)
+        if not field.required:
+            schema["default"] = field.default
+        properties[field.name] = {"description": meaning[field.name], **schema}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": [field.name for field in info.fields if field.required],
+    }
+
+
+def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema:
+    if isinstance(kind, inspect.UnionType):
+        (inner,) = (_field(model, name, one) for one in kind.types if not isinstance(one, inspect.NoneType))
+        return {**inner, "type": [inner["type"], "null"]}
+    schema: Schema
+    match kind:
+        case inspect.DecimalType():
+            schema = _decimal(PLAIN if model is Trade else SUM, signed=name in _SIGNED)
+        case inspect.StrType():
+            pattern = {"pattern": _PATTERNS[name]} if name in _PATTERNS else {}
+            schema = {"type": "string", **_given(minLength=kind.min_length, maxLength=kind.max_length), **pattern}
+        case inspect.IntType():
+            greatest = kind.lt - 1 if kind.lt is not None else kind.le
+            schema = {"type": "integer", **_given(minimum=kind.ge, maximum=greatest)}
+        case inspect.EnumType():
+            schema = {"type": "string", "enum": [member.value for member in kind.cls]}
+        case inspect.BoolType():
+            schema = {"type": "boolean"}
+        case inspect.DictType():
+            schema = {"type": "object", "propertyNames": NAME, "additionalProperties": {"$ref": "#/$defs/Window"}}
+        case _:
+            raise TypeError(f"{model.__name__}.{name}: no JSON Schema is known for {kind}")
+    return schema
+
+
+def _marker_schema() -> Schema:
+    """The headers of a marker as texts; one without a value is null."""
+    meaning = meanings("Marker")
+    properties: Schema = {}
+    for field in structs.fields(Marker):
+        properties[field.name] = {"description": meaning[field.name], **_header(field.type)}
+    required = [field.name for field in structs.fields(Marker) if field.required]
+    schema = _headers_schema("Marker", opening("Marker"), properties, required)
+    proof_is_kline = {"properties": {"proof": {"const": Proof.KLINE.value}}, "required": ["proof"]}
+    then = {"required": ["kline"], "properties": {"kline": {"type": "string", "minLength": 1}}}
+    return {**schema, "if": proof_is_kline, "then": then}
+
+
+def _header(kind: Any) -> Schema:
+    (kind,) = [one for one in get_args(kind) if one is not NoneType] or [kind]
+    if kind is int:
+        return _TIME_TEXT
+    if kind is Proof:
+        return {"type": "string", "enum": [proof.value for proof in Proof]}
+    if kind is Decimal:
+        return _decimal(PLAIN)
+    if kind is bool:
+        return {}  # that it is there is what it says
+    return {"type": ["string", "null"]} if kind is bytes else NAME
+
+
+def _dead_letter_schema() -> Schema:
+    """The headers of a dead letter behind those of the record; an import's has a file and a line for a place."""
+    properties: Schema = {}
+    for name, meaning in meanings("Dead letter").items():
+        number = {"pattern": "^[0-9]+$"} if name.endswith(("partition", "offset", "bytes", "line")) else {}
+        properties[name] = {"description": meaning, "type": "string", **number}
+    required = [f"__streams.errors.{name}" for name in ("exception", "message")]
+    return _headers_schema("Dead letter", opening("Dead letter"), properties, required)
+
+
+def _headers_schema(title: str, description: str, properties: Schema, required: list[str]) -> Schema:
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+    }
+
+
+def _decimal(form: str, *, signed: bool = True) -> Schema:
+    return {"type": "string", "pattern": f"^{form if signed else form.removeprefix('-?')}$"}
+
+
+def _given(**limits: object) -> Schema:
+    return {name: limit for name, limit in limits.items() if limit is not None}

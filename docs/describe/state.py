@@ -1,0 +1,68 @@
+"""The candle engine's own state, by its values: its fields have no models, tests hold this against the real engine."""
+
+from typing import Any
+
+from market.candle import Status
+from market.decimals import PLAIN, SUM
+from processors.candles.state import VERSION
+
+_NO_INT = {"type": ["integer", "null"]}
+_COUNT = {"type": "integer", "minimum": 0}
+_PRICE = {"type": "string", "pattern": f"^{PLAIN}$"}
+_NO_PRICE = {"type": ["string", "null"], "pattern": f"^{PLAIN}$"}
+_SUM = {"type": "string", "pattern": f"^{SUM.removeprefix('-?')}$"}
+_TEXT = {"type": "string"}
+_VERSION = {"type": "integer", "minimum": 1, "maximum": VERSION}
+
+
+def _row(*columns: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "prefixItems": list(columns), "minItems": len(columns), "maxItems": len(columns)}
+
+
+def _object(description: str, **properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+    }
+
+
+STATE = {
+    "anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("position", "lane", "minute")],
+    "$defs": {
+        "position": _object('Key ["position"].', v=_VERSION, offset=_COUNT, floor_us=_NO_INT),
+        "lane": _object(
+            'Key ["lane", market, run or null].',
+            v=_VERSION,
+            begin_us=_NO_INT,
+            line_us=_NO_INT,
+            floor_us=_NO_INT,
+            first_price=_NO_PRICE,
+            prior_price=_NO_PRICE,
+            prior_open_us=_NO_INT,
+        ),
+        "minute": _object(
+            'Key ["minute", market, run or null, open_us].',
+            v=_VERSION,
+            fold={"anyOf": [{"$ref": "#/$defs/fold"}, {"type": "null"}]},
+            status={"type": ["string", "null"], "enum": [*(s.value for s in Status if s is not Status.OPEN), None]},
+            price=_NO_PRICE,
+            kline={"type": ["string", "null"]},
+            emitted={"type": "boolean"},
+            changed={"type": "boolean"},
+            newest_offset=_COUNT,
+        ),
+        "fold": _object(
+            "The minute's trades.",
+            ids={"type": "array", "items": _row(_COUNT, _COUNT)},
+            texts={"type": "array", "items": _TEXT},
+            trades=_COUNT,
+            open=_row(_PRICE, _COUNT, _TEXT),
+            close=_row(_PRICE, _COUNT, _TEXT),
+            high=_PRICE,
+            low=_PRICE,
+            sums=_row(_SUM, _SUM, _SUM, _SUM),
+        ),
+    },
+}

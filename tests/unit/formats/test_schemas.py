@@ -1,0 +1,157 @@
+"""The JSON Schemas and the codec take and refuse the same records."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from json_schema import as_texts, validator
+from market_log import make_log
+from market_strategies import candles, feed_events, markers, progresses, tickers, trades
+
+from market import codec
+from market.errors import MalformedError
+from market.fields import MAX_TIME_US
+from market.timeframe import MINUTE_US
+from market.trade import Marker
+from processors.candles.core import Core, Rules
+from processors.candles.state import changes
+
+KINDS: dict[str, tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
+    "trade": (trades, codec.encode_trade, codec.decode_trade),
+    "candle": (candles, codec.encode_candle, codec.decode_candle),
+    "ticker": (tickers, codec.encode_ticker, codec.decode_ticker),
+    "feed-event": (feed_events, codec.encode_feed_event, codec.decode_feed_event),
+    "progress": (progresses, codec.encode_progress, codec.decode_progress),
+}
+VALIDATORS = {name: validator(name) for name in (*KINDS, "marker", "run-header", "dead-letter", "state")}
+WRONG = [
+    *[None, True, 0, -1, 1.0, 1.5, 1 << 63, 1 << 64, [], {}, [1]],
+    *["", "x" * 128, "x" * 129, "a:b", "a|b", "ws", "complete", "0", "1", "-1", "+1", "1.5", "-0.5", "1e5", "NaN"],
+    *["1\n", "\n1", " 1", "1.", ".5", "1,5", "\u0663", "1" * 41, "1" * 101, "0." + "1" * 41, "0." + "1" * 81],
+]
+few = settings(max_examples=40, deadline=None)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | st.sampled_from(WRONG),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def is_read(decode: Callable[[Any], Any], record: Any) -> bool:
+    try:
+        decode(record)
+    except MalformedError:
+        return False
+    return True
+
+
+def holds_alike(name: str, fields: dict[str, Any]) -> None:
+    decode = KINDS[name][2]
+    assert is_read(decode, json.dumps(fields).encode()) == VALIDATORS[name].is_valid(fields), fields
+
+
+@pytest.mark.parametrize("name", KINDS)
+@few
+@given(data=st.data())
+def test_what_is_written_is_valid(name: str, data: st.DataObject) -> None:
+    models, encode, _ = KINDS[name]
+    VALIDATORS[name].validate(orjson.loads(encode(data.draw(models))))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@few
+@given(data=st.data())
+def test_a_record_with_any_field_missing_or_replaced_is_taken_by_both_or_by_none(
+    name: str, data: st.DataObject
+) -> None:
+    models, encode, _ = KINDS[name]
+    fields = orjson.loads(encode(data.draw(models)))
+    field = data.draw(st.sampled_from(sorted(VALIDATORS[name].schema["properties"])))
+    holds_alike(name, {key: value for key, value in fields.items() if key != field})
+    holds_alike(name, {**fields, field: data.draw(json_values)})
+    for wrong in WRONG:
+        holds_alike(name, {**fields, field: wrong})
+
+
+@few
+@given(data=st.data())
+def test_so_is_a_ticker_with_any_field_of_a_window_replaced(data: st.DataObject) -> None:
+    fields = orjson.loads(codec.encode_ticker(data.draw(tickers.filter(lambda ticker: ticker.windows))))
+    window = data.draw(st.sampled_from(sorted(fields["windows"])))
+    field = data.draw(st.sampled_from(sorted(fields["windows"][window])))
+    for value in (data.draw(json_values), *WRONG):
+        holds_alike("ticker", {**fields, "windows": {window: {**fields["windows"][window], field: value}}})
+    without = {key: value for key, value in fields["windows"][window].items() if key != field}
+    holds_alike("ticker", {**fields, "windows": {window: without}})
+    for bad_name in ("", "x" * 129):
+        holds_alike("ticker", {**fields, "windows": {bad_name: fields["windows"][window]}})
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [], {}])
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_no_record_at_all_is_refused_by_both(name: str, value: object) -> None:
+    assert not is_read(KINDS[name][2], json.dumps(value).encode())
+    assert not VALIDATORS[name].is_valid(value)
+
+
+@few
+@given(markers)
+def test_a_marker_that_is_written_is_valid(marker: Marker) -> None:
+    VALIDATORS["marker"].validate(as_texts(codec.encode_marker(marker)))
+
+
+def says_no_such_time(headers: dict[str, bytes | None]) -> bool:
+    """What a schema cannot say of a text: that it is a whole minute, and before April 2262."""
+    until, published = (int(headers[name] or b"") for name in ("complete_until_us", "published_until_us"))
+    return max(until, published) >= MAX_TIME_US or until % MINUTE_US != 0
+
+
+header_texts = st.none() | st.sampled_from([wrong for wrong in WRONG if isinstance(wrong, str)]) | st.text(max_size=20)
+
+
+@settings(max_examples=100, deadline=None)
+@given(markers, st.sampled_from(sorted(Marker.__struct_fields__)), header_texts)
+def test_a_marker_with_any_header_missing_or_replaced_is_taken_by_both_or_by_none(
+    marker: Marker, name: str, text: str | None
+) -> None:
+    written = dict(codec.encode_marker(marker))
+    without = {other: value for other, value in written.items() if other != name}
+    for headers in (without, {**written, name: None if text is None else text.encode()}):
+        valid = VALIDATORS["marker"].is_valid(as_texts(headers.items()))
+        if is_read(codec.decode_marker, list(headers.items())):
+            assert valid
+        else:
+            assert not valid or says_no_such_time(headers)
+
+
+@given(header_texts)
+def test_a_run_is_taken_by_both_or_by_none(text: str | None) -> None:
+    headers = [("run", None if text is None else text.encode())]
+    assert is_read(codec.run_of, headers) == VALIDATORS["run-header"].is_valid({"run": text})
+
+
+def test_a_dead_letter_is_valid() -> None:
+    error = MalformedError("no")
+    headers = codec.dead_letter_headers(error, topic="md.trades.v1", partition=3, offset=7, headers=[("x", None)])  # type: ignore[list-item]
+    VALIDATORS["dead-letter"].validate(as_texts(headers))
+    assert not VALIDATORS["dead-letter"].is_valid(as_texts(headers[:2]))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_state_that_the_engine_writes_is_valid(seed: int) -> None:
+    log, _ = make_log(seed)
+    core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=bool(seed % 2))
+    core.process(log.records[: len(log.records) // 2])
+    written = [(orjson.loads(record.key)[0], record.value) for record in changes(core) if record.value]
+    assert {kind for kind, _ in written} == {"position", "lane", "minute"}
+    for kind, value in written:
+        fields = orjson.loads(value)
+        VALIDATORS["state"].validate(fields)
+        allowed = VALIDATORS["state"].schema["$defs"]
+        assert fields.keys() == allowed[kind]["properties"].keys()
+        assert VALIDATORS["state"].evolve(schema={**allowed[kind], "$defs": allowed}).is_valid(fields)
+        assert not fields.get("fold") or fields["fold"].keys() == allowed["fold"]["properties"].keys()
