@@ -28,6 +28,7 @@ RUN_HEADER = "run"
 CUT_HEADER = "cut"
 _MARKER_HEADERS = frozenset({"complete_until_us", "published_until_us", "proof"})
 _MAX_MESSAGE = 1000
+_MAX_TIME_DIGITS = 40  # leading zeros are allowed
 
 # msgspec would take "NaN", "1e9" and JSON numbers for a Decimal: these fields are read as texts first.
 _DECIMALS: dict[type, list[str]] = {
@@ -257,11 +258,10 @@ def _check_key(exchange: str, symbol: str) -> None:
         raise MalformedError(f"no exchange and symbol make the key {exchange}:{symbol}")
 
 
-def _time_us(value: bytes) -> int:
-    text = _text(value)
-    if not (text.isascii() and text.isdigit() and int(text) < MAX_TIME_US):
-        raise MalformedError(f"not a marker: {text[:100]!r} is no time in microseconds")
-    return int(text)
+def _time_us(value: bytes | None) -> int:
+    if value is None or not value.isdigit() or len(value) > _MAX_TIME_DIGITS or int(value) >= MAX_TIME_US:
+        raise MalformedError(f"not a marker: {value[:100] if value else value!r} is no time in microseconds")
+    return int(value)
 
 
 def _name(headers: dict[str, bytes], name: str) -> str | None:

@@ -90,8 +90,8 @@ class Core:
         self.awaits_floor = awaits_floor
         self.floor_us: int | None = None
         self.lanes: dict[LaneKey, Lane] = {}
-        self.touched: set[LaneKey] = set()
-        """Lanes whose state records are not written yet."""
+        self.touched: dict[LaneKey, None] = {}
+        """Lanes whose state records are not written yet, in the order in which they changed."""
         self._forget_keys()
 
     def process(self, records: Sequence[BareRecord]) -> Outputs:
@@ -125,7 +125,7 @@ class Core:
             lane = self.lanes.get(lane_key)
             newest = records[places.max()].offset + self.rules.revision_base
             if lane is not None and lane.add_part(open_us, part, newest):
-                self.touched.add(lane_key)
+                self.touched[lane_key] = None
             else:
                 one_by_one += places.tolist()
         return [records[place] for place in sorted(one_by_one)]
@@ -147,7 +147,7 @@ class Core:
         if fate is Fate.LATE and lane.run is None:
             outputs.late.append(record)
         elif fate is Fate.FOLDED:
-            self.touched.add((key, lane.run))
+            self.touched[key, lane.run] = None
         if self.rules.close_on is CloseOn.EVENT_TIME:
             self._close_on_event_time(lane, trade, record, outputs)
 
@@ -166,7 +166,7 @@ class Core:
     def _mark(self, lane: Lane, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         candles = lane.mark(marker, record.offset + self.rules.revision_base)
         outputs.candles += ((candle, lane.run) for candle in candles)
-        self.touched.add((lane.key, lane.run))
+        self.touched[lane.key, lane.run] = None
 
     def _close_on_event_time(self, lane: Lane, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
         """Stand in for the markers that the topic's producer does not write."""

@@ -52,6 +52,8 @@ class Lane:
         """Open time of the newest minute there ever was; not part of the state."""
         self.touched: set[int] = set()
         """Open times of minutes that changed, or were let go, since the state was last written."""
+        self.fresh: set[int] = set()
+        """Open times of minutes that may have to be emitted: they changed since they were, or never were."""
         self.moved = True
         """Whether the lane's own record changed since the state was last written."""
         self.shown_us: tuple[int, int] | None = None
@@ -94,6 +96,8 @@ class Lane:
     def hold(self, minute: Minute) -> Minute:
         """Put a minute in."""
         self.minutes[minute.open_us] = minute
+        if minute.changed or minute.due:
+            self.fresh.add(minute.open_us)
         self.newest_us = max(self.newest_us, minute.open_us)
         return minute
 
@@ -166,6 +170,7 @@ class Lane:
         close_before = minute.closing_price(self.exchange)
         if minute.close(status, marker):
             self.touched.add(open_us)
+            self.fresh.add(open_us)
             # In a run the price before counts from its marker on: that it is closed now is a change of its own.
             if self.run is not None or minute.closing_price(self.exchange) != close_before:
                 self._change_flat_after(open_us)
@@ -180,18 +185,36 @@ class Lane:
                 self._close(open_us, Status.HOLE, None)
 
     def _emit(self, revision: int) -> Iterator[Candle]:
-        price, price_open_us = self.prior_price, self.prior_open_us
-        for open_us in sorted(self.minutes):
+        for open_us in sorted(self.fresh):
             minute = self.minutes[open_us]
+            if not minute.due:
+                continue
             own = minute.closing_price(self.exchange)
-            flat = None if own is not None else self._flat_price(minute, price, price_open_us)
-            if minute.due and (own is not None or flat is not None):
-                assert minute.status is not None  # noqa: S101  # what is due has been closed
-                yield minute.candle(self.exchange, self.symbol, flat, status=minute.status, revision=revision)
-                minute.emitted, minute.changed = True, False
-                self.touched.add(open_us)
-            if self._gives_price(minute) and (own if own is not None else flat) is not None:
-                price, price_open_us = own if own is not None else flat, open_us
+            flat = None if own is not None else self._flat_price(minute, *self._price_before(open_us))
+            if own is None and flat is None:
+                continue
+            assert minute.status is not None  # noqa: S101  # what is due has been closed
+            yield minute.candle(self.exchange, self.symbol, flat, status=minute.status, revision=revision)
+            minute.emitted, minute.changed = True, False
+            self.fresh.discard(open_us)
+            self.touched.add(open_us)
+
+    def _price_before(self, open_us: int) -> tuple[Decimal | None, int | None]:
+        """The price that the nearest earlier minute gives, and which minute that is."""
+        earlier = sorted(at for at in self.minutes if at < open_us)
+        if self.run is None:
+            for at in reversed(earlier):
+                own = self.minutes[at].closing_price(self.exchange)
+                if own is not None:
+                    return own, at
+        price, price_open_us = self.prior_price, self.prior_open_us
+        for at in earlier:
+            minute = self.minutes[at]
+            own = minute.closing_price(self.exchange)
+            given = own if own is not None else self._flat_price(minute, price, price_open_us)
+            if given is not None and self._gives_price(minute):
+                price, price_open_us = given, at
+        return price, price_open_us
 
     def _flat_price(self, minute: Minute, before: Decimal | None, before_open_us: int | None) -> Decimal | None:
         """Of a minute without trades: the close before it, else its own marker's price, else the first marker's.
@@ -228,6 +251,7 @@ class Lane:
         minute.changed = True
         minute.newest_offset = max(minute.newest_offset, offset)
         self.touched.add(minute.open_us)
+        self.fresh.add(minute.open_us)
         # Another closing trade counts as a change though its price be the same: so it is one in whatever order and
         # however many at once the trades came.
         if minute.open_us < self.newest_us and minute.fold.close_at != closed_by:
@@ -243,6 +267,7 @@ class Lane:
             right_after_us = later + MINUTE_US
             minute.changed = True
             self.touched.add(later)
+            self.fresh.add(later)
 
     def _forget_before_begin(self, newest_us: int) -> None:
         """Before the first marker there is no line: hold no more than a line would."""
@@ -251,6 +276,7 @@ class Lane:
 
     def _drop(self, open_us: int) -> None:
         del self.minutes[open_us]
+        self.fresh.discard(open_us)
         self.touched.add(open_us)
 
 

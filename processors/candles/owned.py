@@ -1,8 +1,9 @@
 """A partition that this process owns: taken over from its old owner, worked on, committed in transactions."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Self
 
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
@@ -91,12 +92,10 @@ class OwnedPartition:
         outputs, core, partition = self._outputs, self.core, self.tp.partition
         topics = self._topics
         async with self._publisher.transaction() as transaction:
-            await transaction.send(topics.candles(), _placed(_candles(outputs), partition))
-            await transaction.send(topics.late, _placed(map(_again, outputs.late), partition))
-            await transaction.send(
-                topics.dead_letters(self.tp.topic), _placed(_dead_letters(outputs, self.tp), partition)
-            )
-            await transaction.send(topics.state, _placed([*self._clearing, *changes(core)], partition))
+            await transaction.send(topics.candles(), _candles(outputs, partition))
+            await transaction.send(topics.late, _again(outputs, partition))
+            await transaction.send(topics.dead_letters(self.tp.topic), _dead_letters(outputs, self.tp))
+            await transaction.send(topics.state, chain(self._clearing, changes(core)))
             await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, core.position)
         settle(core)
         self._clearing = []
@@ -123,7 +122,7 @@ class OwnedPartition:
         if start.keep_state:
             self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)
         else:
-            self._clearing = stored.drop()
+            self._clearing = stored.drop(self.tp.partition)
             self.core = Core(
                 partition=self.tp.partition,
                 partitions=partitions,
@@ -142,29 +141,20 @@ class OwnedPartition:
         return False
 
 
-def _placed(records: Iterable[Outgoing], partition: int) -> list[Outgoing]:
-    return [record._replace(partition=partition) for record in records]
+def _candles(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
+    for candle, run in outputs.candles:
+        headers = () if run is None else ((RUN_HEADER, run.encode()),)
+        yield Outgoing(candle.key.encode(), encode_candle(candle), headers, partition)
 
 
-def _candles(outputs: Outputs) -> list[Outgoing]:
-    return [
-        Outgoing(candle.key.encode(), encode_candle(candle), [] if run is None else [(RUN_HEADER, run.encode())])
-        for candle, run in outputs.candles
-    ]
+def _again(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
+    for record in outputs.late:
+        yield Outgoing(record.key or b"", record.value, record.headers, partition)
 
 
-def _again(record: BareRecord) -> Outgoing:
-    return Outgoing(record.key or b"", record.value, record.headers)
-
-
-def _dead_letters(outputs: Outputs, tp: TopicPartition) -> list[Outgoing]:
-    return [
-        Outgoing(
-            record.key or b"",
-            record.value,
-            dead_letter_headers(
-                error, topic=tp.topic, partition=tp.partition, offset=record.offset, headers=record.headers
-            ),
+def _dead_letters(outputs: Outputs, tp: TopicPartition) -> Iterator[Outgoing]:
+    for record, error in outputs.dead:
+        headers = dead_letter_headers(
+            error, topic=tp.topic, partition=tp.partition, offset=record.offset, headers=record.headers
         )
-        for record, error in outputs.dead
-    ]
+        yield Outgoing(record.key or b"", record.value, headers, tp.partition)

@@ -91,22 +91,23 @@ class Stored:
             core.lanes[key, run].hold(Minute.restore(open_us, value))
         return core
 
-    def drop(self) -> list[Outgoing]:
+    def drop(self, partition: int) -> list[Outgoing]:
         """Records that clear all of it but the position."""
-        return [Outgoing(key, None) for key in self.values if key != _POSITION]
+        return [Outgoing(key, None, (), partition) for key in self.values if key != _POSITION]
 
 
 def changes(core: Core) -> Iterator[Outgoing]:
     """The records that bring the stored state up to `core`; `settle` notes that they are written."""
-    yield _outgoing(_POSITION, {"offset": core.position, "floor_us": core.floor_us})
+    partition = core.partition
+    yield Outgoing(_POSITION, _value({"offset": core.position, "floor_us": core.floor_us}), (), partition)
     for lane_key in core.touched:
         lane = core.lanes[lane_key]
         if lane.moved:
-            yield _outgoing(orjson.dumps(["lane", lane.key, lane.run]), lane.snapshot())
+            yield Outgoing(orjson.dumps(["lane", *lane_key]), _value(lane.snapshot()), (), partition)
         for open_us in lane.touched:
             minute = lane.minutes.get(open_us)
-            key = orjson.dumps(["minute", lane.key, lane.run, open_us])
-            yield Outgoing(key, None) if minute is None else _outgoing(key, minute.snapshot())
+            value = None if minute is None else _value(minute.snapshot())
+            yield Outgoing(orjson.dumps(["minute", *lane_key, open_us]), value, (), partition)
 
 
 def settle(core: Core) -> None:
@@ -118,5 +119,5 @@ def settle(core: Core) -> None:
     core.touched.clear()
 
 
-def _outgoing(key: bytes, value: dict[str, Any]) -> Outgoing:
-    return Outgoing(key, orjson.dumps({"v": VERSION, **value}))
+def _value(fields: dict[str, Any]) -> bytes:
+    return orjson.dumps({"v": VERSION, **fields})
