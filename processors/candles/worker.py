@@ -15,7 +15,7 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 POLL_S = 0.1
-POLL_BATCHES = 32
+POLL_BATCHES = 64
 """With the fetch size this bounds what is held between two commits."""
 LIVE_INTERVAL_S = 1.0
 CAUGHT_UP_MS = 5_000

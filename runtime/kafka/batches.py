@@ -7,6 +7,7 @@ unnoticed.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from aiokafka.consumer import fetcher
@@ -59,4 +60,4 @@ fetcher.PartitionRecords = _PartitionRecords
 
 def flattened(batches: dict[TopicPartition, list[list[BareRecord]]]) -> dict[TopicPartition, list[BareRecord]]:
     """The batches of each partition as one list of records."""
-    return {tp: [record for batch in of_tp for record in batch] for tp, of_tp in batches.items()}
+    return {tp: list(chain.from_iterable(of_partition)) for tp, of_partition in batches.items()}
