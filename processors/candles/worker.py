@@ -1,15 +1,16 @@
 """The engine's shell: a member of the group `candlewick.candles` that moves bytes between Kafka and the pure core."""
 
 import asyncio
-import time
-from typing import Any
+from collections.abc import Iterable
 
-from market.codec import encode_candle
 from market.timeframe import Timeframe
+from processors.candles.core import Outputs
+from processors.candles.live import LiveCandles
 from processors.candles.owned import Config, OwnedPartition
 from runtime.errors import UnavailableError
-from runtime.kafka import FencedError, Outgoing, Publisher, Subscription, TopicPartition
+from runtime.kafka import FencedError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
+from runtime.kafka.records import BareRecord
 from runtime.lifecycle import rejoining
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
@@ -17,9 +18,8 @@ from runtime.telemetry import Meter, logger
 POLL_S = 0.1
 POLL_BATCHES = 64
 """With the fetch size this bounds what is held between two commits."""
-LIVE_INTERVAL_S = 1.0
-CAUGHT_UP_MS = 5_000
-"""Live candles only while the newest record is younger than this: never while catching up."""
+COMMITTING_POLL_S = 0.005
+"""A partition is not read while it commits: it should not wait much longer than its commit takes."""
 
 log = logger("candles")
 
@@ -49,8 +49,9 @@ class _Worker:
         self._config = config
         self._meter = meter
         self._owned: dict[TopicPartition, OwnedPartition] = {}
+        self._commits: dict[TopicPartition, asyncio.Task[Outputs]] = {}
+        """Transactions under way: while one partition waits for the broker, the others go on."""
         self._joined = False
-        self._live_at_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then commit what is pending and leave."""
@@ -62,15 +63,19 @@ class _Worker:
             instance_id=self._config.instance_id,
             bare=True,
         )
-        async with subscription, Publisher(self._settings) as live:
+        async with subscription, LiveCandles(self._settings) as live:
             try:
                 while not stop.is_set():
                     if self._config.once and self._joined and await self._at_end(subscription):
                         break
                     await self._step(subscription)
-                    await self._show_live(live)
-                await self._commit([owned for owned in self._owned.values() if owned.is_changed])
+                    if not self._config.once:
+                        live.show(self._owned.values())
+                await self._finish_commits()
+                self._commit(owned for owned in self._owned.values() if owned.is_changed)
+                await self._finish_commits()
             finally:
+                await asyncio.gather(*self._commits.values(), return_exceptions=True)
                 await self._let_go(list(self._owned))
 
     async def _follow_assignment(self, subscription: Subscription) -> bool:
@@ -78,6 +83,7 @@ class _Worker:
         changes = subscription.changes()
         if changes.rebalanced:
             self._joined = True
+            await self._finish_commits()
             # Every rebalance stops the world: what was held is read back, whoever had it in between.
             await self._let_go([tp for tp in self._owned if tp in changes.revoked | changes.assigned])
             new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in changes.assigned]
@@ -90,46 +96,49 @@ class _Worker:
         return changes.rebalanced
 
     async def _step(self, subscription: Subscription) -> None:
-        batches = await subscription.poll_batches(self._owned, timeout_s=POLL_S, max_batches=POLL_BATCHES)
+        batches = await self._poll(subscription)
         if await self._follow_assignment(subscription):
             return  # what was polled may begin at the group's offset, behind what is folded already
         for tp, records in batches.items():
             if tp in self._owned and records:
                 self._owned[tp].process(records)
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
+                self._commit([self._owned[tp]] if self._owned[tp].is_due else [])
+                await asyncio.sleep(0)  # transactions under way take their next step
         self._meter.lag = sum(
             max(0, (subscription.highwater(tp) or 0) - owned.core.position) for tp, owned in self._owned.items()
         )
-        await self._commit([owned for owned in self._owned.values() if owned.is_due])
+        self._commit(owned for owned in self._owned.values() if owned.is_due)
+        self._count_commits()
 
-    async def _commit(self, due: list[OwnedPartition]) -> None:
-        commits = await asyncio.gather(*(owned.commit() for owned in due), return_exceptions=True)
-        for owned, outputs in zip(due, commits, strict=True):
-            if isinstance(outputs, BaseException):
-                raise outputs
+    async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
+        """Records of the partitions that are not committing."""
+        free = [tp for tp in self._owned if tp not in self._commits]
+        if self._commits and not free:
+            await asyncio.wait(self._commits.values(), return_when=asyncio.FIRST_COMPLETED)
+            return {}
+        timeout_s = COMMITTING_POLL_S if self._commits else POLL_S
+        return await subscription.poll_batches(free, timeout_s=timeout_s, max_batches=POLL_BATCHES)
+
+    def _commit(self, due: Iterable[OwnedPartition]) -> None:
+        for owned in due:
+            if owned.tp not in self._commits:
+                self._commits[owned.tp] = asyncio.create_task(owned.commit())
+
+    async def _finish_commits(self) -> None:
+        if self._commits:
+            await asyncio.wait(self._commits.values())
+            self._count_commits()
+
+    def _count_commits(self) -> None:
+        """Note what was committed; an error of any commit ends this membership."""
+        for tp in [tp for tp, commit in self._commits.items() if commit.done()]:
+            outputs = self._commits.pop(tp).result()
             self._meter.add("candles", len(outputs.candles))
             self._meter.add("late", len(outputs.late))
             self._meter.add("dead_letters", len(outputs.dead))
             for record, error in outputs.dead:
-                log.warning("dead letter", reason=str(error), partition=owned.tp.partition, offset=record.offset)
-
-    async def _show_live(self, live: Publisher) -> None:
-        """Open candles that changed, beside the transactions, at most once a second."""
-        now_s = time.monotonic()
-        if self._config.once or now_s - self._live_at_s < LIVE_INTERVAL_S:
-            return
-        self._live_at_s = now_s
-        now_ms = time.time_ns() // 1_000_000
-        futures: list[asyncio.Future[Any]] = []
-        for tp, owned in self._owned.items():
-            if now_ms - owned.newest_ms > CAUGHT_UP_MS:
-                continue
-            for lane in owned.core.lanes.values():
-                candle = lane.open_candle()
-                if candle is not None:
-                    record = Outgoing(candle.key.encode(), encode_candle(candle), partition=tp.partition)
-                    futures.append(await live.send(self._topics.live, record))
-        await live.settle(futures)
+                log.warning("dead letter", reason=str(error), partition=tp.partition, offset=record.offset)
 
     async def _let_go(self, tps: list[TopicPartition]) -> None:
         await asyncio.gather(*(self._owned.pop(tp).let_go() for tp in tps))
