@@ -95,6 +95,19 @@ def decode_trade(value: bytes) -> Trade:
     )
 
 
+def usual_form(value: bytes) -> bytes:
+    """The trade as `encode_trade` would write it, for `market.columns`; empty where it is none.
+
+    For values with other spaces, or their fields in another order. Nothing but the trade itself is kept as it was.
+    """
+    try:
+        wire = _trade_from_json(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return b""
+    wire.received_us = wire.time_us
+    return _trade_to_json(wire)
+
+
 def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
     """The headers of a marker; its record has no value."""
     headers = [

@@ -1,14 +1,14 @@
 """Many trades at once: JSON values as columns of integers, without an object a trade.
 
-Whoever publishes with `market.codec.encode_trade` writes one form, a beginning that its symbol decides, three numbers,
+Whoever publishes with `market.codec.encode_trade` writes one form: a beginning that its symbol decides, three numbers,
 and one of a few ends:
 
     {"exchange":"binance","symbol":"BTC-USDT","trade_id":"   1234567   ","price":"   27000.1   ","qty":"   0.001
     ","side":"buy","time_us":1700000000000000,"received_us":1700000000000000,"source":"ws"}
 
-Values in that form, with numbers of up to 16 digits, are read here in some dozens of array operations for all of them
-together. The others are told apart and left to `decode_trade`, which stays the one judge of what a trade is: a test
-holds the two against each other.
+Values in that form (the source may be missing), with numbers of up to 16 digits, are read here in some dozens of array
+operations for all of them together. The others are told apart; `decode_trade` stays the one judge of what a trade is,
+and a test holds the two against each other.
 
 How: the values stand in one buffer. Rows of eight-byte words are copied out of it, at a place in each value, and "is
 this that text", "how far is the next quote", "the number of these digits" are arithmetic on columns of such words
@@ -38,7 +38,7 @@ _POWERS: Ints = 10 ** np.arange(MAX_DIGITS + 1, dtype=np.int64)
 _DIGIT = "\1"
 _TIME = 16 * _DIGIT
 _SIDES = [f'","side":"{side}","time_us":' for side in Side]
-_SOURCES = [f',"received_us":{_TIME},"source":"{source}"}}' for source in Source]
+_SOURCES = [*(f',"received_us":{_TIME},"source":"{source}"}}' for source in Source), f',"received_us":{_TIME}}}']
 _SIDE_BYTES: Ints = np.array([len(side) for side in _SIDES])
 _SOURCE_BYTES: Ints = np.array([len(source) for source in _SOURCES])
 _ENDING_BYTES = int(_SIDE_BYTES.max() + len(_TIME) + _SOURCE_BYTES.max()) + 7 & ~7
@@ -207,5 +207,7 @@ def _by_letter(letters: dict[str, int]) -> Ints:
 
 
 _ENDINGS = _Patterns([(side + _TIME + source).encode() for source in _SOURCES for side in _SIDES], end=True)
-_SOURCE_BY_LETTER = _by_letter({source[-1]: number for number, source in enumerate(Source)})
+_SOURCE_BY_LETTER = _by_letter(
+    {source[-1]: number for number, source in enumerate(Source)} | dict.fromkeys("0123456789", len(Source))
+)
 _SIDE_BY_LETTER = _by_letter({side[-1]: number for number, side in enumerate(Side)})

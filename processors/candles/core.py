@@ -9,9 +9,10 @@ from operator import attrgetter
 import numpy as np
 
 from market.candle import Candle
-from market.codec import decode_marker, decode_trade, run_of
-from market.columns import TradeReader
+from market.codec import decode_marker, decode_trade, run_of, usual_form
+from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
+from market.fields import MAX_NAME
 from market.kline import parse_kline
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
@@ -116,9 +117,11 @@ class Core:
         if not self._symbols:
             return records
         symbols = np.fromiter(map(self._symbols.get, map(_key, records), repeat(-1)), np.int64, len(records))
-        columns = self._reader.read(list(map(_value, records)), symbols)
+        columns = self._columns(list(map(_value, records)), symbols)
         soonest_us = min(map(_timestamp, records)) * 1000 + AHEAD_US
         columns.valid[(symbols < 0) | (columns.times_us > soonest_us)] = False
+        if not columns.valid.all():  # of two copies the first counts: a symbol's trades go one way, all of them
+            columns.valid[np.isin(symbols, symbols[~columns.valid])] = False
         one_by_one = np.flatnonzero(~columns.valid).tolist()
         for symbol, open_us, part, places in parts(columns, symbols):
             lane_key = self._live_lanes[symbol]
@@ -129,6 +132,15 @@ class Core:
             else:
                 one_by_one += places.tolist()
         return [records[place] for place in sorted(one_by_one)]
+
+    def _columns(self, values: list[bytes], symbols: Ints) -> TradeColumns:
+        columns = self._reader.read(values, symbols)
+        others = np.flatnonzero(~columns.valid)
+        if len(others) >= _AT_ONCE:  # another publisher's form, perhaps
+            rewritten = self._reader.read([usual_form(values[at]) for at in others.tolist()], symbols[others])
+            for column, part in zip(columns, rewritten, strict=True):
+                column[others] = part
+        return columns
 
     def _process(self, record: BareRecord, outputs: Outputs) -> None:
         if record.value is None:
@@ -197,10 +209,13 @@ class Core:
                 raise MalformedError(f"the key is not UTF-8: {error}") from error
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
+            exchange, symbol = split_key(key)
+            if not (0 < len(exchange) <= MAX_NAME and 0 < len(symbol) <= MAX_NAME) or "|" in key:
+                raise MalformedError(f"no exchange and symbol make the key {key!r}")
             if len(self._placed) >= _PLACED_KEYS:
                 self._forget_keys()
-            placed = self._placed[record.key] = (key, *split_key(key))
-            self._symbols[record.key] = self._reader.add(*split_key(key))
+            placed = self._placed[record.key] = (key, exchange, symbol)
+            self._symbols[record.key] = self._reader.add(exchange, symbol)
             self._live_lanes.append((key, None))
         return placed
 

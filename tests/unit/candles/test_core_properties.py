@@ -1,5 +1,6 @@
 """What holds for any log: the engine's core as properties over made-up partitions."""
 
+import json
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -51,6 +52,17 @@ def at_once(trades: int) -> Iterator[None]:
         yield
 
 
+def in_some_form(record: LogRecord) -> LogRecord:
+    """Every third trade with spaces, and its fields in another order."""
+    try:
+        fields = json.loads(record.value or b"")
+    except ValueError:
+        return record
+    if record.offset % 3 or not isinstance(fields, dict):
+        return record
+    return record._replace(value=json.dumps(dict(reversed(fields.items()))).encode())
+
+
 def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
     """Write the changed state as the engine does, and read it back as a new owner does."""
     for record in changes(core):
@@ -72,10 +84,10 @@ def test_trades_taken_together_are_as_those_taken_one_by_one(seed: int, data: st
     while at < len(log.records):
         records = log.records[at : at + data.draw(st.integers(1, 300))]
         at += len(records)
-        with at_once(2):
-            came = outputs_of(together, records)
         with at_once(10**9):
-            assert came == outputs_of(apart, records)
+            wanted = outputs_of(apart, records)
+        with at_once(2):  # whatever form the values have
+            assert outputs_of(together, [in_some_form(record) for record in records]) == wanted
         assert state_of(together) == state_of(apart)
 
 
