@@ -54,8 +54,31 @@ class _TradeJson(msgspec.Struct, gc=False):
     source: Source = Source.WS
 
 
+class _CandleJson(msgspec.Struct, gc=False):
+    """A candle as it stands in JSON."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    open_time_ms: int
+    close_time_ms: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    trades: int
+    taker_buy_volume: str
+    taker_buy_quote_volume: str
+    first_trade_id: str | None
+    last_trade_id: str | None
+    revision: int
+    status: str
+
+
 _trade_from_json = msgspec.json.Decoder(_TradeJson).decode
-_trade_to_json = msgspec.json.Encoder().encode  # the bytes of orjson, in half the time
+_trade_to_json = _candle_to_json = msgspec.json.Encoder().encode  # the bytes of orjson, in half the time
 
 
 def encode_trade(trade: Trade) -> bytes:
@@ -172,7 +195,28 @@ def run_of(headers: Headers) -> str | None:
 
 def encode_candle(candle: Candle) -> bytes:
     """A value of `md.candles.*.v1`."""
-    return _encode(candle)
+    return _candle_to_json(
+        _CandleJson(
+            candle.exchange,
+            candle.symbol,
+            candle.timeframe,
+            candle.open_time_ms,
+            candle.close_time_ms,
+            plain(candle.open),
+            plain(candle.high),
+            plain(candle.low),
+            plain(candle.close),
+            plain(candle.volume),
+            plain(candle.quote_volume),
+            candle.trades,
+            plain(candle.taker_buy_volume),
+            plain(candle.taker_buy_quote_volume),
+            candle.first_trade_id,
+            candle.last_trade_id,
+            candle.revision,
+            candle.status,
+        )
+    )
 
 
 def decode_candle(value: bytes) -> Candle:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Self
 
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
@@ -16,6 +15,10 @@ from runtime.settings import Settings
 
 COMMIT_INTERVAL_S = 5.0
 """State and position are committed at least this often where anything changed, so that a restart reads little."""
+LINGER_S = 0.01
+"""Candles wait this long for others: the markers of many keys come together, and a transaction has its price."""
+MOST_WAITING = 10_000
+"""Outputs that may wait for the commit before theirs; the partition is not read until it is through."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,8 @@ class OwnedPartition:
         self._outputs = Outputs()
         self._committed_position = 0
         self._committed_at_s = time.monotonic()
+        self._output_at_s = 0.0
+        """When the oldest output that is not committed came."""
         self.end = 0
         """The log's end when it was taken over: as far as ``--once`` goes."""
         self.newest_ms = 0
@@ -70,6 +75,8 @@ class OwnedPartition:
         if not records:
             return
         new = self.core.process(records)
+        if new and not self._outputs:
+            self._output_at_s = time.monotonic()
         self._outputs.candles += new.candles
         self._outputs.late += new.late
         self._outputs.dead += new.dead
@@ -77,31 +84,48 @@ class OwnedPartition:
 
     @property
     def is_due(self) -> bool:
-        """Whether to commit now: outputs wait, or anything changed and the interval is over."""
+        """Whether to commit now: outputs have waited, or anything changed and the interval is over."""
+        now_s = time.monotonic()
         if self._outputs:
-            return True
-        return self.is_changed and time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S
+            return now_s - self._output_at_s >= LINGER_S
+        return self.is_changed and now_s - self._committed_at_s >= COMMIT_INTERVAL_S
+
+    @property
+    def is_lingering(self) -> bool:
+        """Whether outputs wait for others."""
+        return bool(self._outputs)
 
     @property
     def is_changed(self) -> bool:
         """Whether there is anything to commit."""
         return bool(self._outputs) or self.core.position != self._committed_position
 
+    @property
+    def is_full(self) -> bool:
+        """Whether to wait for a commit before more is read."""
+        return len(self._outputs.candles) + len(self._outputs.late) + len(self._outputs.dead) >= MOST_WAITING
+
     async def commit(self) -> Outputs:
-        """Outputs, changed state and position in one transaction; on an error the partition must be let go."""
-        outputs, core, partition = self._outputs, self.core, self.tp.partition
-        topics = self._topics
-        async with self._publisher.transaction() as transaction:
-            await transaction.send(topics.candles(), _candles(outputs, partition))
-            await transaction.send(topics.late, _again(outputs, partition))
-            await transaction.send(topics.dead_letters(self.tp.topic), _dead_letters(outputs, self.tp))
-            await transaction.send(topics.state, chain(self._clearing, changes(core)))
-            await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, core.position)
-        settle(core)
+        """Outputs, changed state and position in one transaction; on an error the partition must be let go.
+
+        All of it is cut before the first wait: what is processed while this one is on its way belongs to the next.
+        """
+        outputs, position, partition, topics = self._outputs, self.core.position, self.tp.partition, self._topics
+        records = {
+            topics.candles(): list(_candles(outputs, partition)),
+            topics.late: list(_again(outputs, partition)),
+            topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
+            topics.state: [*self._clearing, *changes(self.core)],
+        }
+        settle(self.core)
         self._clearing = []
         self._outputs = Outputs()
-        self._committed_position = core.position
+        self._committed_position = position
         self._committed_at_s = time.monotonic()
+        async with self._publisher.transaction() as transaction:
+            for topic, of_topic in records.items():
+                await transaction.send(topic, of_topic)
+            await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
         return outputs
 
     async def _restore(self) -> None:

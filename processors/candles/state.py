@@ -102,12 +102,13 @@ def changes(core: Core) -> Iterator[Outgoing]:
     yield Outgoing(_POSITION, _value({"offset": core.position, "floor_us": core.floor_us}), (), partition)
     for lane_key in core.touched:
         lane = core.lanes[lane_key]
+        name = orjson.dumps(lane_key)[1:-1]  # "binance:BTC-USDT",null
         if lane.moved:
-            yield Outgoing(orjson.dumps(["lane", *lane_key]), _value(lane.snapshot()), (), partition)
+            yield Outgoing(b'["lane",%b]' % name, _value(lane.snapshot()), (), partition)
         for open_us in lane.touched:
             minute = lane.minutes.get(open_us)
             value = None if minute is None else _value(minute.snapshot())
-            yield Outgoing(orjson.dumps(["minute", *lane_key, open_us]), value, (), partition)
+            yield Outgoing(b'["minute",%b,%d]' % (name, open_us), value, (), partition)
 
 
 def settle(core: Core) -> None:

@@ -18,8 +18,8 @@ from runtime.telemetry import Meter, logger
 POLL_S = 0.1
 POLL_BATCHES = 64
 """With the fetch size this bounds what is held between two commits."""
-COMMITTING_POLL_S = 0.005
-"""A partition is not read while it commits: it should not wait much longer than its commit takes."""
+SHORT_POLL_S = 0.005
+"""While a partition commits or is about to: its next commit should not wait for records that do not come."""
 
 log = logger("candles")
 
@@ -50,7 +50,7 @@ class _Worker:
         self._meter = meter
         self._owned: dict[TopicPartition, OwnedPartition] = {}
         self._commits: dict[TopicPartition, asyncio.Task[Outputs]] = {}
-        """Transactions under way: while one partition waits for the broker, the others go on."""
+        """Transactions under way, one a partition: while the broker is waited for, reading goes on."""
         self._joined = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -112,12 +112,13 @@ class _Worker:
         self._count_commits()
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
-        """Records of the partitions that are not committing."""
-        free = [tp for tp in self._owned if tp not in self._commits]
+        """Records; none of a partition whose commits can't keep up."""
+        free = [tp for tp, owned in self._owned.items() if tp not in self._commits or not owned.is_full]
         if self._commits and not free:
             await asyncio.wait(self._commits.values(), return_when=asyncio.FIRST_COMPLETED)
             return {}
-        timeout_s = COMMITTING_POLL_S if self._commits else POLL_S
+        is_soon = self._commits or any(owned.is_lingering for owned in self._owned.values())
+        timeout_s = SHORT_POLL_S if is_soon else POLL_S
         return await subscription.poll_batches(free, timeout_s=timeout_s, max_batches=POLL_BATCHES)
 
     def _commit(self, due: Iterable[OwnedPartition]) -> None:
