@@ -100,13 +100,15 @@ async def load_recomputation(settings: Settings, suffix: str) -> tuple[Range | N
     if len(values) != settings.partitions:
         raise CandlewickError(f"the state topic {topics.state} holds only a part of its range: take another --into")
     found = _range(suffix, values)
-    cores: dict[int, Core] = {}
-    for partition, state in stored.items():
-        core = state.core(partition=partition, partitions=settings.partitions, rules=found.rules)
-        if state.position is None:
-            core.position = found.pieces[partition].start
-        cores[partition] = core
+    cores = {partition: _core(found, partition, state, settings.partitions) for partition, state in stored.items()}
     return found, cores
+
+
+def _core(found: Range, partition: int, stored: Stored, partitions: int) -> Core:
+    if stored.position is not None:
+        return stored.core(partition=partition, partitions=partitions, rules=found.rules)
+    start = found.pieces[partition].start
+    return Core(partition=partition, partitions=partitions, position=start, rules=found.rules, awaits_floor=start > 0)
 
 
 def _range(suffix: str, values: Mapping[int, Mapping[str, Any]]) -> Range:
