@@ -16,6 +16,7 @@ from processors.candles.core import CloseOn, Core, Rules
 from processors.candles.state import RANGE_KEY, VERSION, Stored
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing, read_to_end
+from runtime.kafka.admin import diff_topics
 from runtime.settings import Settings
 
 
@@ -83,13 +84,16 @@ class Range:
 
 
 async def load_range(settings: Settings, suffix: str) -> Range | None:
-    """The recomputation of that name; None where there is none yet. Its state topic must be there."""
+    """The recomputation of that name; None where there is none yet."""
     return (await load_recomputation(settings, suffix))[0]
 
 
 async def load_recomputation(settings: Settings, suffix: str) -> tuple[Range | None, dict[int, Core]]:
     """The recomputation of that name and the core of every partition as it was committed."""
     topics = settings.topics.beside(suffix)
+    missing = await diff_topics(settings, [spec for spec in topics.specs() if spec.name == topics.state])
+    if any(difference.what == "missing" for difference in missing):
+        return None, {}
     stored: dict[int, Stored] = {partition: Stored() for partition in range(settings.partitions)}
     for partition, state in stored.items():
         async for records in read_to_end(settings, topics.state, partitions=[partition]):
