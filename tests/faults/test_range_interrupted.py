@@ -22,7 +22,7 @@ async def test_an_interrupted_recomputation_goes_on_where_it_was(
     log, _ = make_log(32, minutes=60)
     await fill(settings, log)
     await one_pass(settings)
-    monkeypatch.setattr(worker, "POLL_RECORDS", 60)
+    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
     until_us, beside = START + 55 * MINUTE, topics.beside("fix")
     stop = asyncio.Event()
     first = asyncio.create_task(recomputed(settings, START, until_us, stop=stop))

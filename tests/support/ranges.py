@@ -12,7 +12,7 @@ from processors.candles.range_plan import utc
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 
-Lines = list[tuple[int, bytes | None, bytes | None, bytes | None]]
+Lines = list[tuple[int, bytes, bytes, bytes]]
 
 
 async def recomputed(
@@ -31,7 +31,7 @@ async def recomputed(
 async def candles(settings: Settings, topic: str, from_us: int = 0, until_us: int = 2**62) -> Lines:
     """Partition, run, key and value of every candle of the range."""
     return sorted(
-        (record.partition, header(record.headers, "run"), record.key, record.value)
+        (record.partition, header(record.headers, "run") or b"", record.key or b"", record.value or b"")
         for record in await read_all(settings, topic)
         if from_us <= orjson.loads(record.value or b"")["open_time_ms"] * 1000 < until_us
     )

@@ -30,7 +30,7 @@ async def test_a_range_in_mid_log_gives_the_same_bytes_out_of_a_piece_of_it(
     await one_pass(settings)
     live, group = await candles(settings, topics.candles()), await group_offsets(settings, topics.group("candles"))
     from_us, until_us = start_us + 60 * MINUTE, start_us + 80 * MINUTE
-    monkeypatch.setattr(worker, "POLL_RECORDS", 150)
+    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
 
     done = await recomputed(settings, from_us, until_us)
     beside = topics.beside("fix")
