@@ -1,0 +1,173 @@
+"""A range recomputed beside the live topics: out of a piece of the log, interrupted, killed, and held against them."""
+
+import asyncio
+import random
+
+import orjson
+import pytest
+from candle_engine import Process, delete_records, fill, one_pass, read_all
+from eventually import eventually
+from market_log import MINUTE, START, Log, make_log
+from past_log import fill_past, minutes_ago, tell_progress
+from ranges import candles, publish, recomputed
+
+from candlewick.verify.recomputed import compare_recomputation
+from market.topics import Topics
+from processors.candles import worker
+from processors.candles.range_plan import utc
+from runtime.errors import UsageError
+from runtime.kafka import Outgoing, Publisher
+from runtime.kafka.admin import diff_topics, group_offsets
+from runtime.settings import Settings
+
+
+async def test_a_range_in_mid_log_gives_the_same_bytes_out_of_a_piece_of_it(
+    settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_us = minutes_ago(300)
+    log, _ = make_log(31, minutes=200, start_us=start_us)
+    await fill_past(settings, log)
+    await tell_progress(settings, log)
+    await one_pass(settings)
+    live, group = await candles(settings, topics.candles()), await group_offsets(settings, topics.group("candles"))
+    from_us, until_us = start_us + 60 * MINUTE, start_us + 80 * MINUTE
+    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
+
+    done = await recomputed(settings, from_us, until_us)
+    beside = topics.beside("fix")
+    expected = await candles(settings, topics.candles(), from_us, until_us)
+    assert await candles(settings, beside.candles()) == expected
+    assert (done.is_final, done.candles, done.of_runs, done.markets) == (True, len(expected), 0, 3)
+    assert len(expected) >= 60
+    assert done.records < len(log.records) / 2  # 20 minutes before, 20 in it, 10 of horizon, of 200
+    assert await candles(settings, topics.candles()) == live
+    assert await group_offsets(settings, topics.group("candles")) == group
+    comparison = await compare_recomputation(settings, "fix")
+    assert (comparison.right, comparison.same, comparison.later) == (True, len(expected), 0)
+
+    with pytest.raises(UsageError, match=r"is the recomputation of .*: say the same again to go on"):
+        await recomputed(settings, from_us, until_us + MINUTE)
+    assert (await recomputed(settings, from_us, until_us)).candles == done.candles
+
+
+async def test_what_differs_is_found_and_named(settings: Settings, topics: Topics) -> None:
+    log, _ = make_log(33, runs=True)
+    await fill(settings, log)
+    await one_pass(settings)
+    await recomputed(settings, START, START + 20 * MINUTE)
+    good = await read_all(settings, topics.candles())
+    inside = [one for one in good if _open_us(one.value) in range(START, START + 20 * MINUTE)]
+    changed, added, lost = inside[3], inside[5], inside[7]
+    await publish(
+        settings, topics.candles(), changed.partition, changed.key, (changed.value or b"").replace(b'"1m"', b'"1M"')
+    )
+    await publish(settings, topics.candles(), added.partition, added.key, _other_minute(added.value, START + MINUTE))
+    beside = topics.beside("fix")
+    await publish(settings, beside.candles(), lost.partition, lost.key, _revised(lost.value, 10**6))
+    await publish(settings, topics.candles(), lost.partition, lost.key, lost.value)  # again, as a replay would
+
+    comparison = await compare_recomputation(settings, "fix")
+    assert {kind.value: count for kind, count in comparison.counts.items()} == {
+        "only live": 1, "only recomputed": 1, "different": 1, "out of order": 0
+    }  # fmt: skip
+    assert (comparison.right, comparison.same, comparison.repeated) == (False, len(inside), 1)
+    assert all((one.key or b"").decode() in " ".join(comparison.named) for one in (changed, added, lost))
+
+
+def _open_us(value: bytes | None) -> int:
+    return int(orjson.loads(value or b"")["open_time_ms"]) * 1000
+
+
+def _other_minute(value: bytes | None, open_us: int) -> bytes:
+    return orjson.dumps(orjson.loads(value or b"") | {"open_time_ms": open_us // 1000})
+
+
+def _revised(value: bytes | None, revision: int) -> bytes:
+    return orjson.dumps(orjson.loads(value or b"") | {"revision": revision})
+
+
+async def test_a_log_that_no_longer_reaches_back_says_from_which_minute_on(settings: Settings, topics: Topics) -> None:
+    start_us = minutes_ago(100)
+    log, _ = make_log(34, minutes=60, runs=False, start_us=start_us)
+    await fill_past(settings, log)
+    await one_pass(settings)
+    delete_records(
+        settings,
+        topics.trades,
+        {partition: 100 for _, partition in await group_offsets(settings, topics.group("candles"))},
+    )
+    records = await read_all(settings, topics.trades)
+    first_ms = max(min(r.timestamp for r in records if r.partition == at) for at in {r.partition for r in records})
+    possible_us = -(-(first_ms + 120_000) // 60_000) * MINUTE
+    with pytest.raises(UsageError, match=f"no longer reaches back .* can be recomputed from {utc(possible_us)} on"):
+        await recomputed(settings, possible_us - MINUTE, possible_us + 10 * MINUTE)
+    assert (await recomputed(settings, possible_us, possible_us + 10 * MINUTE)).candles > 0
+    assert not (await compare_recomputation(settings, "fix")).counts["different"]
+
+
+async def test_a_killed_recomputation_goes_on_where_it_was(
+    settings: Settings, topics: Topics, environment: dict[str, str]
+) -> None:
+    rng = random.Random(35)
+    log, _ = make_log(35, minutes=600)
+    await fill_in_batches(settings, log)
+    await one_pass(settings)
+    words = ["--from", utc(START), "--until", utc(START + 590 * MINUTE), "--into", "fix"]
+    ends, beside = list[int](), topics.beside("fix")
+    for _ in range(6):
+        process = await Process.start(environment, *words)
+        await eventually(lambda: _has_more(settings, beside, ends), timeout_s=60, every_s=rng.uniform(0.01, 0.3))
+        await process.kill()
+        ends.append(len(await read_all(settings, beside.candles())))
+    assert await (await Process.start(environment, *words)).wait() == 0
+    expected = await candles(settings, topics.candles(), START, START + 590 * MINUTE)
+    assert await candles(settings, topics.beside("fix").candles()) == expected
+    assert len(expected) > 1500
+    assert min(ends) < len(expected), "no kill came before the end"
+    assert (await compare_recomputation(settings, "fix")).right
+
+
+async def test_an_interrupted_recomputation_goes_on_where_it_was(
+    settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, _ = make_log(32, minutes=100)
+    await fill_in_batches(settings, log)
+    await one_pass(settings)
+    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
+    until_us, beside = START + 90 * MINUTE, topics.beside("fix")
+    stop = asyncio.Event()
+    first = asyncio.create_task(recomputed(settings, START, until_us, stop=stop))
+    await eventually(lambda: _begun(settings, beside), every_s=0.01)
+    stop.set()
+    assert not (await first).is_final
+    with pytest.raises(UsageError, match="not whole yet"):
+        await compare_recomputation(settings, "fix")
+    assert (await recomputed(settings, START, until_us)).is_final
+    assert await candles(settings, beside.candles()) == await candles(settings, topics.candles(), START, until_us)
+    assert (await compare_recomputation(settings, "fix")).right
+
+
+async def fill_in_batches(settings: Settings, log: Log) -> None:
+    """The records in many small batches, so that there is something to interrupt."""
+    async with Publisher(settings) as publisher:
+        for begin in range(0, len(log.records), 25):
+            sent = [
+                await publisher.send(settings.topics.trades, Outgoing(record.key or b"", record.value, record.headers))
+                for record in log.records[begin : begin + 25]
+            ]
+            await publisher.settle(sent)
+
+
+async def _has_more(settings: Settings, beside: Topics, ends: list[int]) -> bool:
+    """Whether there are more candles than at any kill, or the last ones were there at the kill before."""
+    topics = await diff_topics(settings, [spec for spec in beside.specs() if spec.name == beside.candles()])
+    if topics:
+        return False
+    count = len(await read_all(settings, beside.candles()))
+    return count > max(ends, default=0) or len(ends) > len(set(ends))
+
+
+async def _begun(settings: Settings, beside: Topics) -> bool:
+    return bool(await group_offsets(settings, beside.group("candles"))) and bool(
+        await read_all(settings, beside.candles())
+    )
