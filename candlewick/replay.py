@@ -24,6 +24,11 @@ class Move(NamedTuple):
     candles_from_us: int | None = None
     """Of the candle engine: no live candle of an earlier minute will come; None: all that the log holds."""
 
+    @property
+    def again(self) -> int:
+        """Records that are read again; below 0: that are skipped, by offsets."""
+        return 0 if self.now is None else self.now - self.to
+
 
 def stage_of(settings: Settings, group: str) -> str:
     """The stage that a group belongs to, given its name with or without what stands before it."""
