@@ -41,6 +41,8 @@ class Recomputed:
     of_runs: int
     """So many of the candles are of runs."""
     markets: int
+    begun_within: int
+    """Markets whose lane begins within the range although the log before was read only from the lead on."""
     records: int
     """Input records read."""
     is_final: bool
@@ -50,6 +52,8 @@ class Recomputed:
         span = f"{utc(self.range.from_us)} until {utc(self.range.until_us)}"
         runs = f" ({self.of_runs} of runs)" if self.of_runs else ""
         what = f"{self.candles} candles{runs} of {self.markets} markets out of {self.records} records, in {self.topic}"
+        if self.begun_within:
+            what += f" ({self.begun_within} markets begin within the range; a longer --lead may find them earlier)"
         if not self.is_final:
             return f"interrupted: {span} is not whole yet: {what}; the same command goes on exactly where it was"
         return f"recomputed: {span}: {what}; candlewick verify --replay {self.range.suffix} compares it"
@@ -92,9 +96,15 @@ async def recomputed(settings: Settings, suffix: str) -> Recomputed:
         candles=candles,
         of_runs=of_runs,
         markets=len(markets),
+        begun_within=sum(_begins_within(found, core) for core in cores.values() if found.pieces[core.partition].start),
         records=sum(core.position - found.pieces[partition].start for partition, core in cores.items()),
         is_final=await _is_final(settings, found, cores),
     )
+
+
+def _begins_within(found: Range, core: Core) -> int:
+    live = (lane for lane in core.lanes.values() if lane.run is None)
+    return sum(found.from_us < (lane.begin_us or 0) < found.until_us for lane in live)
 
 
 async def _is_final(settings: Settings, found: Range, cores: Mapping[int, Core]) -> bool:

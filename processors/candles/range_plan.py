@@ -22,7 +22,7 @@ from processors.candles.core import AHEAD_US, Rules
 from processors.candles.range import Piece, Range, load_range
 from runtime.errors import CandlewickError, UsageError
 from runtime.kafka import TransactionalPublisher, ends, move_group, offsets_at, read_to_end
-from runtime.kafka.admin import apply_topics
+from runtime.kafka.admin import apply_topics, require_topics
 from runtime.settings import Settings
 
 _NAME = re.compile(r"(?!dlq$)[A-Za-z0-9_-]{1,64}")
@@ -96,12 +96,8 @@ def _words(rules: Rules) -> str:
 
 async def _make_topics(settings: Settings, topics: Topics) -> None:
     own = {topics.candles(), topics.state, topics.late, topics.dead_letters(topics.trades)}
-    different = await apply_topics(settings, [spec for spec in topics.specs() if spec.name in own])
-    if different:
-        one = different[0]
-        raise CandlewickError(
-            f"the topic {one.topic} has {one.what} = {one.found}, it must be {one.wanted}: take another --into"
-        )
+    await apply_topics(settings, [spec for spec in topics.specs() if spec.name in own])
+    await require_topics(settings, own | {topics.trades, topics.progress, topics.feeds}, topics)
 
 
 async def _plan(settings: Settings, *, from_us: int, until_us: int, lead_us: int, horizon_us: int) -> dict[int, Piece]:

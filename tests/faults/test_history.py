@@ -25,6 +25,7 @@ from candlewick.verify.recomputed import compare_recomputation
 from market.codec import RUN_HEADER, decode_marker, encode_candle, header
 from market.topics import Topics
 from market.trade import Marker, Proof
+from processors.candles import worker
 from processors.candles.core import Core, Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
@@ -183,7 +184,9 @@ async def test_an_interrupted_run_published_again_makes_each_candle_once(
     assert await live_candles(settings) == await live_alone(settings) != []
 
 
-async def test_a_repair_of_a_hole_replaces_it_and_stands_in_a_recomputation(settings: Settings, topics: Topics) -> None:
+async def test_a_repair_of_a_hole_replaces_it_and_stands_in_a_recomputation(
+    settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = BTC.read_text().splitlines()
     log = Log(now_ms=JAN_8)
     log.marker(KEY, JAN_8 * 1000, Proof.BEGIN)
@@ -208,6 +211,7 @@ async def test_a_repair_of_a_hole_replaces_it_and_stands_in_a_recomputation(sett
     assert await live_candles(settings) == await live_alone(settings)
 
     from_us = JAN_8 * 1000
+    monkeypatch.setattr(worker, "POLL_BATCHES", 1)  # what is read behind the repair is read because it is there
     done = await recomputed(settings, from_us, from_us + 5 * MINUTE)
     assert (done.is_final, done.candles, done.of_runs) == (True, 8, 3)
     assert await candles(settings, topics.beside("fix").candles()) == await candles(
