@@ -18,7 +18,10 @@ from ranges import candles, publish, recomputed
 from candlewick.verify.recomputed import compare_recomputation
 from market.topics import Topics
 from processors.candles import worker
+from processors.candles.core import CloseOn, Rules
+from processors.candles.owned import Config
 from processors.candles.range_plan import utc
+from processors.candles.worker import run_candles
 from runtime.errors import UsageError
 from runtime.kafka import Outgoing, Publisher
 from runtime.kafka.admin import group_offsets
@@ -54,6 +57,25 @@ async def test_a_range_in_mid_log_gives_the_same_bytes_out_of_a_piece_of_it(
     with pytest.raises(UsageError, match=r"is the recomputation of .*: say the same again to go on"):
         await recomputed(settings, from_us, until_us + MINUTE)
     assert (await recomputed(settings, from_us, until_us)).candles == done.candles
+
+
+async def test_a_topic_without_markers_is_recomputed_by_its_own_rules(settings: Settings, topics: Topics) -> None:
+    start_us = minutes_ago(300)
+    log, _ = make_log(36, minutes=200, runs=False, start_us=start_us)
+    await fill_past(
+        settings, Log(records=[record for record in log.records if record.value and len(record.value) > 60])
+    )
+    rules = Rules(close_on=CloseOn.EVENT_TIME, grace_us=5_000_000)
+    await asyncio.wait_for(run_candles(settings, Config(rules=rules, once=True), asyncio.Event()), 60)
+    from_us, until_us = start_us + 60 * MINUTE, start_us + 90 * MINUTE
+    done = await recomputed(settings, from_us, until_us, rules=rules, lead_s=1800)
+    assert (done.is_final, done.markets, done.begun_within) == (True, 3, 0)
+    assert await candles(settings, topics.beside("fix").candles()) == await candles(
+        settings, topics.candles(), from_us, until_us
+    )
+    assert (await compare_recomputation(settings, "fix")).same > 80
+    with pytest.raises(UsageError, match=r"closed on event_time, grace 5 s, revision base 0"):
+        await recomputed(settings, from_us, until_us, lead_s=1800)
 
 
 async def test_what_differs_is_found_and_named(settings: Settings, topics: Topics) -> None:

@@ -7,6 +7,7 @@ from candle_engine import read_all
 
 from candlewick.recompute import Asked, Recomputed, recompute
 from market.codec import header
+from processors.candles.core import Rules
 from processors.candles.owned import Config
 from processors.candles.range_plan import utc
 from runtime.kafka import Outgoing, Publisher
@@ -23,9 +24,12 @@ async def recomputed(
     into: str = "fix",
     lead_s: float = 1200,
     stop: asyncio.Event | None = None,
+    rules: Rules | None = None,
 ) -> Recomputed:
     asked = Asked(into=into, from_=utc(from_us), until=utc(until_us), lead_s=lead_s)
-    return await asyncio.wait_for(recompute(settings, Config(), asked, stop or asyncio.Event()), 60)
+    return await asyncio.wait_for(
+        recompute(settings, Config(rules=rules or Rules()), asked, stop or asyncio.Event()), 60
+    )
 
 
 async def candles(settings: Settings, topic: str, from_us: int = 0, until_us: int = 2**62) -> Lines:
