@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from cyclopts import App, Group, Parameter
 
 from market.fields import MAX_TIME_US
+from runtime.errors import UsageError
 from runtime.settings import Settings, load_settings
 
 _GROUP = Group(
@@ -56,6 +57,14 @@ def parse_time_us(text: str) -> int:
     return time_us
 
 
+def parse_span(text: str) -> float:
+    """A time span such as ``90s``, ``2m``, ``1h`` or plain seconds, in seconds."""
+    number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
+    if not number.replace(".", "", 1).isdigit() or float(number) <= 0:
+        raise UsageError(f"{text!r} is no time span: write 90s, 2m or 1h")
+    return float(number) * _UNITS[unit]
+
+
 def single_command(name: str, function: Callable[..., Any]) -> App:
     """The app of a command without subcommands; the function's docstring, examples and all, ends its help.
 
@@ -65,3 +74,6 @@ def single_command(name: str, function: Callable[..., Any]) -> App:
     app = App(name=name, help_format="markdown", help_epilogue=about)
     app.default(function)
     return app
+
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

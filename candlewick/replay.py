@@ -6,10 +6,9 @@ from typing import NamedTuple
 
 from candlewick.common import parse_time_us
 from candlewick.health.lag import inputs
-from market.timeframe import next_minute_us
-from processors.candles.core import AHEAD_US
+from processors.candles.range_plan import first_minute_us
 from runtime.errors import UsageError
-from runtime.kafka import ends, move_group, offsets_at, read_to_end
+from runtime.kafka import ends, move_group, offsets_at
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
@@ -24,6 +23,11 @@ class Move(NamedTuple):
     end: int
     candles_from_us: int | None = None
     """Of the candle engine: no live candle of an earlier minute will come; None: all that the log holds."""
+
+    @property
+    def again(self) -> int:
+        """Records that are read again; below 0: that are skipped, by offsets."""
+        return 0 if self.now is None else self.now - self.to
 
 
 def stage_of(settings: Settings, group: str) -> str:
@@ -80,12 +84,4 @@ async def _targets(settings: Settings, topic: str, to: str, bounds: Mapping[int,
 
 async def _with_first_minute(settings: Settings, move: Move) -> Move:
     """After a start in mid-log no live lane begins before the first record's append time plus two minutes."""
-    if move.to == 0:
-        return move
-    where = {move.partition: move.to}
-    async for records in read_to_end(
-        settings, move.topic, partitions=where, start=where, stop={move.partition: move.to + 1}
-    ):
-        for record in records:
-            return move._replace(candles_from_us=next_minute_us(record.timestamp * 1000 + AHEAD_US))
-    return move
+    return move._replace(candles_from_us=await first_minute_us(settings, move.topic, move.partition, move.to))

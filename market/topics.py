@@ -1,7 +1,7 @@
 """The topics: their names, how they are kept, and which group reads them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from market.timeframe import Timeframe
 
@@ -28,6 +28,12 @@ class Topics:
 
     prefix: str = ""
     partitions: int = 12
+    suffix: str = ""
+    """Parts a recomputation from the live pipeline (``.fix1``): its group, and what the candle engine writes."""
+
+    def beside(self, suffix: str) -> "Topics":
+        """The names of the recomputation `suffix` (``fix1``); what it only reads is shared."""
+        return replace(self, suffix=f".{suffix}")
 
     @property
     def trades(self) -> str:
@@ -37,7 +43,7 @@ class Topics:
     @property
     def late(self) -> str:
         """Trades behind the line."""
-        return f"{self.prefix}md.trades.v1.late"
+        return f"{self.prefix}md.trades.v1.late{self.suffix}"
 
     @property
     def live(self) -> str:
@@ -67,7 +73,7 @@ class Topics:
     @property
     def state(self) -> str:
         """The candle engine's state."""
-        return f"{self.prefix}candlewick.candles.state.v1"
+        return f"{self.prefix}candlewick.candles.state.v1{self.suffix}"
 
     @property
     def instruments(self) -> str:
@@ -81,15 +87,15 @@ class Topics:
 
     def candles(self, timeframe: Timeframe = Timeframe.M1) -> str:
         """Closed candles of a timeframe."""
-        return f"{self.prefix}md.candles.{timeframe.value}.v1"
+        return f"{self.prefix}md.candles.{timeframe.value}.v1{self.suffix}"
 
     def dead_letters(self, topic: str) -> str:
         """Where refused records of `topic` go."""
-        return f"{topic}.dlq"
+        return f"{topic}.dlq{self.suffix}"
 
     def group(self, name: str) -> str:
         """A consumer group's name, as in ``candlewick.candles``."""
-        return f"{self.prefix}candlewick.{name}"
+        return f"{self.prefix}candlewick.{name}{self.suffix}"
 
     def specs(self) -> Iterator[TopicSpec]:
         """Every topic as it has to be, dead letters included."""

@@ -41,15 +41,16 @@ async def replay(
 
 
 def _table(moves: list[Move]) -> Table:
-    table = Table("topic", "partition", "now", "to", "records to read", "live candles from")
+    table = Table("topic", "partition", "now", "to", "records to read", "against now", "live candles from")
     for move in moves:
         now = "-" if move.now is None else f"{move.now:,}"
+        again = f"{move.again:,} again" if move.again > 0 else f"{-move.again:,} skipped" if move.again else ""
         first = (
             ""
             if move.candles_from_us is None
             else f"{datetime.fromtimestamp(move.candles_from_us // 10**6, UTC):%Y-%m-%d %H:%M}Z"
         )
-        table.add_row(move.topic, str(move.partition), now, f"{move.to:,}", f"{move.end - move.to:,}", first)
+        table.add_row(move.topic, str(move.partition), now, f"{move.to:,}", f"{move.end - move.to:,}", again, first)
     return table
 
 

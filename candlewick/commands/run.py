@@ -8,9 +8,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.commands.stack import bring_up
-from candlewick.common import NONE_GIVEN, Common, single_command
+from candlewick.common import NONE_GIVEN, Common, parse_span, single_command
 from candlewick.pipeline.memory import begin_run
-from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills, parse_span
+from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
 from candlewick.pipeline.run import Run
 from candlewick.supervise.lock import run_lock
 from candlewick.verify.findings import Findings

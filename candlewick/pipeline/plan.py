@@ -69,19 +69,8 @@ def parse_kills(values: tuple[str, ...]) -> dict[str, float]:
     return kills
 
 
-def parse_span(text: str) -> float:
-    """A time span such as ``90s``, ``2m``, ``1h`` or plain seconds, in seconds."""
-    number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
-    if not number.replace(".", "", 1).isdigit() or float(number) <= 0:
-        raise UsageError(f"{text!r} is no time span: write 90s, 2m or 1h")
-    return float(number) * _UNITS[unit]
-
-
 def chosen_symbols(text: str | None, exchange: str | None) -> tuple[str, ...]:
     """Symbols by name, or by number: that many of the simulator's, busiest first."""
     if exchange is not None and (text is None or text.isdecimal()):
         raise UsageError(f"say which symbols of {exchange}: --symbols BTCUSDT,ETHUSDT")
     return parse_symbols(text or DEFAULT_SYMBOLS)
-
-
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}

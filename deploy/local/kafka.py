@@ -119,7 +119,7 @@ def _format(tool: Sequence[str], cluster_id: str, folder: Path, properties: dict
     work = Path(tempfile.mkdtemp(dir=folder, prefix="new-"))
     draft, config = work / "data", work / "format.properties"
     config.write_text(render(properties | {"log.dirs": str(draft)}))
-    command = [*tool, "-t", cluster_id, "-c", str(config)]
+    command = [*tool, f"--cluster-id={cluster_id}", "-c", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]

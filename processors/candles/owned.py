@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
+from market.topics import Topics
 from processors.candles.core import Core, Outputs, Rules
+from processors.candles.range import Range
 from processors.candles.start import Found, decide_start
 from processors.candles.state import Stored, changes, settle
 from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
@@ -30,6 +32,12 @@ class Config:
     from_start: bool = False
     accept_cut: bool = False
     instance_id: str | None = None
+    range: Range | None = None
+    """What is recomputed beside the live topics; None: the live topics themselves."""
+
+    def topics(self, topics: Topics) -> Topics:
+        """The names to read and write by."""
+        return topics if self.range is None else self.range.topics(topics)
 
 
 class OwnedPartition:
@@ -38,7 +46,8 @@ class OwnedPartition:
     def __init__(self, settings: Settings, subscription: Subscription, tp: TopicPartition, config: Config) -> None:
         self.tp = tp
         self._settings = settings
-        self._topics = settings.topics
+        self._topics = config.topics(settings.topics)
+        self._range = config.range
         self._subscription = subscription
         self._config = config
         self._publisher = TransactionalPublisher(settings, f"{subscription.group}.{tp.topic}.{tp.partition}")
@@ -49,7 +58,7 @@ class OwnedPartition:
         self._output_at_s = 0.0
         """When the oldest output that is not committed came."""
         self.end = 0
-        """The log's end when it was taken over: as far as ``--once`` goes."""
+        """As far as ``--once`` goes: the log's end when it was taken over, or when its range was planned."""
         self.newest_ms = 0
         """Append time of the newest record processed."""
         self.core: Core
@@ -75,6 +84,8 @@ class OwnedPartition:
         if not records:
             return
         new = self.core.process(records)
+        if self._range is not None:
+            new.candles = self._range.keep(new.candles)
         if new and not self._outputs:
             self._output_at_s = time.monotonic()
         self._outputs.candles += new.candles
@@ -104,6 +115,11 @@ class OwnedPartition:
     def is_full(self) -> bool:
         """Whether to wait for a commit before more is read."""
         return len(self._outputs.candles) + len(self._outputs.late) + len(self._outputs.dead) >= MOST_WAITING
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the range that is recomputed can't change any more; never without one."""
+        return self._range is not None and self._range.is_final(self.core)
 
     async def commit(self) -> Outputs:
         """Outputs, changed state and position in one transaction; on an error the partition must be let go.
@@ -154,7 +170,7 @@ class OwnedPartition:
                 rules=self._config.rules,
                 awaits_floor=start.mid_log,
             )
-        self.end = found.end
+        self.end = found.end if self._range is None else self._range.pieces[self.tp.partition].end
         self._committed_position = start.position
         self._subscription.seek(self.tp, start.position)
 

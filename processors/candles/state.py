@@ -20,6 +20,8 @@ from runtime.kafka.records import Record
 
 VERSION = 1
 _POSITION = orjson.dumps(["position"])
+RANGE_KEY = orjson.dumps(["range"])
+"""What a recomputation is made of; it outlives the state."""
 
 
 class StateError(CandlewickError):
@@ -92,8 +94,8 @@ class Stored:
         return core
 
     def drop(self, partition: int) -> list[Outgoing]:
-        """Records that clear all of it but the position."""
-        return [Outgoing(key, None, (), partition) for key in self.values if key != _POSITION]
+        """Records that clear all of it but the position and the range."""
+        return [Outgoing(key, None, (), partition) for key in self.values if key not in {_POSITION, RANGE_KEY}]
 
 
 def changes(core: Core) -> Iterator[Outgoing]:

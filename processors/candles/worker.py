@@ -30,9 +30,9 @@ async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -
     A broker that is away, or another process that took a partition over, makes this one let everything go and join
     anew; nothing uncommitted can be read. `StartError` and other wrong set-ups end it.
     """
-    topics = settings.topics
+    topics = config.topics(settings.topics)
     needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
-    await require_topics(settings, needed | {topics.dead_letters(topics.trades)})
+    await require_topics(settings, needed | {topics.dead_letters(topics.trades)}, topics)
     meter = Meter("candles")
     # With `once` a broker that is away is told; a partition that was taken over is not the end of the pass.
     bearable = (FencedError,) if config.once else (FencedError, UnavailableError)
@@ -45,7 +45,7 @@ class _Worker:
 
     def __init__(self, settings: Settings, config: Config, meter: Meter) -> None:
         self._settings = settings
-        self._topics = settings.topics
+        self._topics = config.topics(settings.topics)
         self._config = config
         self._meter = meter
         self._owned: dict[TopicPartition, OwnedPartition] = {}
@@ -112,8 +112,12 @@ class _Worker:
         self._count_commits()
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
-        """Records; none of a partition whose commits can't keep up."""
-        free = [tp for tp, owned in self._owned.items() if tp not in self._commits or not owned.is_full]
+        """Records; none of a partition whose commits can't keep up, or that is read as far as it has to be."""
+        free = [
+            tp
+            for tp, owned in self._owned.items()
+            if not owned.is_final and (tp not in self._commits or not owned.is_full)
+        ]
         if self._commits and not free:
             await asyncio.wait(self._commits.values(), return_when=asyncio.FIRST_COMPLETED)
             return {}
@@ -147,6 +151,6 @@ class _Worker:
     async def _at_end(self, subscription: Subscription) -> bool:
         """Whether all owned partitions are read to where they ended; control records count for nothing."""
         for tp, owned in self._owned.items():
-            if owned.core.position < owned.end and await subscription.position(tp) < owned.end:
+            if not owned.is_final and owned.core.position < owned.end and await subscription.position(tp) < owned.end:
                 return False
         return True

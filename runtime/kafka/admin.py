@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
 
-from market.topics import TopicSpec
+from market.topics import Topics, TopicSpec
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
 from runtime.settings import Settings
@@ -43,10 +43,10 @@ async def _admin(settings: Settings, doing: str) -> AsyncIterator[Any]:
             await client.close()
 
 
-async def diff_topics(settings: Settings) -> list[Difference]:
-    """What differs between the topics of the design and those of the cluster."""
+async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[Difference]:
+    """What differs between topics as they have to be (default: all of the design) and those of the cluster."""
+    specs = list(settings.topics.specs() if specs is None else specs)
     async with _admin(settings, "comparing topics") as client:
-        specs = list(settings.topics.specs())
         names = set(await client.list_topics())
         there = [spec for spec in specs if spec.name in names]
         counts = await _partition_counts(client, [spec.name for spec in there])
@@ -62,26 +62,27 @@ async def diff_topics(settings: Settings) -> list[Difference]:
     return differences
 
 
-async def apply_topics(settings: Settings) -> list[Difference]:
-    """Create what is missing; what differs on a topic that is there is returned and left to a person."""
-    differences = await diff_topics(settings)
+async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[Difference]:
+    """Create what is missing (default: of all topics); what differs on one that is there is left to a person."""
+    specs = list(settings.topics.specs() if specs is None else specs)
+    differences = await diff_topics(settings, specs)
     missing = {difference.topic for difference in differences if difference.what == "missing"}
     if missing:
         async with _admin(settings, "creating topics") as client:
-            new = [_new_topic(spec, settings.replication) for spec in settings.topics.specs() if spec.name in missing]
+            new = [_new_topic(spec, settings.replication) for spec in specs if spec.name in missing]
             response = await client.create_topics(new)
             for topic, code, *message in response.topic_errors:
                 if code and for_code(code) is not TopicAlreadyExistsError:
                     raise CandlewickError(f"Kafka would not create {topic}: {for_code(code).__name__} {message}")
-        differences = await _once_visible(settings)
+        differences = await _once_visible(settings, specs)
     return differences
 
 
-async def _once_visible(settings: Settings) -> list[Difference]:
+async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[Difference]:
     """Brokers learn of a new topic a moment after it was made: who asks earlier is told that it is missing."""
     deadline_s = time.monotonic() + VISIBLE_TIMEOUT_S
     while True:
-        differences = await diff_topics(settings)
+        differences = await diff_topics(settings, specs)
         if all(difference.what != "missing" for difference in differences):
             return differences
         if time.monotonic() > deadline_s:
@@ -89,10 +90,15 @@ async def _once_visible(settings: Settings) -> list[Difference]:
         await asyncio.sleep(0.1)
 
 
-async def require_topics(settings: Settings, names: set[str]) -> None:
-    """Raise unless these topics are there with the right partition count, clean-up policy and timestamp type."""
-    for difference in await diff_topics(settings):
-        if difference.topic in names and difference.what in ("missing", "partitions", *STRICT_CONFIG):
+async def require_topics(settings: Settings, names: set[str], topics: Topics | None = None) -> None:
+    """Raise unless these topics are there with the right partition count, clean-up policy and timestamp type.
+
+    `topics` are those that the names are out of; default: the settings'.
+    """
+    for difference in await diff_topics(
+        settings, [one for one in (topics or settings.topics).specs() if one.name in names]
+    ):
+        if difference.what in ("missing", "partitions", *STRICT_CONFIG):
             if difference.what == "missing":
                 raise CandlewickError(f"the topic {difference.topic} is missing: run candlewick topics apply")
             raise CandlewickError(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -245,7 +245,7 @@ async def read_to_end(
     start: Mapping[int, int] | None = None,
     stop: Mapping[int, int] | None = None,
     committed: bool = True,
-) -> AsyncIterator[list[Record]]:
+) -> AsyncGenerator[list[Record], None]:
     """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
 
     `stop` (partition → first offset not read) ends a partition sooner. Lists hold records of one partition in offset

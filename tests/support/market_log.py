@@ -75,7 +75,7 @@ def make_trade(key: str, number: int, time_us: int, price: str, qty: str = "1", 
     )
 
 
-def history(rng: random.Random, key: str, minutes: int) -> list[Trade]:
+def history(rng: random.Random, key: str, minutes: int, start_us: int = START) -> list[Trade]:
     """Contiguous ids, times never falling, some minutes without a trade, ties in time."""
     trades: list[Trade] = []
     number = rng.randrange(1, 1000)
@@ -86,7 +86,7 @@ def history(rng: random.Random, key: str, minutes: int) -> list[Trade]:
         for time_us in times:
             price, qty = f"{rng.randrange(1, 10**6)}.{rng.randrange(100)}", f"0.{rng.randrange(10**9)}"
             side = rng.choice((Side.BUY, Side.SELL))
-            trades.append(make_trade(key, number, START + minute * MINUTE + time_us, price, qty, side))
+            trades.append(make_trade(key, number, start_us + minute * MINUTE + time_us, price, qty, side))
             number += 1
     return trades
 
@@ -150,15 +150,17 @@ class Feed:
             progress[self.key] = marker
 
 
-def make_log(seed: int, *, minutes: int = 30, runs: bool = True) -> tuple[Log, dict[str, list[Trade]]]:
+def make_log(
+    seed: int, *, minutes: int = 30, runs: bool = True, start_us: int = START
+) -> tuple[Log, dict[str, list[Trade]]]:
     """A log of that many market minutes, and the true trades of each key."""
     rng = random.Random(seed)
-    truths = {key: history(rng, key, minutes) for key in KEYS}
-    log, progress = Log(), dict[str, Marker]()
+    truths = {key: history(rng, key, minutes, start_us) for key in KEYS}
+    log, progress = Log(now_ms=start_us // 1000), dict[str, Marker]()
     # Two feeds that start before either wrote progress, the first of which dies, give an honest hole: not made here.
     feeds = [Feed(key, truths[key], rng) for key in KEYS for _ in range(rng.choice((1, 1, 2)))]
-    now_us = START
-    while now_us < START + (minutes - 1) * MINUTE:
+    now_us = start_us
+    while now_us < start_us + (minutes - 1) * MINUTE:
         now_us += rng.randrange(1, MINUTE)
         log.now_ms = max(log.now_ms, now_us // 1000 + rng.randrange(500))
         for feed in rng.sample(feeds, len(feeds)):

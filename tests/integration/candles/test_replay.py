@@ -1,9 +1,12 @@
 """``candlewick replay``: what it says, what it does, and when it refuses."""
 
+from datetime import UTC, datetime
+
 import pytest
 from candle_engine import candles_in, fill, one_pass, read_all
 from eventually import eventually
 from market_log import make_log
+from past_log import fill_past, minutes_ago
 
 from candlewick.cli import main
 from candlewick.replay import apply_moves, plan_moves, stage_of
@@ -40,6 +43,26 @@ async def test_a_move_into_mid_log_says_from_which_minute_candles_come(settings:
             assert move.candles_from_us is not None
             assert not_before_us <= move.candles_from_us < not_before_us + 60_000_000
             assert move.candles_from_us % 60_000_000 == 0
+
+
+async def test_an_end_a_time_and_an_offset_are_places_too(settings: Settings, topics: Topics) -> None:
+    log, _ = make_log(24, minutes=40, start_us=minutes_ago(60))
+    await fill_past(settings, log)
+    await one_pass(settings)
+    records = await read_all(settings, topics.trades)
+    length = {at: sum(record.partition == at for record in records) for at in range(settings.partitions)}
+    middle_ms = records[len(records) // 2].timestamp
+    before = {at: sum(r.partition == at and r.timestamp < middle_ms for r in records) for at in length}
+    for to, expected in (
+        ("latest", length),
+        (datetime.fromtimestamp(middle_ms / 1000, UTC).isoformat(), before),
+        ("2020-01-01", dict.fromkeys(length, 0)),
+        ("2100-01-01T00:00Z", length),
+        ("50", {at: min(50, end) for at, end in length.items()}),
+    ):
+        moves = await plan_moves(settings, "candles", to)
+        assert {move.partition: move.to for move in moves} == expected
+        assert all(move.again == length[move.partition] - move.to for move in moves if length[move.partition])
 
 
 async def test_a_group_with_members_is_not_moved(settings: Settings, topics: Topics) -> None:

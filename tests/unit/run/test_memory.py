@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from candlewick.common import parse_span
 from candlewick.pipeline.memory import Market, begin_run, recall, remember
-from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills, parse_span
+from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
 from runtime.errors import UsageError
 
 PLAN = RunPlan(symbols=("BTCUSDT",), seed=5)

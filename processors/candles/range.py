@@ -1,0 +1,130 @@
+"""A range of market time that is recomputed beside the live topics: what of it is kept, and when it is final.
+
+What a recomputation is made of stands in its state topic, one record a partition under the key ``["range"]``: whoever
+goes on with it, or compares it, reads it there.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from market.candle import Candle
+from market.topics import Topics
+from processors.candles.core import CloseOn, Core, Rules
+from processors.candles.state import RANGE_KEY, VERSION, Stored
+from runtime.errors import CandlewickError
+from runtime.kafka import Outgoing, read_to_end
+from runtime.kafka.admin import diff_topics
+from runtime.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """The piece of one input partition that a recomputation reads, by offsets."""
+
+    start: int
+    least: int
+    """It is read at least as far as here: runs over the range end there."""
+    end: int
+    """The log's end when the recomputation was planned: it is read no farther."""
+    lines_us: Mapping[str, int]
+    """Live keys and how far their lines have to come for the range to be final; 0: it ended before the range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The minutes [from_us, until_us) of market time, and the piece of the log they are recomputed from."""
+
+    suffix: str
+    from_us: int
+    until_us: int
+    rules: Rules
+    pieces: Mapping[int, Piece]
+    """By partition."""
+
+    def topics(self, topics: Topics) -> Topics:
+        """The names that belong to this recomputation."""
+        return topics.beside(self.suffix)
+
+    def keep(self, candles: Iterable[tuple[Candle, str | None]]) -> list[tuple[Candle, str | None]]:
+        """The candles of its minutes."""
+        from_ms, until_ms = self.from_us // 1000, self.until_us // 1000
+        return [one for one in candles if from_ms <= one[0].open_time_ms < until_ms]
+
+    def is_final(self, core: Core) -> bool:
+        """Whether no record of the planned piece that is still to be read can change a candle of the range."""
+        piece = self.pieces[core.partition]
+        if core.position >= piece.end:
+            return True
+        if core.position < piece.least:
+            return False
+        lines_us = {lane.key: lane.line_us or 0 for lane in core.lanes.values() if lane.run is None}
+        wanted = dict.fromkeys(lines_us, self.until_us) | dict(piece.lines_us)
+        return all(lines_us.get(key, 0) >= line_us for key, line_us in wanted.items())
+
+    def records(self) -> Iterable[Outgoing]:
+        """The records that keep it in the state topic."""
+        for partition, piece in self.pieces.items():
+            value = {
+                "v": VERSION,
+                "from_us": self.from_us,
+                "until_us": self.until_us,
+                "close_on": self.rules.close_on,
+                "grace_us": self.rules.grace_us,
+                "revision_base": self.rules.revision_base,
+                "horizon_us": self.rules.horizon_us,
+                "start": piece.start,
+                "least": piece.least,
+                "end": piece.end,
+                "lines_us": piece.lines_us,
+            }
+            yield Outgoing(RANGE_KEY, orjson.dumps(value), partition=partition)
+
+
+async def load_range(settings: Settings, suffix: str) -> Range | None:
+    """The recomputation of that name; None where there is none yet."""
+    return (await load_recomputation(settings, suffix))[0]
+
+
+async def load_recomputation(settings: Settings, suffix: str) -> tuple[Range | None, dict[int, Core]]:
+    """The recomputation of that name and the core of every partition as it was committed."""
+    topics = settings.topics.beside(suffix)
+    missing = await diff_topics(settings, [spec for spec in topics.specs() if spec.name == topics.state])
+    if any(difference.what == "missing" for difference in missing):
+        return None, {}
+    stored: dict[int, Stored] = {partition: Stored() for partition in range(settings.partitions)}
+    for partition, state in stored.items():
+        async for records in read_to_end(settings, topics.state, partitions=[partition]):
+            state.take(records)
+    values = {partition: value for partition, state in stored.items() if (value := state.values.get(RANGE_KEY))}
+    if not values:
+        return None, {}
+    if len(values) != settings.partitions:
+        raise CandlewickError(f"the state topic {topics.state} holds only a part of its range: take another --into")
+    found = _range(suffix, values)
+    cores = {partition: _core(found, partition, state, settings.partitions) for partition, state in stored.items()}
+    return found, cores
+
+
+def _core(found: Range, partition: int, stored: Stored, partitions: int) -> Core:
+    if stored.position is not None:
+        return stored.core(partition=partition, partitions=partitions, rules=found.rules)
+    start = found.pieces[partition].start
+    return Core(partition=partition, partitions=partitions, position=start, rules=found.rules, awaits_floor=start > 0)
+
+
+def _range(suffix: str, values: Mapping[int, Mapping[str, Any]]) -> Range:
+    one = next(iter(values.values()))
+    rules = Rules(
+        horizon_us=one["horizon_us"],
+        close_on=CloseOn(one["close_on"]),
+        grace_us=one["grace_us"],
+        revision_base=one["revision_base"],
+    )
+    pieces = {
+        partition: Piece(start=value["start"], least=value["least"], end=value["end"], lines_us=value["lines_us"])
+        for partition, value in values.items()
+    }
+    return Range(suffix=suffix, from_us=one["from_us"], until_us=one["until_us"], rules=rules, pieces=pieces)

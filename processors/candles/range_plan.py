@@ -1,0 +1,202 @@
+"""From where to where the log has to be read, so that a range of market time can be recomputed; and its beginning.
+
+The log is read from an append time before the range (`lead_us`), because after a start in mid-log no live lane begins
+before the first record's append time plus two minutes, and a minute without trades takes its price from an earlier
+one that was read. It is read on until the lines of all live keys are past the range and all runs over it have ended.
+A run publishes what is over: its records over the range stand behind the range's beginning, never before the start.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import aclosing
+from datetime import UTC, datetime
+
+from market.codec import decode_feed_event, decode_progress
+from market.errors import MalformedError
+from market.feed import FeedEvent, FeedEventKind
+from market.partition import partition_of
+from market.timeframe import MINUTE_US, next_minute_us
+from market.topics import Topics
+from processors.candles.core import AHEAD_US, Rules
+from processors.candles.range import Piece, Range, load_range
+from runtime.errors import CandlewickError, UsageError
+from runtime.kafka import TransactionalPublisher, ends, move_group, offsets_at, read_to_end
+from runtime.kafka.admin import apply_topics, require_topics
+from runtime.settings import Settings
+
+_NAME = re.compile(r"(?!dlq$)[A-Za-z0-9_-]{1,64}")
+_AFTER_EVENT_MS = 1_000
+"""A run's end is told after its last record was acknowledged; clocks of two brokers may differ by so much."""
+
+
+async def prepare_range(
+    settings: Settings, suffix: str, *, from_us: int, until_us: int, lead_us: int, rules: Rules
+) -> Range:
+    """The recomputation of that name as it was begun, or a new one: topics made, group placed, range written down.
+
+    A name that has another range or other rules is a `UsageError`; so is a range that the log no longer reaches.
+    """
+    _check(suffix, from_us, until_us)
+    topics = settings.topics.beside(suffix)
+    await _make_topics(settings, topics)
+    known = await load_range(settings, suffix)
+    if known is not None:
+        if (known.from_us, known.until_us, known.rules) != (from_us, until_us, rules):
+            raise UsageError(
+                f"--into {suffix} is the recomputation of {utc(known.from_us)} until {utc(known.until_us)} "
+                f"({_words(known.rules)}): say the same again to go on with it, or take another name"
+            )
+        return known
+    async for records in read_to_end(settings, topics.candles()):
+        if records:
+            raise UsageError(
+                f"the topic {topics.candles()} holds records that are no recomputation's: take another --into"
+            )
+    pieces = await _plan(settings, from_us=from_us, until_us=until_us, lead_us=lead_us, horizon_us=rules.horizon_us)
+    found = Range(suffix=suffix, from_us=from_us, until_us=until_us, rules=rules, pieces=pieces)
+    group = topics.group("candles")
+    await move_group(settings, group, topics.trades, {partition: piece.start for partition, piece in pieces.items()})
+    # Last and all at once: what is cut short before is planned anew.
+    async with TransactionalPublisher(settings, f"{group}.range") as publisher, publisher.transaction() as transaction:
+        await transaction.send(topics.state, found.records())
+    return found
+
+
+async def first_minute_us(settings: Settings, topic: str, partition: int, offset: int) -> int | None:
+    """The first minute that a live lane may begin at after a start at this offset; None: the start holds none back.
+
+    That is so at offset 0, and where no record comes after it.
+    """
+    if offset == 0:
+        return None
+    where = {partition: offset}
+    async with aclosing(read_to_end(settings, topic, partitions=where, start=where)) as batches:
+        async for records in batches:
+            for record in records:
+                return next_minute_us(record.timestamp * 1000 + AHEAD_US)
+    return None
+
+
+def utc(time_us: int) -> str:
+    """A time as a person reads and writes it."""
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def _check(suffix: str, from_us: int, until_us: int) -> None:
+    if _NAME.fullmatch(suffix) is None:
+        raise UsageError(f"--into {suffix!r} must be 1 to 64 letters, digits, - or _ (and not dlq)")
+    if from_us % MINUTE_US or until_us % MINUTE_US or from_us >= until_us:
+        raise UsageError("--from and --until must be whole minutes, --from the earlier one")
+
+
+def _words(rules: Rules) -> str:
+    return f"closed on {rules.close_on}, grace {rules.grace_us / 1e6:g} s, revision base {rules.revision_base}"
+
+
+async def _make_topics(settings: Settings, topics: Topics) -> None:
+    own = {topics.candles(), topics.state, topics.late, topics.dead_letters(topics.trades)}
+    await apply_topics(settings, [spec for spec in topics.specs() if spec.name in own])
+    await require_topics(settings, own | {topics.trades, topics.progress, topics.feeds}, topics)
+
+
+async def _plan(settings: Settings, *, from_us: int, until_us: int, lead_us: int, horizon_us: int) -> dict[int, Piece]:
+    topic = settings.topics.trades
+    bounds = await ends(settings, topic)
+    starts = await _starts(settings, bounds, from_us=from_us, lead_us=lead_us)
+    lines_us = await _lines(settings, from_us=from_us, until_us=until_us, horizon_us=horizon_us)
+    least = await _ends_of_runs(settings, bounds, from_us=from_us, until_us=until_us)
+    return {
+        partition: Piece(
+            start=starts[partition],
+            # Without a word of its producers nothing tells which keys to wait for: then all of the log is read.
+            least=min(least[partition], end) if lines_us[partition] else end,
+            end=end,
+            lines_us=lines_us[partition],
+        )
+        for partition, (_, end) in bounds.items()
+    }
+
+
+async def _starts(
+    settings: Settings, bounds: Mapping[int, tuple[int, int]], *, from_us: int, lead_us: int
+) -> dict[int, int]:
+    """Where to begin, by partition; an error where the log does not reach back far enough for every minute."""
+    topic = settings.topics.trades
+    at = await offsets_at(settings, topic, (from_us - lead_us) // 1000, bounds)
+    starts: dict[int, int] = {}
+    possible: dict[int, int] = {}
+    for partition, (first, _) in bounds.items():
+        back = 1  # the record before that time: in a quiet partition the one behind it may come much later
+        while True:
+            start = starts[partition] = max(first, at[partition] - back)
+            minute_us = await first_minute_us(settings, topic, partition, start)
+            if minute_us is None or minute_us <= from_us:
+                break
+            if start == first:
+                possible[partition] = minute_us
+                break
+            back *= 2
+    if possible:
+        partition = max(possible, key=lambda one: possible[one])
+        raise UsageError(
+            f"the log of {topic} no longer reaches back to {utc(from_us)} (partition {partition} begins at offset "
+            f"{bounds[partition][0]}): candles can be recomputed from {utc(possible[partition])} on"
+        )
+    return starts
+
+
+async def _lines(settings: Settings, *, from_us: int, until_us: int, horizon_us: int) -> dict[int, dict[str, int]]:
+    """By partition how far each live key's line will come; 0, which waits for none, of those that ended before."""
+    lines_us: dict[int, dict[str, int]] = {partition: {} for partition in range(settings.partitions)}
+    topic = settings.topics.progress
+    async for records in read_to_end(settings, topic):
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                progress = decode_progress(record.value)
+            except MalformedError as error:
+                raise CandlewickError(f"a record of {topic} is broken, at offset {record.offset}: {error}") from error
+            newest_us = progress.complete_until_us
+            if progress.run is None:
+                where = lines_us[partition_of(progress.key.encode(), settings.partitions)]
+                line_us = min(until_us, newest_us - horizon_us) if newest_us > from_us else 0
+                where[progress.key] = max(where.get(progress.key, 0), line_us)
+    return lines_us
+
+
+async def _ends_of_runs(
+    settings: Settings, bounds: Mapping[int, tuple[int, int]], *, from_us: int, until_us: int
+) -> dict[int, int]:
+    """By partition the offset behind the last record of a run over the range; one that has not ended: the log's end."""
+    ended_ms: dict[int, dict[str, int | None]] = defaultdict(dict)
+    topic = settings.topics.feeds
+    async for records in read_to_end(settings, topic):
+        for record in records:
+            if record.value is None:
+                continue
+            try:
+                event = decode_feed_event(record.value)
+            except MalformedError as error:
+                raise CandlewickError(f"a record of {topic} is broken, at offset {record.offset}: {error}") from error
+            if event.run is not None and _touches(event, from_us, until_us):
+                ended = event.event is FeedEventKind.RUN_ENDED
+                where = ended_ms[partition_of(event.key.encode(), settings.partitions)]
+                where[f"{event.key}|{event.run}"] = record.timestamp if ended else None
+    least = {partition: first for partition, (first, _) in bounds.items()}
+    for partition, runs in ended_ms.items():
+        known = [at for at in runs.values() if at is not None]
+        if len(known) < len(runs):
+            least[partition] = bounds[partition][1]
+        else:
+            found = await offsets_at(settings, settings.topics.trades, max(known) + _AFTER_EVENT_MS, [partition])
+            least[partition] = found[partition]
+    return least
+
+
+def _touches(event: FeedEvent, from_us: int, until_us: int) -> bool:
+    """Whether a run begins or ends, and has minutes of the range."""
+    if event.event not in {FeedEventKind.RUN_BEGUN, FeedEventKind.RUN_ENDED}:
+        return False
+    return (event.from_us or 0) < until_us and (event.until_us is None or event.until_us > from_us)

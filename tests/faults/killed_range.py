@@ -1,0 +1,13 @@
+"""A recomputation, killed as it comes to a step for the N-th time: ``killed_range.py STEP N FLAGS…``."""
+
+import sys
+
+from killed_candles import arm
+
+from candlewick.cli import main
+from processors.candles import worker
+
+if __name__ == "__main__":
+    worker.POLL_BATCHES = 1  # many transactions
+    arm(sys.argv[1], int(sys.argv[2]))
+    sys.exit(main(["candles", "--instance-id", "one", *sys.argv[3:]]))
