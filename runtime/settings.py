@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0
+    stall_timeout_s: Annotated[
+        float, Field(description="seconds of unread records and no progress after which a processor ends", gt=0)
+    ] = 45.0
     log_level: Annotated[
         str, Field(description="debug, info, warning or error", pattern="^(debug|info|warning|error)$")
     ] = "info"

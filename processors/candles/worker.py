@@ -1,18 +1,20 @@
 """The engine's shell: a member of the group `candlewick.candles` that moves bytes between Kafka and the pure core."""
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 from market.timeframe import Timeframe
 from processors.candles.core import Outputs
 from processors.candles.live import LiveCandles
 from processors.candles.owned import Config, OwnedPartition
-from runtime.errors import UnavailableError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import FencedError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
 from runtime.kafka.records import BareRecord
 from runtime.lifecycle import rejoining
 from runtime.settings import Settings
+from runtime.stall import StallWatch
 from runtime.telemetry import Meter, logger
 
 POLL_S = 0.1
@@ -21,7 +23,13 @@ POLL_BATCHES = 64
 SHORT_POLL_S = 0.005
 """While a partition commits or is about to: its next commit should not wait for records that do not come."""
 
+LOOK_S = 1.0
+
 log = logger("candles")
+
+
+class StuckError(CandlewickError):
+    """A partition is not read on, although the broker is there and has more."""
 
 
 async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -> None:
@@ -52,6 +60,8 @@ class _Worker:
         self._commits: dict[TopicPartition, asyncio.Task[Outputs]] = {}
         """Transactions under way, one a partition: while the broker is waited for, reading goes on."""
         self._joined = False
+        self._stalls = StallWatch(settings.stall_timeout_s)
+        self._looked_at_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then commit what is pending and leave."""
@@ -83,6 +93,7 @@ class _Worker:
         changes = subscription.changes()
         if changes.rebalanced:
             self._joined = True
+            self._stalls.clear()
             await self._finish_commits()
             # Every rebalance stops the world: what was held is read back, whoever had it in between.
             await self._let_go([tp for tp in self._owned if tp in changes.revoked | changes.assigned])
@@ -110,6 +121,25 @@ class _Worker:
         )
         self._commit(owned for owned in self._owned.values() if owned.is_due)
         self._count_commits()
+        await self._look_for_stalls(subscription)
+
+    async def _look_for_stalls(self, subscription: Subscription) -> None:
+        """A reader that is stuck can't mend itself: the process ends, and whoever runs it starts another."""
+        now_s = time.monotonic()
+        if now_s - self._looked_at_s < LOOK_S:
+            return
+        self._looked_at_s = now_s
+        for tp in [tp for tp, owned in self._owned.items() if not owned.is_final]:
+            position = await subscription.position(tp)
+            lag = (subscription.highwater(tp) or 0) - position
+            stood_s = self._stalls.stalled_s(tp, position, lag, now_s)
+            if stood_s is not None:
+                await subscription.end(tp)  # a broker that is away is another matter: it raises `UnavailableError`
+                raise StuckError(
+                    f"{tp.topic}/{tp.partition} has stood at offset {position} for {stood_s:.0f} s with {lag} records "
+                    "unread; the process ends to be started anew. If that does not help, look for a producer that "
+                    "left a transaction open (kafka-transactions.sh --describe-producers)"
+                )
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
         """Records; none of a partition whose commits can't keep up, or that is read as far as it has to be."""
