@@ -10,13 +10,13 @@ from market.topics import Topics
 from processors.candles.core import Core, Outputs, Rules
 from processors.candles.range import Range
 from processors.candles.start import Found, decide_start
-from processors.candles.state import Stored, changes, settle
+from processors.candles.state import Stored, changes, committed, settle
 from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
 from runtime.kafka.records import BareRecord
 from runtime.settings import Settings
 
-COMMIT_INTERVAL_S = 5.0
-"""State and position are committed at least this often where anything changed, so that a restart reads little."""
+CHECKPOINT_INTERVAL_S = 5.0
+"""The state is written this often, twice as long where candles come all the time: a restart reads so much again."""
 LINGER_S = 0.01
 """Candles wait this long for others: the markers of many keys come together, and a transaction has its price."""
 MOST_WAITING = 10_000
@@ -54,7 +54,10 @@ class OwnedPartition:
         self._clearing: list[Outgoing] = []
         self._outputs = Outputs()
         self._committed_position = 0
-        self._committed_at_s = time.monotonic()
+        self._has_checkpoint = False
+        self._checkpoint_position = 0
+        # Not all at once: what a checkpoint costs, candles wait for.
+        self._checkpoint_at_s = time.monotonic() - CHECKPOINT_INTERVAL_S * tp.partition / settings.partitions
         self._output_at_s = 0.0
         """When the oldest output that is not committed came."""
         self.end = 0
@@ -81,6 +84,9 @@ class OwnedPartition:
         """Take records in; what they lead to waits for the next commit."""
         if records[0].offset < self.core.position:  # fetched before the seek to where the state stands
             records = [record for record in records if record.offset >= self.core.position]
+        if self.core.position < self._committed_position:  # their outputs are committed, the state goes less far
+            self.core.process([record for record in records if record.offset < self._committed_position])
+            records = [record for record in records if record.offset >= self._committed_position]
         if not records:
             return
         new = self.core.process(records)
@@ -95,11 +101,11 @@ class OwnedPartition:
 
     @property
     def is_due(self) -> bool:
-        """Whether to commit now: outputs have waited, or anything changed and the interval is over."""
+        """Whether to commit now: outputs have waited, or it is time for a checkpoint."""
         now_s = time.monotonic()
         if self._outputs:
             return now_s - self._output_at_s >= LINGER_S
-        return self.is_changed and now_s - self._committed_at_s >= COMMIT_INTERVAL_S
+        return self.is_changed and now_s - self._checkpoint_at_s >= CHECKPOINT_INTERVAL_S
 
     @property
     def is_lingering(self) -> bool:
@@ -108,8 +114,10 @@ class OwnedPartition:
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything to commit."""
-        return bool(self._outputs) or self.core.position != self._committed_position
+        """Whether there is anything that no checkpoint holds."""
+        if self.core.position < self._committed_position:
+            return False
+        return bool(self._outputs) or self.core.position != self._checkpoint_position
 
     @property
     def is_full(self) -> bool:
@@ -121,8 +129,8 @@ class OwnedPartition:
         """Whether the range that is recomputed can't change any more; never without one."""
         return self._range is not None and self._range.is_final(self.core)
 
-    async def commit(self) -> Outputs:
-        """Outputs, changed state and position in one transaction; on an error the partition must be let go.
+    async def commit(self, *, last: bool = False) -> Outputs:
+        """Outputs, position, and now and then the state, in one transaction; after an error it must be let go.
 
         All of it is cut before the first wait: what is processed while this one is on its way belongs to the next.
         """
@@ -131,18 +139,29 @@ class OwnedPartition:
             topics.candles(): list(_candles(outputs, partition)),
             topics.late: list(_again(outputs, partition)),
             topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
-            topics.state: [*self._clearing, *changes(self.core)],
+            topics.state: [committed(self.core), *self._checkpoint(last=last)],
         }
-        settle(self.core)
-        self._clearing = []
         self._outputs = Outputs()
         self._committed_position = position
-        self._committed_at_s = time.monotonic()
         async with self._publisher.transaction() as transaction:
             for topic, of_topic in records.items():
                 await transaction.send(topic, of_topic)
             await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
         return outputs
+
+    def _checkpoint(self, *, last: bool) -> list[Outgoing]:
+        """What brings the stored state up to here, if it is time: candles do not wait for it if that can be helped."""
+        aged_s = time.monotonic() - self._checkpoint_at_s
+        due_s = 2 * CHECKPOINT_INTERVAL_S if self._outputs else CHECKPOINT_INTERVAL_S
+        if self._has_checkpoint and not last and aged_s < due_s:
+            return []
+        records = [*self._clearing, *changes(self.core)]
+        settle(self.core)
+        self._clearing = []
+        self._has_checkpoint = True
+        self._checkpoint_position = self.core.position
+        self._checkpoint_at_s = time.monotonic()
+        return records
 
     async def _restore(self) -> None:
         stored = Stored()
@@ -152,6 +171,7 @@ class OwnedPartition:
         found = Found(
             name=f"{self.tp.topic}/{self.tp.partition}",
             state_position=stored.position,
+            committed_position=stored.committed,
             group_offset=group_offset,
             beginning=await self._subscription.beginning(self.tp),
             end=await self._subscription.end(self.tp),
@@ -161,6 +181,7 @@ class OwnedPartition:
         partitions = self._topics.partitions
         if start.keep_state:
             self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)
+            self._has_checkpoint = True
         else:
             self._clearing = stored.drop(self.tp.partition)
             self.core = Core(
@@ -172,7 +193,8 @@ class OwnedPartition:
             )
         self.end = found.end if self._range is None else self._range.pieces[self.tp.partition].end
         self._committed_position = start.position
-        self._subscription.seek(self.tp, start.position)
+        self._checkpoint_position = self.core.position
+        self._subscription.seek(self.tp, self.core.position)
 
     async def _has_output(self) -> bool:
         async for records in read_to_end(self._settings, self._topics.candles(), partitions=[self.tp.partition]):

@@ -16,6 +16,9 @@ class Found:
     name: str
     """``topic/partition``, for messages."""
     state_position: int | None
+    """Of the last checkpoint."""
+    committed_position: int | None
+    """Of the last commit, by the state's own record; the group's offset is the same, unless someone moved it."""
     group_offset: int | None
     beginning: int
     end: int
@@ -25,7 +28,10 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Read on from `position`; with or without the stored state, and in mid-log or not."""
+    """Go on from `position`; with or without the stored state, and in mid-log or not.
+
+    With it, the records between the state's position and `position` are read again, for the state alone.
+    """
 
     position: int
     keep_state: bool
@@ -56,5 +62,13 @@ def decide_start(found: Found, *, from_start: bool, accept_cut: bool) -> Start:
                 "read; import that time again, and say --accept-cut to go on from the first record"
             )
         return Start(position=found.beginning, keep_state=False, mid_log=True)
-    keep_state = found.group_offset == found.state_position
+    keep_state = found.state_position is not None and found.group_offset == found.committed_position
+    if keep_state and (found.state_position or 0) < found.beginning:
+        if not accept_cut:
+            raise StartError(
+                f"{found.name}: the state stands at offset {found.state_position}, which is no longer in the log (it "
+                f"begins at {found.beginning}): say --accept-cut to go on from offset {found.group_offset} without it, "
+                "lanes beginning there"
+            )
+        keep_state = False
     return Start(position=found.group_offset, keep_state=keep_state, mid_log=not keep_state and found.group_offset > 0)

@@ -1,8 +1,9 @@
 """The engine's state as records of the compacted topic `candlewick.candles.state.v1`.
 
-One partition holds, for the input partition of the same number: a position, a small record per lane, and one per
-held minute. Keys are JSON arrays (``["minute","binance:BTC-USDT",null,1700000000000000]``), so that no run or
-symbol can be mistaken for a separator. A record of a newer version than ours stops the start.
+One partition holds, for the input partition of the same number: how far outputs are committed, how far the state goes
+(a checkpoint, now and then), a small record per lane, and one per held minute. Keys are JSON arrays
+(``["minute","binance:BTC-USDT",null,1700000000000000]``), so that no run or symbol can be mistaken for a separator.
+A record of a newer version than ours stops the start.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,8 @@ from runtime.kafka.records import Record
 
 VERSION = 1
 _POSITION = orjson.dumps(["position"])
+_COMMITTED = orjson.dumps(["committed"])
+_OFFSETS = {_POSITION, _COMMITTED}
 RANGE_KEY = orjson.dumps(["range"])
 """What a recomputation is made of; it outlives the state."""
 
@@ -36,9 +39,17 @@ class Stored:
 
     @property
     def position(self) -> int | None:
-        """Offset of the next input record as of the last commit; None without a commit."""
-        position = self.values.get(_POSITION)
-        return None if position is None else int(position["offset"])
+        """Offset of the next input record as of the last checkpoint; None without one."""
+        return self._offset(_POSITION)
+
+    @property
+    def committed(self) -> int | None:
+        """The same as of the last commit: records between the two led to outputs, and are not in the state."""
+        return self._offset(_COMMITTED)
+
+    def _offset(self, key: bytes) -> int | None:
+        value = self.values.get(key)
+        return None if value is None else int(value["offset"])
 
     def take(self, records: Iterable[Record]) -> None:
         """Take in records in offset order."""
@@ -51,7 +62,7 @@ class Stored:
             try:
                 value = orjson.loads(record.value)
                 version = int(value["v"])
-                if record.key == _POSITION and version <= VERSION:
+                if record.key in _OFFSETS and version <= VERSION:
                     int(value["offset"])
             except (ValueError, KeyError, TypeError) as error:
                 raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
@@ -62,7 +73,7 @@ class Stored:
             self.values[record.key] = value
 
     def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
-        """The core as it stood at the commit; unknown fields and records of unknown kinds are passed over."""
+        """The core as it stood at the checkpoint; unknown fields and records of unknown kinds are passed over."""
         try:
             return self._core(partition=partition, partitions=partitions, rules=rules)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -94,12 +105,17 @@ class Stored:
         return core
 
     def drop(self, partition: int) -> list[Outgoing]:
-        """Records that clear all of it but the position and the range."""
-        return [Outgoing(key, None, (), partition) for key in self.values if key not in {_POSITION, RANGE_KEY}]
+        """Records that clear all of it but the positions and the range."""
+        return [Outgoing(key, None, (), partition) for key in self.values if key not in {*_OFFSETS, RANGE_KEY}]
+
+
+def committed(core: Core) -> Outgoing:
+    """The record of a commit: how far the outputs go."""
+    return Outgoing(_COMMITTED, _value({"offset": core.position}), (), core.partition)
 
 
 def changes(core: Core) -> Iterator[Outgoing]:
-    """The records that bring the stored state up to `core`; `settle` notes that they are written."""
+    """A checkpoint: the records that bring the stored state up to `core`; `settle` notes that they are written."""
     partition = core.partition
     yield Outgoing(_POSITION, _value({"offset": core.position, "floor_us": core.floor_us}), (), partition)
     for lane_key in core.touched:

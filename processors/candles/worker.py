@@ -82,7 +82,7 @@ class _Worker:
                     if not self._config.once:
                         live.show(self._owned.values())
                 await self._finish_commits()
-                self._commit(owned for owned in self._owned.values() if owned.is_changed)
+                self._commit((owned for owned in self._owned.values() if owned.is_changed), last=True)
                 await self._finish_commits()
             finally:
                 await asyncio.gather(*self._commits.values(), return_exceptions=True)
@@ -155,10 +155,10 @@ class _Worker:
         timeout_s = SHORT_POLL_S if is_soon else POLL_S
         return await subscription.poll_batches(free, timeout_s=timeout_s, max_batches=POLL_BATCHES)
 
-    def _commit(self, due: Iterable[OwnedPartition]) -> None:
+    def _commit(self, due: Iterable[OwnedPartition], *, last: bool = False) -> None:
         for owned in due:
             if owned.tp not in self._commits:
-                self._commits[owned.tp] = asyncio.create_task(owned.commit())
+                self._commits[owned.tp] = asyncio.create_task(owned.commit(last=last))
 
     async def _finish_commits(self) -> None:
         if self._commits:

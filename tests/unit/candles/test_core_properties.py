@@ -71,6 +71,10 @@ def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
         else:
             stored[record.key] = record.value
     settle(core)
+    return restored(stored)
+
+
+def restored(stored: dict[bytes, bytes]) -> Core:
     state = Stored()
     state.take(LogRecord("state", 0, n, 0, key, value, ()) for n, (key, value) in enumerate(stored.items()))
     return state.core(partition=0, partitions=1, rules=Rules())
@@ -102,6 +106,25 @@ def test_batch_boundaries_change_nothing(seed: int, data: st.DataObject) -> None
         parts += outputs_of(core, log.records[at : at + size])
         at += size
     assert sorted(map(repr, parts)) == sorted(map(repr, whole))
+
+
+@few
+@given(SEEDS)
+def test_a_crash_between_checkpoints_changes_nothing(seed: int) -> None:
+    log, _ = make_log(seed)
+    rng = random.Random(seed)
+    whole, out = outputs_of(new_core(), log.records), []
+    core, stored = new_core(), dict[bytes, bytes]()
+    core = reborn(core, stored)  # what a first commit writes
+    while core.position < len(log.records):
+        committed = core.position + rng.randrange(1, 60)
+        out += outputs_of(core, log.records[core.position : committed])
+        if rng.random() < 0.3:
+            core = reborn(core, stored)
+        elif rng.random() < 0.3:
+            core = restored(stored)
+            core.process(log.records[core.position : committed])
+    assert sorted(map(repr, out)) == sorted(map(repr, whole))
 
 
 @few

@@ -8,7 +8,8 @@ from processors.candles.start import Found, Start, StartError, decide_start
 def found(**facts: object) -> Found:
     known: dict[str, object] = {
         "name": "md.trades.v1/3",
-        "state_position": 70,
+        "state_position": 60,
+        "committed_position": 70,
         "group_offset": 70,
         "beginning": 0,
         "end": 100,
@@ -21,7 +22,7 @@ def decide(facts: Found, *, from_start: bool = False, accept_cut: bool = False) 
     return decide_start(facts, from_start=from_start, accept_cut=accept_cut)
 
 
-def test_goes_on_from_the_state_where_it_stands_at_the_groups_offset() -> None:
+def test_goes_on_with_the_state_where_the_group_stands_at_its_last_commit() -> None:
     assert decide(found()) == Start(position=70, keep_state=True, mid_log=False)
 
 
@@ -47,6 +48,13 @@ def test_an_offset_that_is_no_longer_in_the_log_stops_it_unless_the_cut_is_accep
     with pytest.raises(StartError, match=r"10 records were deleted.*--accept-cut"):
         decide(facts)
     assert decide(facts, accept_cut=True) == Start(position=80, keep_state=False, mid_log=True)
+
+
+def test_a_state_that_can_no_longer_be_brought_up_to_the_last_commit_counts_as_cut_off() -> None:
+    facts = found(beginning=65)
+    with pytest.raises(StartError, match=r"the state stands at offset 60, which is no longer.*--accept-cut"):
+        decide(facts)
+    assert decide(facts, accept_cut=True) == Start(position=70, keep_state=False, mid_log=True)
 
 
 def test_an_offset_beyond_the_end_says_that_the_topic_was_made_anew() -> None:
