@@ -29,9 +29,10 @@ def _object(description: str, **properties: dict[str, Any]) -> dict[str, Any]:
 
 
 STATE = {
-    "anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("position", "lane", "minute")],
+    "anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("position", "committed", "lane", "minute")],
     "$defs": {
         "position": _object('Key ["position"].', v=_VERSION, offset=_COUNT, floor_us=_NO_INT),
+        "committed": _object('Key ["committed"].', v=_VERSION, offset=_COUNT),
         "lane": _object(
             'Key ["lane", market, run or null].',
             v=_VERSION,
