@@ -97,7 +97,7 @@ class _Worker:
             await self._finish_commits()
             # Every rebalance stops the world: what was held is read back, whoever had it in between.
             await self._let_go([tp for tp in self._owned if tp in changes.revoked | changes.assigned])
-            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in changes.assigned]
+            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned)]
             taken = await asyncio.gather(*(owned.take_over() for owned in new), return_exceptions=True)
             failures = [result for result in taken if isinstance(result, BaseException)]
             self._owned |= {owned.tp: owned for owned in taken if isinstance(owned, OwnedPartition)}
