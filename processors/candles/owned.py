@@ -168,6 +168,10 @@ class OwnedPartition:
         async for records in read_to_end(self._settings, self._topics.state, partitions=[self.tp.partition]):
             stored.take(records)
         group_offset = await self._subscription.committed(self.tp)
+        has_output = False
+        if group_offset is None and (has_output := await self._has_output()):
+            # An owner after us may have written it meanwhile, and the offset with it: then our commits are refused.
+            group_offset = await self._subscription.committed(self.tp)
         found = Found(
             name=f"{self.tp.topic}/{self.tp.partition}",
             state_position=stored.position,
@@ -175,7 +179,7 @@ class OwnedPartition:
             group_offset=group_offset,
             beginning=await self._subscription.beginning(self.tp),
             end=await self._subscription.end(self.tp),
-            has_output=group_offset is None and await self._has_output(),
+            has_output=has_output,
         )
         start = decide_start(found, from_start=self._config.from_start, accept_cut=self._config.accept_cut)
         partitions = self._topics.partitions

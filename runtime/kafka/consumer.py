@@ -12,6 +12,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
+    NoOffsetForPartitionError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
@@ -144,9 +145,14 @@ class Subscription:
             await asyncio.sleep(timeout_s)
             return {}
         with kafka_errors(self._settings, f"reading as {self.group}"):
-            return await self._consumer.getmany(  # type: ignore[no-any-return]
-                *held, timeout_ms=int(timeout_s * 1000), max_records=most
-            )
+            try:
+                return await self._consumer.getmany(  # type: ignore[no-any-return]
+                    *held, timeout_ms=int(timeout_s * 1000), max_records=most
+                )
+            except NoOffsetForPartitionError:
+                if not self._notes.rebalanced:
+                    raise
+                return {}  # dealt out anew while we waited: where to read is sought again once that is looked at
 
     async def hold(self, timeout_s: float) -> None:
         """Read nothing for a while, and stay a member: one that never asks for records is thrown out."""
