@@ -123,14 +123,19 @@ class Core:
         if not columns.valid.all():  # of two copies the first counts: a symbol's trades go one way, all of them
             columns.valid[np.isin(symbols, symbols[~columns.valid])] = False
         one_by_one = np.flatnonzero(~columns.valid).tolist()
+        behind: dict[int, int] = {}
         for symbol, open_us, part, places in parts(columns, symbols):
             lane_key = self._live_lanes[symbol]
             lane = self.lanes.get(lane_key)
             newest = records[places.max()].offset + self.rules.revision_base
             if lane is not None and lane.add_part(open_us, part, newest):
                 self.touched[lane_key] = None
+            elif lane is not None and lane.line_us is not None and open_us < lane.line_us:
+                behind[symbol] = lane.line_us
             else:
                 one_by_one += places.tolist()
+        for symbol, line_us in behind.items():  # each copy of a late trade is an output of its own
+            one_by_one += np.flatnonzero((symbols == symbol) & (columns.times_us < line_us)).tolist()
         return [records[place] for place in sorted(one_by_one)]
 
     def _columns(self, values: list[bytes], symbols: Ints) -> TradeColumns:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_log import KEYS, MINUTE, Log, LogRecord, expected, make_log, make_trade, trades_in
+from market_log import KEYS, MINUTE, START, Log, LogRecord, expected, make_log, make_trade, trades_in
 
 from market.candle import Candle
 from market.codec import encode_candle
@@ -93,6 +93,19 @@ def test_trades_taken_together_are_as_those_taken_one_by_one(seed: int, data: st
         with at_once(2):  # whatever form the values have
             assert outputs_of(together, [in_some_form(record) for record in records]) == wanted
         assert state_of(together) == state_of(apart)
+
+
+def test_late_trades_taken_together_are_as_those_taken_one_by_one() -> None:
+    log, key = Log(), KEYS[0]
+    log.marker(key, START, Proof.BEGIN)
+    log.marker(key, START + 20 * MINUTE)
+    for number in (1, 2, 1, 3, 2, 2):
+        log.trade(make_trade(key, number, START + number, "5"))
+    with at_once(10**9):
+        wanted = outputs_of(new_core(), log.records)
+    with at_once(2):
+        assert outputs_of(new_core(), log.records) == wanted
+    assert [number for kind, number, *_ in wanted if kind == "late"] == [2, 3, 4, 5, 6, 7]
 
 
 @few
