@@ -40,7 +40,7 @@ async def test_an_engine_with_nothing_to_read_is_not_stuck(settings: Settings) -
     stop = asyncio.Event()
     hasty = settings.model_copy(update={"stall_timeout_s": 1.0})
     engine = asyncio.create_task(run_candles(hasty, Config(), stop))
-    done, _ = await asyncio.wait([engine], timeout=6.0)
+    done, _ = await asyncio.wait([engine], timeout=3.0)
     assert not done
     stop.set()
     await asyncio.wait_for(engine, 20)
