@@ -1,0 +1,54 @@
+"""Members of the engine's group as processes: started, ended, killed, frozen and thawed."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+PATIENCE_S = 90.0
+
+
+class Member:
+    """A place for one process; it may be empty."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self._environment = environment
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+        self._frozen = False
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    @property
+    def is_frozen(self) -> bool:
+        return self._frozen
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "candlewick", "candles", env=self._environment, stderr=log
+            )
+
+    async def end(self, by: signal.Signals) -> int | None:
+        """Its exit code; None where the place is empty."""
+        if self._process is None:
+            return None
+        if self.is_running:
+            self.thaw()
+            self._process.send_signal(by)
+        return await asyncio.wait_for(self._process.wait(), PATIENCE_S)
+
+    def freeze(self) -> None:
+        """Stop it where it is, for as long as it takes."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        self._frozen = True
+
+    def thaw(self) -> None:
+        """Let it go on, as if no time had passed for it."""
+        if self._frozen and self._process is not None:
+            os.kill(self._process.pid, signal.SIGCONT)
+        self._frozen = False
