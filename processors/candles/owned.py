@@ -43,8 +43,16 @@ class Config:
 class OwnedPartition:
     """One input partition with its lanes, its transactional id, and what is not committed yet."""
 
-    def __init__(self, settings: Settings, subscription: Subscription, tp: TopicPartition, config: Config) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        subscription: Subscription,
+        tp: TopicPartition,
+        config: Config,
+        topic_id: str | None = None,
+    ) -> None:
         self.tp = tp
+        self._topic_id = topic_id
         self._settings = settings
         self._topics = config.topics(settings.topics)
         self._range = config.range
@@ -131,7 +139,7 @@ class OwnedPartition:
             topics.candles(): list(_candles(outputs, partition)),
             topics.late: list(_again(outputs, partition)),
             topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
-            topics.state: [*self._clearing, *changes(self.core)],
+            topics.state: [*self._clearing, *changes(self.core, self._topic_id)],
         }
         settle(self.core)
         self._clearing = []
@@ -156,8 +164,16 @@ class OwnedPartition:
             beginning=await self._subscription.beginning(self.tp),
             end=await self._subscription.end(self.tp),
             has_output=group_offset is None and await self._has_output(),
+            topic_id=self._topic_id,
+            state_topic_id=stored.topic_id,
+            state_base=stored.revision_base,
         )
-        start = decide_start(found, from_start=self._config.from_start, accept_cut=self._config.accept_cut)
+        start = decide_start(
+            found,
+            from_start=self._config.from_start,
+            accept_cut=self._config.accept_cut,
+            revision_base=self._config.rules.revision_base,
+        )
         partitions = self._topics.partitions
         if start.keep_state:
             self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)

@@ -40,6 +40,16 @@ class Stored:
         position = self.values.get(_POSITION)
         return None if position is None else int(position["offset"])
 
+    @property
+    def topic_id(self) -> str | None:
+        """The id of the topic whose records it was made of; None where it does not say."""
+        return self.values.get(_POSITION, {}).get("topic_id")
+
+    @property
+    def revision_base(self) -> int:
+        """What was added to the revisions that were published."""
+        return int(self.values.get(_POSITION, {}).get("revision_base", 0))
+
     def take(self, records: Iterable[Record]) -> None:
         """Take in records in offset order."""
         for record in records:
@@ -53,6 +63,7 @@ class Stored:
                 version = int(value["v"])
                 if record.key == _POSITION and version <= VERSION:
                     int(value["offset"])
+                    int(value.get("revision_base", 0))
             except (ValueError, KeyError, TypeError) as error:
                 raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
             if version > VERSION:
@@ -98,10 +109,19 @@ class Stored:
         return [Outgoing(key, None, (), partition) for key in self.values if key not in {_POSITION, RANGE_KEY}]
 
 
-def changes(core: Core) -> Iterator[Outgoing]:
-    """The records that bring the stored state up to `core`; `settle` notes that they are written."""
+def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
+    """The records that bring the stored state up to `core`; `settle` notes that they are written.
+
+    `topic_id` is that of the topic read: its offsets mean nothing in another topic of the same name.
+    """
     partition = core.partition
-    yield Outgoing(_POSITION, _value({"offset": core.position, "floor_us": core.floor_us}), (), partition)
+    position = {
+        "offset": core.position,
+        "floor_us": core.floor_us,
+        "topic_id": topic_id,
+        "revision_base": core.rules.revision_base,
+    }
+    yield Outgoing(_POSITION, _value(position), (), partition)
     for lane_key in core.touched:
         lane = core.lanes[lane_key]
         name = orjson.dumps(lane_key)[1:-1]  # "binance:BTC-USDT",null
