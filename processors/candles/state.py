@@ -7,6 +7,7 @@ symbol can be mistaken for a separator. A record of a newer version than ours st
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -32,7 +33,22 @@ class StateError(CandlewickError):
 class Stored:
     """A state partition, read: the newest value of every key."""
 
-    values: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    _newest: dict[bytes, Record] = field(default_factory=dict)
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take in records in offset order."""
+        for record in records:
+            if record.key is None:
+                raise StateError(f"the state topic holds a record without a key at offset {record.offset}")
+            if record.value is None:
+                self._newest.pop(record.key, None)
+            else:
+                self._newest[record.key] = record
+
+    @cached_property
+    def values(self) -> dict[bytes, dict[str, Any]]:
+        """By key, once all is read: what a newer record replaced is not looked at, compacted or not."""
+        return {key: _read(key, record) for key, record in self._newest.items()}
 
     @property
     def position(self) -> int | None:
@@ -49,28 +65,6 @@ class Stored:
     def revision_base(self) -> int:
         """What was added to the revisions that were published."""
         return int(self.values.get(_POSITION, {}).get("revision_base", 0))
-
-    def take(self, records: Iterable[Record]) -> None:
-        """Take in records in offset order."""
-        for record in records:
-            if record.key is None:
-                raise StateError(f"the state topic holds a record without a key at offset {record.offset}")
-            if record.value is None:
-                self.values.pop(record.key, None)
-                continue
-            try:
-                value = orjson.loads(record.value)
-                version = int(value["v"])
-                if record.key == _POSITION and version <= VERSION:
-                    int(value["offset"])
-                    int(value.get("revision_base", 0))
-            except (ValueError, KeyError, TypeError) as error:
-                raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
-            if version > VERSION:
-                raise StateError(
-                    f"the state was written by a newer version ({version}, this one reads {VERSION}): run that version"
-                )
-            self.values[record.key] = value
 
     def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
         """The core as it stood at the commit; unknown fields and records of unknown kinds are passed over."""
@@ -140,6 +134,22 @@ def settle(core: Core) -> None:
         lane.moved = False
         lane.touched.clear()
     core.touched.clear()
+
+
+def _read(key: bytes, record: Record) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = orjson.loads(record.value or b"")
+        version = int(value["v"])
+        if key == _POSITION and version <= VERSION:
+            int(value["offset"])
+            int(value.get("revision_base", 0))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
+    if version > VERSION:
+        raise StateError(
+            f"the state was written by a newer version ({version}, this one reads {VERSION}): run that version"
+        )
+    return value
 
 
 def _value(fields: dict[str, Any]) -> bytes:

@@ -102,9 +102,10 @@ async def require_topics(settings: Settings, names: set[str], topics: Topics | N
         if difference.what in ("missing", "partitions", *STRICT_CONFIG):
             if difference.what == "missing":
                 raise CandlewickError(f"the topic {difference.topic} is missing: run candlewick topics apply")
+            way_on = "set it back with kafka-configs" if difference.what in STRICT_CONFIG else "make it anew"
             raise CandlewickError(
                 f"the topic {difference.topic} has {difference.what} = {difference.found}, it must be "
-                f"{difference.wanted}: results would differ on a replay; make it anew, or point "
+                f"{difference.wanted}: results would differ on a replay; {way_on}, or point "
                 "CANDLEWICK_PREFIX or CANDLEWICK_PARTITIONS at the right ones"
             )
 

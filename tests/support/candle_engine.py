@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -40,7 +40,7 @@ async def fill(settings: Settings, log: Log) -> None:
         await publisher.settle(futures)
 
 
-async def one_pass(settings: Settings, **config: bool) -> None:
+async def one_pass(settings: Settings, **config: Any) -> None:
     """The engine with ``--once``."""
     await asyncio.wait_for(run_candles(settings, Config(once=True, **config), asyncio.Event()), 60)
 

@@ -43,7 +43,8 @@ def holdings(settings: Settings) -> Holdings:
     for name in names:
         if name.startswith(settings.prefix):
             (offsets,) = client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
-            groups[name] = {(tp.topic, tp.partition): tp.offset for tp in offsets.result(10).topic_partitions}
+            if of_group := {(tp.topic, tp.partition): tp.offset for tp in offsets.result(10).topic_partitions}:
+                groups[name] = of_group  # one without offsets is no more than a name
     return Holdings(ends, groups)
 
 
