@@ -37,7 +37,8 @@ def holdings(settings: Settings) -> Holdings:
         name: topic for name, topic in client.list_topics(timeout=10).topics.items() if name.startswith(settings.prefix)
     }
     asked = {TopicPartition(name, at): OffsetSpec.latest() for name, topic in topics.items() for at in topic.partitions}
-    ends = {(tp.topic, tp.partition): future.result(10).offset for tp, future in client.list_offsets(asked).items()}
+    found = client.list_offsets(asked, request_timeout=10)
+    ends = {(tp.topic, tp.partition): future.result(10).offset for tp, future in found.items()}
     names = [one.group_id for one in client.list_consumer_groups().result(10).valid]
     groups = {}
     for name in names:
@@ -48,11 +49,16 @@ def holdings(settings: Settings) -> Holdings:
     return Holdings(ends, groups)
 
 
-async def make_anew(settings: Settings, topic: str) -> None:
-    """Delete a topic and create it again as it has to be, as after a mistake or in another cluster."""
+async def delete_topic(settings: Settings, topic: str) -> None:
+    """As ``kafka-topics --delete``; done when brokers say so."""
     client = admin(settings)
     client.delete_topics([topic])[topic].result(10)
     await eventually(lambda: topic not in client.list_topics(timeout=10).topics)
+
+
+async def make_anew(settings: Settings, topic: str) -> None:
+    """Delete a topic and create it again as it has to be, as after a mistake or in another cluster."""
+    await delete_topic(settings, topic)
     assert await apply_topics(settings) == []
 
 

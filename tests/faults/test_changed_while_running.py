@@ -1,0 +1,117 @@
+"""What people do to the topics while the engine runs: it stops at the next rebalance, or when it can't read on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from candle_engine import candles_in, expected_candles, fill
+from eventually import eventually
+from kafka_commands import Holdings, add_partitions, delete_topic, holdings, make_anew, set_config
+from market_log import Log, make_log
+
+from market.topics import Topics
+from processors.candles.owned import Config
+from processors.candles.worker import run_candles
+from runtime.errors import CandlewickError
+from runtime.kafka import Subscription, ends
+from runtime.kafka.admin import group_offsets
+from runtime.settings import Settings
+
+Running = asyncio.Task[None]
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[Running]:
+    """The engine, ended at the block's end if it is not over by then."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_candles(settings, Config(), stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=30)
+
+
+async def caught_up(settings: Settings) -> None:
+    total = sum(end.next for end in (await ends(settings, settings.topics.trades)).values())
+
+    async def is_done() -> bool:
+        return sum((await group_offsets(settings, settings.topics.group("candles"))).values()) == total
+
+    await eventually(is_done, timeout_s=60)
+
+
+async def add_two_partitions(settings: Settings) -> None:
+    await add_partitions(settings, settings.topics.trades, 6)
+
+
+async def take_create_time(settings: Settings) -> None:
+    await set_config(settings, settings.topics.trades, "message.timestamp.type", "CreateTime")
+
+
+async def compact_the_trades(settings: Settings) -> None:
+    await set_config(settings, settings.topics.trades, "cleanup.policy", "compact")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (add_two_partitions, "has partitions = 6, it must be 4"),
+        (take_create_time, "message.timestamp.type = CreateTime"),
+        (compact_the_trades, "cleanup.policy = compact"),
+    ],
+)
+async def test_a_topic_that_changed_stops_it_at_the_next_rebalance(
+    settings: Settings, topics: Topics, change: Callable[[Settings], Awaitable[None]], match: str
+) -> None:
+    log, _ = make_log(61)
+    await fill(settings, log)
+    async with engine(settings) as running:
+        await caught_up(settings)
+        await change(settings)
+        before = _but_live(settings)
+        async with Subscription(settings, group=topics.group("candles"), topics=[topics.trades]) as other:
+            await eventually(other.assignment, timeout_s=30)
+            await asyncio.wait([running], timeout=30)
+        assert isinstance(error := running.exception(), CandlewickError)
+        assert match in str(error)
+        assert _but_live(settings) == before
+    assert sorted(await candles_in(settings)) == sorted(await expected_candles(settings))
+
+
+@pytest.mark.usefixtures("topics")
+async def test_a_topic_that_is_deleted_stops_it(settings: Settings) -> None:
+    log, _ = make_log(62)
+    await fill(settings, log)
+    async with engine(settings) as running:
+        await caught_up(settings)
+        before = await candles_in(settings)
+        await delete_topic(settings, settings.topics.trades)
+        await asyncio.wait([running], timeout=60)
+        assert running.done()
+        assert isinstance(error := running.exception(), CandlewickError)
+        assert "missing" in str(error)
+        assert await candles_in(settings) == before
+
+
+@pytest.mark.usefixtures("topics")
+async def test_a_topic_that_is_made_anew_stops_it(settings: Settings) -> None:
+    log, _ = make_log(63)
+    await fill(settings, log)
+    async with engine(settings) as running:
+        await caught_up(settings)
+        before = await candles_in(settings)
+        await make_anew(settings, settings.topics.trades)
+        await fill(settings, Log(records=log.records[: len(log.records) // 4]))
+        await asyncio.wait([running], timeout=60)
+        assert running.done()
+        assert isinstance(error := running.exception(), CandlewickError)
+        assert any(word in str(error) for word in ("made anew", "missing"))
+        assert await candles_in(settings) == before
+
+
+def _but_live(settings: Settings) -> Holdings:
+    """Live candles go out beside the transactions."""
+    held = holdings(settings)
+    return held._replace(ends={at: end for at, end in held.ends.items() if at[0] != settings.topics.live})
