@@ -1,36 +1,19 @@
 """What people do to the topics while the engine runs: it stops at the next rebalance, or when it can't read on."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 import pytest
-from candle_engine import candles_in, expected_candles, fill
+from candle_engine import candles_in, engine, expected_candles, fill
 from eventually import eventually
 from kafka_commands import Holdings, add_partitions, delete_topic, holdings, make_anew, set_config
 from market_log import Log, make_log
 
 from market.topics import Topics
-from processors.candles.owned import Config
-from processors.candles.worker import run_candles
 from runtime.errors import CandlewickError
 from runtime.kafka import Subscription, ends
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
-
-Running = asyncio.Task[None]
-
-
-@asynccontextmanager
-async def engine(settings: Settings) -> AsyncIterator[Running]:
-    """The engine, ended at the block's end if it is not over by then."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(run_candles(settings, Config(), stop))
-    try:
-        yield task
-    finally:
-        stop.set()
-        await asyncio.wait([task], timeout=30)
 
 
 async def caught_up(settings: Settings) -> None:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -43,6 +45,18 @@ async def fill(settings: Settings, log: Log) -> None:
 async def one_pass(settings: Settings, **config: Any) -> None:
     """The engine with ``--once``."""
     await asyncio.wait_for(run_candles(settings, Config(once=True, **config), asyncio.Event()), 60)
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """A running engine, stopped at the block's end where it is not over by then."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_candles(settings, Config(), stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=30)
 
 
 async def read_all(settings: Settings, topic: str) -> list[Record]:
