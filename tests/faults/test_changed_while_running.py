@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from candle_engine import candles_in, engine, expected_candles, fill
+from candle_engine import candles_in, engine, expected_candles, fill, read_all
 from eventually import eventually
 from kafka_commands import Holdings, add_partitions, delete_topic, holdings, make_anew, set_config
-from market_log import Log, make_log
+from market_log import KEYS, Log, make_log
 
+from market.codec import encode_trade
 from market.topics import Topics
 from runtime.errors import CandlewickError
 from runtime.kafka import Subscription, ends
@@ -92,6 +93,35 @@ async def test_a_topic_that_is_made_anew_stops_it(settings: Settings) -> None:
         assert isinstance(error := running.exception(), CandlewickError)
         assert any(word in str(error) for word in ("made anew", "missing"))
         assert await candles_in(settings) == before
+
+
+@pytest.mark.parametrize("topic", ["candles", "late", "dead letters", "state"])
+async def test_a_topic_that_refuses_a_send_makes_it_wait_and_then_go_on(
+    settings: Settings, topics: Topics, topic: str
+) -> None:
+    log, truths = make_log(42)
+    for key in KEYS:
+        for trade in truths[key][:3]:
+            log.trade(trade)  # behind the line
+        log.append(key, b"{")
+    names = {"candles": topics.candles(), "late": topics.late, "dead letters": topics.dead_letters(topics.trades)}
+    refusing = names.get(topic, topics.state)
+    await set_config(settings, refusing, "max.message.bytes", "90")
+    await fill(settings, log)
+    async with engine(settings) as running:
+        await eventually(lambda: _written(settings, topics.state if topic != "state" else topics.candles()))
+        assert holdings(settings).groups == {}
+        await set_config(settings, refusing, "max.message.bytes", "1048588")
+        await caught_up(settings)
+        assert not running.done()
+    assert sorted(await candles_in(settings)) == sorted(await expected_candles(settings))
+    late = [record.value for record in await read_all(settings, topics.late)]
+    assert sorted(late) == sorted(encode_trade(trade) for key in KEYS for trade in truths[key][:3])
+
+
+def _written(settings: Settings, topic: str) -> int:
+    """Records of a topic, committed, aborted and marks of their end."""
+    return sum(end for (name, _), end in holdings(settings).ends.items() if name == topic)
 
 
 def _but_live(settings: Settings) -> Holdings:
