@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from candle_engine import candles_in, engine, expected_candles, fill, read_all
+from candle_engine import candles_in, caught_up, engine, expected_candles, fill, read_all
 from eventually import eventually
 from kafka_commands import Holdings, add_partitions, delete_topic, holdings, make_anew, set_config
 from market_log import KEYS, Log, make_log
@@ -12,18 +12,8 @@ from market_log import KEYS, Log, make_log
 from market.codec import encode_trade
 from market.topics import Topics
 from runtime.errors import CandlewickError
-from runtime.kafka import Subscription, ends
-from runtime.kafka.admin import group_offsets
+from runtime.kafka import Subscription
 from runtime.settings import Settings
-
-
-async def caught_up(settings: Settings) -> None:
-    total = sum(end.next for end in (await ends(settings, settings.topics.trades)).values())
-
-    async def is_done() -> bool:
-        return sum((await group_offsets(settings, settings.topics.group("candles"))).values()) == total
-
-    await eventually(is_done, timeout_s=60)
 
 
 async def add_two_partitions(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from eventually import eventually
 from market_log import Log
 
 from market.codec import encode_candle, header
@@ -17,7 +18,8 @@ from market.partition import partition_of
 from processors.candles.core import Core, Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
-from runtime.kafka import Outgoing, Publisher, read_to_end
+from runtime.kafka import Outgoing, Publisher, ends, read_to_end
+from runtime.kafka.admin import group_offsets
 from runtime.kafka.records import Record
 from runtime.settings import Settings, kafka_address
 
@@ -57,6 +59,16 @@ async def engine(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         stop.set()
         await asyncio.wait([task], timeout=30)
+
+
+async def caught_up(settings: Settings, *, timeout_s: float = 60) -> None:
+    """Wait until the group's offsets are the log's ends."""
+    total = sum(end.next for end in (await ends(settings, settings.topics.trades)).values())
+
+    async def is_done() -> bool:
+        return sum((await group_offsets(settings, settings.topics.group("candles"))).values()) == total
+
+    await eventually(is_done, timeout_s=timeout_s, every_s=0.2)
 
 
 async def read_all(settings: Settings, topic: str) -> list[Record]:
