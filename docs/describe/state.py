@@ -19,11 +19,14 @@ def _row(*columns: dict[str, Any]) -> dict[str, Any]:
     return {"type": "array", "prefixItems": list(columns), "minItems": len(columns), "maxItems": len(columns)}
 
 
-def _object(description: str, **properties: dict[str, Any]) -> dict[str, Any]:
+def _object(
+    description: str, later: dict[str, dict[str, Any]] | None = None, **properties: dict[str, Any]
+) -> dict[str, Any]:
+    """`later`: fields that yesterday's records lack."""
     return {
         "description": description,
         "type": "object",
-        "properties": properties,
+        "properties": properties | (later or {}),
         "required": list(properties),
     }
 
@@ -31,7 +34,13 @@ def _object(description: str, **properties: dict[str, Any]) -> dict[str, Any]:
 STATE = {
     "anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in ("position", "committed", "lane", "minute")],
     "$defs": {
-        "position": _object('Key ["position"].', v=_VERSION, offset=_COUNT, floor_us=_NO_INT),
+        "position": _object(
+            'Key ["position"].',
+            {"topic_id": {"type": ["string", "null"], "default": None}, "revision_base": {**_COUNT, "default": 0}},
+            v=_VERSION,
+            offset=_COUNT,
+            floor_us=_NO_INT,
+        ),
         "committed": _object('Key ["committed"].', v=_VERSION, offset=_COUNT),
         "lane": _object(
             'Key ["lane", market, run or null].',

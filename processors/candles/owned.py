@@ -43,8 +43,16 @@ class Config:
 class OwnedPartition:
     """One input partition with its lanes, its transactional id, and what is not committed yet."""
 
-    def __init__(self, settings: Settings, subscription: Subscription, tp: TopicPartition, config: Config) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        subscription: Subscription,
+        tp: TopicPartition,
+        config: Config,
+        topic_id: str | None = None,
+    ) -> None:
         self.tp = tp
+        self._topic_id = topic_id
         self._settings = settings
         self._topics = config.topics(settings.topics)
         self._range = config.range
@@ -155,7 +163,7 @@ class OwnedPartition:
         due_s = 2 * CHECKPOINT_INTERVAL_S if self._outputs else CHECKPOINT_INTERVAL_S
         if self._has_checkpoint and not last and aged_s < due_s:
             return []
-        records = [*self._clearing, *changes(self.core)]
+        records = [*self._clearing, *changes(self.core, self._topic_id)]
         settle(self.core)
         self._clearing = []
         self._has_checkpoint = True
@@ -180,8 +188,16 @@ class OwnedPartition:
             beginning=await self._subscription.beginning(self.tp),
             end=await self._subscription.end(self.tp),
             has_output=has_output,
+            topic_id=self._topic_id,
+            state_topic_id=stored.topic_id,
+            state_base=stored.revision_base,
         )
-        start = decide_start(found, from_start=self._config.from_start, accept_cut=self._config.accept_cut)
+        start = decide_start(
+            found,
+            from_start=self._config.from_start,
+            accept_cut=self._config.accept_cut,
+            revision_base=self._config.rules.revision_base,
+        )
         partitions = self._topics.partitions
         if start.keep_state:
             self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)

@@ -8,6 +8,7 @@ A record of a newer version than ours stops the start.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -35,7 +36,22 @@ class StateError(CandlewickError):
 class Stored:
     """A state partition, read: the newest value of every key."""
 
-    values: dict[bytes, dict[str, Any]] = field(default_factory=dict)
+    _newest: dict[bytes, Record] = field(default_factory=dict)
+
+    def take(self, records: Iterable[Record]) -> None:
+        """Take in records in offset order."""
+        for record in records:
+            if record.key is None:
+                raise StateError(f"the state topic holds a record without a key at offset {record.offset}")
+            if record.value is None:
+                self._newest.pop(record.key, None)
+            else:
+                self._newest[record.key] = record
+
+    @cached_property
+    def values(self) -> dict[bytes, dict[str, Any]]:
+        """By key, once all is read: what a newer record replaced is not looked at, compacted or not."""
+        return {key: _read(key, record) for key, record in self._newest.items()}
 
     @property
     def position(self) -> int | None:
@@ -51,26 +67,15 @@ class Stored:
         value = self.values.get(key)
         return None if value is None else int(value["offset"])
 
-    def take(self, records: Iterable[Record]) -> None:
-        """Take in records in offset order."""
-        for record in records:
-            if record.key is None:
-                raise StateError(f"the state topic holds a record without a key at offset {record.offset}")
-            if record.value is None:
-                self.values.pop(record.key, None)
-                continue
-            try:
-                value = orjson.loads(record.value)
-                version = int(value["v"])
-                if record.key in _OFFSETS and version <= VERSION:
-                    int(value["offset"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
-            if version > VERSION:
-                raise StateError(
-                    f"the state was written by a newer version ({version}, this one reads {VERSION}): run that version"
-                )
-            self.values[record.key] = value
+    @property
+    def topic_id(self) -> str | None:
+        """The id of the topic whose records it was made of; None where it does not say."""
+        return self.values.get(_POSITION, {}).get("topic_id")
+
+    @property
+    def revision_base(self) -> int:
+        """What was added to the revisions that were published."""
+        return int(self.values.get(_POSITION, {}).get("revision_base", 0))
 
     def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
         """The core as it stood at the checkpoint; unknown fields and records of unknown kinds are passed over."""
@@ -114,10 +119,19 @@ def committed(core: Core) -> Outgoing:
     return Outgoing(_COMMITTED, _value({"offset": core.position}), (), core.partition)
 
 
-def changes(core: Core) -> Iterator[Outgoing]:
-    """A checkpoint: the records that bring the stored state up to `core`; `settle` notes that they are written."""
+def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
+    """A checkpoint: the records that bring the stored state up to `core`; `settle` notes that they are written.
+
+    `topic_id` is that of the topic read: its offsets mean nothing in another topic of the same name.
+    """
     partition = core.partition
-    yield Outgoing(_POSITION, _value({"offset": core.position, "floor_us": core.floor_us}), (), partition)
+    position = {
+        "offset": core.position,
+        "floor_us": core.floor_us,
+        "topic_id": topic_id,
+        "revision_base": core.rules.revision_base,
+    }
+    yield Outgoing(_POSITION, _value(position), (), partition)
     for lane_key in core.touched:
         lane = core.lanes[lane_key]
         name = orjson.dumps(lane_key)[1:-1]  # "binance:BTC-USDT",null
@@ -136,6 +150,22 @@ def settle(core: Core) -> None:
         lane.moved = False
         lane.touched.clear()
     core.touched.clear()
+
+
+def _read(key: bytes, record: Record) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = orjson.loads(record.value or b"")
+        version = int(value["v"])
+        if key in _OFFSETS and version <= VERSION:
+            int(value["offset"])
+            int(value.get("revision_base", 0))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(f"the state topic holds a broken record at offset {record.offset}: {error}") from error
+    if version > VERSION:
+        raise StateError(
+            f"the state was written by a newer version ({version}, this one reads {VERSION}): run that version"
+        )
+    return value
 
 
 def _value(fields: dict[str, Any]) -> bytes:

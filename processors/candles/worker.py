@@ -10,7 +10,7 @@ from processors.candles.live import LiveCandles
 from processors.candles.owned import Config, OwnedPartition
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import FencedError, Subscription, TopicPartition
-from runtime.kafka.admin import require_topics
+from runtime.kafka.admin import require_topics, topic_id
 from runtime.kafka.records import BareRecord
 from runtime.lifecycle import rejoining
 from runtime.settings import Settings
@@ -38,14 +38,18 @@ async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -
     A broker that is away, or another process that took a partition over, makes this one let everything go and join
     anew; nothing uncommitted can be read. `StartError` and other wrong set-ups end it.
     """
-    topics = config.topics(settings.topics)
-    needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
-    await require_topics(settings, needed | {topics.dead_letters(topics.trades)}, topics)
+    await _require_topics(settings, config)
     meter = Meter("candles")
     # With `once` a broker that is away is told; a partition that was taken over is not the end of the pass.
     bearable = (FencedError,) if config.once else (FencedError, UnavailableError)
     async with meter.reporting():
         await rejoining(lambda: _Worker(settings, config, meter).run(stop), stop, stage=meter.stage, bearable=bearable)
+
+
+async def _require_topics(settings: Settings, config: Config) -> None:
+    topics = config.topics(settings.topics)
+    needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
+    await require_topics(settings, needed | {topics.dead_letters(topics.trades)}, topics)
 
 
 class _Worker:
@@ -97,10 +101,16 @@ class _Worker:
             await self._finish_commits()
             # Every rebalance stops the world: what was held is read back, whoever had it in between.
             await self._let_go([tp for tp in self._owned if tp in changes.revoked | changes.assigned])
-            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned)]
+            await _require_topics(self._settings, self._config)  # a topic that changed leads to a rebalance
+            made = await topic_id(self._settings, self._topics.trades)
+            new = [
+                OwnedPartition(self._settings, subscription, tp, self._config, made) for tp in sorted(changes.assigned)
+            ]
             taken = await asyncio.gather(*(owned.take_over() for owned in new), return_exceptions=True)
             failures = [result for result in taken if isinstance(result, BaseException)]
             self._owned |= {owned.tp: owned for owned in taken if isinstance(owned, OwnedPartition)}
+            for failure in failures[1:]:
+                log.error("partition not taken over", reason=str(failure))
             if failures:
                 raise failures[0]
             log.info("assigned", partitions=sorted(tp.partition for tp in self._owned))

@@ -14,6 +14,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAlreadyExist
 from market.topics import Topics, TopicSpec
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
+from runtime.kafka.topic_id import asked_topic_id
 from runtime.settings import Settings
 
 STRICT_CONFIG = ("cleanup.policy", "message.timestamp.type")
@@ -101,11 +102,19 @@ async def require_topics(settings: Settings, names: set[str], topics: Topics | N
         if difference.what in ("missing", "partitions", *STRICT_CONFIG):
             if difference.what == "missing":
                 raise CandlewickError(f"the topic {difference.topic} is missing: run candlewick topics apply")
+            way_on = "set it back with kafka-configs" if difference.what in STRICT_CONFIG else "make it anew"
             raise CandlewickError(
                 f"the topic {difference.topic} has {difference.what} = {difference.found}, it must be "
-                f"{difference.wanted}: results would differ on a replay; make it anew, or point "
+                f"{difference.wanted}: results would differ on a replay; {way_on}, or point "
                 "CANDLEWICK_PREFIX or CANDLEWICK_PARTITIONS at the right ones"
             )
+
+
+async def topic_id(settings: Settings, topic: str) -> str | None:
+    """What tells `topic` from another of the same name that was made before or after; None where brokers can't say."""
+    async with _admin(settings, f"asking for the id of {topic}") as client:
+        found = await asked_topic_id(client._client, client._client.get_random_node(), topic)  # noqa: SLF001
+    return None if found is None else str(found)
 
 
 async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:

@@ -8,6 +8,8 @@ from typing import Any
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
@@ -48,5 +50,9 @@ def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
         raise CandlewickError(f"a topic is missing while {doing}: run candlewick topics apply") from error
     except TopicAuthorizationFailedError as error:
         raise CandlewickError(f"Kafka refuses access while {doing}: {error}; check the ACLs of this user") from error
+    except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
+        raise UnavailableError(
+            f"what was to be written is larger than a topic takes while {doing}: raise its max.message.bytes"
+        ) from error
     except KafkaError as error:
         raise UnavailableError(f"Kafka failed while {doing}: {type(error).__name__} {error}".rstrip()) from error

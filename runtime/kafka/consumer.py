@@ -27,6 +27,8 @@ FETCH_BYTES = 1024 * 1024
 STALL_TIMEOUT_S = 60.0
 SESSION_TIMEOUT_MS = 10_000
 """A member that is not heard of for this long is out of its group."""
+METADATA_MAX_AGE_MS = 30_000
+"""A topic that got more partitions, or was made anew, leads to a rebalance after this at the latest."""
 _POLL_MS = 500
 _NOWHERE = TopicPartition("", 0)
 
@@ -93,6 +95,7 @@ class Subscription:
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=300_000,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,9 @@
-"""The candle engine, killed by SIGKILL as it comes to a step for the N-th time: ``killed_candles.py STEP N``."""
+"""The candle engine, killed by SIGKILL as it comes to a step for the N-th time: ``killed_candles.py STEP N [NAME]``.
+
+The steps are the waits of a membership, in their order: joining; of a takeover the fence, the state, the group's offset
+and what decides the start; of a transaction its begin, each send, the offset, the acknowledgements and the commit; and
+leaving. What lies between two of them is not seen by anyone else. NAME is the static member's.
+"""
 
 import os
 import signal
@@ -11,21 +16,34 @@ from aiokafka import AIOKafkaProducer
 from candlewick.cli import main
 from processors.candles.owned import OwnedPartition
 from processors.candles.state import Stored
+from runtime.kafka import Subscription
 from runtime.kafka.transaction import Transaction, TransactionalPublisher
 
 STEPS: dict[str, tuple[type[Any], str, str]] = {
+    "before joining": (Subscription, "__aenter__", "before"),
+    "after joining": (Subscription, "__aenter__", "after"),
+    "at a rebalance": (OwnedPartition, "take_over", "before"),
     "before fencing": (TransactionalPublisher, "__aenter__", "before"),
     "after fencing": (TransactionalPublisher, "__aenter__", "after"),
     "reading state": (Stored, "take", "after"),
+    "before the group's offset": (Subscription, "committed", "before"),
+    "after the group's offset": (Subscription, "committed", "after"),
+    "before the log's end": (Subscription, "end", "before"),
+    "after taking over": (OwnedPartition, "take_over", "after"),
+    "after taking records in": (OwnedPartition, "process", "after"),
     "before the transaction": (AIOKafkaProducer, "begin_transaction", "before"),
     "after its begin": (AIOKafkaProducer, "begin_transaction", "after"),
+    "before a send": (Transaction, "send", "before"),
     "after some sends": (Transaction, "send", "after"),
     "before the offset": (Transaction, "commit_offset", "before"),
     "after the offset": (Transaction, "commit_offset", "after"),
+    "before the acknowledgements": (Transaction, "settle", "before"),
     "before the commit": (AIOKafkaProducer, "commit_transaction", "before"),
     "after the commit": (AIOKafkaProducer, "commit_transaction", "after"),
-    "after taking records in": (OwnedPartition, "process", "after"),
+    "before letting go": (OwnedPartition, "let_go", "before"),
+    "after letting go": (OwnedPartition, "let_go", "after"),
 }
+"""By its name: where it is, and whether to die before or after it. Letting go comes at another one's join."""
 
 
 def arm(step: str, left: int) -> None:
@@ -62,4 +80,4 @@ def arm(step: str, left: int) -> None:
 
 if __name__ == "__main__":
     arm(sys.argv[1], int(sys.argv[2]))
-    sys.exit(main(["candles", "--instance-id", "one"]))
+    sys.exit(main(["candles", "--instance-id", *(sys.argv[3:] or ["one"])]))

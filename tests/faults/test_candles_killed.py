@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from candle_engine import candles_in, expected_candles, fill, one_pass, read_all, source_of
+from candle_engine import candles_in, caught_up, engine, expected_candles, fill, one_pass, read_all, source_of
+from eventually import eventually
 from killed_candles import STEPS
 from market_log import Log, make_log
 
@@ -19,11 +20,12 @@ SCRIPT = Path(__file__).parent / "killed_candles.py"
 KILLS = int(os.environ.get("KILLS", "200"))
 
 
-async def killed_at(environment: dict[str, str], step: str, occurrence: int, *, within_s: float) -> int | None:
+async def killed_at(
+    environment: dict[str, str], step: str, occurrence: int, *, within_s: float, name: str = "one"
+) -> int | None:
     """Run the engine until it kills itself at the step, or is killed after a while; its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, str(SCRIPT), step, str(occurrence), env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
+    command = [sys.executable, str(SCRIPT), step, str(occurrence), name]
+    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
     try:
         await asyncio.wait_for(process.wait(), within_s)
     except TimeoutError:
@@ -46,6 +48,41 @@ async def test_killed_at_every_step_in_a_loop(settings: Settings, topics: Topics
         assert code == -signal.SIGKILL
     await fill(settings, Log(records=log.records[KILLS * size :]))
     await one_pass(settings)
+    await assert_each_once(settings, topics)
+
+
+@pytest.mark.timeout(1800)
+async def test_three_workers_killed_at_every_step_take_over_from_one_another(
+    settings: Settings, topics: Topics, environment: dict[str, str]
+) -> None:
+    rng = random.Random(12)
+    log, _ = make_log(12, minutes=600)
+    each = -(-KILLS // 6)
+    killed = 0
+
+    async def worker(name: str) -> None:
+        nonlocal killed
+        steps = [list(STEPS)[n % len(STEPS)] for n in range(each)]
+        rng.shuffle(steps)
+        for step in steps:
+            within_s = rng.uniform(4, 9)
+            code = await killed_at(environment, step, rng.choice((1, 1, 2, 3)), within_s=within_s, name=name)
+            assert code == -signal.SIGKILL
+            killed += 1
+
+    async def feed() -> None:
+        size = -(-len(log.records) // (3 * each))
+        for n in range(3 * each):
+            await fill(settings, Log(records=log.records[n * size : (n + 1) * size]))
+            await eventually(lambda n=n: killed > n or killed == 3 * each, timeout_s=120)
+
+    await asyncio.gather(feed(), *map(worker, ("one", "two", "three")))
+    async with engine(settings):
+        await caught_up(settings, timeout_s=90)
+    await assert_each_once(settings, topics)
+
+
+async def assert_each_once(settings: Settings, topics: Topics) -> None:
     assert sorted(await candles_in(settings)) == sorted(await expected_candles(settings))
     dead = [source_of(record) for record in await read_all(settings, topics.dead_letters(topics.trades))]
     assert len(dead) == len(set(dead))

@@ -4,10 +4,13 @@ import asyncio
 import os
 import signal
 import sys
-from typing import NamedTuple
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+from eventually import eventually
 from market_log import Log
 
 from market.codec import encode_candle, header
@@ -15,7 +18,8 @@ from market.partition import partition_of
 from processors.candles.core import Core, Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
-from runtime.kafka import Outgoing, Publisher, read_to_end
+from runtime.kafka import Outgoing, Publisher, ends, read_to_end
+from runtime.kafka.admin import group_offsets
 from runtime.kafka.records import Record
 from runtime.settings import Settings, kafka_address
 
@@ -40,9 +44,31 @@ async def fill(settings: Settings, log: Log) -> None:
         await publisher.settle(futures)
 
 
-async def one_pass(settings: Settings, **config: bool) -> None:
+async def one_pass(settings: Settings, **config: Any) -> None:
     """The engine with ``--once``."""
     await asyncio.wait_for(run_candles(settings, Config(once=True, **config), asyncio.Event()), 60)
+
+
+@asynccontextmanager
+async def engine(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """A running engine, stopped at the block's end where it is not over by then."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(run_candles(settings, Config(), stop))
+    try:
+        yield task
+    finally:
+        stop.set()
+        await asyncio.wait([task], timeout=30)
+
+
+async def caught_up(settings: Settings, *, timeout_s: float = 60) -> None:
+    """Wait until the group's offsets are the log's ends."""
+    total = sum(end.next for end in (await ends(settings, settings.topics.trades)).values())
+
+    async def is_done() -> bool:
+        return sum((await group_offsets(settings, settings.topics.group("candles"))).values()) == total
+
+    await eventually(is_done, timeout_s=timeout_s, every_s=0.2)
 
 
 async def read_all(settings: Settings, topic: str) -> list[Record]:

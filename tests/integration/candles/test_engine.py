@@ -1,4 +1,4 @@
-"""The candle engine on the real Kafka: takeover, fencing, restarts, moved groups, cut logs."""
+"""The candle engine on the real Kafka: takeover, fencing, restarts, moved groups."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,8 +8,6 @@ import pytest
 from candle_engine import (
     Place,
     candles_in,
-    delete_group,
-    delete_records,
     expected_candles,
     fill,
     move_group,
@@ -22,9 +20,7 @@ from market_log import Log, make_log
 
 from market.topics import Topics
 from processors.candles.owned import Config, OwnedPartition
-from processors.candles.start import StartError
 from processors.candles.worker import run_candles
-from runtime.errors import CandlewickError
 from runtime.kafka import FencedError, Subscription
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
@@ -119,40 +115,6 @@ async def test_a_group_moved_to_the_start_replays_everything(settings: Settings,
     move_group(settings, topics.group("candles"), dict.fromkeys(range(4), 0))
     await one_pass(settings)
     assert sorted(await candles_in(settings)) == sorted(first + first)
-
-
-async def test_a_cut_log_stops_the_engine_and_accept_cut_goes_on(settings: Settings, topics: Topics) -> None:
-    log, _ = make_log(7, minutes=40)
-    half = len(log.records) // 2
-    await fill(settings, Log(records=log.records[: half // 2]))
-    await one_pass(settings)
-    before = await candles_in(settings)
-    await fill(settings, Log(records=log.records[half // 2 :]))
-    ends = await group_offsets(settings, topics.group("candles"))
-    delete_records(settings, topics.trades, {partition: end + 3 for (_, partition), end in ends.items()})
-    with pytest.raises(StartError, match="no longer in the log"):
-        await one_pass(settings)
-    assert await candles_in(settings) == before
-    await one_pass(settings, accept_cut=True)
-
-
-async def test_an_expired_group_over_a_filled_output_stops_the_engine(settings: Settings, topics: Topics) -> None:
-    log, _ = make_log(8)
-    await fill(settings, log)
-    await one_pass(settings)
-    before = await candles_in(settings)
-    delete_group(settings, topics.group("candles"))
-    with pytest.raises(StartError, match="--from-start"):
-        await one_pass(settings)
-    assert await candles_in(settings) == before
-    await one_pass(settings, from_start=True)
-    assert sorted(await candles_in(settings)) == sorted(before + before)
-
-
-@pytest.mark.usefixtures("topics")
-async def test_a_wrong_partition_count_stops_the_engine(settings: Settings) -> None:
-    with pytest.raises(CandlewickError, match=r"has partitions = 4, it must be 6"):
-        await one_pass(settings.model_copy(update={"partitions": 6}))
 
 
 async def test_poison_goes_to_the_dead_letters_once_with_where_it_came_from(settings: Settings, topics: Topics) -> None:

@@ -18,8 +18,8 @@ def found(**facts: object) -> Found:
     return Found(**(known | facts))  # type: ignore[arg-type]
 
 
-def decide(facts: Found, *, from_start: bool = False, accept_cut: bool = False) -> Start:
-    return decide_start(facts, from_start=from_start, accept_cut=accept_cut)
+def decide(facts: Found, *, from_start: bool = False, accept_cut: bool = False, revision_base: int = 0) -> Start:
+    return decide_start(facts, from_start=from_start, accept_cut=accept_cut, revision_base=revision_base)
 
 
 def test_goes_on_with_the_state_where_the_group_stands_at_its_last_commit() -> None:
@@ -60,3 +60,33 @@ def test_a_state_that_can_no_longer_be_brought_up_to_the_last_commit_counts_as_c
 def test_an_offset_beyond_the_end_says_that_the_topic_was_made_anew() -> None:
     with pytest.raises(StartError, match="--revision-base"):
         decide(found(end=10))
+
+
+ANEW = {"topic_id": "b", "state_topic_id": "a"}
+
+
+@pytest.mark.parametrize("offset", [None, 0, 70, 100])
+def test_another_topic_of_the_same_name_stops_it_until_revisions_rise_on(offset: int | None) -> None:
+    facts = found(**ANEW, group_offset=offset, state_base=1000)
+    with pytest.raises(StartError, match=r"made anew since 70 .*--revision-base 1070 or more"):
+        decide(facts, from_start=True, accept_cut=True, revision_base=1069)
+    start = decide(facts, revision_base=1070)
+    assert start == Start(position=offset or 0, keep_state=False, mid_log=bool(offset))
+
+
+def test_a_log_that_ends_before_what_was_read_is_another_one() -> None:
+    facts = found(end=69, group_offset=None)
+    with pytest.raises(StartError, match=r"--revision-base 70 or more"):
+        decide(facts, from_start=True)
+    assert decide(facts, revision_base=70) == Start(position=0, keep_state=False, mid_log=False)
+
+
+@pytest.mark.parametrize("ids", [("a", "a"), ("a", None), (None, "a"), (None, None)])
+def test_where_the_id_is_the_same_or_not_told_the_state_is_kept(ids: tuple[str | None, str | None]) -> None:
+    assert decide(found(topic_id=ids[0], state_topic_id=ids[1])).keep_state
+
+
+def test_the_revision_base_that_was_published_with_stays() -> None:
+    with pytest.raises(StartError, match="published with --revision-base 500"):
+        decide(found(state_base=500), revision_base=499)
+    assert decide(found(state_base=500), revision_base=500).keep_state

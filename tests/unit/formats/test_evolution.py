@@ -148,7 +148,13 @@ def test_a_state_record_that_lacks_a_field_stops_the_engine(kind: str) -> None:
 @pytest.mark.parametrize("version", [2, 10])
 def test_a_newer_version_of_the_state_stops_the_engine(version: int) -> None:
     with pytest.raises(StateError, match=rf"newer version \({version}, this one reads 1\)"):
-        state_of([['["position"]', f'{{"v":{version},"offset":1}}']])
+        _ = state_of([['["position"]', f'{{"v":{version},"offset":1}}']]).position
+
+
+def test_what_a_newer_record_replaced_stops_nothing() -> None:
+    unreadable = ['{"v":2,"offset":1}', "{", '{"v":1}']
+    records = [['["position"]', value] for value in (*unreadable, '{"v":1,"offset":7,"floor_us":null}')]
+    assert state_of(records).position == 7
 
 
 @pytest.mark.parametrize(("name", "case"), GOLDENS, ids=[name for name, _ in GOLDENS])
