@@ -13,7 +13,7 @@ from pathlib import Path
 
 import peers
 from broker import Log, broker, filled, forget_candles, forget_topics, make_topic
-from check import check
+from check import WrongCandlesError, check
 from measure import EngineFailed, Run, run_engine
 from report import report
 from trades import Market
@@ -66,7 +66,7 @@ def interleave(
         for engine in engines:
             try:
                 run = run_once(engine, commands[engine.name], logs[engine.name])
-            except EngineFailed as failure:
+            except (EngineFailed, WrongCandlesError) as failure:
                 print(f"{number} {engine.name:18} failed: {failure}", flush=True)
                 continue
             results.setdefault(engine.name, []).append(run)

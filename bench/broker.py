@@ -107,4 +107,4 @@ def forget_candles(settings: Settings) -> None:
 
 
 def _admin(settings: Settings) -> AdminClient:
-    return AdminClient({"bootstrap.servers": kafka_address(settings)})
+    return AdminClient({"bootstrap.servers": kafka_address(settings), "log_level": 0})

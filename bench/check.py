@@ -9,6 +9,11 @@ from trades import ENDING, Candles, Figures, Market
 from runtime.kafka import read_to_end
 from runtime.settings import Settings
 
+
+class WrongCandlesError(Exception):
+    """What came out is not what the trades say."""
+
+
 PRICES = ("open", "high", "low", "close")
 
 
@@ -30,9 +35,11 @@ async def check(settings: Settings, topic: str, market: Market, candles: Candles
             minute = (f"{candle['exchange']}:{candle['symbol']}", candle["open_time_ms"])
             known = newest.get(minute)
             if known is not None:
-                assert known.get("revision", 0) < candle.get("revision", 0), f"{minute} came twice"
+                _demand(known.get("revision", 0) < candle.get("revision", 0), f"{minute} came twice")
             newest[minute] = candle
-    assert newest.keys() == candles.keys(), f"{len(newest)} of {len(candles)} candles"
+    missing, extra = sorted(candles.keys() - newest.keys()), sorted(newest.keys() - candles.keys())
+    _demand(not missing, f"{len(missing)} of {len(candles)} candles are missing, as {missing[:1]}")
+    _demand(not extra, f"{len(extra)} candles are of no trade, as {extra[:1]}")
     for minute, candle in newest.items():
         _equal(candle, candles[minute], *digits[minute[0]])
     return count
@@ -44,5 +51,10 @@ def _equal(candle: dict[str, Any], want: Figures, price_digits: int, qty_digits:
     got += [Decimal(candle[name]) * qty for name in ("volume", "taker_buy_volume")]
     got += [Decimal(candle[name]) * price * qty for name in ("quote_volume", "taker_buy_quote_volume")]
     wanted = [want.open, want.high, want.low, want.close, want.volume, want.taker, want.quote, want.taker_quote]
-    assert got == wanted, f"{candle} should be {wanted}"
-    assert candle["trades"] == want.trades, f"{candle} should have {want.trades} trades"
+    _demand(got == wanted, f"{candle} should be {wanted}")
+    _demand(candle["trades"] == want.trades, f"{candle} should have {want.trades} trades")
+
+
+def _demand(holds: bool, otherwise: str) -> None:  # noqa: FBT001
+    if not holds:
+        raise WrongCandlesError(otherwise)

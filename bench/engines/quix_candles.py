@@ -6,21 +6,10 @@ from typing import Any
 
 import orjson
 from quixstreams import Application
-from quixstreams.models.serializers import Deserializer
-from quixstreams.models.serializers.exceptions import IgnoreMessage
 from result import Result
 
 kafka, source, output, trades = sys.argv[1:5]
 result = Result(int(trades))
-
-
-class TradeDeserializer(Deserializer):  # type: ignore[misc]
-    """A trade's JSON; markers are skipped."""
-
-    def __call__(self, value: bytes | None, ctx: Any) -> Any:  # noqa: ARG002
-        if value is None:
-            raise IgnoreMessage
-        return orjson.loads(value)
 
 
 def begin(trade: dict[str, Any]) -> list[Any]:
@@ -85,11 +74,11 @@ app = Application(
 trades_in = app.topic(
     source,
     key_deserializer="str",
-    value_deserializer=TradeDeserializer(),
-    timestamp_extractor=lambda value, *_: value["time_us"] // 1000,
+    value_deserializer="json",
+    timestamp_extractor=lambda trade, *_: trade["time_us"] // 1000 if trade else 0,
 )
 candles_out = app.topic(output, key_serializer="str", value_serializer="bytes")
-stream = app.dataframe(trades_in)
+stream = app.dataframe(trades_in).filter(lambda trade: trade is not None)  # markers have no value
 stream = stream.tumbling_window(60_000, grace_ms=1000, name="candle").reduce(reducer=add, initializer=begin)
 stream.final(closing_strategy="partition").apply(encode, metadata=True).to_topic(candles_out)
 app.run()

@@ -30,6 +30,7 @@ public final class StreamsCandles {
   private static final Duration MINUTE = Duration.ofMinutes(1);
   private static final Duration GRACE = Duration.ofSeconds(1);
   private static final Duration RETENTION = Duration.ofMinutes(60);
+  private static final long COMMIT_INTERVAL_MS = 1000;
 
   private StreamsCandles() {}
 
@@ -44,7 +45,10 @@ public final class StreamsCandles {
     });
     streams.start();
     Result.DONE.await();
-    streams.close(Duration.ofSeconds(30)); // commits what is pending
+    Thread.sleep(3 * COMMIT_INTERVAL_MS); // the last candles are committed; closing at once has lost them
+    if (!streams.close(Duration.ofSeconds(30))) {
+      throw new IllegalStateException("Kafka Streams did not close");
+    }
     Result.tell();
   }
 
@@ -83,7 +87,7 @@ public final class StreamsCandles {
     settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, args[0]);
     settings.put(StreamsConfig.STATE_DIR_CONFIG, "state");
     settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
-    settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 1000);
+    settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, COMMIT_INTERVAL_MS);
     settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG,
         exactlyOnce ? StreamsConfig.EXACTLY_ONCE_V2 : StreamsConfig.AT_LEAST_ONCE);
     settings.put(StreamsConfig.BUFFERED_RECORDS_PER_PARTITION_CONFIG, 20_000);
