@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import logging
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -41,7 +42,9 @@ def main() -> None:
         whole_log = filled(settings, "", market)
         part_log = filled(settings, "part.", part) if any(engine.part for engine in engines) else whole_log
         logs = {engine.name: part_log if engine.part else whole_log for engine in engines}
-        report(engines, logs, interleave(engines, commands, logs, arguments.runs))
+        results, failures = interleave(engines, commands, logs, arguments.runs)
+        report(engines, logs, results, failures)
+    sys.exit(1 if failures else 0)
 
 
 def set_up(engines: list[peers.Engine]) -> dict[str, list[str]]:
@@ -59,14 +62,16 @@ def set_up(engines: list[peers.Engine]) -> dict[str, list[str]]:
 
 def interleave(
     engines: list[peers.Engine], commands: dict[str, list[str]], logs: dict[str, Log], runs: int
-) -> dict[str, list[Run]]:
-    """Each engine in turn, so that whatever else the machine does falls on all of them."""
+) -> tuple[dict[str, list[Run]], list[str]]:
+    """Each engine in turn, so that whatever else the machine does falls on all of them; what failed beside it."""
     results: dict[str, list[Run]] = {}
+    failures: list[str] = []
     for number in range(1, runs + 1):
         for engine in engines:
             try:
                 run = run_once(engine, commands[engine.name], logs[engine.name])
             except (EngineFailed, WrongCandlesError) as failure:
+                failures.append(f"{engine.name}, run {number}: {failure}")
                 print(f"{number} {engine.name:18} failed: {failure}", flush=True)
                 continue
             results.setdefault(engine.name, []).append(run)
@@ -75,7 +80,7 @@ def interleave(
                 f"{run.warm.per_cpu_s:>10,.0f}, {run.whole.wall_s:6.1f} s, {run.peak_mb:6.0f} MB",
                 flush=True,
             )
-    return results
+    return results, failures
 
 
 def run_once(engine: peers.Engine, command: list[str], log: Log) -> Run:

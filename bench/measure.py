@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from resource import struct_rusage
 
 
 class EngineFailed(Exception):  # noqa: N818  # it is a result, told in one line
@@ -70,7 +71,7 @@ def run_engine(
     return Run(whole, Span(trades, cpu_s, wall_inside_s), warm, usage.ru_maxrss / 1024)
 
 
-def _wait(process: "subprocess.Popen[str] | subprocess.Popen[bytes]", until_s: float) -> "os.struct_rusage":
+def _wait(process: "subprocess.Popen[str] | subprocess.Popen[bytes]", until_s: float) -> struct_rusage:
     """Wait for this child alone, and take what the kernel counted for it; end it when its time is over."""
     while True:
         pid, status, usage = os.wait4(process.pid, os.WNOHANG)

@@ -21,8 +21,10 @@ RESULTS = Path(__file__).parent / "results"
 CANDLEWICK = "candlewick"
 
 
-def report(engines: Sequence[Engine], logs: dict[str, Log], runs: dict[str, list[Run]]) -> None:
-    """Print the table with Candlewick's ratio to each engine, and write it down."""
+def report(
+    engines: Sequence[Engine], logs: dict[str, Log], runs: dict[str, list[Run]], failures: Sequence[str]
+) -> None:
+    """Print the table with Candlewick's ratio to each engine, and write it down with what failed."""
     rows = [_row(engine, logs[engine.name], runs[engine.name]) for engine in engines if engine.name in runs]
     ours = next((row["trades_per_cpu_s"]["median"] for row in rows if row["engine"] == CANDLEWICK), None)
     print(f"\n{'':18} {'trades per CPU-second':>34} {'whole run':>11} {'trades/s':>11} {'peak':>8} {'ratio':>7}")
@@ -35,7 +37,7 @@ def report(engines: Sequence[Engine], logs: dict[str, Log], runs: dict[str, list
             f"{row['whole_run_trades_per_cpu_s']['median']:>11,} {row['trades_per_s']['median']:>11,} "
             f"{row['peak_rss_mb']:>5} MB {row['candlewick_ratio'] or '':>7}"
         )
-    write("candles", {"engines": rows})
+    write("candles", {"engines": rows, "failures": list(failures)})
 
 
 def write(name: str, figures: dict[str, Any]) -> None:

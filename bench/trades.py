@@ -94,7 +94,8 @@ class Market:
                 candles[minute] = Figures(price[symbol])
             candles[minute].add(price[symbol], qty, buy=buy)
             ticks, lots = self.digits(symbol)
-            value = _trade(keys[symbol], ids[symbol], _decimal(price[symbol], ticks), _decimal(qty, lots), time_us, buy)
+            exact = (_decimal(price[symbol], ticks), _decimal(qty, lots))
+            value = _trade(keys[symbol], ids[symbol], *exact, time_us, buy=buy)
             record = Outgoing(keys[symbol].encode(), value, partition=partitions[symbol])
             fate = rng.random()
             if fate < self.late:
@@ -128,7 +129,7 @@ def _endings(time_us: int) -> Iterator[Outgoing]:
             return
 
 
-def _trade(key: str, trade_id: int, price: str, qty: str, time_us: int, buy: bool) -> bytes:  # noqa: FBT001
+def _trade(key: str, trade_id: int, price: str, qty: str, time_us: int, *, buy: bool) -> bytes:
     exchange, symbol = key.split(":")
     return (
         f'{{"exchange":"{exchange}","symbol":"{symbol}","trade_id":"{trade_id}","price":"{price}","qty":"{qty}",'

@@ -1,4 +1,7 @@
-"""Bytewax: its tumbling windows by event time, without recovery. ``bytewax_candles.py KAFKA INPUT OUTPUT TRADES …``."""
+"""Bytewax: its tumbling windows by event time, without recovery.
+
+``bytewax_candles.py KAFKA INPUT OUTPUT TRADES RECORDS``
+"""
 
 import sys
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,7 @@
-"""The limit: aiokafka's `getmany` over the whole topic, nothing parsed. ``drain.py KAFKA INPUT OUTPUT TRADES RECORDS``."""
+"""The limit: aiokafka's `getmany` over the whole topic, nothing parsed.
+
+``drain.py KAFKA INPUT OUTPUT TRADES RECORDS``
+"""
 
 import sys
 

@@ -1,4 +1,7 @@
-"""Quix Streams: tumbling windows, exactly once, state with changelog. ``quix_candles.py KAFKA INPUT OUTPUT TRADES …``."""
+"""Quix Streams: tumbling windows, exactly once, state with changelog.
+
+``quix_candles.py KAFKA INPUT OUTPUT TRADES RECORDS``
+"""
 
 import sys
 from decimal import Decimal
