@@ -2,13 +2,17 @@
 
 import json
 import os
+import signal
 import statistics
 import subprocess
-import time
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from resource import struct_rusage
+
+PATIENCE_S = 900.0
+_WAITED = Path(__file__).parent / "engines" / "waited.py"
 
 
 class EngineFailed(Exception):  # noqa: N818  # it is a result, told in one line
@@ -47,41 +51,38 @@ class Run:
     peak_mb: float
 
 
-def run_engine(
-    command: Sequence[str], *, trades: int, folder: Path, environment: dict[str, str], patience_s: float = 900.0
-) -> Run:
-    """Run a command to its end; its standard output holds one line ``RESULT {…}`` (engines/result.py)."""
-    began_s = time.perf_counter()
+def run_engine(command: Sequence[str], *, trades: int, folder: Path, environment: dict[str, str]) -> Run:
+    """Run a command to its end in `folder`; its standard output holds one line ``RESULT {…}`` (engines/result.py)."""
+    waited = [sys.executable, "-S", str(_WAITED), "usage.json", *command]
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
-        with subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=err) as process:
-            usage = _wait(process, began_s + patience_s)
-        wall_s = time.perf_counter() - began_s
+        code = _run_to_end(
+            subprocess.Popen(waited, cwd=folder, env=environment, stdout=out, stderr=err, start_new_session=True)
+        )
         out.seek(0)
         results = [line for line in out if line.startswith("RESULT ")]
-        if process.returncode or not results:
+        if code or not results:
             err.seek(0)
             last = (err.read().strip() or "nothing on standard error").splitlines()[-1]
-            raise EngineFailed(f"exit code {process.returncode}: {last[:300]}")
-    said = json.loads(results[-1].removeprefix("RESULT "))
+            raise EngineFailed(f"exit code {code}: {last[:300]}")
+    said, usage = json.loads(results[-1].removeprefix("RESULT ")), json.loads((folder / "usage.json").read_bytes())
     if said["trades"] != trades:
         raise EngineFailed(f"it saw {said['trades']} trades of {trades}")
-    cpu_s, wall_inside_s = said["cpu_s"], said["wall_s"]
-    warm = Span(trades - said["half_trades"], cpu_s - said["half_cpu_s"], wall_inside_s - said["half_wall_s"])
-    whole = Span(trades, usage.ru_utime + usage.ru_stime, wall_s)
-    return Run(whole, Span(trades, cpu_s, wall_inside_s), warm, usage.ru_maxrss / 1024)
+    cpu_s, wall_s = said["cpu_s"], said["wall_s"]
+    warm = Span(trades - said["half_trades"], cpu_s - said["half_cpu_s"], wall_s - said["half_wall_s"])
+    whole = Span(trades, usage["cpu_s"], usage["wall_s"])
+    return Run(whole, Span(trades, cpu_s, wall_s), warm, usage["peak_mb"])
 
 
-def _wait(process: "subprocess.Popen[str] | subprocess.Popen[bytes]", until_s: float) -> struct_rusage:
-    """Wait for this child alone, and take what the kernel counted for it; end it when its time is over."""
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return usage
-        if time.perf_counter() > until_s:
-            process.kill()
-            until_s = float("inf")
-        time.sleep(0.02)
+def _run_to_end(process: "subprocess.Popen[bytes]") -> int:
+    """Wait for its end, however it comes; what it started ends with it."""
+    try:
+        return process.wait(PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        raise EngineFailed(f"not done within {PATIENCE_S:.0f} s") from None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def spread(values: Sequence[float]) -> dict[str, int]:

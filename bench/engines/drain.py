@@ -16,6 +16,7 @@ async def drain(kafka: str, topic: str, trades: int, records: int) -> None:
     consumer = AIOKafkaConsumer(
         topic, bootstrap_servers=kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=1 << 20
     )
+    result.begin()
     await consumer.start()
     ends = await consumer.end_offsets(list(consumer.assignment()))
     end = sum(ends.values())

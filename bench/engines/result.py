@@ -11,13 +11,17 @@ class Result:
     def __init__(self, trades: int) -> None:
         self.trades = 0
         self._half = trades // 2
-        self._began = (0.0, 0.0)
+        self._began: tuple[float, float] | None = None
         self._at_half: tuple[int, float, float] | None = None
+
+    def begin(self) -> None:
+        """The first record is about to be asked for; without this, time begins when the first is at hand."""
+        if self._began is None:
+            self._began = (time.process_time(), time.perf_counter())
 
     def count(self, trades: int = 1) -> None:
         """So many more trades are at hand."""
-        if not self.trades and trades:
-            self._began = (time.process_time(), time.perf_counter())
+        self.begin()
         self.trades += trades
         if self._at_half is None and self.trades >= self._half:
             self._at_half = (self.trades, *self._since())
@@ -40,4 +44,5 @@ class Result:
         print("RESULT " + json.dumps(figures), file=sys.__stdout__, flush=True)
 
     def _since(self) -> tuple[float, float]:
-        return time.process_time() - self._began[0], time.perf_counter() - self._began[1]
+        cpu_s, wall_s = self._began or (0.0, 0.0)
+        return time.process_time() - cpu_s, time.perf_counter() - wall_s
