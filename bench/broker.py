@@ -3,14 +3,15 @@
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from trades import PARTITIONS, Candles, Market
+from trades import PARTITIONS, Candles, Market, endings
 
 from deploy.local import stack
 from runtime.kafka import Outgoing, Publisher
@@ -53,24 +54,27 @@ def broker() -> Iterator[Settings]:
 
 def filled(settings: Settings, prefix: str, market: Market) -> Log:
     """Topics under `prefix`, the input filled with what `market` says."""
-    return asyncio.run(_fill(settings.model_copy(update={"prefix": prefix}), market))
-
-
-async def _fill(settings: Settings, market: Market) -> Log:
-    await apply_topics(settings)
+    settings = settings.model_copy(update={"prefix": prefix})
     candles: Candles = {}
-    trades = records = 0
+    counts = asyncio.run(_fill(settings, chain(market.records(candles), endings(market))))
+    return Log(settings=settings, market=market, candles=candles, trades=counts[0], records=counts[1])
+
+
+async def _fill(settings: Settings, records: Iterable[Outgoing]) -> tuple[int, int]:
+    await apply_topics(settings)
+    return await publish(settings, records)
+
+
+async def publish(settings: Settings, records: Iterable[Outgoing]) -> tuple[int, int]:
+    """Put records into the input topic; returns how many are trades, and how many all of them are."""
+    trades = count = 0
+    left = iter(records)
     async with Publisher(settings) as publisher:
-        chunk: list[Outgoing] = []
-        for record in market.records(candles):
-            chunk.append(record)
-            if len(chunk) == _CHUNK:
-                await publisher.settle(await publisher.send_batches(settings.topics.trades, chunk, PARTITIONS))
-                chunk = []
-            records += 1
-            trades += record.value is not None
-        await publisher.settle(await publisher.send_batches(settings.topics.trades, chunk, PARTITIONS))
-    return Log(settings=settings, market=market, candles=candles, trades=trades, records=records)
+        while chunk := list(islice(left, _CHUNK)):
+            await publisher.settle(await publisher.send_batches(settings.topics.trades, chunk, PARTITIONS))
+            count += len(chunk)
+            trades += sum(record.value is not None for record in chunk)
+    return trades, count
 
 
 def make_topic(settings: Settings, name: str) -> None:

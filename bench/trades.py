@@ -51,6 +51,7 @@ class Market:
     trades: int
     symbols: int = 300
     minutes: int = 30
+    start_us: int = START_US
     upto: int | None = None
     """Only the first so many of the trades, with their markers."""
     duplicated: float = 0.0
@@ -76,10 +77,10 @@ class Market:
         price = [rng.randint(10**4, 10**6) for _ in keys]
         ids = [rng.randint(10**5, 10**6) for _ in keys]
         delayed: deque[tuple[int, Outgoing]] = deque()
-        yield from markers(keys, START_US, Proof.BEGIN)
-        minute_us = START_US
+        yield from markers(keys, self.start_us, Proof.BEGIN)
+        minute_us = self.start_us
         for number in range(self.upto or self.trades):
-            time_us = START_US + number * self.minutes * MINUTE_US // self.trades
+            time_us = self.start_us + number * self.minutes * MINUTE_US // self.trades
             while delayed and delayed[0][0] <= time_us:
                 yield delayed.popleft()[1]
             while time_us >= minute_us + MINUTE_US:
@@ -95,7 +96,7 @@ class Market:
             candles[minute].add(price[symbol], qty, buy=buy)
             ticks, lots = self.digits(symbol)
             exact = (_decimal(price[symbol], ticks), _decimal(qty, lots))
-            value = _trade(keys[symbol], ids[symbol], *exact, time_us, buy=buy)
+            value = trade(keys[symbol], ids[symbol], *exact, time_us, buy=buy)
             record = Outgoing(keys[symbol].encode(), value, partition=partitions[symbol])
             fate = rng.random()
             if fate < self.late:
@@ -106,7 +107,6 @@ class Market:
                 yield record
         yield from (record for _, record in delayed)
         yield from markers(keys, minute_us + MINUTE_US, Proof.IDS)
-        yield from _endings(minute_us + MINUTE_US + AFTER_US)
 
 
 def markers(keys: list[str], until_us: int, proof: Proof) -> Iterator[Outgoing]:
@@ -116,20 +116,22 @@ def markers(keys: list[str], until_us: int, proof: Proof) -> Iterator[Outgoing]:
         yield Outgoing(key.encode(), None, headers, partition_of(key.encode(), PARTITIONS))
 
 
-def _endings(time_us: int) -> Iterator[Outgoing]:
-    """One late trade in each partition, whose windows it closes."""
+def endings(market: Market) -> Iterator[Outgoing]:
+    """One trade in each partition, long after all others: it closes the windows of engines that know no markers."""
+    time_us = market.start_us + market.minutes * MINUTE_US + AFTER_US
     missing = set(range(PARTITIONS))
     for number in itertools.count():
         key = f"bench:{ENDING}{number}-USDT"
         partition = partition_of(key.encode(), PARTITIONS)
         if partition in missing:
             missing.remove(partition)
-            yield Outgoing(key.encode(), _trade(key, 1, "1", "1", time_us, buy=True), partition=partition)
+            yield Outgoing(key.encode(), trade(key, 1, "1", "1", time_us, buy=True), partition=partition)
         if not missing:
             return
 
 
-def _trade(key: str, trade_id: int, price: str, qty: str, time_us: int, *, buy: bool) -> bytes:
+def trade(key: str, trade_id: int, price: str, qty: str, time_us: int, *, buy: bool) -> bytes:
+    """A trade's JSON."""
     exchange, symbol = key.split(":")
     return (
         f'{{"exchange":"{exchange}","symbol":"{symbol}","trade_id":"{trade_id}","price":"{price}","qty":"{qty}",'
