@@ -45,8 +45,9 @@ def main() -> None:
             pace = Pace(symbols=arguments.symbols, trades_per_s=arguments.rate, start_us=time.time_ns() // 1000)
             with flow(settings, Path(folder), pace) as result:
                 _sleep_until_after(arguments.minutes + 1)  # its candles begin at the first minute's end
-        finally:
             peak_mb = worker.stop()
+        finally:
+            worker.kill()
     arrived: dict[str, float] = {}
     for seen in result.seen:
         arrived.setdefault(f"{seen.key} {seen.open_time_ms}", seen.at_s)

@@ -70,8 +70,9 @@ def restart(settings: Settings, folder: Path) -> dict[str, float]:
     try:
         taken = worker.wait_for("taken", PARTITIONS)
         caught_up = worker.wait_for("caught_up", PARTITIONS)
-    finally:
         worker.stop()
+    finally:
+        worker.kill()
     return {
         "taken_s": max(said["at_s"] for said in taken) - worker.began_s,
         "caught_up_s": max(said["at_s"] for said in caught_up) - worker.began_s,

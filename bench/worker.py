@@ -1,8 +1,6 @@
 """A running candle engine as a process of its own: its events, its end, its memory."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -48,16 +46,13 @@ class Worker:
 
     def stop(self) -> float:
         """By SIGTERM, as Kubernetes does: it commits and leaves. Returns its peak memory in MB."""
-        return self._end(signal.SIGTERM)
+        self._process.terminate()
+        code = self._process.wait(PATIENCE_S)
+        if code:
+            raise EngineFailed(f"the worker ended with {code}: see {self._said.with_suffix('.log')}")
+        return float(self.events("ended")[-1]["peak_mb"])
 
-    def kill(self) -> float:
-        """By SIGKILL."""
-        return self._end(signal.SIGKILL)
-
-    def _end(self, number: signal.Signals) -> float:
-        if self._process.returncode is None:
-            self._process.send_signal(number)
-            _, status, usage = os.wait4(self._process.pid, 0)
-            self._process.returncode = os.waitstatus_to_exitcode(status)
-            self._peak_mb = usage.ru_maxrss / 1024
-        return self._peak_mb
+    def kill(self) -> None:
+        """By SIGKILL; also one that has ended already."""
+        self._process.kill()
+        self._process.wait()

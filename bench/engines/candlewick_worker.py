@@ -1,13 +1,15 @@
 """Candlewick's engine as ``candlewick candles`` runs it, which says when it has what: a line of JSON for each event.
 
 ``candlewick_worker.py [INSTANCE_ID]``; events are ``taken`` (a partition was restored), ``first`` (a record was
-processed) and ``caught_up`` (all that was in the log when it was taken), each with ``at_s`` of the system's clock.
+processed) and ``caught_up`` (all that was in the log when it was taken), each with
+``at_s`` of the system's clock, and ``ended`` with its peak memory.
 """
 
 import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from processors.candles.owned import Config, OwnedPartition
@@ -54,6 +56,15 @@ def main(instance_id: str | None) -> None:
     settings = load_settings()
     configure_logs(settings)
     run(lambda stop: run_candles(settings, Config(from_start=True, instance_id=instance_id), stop))
+    tell("ended", peak_mb=_peak_mb())
+
+
+def _peak_mb() -> float:
+    """This program's own; what `getrusage` tells may be its starter's."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError("no VmHWM")
 
 
 if __name__ == "__main__":
