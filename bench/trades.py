@@ -1,24 +1,23 @@
-"""The benchmark's trades: 300 symbols, Zipf-distributed, half an hour of market time, and their candles by integers."""
+"""The benchmark's log: trades of Zipf-distributed symbols with their markers, and their candles by whole numbers."""
 
 import bisect
 import itertools
-import json
 import random
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from market.codec import encode_marker
 from market.partition import partition_of
 from market.trade import Marker, Proof
 from runtime.kafka import Outgoing
 
-SYMBOLS = 300
-SPAN_US = 30 * 60_000_000
-START_US = 28_333_333 * 60_000_000
 PARTITIONS = 4
-
-KEYS = [f"bench:S{n:03d}-USDT" for n in range(SYMBOLS)]
-PRICE_DIGITS = [2 if n < 60 else 4 if n < 200 else 6 for n in range(SYMBOLS)]
-QTY_DIGITS = [5 if n < 100 else 3 for n in range(SYMBOLS)]
+MINUTE_US = 60_000_000
+START_US = 28_333_333 * MINUTE_US
+ENDING = "END"
+"""A symbol that begins so has one trade, ten minutes after all others: engines without markers close on it."""
+AFTER_US = 10 * MINUTE_US
 
 
 class Figures:
@@ -41,53 +40,106 @@ class Figures:
             self.taker_quote += price * qty
 
 
-def make_records(trades: int, figures: dict[tuple[int, int], Figures]) -> Iterator[Outgoing]:
-    """Trades and their markers in log order; `figures` is filled by (symbol, minute) on the way."""
-    rng = random.Random(7)
-    weights = list(itertools.accumulate(1 / (n + 1) for n in range(SYMBOLS)))
-    price = [rng.randint(10**4, 10**6) for _ in range(SYMBOLS)]
-    ids = [rng.randint(10**5, 10**6) for _ in range(SYMBOLS)]
-    partitions = [partition_of(key.encode(), PARTITIONS) for key in KEYS]
-    yield from _markers(partitions, START_US, Proof.BEGIN)
-    minute = START_US
-    for number in range(trades):
-        symbol = min(bisect.bisect_left(weights, rng.random() * weights[-1]), SYMBOLS - 1)
-        time_us = START_US + number * SPAN_US // trades
-        while time_us >= minute + 60_000_000:
-            minute += 60_000_000
-            yield from _markers(partitions, minute, Proof.IDS)
-        price[symbol] = max(100, price[symbol] + rng.choice((-3, -2, -1, 0, 0, 1, 2, 3)))
-        qty, buy = 1 + int(rng.random() ** 4 * 200_000), rng.random() < 0.5
-        ids[symbol] += 1
-        minute_of = (symbol, minute)
-        if minute_of not in figures:
-            figures[minute_of] = Figures(price[symbol])
-        figures[minute_of].add(price[symbol], qty, buy=buy)
-        exchange, name = KEYS[symbol].split(":")
-        value = json.dumps(
-            {
-                "exchange": exchange,
-                "symbol": name,
-                "trade_id": str(ids[symbol]),
-                "price": _decimal(price[symbol], PRICE_DIGITS[symbol]),
-                "qty": _decimal(qty, QTY_DIGITS[symbol]),
-                "side": "buy" if buy else "sell",
-                "time_us": time_us,
-                "received_us": time_us + 20_000 + number % 9_000,
-                "source": "ws",
-            },
-            separators=(",", ":"),
-        )
-        yield Outgoing(KEYS[symbol].encode(), value.encode(), partition=partitions[symbol])
-    yield from _markers(partitions, minute + 60_000_000, Proof.IDS)
+Candles = dict[tuple[str, int], Figures]
+"""By key (``exchange:SYMBOL``) and the minute's open in milliseconds."""
 
 
-def _markers(partitions: list[int], until_us: int, proof: Proof) -> Iterator[Outgoing]:
+@dataclass(frozen=True, kw_only=True)
+class Market:
+    """What is in the log. The same numbers give the same log, byte for byte."""
+
+    trades: int
+    symbols: int = 300
+    minutes: int = 30
+    start_us: int = START_US
+    upto: int | None = None
+    """Only the first so many of the trades, with their markers."""
+    duplicated: float = 0.0
+    """Share of the trades that come a second time, right after."""
+    late: float = 0.0
+    """Share of the trades that come one to two minutes late, behind the marker of their minute."""
+
+    def keys(self) -> list[str]:
+        """The symbols' keys, the busiest first."""
+        return [f"bench:S{n:05d}-USDT" for n in range(self.symbols)]
+
+    def digits(self, symbol: int) -> tuple[int, int]:
+        """Decimals of the symbol's prices and sizes."""
+        price = 2 if 5 * symbol < self.symbols else 4 if 3 * symbol < 2 * self.symbols else 6
+        return price, 5 if 3 * symbol < self.symbols else 3
+
+    def records(self, candles: Candles) -> Iterator[Outgoing]:
+        """Trades and markers in log order; `candles` is filled on the way."""
+        rng = random.Random(7)
+        keys = self.keys()
+        partitions = [partition_of(key.encode(), PARTITIONS) for key in keys]
+        weights = list(itertools.accumulate(1 / (n + 1) for n in range(self.symbols)))
+        price = [rng.randint(10**4, 10**6) for _ in keys]
+        ids = [rng.randint(10**5, 10**6) for _ in keys]
+        delayed: deque[tuple[int, Outgoing]] = deque()
+        yield from markers(keys, self.start_us, Proof.BEGIN)
+        minute_us = self.start_us
+        for number in range(self.upto or self.trades):
+            time_us = self.start_us + number * self.minutes * MINUTE_US // self.trades
+            while delayed and delayed[0][0] <= time_us:
+                yield delayed.popleft()[1]
+            while time_us >= minute_us + MINUTE_US:
+                minute_us += MINUTE_US
+                yield from markers(keys, minute_us, Proof.IDS)
+            symbol = min(bisect.bisect_left(weights, rng.random() * weights[-1]), self.symbols - 1)
+            price[symbol] = max(100, price[symbol] + rng.choice((-3, -2, -1, 0, 0, 1, 2, 3)))
+            ids[symbol] += 1
+            qty, buy = 1 + int(rng.random() ** 4 * 200_000), rng.random() < 0.5
+            minute = (keys[symbol], minute_us // 1000)
+            if minute not in candles:
+                candles[minute] = Figures(price[symbol])
+            candles[minute].add(price[symbol], qty, buy=buy)
+            ticks, lots = self.digits(symbol)
+            exact = (_decimal(price[symbol], ticks), _decimal(qty, lots))
+            value = trade(keys[symbol], ids[symbol], *exact, time_us, buy=buy)
+            record = Outgoing(keys[symbol].encode(), value, partition=partitions[symbol])
+            fate = rng.random()
+            if fate < self.late:
+                delayed.append((time_us + MINUTE_US, record))
+                continue
+            yield record
+            if fate < self.late + self.duplicated:
+                yield record
+        yield from (record for _, record in delayed)
+        yield from markers(keys, minute_us + MINUTE_US, Proof.IDS)
+
+
+def markers(keys: list[str], until_us: int, proof: Proof) -> Iterator[Outgoing]:
+    """A marker for each key."""
     headers = encode_marker(Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof))
-    for key, partition in zip(KEYS, partitions, strict=True):
-        yield Outgoing(key.encode(), None, headers, partition)
+    for key in keys:
+        yield Outgoing(key.encode(), None, headers, partition_of(key.encode(), PARTITIONS))
 
 
-def _decimal(ticks: int, digits: int) -> str:
-    text = str(ticks).rjust(digits + 1, "0")
-    return f"{text[:-digits]}.{text[-digits:]}"
+def endings(market: Market) -> Iterator[Outgoing]:
+    """One trade in each partition, long after all others: it closes the windows of engines that know no markers."""
+    time_us = market.start_us + market.minutes * MINUTE_US + AFTER_US
+    missing = set(range(PARTITIONS))
+    for number in itertools.count():
+        key = f"bench:{ENDING}{number}-USDT"
+        partition = partition_of(key.encode(), PARTITIONS)
+        if partition in missing:
+            missing.remove(partition)
+            yield Outgoing(key.encode(), trade(key, 1, "1", "1", time_us, buy=True), partition=partition)
+        if not missing:
+            return
+
+
+def trade(key: str, trade_id: int, price: str, qty: str, time_us: int, *, buy: bool) -> bytes:
+    """A trade's JSON."""
+    exchange, symbol = key.split(":")
+    return (
+        f'{{"exchange":"{exchange}","symbol":"{symbol}","trade_id":"{trade_id}","price":"{price}","qty":"{qty}",'
+        f'"side":"{"buy" if buy else "sell"}","time_us":{time_us},"received_us":{time_us + 20_000},"source":"ws"}}'
+    ).encode()
+
+
+def _decimal(units: int, digits: int) -> str:
+    """Canonical plain form: no trailing zeros."""
+    text = str(units).rjust(digits + 1, "0")
+    return f"{text[:-digits]}.{text[-digits:]}".rstrip("0").rstrip(".")

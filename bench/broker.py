@@ -1,0 +1,115 @@
+"""A Kafka of the benchmark's own on a free port, and topics filled with what the generator makes."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+from trades import PARTITIONS, Candles, Market, endings
+
+from deploy.local import stack
+from runtime.kafka import Outgoing, Publisher
+from runtime.kafka.admin import apply_topics
+from runtime.settings import Settings, kafka_address, load_settings
+
+_CHUNK = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """A filled input topic with all topics beside it."""
+
+    settings: Settings
+    market: Market
+    candles: Candles
+    trades: int
+    """Records with a value."""
+    records: int
+
+
+@contextmanager
+def broker() -> Iterator[Settings]:
+    """A running Kafka in a temporary folder; the other stores of the stack are not started."""
+    with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
+        settings = load_settings(
+            home=Path(folder),
+            kafka_port=0,
+            redis="redis://not.started",
+            clickhouse="http://not.started",
+            partitions=PARTITIONS,
+            log_level="error",
+        )
+        try:
+            stack.up(settings)
+            yield settings
+        finally:
+            stack.down(settings)
+
+
+def filled(settings: Settings, prefix: str, market: Market) -> Log:
+    """Topics under `prefix`, the input filled with what `market` says."""
+    settings = settings.model_copy(update={"prefix": prefix})
+    candles: Candles = {}
+    counts = asyncio.run(_fill(settings, chain(market.records(candles), endings(market))))
+    return Log(settings=settings, market=market, candles=candles, trades=counts[0], records=counts[1])
+
+
+async def _fill(settings: Settings, records: Iterable[Outgoing]) -> tuple[int, int]:
+    await apply_topics(settings)
+    return await publish(settings, records)
+
+
+async def publish(settings: Settings, records: Iterable[Outgoing]) -> tuple[int, int]:
+    """Put records into the input topic; returns how many are trades, and how many all of them are."""
+    trades = count = 0
+    left = iter(records)
+    async with Publisher(settings) as publisher:
+        while chunk := list(islice(left, _CHUNK)):
+            await publisher.settle(await publisher.send_batches(settings.topics.trades, chunk, PARTITIONS))
+            count += len(chunk)
+            trades += sum(record.value is not None for record in chunk)
+    return trades, count
+
+
+def make_topic(settings: Settings, name: str) -> None:
+    """An output topic for a peer."""
+    admin = _admin(settings)  # held until it is answered
+    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+
+
+def forget_topics(settings: Settings, beginning: str) -> None:
+    """Drop the topics that begin so: a peer's output and whatever it keeps beside it."""
+    admin = _admin(settings)
+    names = [name for name in admin.list_topics(timeout=30).topics if name.startswith(beginning)]
+    for future in admin.delete_topics(names).values() if names else ():
+        future.result(30)
+
+
+def forget_candles(settings: Settings) -> None:
+    """Drop what Candlewick's engine wrote and its group, so that the next run starts over the same input."""
+    topics, admin = settings.topics, _admin(settings)
+    written: Sequence[str] = [topics.candles(), topics.state, topics.late, topics.dead_letters(topics.trades)]
+    for future in admin.delete_topics(list(written)).values():
+        future.result(30)
+    for future in admin.delete_consumer_groups([topics.group("candles")]).values():
+        future.result(30)
+    deadline_s = time.monotonic() + 30
+    while True:  # the broker deletes in the background, and refuses to make a topic that is still going
+        try:
+            asyncio.run(apply_topics(settings))
+        except Exception:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _admin(settings: Settings) -> AdminClient:
+    return AdminClient({"bootstrap.servers": kafka_address(settings), "log_level": 0})
