@@ -200,11 +200,12 @@ class World:
 
     def _caught_up(self) -> bool:
         group = TOPICS.group("candles")
-        return all(
-            self.broker.offsets.get((group, tp), 0) == (records[-1].offset + 1 if records else 0)
-            for tp in self.inputs
-            for records in [self.broker.logs[tp].all_committed()]
-        )
+        for tp in self.inputs:
+            log = self.broker.logs[tp]
+            records = log.all_committed()
+            if log.open or self.broker.offsets.get((group, tp), 0) != (records[-1].offset + 1 if records else 0):
+                return False
+        return True
 
     async def _keep_worker(self, slot: int) -> None:
         """One place for a worker: whatever ends there is followed by another."""
@@ -227,16 +228,18 @@ class World:
         self.ended[process] = ended
         task.add_done_callback(lambda _task: ended.done() or ended.set_result(None))
         stops_at_s = self.loop.time() + (self.rng.uniform(0, 15) if self.rng.random() < self.plan.stops else math.inf)
+        asked_in_peace = False
         while not ended.done():
             await asyncio.wait([ended], timeout=1.0)
             if not self.calm and self.rng.random() < self.plan.freezes / 5:
                 self._freeze(process)
             if not stop.is_set() and (self.closing or (self.loop.time() >= stops_at_s and not self.calm)):
                 self.note("stop", process.name)
+                asked_in_peace = self.closing
                 stop.set()
                 self.network.later(lifecycle.GRACE_S, task.cancel)
         if not process.dead:
-            self._judge(process, task)
+            self._judge(process, task, asked_in_peace=asked_in_peace)
             self.loop.kill(process)
 
     def _freeze(self, process: Process) -> None:
@@ -252,9 +255,9 @@ class World:
         self.note("thaw", process.name)
         self.loop.thaw(process)
 
-    def _judge(self, process: Process, task: "asyncio.Task[None]") -> None:
+    def _judge(self, process: Process, task: "asyncio.Task[None]", *, asked_in_peace: bool) -> None:
         if task.cancelled():
-            if self.closing:
+            if asked_in_peace:
                 self.violations.append(f"{process.name} did not drain within its grace")
         elif (error := task.exception()) is not None:
             self.violations.append(f"{process.name} ended with {type(error).__name__}: {error}")
