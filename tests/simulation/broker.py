@@ -94,6 +94,8 @@ class Log:
     def read(self, offset: int, limit: int, *, committed: bool) -> tuple[list[Entry], int]:
         """Up to `limit` records from `offset` on, and the offset to ask for next."""
         end = self.stable_end if committed else self.next
+        if offset >= end:
+            return [], offset
         found: list[Entry] = []
         at = bisect_left(self.entries, offset, key=_offset)
         while at < len(self.entries) and self.entries[at].offset < end:

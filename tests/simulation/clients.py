@@ -134,6 +134,18 @@ class Consumer:
     async def committed(self, tp: TopicPartition) -> int | None:
         return await self._network.ask(lambda: self._offset(tp))
 
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Outside of a transaction: here the coordinator does ask who it is."""
+        assert self._member is not None
+        await self._network.ask(lambda: self._move(offsets))
+
+    def _move(self, offsets: Mapping[TopicPartition, int]) -> None:
+        assert self._member is not None
+        assert self._group_id is not None
+        self._cluster.group.knows(self._member)
+        for tp, offset in offsets.items():
+            self._cluster.broker.commit(self._group_id, tp, offset)
+
     async def beginning_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         return await self._network.ask(lambda: dict.fromkeys(tps, 0))
 

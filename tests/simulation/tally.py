@@ -30,6 +30,15 @@ class _Minutes:
     begin: int | None = None
     line: int | None = None
 
+    def price_at(self, open_us: int) -> int | None:
+        """At what a minute without trades is flat, where there are trades before it."""
+        before = [trade for at, trades in self.told.items() if at < open_us for trade in trades.values()]
+        return None if not before else int(max(before, key=_order).price * 10**18)
+
+
+def _order(trade: Trade) -> tuple[int, int]:
+    return trade.time_us, int(trade.trade_id)
+
 
 def tally(
     records: Sequence[Entry], candles: Sequence[Entry], partition: int, partitions: int, rules: Rules
@@ -52,6 +61,8 @@ def tally(
                 if want is not None:
                     yield f"{key} {run} {open_us}: no candle over {want['trades']} trades"
                 continue
+            if want is None and run is None and (flat := minutes.price_at(open_us)) is not None:
+                want = dict.fromkeys(("open", "high", "low", "close"), flat) | {"trades": 0, "volume": 0}
             found = {name: _whole(name, candle[name]) for name in want or ()}
             if want != (found or None) or (want is None and candle["trades"]):
                 yield f"{key} {run} {open_us}: {found} for {want}"

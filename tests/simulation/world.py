@@ -189,6 +189,8 @@ class World:
         self.closing = True
         self.note("closing")
         await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
+        while any(log.open for log in self.broker.logs.values()) and self.loop.time() < deadline_s + CALM_WITHIN_S:
+            await asyncio.sleep(1.0)  # the last commits are answered, and not yet seen by all
 
     def _disturb(self) -> None:
         if self.plan.compactions:
@@ -288,7 +290,7 @@ class World:
             (lifecycle, "logger", lambda _stage: log),
             (telemetry, "logger", lambda _stage: log),
             (core_module, "_AT_ONCE", self.plan.at_once),
-            *((module, "time", self.clock) for module in (owned, live, lifecycle, telemetry, consumer)),
+            *((module, "time", self.clock) for module in (owned, live, worker, lifecycle, telemetry, consumer)),
         ]
         before = [(module, name, getattr(module, name)) for module, name, _ in places]
         for module, name, value in places:

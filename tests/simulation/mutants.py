@@ -1,0 +1,159 @@
+"""The engine with one thing wrong at a time: what the simulation is worth is how soon it sees each.
+
+``mutants.py``            every mutant: the first seed that catches it, and by what
+``mutants.py NAME [N]``   one of them, up to N seeds
+"""
+
+import importlib.abc
+import importlib.machinery
+import subprocess
+import sys
+from pathlib import Path
+from types import CodeType
+from typing import Any, NamedTuple
+
+HERE = Path(__file__).parent
+SEEDS = 400
+
+
+class Mutant(NamedTuple):
+    """A module, and what stands there instead."""
+
+    module: str
+    old: str
+    new: str
+
+
+OWNED, WORKER = "processors.candles.owned", "processors.candles.worker"
+STATE, LANE, CORE = "processors.candles.state", "processors.candles.lane", "processors.candles.core"
+CONSUMER, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.transaction"
+OFFSET = "await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)"
+
+MUTANTS = {
+    "the offset outside of the transaction": Mutant(
+        OWNED, f"            {OFFSET}", "        await self._subscription.commit({self.tp: position})"
+    ),
+    "the offset before the transaction": Mutant(
+        OWNED,
+        "        async with self._publisher.transaction() as transaction:",
+        "        await self._subscription.commit({self.tp: position})\n"
+        "        async with self._publisher.transaction() as transaction:",
+    ),
+    "the state read before fencing": Mutant(
+        OWNED,
+        "        await self._publisher.__aenter__()\n        try:\n            await self._restore()\n",
+        "        try:\n            await self._restore()\n            await self._publisher.__aenter__()\n",
+    ),
+    "each owner with an id of its own": Mutant(
+        OWNED, "{tp.topic}.{tp.partition}\")", "{tp.topic}.{tp.partition}.{time.monotonic()}\")"
+    ),
+    "sends not waited for": Mutant(TRANSACTION, "await transaction.settle()", "pass"),
+    "outputs kept after a commit": Mutant(
+        OWNED, "        self._outputs = Outputs()\n        self._committed_position", "        self._committed_position"
+    ),
+    "a failed commit passed over": Mutant(
+        WORKER,
+        "            outputs = self._commits.pop(tp).result()\n",
+        "            commit = self._commits.pop(tp)\n"
+        "            if commit.exception():\n                continue\n"
+        "            outputs = commit.result()\n",
+    ),
+    "two commits of a partition at once": Mutant(WORKER, "if owned.tp not in self._commits:", "if True:"),
+    "commits under way forgotten at a rebalance": Mutant(
+        WORKER, "            await self._finish_commits()\n            # Every", "            self._commits.clear()\n            # Every"
+    ),
+    "what was polled before a rebalance processed after it": Mutant(
+        WORKER, "            return  # what was polled", "            pass  # what was polled"
+    ),
+    "old and polled records taken again": Mutant(
+        OWNED, "if records[0].offset < self.core.position:", "if False:"
+    ),
+    "what is held kept over a rebalance": Mutant(
+        WORKER,
+        "if tp in changes.revoked | changes.assigned])\n"
+        "            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned)]",
+        "if tp not in changes.assigned])\n"
+        "            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned) if tp not in self._owned]",
+    ),
+    "minutes let go left in the state": Mutant(
+        STATE, "        for open_us in lane.touched:", "        for open_us in lane.touched & lane.minutes.keys():"
+    ),
+    "changes noted as written one commit too many": Mutant(
+        STATE, "        if lane.moved:", "        if lane.moved and core.position % 3:"
+    ),
+    "no commit without output": Mutant(
+        OWNED, "return self.is_changed and now_s", "return False and now_s"
+    ),
+    "no second try after a broker was away": Mutant(
+        WORKER, "(FencedError, UnavailableError)", "(FencedError,)"
+    ),
+    "uncommitted state read": Mutant(CONSUMER, '"read_committed" if committed', '"read_uncommitted" if committed'),
+    "uncommitted trades read": Mutant(
+        CONSUMER, '            isolation_level="read_committed",\n', '            isolation_level="read_uncommitted",\n'
+    ),
+    "read on where aiokafka would": Mutant(OWNED, "        self._subscription.seek(self.tp, start.position)", ""),
+    "the last record read again": Mutant(CORE, "records[-1].offset + 1", "records[-1].offset"),
+    "a rebalance without an offset is a failure": Mutant(CONSUMER, "if not self._notes.rebalanced:", "if True:"),
+    "a late owner is a wrong set-up": Mutant(
+        OWNED, "            group_offset = await self._subscription.committed(self.tp)\n        found", "            pass\n        found"
+    ),
+    "one copy of late trades told": Mutant(CORE, "behind[symbol] = lane.line_us", "one_by_one += places.tolist()"),
+    "flat minutes not told of a changed close": Mutant(
+        LANE, "        right_after_us = open_us + MINUTE_US\n", "        return\n        right_after_us = open_us + MINUTE_US\n"
+    ),
+    "minutes behind the line corrected": Mutant(
+        LANE, "if self.line_us is not None and trade.time_us < self.line_us:", "if False:"
+    ),
+    "a changed minute not emitted again": Mutant(LANE, "        minute.changed = True\n        minute.newest", "        minute.newest"),
+}  # fmt: skip
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Reads a module with something else in one place."""
+
+    def __init__(self, name: str, path: str, mutant: Mutant) -> None:
+        super().__init__(name, path)
+        self._mutant = mutant
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = Path(self.get_filename(fullname)).read_text()
+        assert source.count(self._mutant.old) == 1, f"{source.count(self._mutant.old)} places for {self._mutant}"
+        return compile(source.replace(self._mutant.old, self._mutant.new), self.path, "exec")
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        if fullname != self._mutant.module:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        assert spec is not None
+        assert spec.origin is not None
+        spec.loader = _Loader(fullname, spec.origin, self._mutant)
+        return spec
+
+
+def caught(name: str, seeds: int) -> tuple[int, str] | None:
+    """The first seed that sees the mutant, and what it says; in this very process, so once."""
+    sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
+    sys.meta_path.insert(0, _Finder(MUTANTS[name]))
+    from world import simulate  # noqa: PLC0415  # with the mutant in its place
+
+    for seed in range(seeds):
+        if violations := simulate(seed).violations:
+            return seed, violations[0]
+    return None
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments:
+        return max(subprocess.run([sys.executable, __file__, name], check=False).returncode for name in MUTANTS)
+    found = caught(arguments[0], int(arguments[1]) if arguments[1:] else SEEDS)
+    print(f"{arguments[0]}: {f'seed {found[0]}: {found[1]}' if found else 'NOT SEEN'}"[:200], flush=True)
+    return 0 if found else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
