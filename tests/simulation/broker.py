@@ -35,7 +35,7 @@ class Transaction:
 
     def __init__(self) -> None:
         self.ending: Ending | None = None
-        self.logs: dict[TopicPartition, "Log"] = {}
+        self.logs: dict[TopicPartition, Log] = {}
         self.offsets: dict[tuple[str, TopicPartition], int] = {}
         self.unmarked = 0
 
@@ -145,11 +145,19 @@ class Broker:
     """The cluster. `later(what, *arguments)` does something in a while; `clock_ms` is the append time."""
 
     def __init__(
-        self, topics: Iterable[str], partitions: int, later: Later, clock_ms: Callable[[], int], note: Callable[..., None]
+        self,
+        topics: Iterable[str],
+        partitions: int,
+        later: Later,
+        clock_ms: Callable[[], int],
+        note: Callable[..., None],
     ) -> None:
         self.partitions = partitions
         self.logs = {
-            tp: Log(tp) for topic in topics for partition in range(partitions) if (tp := TopicPartition(topic, partition))
+            tp: Log(tp)
+            for topic in topics
+            for partition in range(partitions)
+            if (tp := TopicPartition(topic, partition))
         }
         self.offsets: dict[tuple[str, TopicPartition], int] = {}
         self.regressions: list[str] = []

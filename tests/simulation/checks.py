@@ -10,7 +10,7 @@ from tally import tally
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
 from market.topics import Topics
 from processors.candles.core import Core, Rules
-from processors.candles.state import Stored
+from processors.candles.state import StateError, Stored
 from runtime.kafka import TopicPartition
 
 Line = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -82,7 +82,11 @@ def _state(facts: Facts, partition: int, core: Core) -> Iterator[str]:
         yield f"partition {partition}: the group stands at {offset}, the log ends at {core.position}"
     if stored.position is None:
         return
-    restored = stored.core(partition=partition, partitions=facts.partitions, rules=facts.rules)
+    try:
+        restored = stored.core(partition=partition, partitions=facts.partitions, rules=facts.rules)
+    except StateError as error:
+        yield f"partition {partition}: {error}"
+        return
     if _picture(restored) != _picture(core):
         yield f"partition {partition}: the state is not that of an uninterrupted pass"
 

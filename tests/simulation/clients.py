@@ -85,6 +85,7 @@ class Consumer:
         await self._network.ask(lambda: None)
 
     def subscribe(self, *, topics: Iterable[str], listener: Any) -> None:
+        del topics  # the group has one
         self._listener = listener
         process = _process()
         self._member = Member(self._cluster.next_name(process), self._instance, process)
@@ -307,9 +308,7 @@ class Producer:
         await self._retried(lambda: self._broker.end(transactional_id, self._epoch, Ending.COMMIT))
         self._in_transaction = False
 
-    async def _deliver(
-        self, before: "asyncio.Future[Any] | None", tp: TopicPartition, messages: list[Message]
-    ) -> None:
+    async def _deliver(self, before: "asyncio.Future[Any] | None", tp: TopicPartition, messages: list[Message]) -> None:
         if before is not None:
             await asyncio.wait([before])
         if tp in self._broken:

@@ -47,7 +47,7 @@ def _orderly(rng: Random) -> list[LogRecord]:
 def _disturbed(records: list[LogRecord], rng: Random) -> list[LogRecord]:
     """Late fills, redeliveries, lost markers, wrong clocks, foreign keys, other proofs: each seed its own share."""
     kinds: list[Callable[[list[LogRecord], int, Random], None]] = [
-        _delay, _delay, _repeat, _repeat, _lose, _run_ahead, _mark_ahead, _misplace, _prove_less,
+        _delay, _delay, _repeat, _repeat, _delay_and_repeat, _lose, _run_ahead, _mark_ahead, _misplace, _prove_less,
     ]  # fmt: skip
     kinds = rng.sample(kinds, rng.randrange(len(kinds) + 1))
     for kind in kinds:
@@ -68,6 +68,13 @@ def _delay(records: list[LogRecord], at: int, rng: Random) -> None:
 
 def _repeat(records: list[LogRecord], at: int, rng: Random) -> None:
     records.insert(_later(records, at, rng), records[at])
+
+
+def _delay_and_repeat(records: list[LogRecord], at: int, rng: Random) -> None:
+    if records[at].value:
+        record = records.pop(at)
+        to = _later(records, at, rng)
+        records[to:to] = [record] * rng.randrange(2, 5)
 
 
 def _lose(records: list[LogRecord], at: int, rng: Random) -> None:
@@ -95,7 +102,9 @@ def _misplace(records: list[LogRecord], at: int, rng: Random) -> None:
 
 def _prove_less(records: list[LogRecord], at: int, rng: Random) -> None:
     proof = rng.choice((b"connection", b"hole"))
-    headers = tuple((name, proof if (name, value) == ("proof", b"ids") else value) for name, value in records[at].headers)
+    headers = tuple(
+        (name, proof if (name, value) == ("proof", b"ids") else value) for name, value in records[at].headers
+    )
     records[at] = records[at]._replace(headers=headers)
 
 

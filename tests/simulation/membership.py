@@ -39,7 +39,7 @@ class Group:
 
     def join(self, member: Member) -> "asyncio.Future[frozenset[TopicPartition]]":
         """What the member will hold, once all have joined."""
-        if member.process.dead or member.process.frozen:  # it sent this, and was heard of no more
+        if member.silent or member.process.dead or member.process.frozen:  # it sent this, and was heard of no more
             self.suspect(member)
         if member.instance is not None and member not in self._members:
             for other in [other for other in self._members if other.instance == member.instance]:
@@ -62,6 +62,11 @@ class Group:
         """A member that goes by itself; a static one only stops."""
         if member.instance is None:
             self._remove(member)
+
+    def knows(self, member: Member) -> None:
+        """Raise where it was thrown out, and does not know it yet."""
+        if member not in self._members:
+            raise UnknownMemberIdError
 
     def of(self, process: Process) -> list[Member]:
         return [member for member in self._members if member.process is process]

@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 SEEDS = 400
 
 
-class Mutant(NamedTuple):
+class Edit(NamedTuple):
     """A module, and what stands there instead."""
 
     module: str
@@ -29,109 +29,107 @@ STATE, LANE, CORE = "processors.candles.state", "processors.candles.lane", "proc
 CONSUMER, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.transaction"
 OFFSET = "await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)"
 
-MUTANTS = {
-    "the offset outside of the transaction": Mutant(
+MUTANTS: dict[str, tuple[Edit, ...]] = {
+    "the offset outside of the transaction": (Edit(
         OWNED, f"            {OFFSET}", "        await self._subscription.commit({self.tp: position})"
-    ),
-    "the offset before the transaction": Mutant(
+    ),),
+    "the offset before the transaction": (Edit(
         OWNED,
         "        async with self._publisher.transaction() as transaction:",
         "        await self._subscription.commit({self.tp: position})\n"
         "        async with self._publisher.transaction() as transaction:",
-    ),
-    "the state read before fencing": Mutant(
+    ),),
+    "the state read before fencing": (Edit(
         OWNED,
         "        await self._publisher.__aenter__()\n        try:\n            await self._restore()\n",
         "        try:\n            await self._restore()\n            await self._publisher.__aenter__()\n",
-    ),
-    "each owner with an id of its own": Mutant(
-        OWNED, "{tp.topic}.{tp.partition}\")", "{tp.topic}.{tp.partition}.{time.monotonic()}\")"
-    ),
-    "sends not waited for": Mutant(TRANSACTION, "await transaction.settle()", "pass"),
-    "outputs kept after a commit": Mutant(
-        OWNED, "        self._outputs = Outputs()\n        self._committed_position", "        self._committed_position"
-    ),
-    "a failed commit passed over": Mutant(
+    ),),
+    "each owner with an id of its own": (Edit(
+        OWNED, '{tp.topic}.{tp.partition}")', '{tp.topic}.{tp.partition}.{time.monotonic()}")'
+    ),),
+    "sends not waited for": (Edit(TRANSACTION, "await transaction.settle()", "pass"),),
+    "outputs kept after a commit": (Edit(
+        OWNED, "        self._outputs = Outputs()\n        self._committed_position = position", "        self._committed_position = position"
+    ),),
+    "a failed commit passed over": (Edit(
         WORKER,
         "            outputs = self._commits.pop(tp).result()\n",
         "            commit = self._commits.pop(tp)\n"
         "            if commit.exception():\n                continue\n"
         "            outputs = commit.result()\n",
+    ),),
+    "two commits of a partition at once": (Edit(WORKER, "if owned.tp not in self._commits:", "if True:"),),
+    "what was polled before a rebalance taken as it is": (
+        Edit(WORKER, "            return  # what was polled", "            pass  # what was polled"),
+        Edit(OWNED, "if records[0].offset < self.core.position:", "if False:"),
     ),
-    "two commits of a partition at once": Mutant(WORKER, "if owned.tp not in self._commits:", "if True:"),
-    "commits under way forgotten at a rebalance": Mutant(
-        WORKER, "            await self._finish_commits()\n            # Every", "            self._commits.clear()\n            # Every"
-    ),
-    "what was polled before a rebalance processed after it": Mutant(
-        WORKER, "            return  # what was polled", "            pass  # what was polled"
-    ),
-    "old and polled records taken again": Mutant(
-        OWNED, "if records[0].offset < self.core.position:", "if False:"
-    ),
-    "what is held kept over a rebalance": Mutant(
+    "what is held kept over a rebalance": (Edit(
         WORKER,
         "if tp in changes.revoked | changes.assigned])\n"
         "            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned)]",
         "if tp not in changes.assigned])\n"
         "            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned) if tp not in self._owned]",
-    ),
-    "minutes let go left in the state": Mutant(
+    ),),
+    "minutes let go left in the state": (Edit(
         STATE, "        for open_us in lane.touched:", "        for open_us in lane.touched & lane.minutes.keys():"
-    ),
-    "changes noted as written one commit too many": Mutant(
+    ),),
+    "changes noted as written one commit too many": (Edit(
         STATE, "        if lane.moved:", "        if lane.moved and core.position % 3:"
-    ),
-    "no commit without output": Mutant(
+    ),),
+    "no commit without output": (Edit(
         OWNED, "return self.is_changed and now_s", "return False and now_s"
-    ),
-    "no second try after a broker was away": Mutant(
+    ),),
+    "no second try after a broker was away": (Edit(
         WORKER, "(FencedError, UnavailableError)", "(FencedError,)"
-    ),
-    "uncommitted state read": Mutant(CONSUMER, '"read_committed" if committed', '"read_uncommitted" if committed'),
-    "uncommitted trades read": Mutant(
+    ),),
+    "uncommitted state read": (Edit(CONSUMER, '"read_committed" if committed', '"read_uncommitted" if committed'),),
+    "uncommitted trades read": (Edit(
         CONSUMER, '            isolation_level="read_committed",\n', '            isolation_level="read_uncommitted",\n'
-    ),
-    "read on where aiokafka would": Mutant(OWNED, "        self._subscription.seek(self.tp, start.position)", ""),
-    "the last record read again": Mutant(CORE, "records[-1].offset + 1", "records[-1].offset"),
-    "a rebalance without an offset is a failure": Mutant(CONSUMER, "if not self._notes.rebalanced:", "if True:"),
-    "a late owner is a wrong set-up": Mutant(
+    ),),
+    "read on where aiokafka would": (Edit(OWNED, "        self._subscription.seek(self.tp, start.position)", ""),),
+    "the last record read again": (Edit(CORE, "records[-1].offset + 1", "records[-1].offset"),),
+    "a rebalance without an offset is a failure": (Edit(CONSUMER, "if not self._notes.rebalanced:", "if True:"),),
+    "a late owner is a wrong set-up": (Edit(
         OWNED, "            group_offset = await self._subscription.committed(self.tp)\n        found", "            pass\n        found"
-    ),
-    "one copy of late trades told": Mutant(CORE, "behind[symbol] = lane.line_us", "one_by_one += places.tolist()"),
-    "flat minutes not told of a changed close": Mutant(
+    ),),
+    "one copy of late trades told": (Edit(CORE, "behind[symbol] = lane.line_us", "one_by_one += places.tolist()"),),
+    "flat minutes not told of a changed close": (Edit(
         LANE, "        right_after_us = open_us + MINUTE_US\n", "        return\n        right_after_us = open_us + MINUTE_US\n"
-    ),
-    "minutes behind the line corrected": Mutant(
+    ),),
+    "minutes behind the line corrected": (Edit(
         LANE, "if self.line_us is not None and trade.time_us < self.line_us:", "if False:"
-    ),
-    "a changed minute not emitted again": Mutant(LANE, "        minute.changed = True\n        minute.newest", "        minute.newest"),
+    ),),
+    "a changed minute not emitted again": (Edit(LANE, "        minute.changed = True\n        minute.newest", "        minute.newest"),),
 }  # fmt: skip
 
 
 class _Loader(importlib.machinery.SourceFileLoader):
     """Reads a module with something else in one place."""
 
-    def __init__(self, name: str, path: str, mutant: Mutant) -> None:
+    def __init__(self, name: str, path: str, edits: list[Edit]) -> None:
         super().__init__(name, path)
-        self._mutant = mutant
+        self._edits = edits
 
     def get_code(self, fullname: str) -> CodeType:
         source = Path(self.get_filename(fullname)).read_text()
-        assert source.count(self._mutant.old) == 1, f"{source.count(self._mutant.old)} places for {self._mutant}"
-        return compile(source.replace(self._mutant.old, self._mutant.new), self.path, "exec")
+        for edit in self._edits:
+            assert source.count(edit.old) == 1, f"{source.count(edit.old)} places for {edit}"
+            source = source.replace(edit.old, edit.new)
+        return compile(source, self.path, "exec")
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, mutant: Mutant) -> None:
+    def __init__(self, mutant: tuple[Edit, ...]) -> None:
         self._mutant = mutant
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        if fullname != self._mutant.module:
+        edits = [edit for edit in self._mutant if edit.module == fullname]
+        if not edits:
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         assert spec is not None
         assert spec.origin is not None
-        spec.loader = _Loader(fullname, spec.origin, self._mutant)
+        spec.loader = _Loader(fullname, spec.origin, edits)
         return spec
 
 

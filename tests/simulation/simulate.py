@@ -68,7 +68,7 @@ def main() -> int:
     for line in run_many(seeds, arguments.workers):
         failing += 1
         seed = line.split(":")[0].split()[1]
-        print(f"\n{line}\n  again: python {Path(__file__).relative_to(Path.cwd())} --trace {seed}", flush=True)
+        print(f"\n{line}\n  again: python {os.path.relpath(__file__)} --trace {seed}", flush=True)
     print(f"{len(seeds):,} seeds, {failing} with violations")
     return 3 if failing else 0
 

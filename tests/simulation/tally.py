@@ -68,7 +68,9 @@ def tally(
                 yield f"{key} {run} {open_us}: {found} for {want}"
             if run is None and candle["status"] != STATUS[rank]:
                 yield f"{key} {open_us}: {candle['status']} for {STATUS[rank]}"
-    yield from (f"{name}: a candle that nothing asked for" for name, candle in newest.items() if candle["status"] != "hole")
+    yield from (
+        f"{name}: a candle that nothing asked for" for name, candle in newest.items() if candle["status"] != "hole"
+    )
 
 
 def _counted(

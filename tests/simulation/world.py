@@ -1,11 +1,10 @@
-"""A whole run from one seed: a market, a cluster, some workers, and what goes wrong; then the faults end, and it is judged."""
+"""A whole run from one seed: a market, a cluster, workers, and what goes wrong; then peace, and a verdict."""
 
 import asyncio
 import gc
 import hashlib
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -13,11 +12,12 @@ from typing import Any
 from broker import Broker
 from checks import Facts, violations
 from clients import Cluster
-from loop import BEGIN_S, Process, SimulatedLoop, StuckError
 from feeds import PARTITIONS, SPEED, Exchange, arrivals
+from loop import BEGIN_S, Process, SimulatedLoop, StuckError
 from market_log import START
 from membership import Group
 from network import Faults, Network
+from stand_in import Place, standing_in
 
 from market.timeframe import MINUTE_US
 from processors.candles import core as core_module
@@ -26,12 +26,13 @@ from processors.candles.core import Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime import lifecycle, telemetry
-from runtime.kafka import TopicPartition, consumer, publisher, transaction
+from runtime.kafka import TopicPartition
 from runtime.settings import Settings, load_settings
 
 SETTINGS: Settings = load_settings(kafka="simulated:9092", partitions=PARTITIONS)
 TOPICS = SETTINGS.topics
 MAX_STEPS = 400_000
+REST_S = 25.0
 CALM_WITHIN_S = 150.0
 """How long after the last fault the workers may take to come to the log's end."""
 
@@ -49,7 +50,8 @@ class Plan:
     clock_steps: float
     rules: Rules
     at_once: int
-    ends_with_once: bool
+    rests: bool
+    """Whether it is looked at for a while after all is done: then nobody may come and go any more."""
 
     @classmethod
     def drawn(cls, rng: Random) -> "Plan":
@@ -63,7 +65,7 @@ class Plan:
             clock_steps=rng.choice((0.0, 2.0, 2.0, 150.0)),
             rules=Rules(horizon_us=rng.choice((2, 4, 10)) * MINUTE_US),
             at_once=rng.choice((100, 100, 4)),
-            ends_with_once=rng.random() < 0.3,
+            rests=rng.random() < 0.3,
         )
 
 
@@ -137,6 +139,7 @@ class World:
         self.cluster = Cluster(self.network, self.broker, self.group)
         self.ended: dict[Process, asyncio.Future[None]] = {}
         self.violations: list[str] = []
+        self.rejoined_at_s = 0.0
         self.calm = False
         self.closing = False
         self.loop.on_death = self._died
@@ -145,9 +148,11 @@ class World:
         """Everything, from the first trade to the verdict."""
         gc.disable()  # a finalizer that runs some time would be chance
         try:
-            with self._in_place():
+            with standing_in(self.cluster, self.clock, *self._places()):
                 try:
-                    self.loop.run_until_complete(self.loop.create_task(self._direct(), context=self.loop.network.context()))
+                    self.loop.run_until_complete(
+                        self.loop.create_task(self._direct(), context=self.loop.network.context())
+                    )
                 except StuckError as error:
                     self.violations.append(f"stuck: {error}")
                 outcome = Outcome(self.seed, self.plan, self.drawn_faults, [], self.loop.steps, list(self.trace))
@@ -160,6 +165,8 @@ class World:
         return outcome
 
     def note(self, *what: Any) -> None:
+        if what[:2] == ("says", "joining anew"):
+            self.rejoined_at_s = self.loop.time()
         self.trace.append((round(self.loop.time() - BEGIN_S, 6), *what))
 
     def _later(self, at_least_s: float, at_most_s: float | None, callback: Any, *arguments: Any) -> None:
@@ -181,16 +188,22 @@ class World:
             process.dies_at_step = None
             self.loop.thaw(process)
         deadline_s = self.loop.time() + CALM_WITHIN_S
-        while not self._caught_up():
-            if self.loop.time() > deadline_s:
-                self.violations.append(f"stuck: not at the log's end {CALM_WITHIN_S:.0f} s after the last fault")
-                break
-            await asyncio.sleep(0.5)
+        await self._until(self._caught_up, deadline_s, "at the log's end")
+        if self.plan.rests:
+            await self._until(lambda: self.loop.time() - self.rejoined_at_s > REST_S, deadline_s, "at rest")
         self.closing = True
         self.note("closing")
         await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
-        while any(log.open for log in self.broker.logs.values()) and self.loop.time() < deadline_s + CALM_WITHIN_S:
-            await asyncio.sleep(1.0)  # the last commits are answered, and not yet seen by all
+        # The last commits may be answered, and not yet seen by all.
+        nothing_open = lambda: not any(log.open for log in self.broker.logs.values())  # noqa: E731
+        await self._until(nothing_open, deadline_s + CALM_WITHIN_S, "without open transactions")
+
+    async def _until(self, reached: Callable[[], bool], deadline_s: float, where: str) -> None:
+        while not reached():  # the simulated world is looked at from outside
+            if self.loop.time() > deadline_s:
+                self.violations.append(f"stuck: not {where} {CALM_WITHIN_S:.0f} s after the last fault")
+                return
+            await asyncio.sleep(0.5)
 
     def _disturb(self) -> None:
         if self.plan.compactions:
@@ -272,34 +285,21 @@ class World:
         if process in self.ended and not self.ended[process].done():
             self.ended[process].set_result(None)
 
-    @contextmanager
-    def _in_place(self) -> Iterator[None]:
-        """Put the cluster in the place of aiokafka's clients, and the clock in that of `time`."""
+    def _places(self) -> Iterator[Place]:
+        """What else the engine finds in its own modules."""
 
         async def nothing(*_arguments: Any) -> None:
             return
 
         log = _Log(self.note)
-        places: list[tuple[Any, str, Any]] = [
-            (consumer, "AIOKafkaConsumer", self.cluster.consumer),
-            (transaction, "AIOKafkaProducer", self.cluster.producer),
-            (publisher, "AIOKafkaProducer", self.cluster.producer),
-            (worker, "require_topics", nothing),
-            (worker, "log", log),
-            (worker, "POLL_S", 0.5),
-            (lifecycle, "logger", lambda _stage: log),
-            (telemetry, "logger", lambda _stage: log),
-            (core_module, "_AT_ONCE", self.plan.at_once),
-            *((module, "time", self.clock) for module in (owned, live, worker, lifecycle, telemetry, consumer)),
-        ]
-        before = [(module, name, getattr(module, name)) for module, name, _ in places]
-        for module, name, value in places:
-            setattr(module, name, value)
-        try:
-            yield
-        finally:
-            for module, name, value in before:
-                setattr(module, name, value)
+        yield worker, "require_topics", nothing
+        yield worker, "log", log
+        yield worker, "POLL_S", 0.5
+        yield lifecycle, "logger", lambda _stage: log
+        yield telemetry, "logger", lambda _stage: log
+        yield core_module, "_AT_ONCE", self.plan.at_once
+        for module in (owned, live, worker, lifecycle, telemetry):
+            yield module, "time", self.clock
 
 
 def simulate(seed: int) -> Outcome:
