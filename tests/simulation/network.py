@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaConnectionError, RequestTimedOutError
-from loop import SimulatedLoop
+from loop import PROCESS, Process, SimulatedLoop
 
 Answer = TypeVar("Answer")
 
@@ -36,10 +36,17 @@ class Faults:
     failed_append: float = 0.0
     """Batches of a producer that are refused while the rest goes on."""
 
+    frozen: float = 0.0
+    """Processes that stand still as they send a request, just before it or just after."""
+    dead: float = 0.0
+    """Processes that end there."""
+
     @classmethod
     def drawn(cls, rng: Random) -> "Faults":
         """Some kinds not at all, others now and then or often: runs should differ."""
-        return cls(**{field.name: rng.choice((0.0, 0.0, 0.005, 0.02, 0.08)) for field in fields(cls)})
+        drawn = cls(**{field.name: rng.choice((0.0, 0.0, 0.005, 0.02, 0.08)) for field in fields(cls)})
+        drawn.frozen, drawn.dead = drawn.frozen / 4, drawn.dead / 4
+        return drawn
 
 
 class Network:
@@ -51,11 +58,27 @@ class Network:
         self.faults = faults
         self.over = False
         """The run is judged: nobody gets anything from it any more."""
+        self.freeze: Callable[[Process], None] = loop.freeze
         self._context = loop.network.context()
 
     async def ask(self, request: Callable[[], Answer], *, fate: Fate | None = None) -> Answer:
         """Send a request, and wait for its answer."""
+        process = PROCESS.get()
+        if process is not None and process is not self.loop.network:
+            await self._befall(process)
         return await self.send(request, fate=fate)
+
+    async def _befall(self, process: Process) -> None:
+        drawn = self.rng.random()
+        if drawn < self.faults.dead:
+            answer = None if self.rng.random() < 0.5 else self.loop.create_future()
+            self.loop.kill(process)
+            if answer is not None:
+                await answer  # it ends before the request goes out; else that is the last it does
+        elif drawn < self.faults.dead + self.faults.frozen:
+            self.freeze(process)
+            if self.rng.random() < 0.5:
+                await asyncio.sleep(0)  # sends it when it wakes up
 
     def send(
         self, request: Callable[[], Answer], *, fate: Fate | None = None, delay_s: float | None = None

@@ -15,7 +15,7 @@ from clients import Cluster
 from feeds import PARTITIONS, SPEED, Exchange, arrivals
 from loop import BEGIN_S, Process, SimulatedLoop, StuckError
 from market_log import START
-from membership import Group
+from membership import SESSION_TIMEOUT_S, Group
 from network import Faults, Network
 from stand_in import Place, standing_in
 
@@ -143,6 +143,7 @@ class World:
         self.calm = False
         self.closing = False
         self.loop.on_death = self._died
+        self.network.freeze = self._freeze
 
     def run(self) -> Outcome:
         """Everything, from the first trade to the verdict."""
@@ -264,7 +265,9 @@ class World:
         self.loop.freeze(process)
         for member in self.group.of(process):
             self.group.suspect(member)
-        self.network.later(self.rng.choice((1, 5, 12, 25)) * self.rng.random(), self._thaw, process)
+        # Often just as long as it takes until another is at work on what it held.
+        at_least_s, more_s = self.rng.choice(((0, 5), (0, 25), (SESSION_TIMEOUT_S, 1), (SESSION_TIMEOUT_S, 3)))
+        self.network.later(at_least_s + more_s * self.rng.random(), self._thaw, process)
 
     def _thaw(self, process: Process) -> None:
         self.note("thaw", process.name)
