@@ -280,6 +280,7 @@ class Producer:
 
     async def begin_transaction(self) -> None:
         await asyncio.sleep(0)
+        assert not self._in_transaction
         self._in_transaction = True
 
     def create_batch(self) -> Batch:

@@ -52,6 +52,11 @@ async def transactions(settings: Settings) -> None:
                 await transaction.commit_offset(group, trades, 0, offset)  # nobody asks whether it is a member
             assert await values(member, tp) == [f"owner {offset}"]
             assert await member.committed(tp) == offset
+        async with TransactionalPublisher(settings, owner.transactional_id) as successor:
+            await successor.confirm(group, tp)
+        assert await member.committed(tp) == offset
+        with pytest.raises(FencedError):
+            await owner.confirm(group, tp)
         await owner.discard()
         assert await values(member, tp) == []
         # The zombie's record and its abort, one behind it, two commits with their ends.
