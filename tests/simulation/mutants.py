@@ -86,7 +86,17 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "uncommitted trades read": (Edit(
         CONSUMER, '            isolation_level="read_committed",\n', '            isolation_level="read_uncommitted",\n'
     ),),
-    "read on where aiokafka would": (Edit(OWNED, "        self._subscription.seek(self.tp, start.position)", ""),),
+    "read on where aiokafka would": (Edit(OWNED, "        self._subscription.seek(self.tp, self.core.position)", ""),),
+    "outputs of records that are read again published again": (
+        Edit(OWNED, "if self.core.position < self._committed_position:  # their", "if False:  # their"),
+    ),
+    "records behind the checkpoint not read again": (
+        Edit(OWNED, "seek(self.tp, self.core.position)", "seek(self.tp, start.position)"),
+    ),
+    "no word of what is committed": (Edit(OWNED, "[committed(self.core), *self", "[*self"),),
+    "the state kept where the group was moved on": (
+        Edit("processors.candles.start", "and found.group_offset == found.committed_position", ""),
+    ),
     "the last record read again": (Edit(CORE, "records[-1].offset + 1", "records[-1].offset"),),
     "a rebalance without an offset is a failure": (Edit(CONSUMER, "if not self._notes.rebalanced:", "if True:"),),
     "a late owner is a wrong set-up": (Edit(
