@@ -13,7 +13,7 @@ from broker import Broker
 from checks import Facts, violations
 from clients import Cluster
 from feeds import PARTITIONS, SPEED, Exchange, arrivals
-from loop import BEGIN_S, Process, SimulatedLoop, StuckError
+from loop import BEGIN_S, PROCESS, Process, SimulatedLoop, StuckError
 from market_log import START
 from membership import SESSION_TIMEOUT_S, Group
 from network import Faults, Network
@@ -27,6 +27,7 @@ from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime import lifecycle, telemetry
 from runtime.kafka import TopicPartition
+from runtime.kafka.connection import kafka_errors
 from runtime.settings import Settings, load_settings
 
 SETTINGS: Settings = load_settings(kafka="simulated:9092", partitions=PARTITIONS)
@@ -115,7 +116,7 @@ class _Log:
         if event != telemetry.PROGRESS_EVENT:
             self._note("says", event, *fields.values())
 
-    warning = info
+    warning = error = info
 
 
 class World:
@@ -291,11 +292,21 @@ class World:
     def _places(self) -> Iterator[Place]:
         """What else the engine finds in its own modules."""
 
-        async def nothing(*_arguments: Any) -> None:
-            return
+        started = set[Process | None]()
+
+        async def asked(*_arguments: Any) -> str:
+            with kafka_errors(SETTINGS, "asking about topics"):
+                return await self.network.ask(lambda: "id of the topic")
+
+        async def right(*arguments: Any) -> None:
+            process = PROCESS.get()
+            if process in started:  # a broker that is away at the very start ends the process, and rightly
+                await asked(*arguments)
+            started.add(process)
 
         log = _Log(self.note)
-        yield worker, "require_topics", nothing
+        yield worker, "require_topics", right
+        yield worker, "topic_id", asked
         yield worker, "log", log
         yield worker, "POLL_S", 0.5
         yield lifecycle, "logger", lambda _stage: log
