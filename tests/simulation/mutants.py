@@ -41,8 +41,8 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),),
     "the state read before fencing": (Edit(
         OWNED,
-        "        await self._publisher.__aenter__()\n        try:\n            await self._restore()\n",
-        "        try:\n            await self._restore()\n            await self._publisher.__aenter__()\n",
+        "        await self._publisher.__aenter__()\n        try:\n            try:\n                await self._restore()\n",
+        "        try:\n            try:\n                await self._restore()\n                await self._publisher.__aenter__()\n",
     ),),
     "each owner with an id of its own": (Edit(
         OWNED, '{tp.topic}.{tp.partition}")', '{tp.topic}.{tp.partition}.{time.monotonic()}")'
@@ -99,9 +99,9 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),
     "the last record read again": (Edit(CORE, "records[-1].offset + 1", "records[-1].offset"),),
     "a rebalance without an offset is a failure": (Edit(CONSUMER, "if not self._notes.rebalanced:", "if True:"),),
-    "a late owner is a wrong set-up": (Edit(
-        OWNED, "            group_offset = await self._subscription.committed(self.tp)\n        found", "            pass\n        found"
-    ),),
+    "a late owner is a wrong set-up": (
+        Edit(OWNED, "await self._publisher.confirm(self._subscription.group, self.tp)", "pass"),
+    ),
     "one copy of late trades told": (Edit(CORE, "behind[symbol] = lane.line_us", "one_by_one += places.tolist()"),),
     "flat minutes not told of a changed close": (Edit(
         LANE, "        right_after_us = open_us + MINUTE_US\n", "        return\n        right_after_us = open_us + MINUTE_US\n"

@@ -52,7 +52,7 @@ class Plan:
     rules: Rules
     at_once: int
     rests: bool
-    """Whether it is looked at for a while after all is done: then nobody may come and go any more."""
+    """Whether it is looked at for a while after all is done: then nobody leaves any more, though another comes."""
 
     @classmethod
     def drawn(cls, rng: Random) -> "Plan":
@@ -193,6 +193,11 @@ class World:
         await self._until(self._caught_up, deadline_s, "at the log's end")
         if self.plan.rests:
             await self._until(lambda: self.loop.time() - self.rejoined_at_s > REST_S, deadline_s, "at rest")
+            at_rest_s = self.rejoined_at_s
+            slots.append(asyncio.create_task(self._keep_worker(len(slots))))
+            await asyncio.sleep(REST_S)
+            if self.rejoined_at_s != at_rest_s:
+                self.violations.append("a member left because another came")
         self.closing = True
         self.note("closing")
         await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
