@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults check format bench schemas constraints clean
+.PHONY: help setup run test faults simulate check format bench schemas constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: setup  ## the tests, on the real Kafka, Redis, ClickHouse engine and an S3
 
 faults: setup  ## the long suite: kill loops and outages
 	@$(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)
+
+simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--trace 716" shows one
+	@$(BIN)/python tests/simulation/simulate.py $(ARGS)
 
 check: setup  ## ruff and strict types
 	@$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
 from market.topics import Topics
 from processors.candles.core import Core, Outputs, Rules
 from processors.candles.range import Range
-from processors.candles.start import Found, decide_start
+from processors.candles.start import Found, StartError, decide_start
 from processors.candles.state import Stored, changes, committed, settle
 from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
 from runtime.kafka.records import BareRecord
@@ -78,7 +78,11 @@ class OwnedPartition:
         """Fence the old owner, **then** read the state and the group's offset, and go on from there."""
         await self._publisher.__aenter__()
         try:
-            await self._restore()
+            try:
+                await self._restore()
+            except StartError:  # who was too late finds anything: that is the new owner's to tell
+                await self._publisher.confirm(self._subscription.group, self.tp)
+                raise
         except BaseException:
             await self._publisher.discard()
             raise
@@ -176,10 +180,6 @@ class OwnedPartition:
         async for records in read_to_end(self._settings, self._topics.state, partitions=[self.tp.partition]):
             stored.take(records)
         group_offset = await self._subscription.committed(self.tp)
-        has_output = False
-        if group_offset is None and (has_output := await self._has_output()):
-            # An owner after us may have written it meanwhile, and the offset with it: then our commits are refused.
-            group_offset = await self._subscription.committed(self.tp)
         found = Found(
             name=f"{self.tp.topic}/{self.tp.partition}",
             state_position=stored.position,
@@ -187,7 +187,7 @@ class OwnedPartition:
             group_offset=group_offset,
             beginning=await self._subscription.beginning(self.tp),
             end=await self._subscription.end(self.tp),
-            has_output=has_output,
+            has_output=group_offset is None and await self._has_output(),
             topic_id=self._topic_id,
             state_topic_id=stored.topic_id,
             state_base=stored.revision_base,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +22,10 @@ COMMIT_TIMEOUT_S = 15.0
 
 class FencedError(CandlewickError):
     """Another process owns the transactional id now: whatever this one holds is stale."""
+
+
+class _GivenUp(Exception):  # noqa: N818  # no error: it ends a transaction without a commit
+    """Nothing of it is to be kept."""
 
 
 class TransactionalPublisher:
@@ -63,6 +67,16 @@ class TransactionalPublisher:
             await asyncio.wait_for(self._producer.stop(), 2.0)
         except (TimeoutError, KafkaError):
             return  # the connection ends with the process at the latest; nothing uncommitted can be read
+
+    async def confirm(self, group: str, tp: TopicPartition) -> None:
+        """Raise `FencedError` where another has taken the transactional id over; ends this publisher's use either way.
+
+        Kafka says so only in a transaction: one that moves an offset and is never committed.
+        """
+        with suppress(_GivenUp):
+            async with self.transaction() as transaction:
+                await transaction.commit_offset(group, tp.topic, tp.partition, 0)
+                raise _GivenUp
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:

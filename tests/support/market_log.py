@@ -6,7 +6,7 @@ word. `expected` is what the trades say, by integers, apart from the project's o
 """
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -151,14 +151,14 @@ class Feed:
 
 
 def make_log(
-    seed: int, *, minutes: int = 30, runs: bool = True, start_us: int = START
+    seed: int, *, minutes: int = 30, runs: bool = True, start_us: int = START, keys: Sequence[str] = KEYS
 ) -> tuple[Log, dict[str, list[Trade]]]:
     """A log of that many market minutes, and the true trades of each key."""
     rng = random.Random(seed)
-    truths = {key: history(rng, key, minutes, start_us) for key in KEYS}
+    truths = {key: history(rng, key, minutes, start_us) for key in keys}
     log, progress = Log(now_ms=start_us // 1000), dict[str, Marker]()
     # Two feeds that start before either wrote progress, the first of which dies, give an honest hole: not made here.
-    feeds = [Feed(key, truths[key], rng) for key in KEYS for _ in range(rng.choice((1, 1, 2)))]
+    feeds = [Feed(key, truths[key], rng) for key in keys for _ in range(rng.choice((1, 1, 2)))]
     now_us = start_us
     while now_us < start_us + (minutes - 1) * MINUTE:
         now_us += rng.randrange(1, MINUTE)
@@ -173,11 +173,11 @@ def make_log(
             else:
                 feed.advance(log, progress, now_us)
         if rng.random() < 0.05:
-            log.append(rng.choice(KEYS), rng.choice((b"", b"{", b"null", b'{"exchange":1}')))
+            log.append(rng.choice(keys), rng.choice((b"", b"{", b"null", b'{"exchange":1}')))
         if rng.random() < 0.05:
-            log.append(rng.choice(KEYS), None, [("cut", b"1")])
+            log.append(rng.choice(keys), None, [("cut", b"1")])
         if runs and rng.random() < 0.05:
-            publish_run(log, rng.choice(KEYS), rng, run=f"run-{len(log.records)}")
+            publish_run(log, rng.choice(keys), rng, run=f"run-{len(log.records)}")
     return log, truths
 
 

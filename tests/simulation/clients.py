@@ -1,0 +1,337 @@
+"""What stands in for aiokafka's clients: the methods that `runtime.kafka` calls, over the simulated cluster."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from aiokafka.errors import (
+    ConcurrentTransactions,
+    IllegalOperation,
+    KafkaConnectionError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    ProducerFenced,
+    UnknownMemberIdError,
+)
+from aiokafka.structs import TopicPartition
+from broker import Broker, Ending, Entry, Message
+from loop import PROCESS, Process
+from membership import Group, Member
+from network import Fate, Network
+
+from runtime.kafka.batches import WHOLE_BATCHES
+
+HEARTBEAT_S = 2.0
+RETRY_S = 0.1
+
+
+class Cluster:
+    """All that a client reaches, and makers of clients that take aiokafka's arguments."""
+
+    def __init__(self, network: Network, broker: Broker, group: Group) -> None:
+        self.network = network
+        self.broker = broker
+        self.group = group
+        self.arrivals: dict[TopicPartition, list[asyncio.Future[None]]] = {tp: [] for tp in broker.logs}
+        """Who waits for more of a partition."""
+        self._clients = 0
+        for tp, log in broker.logs.items():
+            log.grown = lambda tp=tp: self._wake(tp)  # type: ignore[misc]
+
+    def consumer(self, **config: Any) -> "Consumer":
+        return Consumer(self, config)
+
+    def producer(self, **config: Any) -> "Producer":
+        return Producer(self, config.get("transactional_id"))
+
+    def next_name(self, process: Process) -> str:
+        self._clients += 1
+        return f"{process.name}/{self._clients}"
+
+    def _wake(self, tp: TopicPartition) -> None:
+        waiting, self.arrivals[tp] = self.arrivals[tp], []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+
+def _process() -> Process:
+    process = PROCESS.get()
+    assert process is not None, "a client outside of any process"
+    return process
+
+
+class Consumer:
+    """As AIOKafkaConsumer: a member of the group, or with partitions of its own choice."""
+
+    def __init__(self, cluster: Cluster, config: Mapping[str, Any]) -> None:
+        self._cluster = cluster
+        self._network = cluster.network
+        self._group_id: str | None = config.get("group_id")
+        self._committed_only = config.get("isolation_level") == "read_committed"
+        self._batches = config.get("key_deserializer") is WHOLE_BATCHES
+        self._instance: str | None = config.get("group_instance_id")
+        self._held: frozenset[TopicPartition] = frozenset()
+        self._positions: dict[TopicPartition, int | None] = {}
+        self._settled = asyncio.Event()
+        """Not while a rebalance is under way: then nothing is handed out."""
+        self._settled.set()
+        self._coordination: asyncio.Task[None] | None = None
+        self._member: Member | None = None
+        self._listener: Any = None
+        self._chunk = self._network.rng.choice((1, 3, 20, 200))
+
+    async def start(self) -> None:
+        await self._network.ask(lambda: None)
+
+    def subscribe(self, *, topics: Iterable[str], listener: Any) -> None:
+        del topics  # the group has one
+        self._listener = listener
+        process = _process()
+        self._member = Member(self._cluster.next_name(process), self._instance, process)
+        self._settled.clear()
+        self._coordination = asyncio.create_task(self._coordinate(self._member))
+        self._coordination.add_done_callback(self._tell)
+
+    async def stop(self) -> None:
+        if self._coordination is not None and self._member is not None:
+            self._coordination.cancel()
+            member, group = self._member, self._cluster.group
+            member.silent = True
+            group.suspect(member)
+            try:
+                await self._network.ask(lambda: group.leave(member))
+            except KafkaError:
+                return  # aiokafka only logs it; the session ends by itself
+
+    def assignment(self) -> frozenset[TopicPartition]:
+        return self._held
+
+    def assign(self, tps: Iterable[TopicPartition]) -> None:
+        self._hold(frozenset(tps))
+
+    def seek(self, tp: TopicPartition, offset: int) -> None:
+        assert tp in self._held
+        self._positions[tp] = offset
+
+    def pause(self, *tps: TopicPartition) -> None:
+        """Who pauses asks for the others only."""
+
+    async def getmany(
+        self, *tps: TopicPartition, timeout_ms: int, max_records: int | None = None
+    ) -> dict[TopicPartition, Any]:
+        await self._settled.wait()
+        if self._network.fate() is not Fate.ANSWERED:
+            raise KafkaConnectionError("the simulated fetch failed")
+        found = self._fetched(tps, max_records)
+        if not found:
+            await self._arrival(tps, timeout_ms / 1000)
+            await self._settled.wait()
+            found = self._fetched(tps, max_records)
+        if self._network.over:
+            raise KafkaConnectionError("the run is over")
+        return found
+
+    async def committed(self, tp: TopicPartition) -> int | None:
+        return await self._network.ask(lambda: self._offset(tp))
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Outside of a transaction: here the coordinator does ask who it is."""
+        assert self._member is not None
+        await self._network.ask(lambda: self._move(offsets))
+
+    def _move(self, offsets: Mapping[TopicPartition, int]) -> None:
+        assert self._member is not None
+        assert self._group_id is not None
+        self._cluster.group.knows(self._member)
+        for tp, offset in offsets.items():
+            self._cluster.broker.commit(self._group_id, tp, offset)
+
+    async def beginning_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        return await self._network.ask(lambda: dict.fromkeys(tps, 0))
+
+    async def end_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        logs = self._cluster.broker.logs
+        if self._committed_only:
+            return await self._network.ask(lambda: {tp: logs[tp].stable_end for tp in tps})
+        return await self._network.ask(lambda: {tp: logs[tp].next for tp in tps})
+
+    async def position(self, tp: TopicPartition) -> int:
+        position = self._positions[tp]
+        if position is None:
+            raise NoOffsetForPartitionError(tp)
+        return position
+
+    def highwater(self, tp: TopicPartition) -> int:
+        return self._cluster.broker.logs[tp].next
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        del topic
+        return set(range(self._cluster.broker.partitions))
+
+    async def _coordinate(self, member: Member) -> None:
+        """As aiokafka's own task: it joins anew by itself, whatever the owner of the consumer is doing."""
+        member.rejoin.set()
+        while True:
+            await member.rejoin.wait()
+            if self._held or self._positions:
+                await asyncio.sleep(self._network.rng.uniform(0, HEARTBEAT_S))
+            member.rejoin.clear()
+            self._settled.clear()
+            self._listener.on_partitions_revoked(set(self._held))
+            try:
+                join = await self._network.ask(lambda: self._cluster.group.join(member), fate=Fate.ANSWERED)
+                assignment = await join
+            except UnknownMemberIdError:
+                member.rejoin.set()
+                continue
+            await asyncio.sleep(self._network.delay_s())  # each hears of it in its own time
+            self._hold(assignment)
+            self._settled.set()
+            self._listener.on_partitions_assigned(set(assignment))
+
+    def _tell(self, coordination: "asyncio.Task[None]") -> None:
+        if not coordination.cancelled() and not self._network.over:
+            coordination.result()  # a fault of the simulation
+
+    def _hold(self, tps: frozenset[TopicPartition]) -> None:
+        self._held = tps
+        self._positions = {tp: self._offset(tp) for tp in sorted(tps)}
+
+    def _offset(self, tp: TopicPartition) -> int | None:
+        return None if self._group_id is None else self._cluster.broker.offsets.get((self._group_id, tp))
+
+    def _fetched(self, tps: Iterable[TopicPartition], most: int | None) -> dict[TopicPartition, Any]:
+        """Some of what is there, of some of the partitions: in what pieces it comes is nobody's promise."""
+        found: dict[TopicPartition, Any] = {}
+        wanted = [tp for tp in tps if tp in self._held]
+        for tp in self._network.rng.sample(sorted(wanted), len(wanted)):
+            position = self._positions[tp]
+            if position is None:
+                raise NoOffsetForPartitionError(tp)
+            limit = self._network.rng.randrange(1, self._chunk + 1) if self._batches else 1_000
+            if most is not None and not self._batches:
+                limit = min(limit, most)
+            log = self._cluster.broker.logs[tp]
+            records, self._positions[tp] = log.read(position, limit, committed=self._committed_only)
+            if records:
+                found[tp] = _in_batches(records) if self._batches else records
+                if self._network.rng.random() < 0.3:
+                    break
+        return found
+
+    async def _arrival(self, tps: Iterable[TopicPartition], timeout_s: float) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        for tp in tps:
+            self._cluster.arrivals[tp].append(waiter)
+        await asyncio.wait([waiter], timeout=timeout_s)
+        if self._group_id is None or waiter.done():
+            await asyncio.sleep(self._network.delay_s())
+
+
+def _in_batches(records: list[Entry]) -> list[list[Entry]]:
+    half = len(records) // 2
+    return [records[:half], records[half:]] if half else [records]
+
+
+class Batch:
+    """As aiokafka's BatchBuilder: it takes so many records."""
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self.messages: list[Message] = []
+
+    def append(
+        self, *, key: bytes | None, value: bytes | None, timestamp: int | None, headers: list[tuple[str, bytes]]
+    ) -> bool | None:
+        del timestamp
+        if len(self.messages) == self._room:
+            return None
+        self.messages.append(Message(key, value, tuple(headers)))
+        return True
+
+    def close(self) -> None:
+        """Nothing more comes."""
+
+
+class Producer:
+    """As AIOKafkaProducer: one request in flight, in order; in transactions where it has a transactional id."""
+
+    def __init__(self, cluster: Cluster, transactional_id: str | None) -> None:
+        self._broker = cluster.broker
+        self._network = cluster.network
+        self._id = transactional_id
+        self._epoch = -1
+        self._in_transaction = False
+        self._fenced = False
+        self._broken: set[TopicPartition] = set()
+        self._flight: asyncio.Future[Any] | None = None
+
+    async def start(self) -> None:
+        await self._network.ask(lambda: None)
+        if self._id is not None:
+            transactional_id = self._id
+            self._epoch = await self._retried(lambda: self._broker.init_producer(transactional_id))
+
+    async def stop(self) -> None:
+        if self._flight is not None:
+            await asyncio.wait([self._flight])
+        await asyncio.sleep(self._network.delay_s())
+
+    async def begin_transaction(self) -> None:
+        await asyncio.sleep(0)
+        assert not self._in_transaction
+        self._in_transaction = True
+
+    def create_batch(self) -> Batch:
+        return Batch(self._network.rng.choice((1, 5, 50, 500)))
+
+    async def send_batch(self, batch: Batch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
+        if self._id is not None and (self._fenced or not self._in_transaction):
+            raise IllegalOperation("not in a transaction")
+        await asyncio.sleep(0)
+        before, tp = self._flight, TopicPartition(topic, partition)
+        self._flight = asyncio.ensure_future(self._deliver(before, tp, batch.messages))
+        return self._flight
+
+    async def send_offsets_to_transaction(self, offsets: Mapping[TopicPartition, Any], group: str) -> None:
+        plain = {tp: at.offset for tp, at in offsets.items()}
+        assert self._id is not None
+        transactional_id = self._id
+        await self._retried(lambda: self._broker.offsets_in(transactional_id, self._epoch, group, plain))
+
+    async def commit_transaction(self) -> None:
+        """Waits for what is on its way, and does not look at how it ended."""
+        if self._flight is not None:
+            await asyncio.wait([self._flight])
+        assert self._id is not None
+        transactional_id = self._id
+        await self._retried(lambda: self._broker.end(transactional_id, self._epoch, Ending.COMMIT))
+        self._in_transaction = False
+
+    async def _deliver(self, before: "asyncio.Future[Any] | None", tp: TopicPartition, messages: list[Message]) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        if tp in self._broken:
+            raise KafkaConnectionError("an earlier batch of this partition failed")
+        fate = Fate.LOST if self._network.rng.random() < self._network.faults.failed_append else None
+        try:
+            await self._retried(lambda: self._append(tp, messages), fate)
+        except BaseException:
+            self._broken.add(tp)
+            raise
+
+    def _append(self, tp: TopicPartition, messages: list[Message]) -> int:
+        if self._id is None:
+            return self._broker.produce(tp, messages)
+        return self._broker.produce_in(self._id, self._epoch, tp, messages)
+
+    async def _retried(self, request: Any, fate: Fate | None = None) -> Any:
+        while True:
+            try:
+                return await self._network.ask(request, fate=fate)
+            except ConcurrentTransactions:
+                await asyncio.sleep(RETRY_S)
+            except ProducerFenced:
+                self._fenced = True
+                raise

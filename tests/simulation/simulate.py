@@ -1,0 +1,77 @@
+"""Many seeds, over all cores; or one, with all that happened in it.
+
+``simulate.py``                 100,000 seeds, with progress; the failing ones and how to see them again
+``simulate.py --first 7 -n 3``  seeds 7, 8 and 9
+``simulate.py --trace 716``     one seed's trace and verdict
+``simulate.py --digests -n 3``  the digest of each seed's run
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
+
+from world import simulate  # noqa: E402
+
+CHUNK = 100
+
+
+def violating(seeds: range) -> list[str]:
+    """What is wrong with these seeds, a line each."""
+    outcomes = map(simulate, seeds)
+    return [f"seed {outcome.seed}: {'; '.join(outcome.violations)}" for outcome in outcomes if outcome.violations]
+
+
+def run_many(seeds: range, workers: int) -> Iterator[str]:
+    began_s, done = time.monotonic(), 0
+    chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
+    with ProcessPoolExecutor(workers, max_tasks_per_child=50) as pool:
+        for finished in as_completed([pool.submit(violating, chunk) for chunk in chunks]):
+            yield from finished.result()
+            done += CHUNK
+            rate = min(done, len(seeds)) / (time.monotonic() - began_s)
+            print(f"\r{min(done, len(seeds)):,} of {len(seeds):,} seeds, {rate:.0f}/s ", end="", file=sys.stderr)
+    print(file=sys.stderr)
+
+
+def show(seed: int) -> int:
+    outcome = simulate(seed)
+    for event in outcome.trace:
+        print(*event)
+    print(outcome.plan, outcome.faults, f"{outcome.steps} steps", outcome.digest, sep="\n")
+    print("violations:", *(outcome.violations or ["none"]), sep="\n  ")
+    return 3 if outcome.violations else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", "--count", type=int, default=100_000)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--trace", type=int, metavar="SEED")
+    parser.add_argument("--digests", action="store_true")
+    arguments = parser.parse_args()
+    seeds = range(arguments.first, arguments.first + arguments.count)
+    if arguments.trace is not None:
+        return show(arguments.trace)
+    if arguments.digests:
+        for seed in seeds:
+            print(seed, simulate(seed).digest)
+        return 0
+    failing = 0
+    for line in run_many(seeds, arguments.workers):
+        failing += 1
+        seed = line.split(":")[0].split()[1]
+        print(f"\n{line}\n  again: python {os.path.relpath(__file__)} --trace {seed}", flush=True)
+    print(f"{len(seeds):,} seeds, {failing} with violations")
+    return 3 if failing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
