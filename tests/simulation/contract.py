@@ -67,7 +67,7 @@ async def membership(settings: Settings) -> None:
         async with Subscription(settings, group=group, topics=[trades], bare=True) as second:
             while not (changes := first.changes()).rebalanced:
                 assert await first.poll_batches(everything, timeout_s=0.1, max_batches=1) == {}
-            theirs = await held_by(second, 1)
+            theirs = await held_by(second, count // 2)
             assert changes.revoked == everything
             assert changes.assigned | theirs == everything
             assert len(changes.assigned) + len(theirs) == count
@@ -82,11 +82,11 @@ async def static_membership(settings: Settings) -> None:
     async with Subscription(settings, group=group, topics=[trades], instance_id="a") as one:
         await held_by(one, count)
         async with Subscription(settings, group=group, topics=[trades], instance_id="b") as other:
-            held = await held_by(other, 1)
-            await held_by(one, count - len(held))
+            held = await held_by(other, count // 2)
+            await held_by(one, count // 2)
             one.changes()
         async with Subscription(settings, group=group, topics=[trades], instance_id="b") as again:
-            assert await held_by(again, 1) == held
+            assert await held_by(again, count // 2) == held
             assert not one.changes().rebalanced
 
 
@@ -121,9 +121,9 @@ async def say(settings: Settings, value: str) -> None:
 
 
 async def held_by(member: Subscription, count: int) -> frozenset[TopicPartition]:
-    """What a member holds, once it is that much or more."""
+    """What a member holds, once it is so much."""
     async with asyncio.timeout(30):
-        while len(member.assignment()) < count:  # noqa: ASYNC110  # aiokafka tells nobody
+        while len(member.assignment()) != count:  # noqa: ASYNC110  # aiokafka tells nobody
             await asyncio.sleep(0.05)
     return member.assignment()
 

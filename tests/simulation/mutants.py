@@ -63,13 +63,12 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         Edit(WORKER, "            return  # what was polled", "            pass  # what was polled"),
         Edit(OWNED, "if records[0].offset < self.core.position:", "if False:"),
     ),
-    "what is held kept over a rebalance": (Edit(
-        WORKER,
-        "if tp in changes.revoked | changes.assigned])\n"
-        "            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned)]",
-        "if tp not in changes.assigned])\n"
-        "            new = [OwnedPartition(self._settings, subscription, tp, self._config) for tp in sorted(changes.assigned) if tp not in self._owned]",
-    ),),
+    "what is held kept over a rebalance": (
+        Edit(WORKER, "if tp in changes.revoked | changes.assigned])", "if tp not in changes.assigned])"),
+        Edit(
+            WORKER, "for tp in sorted(changes.assigned)\n", "for tp in sorted(changes.assigned) if tp not in self._owned\n"
+        ),
+    ),
     "minutes let go left in the state": (Edit(
         STATE, "        for open_us in lane.touched:", "        for open_us in lane.touched & lane.minutes.keys():"
     ),),

@@ -21,7 +21,7 @@ PARTITIONS = 4
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_the_simulated_cluster_is_as_the_real_one(script: Script) -> None:
-    for seed in range(20):
+    for seed in range(10):
         run_in_simulation(script, seed)
 
 

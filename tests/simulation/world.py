@@ -33,7 +33,8 @@ from runtime.settings import Settings, load_settings
 SETTINGS: Settings = load_settings(kafka="simulated:9092", partitions=PARTITIONS)
 TOPICS = SETTINGS.topics
 MAX_STEPS = 400_000
-REST_S = 25.0
+REST_S = 32.0
+"""By then nothing is on its way any more that was sent before the faults ended."""
 CALM_WITHIN_S = 150.0
 """How long after the last fault the workers may take to come to the log's end."""
 
@@ -66,7 +67,7 @@ class Plan:
             clock_steps=rng.choice((0.0, 2.0, 2.0, 150.0)),
             rules=Rules(horizon_us=rng.choice((2, 4, 10)) * MINUTE_US),
             at_once=rng.choice((100, 100, 4)),
-            rests=rng.random() < 0.3,
+            rests=rng.random() < 0.15,
         )
 
 
@@ -185,6 +186,7 @@ class World:
             self._disturb()
         self.note("calm")
         self.calm = True
+        self.rejoined_at_s = self.loop.time()
         vars(self.faults).update(vars(Faults()))
         for process in self.loop.processes:
             process.dies_at_step = None
@@ -195,7 +197,7 @@ class World:
             await self._until(lambda: self.loop.time() - self.rejoined_at_s > REST_S, deadline_s, "at rest")
             at_rest_s = self.rejoined_at_s
             slots.append(asyncio.create_task(self._keep_worker(len(slots))))
-            await asyncio.sleep(REST_S)
+            await asyncio.sleep(REST_S / 2)
             if self.rejoined_at_s != at_rest_s:
                 self.violations.append("a member left because another came")
         self.closing = True
