@@ -39,7 +39,7 @@ async def assert_exactly_once(settings: Settings, truths: Truths) -> None:
         for partition, outputs in wanted.items()
         for candle, run in outputs.candles
     )
-    _assert_true([decode_candle(one.value or b"") for one in written if run_of(one.headers) is None], truths)
+    assert_true([decode_candle(one.value or b"") for one in written if run_of(one.headers) is None], truths)
     late = sorted(map(_whole, await read_all(settings, topics.late)))
     assert late == sorted(_whole(record) for outputs in wanted.values() for record in outputs.late)
     assert any(b'"next"' in value for _, value, _ in late)
@@ -61,7 +61,7 @@ def _uninterrupted(settings: Settings, trades: list[Record], partition: int) -> 
     return core.process([record for record in trades if record.partition == partition])
 
 
-def _assert_true(candles: list[Candle], truths: Truths) -> None:
+def assert_true(candles: list[Candle], truths: Truths) -> None:
     """The newest revision of every minute with trades is what its trades say, by plain integers."""
     newest: dict[tuple[str, int], Candle] = {}
     for candle in candles:
