@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults simulate check format bench schemas constraints clean
+.PHONY: help setup run test faults simulate check format bench benches schemas constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,7 +41,10 @@ format: setup  ## let ruff format and mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: setup  ## the benchmarks; each prints its own table
+bench: setup  ## candles beside Kafka Streams, Flink and others; ARGS="--runs 5 --engines candlewick,flink"
+	@$(BIN)/python bench/bench_candles.py $(ARGS)
+
+benches: setup  ## all benchmarks; each prints its own table
 	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
 schemas: setup  ## docs/asyncapi.yaml and docs/schemas, made of the models; RELEASE=yes keeps them as this version's

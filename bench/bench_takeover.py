@@ -44,7 +44,8 @@ class Pair:
     other: Worker
 
     def start_other(self) -> None:
-        """As Kubernetes does with a pod that ended."""
+        """As Kubernetes does with a pod that ended; never two under one name: they would fence each other for ever."""
+        self.other.kill()
         self.other = Worker(self.settings, self.folder, "other", instance_id="other")
 
     def replace(self) -> None:
@@ -95,7 +96,6 @@ def main() -> None:
                     windows.append((event, began_s, time.time()))
                 pair.start_other()
                 time.sleep(WINDOW_S)
-            # What is on its way comes while the workers still run.
     require_each_once(result)
     rows = []
     for event in EVENTS:
