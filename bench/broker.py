@@ -78,9 +78,10 @@ async def publish(settings: Settings, records: Iterable[Outgoing]) -> tuple[int,
 
 
 def make_topic(settings: Settings, name: str) -> None:
-    """An output topic for a peer."""
+    """An output topic for a peer; it keeps all: peers stamp candles with market time, long behind any retention."""
     admin = _admin(settings)  # held until it is answered
-    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+    keep = {"retention.ms": "-1"}
+    admin.create_topics([NewTopic(name, PARTITIONS, 1, config=keep)])[name].result(30)
 
 
 def forget_topics(settings: Settings, beginning: str) -> None:
