@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from broker import Log, broker, filled, forget_candles, publish
-from check import check
-from measure import Run, run_engine, spread
+from check import WrongCandlesError, check
+from measure import EngineFailed, Run, run_engine, spread
 from peers import ENGINES, ROOT
 from report import write
 from trades import Candles, Market
@@ -53,10 +53,13 @@ def over(log: Log) -> Run:
 def cost(settings: Settings, prefix: str, market: Market, runs: int) -> dict[str, Any]:
     """The engine over one kind of market."""
     log = filled(settings, prefix, market)
-    seen = [over(log) for _ in range(runs)]
-    row = {
-        "trades": log.trades,
-        "records": log.records,
+    row: dict[str, Any] = {"trades": log.trades, "records": log.records}
+    try:
+        seen = [over(log) for _ in range(runs)]
+    except (EngineFailed, WrongCandlesError) as failure:
+        print(f"{prefix:18} failed: {failure}", flush=True)
+        return row | {"failed": str(failure)}
+    row |= {
         "trades_per_cpu_s": spread([run.work.per_cpu_s for run in seen]),
         "records_per_cpu_s": spread([log.records / run.work.cpu_s for run in seen]),
         "peak_rss_mb": round(statistics.median(run.peak_mb for run in seen)),
@@ -195,6 +198,7 @@ def main() -> None:
             if name in arguments.parts.split(",")
         }
     write("costs", figures)
+    sys.exit(any("failed" in row for rows in figures.values() for row in rows))
 
 
 if __name__ == "__main__":
