@@ -1,6 +1,6 @@
-"""What the candle engine costs by symbols, duplicates, late trades and workers, and how long a restart takes.
+"""What the candle engine costs by symbols, duplicates, late trades and workers.
 
-``bench_costs.py [--trades 600000] [--runs 3] [--parts symbols,disorder,workers,restart]``; into ``results/costs.json``.
+``bench_costs.py [--trades 600000] [--runs 3] [--parts symbols,disorder,workers]``; into ``results/costs.json``.
 """
 
 import argparse
@@ -9,29 +9,24 @@ import logging
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from broker import Log, broker, filled, forget_candles, publish
+from broker import Log, broker, filled, forget_candles
 from check import WrongCandlesError, check
 from measure import EngineFailed, Run, run_engine, spread
 from peers import ENGINES, ROOT
 from report import write
-from trades import Candles, Market
+from trades import Market
 
-from runtime.kafka import Outgoing
-from runtime.kafka.admin import apply_topics
 from runtime.settings import Settings, child_environment
 
 MINUTES = 15
 """Of market time, where symbols are many: more than the ten that are held for corrections."""
 SYMBOLS = (300, 3_000, 30_000)
 SHARES = (0.0, 0.01, 0.1)
-BACKLOG_S = (0, 10, 30, 60)
-RATE = 10_000
-"""Trades a second, by which a backlog is told as time."""
 
 
 def engine(settings: Settings, *, trades: int | None, records: int = 0) -> Run:
@@ -123,63 +118,10 @@ def _workers(log: Log, count: int, runs: int) -> dict[str, Any]:
     return row
 
 
-def restart(settings: Settings, _trades: int, runs: int) -> list[dict[str, Any]]:
-    """Start again with the state of 3,000 symbols' ten minutes, and so much to catch up with."""
-    rows: list[list[dict[str, Any]]] = [_restarts(settings, f"restart-{number}.") for number in range(runs)]
-    merged = []
-    for of_backlog in zip(*rows, strict=True):
-        row = {"backlog_s": of_backlog[0]["backlog_s"], "backlog_trades": of_backlog[0]["backlog_trades"]}
-        for name in ("until_first_record_s", "until_caught_up_s"):
-            values = [one[name] for one in of_backlog if one[name] is not None]
-            row[name] = round(statistics.median(values), 2) if values else None
-        merged.append(row)
-        print(
-            f"restart, {row['backlog_s']:>3} s behind: caught up and ended after {row['until_caught_up_s']} s",
-            flush=True,
-        )
-    return merged
-
-
-def _restarts(settings: Settings, prefix: str) -> list[dict[str, Any]]:
-    """One log in pieces: what fills the state, then each backlog; a fresh process for each piece."""
-    backlogs = [seconds * RATE for seconds in BACKLOG_S]
-    before = sum(backlogs) // 3
-    market = Market(trades=before + sum(backlogs), symbols=3_000, minutes=4 * MINUTES)
-    here = settings.model_copy(update={"prefix": prefix})
-    asyncio.run(apply_topics(here))
-    candles: Candles = {}
-    stream = market.records(candles)
-    rows = []
-    for number, upto in enumerate([before, *backlogs]):
-        is_last = number == len(backlogs)
-        trades, records = asyncio.run(publish(here, stream if is_last else _until(stream, upto)))
-        run = engine(here, trades=trades, records=records)
-        if number:
-            rows.append(
-                {
-                    "backlog_s": upto // RATE,
-                    "backlog_trades": upto,
-                    "until_first_record_s": run.until_first_s or None,
-                    "until_caught_up_s": run.whole.wall_s,
-                }
-            )
-    asyncio.run(check(here, here.topics.candles(), market, candles))
-    return rows
-
-
-def _until(stream: Iterator[Outgoing], trades: int) -> Iterator[Outgoing]:
-    """The records up to so many trades."""
-    while trades:
-        record = next(stream)
-        trades -= record.value is not None
-        yield record
-
-
 PARTS: dict[str, Callable[[Settings, int, int], Sequence[dict[str, Any]]]] = {
     "symbols": symbols,
     "disorder": disorder,
     "workers": workers,
-    "restart": restart,
 }
 
 

@@ -1,6 +1,8 @@
 """A Kafka of the benchmark's own on a free port, and topics filled with what the generator makes."""
 
 import asyncio
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +37,8 @@ class Log:
 
 @contextmanager
 def broker() -> Iterator[Settings]:
-    """A running Kafka in a temporary folder; the other stores of the stack are not started."""
+    """A running Kafka in a temporary folder; the other stores of the stack are not started. SIGTERM stops it too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
         settings = load_settings(
             home=Path(folder),
