@@ -1,6 +1,8 @@
 """A Kafka of the benchmark's own on a free port, and topics filled with what the generator makes."""
 
 import asyncio
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -35,7 +37,8 @@ class Log:
 
 @contextmanager
 def broker() -> Iterator[Settings]:
-    """A running Kafka in a temporary folder; the other stores of the stack are not started."""
+    """A running Kafka in a temporary folder; the other stores of the stack are not started. SIGTERM stops it too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
         settings = load_settings(
             home=Path(folder),
@@ -78,9 +81,10 @@ async def publish(settings: Settings, records: Iterable[Outgoing]) -> tuple[int,
 
 
 def make_topic(settings: Settings, name: str) -> None:
-    """An output topic for a peer."""
+    """An output topic for a peer; it keeps all: peers stamp candles with market time, long behind any retention."""
     admin = _admin(settings)  # held until it is answered
-    admin.create_topics([NewTopic(name, PARTITIONS, 1)])[name].result(30)
+    keep = {"retention.ms": "-1"}
+    admin.create_topics([NewTopic(name, PARTITIONS, 1, config=keep)])[name].result(30)
 
 
 def forget_topics(settings: Settings, beginning: str) -> None:

@@ -51,8 +51,11 @@ class Run:
     peak_mb: float
 
 
-def run_engine(command: Sequence[str], *, trades: int, folder: Path, environment: dict[str, str]) -> Run:
-    """Run a command to its end in `folder`; its standard output holds one line ``RESULT {…}`` (engines/result.py)."""
+def run_engine(command: Sequence[str], *, trades: int | None, folder: Path, environment: dict[str, str]) -> Run:
+    """Run a command to its end in `folder`; its standard output holds one line ``RESULT {…}`` (engines/result.py).
+
+    It must have seen `trades`; None: as many as it sees.
+    """
     waited = [sys.executable, "-S", str(_WAITED), "usage.json", *command]
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
         code = _run_to_end(
@@ -65,8 +68,9 @@ def run_engine(command: Sequence[str], *, trades: int, folder: Path, environment
             last = (err.read().strip() or "nothing on standard error").splitlines()[-1]
             raise EngineFailed(f"exit code {code}: {last[:300]}")
     said, usage = json.loads(results[-1].removeprefix("RESULT ")), json.loads((folder / "usage.json").read_bytes())
-    if said["trades"] != trades:
+    if trades not in {None, said["trades"]}:
         raise EngineFailed(f"it saw {said['trades']} trades of {trades}")
+    trades = said["trades"]
     cpu_s, wall_s = said["cpu_s"], said["wall_s"]
     warm = Span(trades - said["half_trades"], cpu_s - said["half_cpu_s"], wall_s - said["half_wall_s"])
     whole = Span(trades, usage["cpu_s"], usage["wall_s"])

@@ -30,7 +30,7 @@ public final class StreamsCandles {
   private static final Duration MINUTE = Duration.ofMinutes(1);
   private static final Duration GRACE = Duration.ofSeconds(1);
   private static final Duration RETENTION = Duration.ofMinutes(60);
-  private static final long COMMIT_INTERVAL_MS = 1000;
+  private static final int COMMIT_INTERVAL_MS = 1000;
 
   private StreamsCandles() {}
 
@@ -45,8 +45,7 @@ public final class StreamsCandles {
     });
     streams.start();
     Result.DONE.await();
-    Thread.sleep(3 * COMMIT_INTERVAL_MS); // the last candles are committed; closing at once has lost them
-    if (!streams.close(Duration.ofSeconds(30))) {
+    if (!streams.close(Duration.ofSeconds(30))) { // commits what is pending
       throw new IllegalStateException("Kafka Streams did not close");
     }
     Result.tell();
