@@ -20,6 +20,8 @@ from runtime.telemetry import Meter, logger
 POLL_S = 0.1
 POLL_BATCHES = 64
 """With the fetch size this bounds what is held between two commits."""
+COMMITTING_BATCHES = 8
+"""So many while a transaction is under way, so that it gets its turns."""
 SHORT_POLL_S = 0.005
 """While a partition commits or is about to: its next commit should not wait for records that do not come."""
 
@@ -120,6 +122,7 @@ class _Worker:
         batches = await self._poll(subscription)
         if await self._follow_assignment(subscription):
             return  # what was polled may begin at the group's offset, behind what is folded already
+        began_s = time.monotonic()
         for tp, records in batches.items():
             if tp in self._owned and records:
                 self._owned[tp].process(records)
@@ -130,6 +133,10 @@ class _Worker:
             max(0, (subscription.highwater(tp) or 0) - owned.core.position) for tp, owned in self._owned.items()
         )
         self._commit(owned for owned in self._owned.values() if owned.is_due)
+        if self._commits:  # a transaction must end within its timeout: it gets as much of the time as folding did
+            await asyncio.wait(
+                self._commits.values(), timeout=time.monotonic() - began_s, return_when=asyncio.FIRST_COMPLETED
+            )
         self._count_commits()
         await self._look_for_stalls(subscription)
 
@@ -162,8 +169,11 @@ class _Worker:
             await asyncio.wait(self._commits.values(), return_when=asyncio.FIRST_COMPLETED)
             return {}
         is_soon = self._commits or any(owned.is_lingering for owned in self._owned.values())
-        timeout_s = SHORT_POLL_S if is_soon else POLL_S
-        return await subscription.poll_batches(free, timeout_s=timeout_s, max_batches=POLL_BATCHES)
+        return await subscription.poll_batches(
+            free,
+            timeout_s=SHORT_POLL_S if is_soon else POLL_S,
+            max_batches=COMMITTING_BATCHES if self._commits else POLL_BATCHES,
+        )
 
     def _commit(self, due: Iterable[OwnedPartition], *, last: bool = False) -> None:
         for owned in due:
