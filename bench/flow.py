@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,8 @@ from peers import ROOT
 
 from runtime.settings import Settings, child_environment, kafka_address
 
+SETTLE_S = 10.0
+"""What was sent last has so long to come out."""
 HERE = Path(__file__).parent
 
 
@@ -38,7 +41,7 @@ class Flow:
 
 @contextmanager
 def flow(settings: Settings, folder: Path, pace: Pace) -> Iterator[Flow]:
-    """Let it flow while the context lasts."""
+    """Let it flow while the context lasts; the engine must run on until it is over."""
     result = Flow()
     wanted, noted = folder / "pace.json", folder / "seen.json"
     wanted.write_text(json.dumps(asdict(pace)))
@@ -52,9 +55,11 @@ def flow(settings: Settings, folder: Path, pace: Pace) -> Iterator[Flow]:
         producer = subprocess.Popen([sys.executable, str(HERE / "pace.py"), str(wanted)], env=environment)
         yield result
     finally:
-        for process in (producer, reader):
-            if process is not None:
-                process.terminate()
-                process.wait()
+        if producer is not None:
+            producer.terminate()
+            producer.wait()
+            time.sleep(SETTLE_S)
+        reader.terminate()
+        reader.wait()
     result.sent = json.loads(wanted.with_suffix(".sent").read_text())
     result.seen = [Seen(*row) for row in json.loads(noted.read_text())]
