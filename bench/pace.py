@@ -100,7 +100,8 @@ async def publish(pace: Pace, stop: asyncio.Event) -> dict[str, float]:
     """Send what is due every tick until `stop`; when each marker was sent. Markers wait for their trades."""
     settings = load_settings()
     topic, partitions = settings.topics.trades, settings.partitions
-    feed, sent = Feed(pace, partitions), {}
+    feed = Feed(pace, partitions)
+    sent: dict[str, float] = {}
     async with Publisher(settings) as publisher:
         await publisher.settle(await publisher.send_batches(topic, feed.begin(), partitions))
         began_s = time.monotonic()

@@ -28,13 +28,13 @@ def watch(kafka: str, topic: str) -> list[tuple[float, int, str, int, str]]:
     )
     partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
     consumer.assign([TopicPartition(topic, partition, OFFSET_END) for partition in partitions])
-    seen = []
+    seen: list[tuple[float, int, bytes]] = []
     print("ready", flush=True)
     while not ended:
         message = consumer.poll(0.05)
         if message is None or message.error():
             continue
-        seen.append((time.time(), message.partition(), message.value()))
+        seen.append((time.time(), message.partition() or 0, message.value() or b"{}"))
     consumer.close()
     candles = ((at_s, partition, orjson.loads(value)) for at_s, partition, value in seen)
     return [
