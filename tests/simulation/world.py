@@ -315,7 +315,8 @@ class World:
         yield worker, "require_topics", right
         yield worker, "topic_id", asked
         yield worker, "log", log
-        yield worker, "POLL_S", 0.5
+        yield worker, "POLL_S", 1.0  # what comes ends it sooner, and waiting costs steps
+        yield worker, "SHORT_POLL_S", 0.03
         yield lifecycle, "logger", lambda _stage: log
         yield telemetry, "logger", lambda _stage: log
         yield core_module, "_AT_ONCE", self.plan.at_once
