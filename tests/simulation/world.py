@@ -52,6 +52,8 @@ class Plan:
     clock_steps: float
     rules: Rules
     at_once: int
+    once: bool
+    """Whether all are told to stop when the faults end, and one pass with ``--once`` does the rest."""
     rests: bool
     """Whether it is looked at for a while after all is done: then nobody leaves any more, though another comes."""
 
@@ -67,6 +69,7 @@ class Plan:
             clock_steps=rng.choice((0.0, 2.0, 2.0, 150.0)),
             rules=Rules(horizon_us=rng.choice((2, 4, 10)) * MINUTE_US),
             at_once=rng.choice((100, 100, 4)),
+            once=rng.random() < 0.2,
             rests=rng.random() < 0.15,
         )
 
@@ -141,7 +144,7 @@ class World:
         self.cluster = Cluster(self.network, self.broker, self.group)
         self.ended: dict[Process, asyncio.Future[None]] = {}
         self.violations: list[str] = []
-        self.rejoined_at_s = 0.0
+        self.rejoined_at_s = self.calm_at_s = 0.0
         self.calm = False
         self.closing = False
         self.loop.on_death = self._died
@@ -186,11 +189,24 @@ class World:
             self._disturb()
         self.note("calm")
         self.calm = True
-        self.rejoined_at_s = self.loop.time()
+        self.rejoined_at_s = self.calm_at_s = self.loop.time()
         vars(self.faults).update(vars(Faults()))
         for process in self.loop.processes:
             process.dies_at_step = None
             self.loop.thaw(process)
+        if not self.plan.once:
+            await self._finish(slots)
+        self.closing = True
+        self.note("closing")
+        await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
+        if self.plan.once:
+            await self._pass_once()
+        # The last commits may be answered, and not yet seen by all.
+        nothing_open = lambda: not any(log.open for log in self.broker.logs.values())  # noqa: E731
+        await self._until(nothing_open, self.loop.time() + CALM_WITHIN_S, "without open transactions")
+
+    async def _finish(self, slots: list["asyncio.Task[None]"]) -> None:
+        """To the log's end; then, perhaps, a look at whether they leave one another in peace."""
         deadline_s = self.loop.time() + CALM_WITHIN_S
         await self._until(self._caught_up, deadline_s, "at the log's end")
         if self.plan.rests:
@@ -200,12 +216,17 @@ class World:
             await asyncio.sleep(REST_S / 2)
             if self.rejoined_at_s != at_rest_s:
                 self.violations.append("a member left because another came")
-        self.closing = True
-        self.note("closing")
-        await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
-        # The last commits may be answered, and not yet seen by all.
-        nothing_open = lambda: not any(log.open for log in self.broker.logs.values())  # noqa: E731
-        await self._until(nothing_open, deadline_s + CALM_WITHIN_S, "without open transactions")
+
+    async def _pass_once(self) -> None:
+        process = self.loop.process("once")
+        config = Config(rules=self.plan.rules, once=True)
+        task = self.loop.create_task(run_candles(SETTINGS, config, asyncio.Event()), context=process.context())
+        await asyncio.wait([task], timeout=CALM_WITHIN_S)
+        if task.done():
+            self._judge(process, task, asked_in_peace=True)
+        else:
+            self.violations.append("stuck: one pass does not end")
+        self.loop.kill(process)
 
     async def _until(self, reached: Callable[[], bool], deadline_s: float, where: str) -> None:
         while not reached():  # the simulated world is looked at from outside
@@ -259,7 +280,7 @@ class World:
                 self._freeze(process)
             if not stop.is_set() and (self.closing or (self.loop.time() >= stops_at_s and not self.calm)):
                 self.note("stop", process.name)
-                asked_in_peace = self.closing
+                asked_in_peace = self.closing and self.loop.time() - self.calm_at_s > REST_S
                 stop.set()
                 self.network.later(lifecycle.GRACE_S, task.cancel)
         if not process.dead:
