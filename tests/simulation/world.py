@@ -17,12 +17,11 @@ from loop import BEGIN_S, PROCESS, Process, SimulatedLoop, StuckError
 from market_log import START
 from membership import SESSION_TIMEOUT_S, Group
 from network import Faults, Network
+from plan import Plan
 from stand_in import Place, standing_in
 
-from market.timeframe import MINUTE_US
 from processors.candles import core as core_module
 from processors.candles import live, owned, worker
-from processors.candles.core import Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime import lifecycle, telemetry
@@ -37,41 +36,6 @@ REST_S = 32.0
 """By then nothing is on its way any more that was sent before the faults ended."""
 CALM_WITHIN_S = 150.0
 """How long after the last fault the workers may take to come to the log's end."""
-
-
-@dataclass(kw_only=True)
-class Plan:
-    """What a seed has drawn: printed with a violation."""
-
-    workers: int
-    static: bool
-    deaths: float
-    stops: float
-    freezes: float
-    compactions: bool
-    clock_steps: float
-    rules: Rules
-    at_once: int
-    once: bool
-    """Whether all are told to stop when the faults end, and one pass with ``--once`` does the rest."""
-    rests: bool
-    """Whether it is looked at for a while after all is done: then nobody leaves any more, though another comes."""
-
-    @classmethod
-    def drawn(cls, rng: Random) -> "Plan":
-        return cls(
-            workers=rng.choice((1, 1, 2, 2, 3)),
-            static=rng.random() < 0.3,
-            deaths=rng.choice((0.0, 0.3, 0.8)),
-            stops=rng.choice((0.0, 0.2, 0.4)),
-            freezes=rng.choice((0.0, 0.0, 0.3)),
-            compactions=rng.random() < 0.6,
-            clock_steps=rng.choice((0.0, 2.0, 2.0, 150.0)),
-            rules=Rules(horizon_us=rng.choice((2, 4, 10)) * MINUTE_US),
-            at_once=rng.choice((100, 100, 4)),
-            once=rng.random() < 0.2,
-            rests=rng.random() < 0.15,
-        )
 
 
 @dataclass
