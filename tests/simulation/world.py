@@ -182,6 +182,8 @@ class World:
                 self.violations.append("a member left because another came")
 
     async def _pass_once(self) -> None:
+        # One pass reads the partitions that it is given: those of a member that died a moment ago are not among them.
+        await asyncio.sleep(REST_S)
         process = self.loop.process("once")
         config = Config(rules=self.plan.rules, once=True)
         task = self.loop.create_task(run_candles(SETTINGS, config, asyncio.Event()), context=process.context())
