@@ -93,9 +93,6 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         Edit(OWNED, "seek(self.tp, self.core.position)", "seek(self.tp, start.position)"),
     ),
     "no word of what is committed": (Edit(OWNED, "[committed(self.core), *self", "[*self"),),
-    "the state kept where the group was moved on": (
-        Edit("processors.candles.start", "and found.group_offset == found.committed_position", ""),
-    ),
     "the last record read again": (Edit(CORE, "records[-1].offset + 1", "records[-1].offset"),),
     "a rebalance without an offset is a failure": (Edit(CONSUMER, "if not self._notes.rebalanced:", "if True:"),),
     "a late owner is a wrong set-up": (

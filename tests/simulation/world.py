@@ -17,12 +17,11 @@ from loop import BEGIN_S, PROCESS, Process, SimulatedLoop, StuckError
 from market_log import START
 from membership import SESSION_TIMEOUT_S, Group
 from network import Faults, Network
+from plan import Plan
 from stand_in import Place, standing_in
 
-from market.timeframe import MINUTE_US
 from processors.candles import core as core_module
 from processors.candles import live, owned, worker
-from processors.candles.core import Rules
 from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime import lifecycle, telemetry
@@ -37,38 +36,6 @@ REST_S = 32.0
 """By then nothing is on its way any more that was sent before the faults ended."""
 CALM_WITHIN_S = 150.0
 """How long after the last fault the workers may take to come to the log's end."""
-
-
-@dataclass(kw_only=True)
-class Plan:
-    """What a seed has drawn: printed with a violation."""
-
-    workers: int
-    static: bool
-    deaths: float
-    stops: float
-    freezes: float
-    compactions: bool
-    clock_steps: float
-    rules: Rules
-    at_once: int
-    rests: bool
-    """Whether it is looked at for a while after all is done: then nobody leaves any more, though another comes."""
-
-    @classmethod
-    def drawn(cls, rng: Random) -> "Plan":
-        return cls(
-            workers=rng.choice((1, 1, 2, 2, 3)),
-            static=rng.random() < 0.3,
-            deaths=rng.choice((0.0, 0.3, 0.8)),
-            stops=rng.choice((0.0, 0.2, 0.4)),
-            freezes=rng.choice((0.0, 0.0, 0.3)),
-            compactions=rng.random() < 0.6,
-            clock_steps=rng.choice((0.0, 2.0, 2.0, 150.0)),
-            rules=Rules(horizon_us=rng.choice((2, 4, 10)) * MINUTE_US),
-            at_once=rng.choice((100, 100, 4)),
-            rests=rng.random() < 0.15,
-        )
 
 
 @dataclass
@@ -141,7 +108,7 @@ class World:
         self.cluster = Cluster(self.network, self.broker, self.group)
         self.ended: dict[Process, asyncio.Future[None]] = {}
         self.violations: list[str] = []
-        self.rejoined_at_s = 0.0
+        self.rejoined_at_s = self.calm_at_s = 0.0
         self.calm = False
         self.closing = False
         self.loop.on_death = self._died
@@ -186,11 +153,24 @@ class World:
             self._disturb()
         self.note("calm")
         self.calm = True
-        self.rejoined_at_s = self.loop.time()
+        self.rejoined_at_s = self.calm_at_s = self.loop.time()
         vars(self.faults).update(vars(Faults()))
         for process in self.loop.processes:
             process.dies_at_step = None
             self.loop.thaw(process)
+        if not self.plan.once:
+            await self._finish(slots)
+        self.closing = True
+        self.note("closing")
+        await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
+        if self.plan.once:
+            await self._pass_once()
+        # The last commits may be answered, and not yet seen by all.
+        nothing_open = lambda: not any(log.open for log in self.broker.logs.values())  # noqa: E731
+        await self._until(nothing_open, self.loop.time() + CALM_WITHIN_S, "without open transactions")
+
+    async def _finish(self, slots: list["asyncio.Task[None]"]) -> None:
+        """To the log's end; then, perhaps, a look at whether they leave one another in peace."""
         deadline_s = self.loop.time() + CALM_WITHIN_S
         await self._until(self._caught_up, deadline_s, "at the log's end")
         if self.plan.rests:
@@ -200,12 +180,19 @@ class World:
             await asyncio.sleep(REST_S / 2)
             if self.rejoined_at_s != at_rest_s:
                 self.violations.append("a member left because another came")
-        self.closing = True
-        self.note("closing")
-        await asyncio.wait_for(asyncio.gather(*slots), 2 * lifecycle.GRACE_S)
-        # The last commits may be answered, and not yet seen by all.
-        nothing_open = lambda: not any(log.open for log in self.broker.logs.values())  # noqa: E731
-        await self._until(nothing_open, deadline_s + CALM_WITHIN_S, "without open transactions")
+
+    async def _pass_once(self) -> None:
+        # One pass reads the partitions that it is given: those of a member that died a moment ago are not among them.
+        await asyncio.sleep(REST_S)
+        process = self.loop.process("once")
+        config = Config(rules=self.plan.rules, once=True)
+        task = self.loop.create_task(run_candles(SETTINGS, config, asyncio.Event()), context=process.context())
+        await asyncio.wait([task], timeout=CALM_WITHIN_S)
+        if task.done():
+            self._judge(process, task, asked_in_peace=True)
+        else:
+            self.violations.append("stuck: one pass does not end")
+        self.loop.kill(process)
 
     async def _until(self, reached: Callable[[], bool], deadline_s: float, where: str) -> None:
         while not reached():  # the simulated world is looked at from outside
@@ -259,7 +246,7 @@ class World:
                 self._freeze(process)
             if not stop.is_set() and (self.closing or (self.loop.time() >= stops_at_s and not self.calm)):
                 self.note("stop", process.name)
-                asked_in_peace = self.closing
+                asked_in_peace = self.closing and self.loop.time() - self.calm_at_s > REST_S
                 stop.set()
                 self.network.later(lifecycle.GRACE_S, task.cancel)
         if not process.dead:
@@ -315,7 +302,8 @@ class World:
         yield worker, "require_topics", right
         yield worker, "topic_id", asked
         yield worker, "log", log
-        yield worker, "POLL_S", 0.5
+        yield worker, "POLL_S", 1.0  # what comes ends it sooner, and waiting costs steps
+        yield worker, "SHORT_POLL_S", 0.03
         yield lifecycle, "logger", lambda _stage: log
         yield telemetry, "logger", lambda _stage: log
         yield core_module, "_AT_ONCE", self.plan.at_once
