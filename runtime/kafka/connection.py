@@ -1,5 +1,6 @@
 """How a client reaches the brokers, and the one place where Kafka's errors become ours."""
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,5 +55,19 @@ def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
         raise UnavailableError(
             f"what was to be written is larger than a topic takes while {doing}: raise its max.message.bytes"
         ) from error
+    except asyncio.CancelledError as error:
+        if is_cancelled():
+            raise
+        raise UnavailableError(f"Kafka's client gave up by itself while {doing}") from error
     except KafkaError as error:
         raise UnavailableError(f"Kafka failed while {doing}: {type(error).__name__} {error}".rstrip()) from error
+
+
+def is_cancelled() -> bool:
+    """Whether somebody cancelled the task at hand; else a `CancelledError` is of a task or future of aiokafka's own.
+
+    aiokafka hands those on where a connection breaks while it stops or leaves something: taken for a cancellation of
+    ours, one would end the process.
+    """
+    own = asyncio.current_task()
+    return own is None or own.cancelling() > 0

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.batches import WHOLE_BATCHES, flattened
-from runtime.kafka.connection import connection, kafka_errors
+from runtime.kafka.connection import connection, is_cancelled, kafka_errors
 from runtime.kafka.records import BareRecord, Record
 from runtime.settings import Settings
 
@@ -27,6 +27,8 @@ FETCH_BYTES = 1024 * 1024
 STALL_TIMEOUT_S = 60.0
 SESSION_TIMEOUT_MS = 10_000
 """A member that is not heard of for this long is out of its group."""
+MAX_POLL_INTERVAL_MS = 300_000
+"""A member that asks for nothing for this long leaves its group."""
 METADATA_MAX_AGE_MS = 30_000
 """A topic that got more partitions, or was made anew, leads to a rebalance after this at the latest."""
 _POLL_MS = 500
@@ -94,13 +96,17 @@ class Subscription:
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
-            max_poll_interval_ms=300_000,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
 
     async def __aenter__(self) -> Self:
         with kafka_errors(self._settings, f"joining {self.group}"):
-            await self._consumer.start()
+            try:
+                await self._consumer.start()
+            except BaseException:
+                await _stop(self._consumer)
+                raise
             self._consumer.subscribe(topics=self._topics, listener=self._notes)
         return self
 
@@ -108,7 +114,7 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with kafka_errors(self._settings, f"leaving {self.group}"):
-            await self._consumer.stop()
+            await _stop(self._consumer)
 
     def changes(self) -> Changes:
         """Partitions that came and went since the last call; one that came back is in both.
@@ -144,8 +150,8 @@ class Subscription:
         self, partitions: Iterable[TopicPartition], timeout_s: float, most: int
     ) -> dict[TopicPartition, Any]:
         held = [tp for tp in partitions if tp in self._consumer.assignment()]
-        if not held:  # aiokafka would read every partition
-            await asyncio.sleep(timeout_s)
+        if not held:
+            await self.hold(timeout_s)
             return {}
         with kafka_errors(self._settings, f"reading as {self.group}"):
             try:
@@ -299,7 +305,20 @@ async def _consumer(settings: Settings, doing: str, **config: Any) -> AsyncItera
             await consumer.start()
             yield consumer
         finally:
-            await consumer.stop()
+            await _stop(consumer)
+
+
+async def _stop(consumer: Any) -> None:
+    """Stop a consumer, all of it: aiokafka's own stop ends half-way where connections break meanwhile."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        if is_cancelled():
+            raise
+        fetcher = consumer._fetcher  # noqa: SLF001  # the rest of what its own stop would have done
+        for task in (fetcher._fetch_task, *fetcher._pending_tasks) if fetcher else ():  # noqa: SLF001
+            task.cancel()
+        await consumer._client.close()  # noqa: SLF001
 
 
 async def _partitions(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:
