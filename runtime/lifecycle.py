@@ -21,6 +21,10 @@ FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 10.0
 
 
+class EndedError(CandlewickError):
+    """A part was ended before it had drained."""
+
+
 def run(part: Callable[[asyncio.Event], Awaitable[Result]], *, grace_s: float | None = GRACE_S) -> Result:
     """Run `part(stop)`; `stop` is set by SIGTERM or SIGINT, and the part drains and returns; a second one ends it.
 
@@ -34,21 +38,32 @@ def run(part: Callable[[asyncio.Event], Awaitable[Result]], *, grace_s: float | 
 
 
 async def _until_done(part: Callable[[asyncio.Event], Awaitable[Result]], grace_s: float | None) -> Result:
-    stop = asyncio.Event()
+    stop, ended = asyncio.Event(), asyncio.Event()
     task = asyncio.ensure_future(part(stop))
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_complain)
 
+    def end() -> None:
+        ended.set()
+        task.cancel()
+
     def on_signal() -> None:
         if stop.is_set():
-            task.cancel()
+            end()
         stop.set()
         if grace_s is not None:
-            loop.call_later(grace_s, task.cancel)
+            loop.call_later(grace_s, end)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    return await task
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not ended.is_set():
+            raise
+        raise EndedError(
+            "ended before it had drained: what was not committed is read again by the next start"
+        ) from None
 
 
 def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
