@@ -1,6 +1,7 @@
 """Members of the engine's group as processes: started, ended, killed, frozen and thawed."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -12,8 +13,9 @@ PATIENCE_S = 90.0
 class Member:
     """A place for one process; it may be empty."""
 
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
+    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
         self._environment = environment
+        self._arguments = arguments
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._frozen = False
@@ -29,8 +31,14 @@ class Member:
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "candlewick", "candles", env=self._environment, stderr=log
+                sys.executable, "-m", "candlewick", "candles", *self._arguments, env=self._environment, stderr=log
             )
+
+    def assignments(self) -> list[list[int]]:
+        """The partitions after each rebalance that any process of this place was told of, by its log."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        said = [json.loads(line) for line in lines if '"event":"assigned"' in line]
+        return [line["partitions"] for line in said]
 
     async def end(self, by: signal.Signals) -> int | None:
         """Its exit code; None where the place is empty."""
