@@ -14,7 +14,7 @@ from runtime.kafka.admin import require_topics, topic_id
 from runtime.kafka.records import BareRecord
 from runtime.lifecycle import rejoining
 from runtime.settings import Settings
-from runtime.stall import StallWatch
+from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 
 POLL_S = 0.1
@@ -26,6 +26,8 @@ SHORT_POLL_S = 0.005
 """While a partition commits or is about to: its next commit should not wait for records that do not come."""
 
 LOOK_S = 1.0
+PROMPT_S = 5.0
+"""A broker that answers later than this counts as away."""
 
 log = logger("candles")
 
@@ -149,13 +151,18 @@ class _Worker:
         for tp in [tp for tp, owned in self._owned.items() if not owned.is_final]:
             position = await subscription.position(tp)
             lag = (subscription.highwater(tp) or 0) - position
-            stood_s = self._stalls.stalled_s(tp, position, lag, now_s)
-            if stood_s is not None:
-                await subscription.end(tp)  # a broker that is away is another matter: it raises `UnavailableError`
+            stand = self._stalls.look(tp, position, lag, now_s)
+            if stand is Stand.FINE:
+                continue
+            if not await _answers(subscription, tp):
+                self._stalls.clear()  # nobody could have read
+                return
+            if stand is Stand.STUCK:
                 raise StuckError(
-                    f"{tp.topic}/{tp.partition} has stood at offset {position} for {stood_s:.0f} s with {lag} records "
-                    "unread; the process ends to be started anew. If that does not help, look for a producer that "
-                    "left a transaction open (kafka-transactions.sh --describe-producers)"
+                    f"{tp.topic}/{tp.partition} has stood at offset {position} for {self._settings.stall_timeout_s:g} "
+                    f"s or more with {lag} records unread; the process ends to be started anew. If that does not "
+                    "help, look for a producer that left a transaction open (kafka-transactions.sh "
+                    "--describe-producers)"
                 )
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
@@ -204,3 +211,13 @@ class _Worker:
             if not owned.is_final and owned.core.position < owned.end and await subscription.position(tp) < owned.end:
                 return False
         return True
+
+
+async def _answers(subscription: Subscription, tp: TopicPartition) -> bool:
+    """Whether the broker that has the partition is there; where it can't be reached at all, an outage is told."""
+    try:
+        async with asyncio.timeout(PROMPT_S):
+            await subscription.end(tp)
+    except TimeoutError:
+        return False
+    return True

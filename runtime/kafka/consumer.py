@@ -203,8 +203,12 @@ class Subscription:
         return self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
 
     async def position(self, tp: TopicPartition) -> int:
-        """The offset that will be read next, past control records too; 0 where the partition is not ours now."""
-        if tp not in self._consumer.assignment():
+        """The offset that will be read next, past control records too; 0 where the partition is not ours now.
+
+        Nor is it before the caller was told of the rebalance that brought it: where to read is not sought yet, and
+        aiokafka would wait for that.
+        """
+        if self._notes.rebalanced or tp not in self._consumer.assignment():
             return 0
         with kafka_errors(self._settings, f"asking for the position in {tp.topic}"):
             return await self._consumer.position(tp)  # type: ignore[no-any-return]
@@ -313,12 +317,12 @@ async def _stop(consumer: Any) -> None:
     try:
         await consumer.stop()
     except asyncio.CancelledError:
-        if is_cancelled():
-            raise
         fetcher = consumer._fetcher  # noqa: SLF001  # the rest of what its own stop would have done
         for task in (fetcher._fetch_task, *fetcher._pending_tasks) if fetcher else ():  # noqa: SLF001
             task.cancel()
         await consumer._client.close()  # noqa: SLF001
+        if is_cancelled():
+            raise
 
 
 async def _partitions(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:

@@ -51,6 +51,19 @@ async def test_connections_that_break_while_a_member_leaves_are_no_cancellation(
 
 
 @pytest.mark.usefixtures("topics")
+async def test_where_a_partition_is_read_is_not_waited_for_before_it_is_sought(settings: Settings) -> None:
+    async with member(settings) as first:
+        await eventually(lambda: len(first.changes().assigned) == settings.partitions)
+        for tp in first.assignment():
+            first.seek(tp, 7)
+        async with member(settings) as second:
+            await eventually(second.assignment)
+            left = await eventually(lambda: len(first.assignment()) < settings.partitions and first.assignment())
+            positions = await asyncio.wait_for(asyncio.gather(*map(first.position, left)), 30)
+    assert set(positions) == {0}
+
+
+@pytest.mark.usefixtures("topics")
 async def test_a_client_that_gives_up_by_itself_is_told_as_an_outage(settings: Settings) -> None:
     async with member(settings) as broken:
         await eventually(broken.assignment)
