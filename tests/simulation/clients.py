@@ -77,6 +77,8 @@ class Consumer:
         self._member: Member | None = None
         self._listener: Any = None
         self._chunk = self._network.rng.choice((1, 3, 20, 200))
+        self._fetcher = None
+        self._client = _Client()
 
     async def start(self) -> None:
         await self._network.ask(lambda: None)
@@ -219,11 +221,18 @@ class Consumer:
 
     async def _arrival(self, tps: Iterable[TopicPartition], timeout_s: float) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for tp in tps:
+        for tp in self._held.intersection(tps):
             self._cluster.arrivals[tp].append(waiter)
         await asyncio.wait([waiter], timeout=timeout_s)
         if self._group_id is None or waiter.done():
             await asyncio.sleep(self._network.delay_s())
+
+
+class _Client:
+    """As aiokafka's own, whose connections an interrupted stop leaves to us."""
+
+    async def close(self) -> None:
+        """Nothing to close here."""
 
 
 def _in_batches(records: list[Entry]) -> list[list[Entry]]:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -81,4 +81,12 @@ async def add_partitions(settings: Settings, topic: str, count: int) -> None:
     """As ``kafka-topics --alter --partitions``."""
     client = admin(settings)
     client.create_partitions([NewPartitions(topic, count)])[topic].result(10)
-    await eventually(lambda: len(client.list_topics(topic, timeout=10).topics[topic].partitions) == count)
+    asked = {TopicPartition(topic, at): OffsetSpec.latest() for at in range(count)}
+
+    def are_led() -> bool:
+        try:
+            return all(future.result(10) for future in client.list_offsets(asked, request_timeout=10).values())
+        except KafkaException:  # no leader yet
+            return False
+
+    await eventually(are_led)

@@ -65,6 +65,7 @@ async def read(settings: Settings, tp: TopicPartition, start: int, *, bare: bool
     async with Subscription(settings, group=group, topics=[tp.topic], bare=bare) as subscription, asyncio.timeout(60):
         while tp not in subscription.assignment():
             await subscription.hold(0.05)
+        subscription.changes()
         subscription.seek(tp, start)
         end = await subscription.end(tp)
         while await subscription.position(tp) < end:
