@@ -17,8 +17,8 @@ from runtime.settings import Settings
 
 CHECKPOINT_INTERVAL_S = 5.0
 """The state is written this often, twice as long where candles come all the time: a restart reads so much again."""
-LINGER_S = 0.01
-"""Candles wait this long for others: the markers of many keys come together, and a transaction has its price."""
+LINGER_S = 0.06
+"""Candles wait for others while each poll brings more, at most this long: the markers of many keys come together."""
 MOST_WAITING = 10_000
 """Outputs that may wait for the commit before theirs; the partition is not read until it is through."""
 
@@ -68,6 +68,8 @@ class OwnedPartition:
         self._checkpoint_at_s = time.monotonic() - CHECKPOINT_INTERVAL_S * tp.partition / settings.partitions
         self._output_at_s = 0.0
         """When the oldest output that is not committed came."""
+        self._is_growing = False
+        """Whether the last poll led to outputs."""
         self.end = 0
         """As far as ``--once`` goes: the log's end when it was taken over, or when its range was planned."""
         self.newest_ms = 0
@@ -93,8 +95,9 @@ class OwnedPartition:
         await self._publisher.discard()
 
     def process(self, records: Sequence[BareRecord]) -> None:
-        """Take records in; what they lead to waits for the next commit."""
-        if records[0].offset < self.core.position:  # fetched before the seek to where the state stands
+        """Take in what a poll brought, if anything; what it leads to waits for the next commit."""
+        self._is_growing = False
+        if records and records[0].offset < self.core.position:  # fetched before the seek to where the state stands
             records = [record for record in records if record.offset >= self.core.position]
         if self.core.position < self._committed_position:  # their outputs are committed, the state goes less far
             self.core.process([record for record in records if record.offset < self._committed_position])
@@ -106,6 +109,7 @@ class OwnedPartition:
             new.candles = self._range.keep(new.candles)
         if new and not self._outputs:
             self._output_at_s = time.monotonic()
+        self._is_growing = bool(new)
         self._outputs.candles += new.candles
         self._outputs.late += new.late
         self._outputs.dead += new.dead
@@ -113,10 +117,10 @@ class OwnedPartition:
 
     @property
     def is_due(self) -> bool:
-        """Whether to commit now: outputs have waited, or it is time for a checkpoint."""
+        """Whether to commit now: no more outputs come, or they have waited, or it is time for a checkpoint."""
         now_s = time.monotonic()
         if self._outputs:
-            return now_s - self._output_at_s >= LINGER_S
+            return not self._is_growing or now_s - self._output_at_s >= LINGER_S
         return self.is_changed and now_s - self._checkpoint_at_s >= CHECKPOINT_INTERVAL_S
 
     @property
@@ -148,17 +152,18 @@ class OwnedPartition:
         """
         outputs, position, partition, topics = self._outputs, self.core.position, self.tp.partition, self._topics
         records = {
-            topics.candles(): list(_candles(outputs, partition)),
+            topics.state: [committed(self.core), *self._checkpoint(last=last)],
             topics.late: list(_again(outputs, partition)),
             topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
-            topics.state: [committed(self.core), *self._checkpoint(last=last)],
+            topics.candles(): list(_candles(outputs, partition)),
         }
         self._outputs = Outputs()
         self._committed_position = position
         async with self._publisher.transaction() as transaction:
+            # The offset first: a partition that is written to while the group is added may have to wait and try again.
+            await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
             for topic, of_topic in records.items():
                 await transaction.send(topic, of_topic)
-            await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
         return outputs
 
     def _checkpoint(self, *, last: bool) -> list[Outgoing]:

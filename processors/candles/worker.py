@@ -125,11 +125,12 @@ class _Worker:
         if await self._follow_assignment(subscription):
             return  # what was polled may begin at the group's offset, behind what is folded already
         began_s = time.monotonic()
-        for tp, records in batches.items():
-            if tp in self._owned and records:
-                self._owned[tp].process(records)
+        for tp, owned in self._owned.items():
+            records = batches.get(tp, [])
+            owned.process(records)
+            if records:
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
-                self._commit([self._owned[tp]] if self._owned[tp].is_due else [])
+                self._commit([owned] if owned.is_due else [])
                 await asyncio.sleep(0)  # transactions under way take their next step
         self._meter.lag = sum(
             max(0, (subscription.highwater(tp) or 0) - owned.core.position) for tp, owned in self._owned.items()

@@ -18,6 +18,10 @@ from runtime.settings import Settings
 TRANSACTION_TIMEOUT_MS = 10_000
 """An open transaction hides what is committed behind it: the broker aborts it after this."""
 COMMIT_TIMEOUT_S = 15.0
+RETRY_MS = 20
+"""The broker asks to come again where the transaction before, or a step of this one, is not written down yet."""
+MOST_BATCH_BYTES = 15 * BATCH_BYTES
+"""Before compression, and below what a broker takes by default: a second batch of a partition waits for the first."""
 
 
 class FencedError(CandlewickError):
@@ -40,7 +44,8 @@ class TransactionalPublisher:
             transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
             compression_type="zstd",
             linger_ms=0,
-            max_batch_size=4 * BATCH_BYTES,
+            max_batch_size=MOST_BATCH_BYTES,
+            retry_backoff_ms=RETRY_MS,
             request_timeout_ms=TRANSACTION_TIMEOUT_MS,
         )
 

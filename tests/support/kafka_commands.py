@@ -84,9 +84,10 @@ async def add_partitions(settings: Settings, topic: str, count: int) -> None:
     asked = {TopicPartition(topic, at): OffsetSpec.latest() for at in range(count)}
 
     def are_led() -> bool:
+        fresh = admin(settings)  # one that asked too soon goes on asking the wrong broker
         try:
-            return all(future.result(10) for future in client.list_offsets(asked, request_timeout=10).values())
-        except KafkaException:  # no leader yet
+            return all(future.result(10) for future in fresh.list_offsets(asked, request_timeout=10).values())
+        except KafkaException:
             return False
 
     await eventually(are_led)
