@@ -20,7 +20,7 @@ from runtime.telemetry import Meter, logger
 POLL_S = 0.1
 POLL_BATCHES = 64
 """With the fetch size this bounds what is held between two commits."""
-COMMITTING_BATCHES = 8
+COMMITTING_BATCHES = 16
 """So many while a transaction is under way, so that it gets its turns."""
 SHORT_POLL_S = 0.005
 """While a partition commits or is about to: its next commit should not wait for records that do not come."""
