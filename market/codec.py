@@ -26,6 +26,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 RUN_HEADER = "run"
 CUT_HEADER = "cut"
+_PROOFS: dict[bytes | None, Proof] = {proof.value.encode(): proof for proof in Proof}
 _MARKER_HEADERS = frozenset({"complete_until_us", "published_until_us", "proof"})
 _MAX_MESSAGE = 1000
 _MAX_TIME_DIGITS = 40  # leading zeros are allowed
@@ -160,7 +161,7 @@ def decode_marker(headers: Headers) -> Marker | None:
         marker = Marker(
             complete_until_us=_time_us(by_name["complete_until_us"]),
             published_until_us=_time_us(by_name["published_until_us"]),
-            proof=Proof(_text(by_name["proof"])),
+            proof=_proof(by_name["proof"]),
             last_trade_id=_name(by_name, "last_trade_id"),
             last_price=parse_decimal(_text(by_name["last_price"])) if "last_price" in by_name else None,
             run=_name(by_name, RUN_HEADER),
@@ -319,6 +320,11 @@ def _time_us(value: bytes | None) -> int:
     if value is None or not value.isdigit() or len(value) > _MAX_TIME_DIGITS or int(value) >= MAX_TIME_US:
         raise MalformedError(f"not a marker: {value[:100] if value else value!r} is no time in microseconds")
     return int(value)
+
+
+def _proof(value: bytes | None) -> Proof:
+    proof = _PROOFS.get(value)
+    return Proof(_text(value)) if proof is None else proof  # which says what is wrong with it
 
 
 def _name(headers: dict[str, bytes], name: str) -> str | None:

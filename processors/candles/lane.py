@@ -239,7 +239,7 @@ class Lane:
         A run that has ended keeps no minute at all.
         """
         assert self.line_us is not None  # noqa: S101  # set by the marker that led here
-        for open_us in sorted(at for at in self.minutes if everything or at + MINUTE_US <= self.line_us):
+        while self.minutes and ((open_us := min(self.minutes)) + MINUTE_US <= self.line_us or everything):
             minute = self.minutes[open_us]
             own = minute.closing_price(self.exchange)
             price = own if own is not None else self._flat_price(minute, self.prior_price, self.prior_open_us)
