@@ -24,7 +24,7 @@ from runtime.settings import load_settings
 
 TICK_S = 0.02
 FIRST_ID = 10_000_000
-"""Above the ids of whatever the log was filled with before."""
+"""Above the ids of whatever the log was filled with before; each market counts its own, as exchanges do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ class Feed:
         self._keys = [f"bench:S{n:05d}-USDT" for n in range(pace.symbols)]
         self._partitions = [partition_of(key.encode(), partitions) for key in self._keys]
         self._weights = list(itertools.accumulate(1 / (n + 1) for n in range(pace.symbols)))
-        self._ids = itertools.count(FIRST_ID)
+        self._ids = [itertools.count(FIRST_ID) for _ in range(pace.symbols)]
         self._rng = random.Random(11)
         step_us = MINUTE_US // pace.symbols if pace.staggered else 0
         self._ahead_us = [n * step_us for n in range(pace.symbols)]
@@ -88,7 +88,7 @@ class Feed:
         key = self._keys[symbol]
         time_us = min(self._market_us(symbol, elapsed_s), self._ends_us[symbol] - 1)
         price, qty = self._rng.randrange(10_000, 10_300), self._rng.randrange(1, 100_000)
-        value = trade(key, next(self._ids), f"{price / 100:.2f}", f"0.{qty:05d}", time_us, buy=qty % 2 == 0)
+        value = trade(key, next(self._ids[symbol]), f"{price / 100:.2f}", f"0.{qty:05d}", time_us, buy=qty % 2 == 0)
         return Outgoing(key.encode(), value, partition=self._partitions[symbol])
 
     def _marker(self, symbol: int, until_us: int, proof: Proof) -> Outgoing:
