@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import Pool
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -31,9 +31,9 @@ def violating(seeds: range) -> list[str]:
 def run_many(seeds: range, workers: int) -> Iterator[str]:
     began_s, done = time.monotonic(), 0
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
-    with ProcessPoolExecutor(workers, max_tasks_per_child=50) as pool:
-        for finished in as_completed([pool.submit(violating, chunk) for chunk in chunks]):
-            yield from finished.result()
+    with Pool(workers, maxtasksperchild=50) as pool:
+        for found in pool.imap_unordered(violating, chunks):
+            yield from found
             done += CHUNK
             rate = min(done, len(seeds)) / (time.monotonic() - began_s)
             print(f"\r{min(done, len(seeds)):,} of {len(seeds):,} seeds, {rate:.0f}/s ", end="", file=sys.stderr)

@@ -10,7 +10,7 @@ from seeds import FOUND
 from world import simulate
 
 HERE = Path(__file__).parent
-PARTS, SEEDS_A_PART = 6, 25
+PARTS, SEEDS_A_PART = 8, 25
 
 
 @pytest.mark.parametrize("part", range(PARTS))
