@@ -8,6 +8,6 @@ from candlewick.cli import main
 from processors.candles import worker
 
 if __name__ == "__main__":
-    worker.POLL_BATCHES = 1  # many transactions
+    worker.POLL_BATCHES = worker.COMMITTING_BATCHES = 1  # many transactions
     arm(sys.argv[1], int(sys.argv[2]))
     sys.exit(main(["candles", "--instance-id", "one", *sys.argv[3:]]))

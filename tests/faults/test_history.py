@@ -113,9 +113,9 @@ async def test_two_imports_of_old_months_at_once_while_the_key_is_live(
     )
     sent = 0
     while sent < len(log.records) or not imports.done():
-        await fill(settings, Log(records=log.records[sent : sent + 25]))
-        sent += 25
-        await asyncio.sleep(0.05)
+        await fill(settings, Log(records=log.records[sent : sent + 10]))
+        sent += 10
+        await asyncio.sleep(0.02)
     assert await imports == [0, 0]
     stop.set()
     await asyncio.wait_for(engine, 30)

@@ -40,7 +40,7 @@ async def test_a_range_in_mid_log_gives_the_same_bytes_out_of_a_piece_of_it(
     await one_pass(settings)
     live, group = await candles(settings, topics.candles()), await group_offsets(settings, topics.group("candles"))
     from_us, until_us = start_us + 60 * MINUTE, start_us + 80 * MINUTE
-    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
+    read_batch_by_batch(monkeypatch)
 
     done = await recomputed(settings, from_us, until_us)
     beside = topics.beside("fix")
@@ -161,7 +161,7 @@ async def test_an_interrupted_recomputation_goes_on_where_it_was(
     log, _ = make_log(32, minutes=100)
     await fill_in_batches(settings, log)
     await one_pass(settings)
-    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
+    read_batch_by_batch(monkeypatch)
     until_us, beside = START + 90 * MINUTE, topics.beside("fix")
     stop = asyncio.Event()
     first = asyncio.create_task(recomputed(settings, START, until_us, stop=stop))
@@ -173,6 +173,11 @@ async def test_an_interrupted_recomputation_goes_on_where_it_was(
     assert (await recomputed(settings, START, until_us)).is_final
     assert await candles(settings, beside.candles()) == await candles(settings, topics.candles(), START, until_us)
     assert (await compare_recomputation(settings, "fix")).right
+
+
+def read_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "POLL_BATCHES", 1)
+    monkeypatch.setattr(worker, "COMMITTING_BATCHES", 1)
 
 
 async def fill_in_batches(settings: Settings, log: Log) -> None:
