@@ -3,10 +3,8 @@
 from dataclasses import dataclass
 
 from market.codec import decode_feed_event
-from market.errors import MalformedError
 from market.feed import FeedEventKind
-from runtime.errors import CandlewickError
-from runtime.kafka import read_to_end
+from runtime.kafka import decoded
 from runtime.settings import Settings
 
 
@@ -31,14 +29,6 @@ class Gaps:
 async def gaps_of(settings: Settings) -> dict[str, Gaps]:
     """Key → its gaps, as far back as events are kept."""
     found: dict[str, Gaps] = {}
-    async for records in read_to_end(settings, settings.topics.feeds):
-        for record in records:
-            if record.value is None:
-                continue
-            try:
-                event = decode_feed_event(record.value)
-            except MalformedError as error:
-                where = f"{record.topic} partition {record.partition} offset {record.offset}"
-                raise CandlewickError(f"{where}: {error}") from error
-            found.setdefault(event.key, Gaps()).take(event.event)
+    async for _, event in decoded(settings, settings.topics.feeds, decode_feed_event):
+        found.setdefault(event.key, Gaps()).take(event.event)
     return found

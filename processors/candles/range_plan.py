@@ -13,15 +13,14 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 
 from market.codec import decode_feed_event, decode_progress
-from market.errors import MalformedError
 from market.feed import FeedEvent, FeedEventKind
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.topics import Topics
 from processors.candles.core import AHEAD_US, Rules
 from processors.candles.range import Piece, Range, load_range
-from runtime.errors import CandlewickError, UsageError
-from runtime.kafka import TransactionalPublisher, ends, move_group, offsets_at, read_to_end
+from runtime.errors import UsageError
+from runtime.kafka import TransactionalPublisher, decoded, ends, move_group, offsets_at, read_to_end
 from runtime.kafka.admin import apply_topics, require_topics
 from runtime.settings import Settings
 
@@ -149,20 +148,12 @@ async def _starts(
 async def _lines(settings: Settings, *, from_us: int, until_us: int, horizon_us: int) -> dict[int, dict[str, int]]:
     """By partition how far each live key's line will come; 0, which waits for none, of those that ended before."""
     lines_us: dict[int, dict[str, int]] = {partition: {} for partition in range(settings.partitions)}
-    topic = settings.topics.progress
-    async for records in read_to_end(settings, topic):
-        for record in records:
-            if record.value is None:
-                continue
-            try:
-                progress = decode_progress(record.value)
-            except MalformedError as error:
-                raise CandlewickError(f"a record of {topic} is broken, at offset {record.offset}: {error}") from error
-            newest_us = progress.complete_until_us
-            if progress.run is None:
-                where = lines_us[partition_of(progress.key.encode(), settings.partitions)]
-                line_us = min(until_us, newest_us - horizon_us) if newest_us > from_us else 0
-                where[progress.key] = max(where.get(progress.key, 0), line_us)
+    async for _, progress in decoded(settings, settings.topics.progress, decode_progress):
+        newest_us = progress.complete_until_us
+        if progress.run is None:
+            where = lines_us[partition_of(progress.key.encode(), settings.partitions)]
+            line_us = min(until_us, newest_us - horizon_us) if newest_us > from_us else 0
+            where[progress.key] = max(where.get(progress.key, 0), line_us)
     return lines_us
 
 
@@ -171,19 +162,11 @@ async def _ends_of_runs(
 ) -> dict[int, int]:
     """By partition the offset behind the last record of a run over the range; one that has not ended: the log's end."""
     ended_ms: dict[int, dict[str, int | None]] = defaultdict(dict)
-    topic = settings.topics.feeds
-    async for records in read_to_end(settings, topic):
-        for record in records:
-            if record.value is None:
-                continue
-            try:
-                event = decode_feed_event(record.value)
-            except MalformedError as error:
-                raise CandlewickError(f"a record of {topic} is broken, at offset {record.offset}: {error}") from error
-            if event.run is not None and _touches(event, from_us, until_us):
-                ended = event.event is FeedEventKind.RUN_ENDED
-                where = ended_ms[partition_of(event.key.encode(), settings.partitions)]
-                where[f"{event.key}|{event.run}"] = record.timestamp if ended else None
+    async for record, event in decoded(settings, settings.topics.feeds, decode_feed_event):
+        if event.run is not None and _touches(event, from_us, until_us):
+            ended = event.event is FeedEventKind.RUN_ENDED
+            where = ended_ms[partition_of(event.key.encode(), settings.partitions)]
+            where[f"{event.key}|{event.run}"] = record.timestamp if ended else None
     least = {partition: first for partition, (first, _) in bounds.items()}
     for partition, runs in ended_ms.items():
         known = [at for at in runs.values() if at is not None]

@@ -1,6 +1,7 @@
 """The only Kafka client code: reading, publishing, transactions, topics."""
 
 from runtime.kafka.consumer import Changes, Subscription, ends, move_group, offsets_at, read_to_end
+from runtime.kafka.decoded import decoded
 from runtime.kafka.follow import follow
 from runtime.kafka.publisher import Outgoing, Publisher
 from runtime.kafka.records import Record, TopicPartition
@@ -15,6 +16,7 @@ __all__ = [
     "Subscription",
     "TopicPartition",
     "TransactionalPublisher",
+    "decoded",
     "ends",
     "follow",
     "move_group",
