@@ -30,9 +30,10 @@ CONSUMER, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.transaction"
 OFFSET = "await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
-    "the offset outside of the transaction": (Edit(
-        OWNED, f"            {OFFSET}", "        await self._subscription.commit({self.tp: position})"
-    ),),
+    "the offset outside of the transaction": (
+        Edit(OWNED, f"            {OFFSET}\n", ""),
+        Edit(OWNED, "        return outputs\n", "        await self._subscription.commit({self.tp: position})\n        return outputs\n"),
+    ),
     "the offset before the transaction": (Edit(
         OWNED,
         "        async with self._publisher.transaction() as transaction:",
@@ -61,7 +62,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "two commits of a partition at once": (Edit(WORKER, "if owned.tp not in self._commits:", "if True:"),),
     "what was polled before a rebalance taken as it is": (
         Edit(WORKER, "            return  # what was polled", "            pass  # what was polled"),
-        Edit(OWNED, "if records[0].offset < self.core.position:", "if False:"),
+        Edit(OWNED, "if records and records[0].offset < self.core.position:", "if False:"),
     ),
     "what is held kept over a rebalance": (
         Edit(WORKER, "if tp in changes.revoked | changes.assigned])", "if tp not in changes.assigned])"),
