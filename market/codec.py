@@ -149,6 +149,8 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
         headers.append(("end", b"1"))
     if marker.kline is not None:
         headers.append(("kline", marker.kline))
+    if marker.claim is not None:
+        headers.append(("claim", marker.claim.value.encode()))
     return headers
 
 
@@ -167,6 +169,7 @@ def decode_marker(headers: Headers) -> Marker | None:
             run=_name(by_name, RUN_HEADER),
             end="end" in by_name,
             kline=by_name.get("kline"),
+            claim=_proof(by_name["claim"]) if "claim" in by_name else None,
         )
     except KeyError as error:
         raise MalformedError(f"not a marker: header {error} is missing") from error
@@ -176,6 +179,8 @@ def decode_marker(headers: Headers) -> Marker | None:
         raise MalformedError(f"not a marker: {error}") from error
     if marker.complete_until_us % MINUTE_US:
         raise MalformedError(f"not a marker: complete_until_us {marker.complete_until_us} is not a whole minute")
+    if marker.claim is Proof.BEGIN:
+        raise MalformedError("not a marker: claim begin says nothing of a minute")
     if marker.proof is Proof.KLINE and not marker.kline:
         raise MalformedError("not a marker: proof kline without the header kline")
     return marker

@@ -1,6 +1,6 @@
 """Trade ids seen, kept as ranges: contiguous ids cost one comparison and no memory."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
@@ -72,6 +72,20 @@ class IdRanges:
         lasts[begin:end] = [last]
         return True
 
+    def cover(self, first: int, last: int) -> None:
+        """Take in all numbers of a range, both ends inclusive, whether some were there already or not."""
+        firsts, lasts = self._firsts, self._lasts
+        begin = bisect_left(lasts, first - 1)  # the first range that touches it
+        end = bisect_right(firsts, last + 1)
+        if begin < end:
+            first, last = min(first, firsts[begin]), max(last, lasts[end - 1])
+        firsts[begin:end] = [first]
+        lasts[begin:end] = [last]
+
+    def __len__(self) -> int:
+        """How many numbers there are."""
+        return sum(self._lasts) - sum(self._firsts) + len(self._firsts)
+
     @property
     def least(self) -> int:
         """The least number; an empty set has none (IndexError)."""
@@ -110,3 +124,7 @@ class SeenIds:
             self.texts = set()
         self.texts.add(trade_id)
         return True
+
+    def holds(self, trade_id: str, number: int | None) -> bool:
+        """Whether an id, `number` being its `numeric_id`, is in."""
+        return trade_id in self.texts if number is None else number in self.numbers

@@ -69,6 +69,8 @@ class Marker(Struct, frozen=True, kw_only=True):
     run: str | None = None
     end: bool = False
     kline: bytes | None = None
+    claim: Proof | None = None
+    """In a run: what its source says of the minute, ids apart; None where ids alone speak of it."""
 
 
 def split_key(key: str) -> tuple[str, str]:

@@ -14,11 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from candlewick.common import NONE_GIVEN, Common, parse_time_us, single_command
 from market.fields import MAX_TIME_US
+from market.timeframe import MINUTE_US
 from market.trade import Proof
 from producers.archive.dump import Kind
-from producers.archive.importing import Imported, Request, import_recordings
+from producers.archive.importing import Imported, Request, import_recordings, named
+from producers.archive.proof import IdKind
 from producers.archive.reading import Reading, Watch
 from producers.archive.recording import Described, Format
+from producers.archive.report import Range, ranges
 from runtime.errors import UsageError
 from runtime.lifecycle import run
 from runtime.settings import Settings
@@ -26,7 +29,7 @@ from runtime.telemetry import Meter, configure_logs
 
 
 def import_(
-    *files: Annotated[Path, Parameter(help="recordings of one market, oldest first")],
+    *files: Annotated[Path, Parameter(help="recordings of one market")],
     format: Annotated[Format | None, Parameter(help="what they hold; else the file's suffix says it")] = None,  # noqa: A002
     exchange: Annotated[str | None, Parameter(help="the exchange; dumps: binance")] = None,
     symbol: Annotated[
@@ -37,19 +40,31 @@ def import_(
     ] = None,
     complete_from: Annotated[str | None, Parameter(help="the recording is complete from TIME on")] = None,
     complete_until: Annotated[str | None, Parameter(help="the recording is complete until TIME")] = None,
+    ids: Annotated[
+        IdKind | None,
+        Parameter(help="whether a missing number is a missing trade (contiguous) or not; unset: found by looking"),
+    ] = None,
     force: Annotated[
-        bool, Parameter(negative="", help="publish again what was imported before, whole, under a new run id")
+        bool,
+        Parameter(
+            negative="", help="publish again, whole, under a new run id; where contents differ, the file's count"
+        ),
     ] = False,
     skip_bad: Annotated[
         bool, Parameter(negative="", help="send rows that are no trades to the dead letters, and go on")
     ] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Read the files twice: first all rows are checked, then they are published with a marker for every minute.
+    """Read each file twice: first all rows are checked, then they are published with a marker for every minute.
 
-    TIME is ISO 8601 in UTC (2019-10-11T00:01Z) or epoch milliseconds. By default a recording is complete from its
-    first trade's minute, where that opens the day in its name, else from the minute after; and until the end of that
-    day, else to the start of the last trade's minute. An import that is finished is not published again.
+    Files are imported one after the other, in any order: the candles end as if the best of all were imported at once.
+    Only minutes that say more than the candles there are are published. Printed is, by range, what ids prove, what the
+    file only claims (its own beginning and end, and ids that leave numbers out), and where trades are missing.
+
+    A dump claims the day or month in its name; another file the whole minutes between its first and its last trade.
+    --complete-from and --complete-until say otherwise. TIME is ISO 8601 in UTC (2019-10-11T00:01Z) or epoch
+    milliseconds. An import that is finished is not published again. A file that tells ids with other contents than the
+    log is refused with exit code 3, until --force.
 
     ```
     candlewick import XRPETH-aggTrades-2019-10-11.zip
@@ -63,6 +78,7 @@ def import_(
         described=Described(format=format, exchange=exchange, symbol=symbol, kind=kind),
         complete_from_us=_time_us("--complete-from", complete_from),
         complete_until_us=_time_us("--complete-until", complete_until),
+        ids=ids,
         force=force,
         skip_bad=skip_bad,
     )
@@ -72,6 +88,10 @@ def import_(
 
 
 app = single_command("import", import_)
+
+MAX_RANGES = 20
+"""So many are printed."""
+_WORDS = {Proof.IDS: "proved by ids", Proof.CONNECTION: "only claimed", Proof.HOLE: "trades missing"}
 
 
 async def _import(settings: Settings, request: Request, stop: asyncio.Event) -> None:
@@ -88,7 +108,8 @@ async def _import(settings: Settings, request: Request, stop: asyncio.Event) -> 
 
         async with meter.reporting():
             imported = await import_recordings(settings, request, watch, stop)
-    sys.stdout.write(_summary(imported) + "\n")
+    for one in imported:
+        sys.stdout.write(_summary(one) + "\n")
 
 
 @contextmanager
@@ -114,18 +135,56 @@ def _bars() -> Iterator[Watch]:
 
 
 def _summary(imported: Imported) -> str:
-    what = f"{imported.key} from {_utc(imported.span.from_us)} until {_utc(imported.span.until_us)}, run {imported.run}"
-    rows = f"{imported.outside} rows outside the range, {imported.repeated} repeated, {imported.bad} bad"
+    """What became of a file: the counts, then what is proved, what is only claimed and what is missing, by range."""
+    plan = imported.plan
+    what = f"{imported.path.name}: {imported.key}, run {imported.run}"
+    rows = f"{imported.repeated} rows repeated, {imported.bad} bad"
     if imported.others:
         rows += f", {imported.others} of other markets"
     if imported.finished_before:
         return f"imported before: {what}; nothing was published ({rows})"
-    if not imported.minutes:
-        return f"nothing to improve: {what}: all {imported.left} minutes have as good a candle; nothing was published"
-    minutes = ", ".join(f"{imported.minutes[proof]} {proof}" for proof in Proof if proof in imported.minutes)
-    left = f" ({imported.left} left alone, whose candles are as good)" if imported.left else ""
-    total = sum(imported.minutes.values())
-    return f"imported: {what}: {imported.trades} trades, {total} minutes: {minutes}{left}; {rows}"
+    found = ranges(plan)
+    lines = [f"{_published(imported, what)} ({rows})", *map(_range_line, found[:MAX_RANGES])]
+    if len(found) > MAX_RANGES:
+        lines.append(f"  … and {len(found) - MAX_RANGES:,} more ranges")
+    if plan.kept:
+        lines.append(
+            f"  {plan.kept:,} trades of unfinished minutes are kept in the log: a later import may make them whole, "
+            "--complete-from and --complete-until say that they are"
+        )
+    if plan.out_of_reach:
+        first, last = plan.out_of_reach[0], plan.out_of_reach[-1]
+        lines.append(
+            f"  left as they are: {len(plan.out_of_reach):,} minutes from {_utc(first)} to {_utc(last)}; some of their "
+            "trades are no longer in the log, and the file does not have them all"
+        )
+    if imported.conflicts.count:
+        lines.append(
+            f"  the file tells {imported.conflicts.count:,} ids twice, with two contents; the first counts: "
+            f"{named(imported.conflicts)}"
+        )
+    return "\n".join(lines)
+
+
+def _published(imported: Imported, what: str) -> str:
+    plan = imported.plan
+    if not plan.publishes:
+        return f"nothing to improve: {what}: all {plan.left:,} minutes say as much already; nothing was published"
+    left = f"; {plan.left:,} minutes say as much already" if plan.left else ""
+    back = f", {imported.read_back:,} of them read back from the log" if imported.read_back else ""
+    return f"imported: {what}: {imported.trades:,} trades{back}, {len(plan.minutes):,} minutes{left}"
+
+
+def _range_line(found: Range) -> str:
+    span = f"{_utc(found.span.from_us)} until {_utc(found.span.until_us)}"
+    minutes = (found.span.until_us - found.span.from_us) // MINUTE_US
+    line = f"  {_WORDS[found.proof]:<14} {span}: {minutes:,} minutes, {found.trades:,} trades"
+    if found.gaps:
+        ids = f"{found.gaps[0].first} to {found.gaps[-1].last}"
+        line += f"; {found.missing:,} ids are missing ({ids}{', with others between' if len(found.gaps) > 1 else ''})"
+    elif found.proof is Proof.HOLE:
+        line += "; rows were passed over that may be trades"
+    return line
 
 
 def _time_us(flag: str, text: str | None) -> int | None:

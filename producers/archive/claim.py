@@ -33,28 +33,28 @@ class Claim:
         self._told_at_s = 0.0
 
     async def take(self, before: KeyProgress, stop: asyncio.Event) -> bool:
-        """Raise unless no other publisher is seen; False where one finished the run after `before` was read.
+        """Raise unless no other publisher of the key is seen; False where one finished the run after `before` was read.
 
         The word that the run is finished is then given again: the one that was to be taken would replace it in the
         compacted topic. Killed between the two, the run may be published once more, which changes no candle.
         """
-        earlier = [record for record in before.runs if record.run == self._run]
+        at_work = [record for record in before.runs if record.run not in before.finished]
         own = await self._tell(0)
-        if earlier and own.at_ms - earlier[-1].at_ms < RECENT_MS:
+        if any(own.at_ms - record.at_ms < RECENT_MS for record in at_work):
             await stopped_within(stop, WATCH_S)
-        seen = await read_progress(self._settings, self._key, after=earlier[-1] if earlier else None)
+        seen = await read_progress(self._settings, self._key)
         finished = next((record for record in seen.runs if record.run == self._run and record.finished), None)
         if finished is not None:
             await self.finish(finished.until_us)
             return False
-        known = {record.publisher for record in earlier}
-        for one in seen.runs:
-            if one.run != self._run or one.publisher == self._token:
+        publishers = {record.publisher for record in at_work}
+        for record in set(seen.runs) - set(before.runs):
+            if record.publisher == self._token or record.run in seen.finished:
                 continue
-            # Who spoke before and speaks on is alive; of those who begin together the first goes on.
-            if one.publisher in known or one.offset < own.offset:
+            # Who was at work before and still is goes on; of those who begin together the first does.
+            if record.publisher in publishers or (record.at_ms, record.publisher) < (own.at_ms, own.publisher):
                 raise CandlewickError(
-                    f"run {self._run} of {self._key} is being published by another process: wait until it has ended"
+                    f"run {record.run} of {self._key} is being published by another process: wait until it has ended"
                 )
         return True
 

@@ -1,24 +1,28 @@
-"""An import from its files to its finished run."""
+"""An import from its files to its finished runs: one run a file, one after the other.
+
+Each file is held against all that the log holds by then, so that any grouping and any order of files ends alike.
+"""
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from market.timeframe import MINUTE_US, minute_us
-from market.trade import Proof, split_key
+from market.trade import split_key
 from producers.archive.claim import Claim
+from producers.archive.copies import Copies
 from producers.archive.dump import Span
-from producers.archive.known import KeyProgress, read_candles, read_progress
-from producers.archive.plan import Run, choose_run, covered, plan
-from producers.archive.publishing import RunPublisher
-from producers.archive.reading import Content, Reading, Surveyed, Watch, read_rows, survey_rows
+from producers.archive.known import KeyProgress, LogReader, read_progress
+from producers.archive.plan import Plan, choose_run, covered, plan
+from producers.archive.proof import IdKind, kind_of
+from producers.archive.publishing import Run, RunPublisher
+from producers.archive.reading import Content, Reading, RowsRead, Surveyed, Watch, read_rows, survey_rows
 from producers.archive.recording import Described, Market, Recording, market_of, open_recordings
-from producers.archive.survey import Survey
-from runtime.errors import CandlewickError, UsageError
+from producers.archive.survey import Conflict, Conflicts, Rows
+from runtime.errors import CandlewickError, UsageError, WrongDataError
 from runtime.kafka import Publisher
 from runtime.kafka.admin import require_topics
 from runtime.settings import Settings
@@ -35,29 +39,33 @@ class Request:
     described: Described
     complete_from_us: int | None = None
     complete_until_us: int | None = None
+    ids: IdKind | None = None
+    """What the ids tell; None: found by looking."""
     force: bool = False
     skip_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What an import did."""
+    """What became of one file."""
 
+    path: Path
     key: str
     run: str
     span: Span
+    """The whole minutes that the file calls complete."""
     finished_before: bool
     """Nothing was published: this run is in the log already."""
+    plan: Plan
+    """What was published."""
     trades: int
     """Published, each id once."""
-    minutes: Mapping[Proof, int]
-    """Minutes published, by what proves them."""
-    left: int
-    """Minutes whose candles are as good already."""
-    outside: int
-    """Rows outside the range."""
+    read_back: int
+    """Of them those that came from the log: a minute is published whole."""
     repeated: int
     """Rows whose id was there already."""
+    conflicts: Conflicts
+    """Ids that the file tells twice, with two contents: the first copy counts."""
     bad: int
     others: int
     """Rows of other markets."""
@@ -69,9 +77,46 @@ class InterruptedImportError(CandlewickError):
     exit_code = 130
 
 
-async def import_recordings(settings: Settings, request: Request, watch: Watch, stop: asyncio.Event) -> Imported:
-    """Publish recorded trades as a run, or find that it is finished; after an error the run can be repeated."""
+class ConflictError(WrongDataError):
+    """A file tells ids of the log with other contents; nothing of the file was published."""
+
+    def __init__(self, path: Path, conflicts: Conflicts) -> None:
+        self.conflicts = conflicts
+        super().__init__(
+            f"{path}: {conflicts.count:,} ids are in the log with another content ({named(conflicts)}); nothing of "
+            "this file was published: --force publishes it, and its contents count from then on"
+        )
+
+
+def named(conflicts: Conflicts) -> str:
+    """The conflicts in words, as far as they are named."""
+
+    def words(conflict: Conflict) -> str:
+        return f"{conflict.trade_id} at {_utc(conflict.open_us)}"
+
+    more = conflicts.count - len(conflicts.named)
+    return ", ".join([*map(words, conflicts.named), *([f"and {more:,} more"] if more else [])])
+
+
+async def import_recordings(
+    settings: Settings, request: Request, watch: Watch, stop: asyncio.Event
+) -> Sequence[Imported]:
+    """Publish recorded trades, a run a file, or find that they are finished; after an error it can be repeated.
+
+    All files are read once before anything is published. Raises `UsageError` for files that cannot be imported as
+    asked, `ConflictError`, and `InterruptedImportError`.
+    """
     return await _Import(settings, request, watch, stop).go()
+
+
+class _File:
+    """One file, read once."""
+
+    def __init__(self, recording: Recording, surveyed: Surveyed, span: Span) -> None:
+        self.recording = recording
+        self.surveyed = surveyed
+        self.survey = surveyed.survey
+        self.span = span
 
 
 class _Import:
@@ -81,101 +126,157 @@ class _Import:
         self._watch = watch
         self._stop = stop
         self._recordings = open_recordings(request.files, request.described)
+        self._market = market_of(request.described, self._recordings)
 
-    async def go(self) -> Imported:
-        """Survey, plan, publish."""
-        surveyed = await self._survey()
-        survey = surveyed.survey
-        span = _span(survey, self._recordings, self._request)
-        await self._require_topics()
-        progress = await read_progress(self._settings, surveyed.key)
-        run_id, finished = choose_run(
-            surveyed.key, span, surveyed.content.digest, progress.finished, forced=self._request.force
-        )
-        run = Run(key=surveyed.key, id=run_id, span=span, before=survey.last_before(span.from_us))
-        if not finished:
-            _require_past(run, progress)
-            known = {} if self._request.force else await read_candles(self._settings, run.key, span, run.id)
-            run = plan(run, survey, known)
-        if run.minutes and not await self._publish(run, surveyed, progress):
-            run, finished = replace(run, minutes=(), left=frozenset()), True
-        return _imported(run, surveyed, finished_before=finished)
-
-    async def _survey(self) -> Surveyed:
-        market = market_of(self._request.described, self._recordings)
-        surveyed = await survey_rows(
-            self._recordings, market, skip_bad=self._request.skip_bad, watch=self._watch, stop=self._stop
-        )
-        self._go_on()
-        if not surveyed.survey.rows:
-            raise UsageError(f"no trade of what is asked for in {', '.join(map(str, self._request.files))}")
-        return surveyed
-
-    async def _require_topics(self) -> None:
+    async def go(self) -> list[Imported]:
+        """Survey all files, then plan and publish one after the other."""
+        files = [await self._survey(recording) for recording in self._recordings]
         topics = self._settings.topics
         needed = {topics.trades, topics.feeds, topics.progress, topics.candles(), topics.dead_letters(topics.trades)}
         await require_topics(self._settings, needed)
+        reader = LogReader(self._settings, self._market.key)
+        return [await self._import(file, reader) for file in files]
 
-    async def _publish(self, run: Run, surveyed: Surveyed, progress: KeyProgress) -> bool:
-        """Publish the run; False where another process has finished it meanwhile."""
-        content = Content(surveyed.content)
+    async def _survey(self, recording: Recording) -> _File:
+        request, is_last = self._request, recording is self._recordings[-1]
+        others = self._market.others
+        surveyed = await survey_rows(
+            recording, self._market, skip_bad=request.skip_bad, watch=self._watch, stop=self._stop
+        )
+        self._go_on()
+        survey = surveyed.survey
+        if not survey.count:
+            raise UsageError(f"no trade of what is asked for in {recording.path}")
+        if survey.rows.fell and IdKind.CONTIGUOUS is (request.ids or kind_of(m.ids for m in survey.minutes.values())):
+            raise UsageError(
+                f"{recording.path}: id {survey.rows.fell} comes behind greater ones: where the exchange began to count "
+                "anew, import the parts as files of their own; where its ids are in no order, say --ids opaque"
+            )
+        # What was asked for is said of all files together: the last one of them completes it.
+        span = covered(
+            survey,
+            recording.span,
+            from_us=request.complete_from_us if is_last else None,
+            until_us=request.complete_until_us if is_last else None,
+        )
+        return _File(recording, surveyed._replace(others=self._market.others - others), span)
+
+    async def _import(self, file: _File, reader: LogReader) -> Imported:
+        key, span, digest = self._market.key, file.span, file.surveyed.content.digest
+        progress = await read_progress(self._settings, key)
+        until_us = _limit_us(key, span, progress)
+        await reader.read()
+        run, finished = choose_run(
+            key, span, digest, progress.finished, reader.survey.is_crossed, forced=self._request.force
+        )
+        if finished:
+            return _imported(file, key, run)
         async with Publisher(self._settings) as publisher:
-            claim = Claim(self._settings, publisher, run.key, run.id)
+            claim = Claim(self._settings, publisher, key, run)
             if not await claim.take(progress, self._stop):
-                return False
+                return _imported(file, key, run)
             self._go_on()
-            sending = RunPublisher(self._settings, publisher, claim, run)
-            await sending.begin()
-            async for rows in read_rows(self._recordings, Market(*split_key(run.key)), content, self._stop):
-                await sending.refuse(rows.bad)
-                await sending.add(rows.trades)
-                self._watch(Reading.PUBLISHING, len(rows.trades) + len(rows.bad))
-            self._go_on()
-            await sending.end()
-        return True
+            await reader.read()  # nobody else publishes from here on
+            planned = plan(
+                file.survey,
+                file.survey.claims(span),
+                reader.survey,
+                run=run,
+                until_us=until_us,
+                kind=self._request.ids,
+                forced=self._request.force,
+            )
+            read_back = await reader.trades_of(planned.read_back) if planned.read_back else {}
+            copies = Copies(
+                planned, file.survey, reader.survey, read_back, until_us=until_us, forced=self._request.force
+            )
+            await self._hold(file, planned, copies)
+            sending = RunPublisher(
+                self._settings,
+                publisher,
+                claim,
+                Run(key=key, id=run, span=_hull(file, planned), plan=planned, copies=copies),
+            )
+            if planned.publishes:
+                await self._publish(file, sending)
+            else:
+                await claim.finish(span.until_us)
+        return _imported(file, key, run, planned=planned, sent=sending)
+
+    async def _hold(self, file: _File, planned: Plan, copies: Copies) -> None:
+        """Read the file once more where it has ids that the log has too; `ConflictError` where they differ."""
+        if not planned.compare or self._request.force:
+            return
+        conflicts, seen = Conflicts(), Rows()
+        async for rows in self._read(file):
+            for trade in rows.trades:
+                if seen.is_new(trade) and minute_us(trade.time_us) in planned.compare:
+                    copies.hold(trade, conflicts)
+        self._go_on()
+        if conflicts.count:
+            raise ConflictError(file.recording.path, conflicts)
+
+    async def _publish(self, file: _File, sending: RunPublisher) -> None:
+        await sending.begin()
+        async for rows in self._read(file):
+            await sending.refuse(rows.bad)
+            await sending.add(rows.trades)
+            self._watch(Reading.PUBLISHING, len(rows.trades) + len(rows.bad))
+        self._go_on()
+        await sending.end()
+
+    def _read(self, file: _File) -> AsyncIterator[RowsRead]:
+        """The rows of a file once more, as long as they are those of the first reading."""
+        market, content = Market(*split_key(self._market.key)), Content(file.surveyed.content)
+        return read_rows(file.recording, market, content, self._stop)
 
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise InterruptedImportError("interrupted: run the same import again, the result will be the same")
 
 
-def _span(survey: Survey, recordings: Sequence[Recording], request: Request) -> Span:
-    first, last = recordings[0].span, recordings[-1].span
-    named = Span(first.from_us, last.until_us) if first and last else None
-    return covered(survey, named, from_us=request.complete_from_us, until_us=request.complete_until_us)
+def _limit_us(key: str, span: Span, progress: KeyProgress) -> int:
+    """Before which minute a run has to end: live data own what follows, and the engine refuses what is to come.
 
-
-def _require_past(run: Run, progress: KeyProgress) -> None:
-    """Refuse a range that live data own, or that is not over: the engine refuses markers of the future."""
-    until_us = run.span.until_us
+    `UsageError` where the file calls more than that complete.
+    """
     limit_us = time.time_ns() // 1000
     why = "which has not ended"
     if progress.live_until_us is not None and progress.live_until_us - BEHIND_LIVE_US < limit_us:
         limit_us = progress.live_until_us - BEHIND_LIVE_US
         why = f"which is not 15 minutes behind the newest live minute ({_utc(progress.live_until_us)})"
-    if until_us > limit_us:
+    if span.until_us > limit_us:
         raise UsageError(
-            f"the range of {run.key} reaches to {_utc(until_us)}, {why}: "
+            f"the range of {key} reaches to {_utc(span.until_us)}, {why}: "
             f"--complete-until {_utc(minute_us(limit_us))} is the latest now"
         )
+    return minute_us(limit_us)
 
 
-def _imported(run: Run, surveyed: Surveyed, *, finished_before: bool) -> Imported:
-    survey = surveyed.survey
-    trades = sum(minute.trades for minute in run.minutes)
-    inside = sum(minute.rows for at, minute in survey.minutes.items() if run.span.from_us <= at < run.span.until_us)
+def _hull(file: _File, planned: Plan) -> Span:
+    """All minutes of which the run says something, or has rows."""
+    opens = [minute.open_us for minute in planned.minutes]
+    firsts = [file.span.from_us, minute_us(file.survey.first_us), *opens[:1]]
+    ends = [file.span.until_us, minute_us(file.survey.newest_us) + MINUTE_US, *(at + MINUTE_US for at in opens[-1:])]
+    return Span(min(firsts), max(ends))
+
+
+def _imported(
+    file: _File, key: str, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
+) -> Imported:
     return Imported(
-        key=run.key,
-        run=run.id,
-        span=run.span,
-        finished_before=finished_before,
-        trades=trades,
-        minutes=Counter(minute.proof for minute in run.minutes),
-        left=len(run.left),
-        outside=survey.rows - inside,
-        repeated=survey.repeated,
-        bad=surveyed.bad,
-        others=surveyed.others,
+        path=file.recording.path,
+        key=key,
+        run=run,
+        span=file.span,
+        finished_before=planned is None,
+        plan=planned or Plan(minutes=(), before=None, gaps=(), left=0),
+        trades=sent.published if sent else 0,
+        read_back=sent.log_only if sent else 0,
+        repeated=file.survey.rows.repeated,
+        conflicts=file.survey.rows.conflicts,
+        bad=file.surveyed.bad,
+        others=file.surveyed.others,
     )
 
 

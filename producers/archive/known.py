@@ -1,19 +1,25 @@
-"""What Kafka knows already of a key: how far live is, which runs are finished or under way, which candles there are."""
+"""What Kafka knows already of a key: how far live is, which runs are finished or under way, and what its log holds."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from market.codec import decode_candle, decode_progress, header, progress_key, run_of
+from market.codec import decode_candle, decode_marker, decode_progress, decode_trade, header, run_of
 from market.errors import MalformedError
 from market.partition import partition_of
-from producers.archive.dump import Span
-from producers.archive.plan import Known
+from market.timeframe import minute_us
+from market.trade import Trade
+from producers.archive.logged import LogSurvey, Run
 from runtime.errors import CandlewickError
 from runtime.kafka import Record, read_to_end
+from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
 PUBLISHER_HEADER = "publisher"
 """On a run's progress: which process wrote it."""
+MOST_READ_BACK = 5_000_000
+"""Trades of the log that are held at once to be published again: some 2 GB."""
+_ENGINE = "candles"
 
 
 class RunRecord(NamedTuple):
@@ -40,36 +46,105 @@ class KeyProgress:
         return {record.run for record in self.runs if record.finished}
 
 
-async def read_progress(settings: Settings, key: str, *, after: RunRecord | None = None) -> KeyProgress:
-    """What the progress topic holds of a key; `after`: only what stands behind this record in its partition."""
+async def read_progress(settings: Settings, key: str) -> KeyProgress:
+    """What the progress topic holds of a key."""
     found = KeyProgress()
-    where: dict[str, Any] = {}
-    if after is not None:
-        partition = partition_of(progress_key(key, after.run), settings.partitions)
-        where = {"partitions": [partition], "start": {partition: after.offset + 1}}
-    async for records in read_to_end(settings, settings.topics.progress, **where):
+    async for records in read_to_end(settings, settings.topics.progress):
         for record in records:
             if record.value is not None and record.key is not None and record.key.split(b"|")[0] == key.encode():
                 _note(found, record, record.value)
     return found
 
 
-async def read_candles(settings: Settings, key: str, span: Span, run: str) -> dict[int, Known]:
-    """Of each minute of the span (by open time, microseconds) the newest candle that is not of `run` itself."""
-    partition = partition_of(key.encode(), settings.partitions)
-    newest: dict[int, tuple[int, Known]] = {}
-    async for records in read_to_end(settings, settings.topics.candles(), partitions=[partition]):
-        for record in records:
-            if record.key != key.encode() or record.value is None or run_of(record.headers) == run:
+class LogReader:
+    """Keeps a `LogSurvey` of one key up with the log, and fetches trades out of it."""
+
+    def __init__(self, settings: Settings, key: str) -> None:
+        self.survey = LogSurvey(key)
+        self._settings = settings
+        self._key = key.encode()
+        self._partition = partition_of(self._key, settings.partitions)
+        self._next: dict[str, int] = {}
+        """By topic: the first offset that was not read."""
+
+    async def read(self) -> None:
+        """Take in what stands behind what was read. Records that are none of a key's are the engine's to tell."""
+        topics = self._settings.topics
+        committed = await group_offsets(self._settings, topics.group(_ENGINE))
+        self.survey.processed = committed.get((topics.trades, self._partition), 0)
+        await self._read(topics.candles(), self._take_candle)
+        await self._read(topics.trades, self._take_record)
+
+    async def trades_of(self, minutes: Collection[int]) -> dict[int, dict[str, Trade]]:
+        """By minute and id the trades of these minutes, of several copies the one that counts.
+
+        A run's copy counts before live's, of two runs the later; of two live copies the first.
+        """
+        found: dict[int, dict[str, Trade]] = {open_us: {} for open_us in minutes}
+        places = [minute for open_us in minutes if (minute := self.survey.minutes[open_us]).from_offset >= 0]
+        if not places:
+            return found
+        start, stop = min(place.from_offset for place in places), max(place.until_offset for place in places)
+        count = 0
+        async for record in self._records(self._settings.topics.trades, start, stop):
+            trade, run = _trade(record)
+            copies = found.get(minute_us(trade.time_us)) if trade is not None else None
+            if trade is None or copies is None or (run is None and trade.trade_id in copies):
                 continue
+            count += trade.trade_id not in copies
+            copies[trade.trade_id] = trade
+            if count > MOST_READ_BACK:
+                raise CandlewickError(
+                    f"more than {MOST_READ_BACK:,} trades of {self.survey.key} would have to be published again: "
+                    "import a shorter part of the file"
+                )
+        return found
+
+    async def _read(self, topic: str, take: Any) -> None:
+        async for record in self._records(topic, self._next.get(topic, 0), None):
+            take(record)
+
+    async def _records(self, topic: str, start: int, stop: int | None) -> Any:
+        here = self._partition
+        bounds = None if stop is None else {here: stop}
+        async for records in read_to_end(self._settings, topic, partitions=[here], start={here: start}, stop=bounds):
+            for record in records:
+                if record.key == self._key:
+                    yield record
+            if records and stop is None:
+                self._next[topic] = records[-1].offset + 1
+
+    def _take_record(self, record: Record) -> None:
+        if record.value is None:
             try:
-                candle = decode_candle(record.value)
-            except MalformedError as error:
-                raise CandlewickError(f"{_place(record)} cannot be read: {error}") from error
-            open_us = candle.open_time_ms * 1000
-            if span.from_us <= open_us < span.until_us and candle.revision >= newest.get(open_us, (0,))[0]:
-                newest[open_us] = (candle.revision, Known(candle.status, candle.trades))
-    return {open_us: known for open_us, (_, known) in newest.items()}
+                marker = decode_marker(record.headers)
+            except MalformedError:
+                return
+            if marker is not None:
+                self.survey.take_marker(marker, record.offset)
+            return
+        trade, run = _trade(record)
+        if trade is not None and trade.key == self.survey.key:
+            self.survey.take_trade(trade, run, record.offset)
+
+    def _take_candle(self, record: Record) -> None:
+        if record.value is None:
+            return
+        try:
+            candle, run = decode_candle(record.value), run_of(record.headers)
+        except MalformedError:
+            return  # the sinks tell it
+        self.survey.take_candle(candle, run)
+
+
+def _trade(record: Record) -> tuple[Trade | None, Run]:
+    """A record's trade and run; no trade where the candle engine would refuse it."""
+    if record.value is None:
+        return None, None
+    try:
+        return decode_trade(record.value), run_of(record.headers)
+    except MalformedError:
+        return None, None
 
 
 def _note(found: KeyProgress, record: Record, value: bytes) -> None:

@@ -1,164 +1,313 @@
-"""Which minutes a run publishes, on what proof, and after which row. Pure."""
+"""Which minutes a run publishes. Pure.
+
+Log and file are taken together. A minute is published where a candle of both would differ from the one that is there.
+So candles depend on all that was ever imported, and not on the order or the grouping of the imports.
+"""
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status
+from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
-from market.trade import Proof, Trade
+from market.trade import Proof
 from producers.archive.dump import Span
-from producers.archive.survey import Survey
+from producers.archive.logged import Current, LoggedMinute, LogSurvey, count_of
+from producers.archive.proof import Gap, IdKind, Proofs, kind_of, prove
+from producers.archive.survey import MinuteTrades, Survey, trade_order
 from runtime.errors import UsageError
 
 _RUN_DIGITS = 16
+_PROOF_OF_STATUS = {status: proof for proof, status in STATUS_OF_PROOF.items()}
+
+
+class Last(NamedTuple):
+    """Id and price of a trade that is the last before some time."""
+
+    trade_id: str | None
+    price: Decimal
 
 
 class PlannedMinute(NamedTuple):
-    """A minute of the range; its marker is due once `after_row` rows are published."""
+    """A minute that is published; its marker is due once `after_row` rows of the file are published."""
 
     open_us: int
     proof: Proof
+    claim: Proof | None
+    """What was said of it, ids apart."""
     trades: int
-    last: Trade | None
+    last: Last | None
     """The last trade before its end."""
     after_row: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """What is published as one run."""
+class Plan:
+    """What one file changes."""
 
-    key: str
-    id: str
-    span: Span
-    before: Trade | None
-    """The last trade before the span."""
-    minutes: Sequence[PlannedMinute] = ()
-    """Those of the span that get a marker, in order; none: nothing is published."""
-    left: frozenset[int] = frozenset()
-    """Open times of those that do not: their candles are as good already."""
+    minutes: Sequence[PlannedMinute]
+    """In order; none: nothing is published but rows that are kept for later."""
+    before: Last | None
+    """The last trade before the first of `minutes`."""
+    gaps: Sequence[Gap]
+    """Missing ids of which minutes that are published have to tell."""
+    left: int
+    """Minutes of the file whose candles say all of it already."""
+    out_of_reach: Sequence[int] = ()
+    """Open times of minutes that should be published, but need trades that are no longer in the log."""
+    compare: frozenset[int] = frozenset()
+    """Minutes in which log and file tell ids that both have in ways that must be held against each other."""
+    read_back: frozenset[int] = frozenset()
+    """Minutes of which trades stand in the log that are to be published again."""
+    kind: IdKind = IdKind.CONTIGUOUS
+    unfinished: int = 0
+    """Trades of minutes that neither a file nor ids call whole."""
+    kept: int = 0
+    """Trades of minutes that are not published, and are kept in the log for later imports."""
 
-
-class Known(NamedTuple):
-    """What the newest candle of a minute claims."""
-
-    status: Status
-    trades: int
+    @property
+    def publishes(self) -> bool:
+        """Whether there is anything to publish."""
+        return bool(self.minutes or self.kept)
 
 
 def covered(survey: Survey, named: Span | None, *, from_us: int | None = None, until_us: int | None = None) -> Span:
-    """The whole minutes that a recording covers.
+    """The whole minutes of which a file says that it holds all trades; the span may be empty.
 
-    `named`: the days in the names of the files, from the first to the last. `from_us` and `until_us` are what was
-    asked for: they win, inwards to whole minutes, but never begin before the minute of the first trade.
+    `named`: the day or month in the name of the file. Without it a first and a last minute may be parts of one.
+    `from_us` and `until_us` are what was asked for: they win, inwards to whole minutes, but never begin before the
+    minute of the first trade or the day in the name. `UsageError` where name and trades have nothing in common.
     """
     opening_us = minute_us(survey.first_us)
-    if from_us is not None:
-        begin_us = max(next_minute_us(from_us), opening_us)
-    else:  # a first minute that does not open a day may be a part of one
-        begin_us = opening_us if named and opening_us == named.from_us else opening_us + MINUTE_US
-    last_us = named.until_us if named else survey.newest_us
-    end_us = minute_us(last_us if until_us is None else until_us)
     if named and until_us is None and (survey.newest_us < named.from_us or survey.first_us >= named.until_us):
         raise UsageError("no trade is of the time in the file's name: say what it covers with --complete-until")
-    if end_us <= begin_us:
-        raise UsageError(
-            "the recording covers no whole minute: say which it does with --complete-from and --complete-until"
+    earliest_us = min(named.from_us, opening_us) if named else opening_us
+    if from_us is not None:
+        begin_us = max(next_minute_us(from_us), earliest_us)
+    else:
+        begin_us = named.from_us if named else opening_us + MINUTE_US
+    last_us = named.until_us if named else survey.newest_us
+    end_us = minute_us(last_us if until_us is None else until_us)
+    return Span(begin_us, max(begin_us, end_us))
+
+
+def plan(
+    survey: Survey,
+    claims: Mapping[int, Status],
+    log: LogSurvey,
+    *,
+    run: str,
+    until_us: int,
+    kind: IdKind | None = None,
+    forced: bool = False,
+) -> Plan:
+    """What the run changes; `until_us`: live data own what lies behind. `kind` None: found by looking."""
+    union = _Union(survey, claims, log, kind)
+    return _Planning(union, run=run, until_us=until_us, forced=forced).plan()
+
+
+class _Union:
+    """What file and log hold of a key, together."""
+
+    def __init__(self, survey: Survey, claims: Mapping[int, Status], log: LogSurvey, kind: IdKind | None) -> None:
+        self.survey, self.claims, self.log = survey, claims, log
+        self.ids = {open_us: ids for open_us, minute in log.minutes.items() if count_of(ids := minute.ids())}
+        for open_us, minute in survey.minutes.items():
+            self.ids[open_us] = _together(self.ids.get(open_us), minute.ids)
+        self.claimed: dict[int, Status] = dict(claims)
+        for open_us in log.minutes:
+            said, own = log.claim(open_us), claims.get(open_us)
+            if said is not None and (own is None or said.rank < own.rank):
+                self.claimed[open_us] = said
+        self.kind = kind or kind_of(self.ids.values())
+        self.proofs: Proofs = prove(self.ids, self.kind, self.claimed)
+
+    def minutes(self) -> list[int]:
+        """Open times of all minutes of which anything is known, in order."""
+        return sorted({*self.ids, *self.claimed, *self.proofs.whole_minutes(), *self.log.minutes})
+
+    def status(self, open_us: int) -> Status | None:
+        """What a candle of the minute has to say; None where there is none to be."""
+        if self.proofs.lacks(open_us):
+            return Status.HOLE
+        return Status.COMPLETE if self.proofs.is_whole(open_us) else self.claimed.get(open_us)
+
+    def claims_more(self, open_us: int) -> bool:
+        """Whether the file says more of the minute than was said before: later imports have to know it."""
+        own, said = self.claims.get(open_us), self.log.claim(open_us)
+        return own is not None and (said is None or own.rank < said.rank)
+
+    def last(self, open_us: int) -> Last | None:
+        """The last trade of the minute."""
+        in_file, logged = self.survey.minutes.get(open_us), self.log.minutes.get(open_us)
+        trades = [one for one in (in_file and in_file.last, logged and logged.last()) if one]
+        if trades:
+            trade = max(trades, key=trade_order)
+            return Last(trade.trade_id, trade.price)
+        candle = logged.candle if logged else None
+        return Last(candle.last_id, candle.close) if candle and candle.trades else None
+
+
+class _Planning:
+    def __init__(self, union: _Union, *, run: str, until_us: int, forced: bool) -> None:
+        self._union = union
+        self._run = run
+        self._until_us = until_us
+        self._forced = forced
+        self._minutes: list[PlannedMinute] = []
+        self._out_of_reach: list[int] = []
+        self._compare: set[int] = set()
+        self._read_back: set[int] = set()
+        self._before: Last | None = None
+
+    def plan(self) -> Plan:
+        union, last, after_row = self._union, None, 0
+        for open_us in union.minutes():
+            if open_us >= self._until_us:
+                break
+            before = last
+            last = union.last(open_us) or last
+            in_file = union.survey.minutes.get(open_us)
+            if in_file is not None:
+                after_row = max(after_row, in_file.last_row)
+            logged = union.log.minutes.get(open_us)
+            if in_file is not None and logged is not None and _must_compare(in_file, logged):
+                self._compare.add(open_us)
+            status = union.status(open_us)
+            if status is None or not self._changes(open_us, status, last):
+                continue
+            if logged is not None and not self._reach(open_us, in_file, logged):
+                self._out_of_reach.append(open_us)
+                continue
+            if not self._minutes:
+                self._before = before
+            said, count = union.claimed.get(open_us), count_of(union.ids.get(open_us, _NO_IDS))
+            claim = None if said is None else _PROOF_OF_STATUS[said]
+            self._minutes.append(PlannedMinute(open_us, _PROOF_OF_STATUS[status], claim, count, last, after_row))
+        return self._result()
+
+    def _changes(self, open_us: int, status: Status, last: Last | None) -> bool:
+        """Whether a candle that says this differs from the one that is there."""
+        union = self._union
+        logged = union.log.minutes.get(open_us)
+        current = None if logged is None else logged.current(self._run, union.log.processed)
+        if status is Status.KLINE or (current is not None and current.status is Status.KLINE and status is Status.HOLE):
+            return False  # the exchange's own figures stand until all its trades are known
+        if (self._forced and open_us in union.claims) or union.claims_more(open_us):
+            return True
+        if current is None:
+            return last is not None  # without any price there is no candle
+        return _differs(current, status, count_of(union.ids.get(open_us, _NO_IDS)), last)
+
+    def _reach(self, open_us: int, in_file: MinuteTrades | None, logged: LoggedMinute) -> bool:
+        """Whether all trades of the minute can be published; notes where the log's have to be read."""
+        known = logged.ids()
+        is_superset = in_file is not None and _holds(in_file.ids, known)
+        if not is_superset and logged.from_offset >= 0:
+            self._read_back.add(open_us)
+        if logged.has_all():
+            return True
+        if in_file is None or logged.candle is None:
+            return False
+        return is_superset and (logged.is_exact or count_of(in_file.ids) > logged.candle.trades)
+
+    def _result(self) -> Plan:
+        union = self._union
+        published = {minute.open_us: minute.proof for minute in self._minutes}
+        in_file = [(at, minute) for at, minute in union.survey.minutes.items() if at < self._until_us]
+        unfinished = sum(count_of(minute.ids) for at, minute in in_file if union.status(at) is None)
+        kept = sum(self._new_ids(at) for at, _ in in_file if at not in published)
+        holes = {open_us for open_us, proof in published.items() if proof is Proof.HOLE}
+        return Plan(
+            minutes=self._minutes,
+            before=self._before,
+            gaps=[gap for gap in union.proofs.gaps if any(open_us in holes for open_us in gap.minutes())],
+            left=sum(1 for open_us in union.claims if open_us not in published),
+            out_of_reach=self._out_of_reach,
+            compare=frozenset(self._compare),
+            read_back=frozenset(self._read_back | self._compare),
+            kind=union.kind,
+            unfinished=unfinished,
+            kept=kept,
         )
-    return Span(begin_us, end_us)
+
+    def _new_ids(self, open_us: int) -> int:
+        """How many trades of a minute the file has and the log has not."""
+        logged = self._union.log.minutes.get(open_us)
+        known = _NO_IDS if logged is None else logged.ids()
+        return count_of(self._union.ids[open_us]) - count_of(known)
 
 
-def minutes(survey: Survey, span: Span) -> Iterator[PlannedMinute]:
-    """Every minute of the span, in order.
-
-    Numeric ids prove a minute: `ids`, or `hole` where ids are missing between trades around or in it. Others prove
-    nothing: `connection`, the recording's word, or `hole` where a row was passed over.
-    """
-    holes = _merged(survey.holes())
-    hole = next(holes, None)
-    last, after_row = survey.last_before(span.from_us), 0
-    for open_us in range(span.from_us, span.until_us, MINUTE_US):
-        minute = survey.minutes.get(open_us)
-        if minute is not None:
-            last, after_row = minute.last, max(after_row, minute.last_row)
-        while hole is not None and hole[1] < open_us:
-            hole = next(holes, None)
-        if hole is not None and hole[0] <= open_us:
-            proof = Proof.HOLE
-        else:
-            proof = Proof.IDS if survey.by_ids else Proof.CONNECTION
-        yield PlannedMinute(open_us, proof, minute.trades if minute else 0, last, after_row)
+_NO_IDS = SeenIds()
 
 
-def hole_spans(planned: Iterable[PlannedMinute]) -> list[Span]:
-    """The minutes marked `hole`, those that follow each other as one span."""
-    spans: list[Span] = []
-    for minute in planned:
-        if minute.proof is not Proof.HOLE:
-            continue
-        follows = spans and spans[-1].until_us == minute.open_us
-        from_us = spans.pop().from_us if follows else minute.open_us
-        spans.append(Span(from_us, minute.open_us + MINUTE_US))
-    return spans
+def _differs(current: Current, status: Status, count: int, last: Last | None) -> bool:
+    if (current.status, current.trades) != (status, count):
+        return True
+    return not count and last is not None and current.close != last.price
 
 
-def plan(run: Run, survey: Survey, known: Mapping[int, Known]) -> Run:
-    """The run with its minutes: those of its span that improve the candles there are (`known`, by open time)."""
-    planned = list(minutes(survey, run.span))
-    left = not_improved(planned, known)
-    return replace(run, minutes=[minute for minute in planned if minute.open_us not in left], left=frozenset(left))
+def _must_compare(in_file: MinuteTrades, logged: LoggedMinute) -> bool:
+    """Whether both have copies of an id that are not known to be the same."""
+    for series in logged.series.values():
+        trades = series.trades
+        same = trades.digest == in_file.digest and _equal(trades.ids, in_file.ids)
+        if not same and _overlap(trades.ids, in_file.ids):
+            return True
+    return False
 
 
-def not_improved(planned: Iterable[PlannedMinute], known: Mapping[int, Known]) -> set[int]:
-    """Open times of the minutes that a run leaves alone: their candle is as good already.
+def _equal(one: SeenIds, other: SeenIds) -> bool:
+    return one.numbers == other.numbers and one.texts == other.texts
 
-    A better status improves, or more trades at the same status; and where a minute is published, so are the minutes
-    without trades right after it, which are flat at its close.
-    """
-    left: set[int] = set()
-    flat_anew = False
-    for minute in planned:
-        candle = known.get(minute.open_us)
-        flat_anew = flat_anew and not minute.trades and (candle is None or not candle.trades)
-        if candle is None or flat_anew or _improves(minute, candle):
-            flat_anew = True
-        else:
-            left.add(minute.open_us)
-    return left
+
+def _overlap(one: SeenIds, other: SeenIds) -> bool:
+    return count_of(_together(one, other)) < count_of(one) + count_of(other)
+
+
+def _holds(ids: SeenIds, others: SeenIds) -> bool:
+    return count_of(_together(ids, others)) == count_of(ids)
+
+
+def _together(one: SeenIds | None, other: SeenIds) -> SeenIds:
+    ids = SeenIds(other.numbers, other.texts)
+    if one is not None:
+        for first, last in one.numbers:
+            ids.numbers.cover(first, last)
+        for text in one.texts:
+            ids.add(text, None)
+    return ids
 
 
 def run_id(key: str, span: Span, content: bytes, *, repetition: int = 1) -> str:
-    """A run's id: the same key, range and content have the same; `repetition` counts forced ones from 2."""
+    """A run's id: the same key, range and content have the same; `repetition` counts later ones from 2."""
     told = f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content
     digits = hashlib.sha256(told).hexdigest()[:_RUN_DIGITS]
     return digits if repetition == 1 else f"{digits}-{repetition}"
 
 
-def choose_run(key: str, span: Span, content: bytes, finished: Container[str], *, forced: bool) -> tuple[str, bool]:
-    """The run's id, and whether it is finished already; a forced one is the first that is not."""
+def choose_run(
+    key: str,
+    span: Span,
+    content: bytes,
+    finished: Container[str],
+    is_crossed: Callable[[str], bool],
+    *,
+    forced: bool,
+) -> tuple[str, bool]:
+    """The run's id, and whether it is finished already; a forced one is the first that is not.
+
+    One that was interrupted goes on under its id, unless another run came between: then the engine may be past minutes
+    that are to be told anew.
+    """
     repetition = 1
-    while forced and run_id(key, span, content, repetition=repetition) in finished:
+    while True:
+        run = run_id(key, span, content, repetition=repetition)
+        if run in finished and not forced:
+            return run, True
+        if run not in finished and not is_crossed(run):
+            return run, False
         repetition += 1
-    run = run_id(key, span, content, repetition=repetition)
-    return run, run in finished
-
-
-def _improves(minute: PlannedMinute, candle: Known) -> bool:
-    rank, known_rank = STATUS_OF_PROOF[minute.proof].rank, candle.status.rank
-    return (rank, -minute.trades) < (known_rank, -candle.trades)
-
-
-def _merged(holes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ranges that overlap taken together, so that each ends behind the one before it."""
-    current: tuple[int, int] | None = None
-    for hole in holes:
-        if current is not None and hole[0] <= current[1]:
-            current = (current[0], max(current[1], hole[1]))
-            continue
-        if current is not None:
-            yield current
-        current = hole
-    if current is not None:
-        yield current

@@ -1,4 +1,4 @@
-"""A run on its way to Kafka: trades in the order of the files, and each minute's marker behind its last trade.
+"""A run on its way to Kafka: trades in the order of the file, and each minute's marker behind its last trade.
 
 Order is what counts: a step's trades are acknowledged before the markers that speak of them are sent, these before
 the next step. Rows come here when their content has proved to be the one that was surveyed, the end when all has.
@@ -6,16 +6,20 @@ the next step. Rows come here when their content has proved to be the one that w
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from market.codec import RUN_HEADER, encode_feed_event, encode_marker, encode_trade
 from market.feed import FeedEvent, FeedEventKind
 from market.partition import partition_of
-from market.timeframe import MINUTE_US, minute_us
+from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade, split_key
 from producers.archive.claim import Claim
+from producers.archive.copies import Copies
 from producers.archive.dump import Span
-from producers.archive.plan import PlannedMinute, Run, hole_spans
+from producers.archive.plan import Last, Plan, PlannedMinute
 from producers.archive.reading import BadRow
+from producers.archive.report import Range, ranges
+from producers.archive.survey import Rows
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 
@@ -25,20 +29,36 @@ STEP_US = 240 * MINUTE_US
 _MARKERS = 10_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is published as one run."""
+
+    key: str
+    id: str
+    span: Span
+    """All minutes that it may speak of."""
+    plan: Plan
+    copies: Copies
+
+
 class RunPublisher:
-    """Publishes one run; after any error it must be discarded, and the run be published again from its start."""
+    """Publishes one run; after any error it must be discarded, and the import be repeated."""
 
     def __init__(self, settings: Settings, publisher: Publisher, claim: Claim, run: Run) -> None:
         self.published = 0
         """Trades acknowledged."""
+        self.log_only = 0
+        """Of them those that were read back from the log."""
         self._topics = settings.topics
         self._partitions = settings.partitions
         self._publisher = publisher
         self._claim = claim
         self._run = run
+        self._minutes = run.plan.minutes
         self._key = run.key.encode()
         self._partition = partition_of(self._key, settings.partitions)
         self._header = [(RUN_HEADER, run.id.encode())]
+        self._seen = Rows()
         self._rows = 0
         self._marked = 0
         self._step: list[Outgoing] = []
@@ -47,34 +67,27 @@ class RunPublisher:
 
     async def begin(self) -> None:
         """Publish the events, what is missing among them, and the `begin` marker."""
-        holes = [self._event(FeedEventKind.HOLE, span) for span in hole_spans(self._run.minutes)]
-        await self._tell([self._event(FeedEventKind.RUN_BEGUN, self._run.span), *holes])
-        before, begin_us = self._run.before, self._run.span.from_us
-        marker = Marker(
-            complete_until_us=begin_us,
-            published_until_us=begin_us,
-            proof=Proof.BEGIN,
-            last_trade_id=before.trade_id if before else None,
-            last_price=before.price if before else None,
-            run=self._run.id,
-        )
-        await self._send([self._marker_record(marker)])
+        run = self._run
+        holes = [self._hole(found) for found in ranges(run.plan) if found.proof is Proof.HOLE]
+        await self._tell([self._event(FeedEventKind.RUN_BEGUN, run.span), *holes])
+        begin_us = self._minutes[0].open_us if self._minutes else run.span.from_us
+        self._published_until_us = begin_us
+        await self._send([self._marker_record(self._begin_marker(begin_us))])
 
     async def add(self, trades: Sequence[Trade]) -> None:
-        """Publish the next rows, but for those outside the span or in minutes that are left alone."""
-        span, left, step = self._run.span, self._run.left, self._step
-        for trade in trades:
-            time_us = trade.time_us
+        """Publish the next rows of the file, each id once, as far as the run wants them."""
+        step = self._step
+        for row in trades:
+            time_us = row.time_us
             if step and (len(step) >= STEP_TRADES or time_us >= self._step_until_us):
                 await self._flush()
             self._rows += 1
-            if not span.from_us <= time_us < span.until_us or (left and minute_us(time_us) in left):
+            trade = self._run.copies.of(row) if self._seen.is_new(row) else None
+            if trade is None:
                 continue
             if not step:
                 self._step_until_us = time_us + STEP_US
-            step.append(Outgoing(self._key, encode_trade(trade), self._header, self._partition))
-            if time_us >= self._published_until_us:
-                self._published_until_us = time_us + 1
+            step.append(self._trade_record(trade))
 
     async def refuse(self, bad: Sequence[BadRow]) -> None:
         """Send bad rows to the dead letters: the bytes of the line, and where it stood and what is wrong with it."""
@@ -99,6 +112,9 @@ class RunPublisher:
     async def end(self) -> None:
         """Publish what is left, the end marker last, the event, and that the run is finished."""
         await self._flush(to_end=True)
+        if not self._minutes:  # rows were kept, but no minute ends the run
+            until_us = next_minute_us(self._published_until_us)
+            await self._send([self._marker_record(self._begin_marker(until_us, end=True))])
         await self._tell([self._event(FeedEventKind.RUN_ENDED, self._run.span)])
         await self._claim.finish(self._run.span.until_us)
 
@@ -107,18 +123,23 @@ class RunPublisher:
         self.published += len(self._step)
         self._step.clear()
         while due := self._due(to_end=to_end):
-            await self._send([self._marker_record(marker) for marker in due])
+            log_only = [trade for minute in due for trade in self._run.copies.log_only(minute.open_us)]
+            await self._send([self._trade_record(trade) for trade in log_only])
+            self.log_only += len(log_only)
+            last = len(self._minutes) - 1
+            markers = [self._marker(minute, end=at == last) for at, minute in enumerate(due, self._marked)]
+            await self._send([self._marker_record(marker) for marker in markers])
             self._marked += len(due)
-            await self._claim.heartbeat(due[-1].complete_until_us)
+            await self._claim.heartbeat(markers[-1].complete_until_us)
 
-    def _due(self, *, to_end: bool) -> list[Marker]:
-        """The next markers whose trades are acknowledged; the last one of all only at the end."""
-        minutes, last = self._run.minutes, len(self._run.minutes) - 1
+    def _due(self, *, to_end: bool) -> list[PlannedMinute]:
+        """The next minutes whose rows are acknowledged; the last one of all only at the end."""
+        minutes, last = self._minutes, len(self._minutes) - 1
         due = []
         for at in range(self._marked, min(self._marked + _MARKERS, last + 1)):
             if not to_end and (at == last or minutes[at].after_row > self._rows):
                 break
-            due.append(self._marker(minutes[at], end=at == last))
+            due.append(minutes[at])
         return due
 
     def _marker(self, minute: PlannedMinute, *, end: bool) -> Marker:
@@ -131,12 +152,41 @@ class RunPublisher:
             last_price=minute.last.price if minute.last else None,
             run=self._run.id,
             end=end,
+            claim=minute.claim,
+        )
+
+    def _begin_marker(self, at_us: int, *, end: bool = False) -> Marker:
+        before: Last | None = self._run.plan.before
+        return Marker(
+            complete_until_us=at_us,
+            published_until_us=at_us,
+            proof=Proof.BEGIN,
+            last_trade_id=before.trade_id if before else None,
+            last_price=before.price if before else None,
+            run=self._run.id,
+            end=end,
         )
 
     def _marker_record(self, marker: Marker) -> Outgoing:
         return Outgoing(self._key, None, encode_marker(marker), self._partition)
 
-    def _event(self, kind: FeedEventKind, span: Span) -> FeedEvent:
+    def _trade_record(self, trade: Trade) -> Outgoing:
+        if trade.time_us >= self._published_until_us:
+            self._published_until_us = trade.time_us + 1
+        return Outgoing(self._key, encode_trade(trade), self._header, self._partition)
+
+    def _hole(self, found: Range) -> FeedEvent:
+        first, last = (found.gaps[0], found.gaps[-1]) if found.gaps else (None, None)
+        reason = f"{found.missing} ids are missing" if found.gaps else "rows were passed over that may be trades"
+        return self._event(
+            FeedEventKind.HOLE,
+            found.span,
+            first_id=str(first.first) if first else None,
+            last_id=str(last.last) if last else None,
+            reason=reason,
+        )
+
+    def _event(self, kind: FeedEventKind, span: Span, **about: str | None) -> FeedEvent:
         exchange, symbol = split_key(self._run.key)
         return FeedEvent(
             exchange=exchange,
@@ -146,6 +196,7 @@ class RunPublisher:
             from_us=span.from_us,
             until_us=span.until_us,
             run=self._run.id,
+            **about,
         )
 
     async def _send(self, records: Sequence[Outgoing]) -> None:

@@ -35,7 +35,7 @@ class BadRow(NamedTuple):
     error: MalformedError
 
 
-class Rows(NamedTuple):
+class RowsRead(NamedTuple):
     """What a chunk of lines holds, in order."""
 
     trades: list[Trade]
@@ -84,36 +84,35 @@ class Surveyed(NamedTuple):
 
 
 async def read_rows(
-    recordings: Sequence[Recording], market: Market, content: Content, stop: asyncio.Event
-) -> AsyncIterator[Rows]:
-    """The rows of all recordings, chunk by chunk; lines without content are none. Ends early when `stop` is set."""
-    for recording in recordings:
-        for chunk in recording.read():
-            await asyncio.sleep(0)  # signals and heartbeats have their turn
-            if stop.is_set():
-                return
-            content.add(chunk.lines)
-            rows = Rows([], [])
-            for number, line in enumerate(chunk.lines, chunk.first):
-                if not line:
-                    continue
-                try:
-                    trade = recording.parse(line)
-                except MalformedError as error:
-                    rows.bad.append(BadRow(str(recording.path), number, len(rows.trades), line, error))
-                    continue
-                if market.holds(trade):
-                    rows.trades.append(trade)
-            yield rows
+    recording: Recording, market: Market, content: Content, stop: asyncio.Event
+) -> AsyncIterator[RowsRead]:
+    """The rows of a recording, chunk by chunk; lines without content are none. Ends early when `stop` is set."""
+    for chunk in recording.read():
+        await asyncio.sleep(0)  # signals and heartbeats have their turn
+        if stop.is_set():
+            return
+        content.add(chunk.lines)
+        rows = RowsRead([], [])
+        for number, line in enumerate(chunk.lines, chunk.first):
+            if not line:
+                continue
+            try:
+                trade = recording.parse(line)
+            except MalformedError as error:
+                rows.bad.append(BadRow(str(recording.path), number, len(rows.trades), line, error))
+                continue
+            if market.holds(trade):
+                rows.trades.append(trade)
+        yield rows
     content.end()
 
 
 async def survey_rows(
-    recordings: Sequence[Recording], market: Market, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
+    recording: Recording, market: Market, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
 ) -> Surveyed:
     """Read everything once; `UsageError` at the first bad row, unless they are to be skipped."""
     survey, content, bad = Survey(), Content(), 0
-    async for rows in read_rows(recordings, market, content, stop):
+    async for rows in read_rows(recording, market, content, stop):
         if rows.bad and not skip_bad:
             first = rows.bad[0]
             raise UsageError(
@@ -121,12 +120,12 @@ async def survey_rows(
                 "(--skip-bad sends such rows to the dead letters)"
             )
         bad += len(rows.bad)
-        _add(survey, rows, recordings)
+        _add(survey, rows, recording)
         watch(Reading.SURVEYING, len(rows.trades) + len(rows.bad))
     return Surveyed(market.key, survey, bad, market.others, content)
 
 
-def _add(survey: Survey, rows: Rows, recordings: Sequence[Recording]) -> None:
+def _add(survey: Survey, rows: RowsRead, recording: Recording) -> None:
     skipped = {row.behind for row in rows.bad}
     for at, trade in enumerate(rows.trades):
         if at in skipped:
@@ -134,8 +133,9 @@ def _add(survey: Survey, rows: Rows, recordings: Sequence[Recording]) -> None:
         try:
             survey.add(trade)
         except MalformedError as error:
-            names = ", ".join(recording.path.name for recording in recordings)
-            raise UsageError(f"{names}: trade {trade.trade_id} cannot be published in order: {error}") from error
+            raise UsageError(
+                f"{recording.path}: trade {trade.trade_id} cannot be published in order: {error}"
+            ) from error
     if len(rows.trades) in skipped:
         survey.skip()
 

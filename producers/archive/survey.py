@@ -1,216 +1,225 @@
-"""What a first reading finds out about recorded trades: minutes, ids, and where trades are missing. Pure.
+"""What a first reading finds out about a file: its minutes, ids and rows that were passed over. Pure.
 
 Rows come in the order of the file. They need not be sorted, but no row may lie more than `DISORDER_US` behind the
-newest before it: so little is remembered of ids, and a marker never has to wait longer. What is kept grows with the
-minutes that have trades (some hundred bytes each), not with the trades.
+newest before it: so little is remembered of rows, and a marker never has to wait longer. What is kept grows with the
+minutes that have trades. Ids that count up by one take no room; others take about a hundred bytes each.
 """
 
 from typing import NamedTuple
 
-from market.candle import id_order
+from market.candle import IdOrder, Status, id_order
 from market.errors import MalformedError
+from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Trade, numeric_id
+from producers.archive.dump import Span
 
 DISORDER_US = 10 * MINUTE_US
 """As far behind the newest marker a minute can still be corrected (the line of the candle engine)."""
-_EVER_US = 1 << 62
+MAX_NAMED = 20
+"""Of conflicts only so many are named; all are counted."""
+_RESOLUTIONS_US = (1_000, 1_000_000)
+_DIGEST_MASK = (1 << 64) - 1
 
 
 class DisorderError(MalformedError):
     """The rows are in no order in which they could be published."""
 
 
-class Minute:
-    """A minute's rows, its trades (each id once), the last of them by (time, id), and the number of its last row."""
+class Conflict(NamedTuple):
+    """One id that is told twice, with two contents."""
 
-    __slots__ = ("last", "last_row", "rows", "trades")
+    trade_id: str
+    open_us: int
+    """The minute of the copy that counts."""
 
-    def __init__(self, trade: Trade) -> None:
-        self.rows = self.trades = 0
-        self.last = trade
-        self.last_row = 0
+
+class Conflicts:
+    """Ids told with two contents: all are counted, the first `MAX_NAMED` are named."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.named: list[Conflict] = []
 
     def add(self, trade: Trade) -> None:
-        """Count a trade that was not seen before."""
-        self.trades += 1
-        last = self.last
-        if trade.time_us > last.time_us or (
-            trade.time_us == last.time_us and id_order(trade.trade_id) > id_order(last.trade_id)
-        ):
+        """Note a conflict; `trade` is the copy that counts."""
+        self.count += 1
+        if len(self.named) < MAX_NAMED:
+            self.named.append(Conflict(trade.trade_id, minute_us(trade.time_us)))
+
+
+class MinuteTrades:
+    """The trades of one minute, each id once: their ids, what stands for their content, and the last of them."""
+
+    __slots__ = ("digest", "ids", "last", "last_row", "rows")
+
+    def __init__(self) -> None:
+        self.ids = SeenIds()
+        self.digest = 0
+        """Sum of `digest_of` over the trades: equal contents have equal sums, in whatever order."""
+        self.last: Trade | None = None
+        """By time, then by the order of ids."""
+        self.rows = 0
+        self.last_row = 0
+        """Number of the file's last row of this minute, from 1."""
+
+    def add(self, trade: Trade) -> bool:
+        """Take in a trade; False where its id is in already."""
+        if not self.ids.add(trade.trade_id, numeric_id(trade.trade_id)):
+            return False
+        self.digest = (self.digest + digest_of(trade)) & _DIGEST_MASK
+        if self.last is None or trade_order(trade) > trade_order(self.last):
             self.last = trade
+        return True
 
 
-class Gap(NamedTuple):
-    """Missing ids, both ends inclusive, and the times of the trades around them."""
+def trade_order(trade: Trade) -> tuple[int, IdOrder]:
+    """Trades in the order in which they open and close a candle."""
+    return trade.time_us, id_order(trade.trade_id)
 
-    first: int
-    last: int
-    from_us: int
-    until_us: int
+
+def digest_of(trade: Trade) -> int:
+    """What stands for a trade's content, times floored to milliseconds; it means something in this process only."""
+    return hash((trade.trade_id, trade.price, trade.qty, trade.side, trade.time_us // 1000))
+
+
+def same_content(one: Trade, other: Trade) -> bool:
+    """Whether two copies of an id say the same; of two times the coarser resolution (ms, s) decides."""
+    if (one.price, one.qty, one.side) != (other.price, other.qty, other.side):
+        return False
+    return _same_time(one.time_us, other.time_us)
+
+
+def _same_time(one_us: int, other_us: int) -> bool:
+    if one_us == other_us:
+        return True
+    return any(
+        one_us // step_us == other_us // step_us and (one_us % step_us == 0 or other_us % step_us == 0)
+        for step_us in _RESOLUTIONS_US
+    )
+
+
+class Rows:
+    """Tells new trades from rows that repeat one; both readings of a file use it, so that both keep the same copies.
+
+    The first copy of an id counts. Later ones are repeats, or conflicts where they say something else.
+    """
+
+    def __init__(self) -> None:
+        self.newest_us = 0
+        self.repeated = 0
+        self.conflicts = Conflicts()
+        self.fell: str | None = None
+        """The first id, a number, that is not greater than one of `2 * DISORDER_US` before it."""
+        self._recent: dict[str, Trade] = {}
+        self._settled_id = -1
+        """The greatest number among the ids that `_recent` no longer holds."""
+        self._prune_at_us = 0
+
+    def is_new(self, trade: Trade) -> bool:
+        """Take in the next row; False where it repeats one. Raises `DisorderError`."""
+        time_us = trade.time_us
+        if time_us > self.newest_us:
+            self.newest_us = time_us
+        elif time_us < self.newest_us - DISORDER_US:
+            behind_s = (self.newest_us - time_us) // 1_000_000
+            raise DisorderError(f"it lies {behind_s} s behind a row before it: sort the rows by time")
+        first = self._recent.setdefault(trade.trade_id, trade)
+        if first is not trade:
+            self.repeated += 1
+            if not same_content(first, trade):
+                self.conflicts.add(first)
+            return False
+        if self.newest_us >= self._prune_at_us:
+            self._prune()
+        if self.fell is None and self._settled_id >= 0:
+            number = numeric_id(trade.trade_id)
+            if number is not None and number <= self._settled_id:
+                self.fell = trade.trade_id
+        return True
+
+    def _prune(self) -> None:
+        until_us = self.newest_us - 2 * DISORDER_US
+        self._prune_at_us = self.newest_us + MINUTE_US
+        while self._recent:
+            trade_id, trade = next(iter(self._recent.items()))
+            if trade.time_us >= until_us:
+                return
+            del self._recent[trade_id]
+            number = numeric_id(trade_id)
+            if number is not None and number > self._settled_id:
+                self._settled_id = number
 
 
 class _Skipped(NamedTuple):
-    """Where a row was passed over: the time of the row before it (0: none), and the id that continues what was seen."""
+    """Where rows were passed over: the time of the trade before them (0: none), and the id that continues it."""
 
     from_us: int
     next_id: int | None
 
 
 class Survey:
-    """All that planning a run needs to know of the trades of one key."""
+    """All that planning a run needs to know of a file's trades of one key."""
 
     def __init__(self) -> None:
-        self.minutes: dict[int, Minute] = {}
-        self.rows = 0
-        self.repeated = 0
-        """Rows whose id was there already."""
+        self.minutes: dict[int, MinuteTrades] = {}
+        """By open time, microseconds."""
+        self.rows = Rows()
+        self.count = 0
+        """Rows, repeats among them."""
         self.first_us = 0
-        self.newest_us = 0
-        self.by_ids = True
-        """Whether all ids are numbers: others prove nothing."""
-        self._ids = _Ids()
-        self._texts: dict[int, set[str]] = {}
-        self._row_us = 0
+        self._last: Trade | None = None
         self._skipped: _Skipped | None = None
-        self._skipped_holes: set[tuple[int, int]] = set()
+        self._skipped_spans: set[tuple[int, int]] = set()
+
+    @property
+    def newest_us(self) -> int:
+        """The greatest time of all rows."""
+        return self.rows.newest_us
 
     def add(self, trade: Trade) -> None:
         """Take in the next row; raises `DisorderError`."""
+        is_new = self.rows.is_new(trade)
         time_us = trade.time_us
-        if time_us > self.newest_us:
-            self.newest_us = time_us
-        elif time_us < self.newest_us - DISORDER_US:
-            behind_s = (self.newest_us - time_us) // 1_000_000
-            raise DisorderError(f"it lies {behind_s} s behind a row before it: sort rows and files by time")
-        if not self.rows or time_us < self.first_us:
+        if not self.count or time_us < self.first_us:
             self.first_us = time_us
-        self.rows += 1
+        self.count += 1
         open_us = time_us - time_us % MINUTE_US
         minute = self.minutes.get(open_us)
         if minute is None:
-            minute = self.minutes[open_us] = Minute(trade)
+            minute = self.minutes[open_us] = MinuteTrades()
         minute.rows += 1
-        minute.last_row = self.rows
-        if self._is_new(trade, open_us):
-            minute.add(trade)
+        minute.last_row = self.count
+        if is_new and minute.add(trade):
             if self._skipped is not None:
                 self._close_skipped(self._skipped, trade)
-        else:
-            self.repeated += 1
-        self._row_us = time_us
+            self._last = trade
 
     def skip(self) -> None:
-        """Take in that the next row was passed over: unless the ids around it are contiguous, it may be a trade."""
+        """Take in that the next row was passed over: it may have been a trade."""
         if self._skipped is None:
-            self._skipped = _Skipped(self._row_us, self._ids.next)
+            number = None if self._last is None else numeric_id(self._last.trade_id)
+            from_us = 0 if self._last is None else self._last.time_us
+            self._skipped = _Skipped(from_us, None if number is None else number + 1)
 
-    def last_before(self, time_us: int) -> Trade | None:
-        """The last trade of the minutes that end by then."""
-        newest = max((open_us for open_us in self.minutes if open_us < time_us), default=None)
-        return None if newest is None else self.minutes[newest].last
+    def claims(self, span: Span) -> dict[int, Status]:
+        """What the file itself says of each minute of the span that it covers, by open time, ids apart.
 
-    def holes(self) -> list[tuple[int, int]]:
-        """The minutes that missing ids and rows passed over may belong to, as (first, last) open times, sorted."""
-        gaps = ((minute_us(gap.from_us), minute_us(gap.until_us)) for gap in self._ids.all_gaps())
-        behind = () if self._skipped is None else ((minute_us(self._skipped.from_us), _EVER_US),)
-        return sorted((*gaps, *self._skipped_holes, *behind))
+        `connected`: nothing is missing. `hole`: a row was passed over that may have been a trade of this minute.
+        """
+        claims = dict.fromkeys(range(span.from_us, span.until_us, MINUTE_US), Status.CONNECTED)
+        spans = set(self._skipped_spans)
+        if self._skipped is not None:
+            spans.add((minute_us(self._skipped.from_us), span.until_us))
+        for first_us, last_us in spans:
+            for open_us in range(max(first_us, span.from_us), min(last_us + MINUTE_US, span.until_us), MINUTE_US):
+                claims[open_us] = Status.HOLE
+        return claims
 
     def _close_skipped(self, skipped: _Skipped, trade: Trade) -> None:
-        """A new trade follows: what was passed over lies between the one before and this."""
+        """A new trade follows: unless its id continues the one before, a trade may have been passed over between."""
         self._skipped = None
         number = numeric_id(trade.trade_id)
         if number is None or number != skipped.next_id:
             first_us, last_us = sorted((skipped.from_us, trade.time_us))
-            self._skipped_holes.add((minute_us(first_us), minute_us(last_us)))
-
-    def _is_new(self, trade: Trade, open_us: int) -> bool:
-        number = numeric_id(trade.trade_id)
-        if number is not None:
-            return self._ids.add(number, trade.time_us, self.newest_us)
-        self.by_ids = False
-        seen = self._texts.get(open_us)
-        if seen is None:
-            self._texts = {at: ids for at, ids in self._texts.items() if at >= self.newest_us - 2 * DISORDER_US}
-            seen = self._texts[open_us] = set()
-        if trade.trade_id in seen:
-            return False
-        seen.add(trade.trade_id)
-        return True
-
-
-class _Ids:
-    """Numbers seen, as one range with gaps in it; gaps that no later row can fill are kept minute by minute."""
-
-    def __init__(self) -> None:
-        self._first = self._first_us = 0
-        self._newest = self._newest_us = 0
-        self._begun = False
-        self._gaps: list[Gap] = []
-        self._final: list[Gap] = []
-
-    @property
-    def next(self) -> int | None:
-        """The number that leaves no gap; None before the first."""
-        return self._newest + 1 if self._begun else None
-
-    def all_gaps(self) -> list[Gap]:
-        """Gaps that stayed, those of the same minutes taken together."""
-        return [*self._final, *self._gaps]
-
-    def add(self, number: int, time_us: int, latest_us: int) -> bool:
-        """Take in an id and its time; False where it was there already. `latest_us`: the newest time of all rows."""
-        if number == self._newest + 1 and self._begun:
-            self._newest, self._newest_us = number, time_us
-            return True
-        if not self._begun:
-            self._begun = True
-            self._first = self._newest = number
-            self._first_us = self._newest_us = time_us
-            return True
-        if number > self._newest:
-            self._settle(latest_us)
-            self._gaps.append(_gap(self._newest + 1, number - 1, self._newest_us, time_us))
-            self._newest, self._newest_us = number, time_us
-            return True
-        if number < self._first:
-            return self._add_before(number, time_us)
-        return self._fill(number, time_us, latest_us)
-
-    def _add_before(self, number: int, time_us: int) -> bool:
-        if time_us > self._newest_us:
-            raise DisorderError(f"id {number} begins anew behind id {self._newest}: import the parts one by one")
-        if number + 1 < self._first:
-            self._gaps.append(_gap(number + 1, self._first - 1, time_us, self._first_us))
-        self._first, self._first_us = number, time_us
-        return True
-
-    def _fill(self, number: int, time_us: int, latest_us: int) -> bool:
-        for at in range(len(self._gaps) - 1, -1, -1):
-            gap = self._gaps[at]
-            if gap.first <= number <= gap.last:
-                parts = []
-                if gap.first < number:
-                    parts.append(_gap(gap.first, number - 1, gap.from_us, time_us))
-                if number < gap.last:
-                    parts.append(_gap(number + 1, gap.last, time_us, gap.until_us))
-                self._gaps[at : at + 1] = parts
-                return True
-        if time_us >= latest_us > self._newest_us:
-            raise DisorderError(f"id {number} comes again at a later time: import the parts one by one")
-        return False
-
-    def _settle(self, latest_us: int) -> None:
-        """Let go of gaps that are too old to be filled; those within the same minutes become one."""
-        while self._gaps and self._gaps[0].until_us < latest_us - DISORDER_US:
-            gap = self._gaps.pop(0)
-            before = self._final[-1] if self._final else None
-            if before and minute_us(gap.from_us) <= minute_us(before.until_us):
-                from_us, until_us = min(before.from_us, gap.from_us), max(before.until_us, gap.until_us)
-                self._final[-1] = Gap(before.first, gap.last, from_us, until_us)
-            else:
-                self._final.append(gap)
-
-
-def _gap(first: int, last: int, one_us: int, other_us: int) -> Gap:
-    return Gap(first, last, min(one_us, other_us), max(one_us, other_us))
+            self._skipped_spans.add((minute_us(first_us), minute_us(last_us)))

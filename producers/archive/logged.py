@@ -1,0 +1,212 @@
+"""What the log holds of a key already: trades, and what markers and candles say of each minute. Pure.
+
+Candles tell what the engine has made so far. Trades and markers tell the rest: what it will make of records that it has
+not read yet, and which ids stand behind a candle.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from market.candle import STATUS_OF_PROOF, Candle, Status
+from market.ids import SeenIds
+from market.timeframe import MINUTE_US, minute_us
+from market.trade import Marker, Proof, Trade, numeric_id
+from producers.archive.survey import MinuteTrades, trade_order
+
+Run = str | None
+"""A run's id; None for live."""
+
+
+class Current(NamedTuple):
+    """The newest candle of a minute, as it is or as the engine will make it."""
+
+    status: Status
+    trades: int
+    close: Decimal | None
+    """Its price, where it has no trades; None where that is not known."""
+
+
+class SeriesMinute:
+    """One minute of one series: its trades, and the newest marker that closed it."""
+
+    __slots__ = ("marker_offset", "price", "status", "trades")
+
+    def __init__(self) -> None:
+        self.trades = MinuteTrades()
+        self.marker_offset = -1
+        self.status: Status | None = None
+        """The best that its markers say."""
+        self.price: Decimal | None = None
+
+
+class LoggedCandle(NamedTuple):
+    """What counts here of a candle of `md.candles.1m.v1`."""
+
+    revision: int
+    run: Run
+    status: Status
+    trades: int
+    close: Decimal
+    first_id: str | None
+    last_id: str | None
+
+
+class LoggedMinute:
+    """What the log holds of one minute."""
+
+    __slots__ = ("candle", "claim", "from_offset", "series", "until_offset")
+
+    def __init__(self) -> None:
+        self.series: dict[Run, SeriesMinute] = {}
+        self.candle: LoggedCandle | None = None
+        self.claim: Status | None = None
+        """The best that anybody said of it, ids apart: `Survey.claims`, or the status of a live marker."""
+        self.from_offset = self.until_offset = -1
+        """Where its trades stand: from the first to behind the last."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether `ids` are all of them: they stand in the log, or the candle's count leaves no other."""
+        if self.candle is None or self.has_all():
+            return True
+        first, last = _numbers(self.candle)
+        return first is not None and last is not None and last - first + 1 == self.candle.trades
+
+    def ids(self) -> SeenIds:
+        """The ids known; where trades have left the log, those that its candle tells."""
+        ids = SeenIds()
+        for one in self.series.values():
+            for first, last in one.trades.ids.numbers:
+                ids.numbers.cover(first, last)
+            for text in one.trades.ids.texts:
+                ids.add(text, None)
+        if self.candle is not None and not self.has_all():
+            first_id, last_id = _numbers(self.candle)
+            if first_id is None or last_id is None:
+                for told in (self.candle.first_id, self.candle.last_id):
+                    ids.add(told or "", None)
+            elif self.is_exact:
+                ids.numbers.cover(first_id, last_id)
+            else:
+                ids.numbers.cover(first_id, first_id)
+                ids.numbers.cover(last_id, last_id)
+        return ids
+
+    def has_all(self) -> bool:
+        """Whether the trades of its candle stand in the log."""
+        if self.candle is None or not self.candle.trades:
+            return True
+        series = self.series.get(self.candle.run)
+        return series is not None and count_of(series.trades.ids) >= self.candle.trades
+
+    def last(self) -> Trade | None:
+        """The last trade that stands in the log."""
+        lasts = [one.trades.last for one in self.series.values() if one.trades.last is not None]
+        return max(lasts, key=trade_order, default=None)
+
+    def current(self, own: Run, processed: int) -> Current | None:
+        """The newest candle but those of the run `own`; the engine has read up to the offset `processed`."""
+        marked = [(one.marker_offset, run) for run, one in self.series.items() if one.status and run != own]
+        offset, run = max(marked, key=lambda pair: pair[0], default=(-1, None))
+        candle = self.candle
+        if candle is not None and (candle.run is None or candle.run != own) and offset < processed:
+            return Current(candle.status, candle.trades, candle.close)
+        if offset < 0:
+            return None
+        series = self.series[run]
+        count = count_of(series.trades.ids)
+        if not count and series.price is None:
+            return None
+        assert series.status is not None  # noqa: S101  # only marked ones were looked at
+        return Current(series.status, count, series.price)
+
+
+@dataclass
+class LogSurvey:
+    """All minutes of one key, as records are taken in in the order of their offsets."""
+
+    key: str
+    processed: int = 0
+    """The candle engine has read the trades topic up to here."""
+    minutes: dict[int, LoggedMinute] = field(default_factory=dict)
+    first_offset: dict[str, int] = field(default_factory=dict)
+    """By run: where its first record stands."""
+    last_offset: dict[str, int] = field(default_factory=dict)
+
+    def take_trade(self, trade: Trade, run: Run, offset: int) -> None:
+        """A trade of the key stands at `offset`."""
+        self._note(run, offset)
+        minute = self._minute(minute_us(trade.time_us))
+        series = minute.series.get(run)
+        if series is None:
+            series = minute.series[run] = SeriesMinute()
+        series.trades.add(trade)
+        if minute.from_offset < 0:
+            minute.from_offset = offset
+        minute.until_offset = offset + 1
+
+    def take_marker(self, marker: Marker, offset: int) -> None:
+        """A marker of the key stands at `offset`."""
+        self._note(marker.run, offset)
+        if marker.proof is Proof.BEGIN:
+            return
+        minute = self._minute(marker.complete_until_us - MINUTE_US)
+        status = STATUS_OF_PROOF[marker.proof]
+        series = minute.series.get(marker.run)
+        if series is None:
+            series = minute.series[marker.run] = SeriesMinute()
+        series.marker_offset = offset
+        series.status = _best(series.status, status)
+        series.price = marker.last_price if series.price is None else series.price
+        said = marker.proof if marker.run is None else marker.claim
+        minute.claim = minute.claim if said is None else _best(minute.claim, STATUS_OF_PROOF[said])
+
+    def take_candle(self, candle: Candle, run: Run) -> None:
+        """A candle of the key stands in the topic of 1m candles."""
+        minute = self._minute(candle.open_time_ms * 1000)
+        if minute.candle is None or candle.revision >= minute.candle.revision:
+            minute.candle = LoggedCandle(
+                candle.revision, run, candle.status, candle.trades, candle.close,
+                candle.first_trade_id, candle.last_trade_id,
+            )  # fmt: skip
+
+    def is_crossed(self, run: str) -> bool:
+        """Whether another run stands behind the beginning of this one: the engine may be past what it must change."""
+        begun = self.first_offset.get(run)
+        return begun is not None and any(last > begun for other, last in self.last_offset.items() if other != run)
+
+    def claim(self, open_us: int) -> Status | None:
+        """What was said of a minute, ids apart; where its markers have left the log, what its candle says."""
+        minute = self.minutes.get(open_us)
+        if minute is None:
+            return None
+        marked = any(one.status for one in minute.series.values())
+        if minute.candle is not None and not marked:
+            return minute.candle.status
+        return minute.claim
+
+    def _minute(self, open_us: int) -> LoggedMinute:
+        minute = self.minutes.get(open_us)
+        if minute is None:
+            minute = self.minutes[open_us] = LoggedMinute()
+        return minute
+
+    def _note(self, run: Run, offset: int) -> None:
+        if run is not None:
+            self.first_offset.setdefault(run, offset)
+            self.last_offset[run] = offset
+
+
+def count_of(ids: SeenIds) -> int:
+    """How many ids there are."""
+    return len(ids.numbers) + len(ids.texts)
+
+
+def _numbers(candle: LoggedCandle) -> tuple[int | None, int | None]:
+    first, last = candle.first_id, candle.last_id
+    return (None if first is None else numeric_id(first)), (None if last is None else numeric_id(last))
+
+
+def _best(one: Status | None, other: Status) -> Status:
+    return other if one is None or other.rank < one.rank else one
