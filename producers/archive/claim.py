@@ -1,6 +1,7 @@
-"""One publisher a run, as far as can be seen: each says in `md.progress.v1` that it is at work, and looks for others.
+"""One publisher a market, as far as can be seen: each says in `md.progress.v1` that it is at work, and looks about.
 
-Two publishers of one run would do no harm to the candles (a run published again repeats itself), but double the log.
+What a run publishes depends on what the log holds: so another run of the key is waited for. Two publishers of one run
+would do no harm to the candles (a run published again repeats itself), but double the log.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing, Publisher
 from runtime.lifecycle import stopped_within
 from runtime.settings import Settings
+from runtime.telemetry import logger
 
 HEARTBEAT_S = 1.0
 RECENT_MS = 10_000
@@ -33,29 +35,37 @@ class Claim:
         self._told_at_s = 0.0
 
     async def take(self, before: KeyProgress, stop: asyncio.Event) -> bool:
-        """Raise unless no other publisher of the key is seen; False where one finished the run after `before` was read.
+        """Wait until no other run of the key is being published, as far as can be seen; False where this one is done.
 
-        The word that the run is finished is then given again: the one that was to be taken would replace it in the
-        compacted topic. Killed between the two, the run may be published once more, which changes no candle.
+        Raises where another process publishes this very run. Where it has finished it since `before` was read, that
+        word is given again: the one that was to be taken would replace it in the compacted topic. Killed between the
+        two, the run may be published once more, which changes no candle.
         """
-        at_work = [record for record in before.runs if record.run not in before.finished]
         own = await self._tell(0)
-        if any(own.at_ms - record.at_ms < RECENT_MS for record in at_work):
+        known = set(before.runs)
+        recent = [one for one in before.runs if one.run not in before.finished and own.at_ms - one.at_ms < RECENT_MS]
+        earlier = {one.publisher for one in recent}
+        if earlier:
             await stopped_within(stop, WATCH_S)
-        seen = await read_progress(self._settings, self._key)
-        finished = next((record for record in seen.runs if record.run == self._run and record.finished), None)
-        if finished is not None:
-            await self.finish(finished.until_us)
-            return False
-        publishers = {record.publisher for record in at_work}
-        for record in set(seen.runs) - set(before.runs):
-            if record.publisher == self._token or record.run in seen.finished:
-                continue
+        while not stop.is_set():
+            seen = await read_progress(self._settings, self._key)
+            finished = next((one for one in seen.runs if one.run == self._run and one.finished), None)
+            if finished is not None:
+                await self.finish(finished.until_us)
+                return False
+            new = [one for one in set(seen.runs) - known if one.run not in seen.finished]
             # Who was at work before and still is goes on; of those who begin together the first does.
-            if record.publisher in publishers or (record.at_ms, record.publisher) < (own.at_ms, own.publisher):
+            ahead = [one for one in new if one.publisher in earlier or _began(one) < _began(own)]
+            if not ahead:
+                return True
+            if any(one.run == self._run for one in ahead):
                 raise CandlewickError(
-                    f"run {record.run} of {self._key} is being published by another process: wait until it has ended"
+                    f"run {self._run} of {self._key} is being published by another process: wait until it has ended"
                 )
+            logger("import").info("waiting for another import of this market", run=ahead[0].run)
+            known, earlier = set(seen.runs), earlier | {one.publisher for one in ahead}
+            await self.heartbeat(0)
+            await stopped_within(stop, WATCH_S)
         return True
 
     async def heartbeat(self, until_us: int) -> None:
@@ -77,3 +87,7 @@ class Claim:
         sent = await self._publisher.send(self._settings.topics.progress, record)
         stands = (await self._publisher.settle([sent]))[0]
         return RunRecord(self._run, until_us, finished, self._token, stands.offset, stands.timestamp)
+
+
+def _began(record: RunRecord) -> tuple[int, str]:
+    return record.at_ms, record.publisher

@@ -190,7 +190,7 @@ class _Import:
             copies = Copies(
                 planned, file.survey, reader.survey, read_back, until_us=until_us, forced=self._request.force
             )
-            await self._hold(file, planned, copies)
+            await self._hold(file, planned, copies, claim)
             sending = RunPublisher(
                 self._settings,
                 publisher,
@@ -203,12 +203,13 @@ class _Import:
                 await claim.finish(span.until_us)
         return _imported(file, key, run, planned=planned, sent=sending)
 
-    async def _hold(self, file: _File, planned: Plan, copies: Copies) -> None:
+    async def _hold(self, file: _File, planned: Plan, copies: Copies, claim: Claim) -> None:
         """Read the file once more where it has ids that the log has too; `ConflictError` where they differ."""
         if not planned.compare or self._request.force:
             return
         conflicts, seen = Conflicts(), Rows()
         async for rows in self._read(file):
+            await claim.heartbeat(0)
             for trade in rows.trades:
                 if seen.is_new(trade) and minute_us(trade.time_us) in planned.compare:
                     copies.hold(trade, conflicts)

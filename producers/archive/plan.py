@@ -169,7 +169,7 @@ class _Planning:
             if open_us >= self._until_us:
                 break
             before = last
-            last = union.last(open_us) or last
+            last = union.last(open_us) or last or self._told_price(open_us)
             in_file = union.survey.minutes.get(open_us)
             if in_file is not None:
                 after_row = max(after_row, in_file.last_row)
@@ -188,6 +188,12 @@ class _Planning:
             claim = None if said is None else _PROOF_OF_STATUS[said]
             self._minutes.append(PlannedMinute(open_us, _PROOF_OF_STATUS[status], claim, count, last, after_row))
         return self._result()
+
+    def _told_price(self, open_us: int) -> Last | None:
+        """Where no trade is known yet: the price at which a candle is flat, as its feed's markers told it."""
+        logged = self._union.log.minutes.get(open_us)
+        current = None if logged is None else logged.current(self._run, self._union.log.processed)
+        return None if current is None or current.close is None else Last(None, current.close)
 
     def _changes(self, open_us: int, status: Status, last: Last | None) -> bool:
         """Whether a candle that says this differs from the one that is there."""

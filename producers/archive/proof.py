@@ -7,6 +7,7 @@ between them is missing. Nothing is proved before the first id and behind the la
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from operator import itemgetter
 from typing import NamedTuple
 
 from market.ids import IdRanges, SeenIds
@@ -107,18 +108,21 @@ def kind_of(ids: Iterable[SeenIds]) -> IdKind:
 
 
 def _countings(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
-    """The ranges of ids in order of time; where all ids of a minute are lower than those before, they count anew."""
+    """The ranges of ids in order of time, parted where they count anew.
+
+    That is where all ids of a minute are lower than those of the minute before, unless the next minute is above both
+    again: then a trade only came late.
+    """
+    minutes = [(open_us, one.numbers) for open_us, one in sorted(ids.items(), key=itemgetter(0)) if one.numbers]
     ranges: list[_Range] = []
-    least = None
-    for open_us in sorted(ids):
-        numbers = ids[open_us].numbers
-        if not numbers:
-            continue
-        if least is not None and numbers.greatest < least:
-            yield ranges
-            ranges = []
+    for at, (open_us, numbers) in enumerate(minutes):
+        before = minutes[at - 1][1] if at else None
+        if before and numbers.greatest < before.least:
+            follows = at + 1 < len(minutes) and minutes[at + 1][1].greatest > before.greatest
+            if not follows:
+                yield ranges
+                ranges = []
         ranges += (_Range(first, last, open_us) for first, last in numbers)
-        least = numbers.least
     if ranges:
         yield ranges
 

@@ -121,6 +121,7 @@ class RunPublisher:
     async def _flush(self, *, to_end: bool = False) -> None:
         await self._send(self._step)
         self.published += len(self._step)
+        await self._claim.heartbeat(0)
         self._step.clear()
         while due := self._due(to_end=to_end):
             log_only = [trade for minute in due for trade in self._run.copies.log_only(minute.open_us)]

@@ -89,7 +89,10 @@ async def test_a_run_in_the_log_is_what_the_recording_says(
 ) -> None:
     done = candlewick(environment, "import", XRP)
     assert done.returncode == 0, done.stderr
-    assert "5929 trades, 1440 minutes: 1440 ids" in done.stdout
+    assert "5,929 trades, 1,440 minutes (" in done.stdout
+    assert [line.split(" 2019")[0].strip() for line in done.stdout.splitlines()[1:]] == [
+        "only claimed", "proved by ids", "only claimed"
+    ]  # fmt: skip
     records = await read_all(settings, topics.trades)
     rows = list(csv.reader(XRP.read_text().splitlines()))
     runs = {dict(record.headers)["run"] for record in records}
@@ -107,7 +110,11 @@ async def test_a_run_in_the_log_is_what_the_recording_says(
     assert [number(record, "complete_until_us") for record in minutes] == [
         (OCT_11 + minute * 60_000) * 1000 for minute in range(1, 1441)
     ]
-    assert {dict(record.headers)["proof"] for record in minutes} == {b"ids"}
+    first, last = (int(row[5]) // 60_000 * 60_000 for row in (rows[0], rows[-1]))
+    assert [dict(record.headers)["proof"] for record in minutes] == [
+        b"ids" if first < number(record, "complete_until_us") // 1000 - 60_000 < last else b"connection"
+        for record in minutes
+    ]
     assert [record for record in minutes if "end" in dict(record.headers)] == minutes[-1:]
     ids = iter(rows)
     row, last = next(ids), None
@@ -143,7 +150,7 @@ async def test_the_same_import_again_publishes_nothing_unless_forced(
     assert await end_of_trades(settings) == end
     forced = candlewick(environment, *words, "--force")
     assert forced.returncode == 0
-    assert "-2: 2001 trades" in forced.stdout
+    assert "-2: 2,001 trades" in forced.stdout
     assert await end_of_trades(settings) == 2 * end
 
 
@@ -195,8 +202,8 @@ async def test_bad_rows_go_to_the_dead_letters_when_they_are_to_be_skipped(
 ) -> None:
     done = candlewick(environment, "import", broken, "--complete-until", JAN_8 + 60_000, "--skip-bad")
     assert done.returncode == 0, done.stderr
-    assert "2000 trades, 1 minutes: 1 hole" in done.stdout
-    assert "1 bad" in done.stdout
+    assert "2,000 trades, 1 minutes (0 rows repeated, 1 bad)" in done.stdout
+    assert "trades missing 2021-01-08T00:00Z until 2021-01-08T00:01Z" in done.stdout
     (dead,) = await read_all(settings, topics.dead_letters(topics.trades))
     assert dead.value == b"553288059,not a price,0.1,1,1610064011000,True,True"
     headers = dict(dead.headers)

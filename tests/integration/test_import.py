@@ -1,6 +1,7 @@
 """Imports beside what Kafka knows already: live data, candles, other publishers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,13 @@ from market.topics import Topics
 from market.trade import Proof
 from producers.archive.claim import Claim
 from producers.archive.dump import Kind
-from producers.archive.importing import Imported, InterruptedImportError, Request, import_recordings
+from producers.archive.importing import (
+    ConflictError,
+    Imported,
+    InterruptedImportError,
+    Request,
+    import_recordings,
+)
 from producers.archive.known import read_progress
 from producers.archive.reading import Reading
 from producers.archive.recording import Described
@@ -37,7 +44,19 @@ def unwatched(_: Reading, __: int) -> None:
 
 
 async def imported(settings: Settings, request: Request = WHOLE) -> Imported:
-    return await import_recordings(settings, request, unwatched, asyncio.Event())
+    (done,) = await import_recordings(settings, request, unwatched, asyncio.Event())
+    return done
+
+
+def proofs(done: Imported) -> dict[Proof, int]:
+    return dict(Counter(minute.proof for minute in done.plan.minutes))
+
+
+async def newest_candles(settings: Settings) -> list[tuple[int, str]]:
+    """Trades and status of each minute's newest candle, in order."""
+    candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
+    newest = {candle["open_time_ms"]: candle for candle in sorted(candles, key=lambda one: one["revision"])}
+    return [(candle["trades"], candle["status"]) for _, candle in sorted(newest.items())]
 
 
 async def trades_end(settings: Settings) -> int:
@@ -71,47 +90,92 @@ async def test_a_range_that_is_not_over_is_refused(settings: Settings) -> None:
         await imported(settings, replace(WHOLE, complete_until_us=4_000_000_000_000_000))
 
 
-async def test_only_what_improves_the_candles_there_are_is_published(settings: Settings, tmp_path: Path) -> None:
+async def test_only_what_changes_the_candles_there_are_is_published(settings: Settings, tmp_path: Path) -> None:
     holed = replace(WHOLE, files=[without(tmp_path, lambda at: at == 1000)])
     first = await imported(settings, holed)
-    assert first.minutes == {Proof.HOLE: 1, Proof.IDS: 2}
+    assert proofs(first) == {Proof.HOLE: 1, Proof.CONNECTION: 2}
     await one_pass(settings)
-    better = await imported(settings)  # minute 0 is complete now, and 1 and 2 are flat at its close
-    assert (better.minutes, better.left) == ({Proof.IDS: 3}, 0)
+    better = await imported(settings)
+    assert (proofs(better), better.plan.left, better.read_back) == ({Proof.CONNECTION: 1}, 2, 0)
     await one_pass(settings)
     end = await trades_end(settings)
     shorter = replace(WHOLE, files=[without(tmp_path, lambda at: at == 2000)])
     worse = await imported(settings, shorter)
-    assert (worse.minutes, worse.left) == ({}, 3)
+    assert (proofs(worse), worse.plan.left) == ({}, 3)
     assert await trades_end(settings) == end
-    candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
-    newest = {candle["open_time_ms"]: candle for candle in sorted(candles, key=lambda one: one["revision"])}
-    assert [(candle["trades"], candle["status"]) for _, candle in sorted(newest.items())] == [
-        (2001, "complete"), (0, "complete"), (0, "complete")
-    ]  # fmt: skip
+    assert await newest_candles(settings) == [(2001, "connected"), (0, "connected"), (0, "connected")]
 
 
-async def test_rows_outside_the_range_are_counted_and_not_published(settings: Settings, topics: Topics) -> None:
-    request = replace(WHOLE, complete_from_us=JAN_8_US + MINUTE_US)
-    done = await imported(settings, request)
-    assert (done.trades, done.outside, sum(done.minutes.values())) == (0, 2001, 2)
+async def test_a_poorer_file_that_follows_before_the_engine_ran_changes_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    await imported(settings)
+    poorer = replace(WHOLE, files=[without(tmp_path, lambda at: at == 1000)])
+    assert proofs(await imported(settings, poorer)) == {}
+    await one_pass(settings)
+    assert await newest_candles(settings) == [(2001, "connected"), (0, "connected"), (0, "connected")]
+
+
+async def test_rows_of_minutes_that_are_not_called_whole_are_kept(settings: Settings, topics: Topics) -> None:
+    done = await imported(settings, replace(WHOLE, complete_from_us=JAN_8_US + MINUTE_US))
+    assert (done.trades, done.plan.kept, proofs(done)) == (2001, 2001, {Proof.CONNECTION: 2})
     records = await read_all(settings, topics.trades)
-    assert [record.value for record in records] == [None] * 3
-    assert {dict(record.headers)["last_price"] for record in records} == {b"39491.76"}
+    markers = [dict(record.headers) for record in records if record.value is None]
+    assert {marker["last_price"] for marker in markers} == {b"39491.76"}
+    await one_pass(settings)
+    assert await newest_candles(settings) == [(0, "connected"), (0, "connected")]
+    rest = await imported(settings)
+    assert (proofs(rest), rest.plan.left) == ({Proof.CONNECTION: 1}, 2)
+    await one_pass(settings)
+    assert await newest_candles(settings) == [(2001, "connected"), (0, "connected"), (0, "connected")]
 
 
-async def test_files_of_one_market_are_one_run(settings: Settings, tmp_path: Path) -> None:
+async def test_parts_of_one_minute_make_it_whole_in_any_order(settings: Settings, tmp_path: Path) -> None:
+    lines = BTC.read_text().splitlines(keepends=True)
+    parts = [tmp_path / f"part{at}.csv" for at in range(3)]
+    for at, part in enumerate(parts):
+        part.write_text("".join(lines[700 * at : 700 * at + 700]))
+    described = Described(symbol="BTC-USDT", kind=Kind.TRADES)
+    request = replace(WHOLE, files=[parts[2], parts[0], parts[1]], described=described, complete_from_us=JAN_8_US)
+    done = await import_recordings(settings, request, unwatched, asyncio.Event())
+    assert [(one.plan.kept, one.trades, one.read_back) for one in done] == [
+        (601, 601, 0), (700, 700, 0), (0, 2001, 1301)
+    ]  # fmt: skip
+    await one_pass(settings)
+    assert await newest_candles(settings) == [(2001, "connected"), (0, "connected"), (0, "connected")]
+
+
+async def test_another_content_is_told_and_published_when_asked(settings: Settings, tmp_path: Path) -> None:
+    await imported(settings)
+    end = await trades_end(settings)
+    lines = BTC.read_text().splitlines(keepends=True)
+    cells = lines[1000].split(",")
+    lines[1000] = ",".join([cells[0], "99999.5", *cells[2:]])
+    mended = tmp_path / BTC.name
+    mended.write_text("".join(lines))
+    request = replace(WHOLE, files=[mended])
+    with pytest.raises(ConflictError, match=f"1 ids are in the log with another content .{cells[0]} at 2021-01-08T00"):
+        await imported(settings, request)
+    assert ConflictError.exit_code == 3
+    assert await trades_end(settings) == end
+    done = await imported(settings, replace(request, force=True))
+    assert proofs(done) == {Proof.CONNECTION: 3}
+    await one_pass(settings)
+    candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
+    assert max(candles, key=lambda one: (-one["open_time_ms"], one["revision"]))["high"] == "99999.5"
+
+
+async def test_imports_of_a_market_wait_for_each_other(settings: Settings, tmp_path: Path) -> None:
+    """Each plans on what the log holds: together they would both miss what the other publishes."""
     lines = BTC.read_text().splitlines(keepends=True)
     parts = [tmp_path / f"part{at}.csv" for at in range(2)]
     parts[0].write_text("".join(lines[:700]))
     parts[1].write_text("".join(lines[700:]))
     described = Described(symbol="BTC-USDT", kind=Kind.TRADES)
-    done = await imported(settings, replace(WHOLE, files=parts, described=described, complete_from_us=JAN_8_US))
-    assert (done.key, done.trades, done.minutes) == (KEY, 2001, {Proof.IDS: 3})
-    swapped = await imported(
-        settings, replace(WHOLE, files=parts[::-1], described=described, complete_from_us=JAN_8_US)
-    )
-    assert (swapped.trades, swapped.minutes) == (2001, {Proof.IDS: 3})  # disorder of less than ten minutes is none
+    request = replace(WHOLE, described=described, complete_from_us=JAN_8_US)
+    await asyncio.gather(*(imported(settings, replace(request, files=[part])) for part in parts))
+    await one_pass(settings)
+    assert await newest_candles(settings) == [(2001, "connected"), (0, "connected"), (0, "connected")]
 
 
 async def test_a_second_publisher_of_a_run_is_refused(settings: Settings) -> None:
@@ -161,7 +225,7 @@ async def test_a_file_that_changes_meanwhile_never_becomes_a_candle(settings: Se
     records = await read_all(settings, settings.topics.trades)
     markers = [dict(record.headers) for record in records if record.value is None]
     assert [(marker["proof"], int(marker["complete_until_us"])) for marker in markers] == [
-        (b"begin", JAN_8_US), (b"ids", JAN_8_US + MINUTE_US)
+        (b"begin", JAN_8_US), (b"connection", JAN_8_US + MINUTE_US)
     ]  # fmt: skip
     assert not [record for record in records if b"39400.6" in (record.value or b"")]
     await one_pass(settings)
@@ -173,7 +237,7 @@ async def test_what_is_missing_is_told_once_a_stretch(settings: Settings, tmp_pa
     path = tmp_path / BTC.name
     path.write_text(BTC.read_text() + "553289560,39400")  # cut off: minutes 0 to 2 may have lost a trade
     done = await imported(settings, replace(WHOLE, files=[path], skip_bad=True))
-    assert (done.bad, done.minutes) == (1, {Proof.HOLE: 3})
+    assert (done.bad, proofs(done)) == (1, {Proof.HOLE: 3})
     await one_pass(settings)
     candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
     assert {candle["status"] for candle in candles} == {"hole"}

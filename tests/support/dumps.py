@@ -48,7 +48,10 @@ def zipped(path: Path, folder: Path) -> Path:
 
 
 def candles_of(path: Path, exchange: str, symbol: str, start_ms: int, end_ms: int) -> list[dict[str, Any]]:
-    """Every 1m candle of [start, end), in the fields of the topic but `revision`."""
+    """Every 1m candle of [start, end), in the fields of the topic but `revision`.
+
+    Ids prove the minutes between that of the file's first trade and that of its last; the others are its word.
+    """
     kind = _AGG_TRADES if "aggTrades" in path.name else _TRADES
     rows = pl.read_csv(path, has_header=False, new_columns=kind, infer_schema=False)
     rows = rows.with_columns(
@@ -70,11 +73,13 @@ def candles_of(path: Path, exchange: str, symbol: str, start_ms: int, end_ms: in
         first_trade_id=pl.col("id").min(), last_trade_id=pl.col("id").max(),
     )  # fmt: skip
     by_minute = {row["open_ms"]: row for row in found.iter_rows(named=True)}
+    first_ms, last_ms = min(by_minute), max(by_minute)
     candles: list[dict[str, Any]] = []
     for open_ms in range(start_ms, end_ms, 60_000):
         row = by_minute.get(open_ms)
         values = _quiet(candles[-1]["close"]) if row is None else _traded(row)
-        place = {"exchange": exchange, "symbol": symbol, "timeframe": "1m", "status": "complete"}
+        status = "complete" if first_ms < open_ms < last_ms else "connected"
+        place = {"exchange": exchange, "symbol": symbol, "timeframe": "1m", "status": status}
         candles.append(place | {"open_time_ms": open_ms, "close_time_ms": open_ms + 59_999} | values)
     return candles
 

@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Candle
@@ -50,7 +51,7 @@ class File:
     digest: bytes
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The importer was killed."""
 
 
@@ -97,7 +98,7 @@ class World:
         for record in records if topic.endswith("md.trades.v1") else ():
             self.sends_left -= 1
             if self.sends_left < 0:
-                raise Crash
+                raise CrashError
             self.append(record.key, record.value, record.headers)
         return []
 
@@ -321,54 +322,54 @@ def _spoil(claims: dict[int, str], from_us: int, until_us: int) -> None:
 def expected(files: Sequence[File], live: Live | None, kind: IdKind | None) -> dict[int, dict[str, Any]]:
     """All rows and all claims at once, by plain counting."""
     trades: dict[str, Row] = {row.trade_id: row for file in files for row in file.rows if row}
-    claims: dict[int, str] = {}
-    for one in [*(file_claims(file) for file in files if any(file.rows)), *([live.statuses] if live else [])]:
-        for open_us, status in one.items():
-            claims[open_us] = min(claims.get(open_us, status), status, key=RANKS.index)
     if live:
         trades |= {row.trade_id: row for row in live.rows}
-    kind = kind or _looks(trades)
-    lacking: set[int] = set()
-    unproved: set[int] = set()
-    if kind is IdKind.CONTIGUOUS:
-        by_id = sorted(trades.values(), key=lambda row: int(row.trade_id))
-        for one, other in zip(by_id, by_id[1:], strict=False):
-            if int(other.trade_id) > int(one.trade_id) + 1:
-                low, high = sorted((one.time_us // MINUTE, other.time_us // MINUTE))
-                minutes = [minute * MINUTE for minute in range(low, high + 1)]
-                unproved.update(minutes)
-                if all(minute in claims for minute in minutes):
-                    lacking.update(minutes)
-    minutes_of = sorted(row.time_us // MINUTE * MINUTE for row in trades.values())
-    everything = {*claims, *(range(minutes_of[0], minutes_of[-1] + 1, MINUTE) if minutes_of else ())}
+    claims: dict[int, str] = {}
+    for one in [*(file_claims(file) for file in files), *([live.statuses] if live else [])]:
+        for open_us, status in one.items():
+            claims[open_us] = min(claims.get(open_us, status), status, key=RANKS.index)
     found: dict[int, dict[str, Any]] = {}
-    for open_us in sorted(everything):
-        own = sorted(
-            (row for row in trades.values() if row.time_us // MINUTE * MINUTE == open_us),
-            key=lambda row: (row.time_us, int(row.trade_id) if row.trade_id.isdigit() else 0, row.trade_id),
-        )
-        status = claims.get(open_us)
-        if kind is IdKind.CONTIGUOUS and open_us not in unproved and minutes_of[0] < open_us < minutes_of[-1]:
-            status = "complete"
-        if open_us in lacking:
-            status = "hole"
-        if status is None:
-            continue
+    for open_us, status in sorted(statuses_of(trades, claims, kind or _looks(trades)).items()):
+        own = [row for row in trades.values() if row.time_us // MINUTE * MINUTE == open_us]
         before = max((row for row in trades.values() if row.time_us < open_us), key=_last_key, default=None)
         if own:
-            found[open_us] = {
-                "status": status, "trades": len(own), "open": own[0].price, "close": own[-1].price,
-                "high": max(row.price for row in own), "low": min(row.price for row in own),
-                "volume": sum(row.qty for row in own), "quote_volume": sum(row.qty * row.price for row in own),
-                "taker_buy_volume": sum(row.qty for row in own if row.buy),
-            }  # fmt: skip
-        elif before is not None or (live and live.first_price and open_us in live.statuses):
-            price = before.price if before else int(live.first_price)  # type: ignore[union-attr,arg-type]
-            found[open_us] = {
-                "status": status, "trades": 0, "open": price, "close": price, "high": price, "low": price,
-                "volume": 0, "quote_volume": 0, "taker_buy_volume": 0,
-            }  # fmt: skip
+            found[open_us] = {"status": status, **_traded(sorted(own, key=_last_key))}
+        elif before is not None:
+            found[open_us] = {"status": status, **_flat(before.price)}
+        elif live and live.first_price and open_us >= live.begin_us:
+            found[open_us] = {"status": status, **_flat(int(live.first_price))}
     return found
+
+
+def statuses_of(trades: dict[str, Row], claims: dict[int, str], kind: IdKind) -> dict[int, str]:
+    """What each minute has to say, of those that have to say something."""
+    if kind is not IdKind.CONTIGUOUS or not trades:
+        return claims
+    minutes = [row.time_us // MINUTE * MINUTE for row in trades.values()]
+    whole = set(range(min(minutes) + MINUTE, max(minutes), MINUTE))
+    lacking: set[int] = set()
+    for one, other in pairwise(sorted(trades.values(), key=lambda row: int(row.trade_id))):
+        if int(other.trade_id) > int(one.trade_id) + 1:
+            low, high = sorted((one.time_us // MINUTE, other.time_us // MINUTE))
+            between = {minute * MINUTE for minute in range(low, high + 1)}
+            whole -= between
+            if between <= claims.keys():
+                lacking |= between
+    return claims | dict.fromkeys(whole, "complete") | dict.fromkeys(lacking, "hole")
+
+
+def _traded(rows: list[Row]) -> dict[str, Any]:
+    prices = [row.price for row in rows]
+    return {
+        "trades": len(rows), "open": prices[0], "close": prices[-1], "high": max(prices), "low": min(prices),
+        "volume": sum(row.qty for row in rows), "quote_volume": sum(row.qty * row.price for row in rows),
+        "taker_buy_volume": sum(row.qty for row in rows if row.buy),
+    }  # fmt: skip
+
+
+def _flat(price: int) -> dict[str, Any]:
+    zeros = dict.fromkeys(("trades", "volume", "quote_volume", "taker_buy_volume"), 0)
+    return zeros | dict.fromkeys(("open", "close", "high", "low"), price)
 
 
 def _last_key(row: Row) -> tuple[int, int, str]:
@@ -379,7 +380,7 @@ def _looks(trades: dict[str, Row]) -> IdKind:
     if not all(trade_id.isdigit() for trade_id in trades):
         return IdKind.OPAQUE
     ids = sorted(int(trade_id) for trade_id in trades)
-    follow = sum(1 for one, other in zip(ids, ids[1:], strict=False) if other == one + 1)
+    follow = sum(1 for one, other in pairwise(ids) if other == one + 1)
     return IdKind.CONTIGUOUS if 2 * follow >= len(ids) - 1 else IdKind.ORDERED
 
 
@@ -409,7 +410,7 @@ async def _differences(seed: int) -> list[str]:
             world.sends_left = rng.randrange(60)
         try:
             await import_file(world, reader, file, told)
-        except Crash:
+        except CrashError:
             waiting.append(file)
             reader = Reader(world)
         finally:
@@ -435,4 +436,3 @@ def compare(newest: dict[int, Candle], want: dict[int, dict[str, Any]]) -> list[
             differs = {name: (have[name], value) for name, value in fields.items() if have[name] != value}
             found.append(f"minute {minute}: have, want: {differs}")
     return found
-

@@ -1,4 +1,4 @@
-"""Surveys and plans: which minutes a run covers, on what proof, after which row."""
+"""Surveys and plans: which minutes a file claims, what a run publishes, after which row."""
 
 from decimal import Decimal
 
@@ -7,19 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.candle import Status
-from market.trade import Proof, Side, Trade
+from market.trade import Marker, Proof, Side, Trade
 from producers.archive.dump import Span
-from producers.archive.plan import (
-    Known,
-    PlannedMinute,
-    choose_run,
-    covered,
-    hole_spans,
-    minutes,
-    not_improved,
-    run_id,
-)
-from producers.archive.survey import DISORDER_US, DisorderError, Survey
+from producers.archive.logged import LogSurvey
+from producers.archive.plan import Plan, choose_run, covered, plan, run_id
+from producers.archive.proof import IdKind
+from producers.archive.report import Range, ranges
+from producers.archive.survey import DISORDER_US, DisorderError, Survey, same_content
 from runtime.errors import UsageError
 
 MINUTE = 60_000_000
@@ -27,9 +21,9 @@ DAY = 1440 * MINUTE
 START = 18_000 * DAY
 
 
-def trade(trade_id: int | str, time_us: int) -> Trade:
+def trade(trade_id: int | str, time_us: int, price: int = 1) -> Trade:
     return Trade(
-        exchange="x", symbol="A-B", trade_id=str(trade_id), price=Decimal(1), qty=Decimal(1), side=Side.BUY,
+        exchange="x", symbol="A-B", trade_id=str(trade_id), price=Decimal(price), qty=Decimal(1), side=Side.BUY,
         time_us=START + time_us,
     )  # fmt: skip
 
@@ -52,183 +46,223 @@ def span(first: int, end: int) -> Span:
     return Span(START + first * MINUTE, START + end * MINUTE)
 
 
+def planned(survey: Survey, claimed: Span, log: LogSurvey | None = None, kind: IdKind | None = None) -> Plan:
+    log = log or LogSurvey("x:A-B")
+    return plan(survey, survey.claims(claimed), log, run="own", until_us=START + DAY, kind=kind)
+
+
+def told(found: Plan) -> dict[int, str]:
+    marks = {Proof.IDS: "i", Proof.HOLE: "h", Proof.CONNECTION: "c"}
+    return {(minute.open_us - START) // MINUTE: marks[minute.proof] for minute in found.minutes}
+
+
+def claims(survey: Survey, count: int) -> str:
+    marks = {Status.CONNECTED: "c", Status.HOLE: "h"}
+    return "".join(marks[status] for status in survey.claims(span(0, count)).values())
+
+
+def logged(survey: Survey, claimed: Span, run: str = "before", log: LogSurvey | None = None) -> LogSurvey:
+    """The log once a run with this file was published, and not yet made into candles."""
+    log = log or LogSurvey("x:A-B")
+    offset = max(log.last_offset.values(), default=0) + 1
+    for minute in survey.minutes.values():
+        assert minute.last is not None
+        for first, last in minute.ids.numbers:
+            for number in range(first, last + 1):
+                log.take_trade(trade(number, minute.last.time_us - START), run, offset)
+                offset += 1
+    for minute in planned(survey, claimed, log).minutes:
+        until_us = minute.open_us + MINUTE
+        log.take_marker(
+            Marker(
+                complete_until_us=until_us, published_until_us=until_us, proof=minute.proof, run=run,
+                claim=minute.claim, last_price=minute.last.price if minute.last else None,
+            ),
+            offset,
+        )  # fmt: skip
+        offset += 1
+    return log
+
+
 DAY_NAMED = Span(START, START + DAY)
 
 
 @pytest.mark.parametrize(
     ("first_us", "last_us", "named", "from_us", "until_us", "expected"),
     [
-        # By default: from the first trade's minute where that opens the day in the name, until the end of that day.
+        # By default the day in the name.
         (11_000_000, 5 * MINUTE, DAY_NAMED, None, None, span(0, 1440)),
-        (0, 5 * MINUTE, DAY_NAMED, None, None, span(0, 1440)),
-        # Else from the minute after, and without a name to the start of the last trade's minute.
-        (MINUTE, 5 * MINUTE, DAY_NAMED, None, None, span(2, 1440)),
+        (7 * MINUTE, 9 * MINUTE, DAY_NAMED, None, None, span(0, 1440)),
+        # Without a name the whole minutes between the first and the last trade, which may be none.
         (11_000_000, 5 * MINUTE + 1, None, None, None, span(1, 5)),
-        # What is given wins, inwards to whole minutes, but not before the first trade's minute.
+        (5, 30_000_000, None, None, None, span(1, 1)),
+        # What is given wins, inwards to whole minutes, but not before the day in the name or the first trade's minute.
         (3 * MINUTE + 1, 5 * MINUTE, DAY_NAMED, START + 3 * MINUTE, None, span(3, 1440)),
-        (3 * MINUTE + 1, 5 * MINUTE, DAY_NAMED, START, None, span(3, 1440)),
+        (3 * MINUTE + 1, 5 * MINUTE, DAY_NAMED, START - DAY, None, span(0, 1440)),
+        (3 * MINUTE + 1, 5 * MINUTE, None, START, None, span(3, 5)),
         (0, 5 * MINUTE, DAY_NAMED, START + MINUTE + 1, START + 4 * MINUTE + 1, span(2, 4)),
         (1, 46_000_000, DAY_NAMED, None, START + MINUTE, span(0, 1)),
         (1, 46_000_000, None, START, START + 10 * MINUTE, span(0, 10)),
     ],
 )
-def test_the_range_that_a_recording_covers(
+def test_the_minutes_that_a_file_claims(
     first_us: int, last_us: int, named: Span | None, from_us: int | None, until_us: int | None, expected: Span
 ) -> None:
-    survey = Survey()
-    survey.first_us, survey.newest_us, survey.rows = START + first_us, START + last_us, 2
+    survey = survey_of((1, first_us)) if last_us - first_us > DISORDER_US else survey_of((1, first_us), (2, last_us))
     assert covered(survey, named, from_us=from_us, until_us=until_us) == expected
 
 
-@pytest.mark.parametrize(
-    ("named", "until_us", "reason"),
-    [
-        (None, None, "no whole minute"),
-        (None, START + MINUTE - 1, "no whole minute"),
-        (Span(START + 2 * DAY, START + 3 * DAY), None, "the file's name"),
-        (Span(START - 3 * DAY, START - 2 * DAY), None, "the file's name"),
-    ],
-)
-def test_a_range_that_cannot_be_is_refused(named: Span | None, until_us: int | None, reason: str) -> None:
-    survey = survey_of((1, 5), (2, 30_000_000))
-    with pytest.raises(UsageError, match=reason):
-        covered(survey, named, until_us=until_us)
-
-
-def proofs(survey: Survey, count: int) -> str:
-    marks = {Proof.IDS: "i", Proof.HOLE: "h", Proof.CONNECTION: "c"}
-    return "".join(marks[minute.proof] for minute in minutes(survey, span(0, count)))
+@pytest.mark.parametrize("named", [Span(START + 2 * DAY, START + 3 * DAY), Span(START - 3 * DAY, START - 2 * DAY)])
+def test_a_name_of_another_time_is_refused(named: Span) -> None:
+    with pytest.raises(UsageError, match="the file's name"):
+        covered(survey_of((1, 5), (2, 30_000_000)), named)
 
 
 @pytest.mark.parametrize(
     ("rows", "expected"),
     [
-        ([(1, 0), (2, 1 * MINUTE), (3, 4 * MINUTE)], "iiiiii"),
-        # An id is missing between two trades: it may belong to their minutes and to all between.
-        ([(1, 0), (2, 1 * MINUTE), (4, 3 * MINUTE), (5, 4 * MINUTE)], "ihhhii"),
-        ([(1, 0), (3, 1), (4, MINUTE)], "hiiiii"),
-        # A later row fills it, or a part of it.
-        ([(1, 0), (3, 2 * MINUTE), (2, 1 * MINUTE)], "iiiiii"),
-        ([(1, 0), (5, 4 * MINUTE), (3, 2 * MINUTE), (2, 1 * MINUTE)], "iihhhi"),
-        ([(5, MINUTE), (3, 0), (4, 1)], "iiiiii"),
-        ([(5, MINUTE), (3, 0)], "hhiiii"),
-        # The same row again proves nothing against the ids.
-        ([(1, 0), (2, MINUTE), (2, MINUTE), (3, 2 * MINUTE), (1, 0)], "iiiiii"),
-        # Ids that are no numbers prove nothing.
-        ([("a", 0), ("b", MINUTE)], "cccccc"),
-    ],
-)
-def test_what_proves_a_minute(rows: list[tuple[int | str, int]], expected: str) -> None:
-    assert proofs(survey_of(*rows), 6) == expected
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        # Contiguous ids around it: no trade is missing.
-        ([(1, 0), BAD, (2, MINUTE), (3, 2 * MINUTE)], "iiiiii"),
-        ([(1, 0), BAD, (3, 2 * MINUTE), (4, 3 * MINUTE)], "hhhiii"),
-        # A row that is there twice says nothing of what was passed over.
-        ([(1, 0), (2, MINUTE), BAD, (2, MINUTE), (3, 2 * MINUTE)], "iiiiii"),
-        ([("a", 0), ("b", MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhhcc"),
-        # At the end, or the beginning, nothing bounds it.
-        ([(1, 0), (2, MINUTE), BAD], "ihhhhh"),
-        ([(1, 0), (2, MINUTE), BAD, BAD, (2, MINUTE)], "ihhhhh"),
-        ([BAD, (1, MINUTE), (2, 2 * MINUTE)], "hhiiii"),
-        # Ids that are no numbers prove nothing.
         ([("a", 0), BAD, BAD, ("b", MINUTE), ("c", 2 * MINUTE)], "hhcccc"),
         ([("a", 2 * MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhccc"),
+        # A row that is there twice says nothing of what was passed over.
+        ([("a", 0), ("b", MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhhcc"),
+        # At the end, or the beginning, nothing bounds it.
         ([("a", 0), ("b", 3 * MINUTE), BAD], "ccchhh"),
         ([BAD, ("a", MINUTE)], "hhcccc"),
+        # Contiguous ids around it: no trade is missing.
+        ([(1, 0), BAD, (2, MINUTE), (3, 2 * MINUTE)], "cccccc"),
+        ([(1, 0), BAD, (3, 2 * MINUTE), (4, 3 * MINUTE)], "hhhccc"),
     ],
 )
 def test_a_row_that_was_passed_over_may_be_a_trade(rows: list[tuple[int | str, int] | None], expected: str) -> None:
-    assert proofs(survey_of(*rows), 6) == expected
+    assert claims(survey_of(*rows), 6) == expected
 
 
-def test_passed_over_rows_are_kept_by_the_minute() -> None:
-    rows = [row for at in range(3600) for row in ((f"t{at}", at * 1_000_000), BAD)]
-    survey = survey_of(*rows)
-    assert len(survey.holes()) < 130
-    assert proofs(survey, 61) == "h" * 61
+def test_a_files_own_beginning_and_end_are_only_claimed() -> None:
+    found = planned(survey_of((1, MINUTE), (2, 2 * MINUTE), (3, 4 * MINUTE)), span(0, 6))
+    assert told(found) == {0: "c", 1: "c", 2: "i", 3: "i", 4: "c", 5: "c"}
+    assert found.minutes[0].last is None
 
 
-def test_missing_minutes_that_follow_each_other_are_one_span() -> None:
-    survey = survey_of((1, 0), (3, 1), (4, MINUTE), (6, 3 * MINUTE), (7, 4 * MINUTE), BAD)
-    planned = list(minutes(survey, span(0, 7)))
-    assert hole_spans(planned) == [span(0, 7)]
-    assert hole_spans(planned[:1] + planned[3:]) == [span(0, 1), span(3, 7)]  # one left alone parts them
-    assert hole_spans(minutes(survey_of((1, 0), (3, 1), (4, MINUTE), (6, 3 * MINUTE)), span(0, 3))) == [span(0, 3)]
-    assert hole_spans(minutes(survey_of((1, 0), (3, 1), (4, 3 * MINUTE), (6, 4 * MINUTE)), span(0, 3))) == [span(0, 1)]
-    assert hole_spans(minutes(survey_of((1, 0), (2, 1)), span(0, 3))) == []
+def test_ids_of_another_file_adjoin_a_beginning_and_an_end() -> None:
+    log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 3))
+    found = planned(survey_of((3, 3 * MINUTE), (4, 4 * MINUTE)), span(3, 6), log)
+    assert told(found) == {1: "i", 2: "i", 3: "i", 4: "c", 5: "c"}  # minute 1 is published again, its trade read back
+    assert (found.read_back, found.left) == ({START + MINUTE}, 0)
 
 
-def test_old_gaps_are_kept_by_the_minute() -> None:
-    survey = survey_of(*((2 * at, at * 1_000_000) for at in range(3600)))
-    assert len(survey.holes()) < 700  # ten minutes of single gaps, and one for each minute before
-    assert proofs(survey, 61) == "h" * 60 + "i"
+def test_a_claim_is_taken_back_where_ids_show_that_trades_are_missing() -> None:
+    log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 4))
+    found = planned(survey_of((9, 4 * MINUTE), (10, 5 * MINUTE)), span(4, 6), log, IdKind.CONTIGUOUS)
+    assert told(found) == {1: "h", 2: "h", 3: "h", 4: "h", 5: "c"}
+    assert ranges(found)[0] == Range(Proof.HOLE, span(1, 5), 2, found.gaps)
+    assert [(gap.first, gap.last) for gap in found.gaps] == [(3, 8)]
+
+
+def test_a_file_that_lacks_what_the_log_has_takes_nothing_back() -> None:
+    whole = survey_of(*((number, number * 30_000_000) for number in range(10)))
+    log = logged(whole, span(0, 5))
+    poorer = survey_of(*((number, number * 30_000_000) for number in range(10) if number != 4))
+    found = planned(poorer, span(0, 5), log)
+    assert (found.minutes, found.kept, found.left) == ([], 0, 5)
+
+
+def test_trades_of_an_unfinished_minute_are_kept_until_it_is_whole() -> None:
+    early = survey_of((1, 10), (2, MINUTE), (3, 2 * MINUTE))
+    first = planned(early, covered(early, None))
+    assert (told(first), first.kept, first.unfinished) == ({1: "i"}, 2, 2)
+    log = logged(early, covered(early, None))
+    late = survey_of((4, 2 * MINUTE + 5), (5, 3 * MINUTE), (6, 4 * MINUTE))
+    found = planned(late, covered(late, None), log)
+    assert told(found) == {2: "i", 3: "i"}
+    assert [minute.trades for minute in found.minutes] == [2, 1]
+    assert found.read_back == {START + 2 * MINUTE}
+
+
+def test_quiet_minutes_after_a_mended_one_are_flat_at_its_new_close() -> None:
+    log = logged(survey_of((1, 0), (3, MINUTE), (9, 5 * MINUTE)), span(0, 6))
+    found = planned(survey_of((2, MINUTE - 1), (3, MINUTE), (4, MINUTE + 9)), span(0, 2), log, IdKind.OPAQUE)
+    assert list(told(found)) == [0, 1]
+    log.minutes[START + 2 * MINUTE].series["before"].price = Decimal(7)
+    assert list(told(planned(survey_of((3, MINUTE)), span(0, 1), log, IdKind.OPAQUE))) == [2]
+
+
+def test_the_exchanges_own_kline_stands_until_all_its_trades_are_known() -> None:
+    log = LogSurvey("x:A-B")
+    for at, proof in enumerate((Proof.IDS, Proof.KLINE, Proof.IDS)):
+        until_us = START + (at + 1) * MINUTE
+        log.take_trade(trade(10 * at, at * MINUTE), None, 2 * at)
+        log.take_marker(
+            Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof, kline=b"[]"), 2 * at + 1
+        )
+    partly = survey_of(*((number, number * 6_000_000) for number in range(15)))
+    assert 1 not in told(planned(partly, span(0, 2), log, IdKind.CONTIGUOUS))
+    wholly = survey_of(*((number, number * 6_000_000) for number in range(21)))
+    assert told(planned(wholly, span(0, 2), log, IdKind.CONTIGUOUS))[1] == "i"
+
+
+def test_ids_in_both_with_other_contents_have_to_be_compared() -> None:
+    log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 2))
+    survey = Survey()
+    survey.add(trade(1, 0, price=5))
+    survey.add(trade(2, MINUTE))
+    assert planned(survey, span(0, 2), log).compare == {START}
+
+
+def test_two_resolutions_of_a_time_are_no_conflict() -> None:
+    coarse, fine = trade(1, 1_123_000), trade(1, 1_123_456)
+    assert same_content(coarse, fine)
+    assert same_content(trade(1, 1_000_000), fine)
+    assert not same_content(trade(1, 1_122_000), fine)
+    assert not same_content(fine, trade(1, 1_123_457))
+    assert not same_content(coarse, trade(1, 1_123_000, price=2))
+
+
+def test_of_an_id_that_a_file_tells_twice_the_first_copy_counts() -> None:
+    survey = Survey()
+    for row in (trade(6, 0), trade(7, 5), trade(7, 5, price=5), trade(7, 5), trade(8, MINUTE)):
+        survey.add(row)
+    assert (survey.rows.repeated, survey.rows.conflicts.count) == (2, 1)
+    assert [(one.trade_id, one.open_us) for one in survey.rows.conflicts.named] == [("7", START)]
+
+
+def test_live_data_own_the_newest_minutes() -> None:
+    survey = survey_of(*((number, number * MINUTE) for number in range(8)))
+    found = plan(survey, survey.claims(span(0, 8)), LogSurvey("x:A-B"), run="own", until_us=START + 4 * MINUTE)
+    assert told(found) == {0: "c", 1: "i", 2: "i", 3: "i"}
 
 
 def test_rows_are_counted_once_an_id() -> None:
     survey = survey_of((1, 0), (1, 0), ("t", 1), ("t", 1), (2, 5))
-    assert (survey.rows, survey.repeated) == (5, 2)
-    assert [minute.trades for minute in minutes(survey, span(0, 2))] == [3, 0]
+    assert (survey.count, survey.rows.repeated) == (5, 2)
+    assert [minute.trades for minute in planned(survey, span(0, 2)).minutes] == [3, 0]
 
 
-def test_rows_far_behind_and_ids_that_begin_anew_are_refused() -> None:
+def test_rows_far_behind_are_refused_and_ids_that_begin_anew_are_noted() -> None:
     with pytest.raises(DisorderError, match="behind"):
         survey_of((1, DISORDER_US + 2), (2, 1))
-    with pytest.raises(DisorderError, match="begins anew"):
-        survey_of((100, 0), (101, 1), (1, 2))
-    with pytest.raises(DisorderError, match="comes again"):
-        survey_of((1, 0), (2, 1), (3, 1), (1, 2))
+    far = 3 * DISORDER_US
+    assert survey_of((100, 0), (101, 1), (102, far), (1, far + MINUTE), (2, far + 2 * MINUTE)).rows.fell == "1"
+    assert survey_of((100, 0), (99, 1), (101, far), (103, far), (102, far + 1)).rows.fell is None
 
 
 def test_the_last_trade_is_by_time_and_then_by_number() -> None:
     survey = survey_of((9, 10), (10, 10), (8, 5), (11, MINUTE))
-    planned = list(minutes(survey, span(1, 3)))
-    assert [minute.last and minute.last.trade_id for minute in planned] == ["11", "11"]
-    before = survey.last_before(START + MINUTE)
-    assert before is not None
-    assert before.trade_id == "10"
+    found = planned(survey, span(1, 3), kind=IdKind.ORDERED)
+    assert [minute.last and minute.last.trade_id for minute in found.minutes] == ["11", "11"]
+    assert found.before is not None
+    assert found.before.trade_id == "10"
 
 
 @given(st.lists(st.integers(0, 9 * MINUTE), min_size=1, max_size=40))
 def test_a_minute_is_due_when_no_row_of_it_or_before_it_is_left(times: list[int]) -> None:
     survey = survey_of(*((f"t{at}", time_us) for at, time_us in enumerate(times)))
-    planned = list(minutes(survey, span(0, 10)))
-    for minute in planned:
+    found = planned(survey, span(0, 10)).minutes
+    for minute in found:
         end_us = minute.open_us + MINUTE
         rows = [at for at, time_us in enumerate(times, 1) if START + time_us < end_us]
         assert minute.after_row == max(rows, default=0)
         assert minute.trades == sum(minute.open_us <= START + time_us < end_us for time_us in times)
-    assert [minute.after_row for minute in planned] == sorted(minute.after_row for minute in planned)
-
-
-def test_only_minutes_that_improve_are_published_and_quiet_ones_after_them() -> None:
-    def planned(at: int, trades: int, proof: Proof = Proof.IDS) -> PlannedMinute:
-        return PlannedMinute(START + at * MINUTE, proof, trades, None, 0)
-
-    complete, hole = Status.COMPLETE, Status.HOLE
-    known = {
-        START + at * MINUTE: candle
-        for at, candle in {
-            0: Known(complete, 5), 1: Known(Status.CONNECTED, 5), 2: Known(complete, 0), 3: Known(complete, 0),
-            4: Known(complete, 3), 5: Known(complete, 0), 6: Known(hole, 4), 7: Known(complete, 9), 8: Known(hole, 9),
-        }.items()
-    }  # fmt: skip
-    plan = [
-        planned(0, 5),  # as good: left
-        planned(1, 5),  # a better status
-        planned(2, 0), planned(3, 0),  # flat at the close of minute 1
-        planned(4, 3), planned(5, 0),  # as good, and what follows too: left
-        planned(6, 5, Proof.HOLE),  # more trades
-        planned(7, 12, Proof.HOLE),  # more trades do not make up for a worse status
-        planned(8, 9, Proof.HOLE),  # as good
-        planned(9, 0),  # no candle yet
-    ]  # fmt: skip
-    left = not_improved(plan, known)
-    assert sorted((open_us - START) // MINUTE for open_us in left) == [0, 4, 5, 7, 8]
+    assert [minute.after_row for minute in found] == sorted(minute.after_row for minute in found)
 
 
 def test_a_runs_id_is_of_key_range_and_content() -> None:
@@ -238,9 +272,26 @@ def test_a_runs_id_is_of_key_range_and_content() -> None:
                 run_id("x:A-B", span(1, 5), b"digest"), run_id("x:A-B", span(0, 5), b"other")}) == 5  # fmt: skip
 
 
-def test_force_takes_the_first_id_that_is_not_finished() -> None:
+def test_a_runs_id_is_the_first_that_may_go_on() -> None:
     one = run_id("k", span(0, 5), b"d")
-    assert choose_run("k", span(0, 5), b"d", set(), forced=False) == (one, False)
-    assert choose_run("k", span(0, 5), b"d", {one}, forced=False) == (one, True)
-    assert choose_run("k", span(0, 5), b"d", {one}, forced=True) == (f"{one}-2", False)
-    assert choose_run("k", span(0, 5), b"d", {one, f"{one}-2"}, forced=True) == (f"{one}-3", False)
+
+    def chosen(finished: set[str], crossed: set[str] = frozenset(), *, forced: bool = False) -> tuple[str, bool]:  # type: ignore[assignment]
+        return choose_run("k", span(0, 5), b"d", finished, crossed.__contains__, forced=forced)
+
+    assert chosen(set()) == (one, False)
+    assert chosen({one}) == (one, True)
+    assert chosen({one}, forced=True) == (f"{one}-2", False)
+    assert chosen({one, f"{one}-2"}, forced=True) == (f"{one}-3", False)
+    assert chosen(set(), {one}) == (f"{one}-2", False)  # interrupted, and another run came between
+    assert chosen({f"{one}-2"}, {one}) == (f"{one}-2", True)
+
+
+def test_a_run_is_crossed_by_one_that_stands_behind_its_beginning() -> None:
+    log = LogSurvey("x:A-B")
+    log.take_trade(trade(1, 0), "a", 1)
+    assert not log.is_crossed("a")
+    log.take_trade(trade(1, 0), None, 2)
+    assert not log.is_crossed("a")
+    log.take_trade(trade(2, 0), "b", 3)
+    assert log.is_crossed("a")
+    assert not log.is_crossed("b")

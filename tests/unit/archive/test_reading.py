@@ -7,7 +7,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from market.candle import Status
 from producers.archive import lines as lines_module
+from producers.archive.dump import Span
 from producers.archive.reading import Content, Surveyed, read_rows, survey_rows
 from producers.archive.recording import Described, Market, open_recordings
 from runtime.errors import CandlewickError
@@ -26,16 +28,16 @@ def row(number: int, price: str = "1.5") -> bytes:
 
 
 async def survey(path: Path, *, skip_bad: bool = False) -> Surveyed:
-    recordings = open_recordings([path], Described())
-    return await survey_rows(recordings, Market(), skip_bad=skip_bad, watch=lambda *_: None, stop=asyncio.Event())
+    (recording,) = open_recordings([path], Described())
+    return await survey_rows(recording, Market(), skip_bad=skip_bad, watch=lambda *_: None, stop=asyncio.Event())
 
 
 async def second(path: Path, surveyed: Surveyed) -> list[str]:
     """Ids that a second reading gives out; raises what it raises once they are noted in the error."""
     ids: list[str] = []
-    recordings = open_recordings([path], Described())
+    (recording,) = open_recordings([path], Described())
     try:
-        async for rows in read_rows(recordings, Market(), Content(surveyed.content), asyncio.Event()):
+        async for rows in read_rows(recording, Market(), Content(surveyed.content), asyncio.Event()):
             ids += [trade.trade_id for trade in rows.trades]
     except CandlewickError as error:
         error.add_note(",".join(ids))
@@ -87,14 +89,11 @@ async def test_nothing_is_given_out_of_a_chunk_that_changed(
     assert given - len(ids) <= 2 * CHUNK_BYTES // len(row(0))
 
 
-@pytest.mark.parametrize(
-    ("at", "minutes"), [(0, [(0, START_US)]), (50, []), (100, [(START_US, 1 << 62)])], ids=["first", "between", "last"]
-)
-async def test_a_broken_rows_place_among_the_trades_is_kept(
-    at: int, minutes: list[tuple[int, int]], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("at", "holes"), [(0, 2), (50, 0), (100, 2)], ids=["first", "between", "last"])
+async def test_a_broken_rows_place_among_the_trades_is_kept(at: int, holes: int, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"".join([*ROWS[:at], b'{"exchange":"x","sym\n', *ROWS[at:]]))
     surveyed = await survey(path, skip_bad=True)
     assert surveyed.bad == 1
-    assert surveyed.survey.holes() == minutes
+    around = Span(START_US - (60_000_000 if at == 0 else 0), START_US + (120_000_000 if at == 100 else 60_000_000))
+    assert list(surveyed.survey.claims(around).values()).count(Status.HOLE) == holes
