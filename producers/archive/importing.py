@@ -181,7 +181,6 @@ class _Import:
                 file.survey,
                 file.survey.claims(span),
                 reader.survey,
-                run=run,
                 until_us=until_us,
                 kind=self._request.ids,
                 forced=self._request.force,

@@ -105,21 +105,16 @@ class LoggedMinute:
         lasts = [one.trades.last for one in self.series.values() if one.trades.last is not None]
         return max(lasts, key=trade_order, default=None)
 
-    def current(self, own: Run, processed: int) -> Current | None:
-        """The newest candle but those of the run `own`; the engine has read up to the offset `processed`."""
-        marked = [(one.marker_offset, run) for run, one in self.series.items() if one.status and run != own]
-        offset, run = max(marked, key=lambda pair: pair[0], default=(-1, None))
-        candle = self.candle
-        if candle is not None and (candle.run is None or candle.run != own) and offset < processed:
-            return Current(candle.status, candle.trades, candle.close)
-        if offset < 0:
+    def current(self, processed: int) -> Current | None:
+        """The newest candle; the engine has read up to the offset `processed`."""
+        newest = max(self.series.values(), key=lambda series: series.marker_offset, default=None)
+        offset = -1 if newest is None else newest.marker_offset
+        if self.candle is not None and offset < processed:
+            return Current(self.candle.status, self.candle.trades, self.candle.close)
+        if newest is None or newest.status is None:
             return None
-        series = self.series[run]
-        count = count_of(series.trades.ids)
-        if not count and series.price is None:
-            return None
-        assert series.status is not None  # noqa: S101  # only marked ones were looked at
-        return Current(series.status, count, series.price)
+        count = count_of(newest.trades.ids)
+        return Current(newest.status, count, newest.price) if count or newest.price is not None else None
 
 
 @dataclass

@@ -99,14 +99,13 @@ def plan(
     claims: Mapping[int, Status],
     log: LogSurvey,
     *,
-    run: str,
     until_us: int,
     kind: IdKind | None = None,
     forced: bool = False,
 ) -> Plan:
-    """What the run changes; `until_us`: live data own what lies behind. `kind` None: found by looking."""
+    """What a run of the file changes; `until_us`: live data own what lies behind. `kind` None: found by looking."""
     union = _Union(survey, claims, log, kind)
-    return _Planning(union, run=run, until_us=until_us, forced=forced).plan()
+    return _Planning(union, until_us=until_us, forced=forced).plan()
 
 
 class _Union:
@@ -152,9 +151,8 @@ class _Union:
 
 
 class _Planning:
-    def __init__(self, union: _Union, *, run: str, until_us: int, forced: bool) -> None:
+    def __init__(self, union: _Union, *, until_us: int, forced: bool) -> None:
         self._union = union
-        self._run = run
         self._until_us = until_us
         self._forced = forced
         self._minutes: list[PlannedMinute] = []
@@ -192,14 +190,14 @@ class _Planning:
     def _told_price(self, open_us: int) -> Last | None:
         """Where no trade is known yet: the price at which a candle is flat, as its feed's markers told it."""
         logged = self._union.log.minutes.get(open_us)
-        current = None if logged is None else logged.current(self._run, self._union.log.processed)
+        current = None if logged is None else logged.current(self._union.log.processed)
         return None if current is None or current.close is None else Last(None, current.close)
 
     def _changes(self, open_us: int, status: Status, last: Last | None) -> bool:
         """Whether a candle that says this differs from the one that is there."""
         union = self._union
         logged = union.log.minutes.get(open_us)
-        current = None if logged is None else logged.current(self._run, union.log.processed)
+        current = None if logged is None else logged.current(union.log.processed)
         if status is Status.KLINE or (current is not None and current.status is Status.KLINE and status is Status.HOLE):
             return False  # the exchange's own figures stand until all its trades are known
         if (self._forced and open_us in union.claims) or union.claims_more(open_us):

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 SEEDS = 400
+IMPORT_SEEDS = 4_000
 
 
 class Edit(NamedTuple):
@@ -109,6 +110,40 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a changed minute not emitted again": (Edit(LANE, "        minute.changed = True\n        minute.newest", "        minute.newest"),),
 }  # fmt: skip
 
+PLAN, PROOF, LOGGED = "producers.archive.plan", "producers.archive.proof", "producers.archive.logged"
+COPIES, SURVEY = "producers.archive.copies", "producers.archive.survey"
+
+IMPORT_MUTANTS: dict[str, tuple[Edit, ...]] = {
+    "the minutes of the first and the last id proved": (Edit(
+        PROOF, "return stretch.first_us < open_us < stretch.last_us and", "return stretch.first_us <= open_us <= stretch.last_us and"
+    ),),
+    "claims never taken back": (Edit(PLAN, "if self.proofs.lacks(open_us):", "if False:"),),
+    "claims taken back where others are not made": (Edit(
+        PROOF, "if all(open_us in claimed for open_us in gap.minutes())", "if True"
+    ),),
+    "gaps passed over": (Edit(PROOF, " and not self._all.touches(open_us)", ""),),
+    "minutes that nobody claims left out": (Edit(PLAN, "*self.proofs.whole_minutes(), ", ""),),
+    "the log's trades not read back": (Edit(
+        PLAN, "            self._read_back.add(open_us)\n", "            pass\n"
+    ),),
+    "rows of unfinished minutes thrown away": (Edit(
+        COPIES, "return None if row.time_us >= self._until_us or self._is_logged(row, open_us) else row", "return None"
+    ),),
+    "quiet minutes left at an old close": (Edit(
+        PLAN, "return not count and last is not None and current.close != last.price", "return False"
+    ),),
+    "what a file claims not told": (Edit(PLAN, "or union.claims_more(open_us):", "or False:"),),
+    "an interrupted run goes on behind another": (Edit(
+        PLAN, "if run not in finished and not is_crossed(run):", "if run not in finished:"
+    ),),
+    "ids that leave numbers out taken for missing trades": (Edit(
+        PROOF, "return IdKind.CONTIGUOUS if 2 * follow >= len(numbers) - 1 else IdKind.ORDERED", "return IdKind.CONTIGUOUS"
+    ),),
+    "rows passed over forgotten": (Edit(SURVEY, "                claims[open_us] = Status.HOLE\n", "                pass\n"),),
+    "a marker that the engine has not read passed over": (Edit(LOGGED, "and offset < processed:", "and True:"),),
+}  # fmt: skip
+"""Of imports, which `import_law` has to see."""
+
 
 class _Loader(importlib.machinery.SourceFileLoader):
     """Reads a module with something else in one place."""
@@ -143,19 +178,27 @@ class _Finder(importlib.abc.MetaPathFinder):
 def caught(name: str, seeds: int) -> tuple[int, str] | None:
     """The first seed that sees the mutant, and what it says; in this very process, so once."""
     sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
-    sys.meta_path.insert(0, _Finder(MUTANTS[name]))
-    from world import simulate  # noqa: PLC0415  # with the mutant in its place
+    sys.meta_path.insert(0, _Finder((MUTANTS | IMPORT_MUTANTS)[name]))
+    if name in IMPORT_MUTANTS:
+        from import_law import differences  # noqa: PLC0415  # with the mutant in its place
+    else:
+        from world import simulate  # noqa: PLC0415  # likewise
 
     for seed in range(seeds):
-        if violations := simulate(seed).violations:
+        if violations := differences(seed) if name in IMPORT_MUTANTS else simulate(seed).violations:
             return seed, violations[0]
     return None
 
 
 def main(arguments: list[str]) -> int:
     if not arguments:
-        return max(subprocess.run([sys.executable, __file__, name], check=False).returncode for name in MUTANTS)
-    found = caught(arguments[0], int(arguments[1]) if arguments[1:] else SEEDS)
+        return max(
+            subprocess.run([sys.executable, __file__, name], check=False).returncode
+            for name in MUTANTS | IMPORT_MUTANTS
+        )
+    found = caught(
+        arguments[0], int(arguments[1]) if arguments[1:] else IMPORT_SEEDS if arguments[0] in IMPORT_MUTANTS else SEEDS
+    )
     print(f"{arguments[0]}: {f'seed {found[0]}: {found[1]}' if found else 'NOT SEEN'}"[:200], flush=True)
     return 0 if found else 3
 

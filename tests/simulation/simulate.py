@@ -4,6 +4,7 @@
 ``simulate.py --first 7 -n 3``  seeds 7, 8 and 9
 ``simulate.py --trace 716``     one seed's trace and verdict
 ``simulate.py --digests -n 3``  the digest of each seed's run
+``simulate.py --imports``       the law of imports instead of the engine's shell
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
 
+import import_law  # noqa: E402
 from world import simulate  # noqa: E402
 
 CHUNK = 100
@@ -28,11 +30,17 @@ def violating(seeds: range) -> list[str]:
     return [f"seed {outcome.seed}: {'; '.join(outcome.violations)}" for outcome in outcomes if outcome.violations]
 
 
-def run_many(seeds: range, workers: int) -> Iterator[str]:
+def violating_imports(seeds: range) -> list[str]:
+    """The same of made-up markets that are imported."""
+    found = ((seed, import_law.differences(seed)) for seed in seeds)
+    return [f"seed {seed}: {'; '.join(differences)}" for seed, differences in found if differences]
+
+
+def run_many(seeds: range, workers: int, *, imports: bool) -> Iterator[str]:
     began_s, done = time.monotonic(), 0
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     with Pool(workers, maxtasksperchild=50) as pool:
-        for found in pool.imap_unordered(violating, chunks):
+        for found in pool.imap_unordered(violating_imports if imports else violating, chunks):
             yield from found
             done += CHUNK
             rate = min(done, len(seeds)) / (time.monotonic() - began_s)
@@ -56,6 +64,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--trace", type=int, metavar="SEED")
     parser.add_argument("--digests", action="store_true")
+    parser.add_argument("--imports", action="store_true")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.count)
     if arguments.trace is not None:
@@ -65,10 +74,11 @@ def main() -> int:
             print(seed, simulate(seed).digest)
         return 0
     failing = 0
-    for line in run_many(seeds, arguments.workers):
+    for line in run_many(seeds, arguments.workers, imports=arguments.imports):
         failing += 1
         seed = line.split(":")[0].split()[1]
-        print(f"\n{line}\n  again: python {os.path.relpath(__file__)} --trace {seed}", flush=True)
+        how = f"--imports --first {seed} -n 1" if arguments.imports else f"--trace {seed}"
+        print(f"\n{line}\n  again: python {os.path.relpath(__file__)} {how}", flush=True)
     print(f"{len(seeds):,} seeds, {failing} with violations")
     return 3 if failing else 0
 

@@ -48,7 +48,7 @@ def span(first: int, end: int) -> Span:
 
 def planned(survey: Survey, claimed: Span, log: LogSurvey | None = None, kind: IdKind | None = None) -> Plan:
     log = log or LogSurvey("x:A-B")
-    return plan(survey, survey.claims(claimed), log, run="own", until_us=START + DAY, kind=kind)
+    return plan(survey, survey.claims(claimed), log, until_us=START + DAY, kind=kind)
 
 
 def told(found: Plan) -> dict[int, str]:
@@ -227,7 +227,7 @@ def test_of_an_id_that_a_file_tells_twice_the_first_copy_counts() -> None:
 
 def test_live_data_own_the_newest_minutes() -> None:
     survey = survey_of(*((number, number * MINUTE) for number in range(8)))
-    found = plan(survey, survey.claims(span(0, 8)), LogSurvey("x:A-B"), run="own", until_us=START + 4 * MINUTE)
+    found = plan(survey, survey.claims(span(0, 8)), LogSurvey("x:A-B"), until_us=START + 4 * MINUTE)
     assert told(found) == {0: "c", 1: "i", 2: "i", 3: "i"}
 
 

@@ -204,7 +204,7 @@ async def import_file(world: World, reader: Reader, file: File, kind: IdKind | N
     if finished:
         return
     until_us = START + 10_000 * MINUTE
-    planned = plan(survey, survey.claims(span), reader.survey, run=run, until_us=until_us, kind=kind)
+    planned = plan(survey, survey.claims(span), reader.survey, until_us=until_us, kind=kind)
     read_back = await reader.trades_of(planned.read_back) if planned.read_back else {}
     copies = Copies(planned, survey, reader.survey, read_back, until_us=until_us, forced=False)
     if planned.publishes:
