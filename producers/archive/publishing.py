@@ -126,6 +126,7 @@ class RunPublisher:
         while due := self._due(to_end=to_end):
             log_only = [trade for minute in due for trade in self._run.copies.log_only(minute.open_us)]
             await self._send([self._trade_record(trade) for trade in log_only])
+            self.published += len(log_only)
             self.log_only += len(log_only)
             last = len(self._minutes) - 1
             markers = [self._marker(minute, end=at == last) for at, minute in enumerate(due, self._marked)]
