@@ -71,9 +71,8 @@ async def trades_by_place(settings: Settings) -> dict[str, dict[tuple[str, str],
 async def _of_kafka(settings: Settings) -> Candles:
     rows = []
     for timeframe in (Timeframe.M1, *TIMEFRAMES):
-        for record in await read_all(settings, settings.topics.candles(timeframe)):
-            if record.value is not None:
-                rows.append(_decimals(json.loads(record.value)))
+        records = await read_all(settings, settings.topics.candles(timeframe))
+        rows += [_decimals(json.loads(record.value)) for record in records if record.value is not None]
     return _newest(rows)
 
 
@@ -91,8 +90,7 @@ async def _of_redis(settings: Settings) -> Candles:
 async def _of_clickhouse(settings: Settings) -> Candles:
     client = await _clickhouse(settings)
     try:
-        names = ("symbol", "timeframe", "toUnixTimestamp64Milli(open_time) AS open_time_ms", "revision", *FIELDS)
-        found = await client.query(f"SELECT {', '.join(names)} FROM candles FINAL")
+        found = await client.query("SELECT *, toUnixTimestamp64Milli(open_time) AS open_time_ms FROM candles FINAL")
     finally:
         await client.close()
     return _newest(found.named_results())
