@@ -55,7 +55,7 @@ class _TradeJson(msgspec.Struct, gc=False):
     time_us: TimeUs
     received_us: TimeUs = 0
     source: Source = Source.WS
-    seq: Whole | None | UnsetType = None
+    seq: Whole | UnsetType | None = None
 
 
 class _CandleJson(msgspec.Struct, gc=False):
@@ -271,7 +271,10 @@ def encode_progress(progress: Progress) -> bytes:
 
 def decode_progress(value: bytes) -> Progress:
     """Progress out of a value of `md.progress.v1`."""
-    return _decode(value, Progress)
+    progress = _decode(value, Progress)
+    if progress.run is not None:
+        check_name(progress.run, "run")
+    return progress
 
 
 def progress_key(key: str, run: str | None) -> bytes:

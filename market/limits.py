@@ -85,12 +85,13 @@ TURNOVER = Limit(13, 22)
 VOLUME = Limit(20, 18)
 QUOTE_VOLUME = Limit(16, 22)
 CHANGE_PERCENT = Limit(36, 4)
-_OF_VALUES = {
+AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
     "change": PRICE,
     "change_percent": CHANGE_PERCENT,
 }
+"""By field, of what is computed of many trades; the other amounts are prices and sizes."""
 
 
 def check_trade(trade: Trade) -> None:
@@ -131,7 +132,7 @@ def check_candle(candle: Candle) -> None:
         raise MalformedError(f"timeframe {candle.timeframe!r} is none of {', '.join(Timeframe)}") from None
     open_ms, close_ms = candle.open_time_ms, candle.close_time_ms
     if timeframe.open_ms(open_ms) != open_ms or timeframe.end_ms(open_ms) - 1 != close_ms:
-        raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not those of a {timeframe} candle")
+        raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not of a {timeframe} candle")
 
 
 def check_ticker(ticker: Ticker) -> None:
@@ -156,7 +157,7 @@ def check_sums(of: object, names: tuple[str, ...]) -> None:
     """What is computed of many trades; None stays None."""
     for name in names:
         if (value := getattr(of, name)) is not None:
-            _OF_VALUES[name].check(value, name)
+            AMOUNTS[name].check(value, name)
 
 
 @lru_cache(maxsize=16_384)
