@@ -73,7 +73,7 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
     heard = client.pubsub()
     channel = keys.ticker_key(settings.prefix, KEY)
     await heard.subscribe(channel)
-    five = [candle(0, revision, timeframe="5m") for revision in (4, 9, 7)]
+    five = [candle(1, revision, timeframe="5m", close_time_ms=1_700_000_399_999) for revision in (4, 9, 7)]
     live = [candle(5, 20, status="open"), candle(6, 30, status="open"), candle(5, 40, status="open")]
     tickers = [ticker(60_000, 5), ticker(120_000, 9), ticker(60_000, 30), ticker(120_000, 8), ticker(120_000, 9)]
     await publish(settings, topics.candles(Timeframe.M5), [record(one) for one in five])
