@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from market.decimals import EXACT, ZERO, parse_decimal, parse_sum, plain
 from market.errors import MalformedError
-from market.fields import Count, Name, TimeMs, TimeUs
+from market.fields import Count, Name, TimeMs, TimeUs, Whole
 from market.ids import SeenIds
 from market.trade import Proof, Side, Trade, numeric_id
 
@@ -71,16 +71,25 @@ class Candle(Struct, frozen=True, kw_only=True, gc=False):
 
 
 IdOrder = tuple[int, int, str]
-"""Ids by number where they are numbers, and before all that are not."""
+"""Ids by number where they are numbers, and before all that are not; these by `seq`, those without it first."""
+
+_NO_SEQ = -1
 
 
-def id_order(trade_id: str) -> IdOrder:
-    """Sort key of a trade id."""
-    return _order(numeric_id(trade_id), trade_id)
+def id_order(trade_id: str, seq: int | None = None) -> IdOrder:
+    """Sort key of a trade id, among trades of one time."""
+    return _order(numeric_id(trade_id), trade_id, seq)
 
 
-def _order(number: int | None, trade_id: str) -> IdOrder:
-    return (1, 0, trade_id) if number is None else (0, number, trade_id)
+def trade_order(trade: Trade) -> tuple[int, IdOrder]:
+    """Sort key of a trade: open and close are the least and the greatest of a minute."""
+    return trade.time_us, id_order(trade.trade_id, trade.seq)
+
+
+def _order(number: int | None, trade_id: str, seq: int | None) -> IdOrder:
+    if number is not None:
+        return 0, number, trade_id
+    return 1, _NO_SEQ if seq is None else seq, trade_id
 
 
 class Part(NamedTuple):
@@ -107,7 +116,7 @@ _EdgeJson = tuple[str, TimeUs, str]
 class _Snapshot(Struct, gc=False):
     """A fold as it stands in JSON."""
 
-    ids: list[tuple[Count, Count]]
+    ids: list[tuple[Whole, Whole]]
     texts: list[str]
     trades: Count
     open: _EdgeJson
@@ -115,12 +124,14 @@ class _Snapshot(Struct, gc=False):
     high: str
     low: str
     sums: tuple[str, str, str, str]
+    open_seq: Whole | None = None
+    close_seq: Whole | None = None
 
 
 class Fold:
     """The trades of one minute, folded; every sum exact.
 
-    `open` and `close` are the prices of the trades with the least and the greatest (time, id).
+    `open` and `close` are the prices of the trades with the least and the greatest `trade_order`.
     """
 
     __slots__ = (
@@ -143,7 +154,7 @@ class Fold:
         if not self.ids.add(trade.trade_id, number):
             return False
         price, qty = trade.price, trade.qty
-        at = (trade.time_us, _order(number, trade.trade_id))
+        at = (trade.time_us, _order(number, trade.trade_id, trade.seq))
         if self.trades == 0:
             self.open = self.high = self.low = self.close = price
             self.open_at = self.close_at = at
@@ -166,8 +177,8 @@ class Fold:
         """Fold many trades in; False, and nothing done, where the id of any was in already."""
         if not self.ids.numbers.add_range(part.first_id, part.last_id):
             return False
-        open_at = (part.open_us, _order(part.first_id, str(part.first_id)))
-        close_at = (part.close_us, _order(part.last_id, str(part.last_id)))
+        open_at = (part.open_us, _order(part.first_id, str(part.first_id), None))
+        close_at = (part.close_us, _order(part.last_id, str(part.last_id), None))
         if self.trades == 0 or open_at < self.open_at:
             self.open, self.open_at = part.open, open_at
         if self.trades == 0 or close_at > self.close_at:
@@ -200,6 +211,7 @@ class Fold:
     def snapshot(self) -> dict[str, Any]:
         """The fold as JSON values; `restore` reads it back."""
         return {
+            **_seqs(open_seq=self.open_at, close_seq=self.close_at),
             "ids": [list(pair) for pair in self.ids.numbers],
             "texts": sorted(self.ids.texts),
             "trades": self.trades,
@@ -223,8 +235,8 @@ class Fold:
             read = msgspec.convert(snapshot, _Snapshot)
             fold.ids = SeenIds(read.ids, read.texts)
             fold.trades = read.trades
-            fold.open, fold.open_at = _edge(read.open)
-            fold.close, fold.close_at = _edge(read.close)
+            fold.open, fold.open_at = _edge(read.open, read.open_seq)
+            fold.close, fold.close_at = _edge(read.close, read.close_seq)
             fold.high, fold.low = parse_decimal(read.high), parse_decimal(read.low)
             sums = [parse_sum(text) for text in read.sums]
             fold.volume, fold.quote_volume, fold.taker_buy_volume, fold.taker_buy_quote_volume = sums
@@ -233,6 +245,11 @@ class Fold:
         return fold
 
 
-def _edge(values: _EdgeJson) -> tuple[Decimal, tuple[int, IdOrder]]:
+def _edge(values: _EdgeJson, seq: int | None) -> tuple[Decimal, tuple[int, IdOrder]]:
     price, time_us, trade_id = values
-    return parse_decimal(price), (time_us, id_order(trade_id))
+    return parse_decimal(price), (time_us, id_order(trade_id, seq))
+
+
+def _seqs(**edges: tuple[int, IdOrder]) -> dict[str, int]:
+    """Of those edges that have one; most have none, and a minute's record is small without."""
+    return {name: number for name, (_, (kind, number, _)) in edges.items() if kind and number != _NO_SEQ}

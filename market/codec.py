@@ -1,8 +1,9 @@
 """Bytes to models and back: the record formats of the topics.
 
 Decimals are strings in canonical plain form. Unknown fields are passed over; missing optional ones have the model's
-default. Whatever is wrong with the bytes, decoding raises `MalformedError` and nothing else. `docs/formats.md`
-describes each record with an example.
+default. Whatever is wrong with the bytes, or beyond `market.limits`, decoding raises `MalformedError` and nothing else:
+it is the one judge of what a record may hold. Encoding does not look again. `docs/formats.md` describes each record
+with an example.
 """
 
 from collections.abc import Sequence
@@ -11,13 +12,14 @@ from typing import Any, TypeVar
 
 import msgspec
 import orjson
-from msgspec import structs
+from msgspec import UNSET, UnsetType, structs
 
 from market.candle import Candle
 from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
-from market.fields import MAX_NAME, MAX_TIME_US, Name, TimeUs
+from market.fields import MAX_TIME_US, Name, TimeUs, Whole
+from market.limits import check_amounts, check_candle, check_key, check_name, check_price, check_ticker
 from market.ticker import Ticker, Window
 from market.timeframe import MINUTE_US
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -53,6 +55,7 @@ class _TradeJson(msgspec.Struct, gc=False):
     time_us: TimeUs
     received_us: TimeUs = 0
     source: Source = Source.WS
+    seq: Whole | UnsetType | None = None
 
 
 class _CandleJson(msgspec.Struct, gc=False):
@@ -95,6 +98,7 @@ def encode_trade(trade: Trade) -> bytes:
             trade.time_us,
             trade.received_us,
             trade.source,
+            UNSET if trade.seq is None else trade.seq,
         )
     )
 
@@ -105,30 +109,36 @@ def decode_trade(value: bytes) -> Trade:
         wire = _trade_from_json(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"not a trade: {error}") from error
-    _check_key(wire.exchange, wire.symbol)
+    check_key(wire.exchange, wire.symbol)
+    check_name(wire.trade_id, "trade_id")
+    price, qty = parse_decimal(wire.price), parse_decimal(wire.qty)
+    check_amounts(price, qty)
     return Trade(
         exchange=wire.exchange,
         symbol=wire.symbol,
         trade_id=wire.trade_id,
-        price=parse_decimal(wire.price),
-        qty=parse_decimal(wire.qty),
+        price=price,
+        qty=qty,
         side=wire.side,
         time_us=wire.time_us,
         received_us=wire.received_us,
         source=wire.source,
+        seq=None if wire.seq is UNSET else wire.seq,
     )
 
 
 def usual_form(value: bytes) -> bytes:
     """The trade as `encode_trade` would write it, for `market.columns`; empty where it is none.
 
-    For values with other spaces, or their fields in another order. Nothing but the trade itself is kept as it was.
+    For values with other spaces, or their fields in another order. Nothing but the trade itself is kept as it was;
+    ids that `market.columns` reads are numbers, and order without `seq`.
     """
     try:
         wire = _trade_from_json(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return b""
     wire.received_us = wire.time_us
+    wire.seq = UNSET
     return _trade_to_json(wire)
 
 
@@ -165,7 +175,7 @@ def decode_marker(headers: Headers) -> Marker | None:
             published_until_us=_time_us(by_name["published_until_us"]),
             proof=_proof(by_name["proof"]),
             last_trade_id=_name(by_name, "last_trade_id"),
-            last_price=parse_decimal(_text(by_name["last_price"])) if "last_price" in by_name else None,
+            last_price=_price(by_name["last_price"]) if "last_price" in by_name else None,
             run=_name(by_name, RUN_HEADER),
             end="end" in by_name,
             kline=by_name.get("kline"),
@@ -227,7 +237,9 @@ def encode_candle(candle: Candle) -> bytes:
 
 def decode_candle(value: bytes) -> Candle:
     """A candle out of a value of `md.candles.*.v1`."""
-    return _decode(value, Candle)
+    candle = _decode(value, Candle)
+    check_candle(candle)
+    return candle
 
 
 def encode_ticker(ticker: Ticker) -> bytes:
@@ -237,7 +249,9 @@ def encode_ticker(ticker: Ticker) -> bytes:
 
 def decode_ticker(value: bytes) -> Ticker:
     """A ticker out of a value of `md.tickers.v1`."""
-    return _decode(value, Ticker)
+    ticker = _decode(value, Ticker)
+    check_ticker(ticker)
+    return ticker
 
 
 def encode_feed_event(event: FeedEvent) -> bytes:
@@ -247,7 +261,12 @@ def encode_feed_event(event: FeedEvent) -> bytes:
 
 def decode_feed_event(value: bytes) -> FeedEvent:
     """An event out of a value of `md.feeds.v1`."""
-    return _decode(value, FeedEvent)
+    event = _decode(value, FeedEvent)
+    check_key(event.exchange, event.symbol)
+    for name in ("first_id", "last_id", "run"):
+        if (text := getattr(event, name)) is not None:
+            check_name(text, name)
+    return event
 
 
 def encode_progress(progress: Progress) -> bytes:
@@ -257,7 +276,10 @@ def encode_progress(progress: Progress) -> bytes:
 
 def decode_progress(value: bytes) -> Progress:
     """Progress out of a value of `md.progress.v1`."""
-    return _decode(value, Progress)
+    progress = _decode(value, Progress)
+    if progress.run is not None:
+        check_name(progress.run, "run")
+    return progress
 
 
 def progress_key(key: str, run: str | None) -> bytes:
@@ -297,8 +319,6 @@ def _decode(value: bytes, model: type[T]) -> T:
         record = msgspec.convert(fields, model)
     except (orjson.JSONDecodeError, msgspec.MsgspecError, RecursionError) as error:
         raise MalformedError(f"not a {model.__name__.lower()}: {error}") from error
-    if isinstance(record, Candle | Ticker | FeedEvent):
-        _check_key(record.exchange, record.symbol)
     return record
 
 
@@ -313,12 +333,6 @@ def _check_decimals(fields: dict[str, Any], model: type) -> None:
     for window in windows.values() if isinstance(windows, dict) else ():
         if isinstance(window, dict):
             _check_decimals(window, Window)
-
-
-def _check_key(exchange: str, symbol: str) -> None:
-    # Or two markets could share a record key, or a market and a run their key in md.progress.v1.
-    if ":" in exchange or "|" in exchange or "|" in symbol:
-        raise MalformedError(f"no exchange and symbol make the key {exchange}:{symbol}")
 
 
 def _time_us(value: bytes | None) -> int:
@@ -337,9 +351,14 @@ def _name(headers: dict[str, bytes], name: str) -> str | None:
     if name not in headers:
         return None
     text = _text(headers[name])
-    if not 0 < len(text) <= MAX_NAME:
-        raise MalformedError(f"header {name} is empty or longer than {MAX_NAME} characters")
+    check_name(text, f"header {name}")
     return text
+
+
+def _price(value: bytes | None) -> Decimal:
+    price = parse_decimal(_text(value))
+    check_price(price, "header last_price")
+    return price
 
 
 def _text(value: bytes | None) -> str:

@@ -6,9 +6,9 @@ and one of a few ends:
     {"exchange":"binance","symbol":"BTC-USDT","trade_id":"   1234567   ","price":"   27000.1   ","qty":"   0.001
     ","side":"buy","time_us":1700000000000000,"received_us":1700000000000000,"source":"ws"}
 
-Values in that form (the source may be missing), with numbers of up to 16 digits, are read here in some dozens of array
-operations for all of them together. The others are told apart; `decode_trade` stays the one judge of what a trade is,
-and a test holds the two against each other.
+Values in that form (the source may be missing), with numbers of up to 16 digits and well within the limits of a trade,
+are read here in some dozens of array operations for all of them together. The others are told apart; `decode_trade`
+stays the one judge of what a trade is, and a test holds the two against each other.
 
 How: the values stand in one buffer. Rows of eight-byte words are copied out of it, at a place in each value, and "is
 this that text", "how far is the next quote", "the number of these digits" are arithmetic on columns of such words
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from market.fields import MAX_TIME_US
+from market.limits import TURNOVER
 from market.trade import Side, Source
 
 Words = NDArray[np.uint64]
@@ -96,9 +97,12 @@ class TradeReader:
         ids = text.integer(ids_at, ids_end)
         prices_at, words = text.step_over(ids_end, b'","price":"')
         prices_end = prices_at + _distance(words, b'"')
-        prices, price_digits = text.decimal(words, prices_at, prices_end)
+        prices, price_digits, price_whole = text.decimal(words, prices_at, prices_end)
         qtys_at, words = text.step_over(prices_end, b'","qty":"')
-        qtys, qty_digits = text.decimal(words, qtys_at, times_at - _SIDE_BYTES[side])
+        qtys, qty_digits, qty_whole = text.decimal(words, qtys_at, times_at - _SIDE_BYTES[side])
+        # By their digits alone: whoever is beyond these may still be within the limits.
+        text.valid &= (prices > 0) & (qtys > 0) & (price_whole + qty_whole <= TURNOVER.whole)
+        text.valid &= price_digits + qty_digits <= TURNOVER.places
         return TradeColumns(text.valid, ids, prices, price_digits, qtys, qty_digits, side == 0, times_us)
 
 
@@ -150,14 +154,14 @@ class _Text:
         self.valid &= (length > 0) & ((self.bytes[at] != ord("0")) | (length == 1))
         return self._digits(end, length)
 
-    def decimal(self, words: Words, at: Ints, end: Ints) -> tuple[Ints, Ints]:
-        """The plain decimal that stands here, in `words`: all its digits, and how many are behind the point."""
+    def decimal(self, words: Words, at: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
+        """The plain decimal that stands here, in `words`: all its digits; how many are behind the point, and before."""
         length, point = end - at, _distance(words, b".")
         whole = np.minimum(point, length)
         behind = np.maximum(length - whole - 1, 0)
         self.valid &= (whole > 0) & ((point > length) | (behind > 0)) & (whole + behind <= MAX_DIGITS)
         number = self._digits(at + whole, whole) * _POWERS[np.minimum(behind, MAX_DIGITS)]
-        return number + self._digits(end, behind), behind
+        return number + self._digits(end, behind), behind, whole
 
     def _digits(self, end: Ints, length: Ints) -> Ints:
         """The number of the `length` digits before `end`."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from market.decimals import parse_decimal, parse_sum
 from market.errors import MalformedError
 from market.fields import Count, TimeMs
+from market.limits import check_prices, check_sums
 
 
 class Kline(Struct, frozen=True, kw_only=True, gc=False):
@@ -76,8 +77,11 @@ def parse_kline(exchange: str, wire: bytes) -> Kline:
     if parser is None:
         raise MalformedError(f"no kline is known of exchange {exchange[:100]!r}")
     try:
-        return parser(wire)
+        kline = parser(wire)
+        check_prices(kline)
+        check_sums(kline, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
     except MalformedError:
         raise
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError(f"not a kline of {exchange}: {error}") from error
+    return kline

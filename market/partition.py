@@ -2,6 +2,8 @@
 
 from functools import lru_cache
 
+from market.errors import MalformedError
+
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
 
@@ -23,3 +25,11 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of `key` in a topic of that many partitions."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def check_place(key: bytes | None, owner: str, partition: int, partitions: int) -> None:
+    """Malformed where a record about the market `owner` has another's key, or stands in a partition of another."""
+    if key != owner.encode():
+        raise MalformedError(f"key {key!r} over a record of {owner!r}")
+    if (right := partition_of(key, partitions)) != partition:
+        raise MalformedError(f"key {owner!r} belongs in partition {right}, not {partition}")

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from market.fields import Name, TimeUs
+from market.fields import Name, TimeUs, Whole
 
 _MAX_ID_DIGITS = 18
 
@@ -37,6 +37,8 @@ class Trade(Struct, frozen=True, kw_only=True, gc=False):
     time_us: TimeUs
     received_us: TimeUs = 0
     source: Source = Source.WS
+    seq: Whole | None = None
+    """The exchange's own order of trades of one time, where ids are no numbers; None: by id."""
 
     @property
     def key(self) -> str:

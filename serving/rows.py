@@ -21,7 +21,7 @@ _OF_CANDLE = (
     "exchange", "symbol", "timeframe", "open", "high", "low", "close", "volume", "quote_volume", "trades",
     "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id", "revision",
 )  # fmt: skip
-_OF_TRADE = ("exchange", "symbol", "trade_id", "price", "qty")
+_OF_TRADE = ("exchange", "symbol", "trade_id", "price", "qty", "seq")
 _OF_WINDOW = (
     "minutes", "open", "high", "low", "close", "change", "change_percent", "vwap", "volume", "quote_volume",
     "taker_buy_volume", "trades",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from market.candle import id_order
+from market.candle import trade_order
 from market.ids import IdRanges
 from market.trade import Trade, numeric_id
 from serving.planner import Tier
@@ -36,12 +36,12 @@ def tier_to_ask(answers: Mapping[Tier, Sequence[Trade] | None], limit: int) -> T
 
 
 def latest(answers: Mapping[Tier, Sequence[Trade] | None], limit: int) -> list[SourcedTrade]:
-    """The latest `limit` trades, newest first by (time, id), each id once, from the nearest tier that has it."""
+    """The latest `limit` trades, newest first by `trade_order`, each id once, from the nearest tier that has it."""
     by_id: dict[str, SourcedTrade] = {}
     for tier in Tier:
         for trade in answers.get(tier) or ():
             by_id.setdefault(trade.trade_id, SourcedTrade(trade, tier))
-    ordered = sorted(by_id.values(), key=lambda one: (one.trade.time_us, id_order(one.trade.trade_id)), reverse=True)
+    ordered = sorted(by_id.values(), key=lambda one: trade_order(one.trade), reverse=True)
     return ordered[:limit]
 
 

@@ -1,12 +1,15 @@
-"""Records decoded for a store, those that cannot be set apart."""
+"""Records decoded for a store, those that cannot be set apart; and which of a trade's copies counts."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from market.codec import run_of
 from market.errors import MalformedError
+from market.partition import check_place
 from runtime.kafka import Record
 from sinks.store import Refused
+
+_LIVE_MOST = (1 << 63) - 1
 
 
 class Row(NamedTuple):
@@ -17,14 +20,27 @@ class Row(NamedTuple):
     run: str | None
 
 
-def decode_rows(records: Iterable[Record], decode: Callable[[bytes], Any]) -> tuple[list[Row], list[Refused]]:
-    """Decode records that have a value."""
+def decode_rows(
+    records: Iterable[Record], decode: Callable[[bytes], Any], partitions: int
+) -> tuple[list[Row], list[Refused]]:
+    """Decode records that have a value, and stand under their key in the partition of it, of so many."""
     rows: list[Row] = []
     refused: list[Refused] = []
     for record in records:
         try:
             run = run_of(record.headers) if record.headers else None
-            rows.append(Row(record, decode(record.value or b""), run))
+            model = decode(record.value or b"")
+            check_place(record.key, model.key, record.partition, partitions)
+            rows.append(Row(record, model, run))
         except MalformedError as error:
             refused.append(Refused(record, error))
     return rows, refused
+
+
+def precedence(run: str | None, offset: int) -> int:
+    """Of a minute's copies of one trade that of the greatest precedence counts, as it does in candles; below 2^64.
+
+    A run's copy before a live one; of several runs the later in the log, for it made the candle anew; of live copies
+    the first, for the candle has taken it when the next one comes.
+    """
+    return _LIVE_MOST - offset if run is None else _LIVE_MOST + 1 + offset

@@ -1,7 +1,8 @@
 """Models to JSON Schemas (2020-12): what `market.codec` reads, so that another language can check a record.
 
 Decimals are texts with a pattern, whole numbers have their bounds, unknown fields are allowed. What a schema cannot
-say stands in its description: JSON Schema takes 1.0 for a whole number, and cannot count minutes in a text.
+say stands in formats.md: JSON Schema takes 1.0 for a whole number, counts characters and not bytes, and holds no field
+against another.
 """
 
 from collections.abc import Mapping
@@ -15,20 +16,23 @@ from msgspec import inspect, structs
 from describe.page import meanings, opening
 from describe.state import STATE
 from market.candle import Candle
-from market.decimals import PLAIN, SUM
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_NAME
+from market.limits import AMOUNTS, PRICE, Limit
 from market.ticker import Ticker, Window
+from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Trade
 
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SIGNED = {"change", "change_percent"}
-_PATTERNS = {"exchange": "^[^:|]+$", "symbol": "^[^|]+$"}
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
+_NAME = f"^[^{_CONTROL}]+$"
+_PATTERNS = {"exchange": f"^[^:|{_CONTROL}]+$", "symbol": f"^[^|{_CONTROL}]+$"}
 """Or two markets could share a record key."""
 _SECTIONS = {Trade: "Trade", Candle: "Candle", Ticker: "Ticker", FeedEvent: "Feed event", Progress: "Progress"}
-NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": _NAME}
 _TIME_TEXT = {"type": "string", "pattern": "^0*[0-9]{1,16}$"}
 
 
@@ -77,10 +81,11 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
     schema: Schema
     match kind:
         case inspect.DecimalType():
-            schema = _decimal(PLAIN if model is Trade else SUM, signed=name in _SIGNED)
+            schema = _decimal(AMOUNTS.get(name, PRICE), positive=name not in AMOUNTS, signed=name in _SIGNED)
+        case inspect.StrType() if name == "timeframe":
+            schema = {"type": "string", "enum": [timeframe.value for timeframe in Timeframe]}
         case inspect.StrType():
-            pattern = {"pattern": _PATTERNS[name]} if name in _PATTERNS else {}
-            schema = {"type": "string", **_given(minLength=kind.min_length, maxLength=kind.max_length), **pattern}
+            schema = {**NAME, "pattern": _PATTERNS.get(name, _NAME)} if kind.max_length else {"type": "string"}
         case inspect.IntType():
             greatest = kind.lt - 1 if kind.lt is not None else kind.le
             schema = {"type": "integer", **_given(minimum=kind.ge, maximum=greatest)}
@@ -115,7 +120,7 @@ def _header(kind: Any) -> Schema:
     if kind is Proof:
         return {"type": "string", "enum": [proof.value for proof in Proof]}
     if kind is Decimal:
-        return _decimal(PLAIN)
+        return _decimal(PRICE, positive=True)
     if kind is bool:
         return {}  # that it is there is what it says
     return {"type": ["string", "null"]} if kind is bytes else NAME
@@ -142,8 +147,10 @@ def _headers_schema(title: str, description: str, properties: Schema, required: 
     }
 
 
-def _decimal(form: str, *, signed: bool = True) -> Schema:
-    return {"type": "string", "pattern": f"^{form if signed else form.removeprefix('-?')}$"}
+def _decimal(limit: Limit, *, positive: bool = False, signed: bool = False) -> Schema:
+    sign = "-?" if signed else "(?![0.]*$)" if positive else ""
+    digits = rf"0*[0-9]{{1,{limit.whole}}}(?:\.[0-9]{{1,{limit.places}}}0*)?"
+    return {"type": "string", "pattern": f"^{sign}{digits}$"}
 
 
 def _given(**limits: object) -> Schema:

@@ -8,6 +8,7 @@ from processors.candles.state import VERSION
 
 _NO_INT = {"type": ["integer", "null"]}
 _COUNT = {"type": "integer", "minimum": 0}
+_NO_SEQ = {"type": ["integer", "null"], "minimum": 0, "default": None}
 _PRICE = {"type": "string", "pattern": f"^{PLAIN}$"}
 _NO_PRICE = {"type": ["string", "null"], "pattern": f"^{PLAIN}$"}
 _SUM = {"type": "string", "pattern": f"^{SUM.removeprefix('-?')}$"}
@@ -65,6 +66,7 @@ STATE = {
         ),
         "fold": _object(
             "The minute's trades.",
+            {"open_seq": _NO_SEQ, "close_seq": _NO_SEQ},
             ids={"type": "array", "items": _row(_COUNT, _COUNT)},
             texts={"type": "array", "items": _TEXT},
             trades=_COUNT,

@@ -12,8 +12,8 @@ from market.candle import Candle
 from market.codec import decode_marker, decode_trade, run_of, usual_form
 from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
-from market.fields import MAX_NAME
 from market.kline import parse_kline
+from market.limits import check_key
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade, split_key
@@ -215,8 +215,7 @@ class Core:
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
             exchange, symbol = split_key(key)
-            if not (0 < len(exchange) <= MAX_NAME and 0 < len(symbol) <= MAX_NAME) or "|" in key:
-                raise MalformedError(f"no exchange and symbol make the key {key!r}")
+            check_key(exchange, symbol)
             if len(self._placed) >= _PLACED_KEYS:
                 self._forget_keys()
             placed = self._placed[record.key] = (key, exchange, symbol)

@@ -9,18 +9,17 @@ import pyarrow as pa
 from market.codec import decode_candle, decode_feed_event, decode_ticker, decode_trade
 from market.ticker import Ticker
 from runtime.kafka import Record
-from sinks.columns import PRICE, QUOTE, TIME, Column, table
-from sinks.rows import Row, decode_rows
+from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
+from sinks.rows import Row, decode_rows, precedence
 from sinks.store import Encoded
 
 _MS = pa.timestamp("ms", tz="UTC")
-_PERCENT = pa.decimal128(38, 4)
 _SIZES = ("price", "qty", "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap")
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(_SIZES, PRICE),
     "quote_volume": QUOTE,
     "taker_buy_quote_volume": QUOTE,
-    "change_percent": _PERCENT,
+    "change_percent": PERCENT,
     "time": TIME,
     "received": TIME,
     "from_time": TIME,
@@ -28,6 +27,8 @@ _TYPES: dict[str, pa.DataType] = {
     "open_time": _MS,
     "close_time": _MS,
     "at": _MS,
+    "seq": pa.int64(),
+    "precedence": pa.uint64(),
     "trades": pa.uint64(),
     "minutes": pa.uint64(),
     "revision": pa.uint64(),
@@ -70,13 +71,18 @@ def _run(row: Row) -> str:
     return row.run or ""
 
 
+def _precedence(row: Row) -> int:
+    return precedence(row.run, row.record.offset)
+
+
 TRADES = _table(
     "trades",
     decode_trade,
     {
-        **_of_model("exchange", "symbol", "trade_id", "price", "qty", "side", "source"),
+        **_of_model("exchange", "symbol", "trade_id", "price", "qty", "side", "source", "seq"),
         **_of_model(time="time_us", received="received_us"),
         "run": _run,
+        "precedence": _precedence,
         **_PLACE,
     },
 )
@@ -132,12 +138,8 @@ TICKERS = _table(
 )
 
 
-def encode(into: Table, records: Sequence[Record]) -> Encoded:
-    """Records of one topic as an Arrow table; what is malformed or does not fit exactly is refused."""
-    rows, malformed = decode_rows(records, into.decode)
-    encoded, unfit = table(list(into.spread(rows)), into.schema, into.columns)
-    if unfit:  # a record that is refused is in no part of the table
-        offsets = {record.offset for record, _ in unfit}
-        kept = [row for row in rows if row.record.offset not in offsets]
-        encoded, _ = table(list(into.spread(kept)), into.schema, into.columns)
-    return Encoded(encoded, encoded.num_rows, malformed + unfit)
+def encode(into: Table, records: Sequence[Record], partitions: int) -> Encoded:
+    """Records of one topic of so many partitions as an Arrow table; what is malformed is refused."""
+    rows, malformed = decode_rows(records, into.decode, partitions)
+    encoded = table(list(into.spread(rows)), into.schema, into.columns)
+    return Encoded(encoded, encoded.num_rows, malformed)

@@ -9,11 +9,12 @@ WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND timeframe = 
 ORDER BY open_time
 """
 _TRADES = """
+WITH match(trade_id, '^(0|[1-9][0-9]{0,17})$') AS is_number
 SELECT * FROM trades FINAL
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}
-ORDER BY time DESC, length(trade_id) DESC, trade_id DESC
+ORDER BY time DESC, is_number, if(is_number, toInt64OrZero(trade_id), ifNull(seq, -1)) DESC, trade_id DESC
 LIMIT {limit:UInt32}
-"""
+"""  # the order of market.candle.trade_order, backwards
 _TICKER = """
 SELECT * FROM tickers FINAL
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}

@@ -1,5 +1,7 @@
--- The warm store's tables, version 1 (in each table's comment). Every one replaces by its data key, which is its
+-- The warm store's tables, version 2 (in each table's comment). Every one replaces by its data key, which is its
 -- sorting key: read with FINAL, or argMax by the version. No TTL: rows leave when their cold copy is verified.
+-- Decimals have 76 digits, twice what a value needs: sums and products beyond their digits are wrong in ClickHouse and
+-- no error says so. So the product of any two columns, and sums of it, are right; of three, cast to Float64 first.
 -- non_replicated_deduplication_window: an insert that is sent again, its answer lost, is recognised by its token.
 
 CREATE TABLE IF NOT EXISTS trades
@@ -8,22 +10,25 @@ CREATE TABLE IF NOT EXISTS trades
     symbol LowCardinality(String),
     trade_id String CODEC(ZSTD(1)),
     time DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    price Decimal(38, 18) CODEC(ZSTD(1)),
-    qty Decimal(38, 18) CODEC(ZSTD(1)),
+    price Decimal(76, 18) CODEC(ZSTD(1)),
+    qty Decimal(76, 18) CODEC(ZSTD(1)),
     side LowCardinality(String),
     received DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
     source LowCardinality(String),
     run LowCardinality(String),
     partition UInt16 CODEC(ZSTD(1)),
     offset UInt64 CODEC(DoubleDelta, ZSTD(1)),
-    -- The greatest wins, and the least offset shall: partition and offset are those of the first sighting.
-    precedence UInt64 MATERIALIZED 18446744073709551615 - offset CODEC(DoubleDelta, ZSTD(1))
+    seq Nullable(Int64) CODEC(ZSTD(1)),
+    -- Of several copies of a trade the one of the greatest counts, as in candles (sinks/rows.py).
+    precedence UInt64 CODEC(DoubleDelta, ZSTD(1)),
+    quote_qty Decimal(76, 36) ALIAS price * qty
 )
 ENGINE = ReplacingMergeTree(precedence)
 PARTITION BY toYYYYMM(time)
-ORDER BY (exchange, symbol, time, trade_id)
+-- By minute and id: a copy that tells another time of the same minute is the same trade, as it is to a candle.
+ORDER BY (exchange, symbol, intDiv(toUnixTimestamp64Micro(time), 60000000), trade_id)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 1';
+COMMENT 'candlewick 2';
 
 CREATE TABLE IF NOT EXISTS candles
 (
@@ -32,15 +37,15 @@ CREATE TABLE IF NOT EXISTS candles
     timeframe LowCardinality(String),
     open_time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
     close_time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    open Decimal(38, 18) CODEC(ZSTD(1)),
-    high Decimal(38, 18) CODEC(ZSTD(1)),
-    low Decimal(38, 18) CODEC(ZSTD(1)),
-    close Decimal(38, 18) CODEC(ZSTD(1)),
-    volume Decimal(38, 18) CODEC(ZSTD(1)),
-    quote_volume Decimal(76, 36) CODEC(ZSTD(1)),
+    open Decimal(76, 18) CODEC(ZSTD(1)),
+    high Decimal(76, 18) CODEC(ZSTD(1)),
+    low Decimal(76, 18) CODEC(ZSTD(1)),
+    close Decimal(76, 18) CODEC(ZSTD(1)),
+    volume Decimal(76, 18) CODEC(ZSTD(1)),
+    quote_volume Decimal(76, 22) CODEC(ZSTD(1)),
     trades UInt64 CODEC(ZSTD(1)),
-    taker_buy_volume Decimal(38, 18) CODEC(ZSTD(1)),
-    taker_buy_quote_volume Decimal(76, 36) CODEC(ZSTD(1)),
+    taker_buy_volume Decimal(76, 18) CODEC(ZSTD(1)),
+    taker_buy_quote_volume Decimal(76, 22) CODEC(ZSTD(1)),
     first_trade_id Nullable(String) CODEC(ZSTD(1)),
     last_trade_id Nullable(String) CODEC(ZSTD(1)),
     revision UInt64 CODEC(Delta, ZSTD(1)),
@@ -53,7 +58,7 @@ ENGINE = ReplacingMergeTree(revision)
 PARTITION BY toYYYYMM(open_time)
 ORDER BY (exchange, symbol, timeframe, open_time)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 1';
+COMMENT 'candlewick 2';
 
 -- One row a window of a ticker.
 CREATE TABLE IF NOT EXISTS tickers
@@ -62,20 +67,20 @@ CREATE TABLE IF NOT EXISTS tickers
     symbol LowCardinality(String),
     window LowCardinality(String),
     time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
-    last Decimal(38, 18) CODEC(ZSTD(1)),
+    last Decimal(76, 18) CODEC(ZSTD(1)),
     live Bool,
     revision UInt64 CODEC(Delta, ZSTD(1)),
     minutes UInt64 CODEC(ZSTD(1)),
-    open Decimal(38, 18) CODEC(ZSTD(1)),
-    high Decimal(38, 18) CODEC(ZSTD(1)),
-    low Decimal(38, 18) CODEC(ZSTD(1)),
-    close Decimal(38, 18) CODEC(ZSTD(1)),
-    change Decimal(38, 18) CODEC(ZSTD(1)),
-    change_percent Decimal(38, 4) CODEC(ZSTD(1)),
-    vwap Nullable(Decimal(38, 18)) CODEC(ZSTD(1)),
-    volume Decimal(38, 18) CODEC(ZSTD(1)),
-    quote_volume Decimal(76, 36) CODEC(ZSTD(1)),
-    taker_buy_volume Decimal(38, 18) CODEC(ZSTD(1)),
+    open Decimal(76, 18) CODEC(ZSTD(1)),
+    high Decimal(76, 18) CODEC(ZSTD(1)),
+    low Decimal(76, 18) CODEC(ZSTD(1)),
+    close Decimal(76, 18) CODEC(ZSTD(1)),
+    change Decimal(76, 18) CODEC(ZSTD(1)),
+    change_percent Decimal(76, 4) CODEC(ZSTD(1)),
+    vwap Nullable(Decimal(76, 18)) CODEC(ZSTD(1)),
+    volume Decimal(76, 18) CODEC(ZSTD(1)),
+    quote_volume Decimal(76, 22) CODEC(ZSTD(1)),
+    taker_buy_volume Decimal(76, 18) CODEC(ZSTD(1)),
     trades UInt64 CODEC(ZSTD(1)),
     status LowCardinality(String),
     partition UInt16 CODEC(ZSTD(1)),
@@ -85,7 +90,7 @@ ENGINE = ReplacingMergeTree(revision)
 PARTITION BY toYYYYMM(time)
 ORDER BY (exchange, symbol, window, time)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 1';
+COMMENT 'candlewick 2';
 
 CREATE TABLE IF NOT EXISTS feeds
 (
@@ -106,4 +111,4 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (exchange, symbol, at, partition, offset)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 1'
+COMMENT 'candlewick 2'

@@ -16,7 +16,7 @@ from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connec
 from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode
 from sinks.store import Batch, Encoded, Pace, RejectedError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _COMMENT = f"candlewick {SCHEMA_VERSION}"
 _INSERT = {
     "insert_deduplicate": "1",
@@ -40,6 +40,7 @@ class ClickHouseStore:
         topics = settings.topics
         self._url = clickhouse_address(settings)
         self._database = settings.clickhouse_database
+        self._partitions = settings.partitions
         self._tables: dict[str, Table] = {
             topics.trades: TRADES,
             topics.candles(): CANDLES,
@@ -81,7 +82,7 @@ class ClickHouseStore:
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """As Arrow columns."""
-        return encode(self._tables[records[0].topic], records)
+        return encode(self._tables[records[0].topic], records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Insert, table by table."""

@@ -22,6 +22,7 @@ ROWS_HASH = b"candlewick.rows_sha256"
 _DAY_US = 86_400_000_000
 _PART = "\x1f"
 _NULL = "\x00"
+_NO_NUMBER = -1
 
 
 class File(NamedTuple):
@@ -71,7 +72,7 @@ def rows_hash(rows: pa.Table) -> str:
             texts = [_NULL if value is None else value for value in values.to_pylist()]
             digest.update(_PART.join(texts).encode())
         else:
-            fixed = values.combine_chunks()
+            fixed = (values.fill_null(_NO_NUMBER) if values.null_count else values).combine_chunks()
             width = field.type.bit_width // 8
             start = fixed.offset * width
             digest.update(memoryview(fixed.buffers()[1])[start : start + len(fixed) * width])

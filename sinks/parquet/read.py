@@ -10,15 +10,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from market.candle import id_order
 from sinks.parquet.schema import CANDLES, TRADES, Dataset
+from sinks.rows import precedence
 
 
 async def read_trades(client: Any, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
-    """The trades of a UTC day in order of time: column → value; of several records of a trade the first."""
+    """The trades of a UTC day in their order: column → value; of several copies of a trade the one that counts."""
     rows = await _read(client, TRADES, exchange, symbol, date)
-    rows.sort(key=lambda row: row["offset"], reverse=True)
-    by_key = {row["trade_id"]: row for row in rows}
-    return sorted(by_key.values(), key=lambda row: (row["time"], len(row["trade_id"]), row["trade_id"]))
+    rows.sort(key=lambda row: precedence(row["run"], row["offset"]))
+    by_key = {(row["time"].replace(second=0, microsecond=0), row["trade_id"]): row for row in rows}
+    return sorted(by_key.values(), key=lambda row: (row["time"], id_order(row["trade_id"], row.get("seq"))))
 
 
 async def read_candles(client: Any, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:

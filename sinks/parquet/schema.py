@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from market.codec import decode_candle, decode_trade
 from runtime.kafka import Record
-from sinks.columns import PRICE, TIME, Column, table
+from sinks.columns import PRICE, QUOTE, TIME, Column, table
 from sinks.rows import Row, decode_rows
 from sinks.store import Encoded
 
@@ -63,10 +63,10 @@ TRADES = Dataset(
     schema=_schema(
         ("exchange", _TEXT), ("symbol", _TEXT), ("trade_id", _TEXT), ("price", PRICE), ("qty", PRICE), ("side", _TEXT),
         ("time", TIME), ("received", TIME), ("source", _TEXT), ("run", _TEXT, None), ("partition", _INT),
-        ("offset", _LONG),
+        ("offset", _LONG), ("seq", _LONG, None),
     ),
     columns={
-        **_of_model("exchange", "symbol", "trade_id", "price", "qty", "side", "source"),
+        **_of_model("exchange", "symbol", "trade_id", "price", "qty", "side", "source", "seq"),
         "time": attrgetter("model.time_us"),
         "received": attrgetter("model.received_us"),
         **_PLACE,
@@ -86,8 +86,8 @@ CANDLES = Dataset(
     decode=decode_candle,
     schema=_schema(
         ("exchange", _TEXT), ("symbol", _TEXT), ("timeframe", _TEXT), ("open_time", TIME), ("close_time", TIME),
-        ("open", PRICE), ("high", PRICE), ("low", PRICE), ("close", PRICE), ("volume", PRICE), ("quote_volume", PRICE),
-        ("trades", _LONG), ("taker_buy_volume", PRICE), ("taker_buy_quote_volume", PRICE),
+        ("open", PRICE), ("high", PRICE), ("low", PRICE), ("close", PRICE), ("volume", PRICE), ("quote_volume", QUOTE),
+        ("trades", _LONG), ("taker_buy_volume", PRICE), ("taker_buy_quote_volume", QUOTE),
         ("first_trade_id", _TEXT, None), ("last_trade_id", _TEXT, None), ("revision", _LONG), ("status", _TEXT),
         ("run", _TEXT, None), ("partition", _INT), ("offset", _LONG),
     ),
@@ -110,8 +110,8 @@ CANDLES = Dataset(
 )  # fmt: skip
 
 
-def encode(dataset: Dataset, records: Sequence[Record]) -> Encoded:
-    """Records of one topic as an Arrow table; what is malformed or does not fit exactly is refused."""
-    rows, malformed = decode_rows(records, dataset.decode)
-    encoded, unfit = table(rows, dataset.schema, dataset.columns)
-    return Encoded(encoded, encoded.num_rows, malformed + unfit)
+def encode(dataset: Dataset, records: Sequence[Record], partitions: int) -> Encoded:
+    """Records of one topic of so many partitions as an Arrow table; what is malformed is refused."""
+    rows, malformed = decode_rows(records, dataset.decode, partitions)
+    encoded = table(rows, dataset.schema, dataset.columns)
+    return Encoded(encoded, encoded.num_rows, malformed)

@@ -29,6 +29,7 @@ class ParquetStore:
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics
         self._url = cold_address(settings)
+        self._partitions = settings.partitions
         self._datasets: dict[str, Dataset] = {topics.trades: TRADES, topics.candles(): CANDLES}
         self.topics = tuple(self._datasets)
         self._client: Any = None
@@ -43,7 +44,7 @@ class ParquetStore:
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """As Arrow columns."""
-        return encode(self._datasets[records[0].topic], records)
+        return encode(self._datasets[records[0].topic], records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Put the files of the batches, a few at a time."""

@@ -13,7 +13,6 @@ from market.codec import (
     encode_ticker,
     encode_trade,
 )
-from market.errors import MalformedError
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
@@ -32,13 +31,9 @@ from sinks.redis.keys import (
     trades_key,
 )
 from sinks.rows import Row, decode_rows
-from sinks.store import Encoded, Refused
+from sinks.store import Encoded
 
-_MAX_EXACT = 1 << 53
-"""Lua's numbers are floats: exact up to here."""
-
-
-_TRADE_ARGUMENTS = 3
+_TRADE_ARGUMENTS = 4
 
 
 class Write(NamedTuple):
@@ -66,19 +61,18 @@ def arrange(writes: Iterable[Write], place: Callable[[str], int]) -> Iterator[An
 
 
 class Kind(NamedTuple):
-    """How records of one topic are written; `write` gives None for what does not enter."""
+    """How records of one topic are written."""
 
     decode: Callable[[bytes], Any]
-    write: Callable[[str, Row], Write | None]
+    write: Callable[[str, Row], Write]
 
 
-def _trade(prefix: str, row: Row) -> Write | None:
+def _trade(prefix: str, row: Row) -> Write:
+    """A live trade enters, and its first copy stays; a run's only takes the place of one that is held already."""
     trade: Trade = row.model
-    if row.run is not None:
-        return None
     keys = (trades_key(prefix, trade.key), trades_data_key(prefix, trade.key))
     member = trade_member(trade.trade_id)
-    return Write("trades", keys, (_exact(trade.time_us), member, encode_trade(trade)))
+    return Write("trades", keys, ("NX" if row.run is None else "XX", trade.time_us, member, encode_trade(trade)))
 
 
 def trade_member(trade_id: str) -> str:
@@ -87,28 +81,28 @@ def trade_member(trade_id: str) -> str:
     return f"0{len(trade_id):02d}{trade_id}" if number else f"1{trade_id}"
 
 
-def _candle(prefix: str, row: Row) -> Write | None:
+def _candle(prefix: str, row: Row) -> Write:
     candle: Candle = row.model
-    timeframe = _timeframe(candle)
+    timeframe = Timeframe(candle.timeframe)
     arguments = (
         candles_ttl_s(timeframe),
         candles_kept(timeframe),
         candle.open_time_ms,
-        _exact(candle.revision),
+        candle.revision,
         encode_candle(candle),
     )
     return Write("candle", (candles_key(prefix, candle.key, timeframe),), arguments)
 
 
-def _live(prefix: str, row: Row) -> Write | None:
+def _live(prefix: str, row: Row) -> Write:
     candle: Candle = row.model
-    arguments = (LIVE_TTL_S, candle.open_time_ms, _exact(candle.revision), encode_candle(candle))
+    arguments = (LIVE_TTL_S, candle.open_time_ms, candle.revision, encode_candle(candle))
     return Write("latest", (live_key(prefix, candle.key),), arguments)
 
 
-def _ticker(prefix: str, row: Row) -> Write | None:
+def _ticker(prefix: str, row: Row) -> Write:
     ticker: Ticker = row.model
-    arguments = (TICKER_TTL_S, ticker.time_ms, _exact(ticker.revision), encode_ticker(ticker))
+    arguments = (TICKER_TTL_S, ticker.time_ms, ticker.revision, encode_ticker(ticker))
     return Write("latest", (ticker_key(prefix, ticker.key),), arguments)
 
 
@@ -118,29 +112,8 @@ LIVE = Kind(decode_candle, _live)
 TICKERS = Kind(decode_ticker, _ticker)
 
 
-def encode(kind: Kind, prefix: str, records: Sequence[Record]) -> Encoded:
-    """Records of one topic as writes; what is malformed is refused."""
-    rows, refused = decode_rows(records, kind.decode)
-    writes: list[Write] = []
-    for row in rows:
-        try:
-            write = kind.write(prefix, row)
-        except MalformedError as error:
-            refused.append(Refused(row.record, error))
-        else:
-            if write is not None:
-                writes.append(write)
-    return Encoded(writes, len(writes), refused)
-
-
-def _exact(number: int) -> int:
-    if number > _MAX_EXACT:
-        raise MalformedError(f"{number} is greater than 2^53: the hot store cannot compare it exactly")
-    return number
-
-
-def _timeframe(candle: Candle) -> Timeframe:
-    try:
-        return Timeframe(candle.timeframe)
-    except ValueError:
-        raise MalformedError(f"not a candle: no timeframe {candle.timeframe!r}") from None
+def encode(kind: Kind, prefix: str, records: Sequence[Record], partitions: int) -> Encoded:
+    """Records of one topic of so many partitions as writes; what is malformed is refused."""
+    rows, malformed = decode_rows(records, kind.decode, partitions)
+    writes = [kind.write(prefix, row) for row in rows]
+    return Encoded(writes, len(writes), malformed)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from market.candle import Candle
+from market.candle import Candle, trade_order
 from market.codec import decode_candle, decode_ticker, decode_trade
 from market.ticker import Ticker
 from market.trade import Trade
@@ -30,10 +30,10 @@ async def read_live(client: Any, prefix: str, key: str) -> Candle | None:
 
 
 async def read_trades(client: Any, prefix: str, key: str, *, limit: int) -> list[Trade]:
-    """The latest trades, newest first."""
+    """The latest trades, newest first; which trades of the oldest time are among them, their ids decide."""
     members = await client.zrevrange(trades_key(prefix, key), 0, limit - 1)
     values = await client.hmget(trades_data_key(prefix, key), members) if members else []
-    return [decode_trade(value) for value in values if value is not None]
+    return sorted((decode_trade(value) for value in values if value is not None), key=trade_order, reverse=True)
 
 
 async def read_ticker(client: Any, prefix: str, key: str) -> Ticker | None:

@@ -32,6 +32,7 @@ class RedisStore:
         topics = settings.topics
         self._url = redis_address(settings)
         self._prefix = settings.prefix
+        self._partitions = settings.partitions
         self._kinds: dict[str, Kind] = {
             topics.trades: TRADES,
             topics.live: LIVE,
@@ -66,7 +67,7 @@ class RedisStore:
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """As writes of the script."""
-        return encode(self._kinds[records[0].topic], self._prefix, records)
+        return encode(self._kinds[records[0].topic], self._prefix, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Write each batch with its position; `MovedError` where Redis is not where it was left."""

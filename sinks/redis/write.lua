@@ -1,9 +1,10 @@
 -- Writes one batch of one partition and its position, all or nothing. Runs on Redis 6.2 and later.
 -- KEYS: the positions, then the data keys.
 -- ARGV: field, expected position ('' where there is none), next position, positions' TTL in seconds, then the writes:
---   'trades', key, data key, TTL, kept, count, then so many times: score, member, value
+--   'trades', key, data key, TTL, kept, count, then so many times: NX or XX, score, member, value
 --   'candle', key, TTL, kept, open time, revision, value
 --   'latest', key, TTL, time, revision, value
+--   NX: only where the member is not held; XX: only where it is.
 -- Keys are given by their place in KEYS. Numbers are below 2^53.
 -- Returns false where the position is not the expected one: writes were lost, or another process is at work.
 local at = redis.call('HGET', KEYS[1], ARGV[1]) or ''
@@ -19,10 +20,13 @@ local write = {}
 function write.trades(i)
   local key, data, kept, count = KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
   local oldest = redis.call('ZCARD', key) >= kept and tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or -1
-  for at = i + 6, i + 3 + 3 * count, 3 do
-    if tonumber(ARGV[at]) >= oldest then
-      redis.call('HSET', data, ARGV[at + 1], ARGV[at + 2])
-      if redis.call('ZADD', key, ARGV[at], ARGV[at + 1]) == 1 then redis.call('PUBLISH', key, ARGV[at + 2]) end
+  for at = i + 6, i + 2 + 4 * count, 4 do
+    local held, score, member, value = redis.call('HGET', data, ARGV[at + 2]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    local enters = ARGV[at] == 'NX' and not held and tonumber(score) >= oldest
+    if enters or (ARGV[at] == 'XX' and held and held ~= value) then
+      redis.call('HSET', data, member, value)
+      redis.call('ZADD', key, score, member)
+      redis.call('PUBLISH', key, value)
     end
   end
   local over = redis.call('ZCARD', key) - kept
@@ -33,7 +37,7 @@ function write.trades(i)
   if over > 0 then redis.call('ZREMRANGEBYRANK', key, 0, over - 1) end
   redis.call('EXPIRE', key, ARGV[i + 3])
   redis.call('EXPIRE', data, ARGV[i + 3])
-  return i + 6 + 3 * count
+  return i + 6 + 4 * count
 end
 
 function write.candle(i)

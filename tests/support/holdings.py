@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote
 
 import clickhouse_connect
 import obstore
@@ -92,7 +93,7 @@ async def of_parquet(settings: Settings) -> Held:
             dataset, exchange, date, _ = entry["path"].split("/")
             places += [(dataset, row["partition"], row["offset"]) for row in rows]
             for row in rows:
-                assert exchange == f"exchange={row['exchange']}"
+                assert unquote(exchange) == f"exchange={row['exchange']}"
                 if dataset == "trades":
                     assert date == f"date={row['time']:%Y-%m-%d}"
                     fields = (row["price"], row["qty"], row["side"], _us(row["time"]))
@@ -141,11 +142,6 @@ class Target:
 
     def config(self, *, once: bool = True, file_records: int = 7, instance_id: str | None = None) -> Config:
         return Config(once=once, instance_id=instance_id, cut_rule=CutRule(records=file_records))
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether decimals have columns of a fixed size."""
-        return self.name != "redis"
 
 
 TARGETS = {

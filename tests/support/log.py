@@ -10,7 +10,8 @@ from runtime.kafka import Outgoing, Publisher, read_to_end
 from runtime.settings import Settings, kafka_address
 
 T0_US = 1_700_000_000_000_000  # 2023-11-14T22:13:20Z
-DIGITS_38 = "12345678901234567890.123456789012345678"
+DIGITS_31 = "9876543210987.123456789012345678"
+"""As wide as a price may be, where `qty` is small."""
 
 
 def trade(number: int, *, symbol: str = "BTC-USDT", **fields: Any) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def candle(minute: int, revision: int, *, symbol: str = "BTC-USDT", **fields: An
         "open": "1",
         "high": "3.25",
         "low": "0.5",
-        "close": str(revision),
+        "close": f"{1 + revision % 9 / 8:g}",
         "volume": "7.000000000000000001",
         "quote_volume": "12.5",
         "trades": 9,
@@ -53,11 +54,12 @@ def candle(minute: int, revision: int, *, symbol: str = "BTC-USDT", **fields: An
 
 def record(value: dict[str, Any] | bytes | None, *, run: str | None = None, symbol: str = "BTC-USDT") -> Outgoing:
     """As a producer sends it; the partition is that of the key."""
+    key = f"binance:{symbol}"
     if isinstance(value, dict):
-        symbol = value["symbol"]
+        key = f"{value['exchange']}:{value['symbol']}"
         value = json.dumps(value).encode()
     headers = [] if run is None else [("run", run.encode())]
-    return Outgoing(f"binance:{symbol}".encode(), value, headers)
+    return Outgoing(key.encode(), value, headers)
 
 
 async def publish(settings: Settings, topic: str, records: list[Outgoing]) -> list[tuple[int, int]]:

@@ -1,14 +1,16 @@
 """What trades can be, for hypothesis."""
 
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
 from market.candle import Candle, Status
+from market.decimals import EXACT
 from market.feed import FeedEvent, FeedEventKind, Progress
-from market.fields import MAX_TIME_US
+from market.fields import MAX_COUNT, MAX_TIME_US, MAX_WHOLE
 from market.ticker import Ticker, Window
-from market.timeframe import MINUTE_US
+from market.timeframe import DAY_MS, MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
 
 MINUTE_OPEN_US = 1_610_064_000_000_000
@@ -26,60 +28,108 @@ def signed(max_digits: int = 20) -> st.SearchStrategy[Decimal]:
     )
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+@st.composite
+def amounts(draw: st.DrawFn) -> dict[str, Decimal]:
+    """Price and qty of a trade: as wide as the limits allow, trailing zeros included."""
+    whole, places = draw(st.integers(1, 12)), draw(st.integers(0, 18))
+    price = draw(positive(whole, places))
+    return {"price": price, "qty": draw(positive(13 - whole, min(18, 22 - places)))}
+
+
+@st.composite
+def usual_amounts(draw: st.DrawFn) -> dict[str, Decimal]:
+    """Price and qty with up to 15 digits each, within the limits of a trade by their digits alone."""
+    whole = draw(st.integers(1, 12))
+    places = draw(st.integers(0, 15 - whole))
+    qty_whole = draw(st.integers(1, 13 - whole))
+    qty_places = draw(st.integers(0, min(15 - qty_whole, 22 - places)))
+    price, qty = (
+        Decimal(draw(st.integers(1, 10 ** (before + behind) - 1))).scaleb(-behind)
+        for before, behind in ((whole, places), (qty_whole, qty_places))
+    )
+    return {"price": price, "qty": qty}
+
+
+def positive(whole: int = 15, places: int = 18) -> st.SearchStrategy[Decimal]:
+    """Decimals above 0 with up to so many digits before and behind the point."""
+    return st.integers(1, 10 ** (whole + places) - 1).map(lambda number: Decimal(number).scaleb(-places, EXACT))
+
+
+def sums(whole: int = 20, places: int = 18) -> st.SearchStrategy[Decimal]:
+    """Sums, 0 included."""
+    return st.just(Decimal(0)) | positive(whole, places)
+
+
+quote_sums = sums(16, 22)
+edges = st.lists(positive(), min_size=4, max_size=4).map(sorted).flatmap(
+    lambda four: st.permutations(four[1:3]).map(
+        lambda inner: {"low": four[0], "high": four[3], "open": inner[0], "close": inner[1]}
+    )
+)  # fmt: skip
+"""Open, high, low and close that can be of one candle."""
+
+texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=20)
 names = texts.filter(lambda text: ":" not in text and "|" not in text)
 times_us = st.integers(0, MAX_TIME_US - 1)
 times_ms = st.integers(0, MAX_TIME_US // 1000 - 1)
-counts = st.integers(0, (1 << 63) - 1)
+counts = st.integers(0, MAX_COUNT)
 numbers = st.integers(0, 10**18 - 1).map(str)
 trade_ids = st.one_of(st.integers(1, 60).map(str), numbers, st.uuids().map(str), texts)
 
+seqs = st.none() | st.integers(0, MAX_WHOLE)
+
 trades = st.builds(
-    Trade,
+    lambda amounts, **fields: Trade(**amounts, **fields),
+    amounts(),
     exchange=names,
     symbol=names,
     trade_id=trade_ids,
-    price=decimals(40),
-    qty=decimals(40),
     side=st.sampled_from(Side),
     time_us=times_us,
     received_us=times_us,
     source=st.sampled_from(Source),
+    seq=seqs,
 )
+
+
+def _candle(timeframe: Timeframe, time_ms: int, prices: dict[str, Decimal], **fields: Any) -> Candle:
+    open_ms = timeframe.open_ms(time_ms)
+    return Candle(
+        timeframe=timeframe.value,
+        open_time_ms=open_ms,
+        close_time_ms=timeframe.end_ms(open_ms) - 1,
+        **prices,
+        **fields,
+    )
+
+
 candles = st.builds(
-    Candle,
+    _candle,
+    st.sampled_from(Timeframe),
+    st.integers(4 * DAY_MS, MAX_TIME_US // 1000 - 32 * DAY_MS),
+    edges,
     exchange=names,
     symbol=names,
-    timeframe=texts,
-    open_time_ms=times_ms,
-    close_time_ms=times_ms,
-    open=decimals(40),
-    high=decimals(40),
-    low=decimals(40),
-    close=decimals(40),
-    volume=decimals(80),
-    quote_volume=decimals(80),
+    volume=sums(),
+    quote_volume=quote_sums,
     trades=counts,
-    taker_buy_volume=decimals(80),
-    taker_buy_quote_volume=decimals(80),
+    taker_buy_volume=sums(),
+    taker_buy_quote_volume=quote_sums,
     first_trade_id=st.none() | texts,
     last_trade_id=st.none() | texts,
     revision=counts,
     status=st.sampled_from(Status),
 )
 windows = st.builds(
-    Window,
+    lambda prices, **fields: Window(**prices, **fields),
+    edges,
     minutes=counts,
-    open=decimals(),
-    high=decimals(),
-    low=decimals(),
-    close=decimals(),
-    change=signed(),
+    change=signed(15),
     change_percent=signed(4),
-    vwap=st.none() | decimals(),
-    volume=decimals(80),
-    quote_volume=decimals(80),
-    taker_buy_volume=decimals(80),
+    vwap=st.none() | sums(),
+    volume=sums(),
+    quote_volume=quote_sums,
+    taker_buy_volume=sums(),
     trades=counts,
     status=st.sampled_from(Status),
 )
@@ -88,7 +138,7 @@ tickers = st.builds(
     exchange=names,
     symbol=names,
     time_ms=times_ms,
-    last=decimals(40),
+    last=positive(),
     live=st.booleans(),
     revision=counts,
     windows=st.dictionaries(st.sampled_from(["1h", "24h"]), windows),
@@ -114,7 +164,7 @@ markers = st.builds(
     published_until_us=times_us,
     proof=st.sampled_from(Proof),
     last_trade_id=st.none() | texts,
-    last_price=st.none() | decimals(40),
+    last_price=st.none() | positive(),
     run=st.none() | texts,
     end=st.booleans(),
     kline=st.binary(min_size=1),
@@ -127,14 +177,12 @@ def minutes_of_trades(draw: st.DrawFn, ids: st.SearchStrategy[str], max_size: in
     return draw(
         st.lists(
             st.builds(
-                Trade,
-                exchange=st.just("binance"),
-                symbol=st.just("BTC-USDT"),
+                lambda amounts, **fields: Trade(exchange="binance", symbol="BTC-USDT", **amounts, **fields),
+                amounts(),
                 trade_id=ids,
-                price=decimals(40),
-                qty=decimals(40),
                 side=st.sampled_from(Side),
                 time_us=st.integers(MINUTE_OPEN_US, MINUTE_OPEN_US + 9),
+                seq=st.none() | st.integers(0, 3),
             ),
             max_size=max_size,
             unique_by=lambda trade: trade.trade_id,

@@ -52,7 +52,7 @@ def minute(at: random.Random, open_ms: int, revision: int, symbol: str = "BTC-US
     """A 1m candle with made-up values; one in four has no trades."""
     price = Fraction(at.randint(1, 10**7), 10 ** at.randint(0, 4))
     trades = at.choice((0, 1, 5, 40))
-    qty = Fraction(at.randint(1, 10**12) if trades else 0, 10 ** at.randint(0, 12))
+    qty = Fraction(at.randint(1, 10**5) if trades else 0, 10 ** at.randint(0, 12))
     bought = qty * at.randint(0, 4) / 4
     move = Fraction(at.randint(0, 9), 10)
     first = open_ms // MINUTE * 100
@@ -64,7 +64,7 @@ def minute(at: random.Random, open_ms: int, revision: int, symbol: str = "BTC-US
         "close_time_ms": open_ms + MINUTE - 1,
         "open": text(price),
         "high": text(price + move),
-        "low": text(price - min(move, price)),
+        "low": text(price - min(move, price / 2)),
         "close": text(price + move / 2),
         "volume": text(qty),
         "quote_volume": text(qty * price),

@@ -3,10 +3,12 @@
 import asyncio
 import datetime as dt
 from collections.abc import Iterator
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import polars as pl
 import pytest
 from eventually import eventually
 from holdings import TARGETS
@@ -71,7 +73,7 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
     heard = client.pubsub()
     channel = keys.ticker_key(settings.prefix, KEY)
     await heard.subscribe(channel)
-    five = [candle(0, revision, timeframe="5m") for revision in (4, 9, 7)]
+    five = [candle(1, revision, timeframe="5m", close_time_ms=1_700_000_399_999) for revision in (4, 9, 7)]
     live = [candle(5, 20, status="open"), candle(6, 30, status="open"), candle(5, 40, status="open")]
     tickers = [ticker(60_000, 5), ticker(120_000, 9), ticker(60_000, 30), ticker(120_000, 8), ticker(120_000, 9)]
     await publish(settings, topics.candles(Timeframe.M5), [record(one) for one in five])
@@ -103,7 +105,7 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
 
 async def test_clickhouse_keeps_the_first_sighting_and_reads_by_key(settings: Settings, topics: Topics) -> None:
     event = {"exchange": "binance", "symbol": "BTC-USDT", "event": "connected", "at_ms": 1_700_000_000_123}
-    trades = [trade(1), trade(2), trade(1, source="rest")]
+    trades = [trade(1), trade(2), trade(1, source="rest", price="1")]
     [(partition, first), *_] = await publish(settings, topics.trades, [record(one) for one in trades])
     await publish(settings, topics.candles(), [record(candle(0, 5)), record(candle(0, 7), run="r1")])
     await publish(settings, topics.tickers, [record(ticker(60_000, 5)), record(ticker(60_000, 6, last="3"))])
@@ -123,6 +125,129 @@ async def test_clickhouse_keeps_the_first_sighting_and_reads_by_key(settings: Se
         ("24h", 3, None),
     ]
     assert (await client.query("SELECT count() FROM feeds FINAL")).result_rows == [(2,)]
+    await client.close()
+
+
+async def copies(settings: Settings) -> dict[str, dict[str, str]]:
+    """Store → id → price, as each reader gives them, and as a person asks ClickHouse."""
+    redis = connect_redis(redis_address(settings))
+    clickhouse = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
+    parquet = connect_cold(settings.cold or "")
+    try:
+        asked = await clickhouse.query("SELECT trade_id, price FROM trades FINAL")
+        return {
+            "hot": {
+                one.trade_id: f"{one.price:f}" for one in await hot.read_trades(redis, settings.prefix, KEY, limit=100)
+            },
+            "warm": {
+                row["trade_id"]: f"{row['price'].normalize():f}"
+                for row in await warm.read_trades(clickhouse, "binance", "BTC-USDT", limit=100)
+            },
+            "warm, asked": {trade_id: f"{price.normalize():f}" for trade_id, price in asked.result_rows},
+            "cold": {
+                row["trade_id"]: f"{row['price'].normalize():f}"
+                for row in await cold.read_trades(parquet, "binance", "BTC-USDT", dt.date(2023, 11, 14))
+            },
+        }
+    finally:
+        await redis.aclose()
+        await clickhouse.close()
+
+
+async def test_the_copy_of_a_trade_that_counts_in_candles_is_the_one_that_every_store_keeps(
+    settings: Settings, topics: Topics
+) -> None:
+    told: list[tuple[int, str, str | None, int]] = [  # id, price, run, microseconds later
+        (1, "11", None, 0), (1, "12", None, 0),
+        (2, "21", None, 0), (2, "22", None, 700_000),
+        (3, "31", None, 0), (3, "32", "a", 500),
+        (4, "41", None, 0), (4, "42", "a", 0), (4, "43", None, 0), (4, "44", "b", 0), (4, "45", None, 0),
+        (5, "51", None, 0), (5, "52", "a", 0), (5, "53", "b", -700),
+    ]  # fmt: skip
+    counts = {"1": "11", "2": "21", "3": "32", "4": "44", "5": "53"}
+    records = [
+        record(trade(number, price=price, time_us=T0_US + 1000 * number + later), run=run)
+        for number, price, run, later in told
+    ]
+    for part in (records[:8], records[8:]):
+        await publish(settings, topics.trades, part)
+        for name in ("redis", "clickhouse", "parquet"):
+            await once(name, settings)
+    wanted = dict.fromkeys(("hot", "warm", "warm, asked", "cold"), counts)
+    assert await copies(settings) == wanted
+    for name in ("redis", "clickhouse", "parquet"):
+        await rewind(settings, f"sink.{name}", [topics.trades])
+        await once(name, settings)
+    assert await copies(settings) == wanted
+
+
+async def test_trades_of_one_time_whose_ids_are_no_numbers_stand_in_the_order_of_seq(
+    settings: Settings, topics: Topics
+) -> None:
+    ids = ["f7496ecb", "2089f1f4", "c6badf81", "b0000000"]
+    same = [trade(0, trade_id=one, price=str(seq), seq=seq) for seq, one in enumerate(ids, 1)]
+    await publish(settings, topics.trades, [record(one) for one in [*reversed(same), trade(7, time_us=T0_US)]])
+    for name in ("redis", "clickhouse", "parquet"):
+        await once(name, settings)
+    held = await copies(settings)
+    del held["warm, asked"]
+    for name, prices in held.items():
+        newest_first = list(prices) if name != "cold" else list(reversed(prices))
+        assert newest_first == [*reversed(ids), "7"], name
+
+
+async def test_a_person_s_sums_over_the_warm_store_are_right(settings: Settings, topics: Topics) -> None:
+    trades = [trade(number, price="67000.1", qty="0.5") for number in range(1000)]
+    most = [trade(number, price="9999999999999", qty="1", symbol="MOST") for number in range(1000)]
+    least = [trade(0, price="0.0000000001", qty="0.000000000001", symbol="LEAST")]
+    wide = {
+        "high": "999999999999999",
+        "low": "0.5",
+        "volume": "99999999999999999999",
+        "quote_volume": "9999999999999999",
+    }
+    candles = [candle(minute, 7) | wide for minute in range(100)]
+    await publish(settings, topics.trades, [record(one) for one in [*trades, *most, *least]])
+    await publish(settings, topics.candles(), [record(one) for one in candles])
+    await once("clickhouse", settings)
+    client = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
+    wanted = {"BTC-USDT": Decimal(33500050), "MOST": Decimal(9999999999999000), "LEAST": Decimal("1e-22")}
+    sums = "SELECT symbol, sum(price * qty), sum(quote_qty), sum(price) FROM trades FINAL GROUP BY symbol"
+    rows = {symbol: rest for symbol, *rest in (await client.query(sums)).result_rows}
+    assert {symbol: product for symbol, (product, _, _) in rows.items()} == wanted
+    assert {symbol: ready for symbol, (_, ready, _) in rows.items()} == wanted
+    assert rows["BTC-USDT"][2] == Decimal(67000100)
+    products = "SELECT sum(high * volume), sum(quote_volume), sum(quote_volume * high), sum(volume) FROM candles FINAL"
+    high, volume, quote = (Decimal(wide[name]) for name in ("high", "volume", "quote_volume"))
+    [found] = (await client.query(products)).result_rows
+    context = Context(prec=80)
+    assert list(found) == [
+        context.multiply(context.multiply(high, volume), 100),
+        100 * quote,
+        context.multiply(context.multiply(quote, high), 100),
+        100 * volume,
+    ]
+    await client.close()
+
+
+async def test_cold_files_are_read_exactly_by_other_programs(settings: Settings, topics: Topics) -> None:
+    fine = {"price": "0.000000000000000001", "qty": "0.0001"}
+    sums = {"quote_volume": "9999999999999999.0000000000000000000001", "volume": "9.000000000000000001"}
+    await publish(settings, topics.trades, [record(trade(1) | fine | {"trade_id": "x", "seq": 9}), record(trade(2))])
+    await publish(settings, topics.candles(), [record(candle(0, 7) | sums)])
+    await once("parquet", settings)
+    folder = Path(urlsplit(settings.cold or "").path)
+    trades = pl.read_parquet(f"{folder}/trades/**/*.parquet").sort("offset")
+    assert trades.select("price", "qty", "seq").rows() == [
+        (Decimal(fine["price"]), Decimal(fine["qty"]), 9),
+        (Decimal("27002.5"), Decimal("0.001"), None),
+    ]
+    [(quote_volume, volume)] = pl.read_parquet(f"{folder}/candles/**/*.parquet")[["quote_volume", "volume"]].rows()
+    assert (quote_volume, volume) == (Decimal(sums["quote_volume"]), Decimal(sums["volume"]))
+    client = await connect_clickhouse(clickhouse_address(settings))
+    files = f"file('{folder}/trades/*/*/*.parquet', Parquet)"
+    exact = f"SELECT sum(toDecimal256(price, 18) * toDecimal256(qty, 18)), max(seq) FROM {files}"  # noqa: S608
+    assert (await client.query(exact)).result_rows == [(Decimal("27.0025") + Decimal("1e-22"), 9)]
     await client.close()
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_strategies import MINUTE_OPEN_US
+from market_strategies import MINUTE_OPEN_US, usual_amounts
 
 from market.candle import Fold
 from market.codec import encode_trade
@@ -17,17 +17,17 @@ from processors.candles.stretch import parts
 
 SYMBOLS = ["A-USD", "B-USD", "C-USD"]
 
-numbers = st.one_of(
-    st.integers(0, 10**6).map(lambda ticks: Decimal(ticks).scaleb(-2)),
-    st.builds(lambda ticks, places: Decimal(ticks).scaleb(-places), st.integers(0, 10**15), st.integers(0, 15)),
+small = st.builds(
+    lambda price, qty: {"price": Decimal(price).scaleb(-2), "qty": Decimal(qty).scaleb(-2)},
+    st.integers(1, 10**6),
+    st.integers(1, 10**6),
 )
 made = st.builds(
-    lambda symbol, number, minute, price, qty, side, jitter: Trade(
+    lambda symbol, number, minute, amounts, side, jitter: Trade(
         exchange="x",
         symbol=symbol,
         trade_id=str(number),
-        price=price,
-        qty=qty,
+        **amounts,
         side=side,
         time_us=MINUTE_OPEN_US + minute * MINUTE_US + number * 1000 + jitter,
         received_us=MINUTE_OPEN_US,
@@ -35,8 +35,7 @@ made = st.builds(
     st.sampled_from(SYMBOLS),
     st.integers(1, 40),
     st.integers(0, 3),
-    numbers,
-    numbers,
+    small | usual_amounts(),
     st.sampled_from(Side),
     st.integers(0, 3000),
 )

@@ -1,6 +1,7 @@
 """The JSON Schemas and the codec take and refuse the same records."""
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,19 @@ WRONG = [
     *[None, True, 0, -1, 1.0, 1.5, 1 << 63, 1 << 64, [], {}, [1]],
     *["", "x" * 128, "x" * 129, "a:b", "a|b", "ws", "complete", "0", "1", "-1", "+1", "1.5", "-0.5", "1e5", "NaN"],
     *["1\n", "\n1", " 1", "1.", ".5", "1,5", "\u0663", "1" * 41, "1" * 101, "0." + "1" * 41, "0." + "1" * 81],
+    *[
+        "0.0",
+        "1" + "0" * 15,
+        "1" + "0" * 16,
+        "1" + "0" * 20,
+        "0." + "1" * 19,
+        "1." + "0" * 30,
+        "a\x00",
+        "\x7f",
+        "99x",
+        "1d",
+    ],
+    *[1 << 53, (1 << 53) - 1],
 ]
 few = settings(max_examples=40, deadline=None)
 json_values = st.recursive(
@@ -41,17 +55,26 @@ json_values = st.recursive(
 )
 
 
+BEYOND_A_SCHEMA = re.compile(r"price \* qty|from low|of a \w+ candle|has \d+ bytes")
+"""Refusals that a schema cannot express: fields held against each other, bytes counted."""
+
+
 def is_read(decode: Callable[[Any], Any], record: Any) -> bool:
+    return refusal(decode, record) is None
+
+
+def refusal(decode: Callable[[Any], Any], record: Any) -> str | None:
     try:
         decode(record)
-    except MalformedError:
-        return False
-    return True
+    except MalformedError as error:
+        return str(error)
+    return None
 
 
 def holds_alike(name: str, fields: dict[str, Any]) -> None:
-    decode = KINDS[name][2]
-    assert is_read(decode, json.dumps(fields).encode()) == VALIDATORS[name].is_valid(fields), fields
+    refused = refusal(KINDS[name][2], json.dumps(fields).encode())
+    valid = VALIDATORS[name].is_valid(fields)
+    assert (refused is None) == valid or (valid and BEYOND_A_SCHEMA.search(refused or "")), (fields, refused)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -105,7 +128,7 @@ def test_a_marker_that_is_written_is_valid(marker: Marker) -> None:
 
 
 def says_no_such_time(headers: dict[str, bytes | None]) -> bool:
-    """What a schema cannot say of a text: that it is a whole minute, and before April 2262."""
+    """What a schema cannot say of a text: that it is a whole minute, and before June 2255."""
     until, published = (int(headers[name] or b"") for name in ("complete_until_us", "published_until_us"))
     return max(until, published) >= MAX_TIME_US or until % MINUTE_US != 0
 
@@ -154,4 +177,4 @@ def test_the_state_that_the_engine_writes_is_valid(seed: int) -> None:
         allowed = VALIDATORS["state"].schema["$defs"]
         assert fields.keys() == allowed[kind]["properties"].keys()
         assert VALIDATORS["state"].evolve(schema={**allowed[kind], "$defs": allowed}).is_valid(fields)
-        assert not fields.get("fold") or fields["fold"].keys() == allowed["fold"]["properties"].keys()
+        assert not fields.get("fold") or fields["fold"].keys() == set(allowed["fold"]["required"])

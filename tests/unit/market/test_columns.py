@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_strategies import MINUTE_OPEN_US, trades
+from market_strategies import MINUTE_OPEN_US, trades, usual_amounts
 
 from market.codec import decode_trade, encode_trade
 from market.columns import TradeColumns, TradeReader
@@ -18,24 +19,14 @@ SYMBOLS = [("binance", "BTC-USDT"), ("x", "1000SATS-USDT"), ("coinbase", "A-B"),
 many = settings(deadline=None, max_examples=150)
 
 
-def plain_decimals(digits: int) -> st.SearchStrategy[Decimal]:
-    """With up to so many digits in all."""
+def usual_trades(symbols: Sequence[tuple[str, str]] = SYMBOLS) -> st.SearchStrategy[Trade]:
     return st.builds(
-        lambda number, places: Decimal(number).scaleb(-places),
-        st.integers(0, 10**digits - 1),
-        st.integers(0, digits - 1),
-    )
-
-
-def usual_trades(symbols: Sequence[tuple[str, str]] = SYMBOLS, digits: int = 15) -> st.SearchStrategy[Trade]:
-    return st.builds(
-        lambda symbol, **fields: Trade(exchange=symbol[0], symbol=symbol[1], **fields),
+        lambda symbol, amounts, **fields: Trade(exchange=symbol[0], symbol=symbol[1], **amounts, **fields),
         st.sampled_from(symbols),
+        usual_amounts(),
         trade_id=st.integers(0, 10**16 - 1).map(str),
-        price=plain_decimals(digits),
-        qty=plain_decimals(digits),
         side=st.sampled_from(Side),
-        time_us=st.integers(10**15, 9 * 10**15),
+        time_us=st.integers(10**15, 9 * 10**15 - 1),
         received_us=st.integers(10**15, 9 * 10**15 - 1),
         source=st.sampled_from(Source),
     )
@@ -99,6 +90,21 @@ def test_a_value_that_the_codec_refuses_is_not_read(trade: Trade, data: st.DataO
             row(columns, 1) == figures(wanted) and (wanted.exchange, wanted.symbol) == symbol
         )
     assert (columns.valid[0] and columns.valid[2]) or not value.isascii()  # those make neighbours go one by one
+
+
+@pytest.mark.parametrize("price", ["0", "0.00", "1", "000", "9" * 12, "9" * 13, "0.0000000001", "1." + "1" * 15])
+@pytest.mark.parametrize("qty", ["0", "0.00", "0.1", "9", "10", "9" * 15, "0.000000000001", "0." + "1" * 15])
+def test_what_is_beyond_a_limit_goes_one_by_one(price: str, qty: str) -> None:
+    value = b'{"exchange":"x","symbol":"A-B","trade_id":"1","price":"%b","qty":"%b","side":"buy",'
+    value %= price.encode(), qty.encode()
+    value += b'"time_us":%d,"received_us":%d,"source":"ws"}' % (MINUTE_OPEN_US, MINUTE_OPEN_US)
+    columns = read([value], [("x", "A-B")])
+    try:
+        wanted = decode_trade(value)
+    except MalformedError:
+        assert not columns.valid[0]
+    else:
+        assert not columns.valid[0] or row(columns, 0) == figures(wanted)
 
 
 def test_a_trade_under_another_symbols_key_is_not_read() -> None:

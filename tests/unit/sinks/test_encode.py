@@ -1,5 +1,6 @@
 """Exactness and order, before any store is asked."""
 
+import datetime as dt
 import json
 from decimal import Decimal
 from types import SimpleNamespace
@@ -8,13 +9,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import TICKER, WINDOW
 
-from market.candle import id_order
+from market.candle import Fold, id_order
+from market.codec import decode_trade
+from market.partition import partition_of
 from runtime.kafka import TopicPartition
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
 from sinks.parquet.files import parquet_bytes, rows_hash, split, stored_hash
 from sinks.redis import encode as redis
+from sinks.rows import precedence
 
 TRADE = {
     "exchange": "binance", "symbol": "BTC-USDT", "trade_id": "7", "price": "27000.1", "qty": "0.5", "side": "buy",
@@ -28,12 +35,18 @@ CANDLE = {
 }  # fmt: skip
 
 
-def record(fields: dict[str, Any], offset: int = 0, headers: tuple[tuple[str, bytes], ...] = ()) -> Any:
-    return SimpleNamespace(topic="t", partition=3, offset=offset, value=json.dumps(fields).encode(), headers=headers)
+PARTITIONS = 12
+PARTITION = 3
+
+
+def record(fields: dict[str, Any], offset: int = 0, headers: tuple[tuple[str, bytes], ...] = (), **place: Any) -> Any:
+    key = f"{fields['exchange']}:{fields['symbol']}".encode()
+    found = {"key": key, "partition": partition_of(key, PARTITIONS)} | place
+    return SimpleNamespace(topic="t", offset=offset, value=json.dumps(fields).encode(), headers=headers, **found)
 
 
 def test_a_trade_s_columns_are_its_fields() -> None:
-    encoded = clickhouse.encode(clickhouse.TRADES, [record(TRADE, 9, (("run", b"r1"),))])
+    encoded = clickhouse.encode(clickhouse.TRADES, [record(TRADE, 9, (("run", b"r1"),))], PARTITIONS)
     [row] = encoded.chunk.to_pylist()
     assert row["price"] == Decimal("27000.1")
     assert (row["time"].microsecond, row["time"].second, row["received"].microsecond) == (999_999, 19, 1)
@@ -42,47 +55,35 @@ def test_a_trade_s_columns_are_its_fields() -> None:
     ]  # fmt: skip
 
 
+WIDEST = {"price": "0.000000000000000001", "qty": "999999999999999", "time_us": 9_007_199_253_999_999, "seq": 2**63 - 1}
+WIDEST_CANDLE = {
+    "high": "999999999999999", "low": "0.000000000000000001", "volume": "9" * 20 + "." + "9" * 18,
+    "quote_volume": "9" * 16 + "." + "9" * 22, "taker_buy_quote_volume": "0." + "0" * 21 + "1", "revision": 2**53 - 1,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("price", "fits"),
+    ("encode", "trades", "candles"),
     [
-        ("12345678901234567890.123456789012345678", True),
-        ("0.000000000000000001", True),
-        ("1.0000000000000000000000000", True),
-        ("123456789012345678901", False),
-        ("0.0000000000000000001", False),
+        (clickhouse.encode, clickhouse.TRADES, clickhouse.CANDLES),
+        (parquet.encode, parquet.TRADES, parquet.CANDLES),
     ],
 )
-@pytest.mark.parametrize("encode", [clickhouse.encode, parquet.encode])
-def test_a_price_is_held_exactly_or_refused(encode: Any, price: str, *, fits: bool) -> None:
-    into = clickhouse.TRADES if encode is clickhouse.encode else parquet.TRADES
-    encoded = encode(into, [record(TRADE, 1), record(TRADE | {"price": price}, 2), record(TRADE, 3)])
-    assert encoded.rows == 2 + fits
-    if fits:
-        assert encoded.chunk["price"][1].as_py() == Decimal(price)
-    else:
-        [refused] = encoded.refused
-        assert refused.record.offset == 2
-        assert f"price {price} does not fit 20 digits before the point and 18 behind" in str(refused.error)
+def test_what_lies_at_the_limits_is_held_exactly(encode: Any, trades: Any, candles: Any) -> None:
+    for into, fields, widest in ((trades, TRADE, WIDEST), (candles, CANDLE, WIDEST_CANDLE)):
+        encoded = encode(into, [record(fields | widest), record(fields)], PARTITIONS)
+        assert (encoded.rows, encoded.refused) == (2, [])
+        row = encoded.chunk.to_pylist()[0]
+        for name, value in widest.items():
+            found = row["time"] if name == "time_us" else row[name]
+            assert found == (dt.datetime(2255, 6, 5, 23, 47, 33, 999_999, dt.UTC) if name == "time_us" else
+                             Decimal(value) if isinstance(value, str) else value)  # fmt: skip
 
 
-def test_products_have_36_decimals_in_the_warm_store_and_are_refused_by_the_cold() -> None:
-    fine = "1.123456789012345678901234567890123456"
-    warm = clickhouse.encode(clickhouse.CANDLES, [record(CANDLE | {"quote_volume": fine})])
-    assert warm.chunk["quote_volume"][0].as_py() == Decimal(fine)
-    assert parquet.encode(parquet.CANDLES, [record(CANDLE | {"quote_volume": fine})]).rows == 0
-
-
-def test_a_ticker_with_a_window_that_does_not_fit_is_refused_as_a_whole() -> None:
-    window = {
-        "minutes": 60, "open": "1", "high": "2", "low": "1", "close": "2", "change": "-1", "change_percent": "-50.1234",
-        "vwap": None, "volume": "1", "quote_volume": "2", "taker_buy_volume": "1", "trades": 3, "status": "hole",
-    }  # fmt: skip
-    ticker = {
-        "exchange": "binance", "symbol": "X", "time_ms": 60_000, "last": "2", "live": False, "revision": 1,
-        "windows": {"1h": window, "24h": window},
-    }  # fmt: skip
-    tall = ticker | {"windows": {"1h": window, "24h": window | {"high": "0.1234567890123456789"}}}
-    encoded = clickhouse.encode(clickhouse.TICKERS, [record(ticker, 1), record(tall, 2)])
+def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
+    ticker = TICKER | {"windows": {"1h": WINDOW, "24h": WINDOW}}
+    tall = ticker | {"windows": {"1h": WINDOW, "24h": WINDOW | {"high": "1.1234567890123456789"}}}
+    encoded = clickhouse.encode(clickhouse.TICKERS, [record(ticker, 1), record(tall, 2)], PARTITIONS)
     assert [(row["window"], row["offset"], row["change"]) for row in encoded.chunk.to_pylist()] == [
         ("1h", 1, Decimal(-1)),
         ("24h", 1, Decimal(-1)),
@@ -90,19 +91,56 @@ def test_a_ticker_with_a_window_that_does_not_fit_is_refused_as_a_whole() -> Non
     assert [refused.record.offset for refused in encoded.refused] == [2]
 
 
+ENCODERS = [
+    lambda records: clickhouse.encode(clickhouse.TRADES, records, PARTITIONS),
+    lambda records: parquet.encode(parquet.TRADES, records, PARTITIONS),
+    lambda records: redis.encode(redis.TRADES, "", records, PARTITIONS),
+]
+
+
+@pytest.mark.parametrize("encode", ENCODERS, ids=["clickhouse", "parquet", "redis"])
+def test_a_record_under_another_key_or_in_another_partition_is_refused(encode: Any) -> None:
+    stray = [
+        record(TRADE, 1, key=b"binance:ETH-USDT"),
+        record(TRADE, 2, partition=(PARTITION + 1) % PARTITIONS),
+        record(TRADE, 3, key=None),
+    ]
+    encoded = encode([*stray, record(TRADE, 4)])
+    assert encoded.rows == 1
+    assert [(refused.record.offset, str(refused.error)) for refused in encoded.refused] == [
+        (1, "key b'binance:ETH-USDT' over a record of 'binance:BTC-USDT'"),
+        (2, f"key 'binance:BTC-USDT' belongs in partition {PARTITION}, not {(PARTITION + 1) % PARTITIONS}"),
+        (3, "key None over a record of 'binance:BTC-USDT'"),
+    ]
+
+
+def test_of_copies_a_run_s_goes_before_live_ones_the_later_run_before_the_earlier_and_live_the_first() -> None:
+    last = 2**63 - 1
+    ranked = [(None, last), (None, 9), (None, 0), ("a", 0), ("b", 9), ("a", 10), ("a", last)]
+    places = [precedence(run, offset) for run, offset in ranked]
+    assert places == sorted(set(places))
+    assert (places[0], places[-1]) == (0, 2**64 - 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 9)), min_size=1, max_size=12))
+def test_of_live_copies_that_counts_which_the_candle_took(told: list[tuple[int, int]]) -> None:
+    fold = Fold()
+    kept: dict[int, tuple[int, int]] = {}
+    for offset, (number, price) in enumerate(told):
+        value = TRADE | {"trade_id": str(number), "price": str(price), "qty": "1"}
+        fold.add(decode_trade(json.dumps(value).encode()))
+        kept[number] = max(kept.get(number, (-1, 0)), (precedence(None, offset), price))
+    assert fold.quote_volume == sum(price for _, price in kept.values())
+
+
 def test_hot_members_sort_as_trade_ids_do() -> None:
     ids = ["9", "10", "99", "100", "abc", "007", "0", "1" * 18, "1" * 19]
     assert sorted(ids, key=redis.trade_member) == sorted(ids, key=id_order)
 
 
-def test_trades_of_a_run_do_not_enter_the_hot_store() -> None:
-    encoded = redis.encode(redis.TRADES, "p.", [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)])
-    assert (encoded.rows, encoded.refused) == (1, [])
-
-
-def test_what_the_hot_store_cannot_compare_exactly_is_refused() -> None:
-    encoded = redis.encode(redis.CANDLES, "", [record(CANDLE | {"revision": 2**53 + 1})])
-    assert (encoded.rows, len(encoded.refused)) == (0, 1)
+def test_trades_of_a_run_only_take_the_place_of_what_the_hot_store_holds() -> None:
+    encoded = redis.encode(redis.TRADES, "p.", [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS)
+    assert [write.arguments[0] for write in encoded.chunk] == ["XX", "NX"]
 
 
 def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None:
@@ -112,7 +150,7 @@ def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None
         TRADE | {"time_us": 1_700_006_400_000_000},
         TRADE | {"exchange": "a/../b"},
     ]
-    encoded = parquet.encode(parquet.TRADES, [record(row, 10 + place) for place, row in enumerate(rows)])
+    encoded = parquet.encode(parquet.TRADES, [record(row, 10 + place) for place, row in enumerate(rows)], PARTITIONS)
     files = split(parquet.TRADES, TopicPartition("p.md.trades.v1", 3), 10, 13, encoded.chunk)
     assert {file.path: file.rows["offset"].to_pylist() for file in files} == {
         "trades/exchange=binance/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [10, 11],
@@ -123,24 +161,28 @@ def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None
 
 def test_the_hash_is_of_the_rows_alone() -> None:
     records = [record(TRADE | {"trade_id": str(number)}, number) for number in range(10)]
-    whole = parquet.encode(parquet.TRADES, records).chunk
-    parts = pa.concat_tables([parquet.encode(parquet.TRADES, part).chunk for part in (records[:3], records[3:])])
+    whole = parquet.encode(parquet.TRADES, records, PARTITIONS).chunk
+    parts = pa.concat_tables(
+        [parquet.encode(parquet.TRADES, part, PARTITIONS).chunk for part in (records[:3], records[3:])]
+    )
     assert rows_hash(parts) == rows_hash(whole) == stored_hash(parquet_bytes(parquet.TRADES, whole))
     assert parquet_bytes(parquet.TRADES, parts) == parquet_bytes(parquet.TRADES, whole)
     for name, value in (("price", "27000.2"), ("symbol", "BTC-USDU"), ("time_us", 1), ("side", "sell")):
-        other = parquet.encode(parquet.TRADES, [*records[:9], record(TRADE | {"trade_id": "9", name: value}, 9)])
+        other = parquet.encode(
+            parquet.TRADES, [*records[:9], record(TRADE | {"trade_id": "9", name: value}, 9)], PARTITIONS
+        )
         assert rows_hash(other.chunk) != rows_hash(whole)
     assert stored_hash(b"PAR1 broken") is None
 
 
 def test_cold_columns_are_what_an_iceberg_table_takes() -> None:
-    content = parquet_bytes(parquet.CANDLES, parquet.encode(parquet.CANDLES, [record(CANDLE)]).chunk)
+    content = parquet_bytes(parquet.CANDLES, parquet.encode(parquet.CANDLES, [record(CANDLE)], PARTITIONS).chunk)
     file = pq.ParquetFile(pa.BufferReader(content))
     schema = file.schema_arrow
     assert [int(field.metadata[b"PARQUET:field_id"]) for field in schema] == list(range(1, len(schema) + 1))
     assert [field.name for field in schema if field.nullable] == ["first_trade_id", "last_trade_id", "run"]
     assert not [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    assert schema.field("quote_volume").type == pa.decimal128(38, 18)
+    assert schema.field("quote_volume").type == pa.decimal128(38, 22)
     assert schema.field("open_time").type == pa.timestamp("us", tz="UTC")
     group = file.metadata.row_group(0)
     assert all(group.column(place).statistics is not None for place in range(group.num_columns))

@@ -1,0 +1,192 @@
+"""What a record may hold: the limits of every store in one place, so that all of them hold a record exactly or none.
+
+=======================================  ==============================================================================
+limit                                    is that of
+=======================================  ==============================================================================
+`VOLUME`, `QUOTE_VOLUME`                 Parquet: a decimal has 38 digits there, in Iceberg and in DuckDB too:
+                                         (38, 18) and (38, 22)
+`PRICE`, `TURNOVER`                      the sums: 100,000 of the largest sizes in one candle still fit `VOLUME`, and
+                                         1,000 of the largest turnovers `QUOTE_VOLUME`
+products of two columns                  ClickHouse: 76 digits, and it does not say when a sum goes beyond
+whole numbers below 2^53                 Redis: its scripts, like JavaScript, know no greater ones exactly
+times before `MAX_TIME_US`               the same, in microseconds
+names of `MAX_NAME` bytes, and of 240    Parquet: a part of a path has at most 255 bytes, and ``exchange=`` is one of
+bytes percent-encoded                    them
+no control characters in names           paths, headers, and whoever reads a log
+=======================================  ==============================================================================
+
+All checks raise `MalformedError`, which names the field and the limit.
+"""
+
+import re
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from functools import lru_cache
+from typing import Protocol
+
+from market.candle import Candle
+from market.decimals import EXACT, plain
+from market.errors import MalformedError
+from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
+from market.ticker import Ticker
+from market.timeframe import Timeframe
+from market.trade import Trade
+
+MAX_ENCODED_NAME = 240
+"""Bytes of an exchange or a symbol, percent-encoded."""
+_to_encode = re.compile(rb"[^A-Za-z0-9._~-]").findall
+_control = re.compile("[\x00-\x1f\x7f-\x9f]").search
+_MAX_SHOWN = 100
+
+
+class _Prices(Protocol):
+    @property
+    def open(self) -> Decimal: ...
+    @property
+    def high(self) -> Decimal: ...
+    @property
+    def low(self) -> Decimal: ...
+    @property
+    def close(self) -> Decimal: ...
+
+
+class Limit:
+    """Decimals below 10^`whole`, with at most `places` digits behind the point that are not trailing zeros."""
+
+    __slots__ = ("_context", "_unit", "places", "whole")
+
+    def __init__(self, whole: int, places: int) -> None:
+        self.whole = whole
+        self.places = places
+        self._unit = Decimal((0, (1,), -places))
+        self._context = Context(prec=whole + places, traps=[Inexact, InvalidOperation])
+
+    def holds(self, value: Decimal) -> bool:
+        """Whether the value is within it; its sign does not matter."""
+        try:
+            value.quantize(self._unit, context=self._context)
+        except (Inexact, InvalidOperation):
+            return False
+        return value.is_finite()
+
+    def check(self, value: Decimal, what: str) -> None:
+        """Malformed where it is not."""
+        if not self.holds(value):
+            raise MalformedError(
+                f"{what} {plain(value)[:_MAX_SHOWN]} is not below 10^{self.whole} "
+                f"with at most {self.places} digits behind the point"
+            )
+
+
+PRICE = Limit(15, 18)
+"""A price, and the size of one trade."""
+TURNOVER = Limit(13, 22)
+"""price * qty of one trade."""
+VOLUME = Limit(20, 18)
+QUOTE_VOLUME = Limit(16, 22)
+CHANGE_PERCENT = Limit(36, 4)
+AMOUNTS = {
+    **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
+    **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
+    "change": PRICE,
+    "change_percent": CHANGE_PERCENT,
+}
+"""By field, of what is computed of many trades; the other amounts are prices and sizes."""
+
+
+def check_trade(trade: Trade) -> None:
+    """Whether the log may hold the trade: for adapters and imports, who make trades without `decode_trade`."""
+    check_key(trade.exchange, trade.symbol)
+    check_name(trade.trade_id, "trade_id")
+    check_amounts(trade.price, trade.qty)
+    for name in ("time_us", "received_us"):
+        if not 0 <= (time_us := getattr(trade, name)) < MAX_TIME_US:
+            raise MalformedError(f"{name} {time_us} is not from 0 to {MAX_TIME_US - 1} microseconds")
+    if trade.seq is not None and not 0 <= trade.seq <= MAX_WHOLE:
+        raise MalformedError(f"seq {trade.seq} is not from 0 to 2^63 - 1")
+
+
+def check_amounts(price: Decimal, qty: Decimal) -> None:
+    """Price and size of one trade: greater than 0, each within `PRICE`, and their product within `TURNOVER`."""
+    _check_positive(price, "price")
+    _check_positive(qty, "qty")
+    TURNOVER.check(EXACT.multiply(price, qty), "price * qty")
+
+
+def check_price(price: Decimal, what: str) -> None:
+    """A price alone, as that of a marker or a kline."""
+    _check_positive(price, what)
+
+
+def check_candle(candle: Candle) -> None:
+    """Prices, sums and names within their limits, and times that are those of its timeframe."""
+    check_key(candle.exchange, candle.symbol)
+    for name in ("first_trade_id", "last_trade_id"):
+        if (trade_id := getattr(candle, name)) is not None:
+            check_name(trade_id, name)
+    check_prices(candle)
+    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
+    try:
+        timeframe = Timeframe(candle.timeframe)
+    except ValueError:
+        raise MalformedError(f"timeframe {candle.timeframe!r} is none of {', '.join(Timeframe)}") from None
+    open_ms, close_ms = candle.open_time_ms, candle.close_time_ms
+    if timeframe.open_ms(open_ms) != open_ms or timeframe.end_ms(open_ms) - 1 != close_ms:
+        raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not of a {timeframe} candle")
+
+
+def check_ticker(ticker: Ticker) -> None:
+    """The same of a ticker and its windows."""
+    check_key(ticker.exchange, ticker.symbol)
+    _check_positive(ticker.last, "last")
+    for name, window in ticker.windows.items():
+        check_name(name, "the name of a window")
+        check_prices(window)
+        check_sums(window, ("change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume"))
+
+
+def check_prices(of: _Prices) -> None:
+    """Open, high, low and close of a candle, a window or a kline."""
+    for name in ("open", "high", "low", "close"):
+        _check_positive(getattr(of, name), name)
+    if not of.low <= min(of.open, of.close) <= max(of.open, of.close) <= of.high:
+        raise MalformedError(f"open {of.open:f} and close {of.close:f} are not from low {of.low:f} to high {of.high:f}")
+
+
+def check_sums(of: object, names: tuple[str, ...]) -> None:
+    """What is computed of many trades; None stays None."""
+    for name in names:
+        if (value := getattr(of, name)) is not None:
+            AMOUNTS[name].check(value, name)
+
+
+@lru_cache(maxsize=16_384)
+def check_key(exchange: str, symbol: str) -> None:
+    """Exchange and symbol, and the record key ``exchange:SYMBOL`` that they make."""
+    for name, what in ((exchange, "exchange"), (symbol, "symbol")):
+        check_name(name, what)
+        encoded = len(name.encode()) + 2 * len(_to_encode(name.encode()))
+        if encoded > MAX_ENCODED_NAME:
+            raise MalformedError(f"{what} {name!r} has {encoded} bytes percent-encoded, more than {MAX_ENCODED_NAME}")
+    # Or two markets could share a record key, or a market and a run their key in md.progress.v1.
+    if ":" in exchange or "|" in exchange or "|" in symbol:
+        raise MalformedError(f"no exchange and symbol make the key {exchange}:{symbol}")
+
+
+def check_name(name: str, what: str) -> None:
+    """A name of 1 to `MAX_NAME` bytes of UTF-8, without control characters."""
+    if 0 < len(name) <= MAX_NAME and name.isascii() and name.isprintable():  # the common case
+        return
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise MalformedError(f"{what} {name[:_MAX_SHOWN]!a} is no Unicode text") from None
+    if not 0 < size <= MAX_NAME:
+        raise MalformedError(f"{what} {name[:_MAX_SHOWN]!r} has {size} bytes, not 1 to {MAX_NAME}")
+    if _control(name):
+        raise MalformedError(f"{what} {name!r} holds a control character")
+
+
+def _check_positive(value: Decimal, what: str) -> None:
+    PRICE.check(value, what)
+    if value <= 0:
+        raise MalformedError(f"{what} is {plain(value)}: it has to be greater than 0")

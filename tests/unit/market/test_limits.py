@@ -1,0 +1,145 @@
+"""The limits of a record: what lies at each edge is read, and one step beyond it is refused."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from market_strategies import trades
+from msgspec import structs
+from records import CANDLE, MARKER, TICKER, TRADE, WINDOW
+
+from market.codec import decode_candle, decode_marker, decode_ticker, decode_trade, encode_trade, run_of
+from market.errors import MalformedError
+from market.kline import parse_kline
+from market.limits import check_trade
+from market.trade import Trade
+
+WIDE = {"open": "1", "high": "9" * 15, "low": "0." + "0" * 17 + "1", "close": "1"}
+DAY = {"timeframe": "1d", "open_time_ms": 0, "close_time_ms": 86_399_999}
+
+# a trade, a candle or a ticker: fields that are within the limits, and beyond them; the words of the refusal
+TRADES = [
+    ({"price": "0.000000000000000001"}, {"price": "0"}, "price is 0: it has to be greater than 0"),
+    ({"qty": "0.000000000000000001"}, {"qty": "0.00"}, "qty is 0: it has to be greater than 0"),
+    (
+        {"price": "0.000000000000000001" + "0" * 20},
+        {"price": "0.0000000000000000001"},
+        "price 0.0000000000000000001 is not below 10^15 with at most 18 digits behind the point",
+    ),
+    ({"price": "9" * 15, "qty": "0.01"}, {"price": "1" + "0" * 15, "qty": "0.001"}, "price 1000000000000000 is not"),
+    ({"qty": "9" * 15, "price": "0.01"}, {"qty": "1" + "0" * 15, "price": "0.001"}, "qty 1000000000000000 is not"),
+    ({"price": "9" * 13, "qty": "1"}, {"price": "1" + "0" * 13, "qty": "1"}, "price * qty 10000000000000 is not"),
+    (
+        {"price": "0.00000000001", "qty": "0.00000000001"},
+        {"price": "0.00000000001", "qty": "0.000000000001"},
+        "with at most 22 digits behind the point",
+    ),
+    ({"time_us": 9_007_199_253_999_999}, {"time_us": 9_007_199_254_000_000}, "time_us"),
+    ({"seq": 0}, {"seq": -1}, "seq"),
+    ({"seq": (1 << 63) - 1}, {"seq": 1 << 63}, ""),
+    ({"seq": None}, {"seq": "1"}, "seq"),
+    ({"trade_id": "x" * 128}, {"trade_id": "x" * 129}, "trade_id"),
+    ({"trade_id": "ä" * 64}, {"trade_id": "ä" * 64 + "x"}, "trade_id 'ää"),
+    ({"trade_id": "a b"}, {"trade_id": "a\nb"}, "trade_id 'a\\nb' holds a control character"),
+    ({"symbol": "币安人生-USDT"}, {"symbol": "币\x85安"}, "symbol '币\\x85安' holds a control character"),
+    ({"exchange": "币" * 26}, {"exchange": "币" * 27}, "has 243 bytes percent-encoded, more than 240"),
+    ({"symbol": "L" * 128}, {"symbol": "L" * 127 + "ä"}, "has 129 bytes, not 1 to 128"),
+]
+CANDLES = [
+    (WIDE, WIDE | {"low": "2"}, "open 1 and close 1 are not from low 2 to high 999999999999999"),
+    ({"high": "1"}, {"high": "0.5"}, "are not from low 1 to high 0.5"),
+    ({"high": "2", "close": "2"}, {"high": "2", "close": "3"}, "close 3"),
+    ({"open": "1"}, {"open": "0"}, "open is 0"),
+    ({"volume": "0"}, {"volume": "-1"}, ""),
+    ({"volume": "9" * 20 + "." + "9" * 18}, {"volume": "1" + "0" * 20}, "volume 100000000000000000000 is not below"),
+    ({"taker_buy_volume": "9" * 20}, {"taker_buy_volume": "0." + "1" * 19}, "taker_buy_volume"),
+    ({"quote_volume": "9" * 16 + "." + "9" * 22}, {"quote_volume": "1" + "0" * 16}, "quote_volume"),
+    ({"taker_buy_quote_volume": "9" * 16}, {"taker_buy_quote_volume": "0." + "1" * 23}, "at most 22 digits"),
+    ({"revision": (1 << 53) - 1}, {"revision": 1 << 53}, "revision"),
+    ({"trades": (1 << 53) - 1}, {"trades": 1 << 53}, "trades"),
+    (DAY, DAY | {"timeframe": "99x"}, "timeframe '99x' is none of 1m, 3m"),
+    (DAY, DAY | {"open_time_ms": 60_000}, "open_time_ms 60000 and close_time_ms 86399999 are not of a 1d candle"),
+    ({"close_time_ms": 59_999}, {"close_time_ms": 60_000}, "are not of a 1m candle"),
+    ({"first_trade_id": None}, {"first_trade_id": "a\x00"}, "first_trade_id 'a\\x00' holds a control character"),
+]
+WINDOWS = [
+    ({"change": "-" + "9" * 15}, {"change": "-1" + "0" * 15}, "change -1000000000000000 is not"),
+    ({"change_percent": "9" * 36 + ".9999"}, {"change_percent": "0.00001"}, "at most 4 digits"),
+    ({"vwap": "9" * 20}, {"vwap": "1" + "0" * 20}, "vwap"),
+    ({"vwap": None}, {"vwap": "0.0000000000000000001"}, "vwap"),
+    ({"high": "1"}, {"high": "0.1"}, "are not from low 1 to high 0.1"),
+    ({"minutes": (1 << 53) - 1}, {"minutes": 1 << 53}, "minutes"),
+]
+
+
+def ticker_of(window: dict[str, Any]) -> bytes:
+    return orjson.dumps({**TICKER, "windows": {"1h": {**WINDOW, **window}}})
+
+
+CASES: list[Any] = [
+    *((decode_trade, orjson.dumps(TRADE | fine), orjson.dumps(TRADE | wrong), words) for fine, wrong, words in TRADES),
+    *((decode_candle, orjson.dumps(CANDLE | fine), orjson.dumps(CANDLE | wrong), words)
+      for fine, wrong, words in CANDLES),
+    *((decode_ticker, ticker_of(fine), ticker_of(wrong), words) for fine, wrong, words in WINDOWS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("decode", "fine", "wrong", "words"), CASES)
+def test_what_lies_at_the_limit_is_read_and_what_lies_beyond_is_refused_in_words(
+    decode: Callable[[bytes], Any], fine: bytes, wrong: bytes, words: str
+) -> None:
+    decode(fine)
+    with pytest.raises(MalformedError) as refused:
+        decode(wrong)
+    assert words in str(refused.value)
+
+
+@given(trades)
+def test_an_adapter_s_trade_is_held_to_what_decoding_takes(trade: Trade) -> None:
+    check_trade(trade)
+    assert decode_trade(encode_trade(trade)) == trade
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({name: Decimal(value)} for name in ("price", "qty")
+          for value in ("0", "-1", "NaN", "sNaN", "Infinity", "1e15", "1e-19", "1e999999", "1e-999999")),
+        {"price": Decimal("1e7"), "qty": Decimal("1e6")},
+        {"time_us": -1}, {"time_us": 1 << 63}, {"received_us": 1 << 63}, {"seq": -1}, {"seq": 1 << 63},
+        {"exchange": ""}, {"exchange": "a:b"}, {"symbol": "a|b"}, {"trade_id": "\ud800"}, {"symbol": "x" * 129},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_trade_beyond_a_limit_is_no_trade_however_it_was_made(wrong: dict[str, Any]) -> None:
+    trade = decode_trade(orjson.dumps(TRADE))
+    check_trade(trade)
+    with pytest.raises(MalformedError):
+        check_trade(structs.replace(trade, **wrong))
+
+
+@pytest.mark.parametrize("price", [b"0", b"0.000", b"1" + b"0" * 15, b"0.0000000000000000001"])
+def test_a_marker_s_price_is_one_that_a_candle_can_have(price: bytes) -> None:
+    with pytest.raises(MalformedError, match="header last_price"):
+        decode_marker(list({**MARKER, "last_price": price}.items()))
+
+
+def test_a_run_and_an_id_in_headers_are_names() -> None:
+    with pytest.raises(MalformedError, match="header run 'ää"):
+        run_of([("run", ("ä" * 65).encode())])
+    with pytest.raises(MalformedError, match="header last_trade_id"):
+        decode_marker(list({**MARKER, "last_trade_id": b"a\x7f"}.items()))
+
+
+@pytest.mark.parametrize(
+    ("column", "bad"), [(1, "0"), (2, "0.5"), (3, "9"), (5, "1" + "0" * 20), (7, "0." + "1" * 23), (8, 1 << 53)]
+)
+def test_a_kline_stands_in_only_where_a_candle_could_hold_it(column: int, bad: object) -> None:
+    row: list[object] = [0, "2", "3", "1", "2", "5", 59_999, "10", 4, "2", "4", "0"]
+    assert parse_kline("binance", orjson.dumps(row)).low == 1
+    row[column] = bad
+    with pytest.raises(MalformedError):
+        parse_kline("binance", orjson.dumps(row))
