@@ -59,7 +59,7 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     ip, port = _free_place(where)
     tiers = Tiers(settings)
     server = Server(
-        _limited(build_api(tiers)),
+        limited(build_api(tiers), _AT_WORK),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,
@@ -79,14 +79,15 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
         await tiers.close()
 
 
-def _limited(app: ASGIApp) -> ASGIApp:
-    slots = asyncio.Semaphore(_AT_WORK)
+def limited(app: ASGIApp, most: int) -> ASGIApp:
+    """The application, at work on at most `most` requests at a time; the others wait."""
+    slots = asyncio.Semaphore(most)
 
-    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
         async with slots:
             await app(scope, receive, send)
 
-    return limited
+    return waiting
 
 
 def _free_place(where: ServeSettings) -> tuple[str, int]:
