@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.server.embed import Server
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings
@@ -16,8 +18,16 @@ from serving.api import build_api
 from serving.tiers import Tiers
 
 DEFAULT_PORT = 8080
-_CONNECTIONS = 256
-"""Served at a time; more wait in the listening queue, which is as long."""
+_CONNECTIONS = 768
+"""Open at a time; more wait in the listening queue, which is as long. The usual limit of open files is 1,024."""
+_AT_WORK = 256
+"""Requests answered at a time."""
+_QUIET_MS = 4000
+"""A connection that takes longer than this for the head of its request is closed, an idle one too.
+
+Otherwise as many as there may be stop the interface for everyone. Clients tend to ask every three or five seconds: one
+of these would meet the end of its idle connection each time.
+"""
 _POLL_S = 0.02
 
 
@@ -49,10 +59,12 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     ip, port = _free_place(where)
     tiers = Tiers(settings)
     server = Server(
-        build_api(tiers),
+        limited(build_api(tiers), _AT_WORK),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,  # no other mode keeps that time from the first byte on
+        http1_settings=HTTP1Settings(header_read_timeout=_QUIET_MS),
         backlog=_CONNECTIONS,
         backpressure=_CONNECTIONS,
         log_enabled=False,
@@ -65,6 +77,17 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
         server.stop()  # type: ignore[no-untyped-call]  # granian's
         await asyncio.wait({ended})
         await tiers.close()
+
+
+def limited(app: ASGIApp, most: int) -> ASGIApp:
+    """The application, at work on at most `most` requests at a time; the others wait."""
+    slots = asyncio.Semaphore(most)
+
+    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+        async with slots:
+            await app(scope, receive, send)
+
+    return waiting
 
 
 def _free_place(where: ServeSettings) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ def import_(
     format: Annotated[Format | None, Parameter(help="what they hold; else the file's suffix says it")] = None,  # noqa: A002
     exchange: Annotated[str | None, Parameter(help="the exchange; dumps: binance")] = None,
     symbol: Annotated[
-        str | None, Parameter(help="BASE-QUOTE, or BASE-QUOTE-PERP for USD-M; else the name says it")
+        str | None, Parameter(help="BASE-QUOTE; futures: BASE-QUOTE-PERP or -YYMMDD; else the name says it")
     ] = None,
     kind: Annotated[
         Kind | None, Parameter(help="what a dump's rows are, where neither its name nor a header tells")
@@ -75,7 +76,7 @@ def import_(
     settings = common.settings()
     request = Request(
         files=files,
-        described=Described(format=format, exchange=exchange, symbol=symbol, kind=kind),
+        described=Described(format=format, exchange=exchange, symbol=_composed(symbol), kind=kind),
         complete_from_us=_time_us("--complete-from", complete_from),
         complete_until_us=_time_us("--complete-until", complete_until),
         ids=ids,
@@ -185,6 +186,11 @@ def _range_line(found: Range) -> str:
     elif found.proof is Proof.HOLE:
         line += "; rows were passed over that may be trades"
     return line
+
+
+def _composed(symbol: str | None) -> str | None:
+    """As symbols are written: a name copied from a folder of macOS has its accents as characters of their own."""
+    return None if symbol is None else unicodedata.normalize("NFC", symbol)
 
 
 def _time_us(flag: str, text: str | None) -> int | None:

@@ -1,6 +1,7 @@
 """Apache Kafka on this machine: KRaft, each node broker and controller in one process."""
 
 import asyncio
+import json
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ from runtime.kafka.cluster import live_brokers
 DEFAULT_PORT = 9092
 DEFAULT_CONTROLLER_PORT = 19092
 _HEAP = "-Xmx512m"
+_JAVA_LOCALE = ("env", "LC_ALL=C.UTF-8")
+"""Java reads and writes the names of files in the locale's encoding: in the locale C, ``ä`` would become ``?``."""
 _LOG4J = """\
 rootLogger.level = warn
 rootLogger.appenderRef.stdout.ref = stdout
@@ -93,8 +96,11 @@ def server_properties(data: Path, node: Node, nodes: Sequence[Node]) -> dict[str
 
 
 def render(properties: dict[str, str]) -> str:
-    """The text of a Java properties file."""
-    return "".join(f"{name}={value}\n".replace("\\", "\\\\") for name, value in properties.items())
+    r"""The text of a Java properties file; all ASCII, as Java takes each byte for a character (``\u00e4``).
+
+    JSON escapes what can stand in these values as Java does.
+    """
+    return "".join(f"{name}={json.dumps(value)[1:-1]}\n" for name, value in properties.items())
 
 
 def _prepare(folder: Path, jars: Path, cluster_id: str, node: Node, nodes: Sequence[Node]) -> list[str]:
@@ -105,11 +111,11 @@ def _prepare(folder: Path, jars: Path, cluster_id: str, node: Node, nodes: Seque
     properties = server_properties(folder / "data", node, nodes)
     config.write_text(render(properties))
     logging.write_text(_LOG4J)
-    java = [str(_java()), f"-Dlog4j2.configurationFile={logging}", "-cp", f"{jars}/*"]
+    java = [*_JAVA_LOCALE, str(_java()), f"-Dlog4j2.configurationFile={logging.as_uri()}", "-cp", f"{jars}/*"]
     if not (folder / "data").exists():
         _format([*java, "-Xmx128m", "kafka.tools.StorageTool", "format"], cluster_id, folder, properties)
     flags = [_HEAP, "-XX:+UseG1GC", "-XX:MaxDirectMemorySize=128m", "-XX:+ExitOnOutOfMemoryError"]
-    return [java[0], *flags, *java[1:], "kafka.Kafka", str(config)]
+    return [*java, *flags, "kafka.Kafka", str(config)]
 
 
 def _format(tool: Sequence[str], cluster_id: str, folder: Path, properties: dict[str, str]) -> None:

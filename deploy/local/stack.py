@@ -8,6 +8,7 @@ import fcntl
 import json
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -47,10 +48,11 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
         progress: told one sentence for each thing that is done.
 
     Raises:
-        UsageError: a given port is in use, or the number of brokers is another than before.
+        UsageError: a given port is in use, the number of brokers is another than before, or the home cannot be one.
         CandlewickError: a part does not start; says why and where its log is.
     """
     home = settings.home.absolute()
+    _require_usable(home)
     with _locked(home, progress):
         layout = choose_ports(home, settings, _layout(home, brokers))
         write_layout(home, layout)
@@ -84,6 +86,19 @@ def reset(settings: Settings, *, progress: Progress = lambda _: None) -> None:
 def started(home: Path) -> list[Process]:
     """The processes that the stack in `home` has ever started, running or not."""
     return [process(home, path.stem) for path in sorted((home / "run").glob("*.pid"))]
+
+
+def _require_usable(home: Path) -> None:
+    """Kafka parts its folders by commas, and ClickHouse ends its own at a ``?``: they would write elsewhere.
+
+    Java has no way to name a folder whose name is not UTF-8 (``Cs`` are Python's stand-ins for such bytes).
+    """
+    unusable = sorted({char for char in str(home) if char in ",?" or unicodedata.category(char) in {"Cc", "Cs"}})
+    if unusable:
+        raise UsageError(
+            f"the folder {str(home)!r} cannot be the home of a stack: its name holds {', '.join(map(repr, unusable))}; "
+            "set CANDLEWICK_HOME to a folder without"
+        )
 
 
 @contextmanager

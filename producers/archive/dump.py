@@ -1,19 +1,33 @@
-"""What the name of a Binance dump says: ``XRPETH-aggTrades-2019-10-11.zip``, or a month without its day. Pure."""
+"""What the name of a Binance dump says: ``XRPETH-aggTrades-2019-10-11.zip``, or a month without its day. Pure.
+
+| market | native name | symbol |
+|---|---|---|
+| spot | ``XRPETH`` | ``XRP-ETH`` |
+| USD-M, perpetual | ``BTCUSDT``, as on spot: the symbol has to be given | ``BTC-USDT-PERP`` |
+| USD-M, dated | ``BTCUSDT_240628`` | ``BTC-USDT-240628`` |
+| COIN-M, perpetual | ``BTCUSD_PERP`` | ``BTC-USD-PERP`` |
+| COIN-M, dated | ``BTCUSD_240628`` | ``BTC-USD-240628`` |
+"""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from market.fields import MAX_NAME
 from market.timeframe import SECOND_MS, Timeframe
 
 _is_dump = re.compile(
-    r"(?P<native>[A-Z0-9_]+)-(?P<kind>trades|aggTrades)-(?P<year>\d{4})-(?P<month>\d{2})(?:-(?P<day>\d{2}))?"
-    r"(?:\.csv)?(?:\.zip)?"
+    r"(?P<native>[^-]+)-(?P<kind>trades|aggTrades)-(?P<year>\d{4})-(?P<month>\d{2})(?:-(?P<day>\d{2}))?"
+    r"(?:\.csv)?(?:\.zip|\.gz)?"
 ).fullmatch
-_is_symbol = re.compile(r"[A-Z0-9]{1,40}-[A-Z0-9]{1,40}(?:-PERP)?").fullmatch
+_is_contract = re.compile(r"PERP|[0-9]{6}").fullmatch
 _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", "TRY")
-PERPETUAL = "-PERP"
+_COIN_MARGINED_QUOTE = "USD"
+_PERPETUAL = "PERP"
+_SPELLED = frozenset({"Lu", "Lo", "Lm", "Mn", "Mc", "Nd"})
+"""Unicode's categories of letters that are not small, of the marks on them, and of digits."""
 
 
 class Kind(StrEnum):
@@ -21,6 +35,14 @@ class Kind(StrEnum):
 
     TRADES = "trades"
     AGG_TRADES = "aggTrades"
+
+
+class Product(StrEnum):
+    """What is traded: coins, or futures whose margin is in US dollars or in coins."""
+
+    SPOT = "spot"
+    USD_M = "USD-M"
+    COIN_M = "COIN-M"
 
 
 class Span(NamedTuple):
@@ -40,9 +62,9 @@ class DumpName(NamedTuple):
 
 
 def read_name(name: str) -> DumpName | None:
-    """The parts of a file name; None where it is not one of a dump."""
-    found = _is_dump(name)
-    if found is None:
+    """The parts of a file name, composed as symbols are; None where it is not one of a dump."""
+    found = _is_dump(unicodedata.normalize("NFC", name))
+    if found is None or not all(map(_is_spelled, found["native"].split("_"))):
         return None
     length = Timeframe.MO1 if found["day"] is None else Timeframe.D1
     try:
@@ -54,16 +76,58 @@ def read_name(name: str) -> DumpName | None:
 
 
 def is_symbol(symbol: str) -> bool:
-    """Whether it has the form ``BASE-QUOTE`` or ``BASE-QUOTE-PERP``."""
-    return _is_symbol(symbol) is not None
+    """Whether it has the form ``BASE-QUOTE``, ``BASE-QUOTE-PERP`` or ``BASE-QUOTE-YYMMDD``, in letters of any script.
+
+    Letters are capital where the script has such, and composed (NFC): of two spellings that look the same only one is
+    a symbol.
+    """
+    base, _, rest = symbol.partition("-")
+    quote, dash, contract = rest.partition("-")
+    return (
+        _is_spelled(base)
+        and _is_spelled(quote)
+        and (not dash or _is_contract(contract) is not None)
+        and len(symbol.encode()) <= MAX_NAME
+    )
 
 
-def native_of(symbol: str) -> str:
-    """How Binance writes a symbol: ``XRP-ETH`` and ``XRP-ETH-PERP`` are ``XRPETH``."""
-    return symbol.removesuffix(PERPETUAL).replace("-", "")
+def product_of(symbol: str) -> Product:
+    """What a symbol stands for; Binance's coin-margined futures are those against ``USD``."""
+    _, quote, *contract = symbol.split("-")
+    if not contract:
+        return Product.SPOT
+    return Product.COIN_M if quote == _COIN_MARGINED_QUOTE else Product.USD_M
+
+
+def is_native(native: str, symbol: str) -> bool:
+    """Whether Binance writes the symbol so; ``_PERP`` may be missing."""
+    base, quote, *contract = symbol.split("-")
+    pair, _, suffix = native.partition("_")
+    if contract == [_PERPETUAL]:
+        allowed = {"", _PERPETUAL} if product_of(symbol) is Product.COIN_M else {""}
+    else:
+        allowed = {"".join(contract)}
+    return pair == base + quote and suffix in allowed
 
 
 def split_native(native: str) -> str | None:
-    """The spot symbol that a native name has, where one of the common quotes ends it; else it must be given."""
-    symbols = [f"{native.removesuffix(quote)}-{quote}" for quote in _QUOTES if native.endswith(quote)]
+    """The symbol that a native name has, where one common quote ends it; without a suffix it is taken for one of spot.
+
+    None where it has to be given: ``BNBUSD_240628`` may be BNB against USD or BN against BUSD.
+    """
+    pair, _, contract = native.partition("_")
+    if contract == _PERPETUAL:
+        quotes: tuple[str, ...] = (_COIN_MARGINED_QUOTE,)
+    else:
+        quotes = (*_QUOTES, _COIN_MARGINED_QUOTE) if contract else _QUOTES
+    suffix = f"-{contract}" if contract else ""
+    symbols = [f"{pair.removesuffix(quote)}-{quote}{suffix}" for quote in quotes if pair.endswith(quote)]
     return symbols[0] if len(symbols) == 1 and is_symbol(symbols[0]) else None
+
+
+def _is_spelled(text: str) -> bool:
+    return (
+        text != ""
+        and unicodedata.is_normalized("NFC", text)
+        and all(unicodedata.category(character) in _SPELLED for character in text)
+    )

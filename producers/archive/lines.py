@@ -1,10 +1,12 @@
-"""Files of lines, plain or zipped, read in chunks: what is held does not depend on how large a file is."""
+"""Files of lines, plain or packed, read in chunks: what is held does not depend on how large a file is."""
 
+import gzip
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from runtime.errors import UsageError
@@ -12,8 +14,13 @@ from runtime.errors import UsageError
 CHUNK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 MAX_EXPANSION = 200
-"""A zip of trades expands some ten times; one that claims more than this is made to fill a disk."""
+"""A packed file of trades expands some ten times; one that gives more than this is made to fill a disk."""
 _BOM = b"\xef\xbb\xbf"
+_GZIP = ".gz"
+_ZIP = ".zip"
+_LINES = frozenset({".csv", ".jsonl", ".ndjson"})
+_LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+"""What systems add to a zip by themselves, besides files whose name begins with a point."""
 
 
 class Chunk(NamedTuple):
@@ -23,35 +30,38 @@ class Chunk(NamedTuple):
     lines: list[bytes]
 
 
-class Content(NamedTuple):
-    """What is to be read of a file: its size, and the name of the file in it (for a zip)."""
-
-    size_bytes: int
-    name: str
-
-
-def look_into(path: Path) -> Content:
-    """Size and name of the lines in `path`."""
-    with _reading(path), _opened(path) as (_, content):
-        return content
+def inner_name(path: Path) -> str:
+    """The name of what is packed in `path`, or its own; `UsageError` where it cannot be seen."""
+    with _reading(path), _opened(path) as (_, name):
+        return name
 
 
 def read_lines(path: Path) -> Iterator[Chunk]:
     """The lines of `path`; `UsageError` where it cannot be read to its end."""
+    number, rest = 1, b""
+    for block in _blocks(path):
+        lines = (rest + block).split(b"\n")
+        rest = lines.pop()
+        if len(rest) > MAX_LINE_BYTES:
+            raise UsageError(
+                f"{path} line {number + len(lines)} is longer than {MAX_LINE_BYTES} bytes: not a file of trades"
+            )
+        if lines:
+            yield _chunk(number, lines)
+            number += len(lines)
+    if rest:
+        yield _chunk(number, [rest])
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
     with _reading(path), _opened(path) as (file, _):
-        number, rest = 1, b""
+        most = max(CHUNK_BYTES, MAX_EXPANSION * path.stat().st_size)
+        given = 0
         while block := file.read(CHUNK_BYTES):
-            lines = (rest + block).split(b"\n")
-            rest = lines.pop()
-            if len(rest) > MAX_LINE_BYTES:
-                raise UsageError(
-                    f"{path} line {number + len(lines)} is longer than {MAX_LINE_BYTES} bytes: not a file of trades"
-                )
-            if lines:
-                yield _chunk(number, lines)
-                number += len(lines)
-        if rest:
-            yield _chunk(number, [rest])
+            given += len(block)
+            if given > most:
+                raise UsageError(f"{path} expands more than {MAX_EXPANSION} times: not a file of trades")
+            yield block
 
 
 def _chunk(first: int, lines: list[bytes]) -> Chunk:
@@ -61,27 +71,41 @@ def _chunk(first: int, lines: list[bytes]) -> Chunk:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], Content]]:
-    if path.suffix != ".zip":
+def _opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, str]]:
+    """The bytes of the lines, and the name of the file that holds them."""
+    if path.suffix == _ZIP:
+        with zipfile.ZipFile(path) as archive:
+            member = _member(path, archive)
+            with archive.open(member) as file:
+                yield file, PurePosixPath(member.filename).name
+    elif path.suffix == _GZIP:
+        with gzip.open(path) as file:
+            yield file, path.stem
+    else:
         with path.open("rb") as file:
-            yield file, Content(path.stat().st_size, path.name)
-        return
-    with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        if len(members) != 1:
-            raise UsageError(f"{path} holds {len(members)} files where a dump holds one: unpack it and name the file")
-        member = members[0]
-        if member.file_size > CHUNK_BYTES and member.file_size > MAX_EXPANSION * member.compress_size:
-            raise UsageError(f"{path} expands more than {MAX_EXPANSION} times: not a dump of trades")
-        with archive.open(member) as file:
-            yield file, Content(member.file_size, Path(member.filename).name)
+            yield file, path.name
+
+
+def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """The one file of lines in a zip; what lies beside it is passed over."""
+    members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
+    found = [member for member in members if PurePosixPath(member.filename).suffix in _LINES] or members
+    if len(found) != 1:
+        raise UsageError(f"{path} holds {len(found)} files where a dump holds one: unpack it and name the file")
+    return found[0]
+
+
+def _is_litter(name: str) -> bool:
+    return any(part in _LITTER or part.startswith(".") for part in PurePosixPath(name).parts)
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
+    except (
+        zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError
+    ) as error:  # fmt: skip
+        raise UsageError(f"{path} is not a whole {path.suffix[1:]} file ({error}): fetch it again") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise UsageError(f"{path} is not a whole zip ({error}): fetch it again") from error

@@ -45,8 +45,10 @@ def _columns(path: Path, schema: pa.Schema) -> dict[str, str]:
         if pa.types.is_floating(schema.field(name).type):
             raise UsageError(f"{path}: {name} is a float, which is not exact: write decimals or strings")
     received = next((name for name in ("received_us", "received") if name in schema.names), None)
-    names = {name: name for name in _REQUIRED} | {time: "time_us"}
-    return names if received is None else names | {received: "received_us"}
+    optional = {received: "received_us"} if received else {}
+    if "seq" in schema.names:
+        optional["seq"] = "seq"
+    return {name: name for name in _REQUIRED} | {time: "time_us"} | optional
 
 
 def _in_microseconds(table: pa.Table) -> pa.Table:

@@ -9,16 +9,30 @@ from pathlib import Path
 import msgspec
 
 from market.codec import decode_trade
+from market.errors import MalformedError
 from market.trade import Source, Trade
-from producers.archive.binance import kind_of_header, row_parser
-from producers.archive.dump import PERPETUAL, DumpName, Kind, Span, is_symbol, native_of, read_name, split_native
-from producers.archive.lines import Chunk, look_into, read_lines
+from producers.archive.binance import columns_of, kind_of_header, row_parser
+from producers.archive.checksum import is_verified
+from producers.archive.dump import (
+    DumpName,
+    Kind,
+    Product,
+    Span,
+    is_native,
+    is_symbol,
+    product_of,
+    read_name,
+    split_native,
+)
+from producers.archive.lines import Chunk, inner_name, read_lines
 from producers.archive.parquet import read_parquet
 from runtime.errors import UsageError
 
 _is_exchange = re.compile(r"[a-z0-9][a-z0-9-]{0,39}").fullmatch
-_AGGREGATES = "-agg"
-_FILLS = "-trades"
+_OWN_KIND = {Product.SPOT: Kind.TRADES, Product.USD_M: Kind.AGG_TRADES, Product.COIN_M: Kind.TRADES}
+"""The kind that is the exchange's own: what its live streams give, and for COIN-M the only one that gives coins."""
+_APART = {Kind.TRADES: "-trades", Kind.AGG_TRADES: "-agg"}
+"""What the exchange's name has behind it where a dump is of the other kind: one id space a key."""
 
 
 class Format(StrEnum):
@@ -50,11 +64,12 @@ class Recording:
     """One file; `read` gives its lines anew at each call, `parse` reads one of them or raises `MalformedError`."""
 
     path: Path
-    size_bytes: int
     span: Span | None
     """The day or month in the name of a dump."""
     of_one_market: bool
     """A dump's rows do not say of which market they are: it is known before."""
+    checksum_verified: bool
+    """A checksum lies beside the file, and is its own."""
     read: Callable[[], Iterator[Chunk]]
     parse: Callable[[bytes], Trade]
 
@@ -62,52 +77,72 @@ class Recording:
 def open_recordings(paths: Sequence[Path], described: Described) -> list[Recording]:
     """The recordings in `paths`, in that order; `UsageError` where it is not clear what they hold."""
     if described.symbol is not None and not is_symbol(described.symbol):
-        raise UsageError(f"--symbol {described.symbol} is not BASE-QUOTE (XRP-ETH) or BASE-QUOTE-PERP")
+        raise UsageError(
+            f"--symbol {described.symbol} is not BASE-QUOTE (XRP-ETH), BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD"
+        )
     if described.exchange is not None and not _is_exchange(described.exchange):
         raise UsageError(f"--exchange {described.exchange} is not a name of small letters, digits and hyphens")
     return [_open(path, described) for path in paths]
 
 
 def _open(path: Path, described: Described) -> Recording:
-    chosen = described.format or _BY_SUFFIX.get(path.suffix)
+    chosen = described.format or _BY_SUFFIX.get(Path(path.name.removesuffix(".gz")).suffix)
     if chosen is None:
         raise UsageError(f"{path}: say what it holds with --format {'|'.join(Format)}")
     if not path.is_file():
         raise UsageError(f"{path} is not a file")
+    verified = is_verified(path)
     if chosen is Format.BINANCE_CSV:
-        return _open_dump(path, described)
-    if chosen is Format.JSONL:
-        size_bytes, read = look_into(path).size_bytes, lambda: read_lines(path)
-    else:
-        size_bytes, read = path.stat().st_size, lambda: read_parquet(path)
-    return Recording(path=path, size_bytes=size_bytes, span=None, of_one_market=False, read=read, parse=_parse_own)
-
-
-def _open_dump(path: Path, described: Described) -> Recording:
-    content = look_into(path)
-    named = read_name(path.name) or read_name(content.name)
-    kind = _kind(path, named, described)
-    symbol = _symbol(path, named, described)
-    perpetual = symbol.endswith(PERPETUAL)
+        return _open_dump(path, described, verified=verified)
     return Recording(
         path=path,
-        size_bytes=content.size_bytes,
-        span=named.span if named else None,
-        of_one_market=True,
-        read=lambda: _without_header(read_lines(path)),
-        parse=row_parser(_exchange(described, kind, perpetual=perpetual), symbol, kind, perpetual=perpetual),
+        span=None,
+        of_one_market=False,
+        checksum_verified=verified,
+        read=lambda: read_lines(path) if chosen is Format.JSONL else read_parquet(path),
+        parse=_parse_own,
     )
 
 
-def _kind(path: Path, named: DumpName | None, described: Described) -> Kind:
-    told = named.kind if named else next((kind_of_header(c.lines[0]) for c in read_lines(path)), None)
-    if described.kind is not None:
-        if named and named.kind is not described.kind:
-            raise UsageError(f"{path} is named as {named.kind}, not {described.kind}: mend --kind or the name")
-        return described.kind
-    if told is None:
+def _open_dump(path: Path, described: Described, *, verified: bool) -> Recording:
+    named = read_name(path.name) or read_name(inner_name(path))
+    header = _header(path)
+    kind = _kind(path, named, header, described)
+    symbol = _symbol(path, named, described)
+    product = product_of(symbol)
+    try:
+        columns = columns_of(kind, product, header)
+    except MalformedError as error:
+        raise UsageError(f"{path} cannot be read as {symbol}: {error}") from error
+    return Recording(
+        path=path,
+        span=named.span if named else None,
+        of_one_market=True,
+        checksum_verified=verified,
+        read=lambda: _without_header(read_lines(path)),
+        parse=row_parser(_exchange(described, kind, product), symbol, columns),
+    )
+
+
+def _header(path: Path) -> bytes | None:
+    first = next(read_lines(path), Chunk(1, [b""])).lines[0]
+    return first if kind_of_header(first) is not None else None
+
+
+def _kind(path: Path, named: DumpName | None, header: bytes | None, described: Described) -> Kind:
+    """What its name, its header and the command line say, and they have to say the same."""
+    told = {
+        "its name": named.kind if named else None,
+        "its header": kind_of_header(header) if header else None,
+        "--kind": described.kind,
+    }
+    by = {kind: who for who, kind in told.items() if kind is not None}
+    if not by:
         raise UsageError(f"{path}: neither name nor header tell what its rows are: say it with --kind {'|'.join(Kind)}")
-    return told
+    if len(by) > 1:
+        words = ", ".join(f"{who} says {kind}" for kind, who in by.items())
+        raise UsageError(f"{path}: {words}: mend what is wrong")
+    return next(iter(by))
 
 
 def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
@@ -116,16 +151,14 @@ def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
         if symbol is None:
             raise UsageError(f"{path}: its name does not tell base and quote: say them with --symbol BASE-QUOTE")
         return symbol
-    if named and native_of(described.symbol) != named.native:
+    if named and not is_native(named.native, described.symbol):
         raise UsageError(f"{path} is of {named.native}, not of {described.symbol}: mend --symbol, or rename the file")
     return described.symbol
 
 
-def _exchange(described: Described, kind: Kind, *, perpetual: bool) -> str:
-    """One id space a key: spot `trades` and USD-M `aggTrades` are the exchange's own, others have a name apart."""
+def _exchange(described: Described, kind: Kind, product: Product) -> str:
     exchange = described.exchange or "binance"
-    own_kind = Kind.AGG_TRADES if perpetual else Kind.TRADES
-    suffix = "" if kind is own_kind else _FILLS if perpetual else _AGGREGATES
+    suffix = "" if kind is _OWN_KIND[product] else _APART[kind]
     return exchange if exchange.endswith(suffix) else exchange + suffix
 
 

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,36 @@ def test_it_answers_without_stores_refuses_a_second_server_and_stops_when_told(
     assert program.wait(10) == 0
     assert program.stderr is not None
     assert "secret" not in program.stderr.read()
+
+
+QUIET = {
+    "nothing": b"",
+    "half a line": b"GET /v1/hea",
+    "half a head": b"GET /v1/health HTTP/1.1\r\nHost: x\r\n",
+    "idle": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def test_connections_on_which_nothing_comes_are_closed_and_others_are_answered(
+    server: tuple[subprocess.Popen[str], str],
+) -> None:
+    """More of them than the server holds, so that it answers nobody until it has closed some."""
+    _, address = server
+    host, port = address.removeprefix("http://").split(":")
+    with ExitStack() as opened:
+
+        def connect(sent: bytes) -> socket.socket:
+            connection = opened.enter_context(socket.create_connection((host, int(port)), 15))
+            connection.sendall(sent)
+            return connection
+
+        quiet = [connect(sent) for sent in [*QUIET.values()] * 225 + [HTTP2] * 9]
+        with urllib.request.urlopen(address + "/v1/health", timeout=15) as response:  # noqa: S310  # our own server
+            assert response.status == 200
+        for connection in quiet:
+            while connection.recv(4096):
+                pass
 
 
 def test_without_a_stack_it_says_what_to_start(tmp_path: Path) -> None:

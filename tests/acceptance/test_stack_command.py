@@ -1,5 +1,6 @@
 """``candlewick stack`` as a person uses it."""
 
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -80,6 +81,20 @@ def test_a_download_without_network_is_told(alone: Run, tmp_path: Path) -> None:
     assert "could not be downloaded" in done.stderr
     assert "check the network" in done.stderr
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["download.lock"]
+
+
+def test_a_home_with_letters_of_any_script_and_spaces_holds_all_data(tmp_path: Path) -> None:
+    """In the locale C, in which what is not ASCII is most easily lost on the way to a part."""
+    home = tmp_path / "ä ö" / "币安 人生"
+    plain = {"LC_ALL": "C", "LANG": "C"}
+    with own_stack(home) as run:
+        up = run("stack", "up", **plain)
+        assert up.returncode == 0, up.stderr
+        assert json.loads(run("stack", "status", "--json", **plain).stdout)["cold"] == (home / "cold").as_uri()
+        for held in ("kafka-1/data/md.trades.v1-0", "redis/appendonly.aof", "clickhouse/status", "cold"):
+            assert (home / held).exists(), held
+    assert [path.name for path in tmp_path.iterdir()] == ["ä ö"]
+    assert [path.name for path in home.parent.iterdir()] == [home.name]
 
 
 def test_wrong_usage_is_exit_code_2(alone: Run) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local import kafka, plan, redis
+from deploy.local import kafka, plan, redis, stack
 from deploy.local.layout import Layout, read_layout, write_layout
 from deploy.local.ports import any_free_port, choose_port
 from deploy.local.status import masked
@@ -68,6 +68,18 @@ def test_a_single_broker_keeps_one_copy_and_three_keep_three_of_which_two_suffic
 
 def test_a_backslash_in_a_path_survives_a_properties_file() -> None:
     assert kafka.render({"log.dirs": "a\\b"}) == "log.dirs=a\\\\b\n"
+
+
+def test_a_properties_file_is_ascii_whatever_the_folder_is_called() -> None:
+    assert kafka.render({"log.dirs": "/ä/a b/币/\U0001f600"}) == ("log.dirs=/\\u00e4/a b/\\u5e01/\\ud83d\\ude00\n")
+
+
+@pytest.mark.parametrize("name", ["a,b", "a?b", "a\nb", "a\udce4b"])
+def test_a_home_in_whose_name_a_part_would_write_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
+    nothing_to_start = {"kafka": "there:9092", "redis": "redis://there", "clickhouse": "http://there"}
+    with pytest.raises(UsageError, match="cannot be the home of a stack"):
+        stack.up(load_settings(home=tmp_path / name, **nothing_to_start))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_redis_keeps_a_log_refuses_at_its_limit_and_listens_on_this_machine_only(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """What files say of themselves, and rows, lines and columns as trades."""
 
 import zipfile
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from market.codec import decode_trade
 from market.errors import MalformedError
 from market.trade import Side, Source, Trade
 from producers.archive import lines as lines_module
-from producers.archive.binance import kind_of_header, row_parser
-from producers.archive.dump import Kind, is_symbol, read_name, split_native
+from producers.archive.binance import columns_of, kind_of_header, row_parser
+from producers.archive.dump import Kind, Product
 from producers.archive.lines import read_lines
 from producers.archive.recording import Described, Format, Market, open_recordings
 from runtime.errors import UsageError
@@ -23,68 +22,35 @@ from runtime.errors import UsageError
 DATA = Path(__file__).parents[2] / "data"
 
 
-def utc_us(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
-
-
 @pytest.mark.parametrize(
-    ("name", "native", "kind", "first", "end"),
-    [
-        ("XRPETH-aggTrades-2019-10-11.csv", "XRPETH", Kind.AGG_TRADES, "2019-10-11", "2019-10-12"),
-        ("BTCUSDT-trades-2021-01-08.zip", "BTCUSDT", Kind.TRADES, "2021-01-08", "2021-01-09"),
-        ("BTCUSDT-trades-2024-02.zip", "BTCUSDT", Kind.TRADES, "2024-02-01", "2024-03-01"),
-        ("BTCUSDT-trades-2023-12.csv", "BTCUSDT", Kind.TRADES, "2023-12-01", "2024-01-01"),
-    ],
-)
-def test_a_dumps_name_tells_market_kind_and_time(name: str, native: str, kind: Kind, first: str, end: str) -> None:
-    found = read_name(name)
-    assert found is not None
-    assert (found.native, found.kind) == (native, kind)
-    assert found.span == (utc_us(first), utc_us(end))
-
-
-@pytest.mark.parametrize("name", ["trades.csv", "BTCUSDT-trades-2021-13-45.csv", "BTCUSDT-klines-2021-01-08.csv"])
-def test_other_names_tell_nothing(name: str) -> None:
-    assert read_name(name) is None
-
-
-@pytest.mark.parametrize(
-    ("native", "symbol"),
-    [("XRPETH", "XRP-ETH"), ("BTCFDUSD", "BTC-FDUSD"), ("USDT", None), ("BTCUSDT_210326", None), ("ABCXYZ", None)],
-)
-def test_a_native_name_is_split_only_where_one_common_quote_ends_it(native: str, symbol: str | None) -> None:
-    assert split_native(native) == symbol
-
-
-@pytest.mark.parametrize(
-    ("symbol", "right"),
-    [("XRP-ETH", True), ("BTC-USDT-PERP", True), ("xrp-eth", False), ("XRPETH", False), ("A-B|C", False), ("", False)],
-)
-def test_symbols_have_one_form(symbol: str, right: bool) -> None:  # noqa: FBT001  # a case of the table
-    assert is_symbol(symbol) is right
-
-
-@pytest.mark.parametrize(
-    ("kind", "perpetual", "line", "expected"),
+    ("kind", "product", "line", "expected"),
     [
         (
-            Kind.TRADES, False, b"553287559,39432.48000000,0.00026300,10.37074224,1610064000278,True,True",
+            Kind.TRADES, Product.SPOT, b"553287559,39432.48000000,0.00026300,10.37074224,1610064000278,True,True",
             ("553287559", "39432.48", "0.000263", Side.SELL, 1610064000278000),
         ),
         (
-            Kind.AGG_TRADES, False, b"13519807,0.00141342,23.00000000,15373518,15373518,1570752011620,False,True",
+            Kind.AGG_TRADES, Product.SPOT,
+            b"13519807,0.00141342,23.00000000,15373518,15373518,1570752011620,False,True",
             ("13519807", "0.00141342", "23", Side.BUY, 1570752011620000),
         ),
         (  # microseconds, floored as the streams and older dumps give them
-            Kind.TRADES, False, b"4,1.5,2,3.0,1735689600123999,true,true",
+            Kind.TRADES, Product.SPOT, b"4,1.5,2,3.0,1735689600123999,true,true",
             ("4", "1.5", "2", Side.SELL, 1735689600123000),
         ),
-        (Kind.TRADES, True, b"4,1.5,2,3.0,1610064000278,false", ("4", "1.5", "2", Side.BUY, 1610064000278000)),
-        (Kind.AGG_TRADES, True, b"4,1.5,2,8,9,1610064000278,true", ("4", "1.5", "2", Side.SELL, 1610064000278000)),
+        (Kind.TRADES, Product.USD_M, b"4,1.5,2,3.0,1610064000278,false", ("4", "1.5", "2", Side.BUY, 1610064000278000)),
+        (
+            Kind.AGG_TRADES, Product.USD_M, b"4,1.5,2,8,9,1610064000278,true",
+            ("4", "1.5", "2", Side.SELL, 1610064000278000),
+        ),
+        (  # four contracts
+            Kind.TRADES, Product.COIN_M, b"1,67000.1,4,0.00597,1717200001000,false",
+            ("1", "67000.1", "0.00597", Side.BUY, 1717200001000000),
+        ),
     ],
 )  # fmt: skip
-def test_a_row_of_each_layout(kind: Kind, perpetual: bool, line: bytes, expected: tuple[object, ...]) -> None:  # noqa: FBT001
-    trade = row_parser("x", "A-B", kind, perpetual=perpetual)(line)
+def test_a_row_of_each_layout(kind: Kind, product: Product, line: bytes, expected: tuple[object, ...]) -> None:
+    trade = row_parser("x", "A-B", columns_of(kind, product))(line)
     assert (trade.trade_id, str(trade.price.normalize()), str(trade.qty.normalize()), trade.side, trade.time_us) == (
         expected
     )
@@ -94,11 +60,13 @@ def test_a_row_of_each_layout(kind: Kind, perpetual: bool, line: bytes, expected
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"1,2,3,4,1610064000278,True", "6 columns where trades of spot have 7"),
+        (b"1,2,3,4,1610064000278,True", "6 columns where such a file has 7"),
         (b"1,abc,3,4,1610064000278,True,True", "price is 'abc'"),
         (b"1,NaN,3,4,1610064000278,True,True", "price is 'NaN'"),
         (b"1,1e5,3,4,1610064000278,True,True", "price is '1e5'"),
         (b"1,-1,3,4,1610064000278,True,True", "price is '-1'"),
+        (b"1,0,3,4,1610064000278,True,True", "price is 0"),
+        (b"1,2,0.000,4,1610064000278,True,True", "qty is 0"),
         (b"x1,1,3,4,1610064000278,True,True", "id is 'x1'"),
         (b"1,1,3,4,1610064000,True,True", "time is '1610064000'"),
         (b"1,1,3,4,1000000000000,True,True", "before 2009"),
@@ -108,7 +76,33 @@ def test_a_row_of_each_layout(kind: Kind, perpetual: bool, line: bytes, expected
 )
 def test_a_broken_row_says_what_is_wrong(line: bytes, reason: str) -> None:
     with pytest.raises(MalformedError, match=reason):
-        row_parser("x", "A-B", Kind.TRADES, perpetual=False)(line)
+        row_parser("x", "A-B", columns_of(Kind.TRADES, Product.SPOT))(line)
+
+
+def test_a_header_decides_which_column_is_which() -> None:
+    header = b"id,time,quote_qty,qty,price,is_buyer_maker"
+    trade = row_parser("x", "A-B-PERP", columns_of(Kind.TRADES, Product.USD_M, header))(
+        b"7,1717200001000,670,0.01,67000,false"
+    )
+    assert (trade.trade_id, trade.price, trade.qty) == ("7", Decimal(67000), Decimal("0.01"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "product", "header", "reason"),
+    [
+        (Kind.AGG_TRADES, Product.COIN_M, None, "tell contracts and not coins"),
+        (Kind.TRADES, Product.COIN_M, b"id,price,qty,quote_qty,time,is_buyer_maker", "not that of trades of COIN-M"),
+        (Kind.TRADES, Product.USD_M, b"id,price,qty,base_qty,time,is_buyer_maker", "not that of trades of USD-M"),
+        (Kind.TRADES, Product.SPOT, b"id,price,qty,quote_qty,time,is_buyer_maker", "not that of trades of spot"),
+        (Kind.TRADES, Product.USD_M, b"id,price,quote_qty,x,time,is_buyer_maker", "not that of trades of USD-M"),
+        (Kind.TRADES, Product.USD_M, b"id,price,price,qty,time,is_buyer_maker", "not that of trades of USD-M"),
+    ],
+)
+def test_contracts_are_never_taken_for_coins_nor_one_product_for_another(
+    kind: Kind, product: Product, header: bytes | None, reason: str
+) -> None:
+    with pytest.raises(MalformedError, match=reason):
+        columns_of(kind, product, header)
 
 
 def test_a_header_tells_the_kind_and_a_row_is_no_header() -> None:
@@ -160,12 +154,18 @@ def test_plain_zipped_and_headed_dumps_hold_the_same_trades(tmp_path: Path) -> N
         ("BTC-USDT", Kind.AGG_TRADES, "binance-agg:BTC-USDT"),
         ("BTC-USDT-PERP", Kind.AGG_TRADES, "binance:BTC-USDT-PERP"),
         ("BTC-USDT-PERP", Kind.TRADES, "binance-trades:BTC-USDT-PERP"),
+        ("BTC-USDT-240628", Kind.AGG_TRADES, "binance:BTC-USDT-240628"),
+        ("BTC-USDT-240628", Kind.TRADES, "binance-trades:BTC-USDT-240628"),
+        ("BTC-USD-PERP", Kind.TRADES, "binance:BTC-USD-PERP"),
+        ("BTC-USD-240628", Kind.TRADES, "binance:BTC-USD-240628"),
     ],
 )
 def test_each_kind_of_a_market_has_an_id_space_of_its_own(symbol: str, kind: Kind, key: str, tmp_path: Path) -> None:
-    path = tmp_path / f"BTCUSDT-{kind}-2021-01-08.csv"
+    base, quote, *contract = symbol.split("-")
+    dated = f"_{contract[0]}" if contract not in ([], ["PERP"]) else ""
+    path = tmp_path / f"{base}{quote}{dated}-{kind}-2021-01-08.csv"
     aggregate = b"5,6," if kind is Kind.AGG_TRADES else b"4,"
-    best = b"" if symbol.endswith("PERP") else b",true"
+    best = b"" if contract else b",true"
     path.write_bytes(b"1,2,3," + aggregate + b"1610064000278,true" + best + b"\n")
     assert [trade.key for trade in trades_in(path, described=Described(symbol=symbol, exchange="binance"))] == [key]
 
@@ -198,6 +198,15 @@ def test_parquet_with_columns_of_a_trade_or_of_the_cold_store(cold: bool, tmp_pa
     assert trade == expected
 
 
+def test_what_orders_trades_in_a_parquet_file_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "own.parquet"
+    columns = {name: pa.array([OWN[name]] * 2) for name in ("exchange", "symbol", "trade_id", "side", "price", "qty")}
+    columns |= {"time_us": pa.array([OWN["time_us"]] * 2), "seq": pa.array([2, 1])}
+    pq.write_table(pa.table(columns), path)
+    (recording,) = open_recordings([path], Described())
+    assert [orjson.loads(line)["seq"] for chunk in recording.read() for line in chunk.lines] == [2, 1]
+
+
 def test_parquet_that_is_not_exact_or_holds_no_trades_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     columns = {name: pa.array(["1"]) for name in ("exchange", "symbol", "trade_id", "side", "qty")}
@@ -221,7 +230,11 @@ def test_parquet_that_is_not_exact_or_holds_no_trades_is_refused(tmp_path: Path)
         ("ABCXYZ-trades-2021-01-08.csv", b"", Described(), "--symbol"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="ETH-USDT"), "is of BTCUSDT, not of ETH-USDT"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="btcusdt"), "not BASE-QUOTE"),
-        ("BTCUSDT-trades-2021-01-08.csv", b"", Described(kind=Kind.AGG_TRADES), "--kind"),
+        ("BTCUSDT-trades-2021-01-08.csv", b"", Described(kind=Kind.AGG_TRADES), "--kind says aggTrades"),
+        ("BTCUSDT-trades-2021-01-08.csv", b"agg_trade_id,price\n", Described(), "its header says aggTrades"),
+        ("BTCUSD_PERP-aggTrades-2021-01-08.csv", b"", Described(), "tell contracts and not coins"),
+        ("BTCUSDT_240628-trades-2021-01-08.csv", b"", Described(symbol="BTC-USDT-PERP"), "is of BTCUSDT_240628"),
+        ("BNBUSD_240628-trades-2021-01-08.csv", b"", Described(), "--symbol"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(exchange="a:b"), "--exchange"),
         ("a.zip", b"PK no zip", Described(symbol="A-B", kind=Kind.TRADES), "not a whole zip"),
         ("b.jsonl", b"x" * 200_000, Described(format=Format.JSONL), "line 1 is longer than"),
@@ -236,34 +249,44 @@ def test_what_is_not_clear_is_asked_for(
         trades_in(path, described=described)
 
 
-def test_a_missing_file_and_a_zip_of_two_are_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a file"):
         trades_in(tmp_path / "gone.csv")
-    two = tmp_path / "BTCUSDT-trades-2021-01-08.zip"
-    with zipfile.ZipFile(two, "w") as archive:
-        archive.writestr("a.csv", "")
-        archive.writestr("b.csv", "")
-    with pytest.raises(UsageError, match="holds 2 files"):
-        trades_in(two)
 
 
-def test_a_zip_that_expands_without_measure_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "BTCUSDT-trades-2021-01-08.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("a.csv", b"\n" * 10_000_000)
-    with pytest.raises(UsageError, match="expands more than"):
-        trades_in(path)
+@pytest.mark.parametrize(
+    ("path", "symbol", "expected"),
+    [
+        ("futures/BTCUSDT_240628-trades-2024-06-01.csv", "BTC-USDT-240628", [("67000.1", "0.01"), ("67000.2", "0.02")]),
+        ("futures/BTCUSD_PERP-trades-2024-06-01.csv", "BTC-USD-PERP", [("67000.1", "0.00597"), ("67000.2", "0.00149")]),
+        (
+            "non-ascii/币安人生USDT-trades-2025-10-10.csv", "币安人生-USDT",
+            [("0.31", "100"), ("0.32", "50"), ("0.33", "10")],
+        ),
+        ("non-ascii/cn.jsonl", "币安人生-USDT", [("0.30", "10"), ("0.31", "10"), ("0.32", "10"), ("0.33", "10")]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("given", [True, False])
+def test_files_of_the_field_by_name_and_by_symbol(
+    path: str,
+    symbol: str,
+    expected: list[tuple[str, str]],
+    given: bool,  # noqa: FBT001  # a case of the table
+) -> None:
+    trades = trades_in(DATA / "cases" / path, described=Described(symbol=symbol if given else None))
+    assert {trade.symbol for trade in trades} == {symbol}
+    assert [(str(trade.price), str(trade.qty)) for trade in trades] == expected
 
 
-def test_a_zip_that_is_cut_short_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "BTCUSDT-trades-2021-01-08.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a.csv", "1,2,3,4,1610064000278,True,True\n" * 100)
-    content = bytearray(path.read_bytes())
-    content[200] ^= 0xFF
-    path.write_bytes(content)
-    with pytest.raises(UsageError, match="not a whole zip"):
-        trades_in(path)
+def test_a_price_or_a_quantity_of_0_is_no_trade() -> None:
+    (recording,) = open_recordings([DATA / "cases/zero-price/QAGUSDT-trades-2024-09-26.csv"], Described())
+    parsed: list[str] = []
+    for line in (line for chunk in recording.read() for line in chunk.lines):
+        try:
+            parsed.append(recording.parse(line).trade_id)
+        except MalformedError as error:
+            parsed.append(str(error)[:10])
+    assert parsed == ["1", "price is 0", "3", "qty is 0: ", "5"]
 
 
 def test_a_market_is_given_or_the_only_one() -> None:
