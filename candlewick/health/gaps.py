@@ -27,8 +27,8 @@ class Gaps:
             self.open, self.holes = max(0, self.open - 1), self.holes + 1
 
 
-async def gaps_of(settings: Settings, broken: Callable[[str], None]) -> dict[str, Gaps]:
-    """Key → its gaps, as far back as events are kept; what cannot be read is told to `broken`."""
+async def gaps_of(settings: Settings, broken: Callable[[str], None] | None = None) -> dict[str, Gaps]:
+    """Key → its gaps, as far back as events are kept; `broken` as in `decoded`."""
     found: dict[str, Gaps] = {}
     async for _, event in decoded(settings, settings.topics.feeds, decode_feed_event, broken=broken, wait=False):
         found.setdefault(event.key, Gaps()).take(event.event)

@@ -7,8 +7,8 @@ from runtime.kafka import decoded
 from runtime.settings import Settings
 
 
-async def newest_markers(settings: Settings, broken: Callable[[str], None]) -> dict[str, int]:
-    """Key → `complete_until_us` of its newest live marker; what cannot be read is told to `broken`."""
+async def newest_markers(settings: Settings, broken: Callable[[str], None] | None = None) -> dict[str, int]:
+    """Key → `complete_until_us` of its newest live marker; `broken` as in `decoded`."""
     newest: dict[str, int] = {}
     async for _, progress in decoded(settings, settings.topics.progress, decode_progress, broken=broken, wait=False):
         if progress.run is None:

@@ -1,4 +1,4 @@
-"""What stands in the way, in sentences: transactions that hide records, and stores that hold less than offsets claim."""
+"""What stands in the way, in sentences: transactions that hide records, stores that hold less than offsets claim."""
 
 import asyncio
 import time
