@@ -110,5 +110,6 @@ class ParquetStore:
         if stored_hash(there) != rows_hash(file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "
-                "the topic was made anew, or the file is damaged; move it away, then start the sink again"
+                "the topic was made anew, or the file is damaged; move it away (and back under another name, where its "
+                "rows are to stay), then start the sink again"
             )
