@@ -1,6 +1,8 @@
 """Reaching the cold store by URL, and the one place where its client's errors become ours."""
 
 import datetime as dt
+import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +14,11 @@ from obstore.store import from_url
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 _RETRY_FOR = dt.timedelta(seconds=15)
+# As the client tells them; nothing of a path looks so, because names are percent-encoded in it.
+_NEVER = re.compile(
+    rf"\(os error ({errno.ENOTDIR}|{errno.EISDIR}|{errno.EINVAL}|{errno.ELOOP})\)|<Code>InvalidBucketName<"
+)
+_LONG_NAME = re.compile(rf"\(os error {errno.ENAMETOOLONG}\)|<Code>KeyTooLong")
 _REFUSING = (
     exceptions.PermissionDeniedError,
     exceptions.UnauthenticatedError,
@@ -19,6 +26,10 @@ _REFUSING = (
     exceptions.NotSupportedError,
     FileNotFoundError,
 )
+
+
+class NameRefusedError(Exception):
+    """No file can have this name in the store: it is too long."""
 
 
 def connect(url: str) -> Any:
@@ -37,17 +48,27 @@ def connect(url: str) -> Any:
 
 
 @contextmanager
-def cold_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into one sentence; a name that is taken is the caller's (`AlreadyExistsError`)."""
+def cold_errors(url: str, *, missing_is_told: bool = False) -> Iterator[None]:
+    """Turn what the client raises into one sentence. Only what may pass by itself is `UnavailableError`.
+
+    The caller's are a name that is taken (`AlreadyExistsError`), one that cannot be (`NameRefusedError`) and, with
+    `missing_is_told`, one that is not there (`FileNotFoundError`).
+    """
     try:
         yield
     except exceptions.AlreadyExistsError:
         raise
-    except _REFUSING as error:
-        raise CandlewickError(
-            f"the cold store {url} refuses: {_brief(error)}; check CANDLEWICK_COLD, the bucket and the rights on it"
-        ) from error
     except (exceptions.BaseError, OSError) as error:
+        if missing_is_told and isinstance(error, FileNotFoundError):
+            raise
+        if _LONG_NAME.search(str(error)):
+            raise NameRefusedError(
+                "the cold store can hold no file of that name: a part of its path is too long"
+            ) from error
+        if isinstance(error, _REFUSING) or _NEVER.search(str(error)):
+            raise CandlewickError(
+                f"the cold store {url} refuses: {_brief(error)}; check CANDLEWICK_COLD, the bucket and the rights on it"
+            ) from error
         raise UnavailableError(f"the cold store {url} is away: {_brief(error)}") from error
 
 
