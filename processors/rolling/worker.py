@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from market.codec import RUN_HEADER, dead_letter_headers
+from market.codec import dead_letter_headers
 from market.errors import MalformedError
-from market.timeframe import HOUR_MS
-from processors.rolling.core import LIVE_REACH_MS, HistoryNeededError, Rolling
+from market.timeframe import DAY_MS
+from processors.rolling.core import LATE_MS, Left, Output, Rolling
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
-from processors.rolling.lane import Output
-from processors.rolling.restore import restore
+from processors.rolling.history import needs_since_ms
+from processors.rolling.restore import CandleLog, read_back, restore
 from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher, ends
 from runtime.kafka.admin import group_offsets
@@ -32,8 +32,8 @@ IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 JOIN_TIMEOUT_S = 120.0
 """A member that is in no generation for this long has lost its way: it joins anew."""
-REACH_MARGIN_MS = 2 * HOUR_MS
-"""Read back further than asked, so that the next minute's need is met too."""
+QUIET_S = 60.0
+"""After this long without a record it is told which windows could not come out."""
 
 log = logger(GROUP)
 
@@ -71,13 +71,14 @@ class Worker:
         self._meter = meter
         self._publisher = publisher
         self._topic = settings.topics.candles()
+        self._log = CandleLog(settings)
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_RECORDS)
         self._busy = asyncio.Lock()
         self._held: frozenset[int] = frozenset()
         self._rollings: dict[int, Rolling] = {}
         self._committed: dict[int, int] = {}
         self._committed_at_s = time.monotonic()
-        self._worked_at_s = time.monotonic()
+        self._worked_at_s = self._taken_at_s = time.monotonic()
         self._generation: int | None = None
         """The membership whose partitions are held; None while the group rebalances."""
         self._app = self._make_app()
@@ -107,6 +108,8 @@ class Worker:
                     break
             async with self._busy:
                 await self._commit()
+                for rolling in self._rollings.values():
+                    self._tell(rolling.left())
         finally:
             starting.cancel()
             await self._app.stop()
@@ -157,6 +160,7 @@ class Worker:
         await self._restore_new()
         await self._take(await self._next_batch())
         await self._settle_ended()
+        self._tell_when_quiet()
         self._meter.lag = sum(tail.end - self._position(p, tail) for p, tail in self._tails())
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
@@ -168,8 +172,8 @@ class Worker:
         committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
         bounds = await ends(self._settings, self._topic)
         stops = {p: max(bounds[p][0], committed.get((self._topic, p), 0)) for p in new}
-        since_ms = time.time_ns() // 1_000_000 - LIVE_REACH_MS - REACH_MARGIN_MS
-        self._rollings |= await restore(self._settings, stops, since_ms)
+        since_ms = needs_since_ms((time.time_ns() // 1_000_000 - LATE_MS) // DAY_MS - 1)
+        self._rollings |= await restore(self._log, self._settings.partitions, stops, since_ms)
         self._committed |= stops
 
     async def _next_batch(self) -> list[Incoming]:
@@ -182,29 +186,31 @@ class Worker:
         return [record for record in batch if record.generation == self._generation]
 
     async def _take(self, batch: list[Incoming]) -> None:
+        if not batch:
+            return
+        self._taken_at_s = time.monotonic()
+        closed: dict[int, list[Incoming]] = {}
+        for record in batch:
+            if record.topic == self._topic:
+                closed.setdefault(record.partition, []).append(record)
+        await read_back(self._log, {p: (self._rollings[p], records) for p, records in closed.items()})
         outputs: list[tuple[int, Output]] = []
         dead: list[tuple[Incoming, MalformedError]] = []
         for record in batch:
             try:
-                outputs += [(record.partition, output) for output in await self._outputs(record)]
+                outputs += [(record.partition, output) for output in self._outputs(record)]
             except MalformedError as error:
                 dead.append((record, error))
         await self._publish(outputs, dead)
-        for record in batch:
-            if record.topic == self._topic:
-                self._meter.count(1, newest_ms=record.timestamp)
+        for partition, records in closed.items():
+            self._meter.count(len(records), newest_ms=records[-1].timestamp)
+            self._tell(self._rollings[partition].let_go())
 
-    async def _outputs(self, record: Incoming) -> list[Output]:
-        if record.topic != self._topic:
-            live = None if self._config.once else self._rollings.get(record.partition)
-            return live.refresh(record) if live else []
-        try:
+    def _outputs(self, record: Incoming) -> list[Output]:
+        rolling = self._rollings.get(record.partition)
+        if record.topic == self._topic:
             return self._rollings[record.partition].take(record)
-        except HistoryNeededError as needed:
-            since_ms = needed.since_ms - REACH_MARGIN_MS
-            log.info("reading back", partition=record.partition, since_ms=since_ms)
-            self._rollings |= await restore(self._settings, {record.partition: record.offset}, since_ms)
-            return self._rollings[record.partition].take(record)
+        return rolling.refresh(record) if rolling and not self._config.once else []
 
     async def _settle_ended(self) -> None:
         """Where the log holds no more of the newest revision, what it led to is due."""
@@ -220,8 +226,7 @@ class Worker:
         by_topic: dict[str, list[Outgoing]] = {}
         for partition, output in outputs:
             topic = topics.candles(output.timeframe) if output.timeframe else topics.tickers
-            headers = [(RUN_HEADER, output.run.encode())] if output.run is not None else []
-            by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, headers, partition))
+            by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, (), partition))
             self._meter.add("candles" if output.timeframe else "tickers")
         for record, error in dead:
             headers = dead_letter_headers(
@@ -241,6 +246,23 @@ class Worker:
         if futures:
             await self._publisher.settle(futures)
 
+    def _tell(self, found: Iterable[Left]) -> None:
+        """Say which windows were left because minutes of theirs are no longer in the log."""
+        for left in found:
+            self._meter.add("windows_left", sum(left.windows.values()))
+            log.warning(
+                "windows left as they were: others of their minutes are no longer in the candle topic; import the "
+                "whole day again to have them",
+                key=left.key,
+                day_ms=left.open_ms,
+                windows=left.windows,
+            )
+
+    def _tell_when_quiet(self) -> None:
+        if time.monotonic() - self._taken_at_s > QUIET_S:
+            for rolling in self._rollings.values():
+                self._tell(rolling.left())
+
     def _tails(self) -> list[tuple[int, Tail]]:
         found = ((partition, self._app.tail(self._topic, partition)) for partition in self._rollings)
         return [(partition, tail) for partition, tail in found if tail is not None]
@@ -250,7 +272,7 @@ class Worker:
         rolling = self._rollings[partition]
         if tail.ended_at(rolling.offset) and not rolling.pending:
             return tail.position
-        return max(rolling.offset + 1, self._committed.get(partition, 0))
+        return max(rolling.position, self._committed.get(partition, 0))
 
     async def _commit(self) -> None:
         """Commit what moved."""
