@@ -1,15 +1,24 @@
 """The only Kafka client code: reading, publishing, transactions, topics."""
 
-from runtime.kafka.consumer import Changes, Subscription, ends, move_group, offsets_at, read_to_end
+from runtime.kafka.consumer import Changes, OutOfRangeError, Subscription, move_group
 from runtime.kafka.decoded import decoded
 from runtime.kafka.follow import follow
+from runtime.kafka.log import ends, offsets_at, open_transactions, read_to_end, stable_ends
+from runtime.kafka.offset_metadata import Committed, OffsetMetadata
+from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction
 from runtime.kafka.publisher import Outgoing, Publisher
 from runtime.kafka.records import Record, TopicPartition
 from runtime.kafka.transaction import FencedError, TransactionalPublisher
 
 __all__ = [
+    "HELD_BACK_S",
     "Changes",
+    "Committed",
     "FencedError",
+    "HeldBackError",
+    "OffsetMetadata",
+    "OpenTransaction",
+    "OutOfRangeError",
     "Outgoing",
     "Publisher",
     "Record",
@@ -21,5 +30,7 @@ __all__ = [
     "follow",
     "move_group",
     "offsets_at",
+    "open_transactions",
     "read_to_end",
+    "stable_ends",
 ]

@@ -2,19 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import stamina
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import GroupCoordinatorNotAvailableError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
 from market.topics import Topics, TopicSpec
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
-from runtime.kafka.topic_id import asked_topic_id
+from runtime.kafka.offset_metadata import Committed, OffsetMetadata
+from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 
 STRICT_CONFIG = ("cleanup.policy", "message.timestamp.type")
@@ -113,19 +119,36 @@ async def require_topics(settings: Settings, names: set[str], topics: Topics | N
 async def topic_id(settings: Settings, topic: str) -> str | None:
     """What tells `topic` from another of the same name that was made before or after; None where brokers can't say."""
     async with _admin(settings, f"asking for the id of {topic}") as client:
-        found = await asked_topic_id(client._client, client._client.get_random_node(), topic)  # noqa: SLF001
-    return None if found is None else str(found)
+        found = await asked_topic_ids(client._client, [topic])  # noqa: SLF001
+        if topic not in found:
+            raise UnknownTopicOrPartitionError(topic)
+    return found[topic]
+
+
+async def topic_ids(settings: Settings, topics: Collection[str]) -> dict[str, str | None]:
+    """The same of several; one that is not there is left out."""
+    async with _admin(settings, "asking for the ids of topics") as client:
+        return await asked_topic_ids(client._client, topics)  # noqa: SLF001
 
 
 async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
     """The committed offsets of a group, by (topic, partition)."""
+    return {place: found.offset for place, found in (await committed_offsets(settings, group)).items()}
+
+
+async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, int], Committed]:
+    """The committed offsets of a group with what they speak of, by (topic, partition)."""
     async with _admin(settings, f"reading the offsets of {group}") as client:
         # A new cluster makes its offsets topic when it is first asked for: that takes a moment.
         missing = GroupCoordinatorNotAvailableError
         async for attempt in stamina.retry_context(on=missing, attempts=None, timeout=COORDINATOR_TIMEOUT_S):
             with attempt:
                 found = await client.list_consumer_group_offsets(group)
-    return {(tp.topic, tp.partition): at.offset for tp, at in found.items() if at.offset >= 0}
+    return {
+        (tp.topic, tp.partition): Committed(at.offset, OffsetMetadata.decode(at.metadata))
+        for tp, at in found.items()
+        if at.offset >= 0
+    }
 
 
 def _new_topic(spec: TopicSpec, replication: int) -> NewTopic:

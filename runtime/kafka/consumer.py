@@ -1,9 +1,6 @@
-"""Reading: as a member of a group, or a topic to its end as it stands."""
+"""Reading as a member of a group, and moving a group that has none."""
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -13,25 +10,27 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
     NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.batches import WHOLE_BATCHES, flattened
-from runtime.kafka.connection import connection, is_cancelled, kafka_errors
+from runtime.kafka.connection import connection, kafka_errors
+from runtime.kafka.log import FETCH_BYTES, ends, plain_consumer, stop
+from runtime.kafka.offset_metadata import Committed, OffsetMetadata
+from runtime.kafka.open_transactions import OpenTransaction, asked_open_transactions
 from runtime.kafka.records import BareRecord, Record
+from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 
-FETCH_BYTES = 1024 * 1024
-STALL_TIMEOUT_S = 60.0
 SESSION_TIMEOUT_MS = 10_000
 """A member that is not heard of for this long is out of its group."""
 MAX_POLL_INTERVAL_MS = 300_000
 """A member that asks for nothing for this long leaves its group."""
 METADATA_MAX_AGE_MS = 30_000
 """A topic that got more partitions, or was made anew, leads to a rebalance after this at the latest."""
-_POLL_MS = 500
 _NOWHERE = TopicPartition("", 0)
 
 
@@ -45,6 +44,10 @@ class Changes(NamedTuple):
 
 
 _NO_CHANGES = Changes(frozenset(), frozenset(), rebalanced=False)
+
+
+class OutOfRangeError(UnavailableError):
+    """What was to be read next is not in the log: retention has passed it, or the topic was made anew."""
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -105,7 +108,7 @@ class Subscription:
             try:
                 await self._consumer.start()
             except BaseException:
-                await _stop(self._consumer)
+                await stop(self._consumer)
                 raise
             self._consumer.subscribe(topics=self._topics, listener=self._notes)
         return self
@@ -114,7 +117,7 @@ class Subscription:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with kafka_errors(self._settings, f"leaving {self.group}"):
-            await _stop(self._consumer)
+            await stop(self._consumer)
 
     def changes(self) -> Changes:
         """Partitions that came and went since the last call; one that came back is in both.
@@ -162,6 +165,9 @@ class Subscription:
                 if not self._notes.rebalanced:
                     raise
                 return {}  # dealt out anew while we waited: where to read is sought again once that is looked at
+            except OffsetOutOfRangeError as error:
+                where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in held)
+                raise OutOfRangeError(f"an offset is not in the log while reading {where}") from error
 
     async def hold(self, timeout_s: float) -> None:
         """Read nothing for a while, and stay a member: one that never asks for records is thrown out."""
@@ -173,10 +179,30 @@ class Subscription:
         with kafka_errors(self._settings, f"asking for the offset of {self.group}"):
             return await self._consumer.committed(tp)  # type: ignore[no-any-return]
 
-    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Commit the next offsets to read."""
+    async def committed_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """The group's offsets where it has any, with what they speak of."""
+        with kafka_errors(self._settings, f"asking for the offsets of {self.group}"):
+            # aiokafka's own `committed` drops the metadata.
+            found = await self._consumer._coordinator.fetch_committed_offsets(list(tps))  # noqa: SLF001
+        return {tp: Committed(at.offset, OffsetMetadata.decode(at.metadata)) for tp, at in found.items()}
+
+    async def commit(
+        self, offsets: Mapping[TopicPartition, int], metadata: Mapping[str, OffsetMetadata] | None = None
+    ) -> None:
+        """Commit the next offsets to read, and, by topic, what they speak of."""
+        said = {topic: of_topic.encode() for topic, of_topic in (metadata or {}).items()}
         with kafka_errors(self._settings, f"committing as {self.group}"):
-            await self._consumer.commit(dict(offsets))
+            await self._consumer.commit({tp: (at, said[tp.topic]) if said else at for tp, at in offsets.items()})
+
+    async def topic_ids(self) -> dict[str, str | None]:
+        """The ids of the subscribed topics that are there; None where brokers can't say."""
+        with kafka_errors(self._settings, f"asking for the topics of {self.group}"):
+            return await asked_topic_ids(self._consumer._client, self._topics)  # noqa: SLF001
+
+    async def open_transactions(self, tps: Iterable[TopicPartition]) -> list[OpenTransaction]:
+        """Who holds back these partitions, where reading gets no further."""
+        with kafka_errors(self._settings, f"asking for open transactions as {self.group}"):
+            return await asked_open_transactions(self._consumer._client, list(tps))  # noqa: SLF001
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
         """Read on from `offset`; nothing where a rebalance has just taken the partition away."""
@@ -214,123 +240,16 @@ class Subscription:
             return await self._consumer.position(tp)  # type: ignore[no-any-return]
 
 
-class Ends(NamedTuple):
-    """A partition's first offset, and the one that the next record will have."""
-
-    first: int
-    next: int
-
-
-async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Ends]:
-    """Both ends of the partitions of `topic` (default: all) as they stand.
-
-    A commit is acknowledged a moment before committed readers see it, so the end is that of the whole log: who reads
-    up to it waits for what was committed before the call.
-    """
-    async with _consumer(settings, f"asking for the ends of {topic}", isolation_level="read_uncommitted") as consumer:
-        tps = await _partitions(consumer, topic, partitions)
-        firsts = await consumer.beginning_offsets(tps)
-        nexts = await consumer.end_offsets(tps)
-    return {tp.partition: Ends(firsts[tp], nexts[tp]) for tp in tps}
-
-
-async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
-    """The first offset appended at or after `time_ms`, by partition; where there is none, the log's end."""
-    async with _consumer(settings, f"looking for a time in {topic}") as consumer:
-        tps = [TopicPartition(topic, partition) for partition in partitions]
-        nexts = await consumer.end_offsets(tps)
-        found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
-    return {tp.partition: at.offset if (at := found[tp]) else nexts[tp] for tp in tps}
-
-
 async def move_group(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-    """Commit `offsets` (partition → next to read) for a group that has no members."""
-    async with _consumer(settings, f"moving {group}", group_id=group, enable_auto_commit=False) as consumer:
+    """Commit `offsets` (partition → next to read) of the topic as it is now, for a group that has no members."""
+    async with plain_consumer(settings, f"moving {group}", group_id=group, enable_auto_commit=False) as consumer:
+        metadata = OffsetMetadata((await asked_topic_ids(consumer._client, [topic])).get(topic)).encode()  # noqa: SLF001
         try:
             consumer.assign([TopicPartition(topic, partition) for partition in offsets])
-            await consumer.commit({TopicPartition(topic, partition): at for partition, at in offsets.items()})
+            moved = {TopicPartition(topic, partition): (at, metadata) for partition, at in offsets.items()}
+            await consumer.commit(moved)
         except (CommitFailedError, UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError):
             raise CandlewickError(
                 f"the group {group} has members, its offsets were not moved: stop them, wait "
                 f"{SESSION_TIMEOUT_MS // 1000} s, and try again"
             ) from None
-
-
-async def read_to_end(
-    settings: Settings,
-    topic: str,
-    *,
-    partitions: Iterable[int] | None = None,
-    start: Mapping[int, int] | None = None,
-    stop: Mapping[int, int] | None = None,
-    committed: bool = True,
-) -> AsyncGenerator[list[Record], None]:
-    """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
-
-    `stop` (partition → first offset not read) ends a partition sooner. Lists hold records of one partition in offset
-    order. Needs no group and commits nothing.
-    """
-    bounds = await ends(settings, topic, partitions)
-    begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
-    until = {partition: min(end, (stop or {}).get(partition, end)) for partition, (_, end) in bounds.items()}
-    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < until[partition]}
-    if not left:
-        return
-    async with _consumer(
-        settings,
-        f"reading {topic}",
-        enable_auto_commit=False,
-        auto_offset_reset="none",
-        isolation_level="read_committed" if committed else "read_uncommitted",
-        max_partition_fetch_bytes=FETCH_BYTES,
-    ) as consumer:
-        consumer.assign(list(left))
-        for tp in left:
-            consumer.seek(tp, begin[tp.partition])
-        moved = time.monotonic()
-        while left:
-            batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
-            for tp, records in batches.items():
-                moved = time.monotonic()
-                yield [record for record in records if record.offset < until[tp.partition]]
-            done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
-            consumer.pause(*done)
-            left -= done
-            if time.monotonic() - moved > STALL_TIMEOUT_S:
-                raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
-
-
-@asynccontextmanager
-async def _consumer(settings: Settings, doing: str, **config: Any) -> AsyncIterator[Any]:
-    """A consumer that is no member of a group; it is closed however this ends, a start that fails included."""
-    with kafka_errors(settings, doing):
-        consumer: Any = AIOKafkaConsumer(**connection(settings), **config)
-        try:
-            await consumer.start()
-            yield consumer
-        finally:
-            await _stop(consumer)
-
-
-async def _stop(consumer: Any) -> None:
-    """Stop a consumer, all of it: aiokafka's own stop ends half-way where connections break meanwhile."""
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        fetcher = consumer._fetcher  # noqa: SLF001  # the rest of what its own stop would have done
-        for task in (fetcher._fetch_task, *fetcher._pending_tasks) if fetcher else ():  # noqa: SLF001
-            task.cancel()
-        await consumer._client.close()  # noqa: SLF001
-        if is_cancelled():
-            raise
-
-
-async def _partitions(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:
-    found = consumer.partitions_for_topic(topic)
-    if not found:  # it may have been made a moment ago
-        consumer._client.add_topic(topic)  # noqa: SLF001  # aiokafka offers no public way to ask again
-        await consumer._client.force_metadata_update()  # noqa: SLF001
-        found = consumer.partitions_for_topic(topic)
-    if not found:
-        raise UnavailableError(f"the topic {topic} is not there: run candlewick topics apply")
-    return [TopicPartition(topic, partition) for partition in sorted(found if wanted is None else wanted)]

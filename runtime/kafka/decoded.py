@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from market.errors import MalformedError
 from runtime.errors import CandlewickError
-from runtime.kafka.consumer import read_to_end
+from runtime.kafka.log import read_to_end
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 

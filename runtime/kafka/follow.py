@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from runtime.kafka.connection import connection, kafka_errors
-from runtime.kafka.consumer import FETCH_BYTES, ends
+from runtime.kafka.log import FETCH_BYTES, ends
 from runtime.kafka.records import Record
 from runtime.settings import Settings
 

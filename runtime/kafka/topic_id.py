@@ -3,11 +3,12 @@
 aiokafka asks for metadata in a version without it, so the request of KIP-516 stands here in its wire form.
 """
 
+from collections.abc import Collection
 from io import BytesIO
 from typing import Any
 from uuid import UUID
 
-from aiokafka.errors import for_code
+from aiokafka.errors import UnknownTopicOrPartitionError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
     AbstractType,
@@ -92,20 +93,27 @@ class _MetadataStruct(RequestStruct):  # type: ignore[misc]
 class _MetadataRequest(Request[_MetadataStruct]):  # type: ignore[misc]
     API_KEY = 3
 
-    def __init__(self, topic: str) -> None:
-        self._topic = topic
+    def __init__(self, topics: Collection[str]) -> None:
+        self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
-        return request_struct_class([(_NO_ID, self._topic, {})], False, False, False, {})  # noqa: FBT003
+        asked: list[tuple[UUID, str, dict[int, bytes]]] = [(_NO_ID, topic, {}) for topic in self._topics]
+        return request_struct_class(asked, False, False, False, {})  # noqa: FBT003
 
 
-async def asked_topic_id(client: Any, node_id: int, topic: str) -> UUID | None:
-    """The id of `topic` by aiokafka's low-level `client`; None from brokers that know of none (before Kafka 2.8)."""
+async def asked_topic_ids(client: Any, topics: Collection[str]) -> dict[str, str | None]:
+    """The ids of those `topics` that are there, by aiokafka's low-level `client`.
+
+    None: brokers before Kafka 2.8 know of no ids.
+    """
     try:
-        response = await client.send(node_id, _MetadataRequest(topic))
+        response = await client.send(client.get_random_node(), _MetadataRequest(topics))
     except NotImplementedError:  # aiokafka's word for: no version that both sides speak
-        return None
-    ((error_code, _, topic_id, *_),) = response.topics
-    if error_code:
-        raise for_code(error_code)(topic)
-    return None if topic_id == _NO_ID else topic_id
+        return dict.fromkeys(topics)
+    found: dict[str, str | None] = {}
+    for error_code, topic, topic_id, *_ in response.topics:
+        if not error_code:
+            found[topic] = None if topic_id == _NO_ID else str(topic_id)
+        elif for_code(error_code) is not UnknownTopicOrPartitionError:
+            raise for_code(error_code)(topic)
+    return found

@@ -26,7 +26,7 @@ class Edit(NamedTuple):
 
 OWNED, WORKER = "processors.candles.owned", "processors.candles.worker"
 STATE, LANE, CORE = "processors.candles.state", "processors.candles.lane", "processors.candles.core"
-CONSUMER, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.transaction"
+CONSUMER, LOG, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.log", "runtime.kafka.transaction"
 OFFSET = "await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
@@ -82,7 +82,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "no second try after a broker was away": (Edit(
         WORKER, "(FencedError, UnavailableError)", "(FencedError,)"
     ),),
-    "uncommitted state read": (Edit(CONSUMER, '"read_committed" if committed', '"read_uncommitted" if committed'),),
+    "uncommitted state read": (Edit(LOG, '"read_committed" if committed', '"read_uncommitted" if committed'),),
     "uncommitted trades read": (Edit(
         CONSUMER, '            isolation_level="read_committed",\n', '            isolation_level="read_uncommitted",\n'
     ),),

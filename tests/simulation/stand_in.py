@@ -6,7 +6,7 @@ from typing import Any
 
 from clients import Cluster
 
-from runtime.kafka import consumer, publisher, transaction
+from runtime.kafka import consumer, log, publisher, transaction
 
 Place = tuple[Any, str, Any]
 """A module, a name in it, and what stands there meanwhile."""
@@ -16,7 +16,9 @@ Place = tuple[Any, str, Any]
 def standing_in(cluster: Cluster, clock: Any, *more: Place) -> Iterator[None]:
     places: list[Place] = [
         (consumer, "AIOKafkaConsumer", cluster.consumer),
-        (consumer, "time", clock),
+        (log, "AIOKafkaConsumer", cluster.consumer),
+        (log, "AIOKafkaConsumer", cluster.consumer),
+        (log, "time", clock),
         (transaction, "AIOKafkaProducer", cluster.producer),
         (publisher, "AIOKafkaProducer", cluster.producer),
         *more,

@@ -1,0 +1,158 @@
+"""Topics read without a group: their ends, and their records to the end as it stands."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from runtime.errors import UnavailableError
+from runtime.kafka.connection import connection, is_cancelled, kafka_errors
+from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction, asked_open_transactions
+from runtime.kafka.records import Record
+from runtime.settings import Settings
+
+FETCH_BYTES = 1024 * 1024
+STALL_TIMEOUT_S = 60.0
+_POLL_MS = 500
+
+
+class Ends(NamedTuple):
+    """A partition's first offset, and the one that the next record will have."""
+
+    first: int
+    next: int
+
+
+async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Ends]:
+    """Both ends of the partitions of `topic` (default: all) as they stand.
+
+    A commit is acknowledged a moment before committed readers see it, so the end is that of the whole log: who reads
+    up to it waits for what was committed before the call.
+    """
+    async with plain_consumer(
+        settings, f"asking for the ends of {topic}", isolation_level="read_uncommitted"
+    ) as consumer:
+        tps = await partitions_of(consumer, topic, partitions)
+        firsts = await consumer.beginning_offsets(tps)
+        nexts = await consumer.end_offsets(tps)
+    return {tp.partition: Ends(firsts[tp], nexts[tp]) for tp in tps}
+
+
+async def stable_ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, int]:
+    """As far as committed readers get now, by partition: the end, or the first record of an open transaction."""
+    async with plain_consumer(
+        settings, f"asking for the ends of {topic}", isolation_level="read_committed"
+    ) as consumer:
+        found = await consumer.end_offsets(await partitions_of(consumer, topic, partitions))
+    return {tp.partition: at for tp, at in found.items()}
+
+
+async def open_transactions(settings: Settings, topic: str, partitions: Iterable[int]) -> list[OpenTransaction]:
+    """The open transactions that hold back these partitions of `topic`, however young."""
+    async with plain_consumer(settings, f"asking for open transactions in {topic}") as consumer:
+        tps = await partitions_of(consumer, topic, partitions)
+        return await asked_open_transactions(consumer._client, tps)  # noqa: SLF001
+
+
+async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
+    """The first offset appended at or after `time_ms`, by partition; where there is none, the log's end."""
+    async with plain_consumer(settings, f"looking for a time in {topic}") as consumer:
+        tps = [TopicPartition(topic, partition) for partition in partitions]
+        nexts = await consumer.end_offsets(tps)
+        found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
+    return {tp.partition: at.offset if (at := found[tp]) else nexts[tp] for tp in tps}
+
+
+async def read_to_end(
+    settings: Settings,
+    topic: str,
+    *,
+    partitions: Iterable[int] | None = None,
+    start: Mapping[int, int] | None = None,
+    stop: Mapping[int, int] | None = None,
+    committed: bool = True,
+    wait: bool = True,
+) -> AsyncGenerator[list[Record], None]:
+    """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
+
+    `stop` (partition → first offset not read) ends a partition sooner. Lists hold records of one partition in offset
+    order. Needs no group and commits nothing. Open transactions are waited for, and named (`HeldBackError`) where they
+    do not end; without `wait`, what they hide is left out.
+    """
+    bounds = await ends(settings, topic, partitions)
+    begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
+    until = {partition: min(end, (stop or {}).get(partition, end)) for partition, (_, end) in bounds.items()}
+    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < until[partition]}
+    if not left:
+        return
+    async with plain_consumer(
+        settings,
+        f"reading {topic}",
+        enable_auto_commit=False,
+        auto_offset_reset="none",
+        isolation_level="read_committed" if committed else "read_uncommitted",
+        max_partition_fetch_bytes=FETCH_BYTES,
+    ) as consumer:
+        consumer.assign(list(left))
+        for tp in left:
+            consumer.seek(tp, begin[tp.partition])
+        if not wait:
+            until |= {
+                tp.partition: min(until[tp.partition], at) for tp, at in (await consumer.end_offsets(left)).items()
+            }
+            left = {tp for tp in left if begin[tp.partition] < until[tp.partition]}
+        moved = time.monotonic()
+        while left:
+            batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
+            for tp, records in batches.items():
+                moved = time.monotonic()
+                yield [record for record in records if record.offset < until[tp.partition]]
+            done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
+            consumer.pause(*done)
+            left -= done
+            if committed and time.monotonic() - moved > HELD_BACK_S:
+                held = await asked_open_transactions(consumer._client, left)  # noqa: SLF001
+                if held:
+                    raise HeldBackError(held)
+            if time.monotonic() - moved > STALL_TIMEOUT_S:
+                raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
+
+
+@asynccontextmanager
+async def plain_consumer(settings: Settings, doing: str, **config: Any) -> AsyncIterator[Any]:
+    """A consumer that is no member of a group; it is closed however this ends, a start that fails included."""
+    with kafka_errors(settings, doing):
+        consumer: Any = AIOKafkaConsumer(**connection(settings), **config)
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            await stop(consumer)
+
+
+async def stop(consumer: Any) -> None:
+    """Stop a consumer, all of it: aiokafka's own stop ends half-way where connections break meanwhile."""
+    try:
+        await consumer.stop()
+    except asyncio.CancelledError:
+        fetcher = consumer._fetcher  # noqa: SLF001  # the rest of what its own stop would have done
+        for task in (fetcher._fetch_task, *fetcher._pending_tasks) if fetcher else ():  # noqa: SLF001
+            task.cancel()
+        await consumer._client.close()  # noqa: SLF001
+        if is_cancelled():
+            raise
+
+
+async def partitions_of(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:
+    """Those `wanted` of `topic` (default: all), whose leaders the client knows from then on."""
+    found = consumer.partitions_for_topic(topic)
+    if not found:  # it may have been made a moment ago
+        consumer._client.add_topic(topic)  # noqa: SLF001  # aiokafka offers no public way to ask again
+        await consumer._client.force_metadata_update()  # noqa: SLF001
+        found = consumer.partitions_for_topic(topic)
+    if not found:
+        raise UnavailableError(f"the topic {topic} is not there: run candlewick topics apply")
+    return [TopicPartition(topic, partition) for partition in sorted(found if wanted is None else wanted)]

@@ -1,0 +1,215 @@
+"""Transactions that are open in a topic: who holds back what committed readers could read.
+
+A reader of committed records gets nothing from the first record of an open transaction on, whoever opened it. It ends
+by itself only after its own time-out, which its producer chose. aiokafka knows none of the requests of KIP-664 that say
+who that is, so they stand here in their wire form.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import NotLeaderForPartitionError, for_code
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+from runtime.errors import UnavailableError
+
+HELD_BACK_S = 25.0
+"""A transaction of ours is over by then, that of a killed process included: 10 s, and the broker's scan."""
+_TEXT = CompactString("utf-8")
+_TAGS = ("tags", TaggedFields)
+_PRODUCER = (
+    ("producer_id", Int64),
+    ("producer_epoch", Int32),
+    ("last_sequence", Int32),
+    ("last_timestamp", Int64),
+    ("coordinator_epoch", Int32),
+    ("current_txn_start_offset", Int64),
+    _TAGS,
+)
+_PRODUCERS_OF = (
+    ("partition", Int32),
+    ("error_code", Int16),
+    ("error_message", _TEXT),
+    ("active_producers", CompactArray(*_PRODUCER)),
+    _TAGS,
+)
+_LISTED = (("transactional_id", _TEXT), ("producer_id", Int64), ("state", _TEXT), _TAGS)
+_DESCRIBED = (
+    ("error_code", Int16),
+    ("transactional_id", _TEXT),
+    ("state", _TEXT),
+    ("timeout_ms", Int32),
+    ("start_ms", Int64),
+    ("producer_id", Int64),
+    ("producer_epoch", Int16),
+    ("topics", CompactArray(("topic", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)),
+    _TAGS,
+)
+
+
+class OpenTransaction(NamedTuple):
+    """A transaction that holds back a partition; what is None could not be found out."""
+
+    tp: TopicPartition
+    first_offset: int
+    """Of its first record: committed readers get nothing from here on."""
+    producer_id: int
+    transactional_id: str | None = None
+    since_ms: int | None = None
+    timeout_ms: int | None = None
+
+    def __str__(self) -> str:
+        """One sentence that says who it is and the way on."""
+        name = f" of {self.transactional_id!r}" if self.transactional_id is not None else ""
+        at = "" if self.since_ms is None else f" since {datetime.fromtimestamp(self.since_ms // 1000, UTC):%H:%M:%S}Z"
+        ends = "" if self.timeout_ms is None else f" (Kafka ends it {self.timeout_ms / 1000:.0f} s after it began)"
+        topic, partition = self.tp
+        return (
+            f"the transaction{name} (producer {self.producer_id}) is open in {topic}/{partition}{at}, and nothing from "
+            f"offset {self.first_offset} on can be read before it ends: end that producer and wait{ends}, or abort it: "
+            f"kafka-transactions.sh abort --topic {topic} --partition {partition} --start-offset {self.first_offset}"
+        )
+
+
+class HeldBackError(UnavailableError):
+    """Committed readers get no further: another program's transaction is open."""
+
+    def __init__(self, transactions: Iterable[OpenTransaction]) -> None:
+        super().__init__("; ".join(map(str, transactions)))
+
+
+class _Producers(Response):  # type: ignore[misc]  # aiokafka ships no types
+    API_KEY = 61
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("topics", CompactArray(("topic", _TEXT), ("partitions", CompactArray(*_PRODUCERS_OF)), _TAGS)),
+        _TAGS,
+    )
+
+
+class _DescribeProducersStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 61
+    API_VERSION = 0
+    RESPONSE_TYPE = _Producers
+    FLEXIBLE_VERSION = True
+    SCHEMA = Schema(("topics", CompactArray(("topic", _TEXT), ("partitions", CompactArray(Int32)), _TAGS)), _TAGS)
+
+
+class _Transactions(Response):  # type: ignore[misc]
+    API_KEY = 66
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("unknown_state_filters", CompactArray(_TEXT)),
+        ("transactions", CompactArray(*_LISTED)),
+        _TAGS,
+    )
+
+
+class _ListTransactionsStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 66
+    API_VERSION = 0
+    RESPONSE_TYPE = _Transactions
+    FLEXIBLE_VERSION = True
+    SCHEMA = Schema(("state_filters", CompactArray(_TEXT)), ("producer_id_filters", CompactArray(Int64)), _TAGS)
+
+
+class _TransactionStates(Response):  # type: ignore[misc]
+    API_KEY = 65
+    API_VERSION = 0
+    SCHEMA = Schema(("throttle_time_ms", Int32), ("transactions", CompactArray(*_DESCRIBED)), _TAGS)
+
+
+class _DescribeTransactionsStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 65
+    API_VERSION = 0
+    RESPONSE_TYPE = _TransactionStates
+    FLEXIBLE_VERSION = True
+    SCHEMA = Schema(("transactional_ids", CompactArray(_TEXT)), _TAGS)
+
+
+class _DescribeProducers(Request[_DescribeProducersStruct]):  # type: ignore[misc]
+    API_KEY = 61
+
+    def __init__(self, tps: Collection[TopicPartition]) -> None:
+        topics = {tp.topic for tp in tps}
+        self._asked: list[tuple[str, list[int], dict[int, bytes]]] = [
+            (topic, [tp.partition for tp in tps if tp.topic == topic], {}) for topic in sorted(topics)
+        ]
+
+    def build(self, request_struct_class: type[_DescribeProducersStruct]) -> _DescribeProducersStruct:
+        return request_struct_class(self._asked, {})
+
+
+class _ListTransactions(Request[_ListTransactionsStruct]):  # type: ignore[misc]
+    API_KEY = 66
+
+    def __init__(self, producer_ids: Collection[int]) -> None:
+        self._producer_ids = list(producer_ids)
+
+    def build(self, request_struct_class: type[_ListTransactionsStruct]) -> _ListTransactionsStruct:
+        return request_struct_class([], self._producer_ids, {})
+
+
+class _DescribeTransactions(Request[_DescribeTransactionsStruct]):  # type: ignore[misc]
+    API_KEY = 65
+
+    def __init__(self, transactional_ids: Collection[str]) -> None:
+        self._transactional_ids = list(transactional_ids)
+
+    def build(self, request_struct_class: type[_DescribeTransactionsStruct]) -> _DescribeTransactionsStruct:
+        return request_struct_class(self._transactional_ids, {})
+
+
+async def asked_open_transactions(client: Any, tps: Collection[TopicPartition]) -> list[OpenTransaction]:
+    """The open transaction that holds back each of `tps`, where there is one, by aiokafka's low-level `client`.
+
+    Nothing from brokers that cannot say (before Kafka 3.0).
+    """
+    by_leader: dict[int, list[TopicPartition]] = {}
+    for tp in tps:
+        leader = client.cluster.leader_for_partition(tp)
+        if leader is not None and leader >= 0:
+            by_leader.setdefault(leader, []).append(tp)
+    try:
+        found = [one for node, led in by_leader.items() for one in await _first_open(client, node, led)]
+        states = await _states(client, {one.producer_id for one in found}) if found else {}
+    except NotImplementedError:  # aiokafka's word for: no version that both sides speak
+        return []
+    return [one._replace(**states.get(one.producer_id, {})) for one in found]
+
+
+async def _first_open(client: Any, node: int, tps: list[TopicPartition]) -> list[OpenTransaction]:
+    response = await client.send(node, _DescribeProducers(tps))
+    found: list[OpenTransaction] = []
+    for topic, partitions, _ in response.topics:
+        for partition, error_code, _, producers, _ in partitions:
+            if for_code(error_code) is NotLeaderForPartitionError:
+                continue  # it has moved: who still waits asks again
+            if error_code:
+                raise for_code(error_code)(f"{topic}/{partition}")
+            tp = TopicPartition(topic, partition)
+            held = [OpenTransaction(tp, start, producer_id) for producer_id, *_, start, _ in producers if start >= 0]
+            found += sorted(held, key=lambda one: one.first_offset)[:1]
+    return found
+
+
+async def _states(client: Any, producer_ids: set[int]) -> dict[int, dict[str, Any]]:
+    """By producer: what the coordinators of their transactions say. Each broker knows of its own only."""
+    states: dict[int, dict[str, Any]] = {}
+    for broker in client.cluster.brokers():
+        listed = await client.send(broker.nodeId, _ListTransactions(producer_ids))
+        names = [name for name, producer_id, *_ in listed.transactions if producer_id in producer_ids]
+        if not names:
+            continue
+        described = await client.send(broker.nodeId, _DescribeTransactions(names))
+        for error_code, name, _, timeout_ms, start_ms, producer_id, *_ in described.transactions:
+            if not error_code:
+                since_ms = start_ms if start_ms > 0 else None
+                states[producer_id] = {"transactional_id": name, "since_ms": since_ms, "timeout_ms": timeout_ms}
+    return states
