@@ -11,15 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from market.codec import dead_letter_headers
 from market.errors import MalformedError
 from market.timeframe import DAY_MS
 from processors.rolling.core import LATE_MS, Left, Output, Rolling
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
 from processors.rolling.history import needs_since_ms
+from processors.rolling.publishing import publish
 from processors.rolling.restore import CandleLog, read_back, restore
+from processors.rolling.source import Source
 from runtime.errors import UnavailableError
-from runtime.kafka import Outgoing, Publisher, ends
+from runtime.kafka import Publisher, Record, ends
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
@@ -65,11 +66,12 @@ class Incoming(NamedTuple):
 class Worker:
     """One membership in the group, from joining to leaving."""
 
-    def __init__(self, settings: Settings, config: Config, meter: Meter, publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, config: Config, meter: Meter, publisher: Publisher, source: Source) -> None:
         self._settings = settings
         self._config = config
         self._meter = meter
         self._publisher = publisher
+        self._source = source
         self._topic = settings.topics.candles()
         self._log = CandleLog(settings)
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_RECORDS)
@@ -77,6 +79,8 @@ class Worker:
         self._held: frozenset[int] = frozenset()
         self._rollings: dict[int, Rolling] = {}
         self._committed: dict[int, int] = {}
+        self._live: dict[int, int] = {}
+        """Partition → next offset of the live topic, not committed yet."""
         self._committed_at_s = time.monotonic()
         self._worked_at_s = self._taken_at_s = time.monotonic()
         self._generation: int | None = None
@@ -85,7 +89,8 @@ class Worker:
 
     def _make_app(self) -> CandleApp:
         topics = self._settings.topics
-        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id)
+        said = {topics.candles(): self._source.metadata}
+        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id, said)
         # Also under --once, where live candles count for nothing: members that read other topics would part a symbol's.
         names = (topics.candles(), topics.live)
         source = app.topic(*names, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False)
@@ -105,6 +110,7 @@ class Worker:
                 async with self._busy:
                     await self._work()
                 if self._config.once and self._generation is not None and self._is_done(last):
+                    await self._source.look(now=True)
                     break
             async with self._busy:
                 await self._commit()
@@ -139,6 +145,7 @@ class Worker:
             self._generation = None
             self._held = frozenset()
             self._rollings.clear()
+            self._live.clear()
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[-1]
@@ -161,7 +168,11 @@ class Worker:
         await self._take(await self._next_batch())
         await self._settle_ended()
         self._tell_when_quiet()
-        self._meter.lag = sum(tail.end - self._position(p, tail) for p, tail in self._tails())
+        behind = {p: (at := self._position(p, tail), tail.log_end - at) for p, tail in self._tails()}
+        self._meter.lag = sum(records for _, records in behind.values())
+        await self._source.look()
+        for partition, (position, records) in behind.items():
+            await self._source.name_who_holds_back(partition, position, records)
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
 
@@ -193,15 +204,19 @@ class Worker:
         for record in batch:
             if record.topic == self._topic:
                 closed.setdefault(record.partition, []).append(record)
+        if any(records[0].offset <= self._rollings[p].offset for p, records in closed.items()):
+            await self._source.look(now=True)  # offsets begin again: it may be another topic
         await read_back(self._log, {p: (self._rollings[p], records) for p, records in closed.items()})
         outputs: list[tuple[int, Output]] = []
-        dead: list[tuple[Incoming, MalformedError]] = []
+        dead: list[tuple[Record, MalformedError]] = []
         for record in batch:
             try:
                 outputs += [(record.partition, output) for output in self._outputs(record)]
             except MalformedError as error:
                 dead.append((record, error))
         await self._publish(outputs, dead)
+        if not self._config.once:
+            self._live |= {record.partition: record.offset + 1 for record in batch if record.topic != self._topic}
         for partition, records in closed.items():
             self._meter.count(len(records), newest_ms=records[-1].timestamp)
             self._tell(self._rollings[partition].let_go())
@@ -221,30 +236,8 @@ class Worker:
                 outputs += [(partition, output) for output in rolling.settle()]
         await self._publish(outputs, [])
 
-    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Incoming, MalformedError]]) -> None:
-        topics = self._settings.topics
-        by_topic: dict[str, list[Outgoing]] = {}
-        for partition, output in outputs:
-            topic = topics.candles(output.timeframe) if output.timeframe else topics.tickers
-            by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, (), partition))
-            self._meter.add("candles" if output.timeframe else "tickers")
-        for record, error in dead:
-            headers = dead_letter_headers(
-                error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
-            )
-            letter = Outgoing(record.key or b"", record.value, headers, record.partition)
-            by_topic.setdefault(topics.dead_letters(record.topic), []).append(letter)
-            self._meter.add("dead_letters")
-        if dead:
-            record, error = dead[0]
-            log.warning(
-                "dead letters", count=len(dead), first=f"{record.topic}/{record.partition}@{record.offset}: {error}"
-            )
-        futures: list[asyncio.Future[Any]] = []
-        for topic, records in by_topic.items():
-            futures += await self._publisher.send_batches(topic, records, self._settings.partitions)
-        if futures:
-            await self._publisher.settle(futures)
+    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Record, MalformedError]]) -> None:
+        await publish(self._settings, self._publisher, self._meter, outputs, dead)
 
     def _tell(self, found: Iterable[Left]) -> None:
         """Say which windows were left because minutes of theirs are no longer in the log."""
@@ -280,7 +273,9 @@ class Worker:
         positions = {partition: self._position(partition, tail) for partition, tail in self._tails()}
         moved = {p: at for p, at in positions.items() if at > self._committed.get(p, 0)}
         await self._app.commit_offsets(self._topic, moved)
+        await self._app.commit_offsets(self._settings.topics.live, self._live)
         self._committed |= moved
+        self._live.clear()
 
     def _is_done(self, last: dict[int, int]) -> bool:
         """Whether everything below the ends in `last` is published."""
