@@ -66,6 +66,7 @@ class Rolling:
         self._revision_offset = -1
         self._touched: dict[DayName, set[int]] = {}
         self._moved: dict[str, int] = {}
+        self._fed_ms: dict[str, int] = {}  # append time of each key's newest live minute
         self._refreshed_ms: dict[str, int] = {}
         self._waiting: dict[DayName, set[tuple[Timeframe, int]]] = {}
 
@@ -144,6 +145,7 @@ class Rolling:
         if self.history.is_newest(minute):
             self.history.note_newest(minute)
             self._moved[candle.key] = minute.open_ms
+            self._fed_ms[candle.key] = record.timestamp
         self.history.note(minute, record.offset)
         day = self._days.pop(minute.name, None) or Day()
         self._days[minute.name] = day
@@ -181,13 +183,20 @@ class Rolling:
 
     def let_go(self) -> list[Left]:
         """Let go of the old days that are too many, and tell what was left of them."""
-        oldest = (self._clock_ms - LATE_MS) // DAY_MS - 1
-        busy = {key for key, _ in self._touched} | self._moved.keys()
-        old = [name for name in self._days if name[1] < oldest and name[0] not in busy]
+        old = [name for name in self._days if not self._is_in_use(*name)]
         gone = old[: max(0, len(old) - self.most_old_days)]
         for name in gone:
             del self._days[name]
         return self.left(gone)
+
+    def _is_in_use(self, key: str, day: int) -> bool:
+        """Whether it is yesterday or today by the log clock, or by a market that is fed but behind it."""
+        if day >= (self._clock_ms - LATE_MS) // DAY_MS - 1:
+            return True
+        if key in self._moved or (key, day) in self._touched:
+            return True
+        is_fed = self._fed_ms.get(key, 0) > self._clock_ms - LATE_MS
+        return is_fed and day >= self.history.newest_ms(key) // DAY_MS - 1
 
     def left(self, names: Sequence[DayName] | None = None) -> list[Left]:
         """What could not come out of these days (default: of all) since this was last asked."""

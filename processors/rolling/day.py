@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from market.candle import Candle, Status
 from market.decimals import EXACT, ZERO
-from market.timeframe import DAY_MS, MINUTE_MS
+from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 from processors.rolling.column import Column, IdColumn, lengthen
 
 DAY_MINUTES = DAY_MS // MINUTE_MS
+HOUR_MINUTES = HOUR_MS // MINUTE_MS
 _STATUSES = tuple(Status)  # by rank
 _ABSENT = 255  # no status has this rank
 _COLUMNS = (
@@ -52,13 +53,14 @@ class Sum(NamedTuple):
 class Day:
     """The minutes of one key and day, by their number from midnight (0 to 1439)."""
 
-    __slots__ = ("_columns", "_first_ids", "_last_ids", "_ranks", "_revisions", "_trades")
+    __slots__ = ("_columns", "_first_ids", "_hours", "_last_ids", "_ranks", "_revisions", "_trades")
 
     def __init__(self) -> None:
         self._columns = {name: Column() for name in _COLUMNS}
         self._first_ids, self._last_ids = IdColumn(), IdColumn()
         self._trades, self._revisions = array("q"), array("q")
         self._ranks = bytearray()
+        self._hours: dict[int, Sum | None] = {}
 
     def put(self, candle: Candle) -> bool:
         """Take in a minute; False where that changes nothing: a lower revision than the one held, or the same again.
@@ -80,6 +82,7 @@ class Day:
         if (missing := at + 1 - len(self._ranks)) > 0:
             self._ranks += bytes((_ABSENT,)) * missing
         self._ranks[at] = candle.status.rank
+        self._hours.pop(at // HOUR_MINUTES, None)
         return True
 
     def is_whole(self, since: int, until: int) -> bool:
@@ -88,7 +91,22 @@ class Day:
 
     def sum(self, since: int, until: int) -> Sum | None:
         """The minutes from `since` to before `until` that are there; None where none is."""
-        return joined([self._stretch(*ends) for ends in self._stretches(since, min(until, len(self._ranks)))])
+        until = min(until, len(self._ranks))
+        first, last = -(-since // HOUR_MINUTES), until // HOUR_MINUTES  # whole hours
+        if first >= last:
+            return self._plain_sum(since, until)
+        hours = [self._hour(hour) for hour in range(first, last)]
+        ends = (self._plain_sum(since, first * HOUR_MINUTES), self._plain_sum(last * HOUR_MINUTES, until))
+        return joined([one for one in (ends[0], *hours, ends[1]) if one is not None])
+
+    def _hour(self, hour: int) -> Sum | None:
+        """Kept until one of its minutes changes: days and sliding windows would add up 1,440 minutes each time."""
+        if hour not in self._hours:
+            self._hours[hour] = self._plain_sum(hour * HOUR_MINUTES, (hour + 1) * HOUR_MINUTES)
+        return self._hours[hour]
+
+    def _plain_sum(self, since: int, until: int) -> Sum | None:
+        return joined([self._stretch(*ends) for ends in self._stretches(since, until)])
 
     def _is_there(self, at: int) -> bool:
         return at < len(self._ranks) and self._ranks[at] != _ABSENT

@@ -194,19 +194,21 @@ class Worker:
             return []
         while len(batch) < BATCH_RECORDS and not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
-        return [record for record in batch if record.generation == self._generation]
+        return [one for one in batch if one.generation == self._generation and one.partition in self._rollings]
 
     async def _take(self, batch: list[Incoming]) -> None:
         if not batch:
             return
         self._taken_at_s = time.monotonic()
-        closed: dict[int, list[Incoming]] = {}
+        if self._config.once:  # live candles count for nothing
+            batch = [record for record in batch if record.topic == self._topic]
+        by_partition: dict[int, list[Incoming]] = {}
         for record in batch:
-            if record.topic == self._topic:
-                closed.setdefault(record.partition, []).append(record)
-        if any(records[0].offset <= self._rollings[p].offset for p, records in closed.items()):
+            by_partition.setdefault(record.partition, []).append(record)
+        closed = {p: [record for record in some if record.topic == self._topic] for p, some in by_partition.items()}
+        if any(records and records[0].offset <= self._rollings[p].offset for p, records in closed.items()):
             await self._source.look(now=True)  # offsets begin again: it may be another topic
-        await read_back(self._log, {p: (self._rollings[p], records) for p, records in closed.items()})
+        await read_back(self._log, {p: (self._rollings[p], records) for p, records in by_partition.items()})
         outputs: list[tuple[int, Output]] = []
         dead: list[tuple[Record, MalformedError]] = []
         for record in batch:
@@ -215,17 +217,15 @@ class Worker:
             except MalformedError as error:
                 dead.append((record, error))
         await self._publish(outputs, dead)
-        if not self._config.once:
-            self._live |= {record.partition: record.offset + 1 for record in batch if record.topic != self._topic}
+        self._live |= {record.partition: record.offset + 1 for record in batch if record.topic != self._topic}
         for partition, records in closed.items():
-            self._meter.count(len(records), newest_ms=records[-1].timestamp)
+            if records:
+                self._meter.count(len(records), newest_ms=records[-1].timestamp)
             self._tell(self._rollings[partition].let_go())
 
     def _outputs(self, record: Incoming) -> list[Output]:
-        rolling = self._rollings.get(record.partition)
-        if record.topic == self._topic:
-            return self._rollings[record.partition].take(record)
-        return rolling.refresh(record) if rolling and not self._config.once else []
+        rolling = self._rollings[record.partition]
+        return rolling.take(record) if record.topic == self._topic else rolling.refresh(record)
 
     async def _settle_ended(self) -> None:
         """Where the log holds no more of the newest revision, what it led to is due."""
