@@ -3,10 +3,11 @@
 import asyncio
 
 from processors.rolling.roll import TIMEFRAMES
+from processors.rolling.source import checked_source
 from processors.rolling.worker import GROUP, Config, Worker
-from runtime.errors import CandlewickError, UnavailableError
+from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, ends, move_group
-from runtime.kafka.admin import group_offsets, require_topics
+from runtime.kafka.admin import require_topics
 from runtime.lifecycle import rejoining
 from runtime.settings import Settings
 from runtime.telemetry import Meter
@@ -19,35 +20,18 @@ async def run_rolling(settings: Settings, config: Config, stop: asyncio.Event) -
     """
     topics = settings.topics
     outputs = {topics.candles(timeframe) for timeframe in TIMEFRAMES} | {topics.tickers}
-    await require_topics(settings, outputs | {topics.candles(), topics.live, topics.dead_letters(topics.candles())})
-    await _check_start(settings, config)
+    refused = {topics.dead_letters(topics.candles()), topics.dead_letters(topics.live)}
+    await require_topics(settings, outputs | refused | {topics.candles(), topics.live})
+    if config.from_start:
+        bounds = await ends(settings, topics.candles())
+        beginning = {partition: first for partition, (first, _) in bounds.items()}
+        await move_group(settings, topics.group(GROUP), topics.candles(), beginning)
     meter = Meter(GROUP)
 
     async def membership() -> None:
+        source = await checked_source(settings, once=config.once, accept_cut=config.accept_cut)
         async with Publisher(settings) as publisher:
-            await Worker(settings, config, meter, publisher).run(stop)
+            await Worker(settings, config, meter, publisher, source).run(stop)
 
     async with meter.reporting():
         await rejoining(membership, stop, stage=GROUP, bearable=() if config.once else (UnavailableError,))
-
-
-async def _check_start(settings: Settings, config: Config) -> None:
-    """Refuse to jump over candles that were deleted unread; `from_start` moves the group to the beginning."""
-    topic, group = settings.topics.candles(), settings.topics.group(GROUP)
-    bounds = await ends(settings, topic)
-    if config.from_start:
-        await move_group(settings, group, topic, {partition: first for partition, (first, _) in bounds.items()})
-        return
-    committed = await group_offsets(settings, group)
-    for partition, (first, end) in bounds.items():
-        offset = committed.get((topic, partition), first)
-        if offset > end:
-            raise CandlewickError(
-                f"{topic}/{partition}: the offset {offset} of {group} is beyond the log's end {end}: the topic was "
-                "made anew; say --from-start"
-            )
-        if offset < first and not config.accept_cut:
-            raise CandlewickError(
-                f"{topic}/{partition}: offset {offset} of {group} is no longer in the log, it begins at {first}: "
-                "say --accept-cut to go on from there; windows that hold deleted candles will not come out"
-            )

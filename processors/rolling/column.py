@@ -1,16 +1,22 @@
-"""A column of exact decimals, eight bytes a value: a day of minutes for thousands of symbols fits into memory."""
+"""Columns of a day's values, some eight bytes a value: a day of minutes for thousands of symbols fits into memory."""
 
 from array import array
 from decimal import Decimal
 
 from market.decimals import EXACT
+from market.trade import numeric_id
 
 _LIMB_BITS = 62
 _LIMB_MASK = (1 << _LIMB_BITS) - 1
+_NO_ID = -1
+_TEXT_ID = -2
 
 
 class Column:
-    """Unsigned decimals as whole multiples of 10^-scale, in as many 62-bit limbs as the greatest of them needs."""
+    """Unsigned decimals as whole multiples of 10^-scale, in as many 62-bit limbs as the greatest of them needs.
+
+    It is as long as its last value asks for; what was never put is 0.
+    """
 
     __slots__ = ("_limbs", "_scale")
 
@@ -24,40 +30,25 @@ class Column:
     def __getitem__(self, at: int) -> Decimal:
         return self._decimal(sum(limb[at] << _LIMB_BITS * n for n, limb in enumerate(self._limbs)))
 
-    def insert(self, at: int, value: Decimal) -> None:
-        """Put `value` before position `at`."""
+    def put(self, at: int, value: Decimal) -> None:
+        """Let `value` stand at `at`."""
         number = self._whole(value)
         for limb in self._limbs:
-            limb.insert(at, number & _LIMB_MASK)
-            number >>= _LIMB_BITS
-
-    def replace(self, at: int, value: Decimal) -> None:
-        """Put `value` in the place of the one at `at`."""
-        number = self._whole(value)
-        for limb in self._limbs:
+            lengthen(limb, at + 1)
             limb[at] = number & _LIMB_MASK
             number >>= _LIMB_BITS
 
-    def drop(self, count: int) -> None:
-        """Let go of the first `count` values."""
-        for limb in self._limbs:
-            del limb[:count]
+    def total(self, since: int, until: int) -> Decimal:
+        """The exact sum of the values from `since` to before `until`."""
+        return self._decimal(sum(sum(limb[since:until]) << _LIMB_BITS * n for n, limb in enumerate(self._limbs)))
 
-    def total(self, since: int) -> Decimal:
-        """The exact sum from position `since` to the end."""
-        return self._decimal(sum(sum(limb[since:]) << _LIMB_BITS * n for n, limb in enumerate(self._limbs)))
+    def greatest(self, since: int, until: int) -> Decimal:
+        """The greatest value from `since` to before `until`; there must be one."""
+        return self._decimal(max(self._numbers(since, until)))
 
-    def greatest(self, since: int) -> Decimal:
-        """The greatest value from position `since` to the end; there must be one."""
-        if len(self._limbs) == 1:
-            return self._decimal(max(self._limbs[0][since:]))
-        return self._decimal(max(self._numbers(since)))
-
-    def least(self, since: int) -> Decimal:
-        """The least value from position `since` to the end; there must be one."""
-        if len(self._limbs) == 1:
-            return self._decimal(min(self._limbs[0][since:]))
-        return self._decimal(min(self._numbers(since)))
+    def least(self, since: int, until: int) -> Decimal:
+        """The least value from `since` to before `until`; there must be one."""
+        return self._decimal(min(self._numbers(since, until)))
 
     def _whole(self, value: Decimal) -> int:
         exponent = value.as_tuple().exponent
@@ -69,14 +60,55 @@ class Column:
         return number
 
     def _rescale(self, scale: int) -> None:
-        numbers = [number * 10 ** (scale - self._scale) for number in self._numbers(0)]
+        numbers = [number * 10 ** (scale - self._scale) for number in self._numbers(0, len(self))]
         self._scale = scale
         limbs = max(1, -(-max(numbers, default=0).bit_length() // _LIMB_BITS))
         self._limbs = [array("q", (number >> _LIMB_BITS * n & _LIMB_MASK for number in numbers)) for n in range(limbs)]
 
-    def _numbers(self, since: int) -> list[int]:
-        slices = [limb[since:] for limb in self._limbs]
+    def _numbers(self, since: int, until: int) -> "array[int] | list[int]":
+        if len(self._limbs) == 1:
+            return self._limbs[0][since:until]
+        slices = [limb[since:until] for limb in self._limbs]
         return [sum(part << _LIMB_BITS * n for n, part in enumerate(parts)) for parts in zip(*slices, strict=True)]
 
     def _decimal(self, number: int) -> Decimal:
         return Decimal(number).scaleb(-self._scale, EXACT)
+
+
+class IdColumn:
+    """Trade ids: plain numbers as numbers, others as the texts they are, and none where there is none."""
+
+    __slots__ = ("_numbers", "_texts")
+
+    def __init__(self) -> None:
+        self._numbers = array("q")
+        self._texts: dict[int, str] = {}
+
+    def __getitem__(self, at: int) -> str | None:
+        number = self._numbers[at]
+        if number == _TEXT_ID:
+            return self._texts[at]
+        return None if number == _NO_ID else str(number)
+
+    def put(self, at: int, trade_id: str | None) -> None:
+        """Let `trade_id` stand at `at`."""
+        lengthen(self._numbers, at + 1)
+        self._texts.pop(at, None)
+        number = _NO_ID if trade_id is None else numeric_id(trade_id)
+        self._numbers[at] = _TEXT_ID if number is None else number
+        if trade_id is not None and number is None:
+            self._texts[at] = trade_id
+
+    def first(self, since: int, until: int) -> str | None:
+        """The first id from `since` to before `until`."""
+        return next((self[at] for at in range(since, until) if self._numbers[at] != _NO_ID), None)
+
+    def last(self, since: int, until: int) -> str | None:
+        """The last id from `since` to before `until`."""
+        return next((self[at] for at in range(until - 1, since - 1, -1) if self._numbers[at] != _NO_ID), None)
+
+
+def lengthen(values: "array[int]", length: int) -> None:
+    """Fill up with zeros to `length`, where it is shorter."""
+    if (missing := length - len(values)) > 0:
+        values.frombytes(bytes(values.itemsize * missing))

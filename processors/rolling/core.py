@@ -1,91 +1,238 @@
 """The rolling processor's pure core for one partition: 1m and live candles in log order in, longer candles out.
 
-One marker leads to several 1m candles of one revision, which stand side by side in the log. A window that holds two
-of them must come out once, or two different candles would bear one revision: so what candles lead to comes out when
-the next revision begins, or, by `settle`, when the caller knows that the log holds no more of this one.
+A longer candle is the aggregate of the newest revision of each of its minutes, whoever wrote them: a live feed or any
+run. One marker leads to several 1m candles of one revision, which stand side by side in the log. A window that holds
+two of them must come out once, or two different candles would bear one revision: so what candles lead to comes out
+when the next revision begins, or, by `settle`, when the caller knows that the log holds no more of this one.
+
+The state is whole days of minutes by key. Those of yesterday and today are always held; of older ones the log is
+asked when a minute of theirs comes (`missing`), and a limited number is held.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
 from market.candle import Candle
-from market.codec import decode_candle, run_of
+from market.codec import decode_candle, encode_candle, encode_ticker, run_of
 from market.errors import MalformedError
 from market.partition import partition_of
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
-from processors.rolling.lane import Lane, Output
-from processors.rolling.ticker import LONGEST_MS
-from runtime.kafka.records import Record
+from processors.rolling.day import Day
+from processors.rolling.history import AHEAD_MS, DayName, History, Minute, minute_of
+from processors.rolling.roll import TIMEFRAMES, window_candle, windows
+from processors.rolling.ticker import make_ticker
+from runtime.kafka import Record
 
-RUN_IDLE_MS = DAY_MS
-"""A run without a candle for this long, by the log clock, is over: its lane is let go."""
-LIVE_REACH_MS = LONGEST_MS + 4 * HOUR_MS
-"""No candle is in the log before its minute is over: what a live minute leads to needs none that was appended this
-long before the minute opened. The longest window is a day; the horizon, and an hour that has no candle yet, add to it.
-"""
-_SWEEP_MS = HOUR_MS
+LIVE_INTERVAL_MS = 1000
+"""A live candle refreshes a ticker at most this often, by the log clock."""
+LATE_MS = 2 * HOUR_MS
+"""A day is held until the one after the next is this old: what comes late is in memory, and so are 24 h before it."""
+MOST_OLD_DAYS = 128
+"""Older days held at a time, some 150 KB each."""
 
 
-class HistoryNeededError(Exception):
-    """The state must be rebuilt from candles appended at or after `since_ms` before the record can be taken in."""
+class Output(NamedTuple):
+    """A record to be published: a candle of `timeframe`, or without one a ticker."""
 
-    def __init__(self, since_ms: int) -> None:
-        super().__init__(f"candles since {since_ms} are needed")
-        self.since_ms = since_ms
+    timeframe: Timeframe | None
+    key: str
+    value: bytes
+
+
+class Left(NamedTuple):
+    """Windows that a minute changed and that could not come out: others of their minutes have left the log."""
+
+    key: str
+    open_ms: int
+    """Of the day."""
+    windows: dict[str, int]
+    """How many of each timeframe."""
 
 
 class Rolling:
-    """All lanes of one partition. The same records, from far enough back, give the same outputs."""
+    """All keys of one partition. The same records, from the log's beginning or not, give the same outputs."""
 
-    def __init__(self, partition: int, partitions: int) -> None:
+    def __init__(self, partition: int, partitions: int, *, most_old_days: int = MOST_OLD_DAYS) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.restoring = False
-        """While true, what comes out is thrown away by the caller, and mostly not computed."""
-        self.reaches_ms = 0
-        """Append time from which on the log's candles are in; 0: all of the log's."""
+        self.history = History()
         self.offset = -1
-        """Offset of the newest 1m record taken in."""
-        self.pending = False
-        """Whether the newest revision's outputs are still to come out."""
+        """Offset of the newest 1m record that was read."""
+        self.most_old_days = most_old_days
+        self._clock_ms = 0
+        self._days: dict[DayName, Day] = {}  # the one that was changed last stands last
         self._revision: int | None = None
-        self._lanes: dict[tuple[str, str | None], Lane] = {}
-        self._touched: dict[tuple[str, str | None], Lane] = {}
-        self._swept_ms = 0
+        self._revision_offset = -1
+        self._touched: dict[DayName, set[int]] = {}
+        self._moved: dict[str, int] = {}
+        self._fed_ms: dict[str, int] = {}  # append time of each key's newest live minute
+        self._refreshed_ms: dict[str, int] = {}
+        self._waiting: dict[DayName, set[tuple[Timeframe, int]]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether the newest revision's outputs are still to come out."""
+        return bool(self._touched or self._moved)
+
+    @property
+    def position(self) -> int:
+        """The offset from which on records must be taken in again, should all else be forgotten."""
+        return self._revision_offset if self.pending else self.offset + 1
+
+    @property
+    def held_days(self) -> int:
+        """How many days of a key are in memory."""
+        return len(self._days)
+
+    def recall(self, record: Record) -> None:
+        """Know of a record from before the start; its minute is held where all of its day are known of.
+
+        One that is malformed was told of when it was first read.
+        """
+        self.offset = max(self.offset, record.offset)
+        self._clock_ms = max(self._clock_ms, record.timestamp)
+        minute = minute_of(record)
+        if minute is None:
+            return
+        self.history.note(minute, record.offset)
+        is_held, is_newest = self.history.is_known(minute.name[1]), self.history.is_newest(minute)
+        candle = self.read_again(record) if is_held or is_newest else None
+        if candle is not None and is_held:
+            self._days.setdefault(minute.name, Day()).put(candle)
+        if candle is not None and is_newest:
+            self.history.note_newest(minute)
+
+    def read_again(self, record: Record) -> Candle | None:
+        """The candle of a record that was read before; None where it is none."""
+        try:
+            return self._candle(record)
+        except MalformedError:
+            return None
+
+    def missing(self, records: Iterable[Record]) -> set[DayName]:
+        """The days that must be known of and held (`hold`) before these records can be taken in."""
+        names: set[DayName] = set()
+        for record in records:
+            if (minute := minute_of(record)) is not None:
+                names |= _needed(minute)
+        return {
+            name
+            for name in names
+            if name not in self._days and (self.history.extent(name) or not self.history.is_known(name[1]))
+        }
+
+    def hold(self, name: DayName, day: Day) -> None:
+        """Hold a day that was read back."""
+        self._days[name] = day
 
     def take(self, record: Record) -> list[Output]:
         """Take in a record of the 1m topic; what the revision before it led to comes out.
 
-        Raises `HistoryNeededError` where the state does not reach back far enough, and `MalformedError`: neither
-        changes anything.
+        Whatever it is, it counts as read. Raises `MalformedError` where it is no candle of this partition.
         """
+        self.offset = record.offset
+        self._clock_ms = max(self._clock_ms, record.timestamp)
+        if self.history.begins_ms is None:
+            self.history.begins_ms = record.timestamp
         candle = self._candle(record)
-        if candle is None:
+        minute = minute_of(record)
+        if candle is None or minute is None:  # a record without value: a cut, or a stranger's
             return []
-        run = run_of(record.headers)
-        since_ms = candle.open_time_ms - LIVE_REACH_MS if run is None else record.timestamp - RUN_IDLE_MS
-        if max(0, since_ms) < self.reaches_ms:
-            raise HistoryNeededError(since_ms)
         outputs = self.settle() if candle.revision != self._revision else []
-        self._revision = candle.revision
-        lane = self._lane(candle.key, run, record.timestamp)
-        lane.put(candle, record.value or b"", record.timestamp)
-        self._touched[lane.key, lane.run] = lane
-        self.offset, self.pending = record.offset, True
+        if not self.pending:
+            self._revision, self._revision_offset = candle.revision, record.offset
+        if self.history.is_newest(minute):
+            self.history.note_newest(minute)
+            self._moved[candle.key] = minute.open_ms
+            self._fed_ms[candle.key] = record.timestamp
+        self.history.note(minute, record.offset)
+        day = self._days.pop(minute.name, None) or Day()
+        self._days[minute.name] = day
+        if day.put(candle):
+            self._touched.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
         return outputs
 
     def settle(self) -> list[Output]:
-        """What the newest revision led to."""
-        self.pending = False
-        outputs = [output for lane in self._touched.values() for output in lane.settle(restoring=self.restoring)]
+        """What the newest revision led to: shortest timeframe first, then the ticker where a live minute is new.
+
+        A minute that is only corrected, and one of a run, moves no ticker: it is in the next one, and a ticker never
+        goes back in time.
+        """
+        outputs: list[Output] = []
+        for (key, day), minutes in self._touched.items():
+            outputs += self._rolled(key, day, minutes)
+        for key, open_ms in self._moved.items():
+            ticker = make_ticker(key, self._two_days(key, open_ms), open_ms + MINUTE_MS)
+            outputs.append(Output(None, key, encode_ticker(ticker)))
         self._touched.clear()
+        self._moved.clear()
         return outputs
 
     def refresh(self, record: Record) -> list[Output]:
-        """Take in a record of the live topic."""
-        candle = self._candle(record)
-        lane = candle and self._lanes.get((candle.key, None))
-        return lane.refresh(candle, record.timestamp) if candle and lane else []
+        """Take in a record of the live topic: the ticker with that minute in it, where it follows the newest one."""
+        live = self._candle(record)
+        if live is None or live.open_time_ms != self.history.newest_ms(live.key) + MINUTE_MS:
+            return []
+        days = self._two_days(live.key, live.open_time_ms)
+        before = (live.open_time_ms - MINUTE_MS) // DAY_MS
+        if before not in days or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
+            return []
+        self._refreshed_ms[live.key] = record.timestamp
+        return [Output(None, live.key, encode_ticker(make_ticker(live.key, days, live.open_time_ms, live)))]
+
+    def let_go(self) -> list[Left]:
+        """Let go of the old days that are too many, and tell what was left of them."""
+        old = [name for name in self._days if not self._is_in_use(*name)]
+        gone = old[: max(0, len(old) - self.most_old_days)]
+        for name in gone:
+            del self._days[name]
+        return self.left(gone)
+
+    def _is_in_use(self, key: str, day: int) -> bool:
+        """Whether it is yesterday or today by the log clock, or by a market that is fed but behind it."""
+        if day >= (self._clock_ms - LATE_MS) // DAY_MS - 1:
+            return True
+        if key in self._moved or (key, day) in self._touched:
+            return True
+        is_fed = self._fed_ms.get(key, 0) > self._clock_ms - LATE_MS
+        return is_fed and day >= self.history.newest_ms(key) // DAY_MS - 1
+
+    def left(self, names: Sequence[DayName] | None = None) -> list[Left]:
+        """What could not come out of these days (default: of all) since this was last asked."""
+        names = list(self._waiting) if names is None else names
+        told = [(name, self._waiting.pop(name)) for name in names if name in self._waiting]
+        counts = [(name, Counter(timeframe for timeframe, _ in found)) for name, found in told]
+        return [
+            Left(key, day * DAY_MS, {timeframe.value: of[timeframe] for timeframe in TIMEFRAMES if of[timeframe]})
+            for (key, day), of in counts
+        ]
+
+    def _rolled(self, key: str, day: int, minutes: set[int]) -> list[Output]:
+        outputs: list[Output] = []
+        for window in windows(minutes):
+            candle = window_candle(key, day, self._days[key, day], window)
+            if candle is not None:
+                outputs.append(Output(window[0], key, encode_candle(candle)))
+            if self.history.may_have_lost(day):
+                self._note_waiting((key, day), window[:2], is_whole=candle is not None)
+        return outputs
+
+    def _note_waiting(self, name: DayName, window: tuple[Timeframe, int], *, is_whole: bool) -> None:
+        waiting = self._waiting.setdefault(name, set())
+        if is_whole:
+            waiting.discard(window)
+        else:
+            waiting.add(window)
+        if not waiting:
+            del self._waiting[name]
+
+    def _two_days(self, key: str, open_ms: int) -> dict[int, Day]:
+        day = open_ms // DAY_MS
+        return {number: self._days[key, number] for number in (day - 1, day) if (key, number) in self._days}
 
     def _candle(self, record: Record) -> Candle | None:
-        if record.value is None:  # a `cut`
+        if record.value is None:
             return None
         candle = decode_candle(record.value)
         key = candle.key.encode()
@@ -95,18 +242,16 @@ class Rolling:
             raise MalformedError(f"key {candle.key!r} belongs in partition {right}, not {self.partition}")
         if candle.timeframe != Timeframe.M1 or candle.open_time_ms % MINUTE_MS:
             raise MalformedError(f"not a whole minute: {candle.timeframe} candle of {candle.open_time_ms}")
+        if candle.open_time_ms > record.timestamp + AHEAD_MS:
+            raise MalformedError(f"a minute of the future: it opens at {candle.open_time_ms}, at {record.timestamp}")
+        run_of(record.headers)  # raises where the header is broken
+        minute = minute_of(record)
+        if minute is None or minute.open_ms != candle.open_time_ms:
+            raise MalformedError("it says in two ways when it opens")
         return candle
 
-    def _lane(self, key: str, run: str | None, at_ms: int) -> Lane:
-        if at_ms >= self._swept_ms + _SWEEP_MS:
-            self._swept_ms = at_ms
-            for name in [name for name, lane in self._lanes.items() if self._over(lane, at_ms)]:
-                del self._lanes[name]
-        lane = self._lanes.get((key, run))
-        if lane is None or self._over(lane, at_ms):
-            lane = self._lanes[key, run] = Lane(key, run)
-        return lane
 
-    @staticmethod
-    def _over(lane: Lane, at_ms: int) -> bool:
-        return lane.run is not None and lane.newest_at_ms < at_ms - RUN_IDLE_MS
+def _needed(minute: Minute) -> set[DayName]:
+    """A live minute may move the ticker, whose windows reach into the day before."""
+    key, day = minute.name
+    return {(key, day), (key, day - 1)} if minute.is_live else {(key, day)}

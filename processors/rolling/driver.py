@@ -4,7 +4,9 @@ Faust 0.15 reads uncommitted records unless it processes "exactly once", and wit
 symbol's live and closed candles would go to two workers. Both are changed on the consumer it makes, before it starts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 from faust.app.base import App, BootStrategy
@@ -13,6 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP as TP  # noqa: PLC0414  # re-exported: only this file imports faust
 from yarl import URL
 
+from runtime.kafka import OffsetMetadata
 from runtime.kafka.connection import connection
 from runtime.settings import Settings, kafka_address
 
@@ -27,7 +30,9 @@ class Tail(NamedTuple):
     position: int
     """What is read next; past control records too."""
     end: int
-    """First offset that is not committed yet."""
+    """First offset that committed readers cannot read yet: the log's end, or an open transaction's first record."""
+    log_end: int
+    """Offset of the next record to be written."""
 
     def ended_at(self, offset: int) -> bool:
         """Whether no committed record stands behind `offset`."""
@@ -46,6 +51,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
         self._assignor = self.app.assignor
         consumer._partition_assignment_strategy = [self._assignor]  # noqa: SLF001  # Faust offers no setting for it
         consumer._isolation_level = "read_committed"  # noqa: SLF001  # likewise
+        consumer.commit = partial(_commit, consumer.commit, cast(CandleApp, self.app).offset_metadata)  # likewise
         return consumer
 
     async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any) -> Any:
@@ -65,7 +71,18 @@ class _Thread(driver.AIOKafkaConsumerThread):
             offset = before.offset if before and before.generation == generation else -1
             if records := fetched.get(tp):
                 offset = records[-1].offset
-            self.tails[tp] = Tail(generation, offset, state.position, state.lso)
+            log_end = max(state.lso, state.highwater or 0)
+            self.tails[tp] = Tail(generation, offset, state.position, state.lso, log_end)
+
+
+async def _commit(
+    commit: Callable[[Mapping[Any, Any]], Awaitable[None]],
+    metadata: Mapping[str, OffsetMetadata],
+    offsets: Mapping[Any, Any],
+) -> None:
+    """Commit as aiokafka does, and say with each offset what it speaks of."""
+    none = OffsetMetadata()
+    await commit({tp: (at.offset, metadata.get(tp.topic, none).encode()) for tp, at in offsets.items()})
 
 
 class _Consumer(driver.Consumer):
@@ -99,6 +116,8 @@ class CandleApp(App):
     """A Faust application without tables, files, web server or producer of its own."""
 
     BootStrategy = _Boot
+    offset_metadata: Mapping[str, OffsetMetadata] = MappingProxyType({})
+    """Topic → what the offsets that are committed speak of."""
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -121,10 +140,15 @@ class CandleApp(App):
         return cast(_Consumer, self.consumer)
 
 
-def make_app(settings: Settings, group: str, instance_id: str | None) -> CandleApp:
-    """The application, as a member of `group`; nothing of it comes from the environment or the command line."""
+def make_app(
+    settings: Settings, group: str, instance_id: str | None, metadata: Mapping[str, OffsetMetadata]
+) -> CandleApp:
+    """The application, as a member of `group`; nothing of it comes from the environment or the command line.
+
+    `metadata`: topic → what the offsets that are committed speak of.
+    """
     servers = kafka_address(settings).split(",")
-    return CandleApp(
+    app = CandleApp(
         group,
         broker=[URL(f"kafka://{server.strip()}") for server in servers],
         broker_credentials=_credentials(settings),
@@ -140,6 +164,8 @@ def make_app(settings: Settings, group: str, instance_id: str | None) -> CandleA
         web_enabled=False,
         autodiscover=False,
     )
+    app.offset_metadata = metadata
+    return app
 
 
 def _credentials(settings: Settings) -> Any:

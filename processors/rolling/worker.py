@@ -11,15 +11,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from market.codec import RUN_HEADER, dead_letter_headers
 from market.errors import MalformedError
-from market.timeframe import HOUR_MS
-from processors.rolling.core import LIVE_REACH_MS, HistoryNeededError, Rolling
+from market.timeframe import DAY_MS
+from processors.rolling.core import LATE_MS, Left, Output, Rolling
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
-from processors.rolling.lane import Output
-from processors.rolling.restore import restore
+from processors.rolling.history import needs_since_ms
+from processors.rolling.publishing import publish
+from processors.rolling.restore import CandleLog, read_back, restore
+from processors.rolling.source import Source
 from runtime.errors import UnavailableError
-from runtime.kafka import Outgoing, Publisher, ends
+from runtime.kafka import Publisher, Record, ends
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
@@ -32,8 +33,8 @@ IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 JOIN_TIMEOUT_S = 120.0
 """A member that is in no generation for this long has lost its way: it joins anew."""
-REACH_MARGIN_MS = 2 * HOUR_MS
-"""Read back further than asked, so that the next minute's need is met too."""
+QUIET_S = 60.0
+"""After this long without a record it is told which windows could not come out."""
 
 log = logger(GROUP)
 
@@ -65,26 +66,31 @@ class Incoming(NamedTuple):
 class Worker:
     """One membership in the group, from joining to leaving."""
 
-    def __init__(self, settings: Settings, config: Config, meter: Meter, publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, config: Config, meter: Meter, publisher: Publisher, source: Source) -> None:
         self._settings = settings
         self._config = config
         self._meter = meter
         self._publisher = publisher
+        self._source = source
         self._topic = settings.topics.candles()
+        self._log = CandleLog(settings)
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_RECORDS)
         self._busy = asyncio.Lock()
         self._held: frozenset[int] = frozenset()
         self._rollings: dict[int, Rolling] = {}
         self._committed: dict[int, int] = {}
+        self._live: dict[int, int] = {}
+        """Partition → next offset of the live topic, not committed yet."""
         self._committed_at_s = time.monotonic()
-        self._worked_at_s = time.monotonic()
+        self._worked_at_s = self._taken_at_s = time.monotonic()
         self._generation: int | None = None
         """The membership whose partitions are held; None while the group rebalances."""
         self._app = self._make_app()
 
     def _make_app(self) -> CandleApp:
         topics = self._settings.topics
-        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id)
+        said = {topics.candles(): self._source.metadata}
+        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id, said)
         # Also under --once, where live candles count for nothing: members that read other topics would part a symbol's.
         names = (topics.candles(), topics.live)
         source = app.topic(*names, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False)
@@ -104,9 +110,12 @@ class Worker:
                 async with self._busy:
                     await self._work()
                 if self._config.once and self._generation is not None and self._is_done(last):
+                    await self._source.look(now=True)
                     break
             async with self._busy:
                 await self._commit()
+                for rolling in self._rollings.values():
+                    self._tell(rolling.left())
         finally:
             starting.cancel()
             await self._app.stop()
@@ -136,6 +145,7 @@ class Worker:
             self._generation = None
             self._held = frozenset()
             self._rollings.clear()
+            self._live.clear()
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[-1]
@@ -157,7 +167,12 @@ class Worker:
         await self._restore_new()
         await self._take(await self._next_batch())
         await self._settle_ended()
-        self._meter.lag = sum(tail.end - self._position(p, tail) for p, tail in self._tails())
+        self._tell_when_quiet()
+        behind = {p: (at := self._position(p, tail), tail.log_end - at) for p, tail in self._tails()}
+        self._meter.lag = sum(records for _, records in behind.values())
+        await self._source.look()
+        for partition, (position, records) in behind.items():
+            await self._source.name_who_holds_back(partition, position, records)
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
 
@@ -168,8 +183,8 @@ class Worker:
         committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
         bounds = await ends(self._settings, self._topic)
         stops = {p: max(bounds[p][0], committed.get((self._topic, p), 0)) for p in new}
-        since_ms = time.time_ns() // 1_000_000 - LIVE_REACH_MS - REACH_MARGIN_MS
-        self._rollings |= await restore(self._settings, stops, since_ms)
+        since_ms = needs_since_ms((time.time_ns() // 1_000_000 - LATE_MS) // DAY_MS - 1)
+        self._rollings |= await restore(self._log, self._settings.partitions, stops, since_ms)
         self._committed |= stops
 
     async def _next_batch(self) -> list[Incoming]:
@@ -179,32 +194,38 @@ class Worker:
             return []
         while len(batch) < BATCH_RECORDS and not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
-        return [record for record in batch if record.generation == self._generation]
+        return [one for one in batch if one.generation == self._generation and one.partition in self._rollings]
 
     async def _take(self, batch: list[Incoming]) -> None:
+        if not batch:
+            return
+        self._taken_at_s = time.monotonic()
+        if self._config.once:  # live candles count for nothing
+            batch = [record for record in batch if record.topic == self._topic]
+        by_partition: dict[int, list[Incoming]] = {}
+        for record in batch:
+            by_partition.setdefault(record.partition, []).append(record)
+        closed = {p: [record for record in some if record.topic == self._topic] for p, some in by_partition.items()}
+        if any(records and records[0].offset <= self._rollings[p].offset for p, records in closed.items()):
+            await self._source.look(now=True)  # offsets begin again: it may be another topic
+        await read_back(self._log, {p: (self._rollings[p], records) for p, records in by_partition.items()})
         outputs: list[tuple[int, Output]] = []
-        dead: list[tuple[Incoming, MalformedError]] = []
+        dead: list[tuple[Record, MalformedError]] = []
         for record in batch:
             try:
-                outputs += [(record.partition, output) for output in await self._outputs(record)]
+                outputs += [(record.partition, output) for output in self._outputs(record)]
             except MalformedError as error:
                 dead.append((record, error))
         await self._publish(outputs, dead)
-        for record in batch:
-            if record.topic == self._topic:
-                self._meter.count(1, newest_ms=record.timestamp)
+        self._live |= {record.partition: record.offset + 1 for record in batch if record.topic != self._topic}
+        for partition, records in closed.items():
+            if records:
+                self._meter.count(len(records), newest_ms=records[-1].timestamp)
+            self._tell(self._rollings[partition].let_go())
 
-    async def _outputs(self, record: Incoming) -> list[Output]:
-        if record.topic != self._topic:
-            live = None if self._config.once else self._rollings.get(record.partition)
-            return live.refresh(record) if live else []
-        try:
-            return self._rollings[record.partition].take(record)
-        except HistoryNeededError as needed:
-            since_ms = needed.since_ms - REACH_MARGIN_MS
-            log.info("reading back", partition=record.partition, since_ms=since_ms)
-            self._rollings |= await restore(self._settings, {record.partition: record.offset}, since_ms)
-            return self._rollings[record.partition].take(record)
+    def _outputs(self, record: Incoming) -> list[Output]:
+        rolling = self._rollings[record.partition]
+        return rolling.take(record) if record.topic == self._topic else rolling.refresh(record)
 
     async def _settle_ended(self) -> None:
         """Where the log holds no more of the newest revision, what it led to is due."""
@@ -215,31 +236,25 @@ class Worker:
                 outputs += [(partition, output) for output in rolling.settle()]
         await self._publish(outputs, [])
 
-    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Incoming, MalformedError]]) -> None:
-        topics = self._settings.topics
-        by_topic: dict[str, list[Outgoing]] = {}
-        for partition, output in outputs:
-            topic = topics.candles(output.timeframe) if output.timeframe else topics.tickers
-            headers = [(RUN_HEADER, output.run.encode())] if output.run is not None else []
-            by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, headers, partition))
-            self._meter.add("candles" if output.timeframe else "tickers")
-        for record, error in dead:
-            headers = dead_letter_headers(
-                error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
-            )
-            letter = Outgoing(record.key or b"", record.value, headers, record.partition)
-            by_topic.setdefault(topics.dead_letters(record.topic), []).append(letter)
-            self._meter.add("dead_letters")
-        if dead:
-            record, error = dead[0]
+    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Record, MalformedError]]) -> None:
+        await publish(self._settings, self._publisher, self._meter, outputs, dead)
+
+    def _tell(self, found: Iterable[Left]) -> None:
+        """Say which windows were left because minutes of theirs are no longer in the log."""
+        for left in found:
+            self._meter.add("windows_left", sum(left.windows.values()))
             log.warning(
-                "dead letters", count=len(dead), first=f"{record.topic}/{record.partition}@{record.offset}: {error}"
+                "windows left as they were: others of their minutes are no longer in the candle topic; import the "
+                "whole day again to have them",
+                key=left.key,
+                day_ms=left.open_ms,
+                windows=left.windows,
             )
-        futures: list[asyncio.Future[Any]] = []
-        for topic, records in by_topic.items():
-            futures += await self._publisher.send_batches(topic, records, self._settings.partitions)
-        if futures:
-            await self._publisher.settle(futures)
+
+    def _tell_when_quiet(self) -> None:
+        if time.monotonic() - self._taken_at_s > QUIET_S:
+            for rolling in self._rollings.values():
+                self._tell(rolling.left())
 
     def _tails(self) -> list[tuple[int, Tail]]:
         found = ((partition, self._app.tail(self._topic, partition)) for partition in self._rollings)
@@ -250,7 +265,7 @@ class Worker:
         rolling = self._rollings[partition]
         if tail.ended_at(rolling.offset) and not rolling.pending:
             return tail.position
-        return max(rolling.offset + 1, self._committed.get(partition, 0))
+        return max(rolling.position, self._committed.get(partition, 0))
 
     async def _commit(self) -> None:
         """Commit what moved."""
@@ -258,7 +273,9 @@ class Worker:
         positions = {partition: self._position(partition, tail) for partition, tail in self._tails()}
         moved = {p: at for p, at in positions.items() if at > self._committed.get(p, 0)}
         await self._app.commit_offsets(self._topic, moved)
+        await self._app.commit_offsets(self._settings.topics.live, self._live)
         self._committed |= moved
+        self._live.clear()
 
     def _is_done(self, last: dict[int, int]) -> bool:
         """Whether everything below the ends in `last` is published."""

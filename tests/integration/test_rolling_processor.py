@@ -1,5 +1,6 @@
 """The rolling processor on a real Kafka: what it publishes, over kills, aborted transactions and two workers."""
 
+import asyncio
 import contextlib
 import os
 import random
@@ -8,21 +9,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import orjson
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from eventually import eventually
 from rolled import MINUTE, START, Minute, minute, newest, rolled, ticker
 
 from market.partition import partition_of
-from market.timeframe import Timeframe
 from market.topics import Topics
-from processors.rolling.core import HistoryNeededError
-from processors.rolling.restore import restore
+from processors.rolling.core import Output
+from processors.rolling.restore import CandleLog, read_back, restore
 from processors.rolling.roll import TIMEFRAMES
-from runtime.kafka import Outgoing, Publisher, TransactionalPublisher, ends, read_to_end
-from runtime.kafka.admin import group_offsets
-from runtime.settings import Settings
+from runtime.kafka import (
+    Committed,
+    Outgoing,
+    Publisher,
+    TopicPartition,
+    TransactionalPublisher,
+    ends,
+    read_to_end,
+)
+from runtime.kafka.admin import apply_topics, committed_offsets, group_offsets
+from runtime.settings import Settings, kafka_address
 
 SYMBOLS = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "SOL-USDT", "ADA-USDT", "DOT-USDT")
 PARTITIONS = 3  # odd: of two topics with an even count, dealing partitions out in turn keeps a symbol's together
@@ -69,13 +80,13 @@ async def published(settings: Settings, topic: str) -> list[Minute]:
 
 
 async def last_candles(settings: Settings) -> dict[bytes, dict[tuple[str, int], dict[str, object]]]:
-    """Key → what the longer candles' topics say last of each window; runs left out."""
+    """Key → what the longer candles' topics say last of each window."""
     found: dict[bytes, dict[tuple[str, int], dict[str, object]]] = {}
     for timeframe in TIMEFRAMES:
         for record in await published(settings, settings.topics.candles(timeframe)):
             assert record.partition == partition_of(record.key, PARTITIONS)
-            if not record.headers:
-                found.setdefault(record.key, {})[timeframe.value, record.fields["open_time_ms"]] = record.fields
+            assert record.headers == ()
+            found.setdefault(record.key, {})[timeframe.value, record.fields["open_time_ms"]] = record.fields
     return found
 
 
@@ -91,9 +102,9 @@ class Workers:
         self.environment = environment
         self.running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+    def start(self, *flags: str, stderr: int | None = None) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "candlewick", "rolling", *flags]
-        self.running.append(subprocess.Popen(command, env=self.environment))
+        self.running.append(subprocess.Popen(command, env=self.environment, stderr=stderr))
         return self.running[-1]
 
     def stop(self) -> None:
@@ -115,14 +126,15 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
 ) -> None:
     fed = {symbol: minutes_of(symbol, 0, 120) for symbol in SYMBOLS[:3]}
     await feed(settings, fed)
-    await feed(settings, {"run": minutes_of("BTC-USDT", -300, 50, seed=2)}, run=b"r1")
+    run = minutes_of("BTC-USDT", -300, 50, seed=2)
+    await feed(settings, {"run": run}, run=b"r1")
     home = partition_of(key_of("BTC-USDT"), PARTITIONS)
     async with Publisher(settings) as publisher:
         poison = Outgoing(key_of("BTC-USDT"), b"{", (("from", b"test"),), home)
         await publisher.settle([await publisher.send(topics.candles(), poison)])
 
     killed = workers.start("--instance-id", "rolling-0")
-    await eventually(lambda: _has_records(settings, topics.tickers))
+    await eventually(lambda: _has_records(settings, topics.tickers), timeout_s=60)
     os.kill(killed.pid, signal.SIGKILL)
     killed.wait()
     workers.running.clear()
@@ -132,16 +144,13 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     assert workers.start("--once", "--instance-id", "rolling-0").wait(60) == 0
 
     expected = {key_of(symbol): rolled(newest(fed[symbol] + more[symbol])) for symbol in fed}
+    expected[key_of("BTC-USDT")] |= rolled(newest(run))
     assert await last_candles(settings) == expected
-    await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in fed})
+    await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in fed}, {"BTC-USDT": run})
     letters = await published(settings, topics.dead_letters(topics.candles()))  # at least once, as all else
     assert {(one.key, one.value, one.partition) for one in letters} == {(key_of("BTC-USDT"), b"{", home)}
     assert {"from", "__streams.errors.message"} <= {name for name, _ in letters[0].headers}
-    runs = [one for one in await published(settings, topics.candles(Timeframe.M30)) if one.headers]
-    assert [(one.key, dict(one.headers)) for one in runs] == [(key_of("BTC-USDT"), {"run": b"r1"})]
-    bounds = await ends(settings, topics.candles())
-    offsets = await group_offsets(settings, topics.group("rolling"))
-    assert {p: end for p, (_, end) in bounds.items() if end} == {p: at for (_, p), at in offsets.items() if at}
+    await _is_read_to_its_end(settings)
 
 
 async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
@@ -150,7 +159,7 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     fed = {symbol: minutes_of(symbol, 0, 10) for symbol in SYMBOLS}
     await feed(settings, fed)
     workers.start()
-    await eventually(lambda: _ticker_keys(settings, len(SYMBOLS)))
+    await eventually(lambda: _ticker_keys(settings, len(SYMBOLS)), timeout_s=60)
     workers.start()
     at = random.Random(9)
     live = {s: minute(at, LAST + 10 * MINUTE, 50_000, s, status="open") for s in SYMBOLS}
@@ -163,8 +172,8 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
         seen = {one.key for one in await published(settings, topics.tickers) if one.fields["live"]}
         return seen == {key_of(symbol) for symbol in SYMBOLS}
 
-    await eventually(lambda: _members(settings, 2), timeout_s=30)
-    await eventually(refreshed, timeout_s=30, every_s=1)
+    await eventually(lambda: _members(settings, 2), timeout_s=60)
+    await eventually(refreshed, timeout_s=60, every_s=1)
     shown = {one.key: one.fields for one in await published(settings, topics.tickers)}
     for symbol in SYMBOLS:
         wanted = ticker(newest(fed[symbol]), LAST + 10 * MINUTE, orjson.loads(live[symbol]))
@@ -186,30 +195,187 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in SYMBOLS})
 
 
-async def test_a_state_is_read_back_as_far_as_a_record_needs_and_no_further_than_its_offset(
+async def test_a_mended_day_reaches_every_longer_candle_and_once_ends_behind_a_cut(
+    settings: Settings, topics: Topics, workers: Workers
+) -> None:
+    """The kind of ``truncated-day``: a day with holes and 4 trades, then the same day whole, with 1,000."""
+    at = random.Random(4)
+    key = key_of("BTC-USDT")
+
+    def made(number: int, revision: int, trades: int, status: str) -> Minute:
+        fields = {"trades": trades, "status": status}
+        return Minute(0, 0, key, minute(at, START + number * MINUTE, revision, **fields))
+
+    short = [made(n, 10 + n, int(n < 4), "complete" if n < 3 else "hole") for n in range(1440)]
+    mended = [made(n, 5000 + n, 1 if n >= 440 else 0, "complete") for n in range(1440)]
+    await feed(settings, {"run": short}, run=b"short")
+    await _append(settings, b"", None, (("cut", b""),))
+    assert workers.start("--once").wait(60) == 0
+    await feed(settings, {"run": mended}, run=b"mended")
+    await _append(settings, b"", None, (("cut", b""),))
+    assert workers.start("--once").wait(60) == 0
+    found = (await last_candles(settings))[key]
+    assert found == rolled(newest([*short, *mended]))
+    day = found["1d", START]
+    assert (day["trades"], day["status"]) == (1000, "complete")
+    assert await published(settings, topics.tickers) == []
+    await _is_read_to_its_end(settings)
+
+
+async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
+    settings: Settings, topics: Topics, workers: Workers
+) -> None:
+    await feed(settings, {"BTC-USDT": minutes_of("BTC-USDT", 0, 10)})
+    await _append(settings, key_of("BTC-USDT"), b"{", ())
+    async with Publisher(settings) as publisher:
+        await publisher.settle([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
+    for _ in range(2):
+        assert workers.start("--once").wait(60) == 0
+    await _is_read_to_its_end(settings)
+    assert len(await published(settings, topics.dead_letters(topics.candles()))) == 1
+    for number in (10, 11):
+        running = workers.start()
+        await feed(settings, {"BTC-USDT": minutes_of("BTC-USDT", number, 1)})
+        await eventually(lambda: _ticker_of(settings, LAST + (number + 1) * MINUTE), timeout_s=60)  # noqa: B023
+        await eventually(lambda: _has_offset(settings, topics.live))
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(60) == 0
+    assert len(await published(settings, topics.dead_letters(topics.candles()))) == 1
+    assert len(await published(settings, topics.dead_letters(topics.live))) == 1
+
+
+async def test_a_topic_made_anew_between_runs_is_told_and_read_after_a_replay(
+    settings: Settings, topics: Topics, workers: Workers
+) -> None:
+    old, new = minutes_of("BTC-USDT", 0, 40), minutes_of("BTC-USDT", 100, 60)
+    await feed(settings, {"BTC-USDT": old})
+    assert workers.start("--once").wait(60) == 0
+    kept = await committed_offsets(settings, topics.group("rolling"))
+    await _make_anew(settings, topics.candles())
+    await feed(settings, {"BTC-USDT": new})
+    # Kafka forgets the offsets with the topic; a member that was just leaving would have put its own back.
+    await _commit_again(settings, {at: found for at, found in kept.items() if at[0] == topics.candles()})
+    refused = workers.start("--once", stderr=subprocess.PIPE)
+    _, told = refused.communicate(timeout=60)
+    assert refused.returncode == 1
+    assert b"made anew" in told
+    assert b"candlewick replay rolling --to earliest --execute" in told
+    assert workers.start("--once", "--from-start").wait(60) == 0
+    assert (await last_candles(settings))[key_of("BTC-USDT")] == rolled(newest(old)) | rolled(newest(new))
+    workers.running.remove(refused)
+
+
+async def test_a_topic_made_anew_while_it_is_read_stops_the_processor(
+    settings: Settings, topics: Topics, workers: Workers
+) -> None:
+    await feed(settings, {symbol: minutes_of(symbol, 0, 10) for symbol in SYMBOLS})
+    running = workers.start(stderr=subprocess.PIPE)
+    workers.running.remove(running)
+    await eventually(lambda: _has_records(settings, topics.tickers), timeout_s=60)
+    await _make_anew(settings, topics.candles())
+    await feed(settings, {symbol: minutes_of(symbol, 20, 90) for symbol in SYMBOLS})
+    _, told = await asyncio.to_thread(running.communicate, timeout=60)
+    assert running.returncode == 1
+    assert b"made anew" in told
+
+
+async def test_a_strangers_open_transaction_counts_as_lag_and_is_named(
+    settings: Settings, topics: Topics, workers: Workers
+) -> None:
+    fed = minutes_of("BTC-USDT", 0, 10)
+    home = partition_of(key_of("BTC-USDT"), PARTITIONS)
+    stranger = TransactionalPublisher(settings, f"{settings.prefix}stranger")
+    await feed(settings, {"BTC-USDT": fed})
+    stranger._producer._txn_manager.transaction_timeout_ms = 120_000  # longer than any of ours
+    async with stranger:
+        await stranger._producer.begin_transaction()
+        await stranger._producer.send_and_wait(topics.candles(), b"x", partition=home)
+        await feed(settings, {"BTC-USDT": minutes_of("BTC-USDT", 10, 5)})
+        held_back = workers.start("--once", stderr=subprocess.PIPE)
+        workers.running.remove(held_back)
+        _, told = await asyncio.to_thread(held_back.communicate, timeout=90)
+        await stranger._producer.abort_transaction()
+    assert held_back.returncode == 1
+    assert f"{settings.prefix}stranger".encode() in told
+    assert b"kafka-transactions.sh abort" in told
+    lags = [orjson.loads(line)["lag"] for line in told.splitlines() if b'"progress"' in line]
+    assert lags[-1] > 0
+    assert workers.start("--once").wait(60) == 0
+    expected = rolled(newest([*fed, *minutes_of("BTC-USDT", 10, 5)]))
+    assert (await last_candles(settings))[key_of("BTC-USDT")] == expected
+
+
+async def test_history_is_read_back_from_the_log_as_far_as_a_minute_needs_it(
     settings: Settings, topics: Topics
 ) -> None:
-    early, late = minutes_of("BTC-USDT", 0, 40), minutes_of("BTC-USDT", 40, 80)
+    """A minute of a year that nothing is known of: the partition is looked through once, its day is read back."""
+    day = [Minute(0, 0, key_of("BTC-USDT"), minute(random.Random(1), START + n * MINUTE, 10 + n)) for n in range(60)]
     home = partition_of(key_of("BTC-USDT"), PARTITIONS)
-    await feed(settings, {"early": early})
-    between_ms = 1 + max(record.timestamp for record in await published(settings, topics.candles()))
-    await eventually(lambda: time.time_ns() // 1_000_000 > between_ms)
-    await feed(settings, {"late": late})
-    log = await published(settings, topics.candles())
-    at = next(number for number, record in enumerate(log) if record.timestamp >= between_ms) + 2
-    stops = {home: log[at].offset}
-
-    shallow = (await restore(settings, stops, between_ms))[home]
-    with pytest.raises(HistoryNeededError) as needed:
-        shallow.take(log[at])
-    deep = (await restore(settings, stops, needed.value.since_ms))[home]
-    outputs = [output for record in log[at:] for output in deep.take(record)] + deep.settle()
+    await feed(settings, {"run": day}, run=b"r1")
+    await feed(settings, {"live": minutes_of("BTC-USDT", 3000, 30)})
+    repair = minute(random.Random(2), START + 30 * MINUTE, 9000)
+    await feed(settings, {"repair": [Minute(0, 0, key_of("BTC-USDT"), repair)]}, run=b"r2")
+    log = [one for one in await published(settings, topics.candles()) if one.partition == home]
+    now_ms = time.time_ns() // 1_000_000
+    core = (await restore(CandleLog(settings), PARTITIONS, {home: log[-1].offset}, now_ms))[home]
+    await read_back(CandleLog(settings), {home: (core, log[-1:])})
+    outputs = core.take(log[-1]) + core.settle()
     expected = rolled(newest(log))
-    for output in outputs:
-        fields = orjson.loads(output.value)
-        if output.timeframe and fields["revision"] == expected[output.timeframe, fields["open_time_ms"]]["revision"]:
-            assert fields == expected[output.timeframe, fields["open_time_ms"]]
-    assert {output.timeframe for output in outputs} >= {"3m", "5m", "15m", "30m", "1h", None}
+    found = {(fields["timeframe"], fields["open_time_ms"]): fields for fields in map(_fields, outputs)}
+    assert found == {window: fields for window, fields in expected.items() if window in found}
+    assert {timeframe for timeframe, _ in found} == {"3m", "5m", "15m", "30m", "1h"}
+
+
+def _fields(output: Output) -> dict[str, Any]:
+    return orjson.loads(output.value)
+
+
+async def _append(settings: Settings, key: bytes, value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> None:
+    """A record at the end of the partition of BTC-USDT, as somebody else writes it."""
+    home = partition_of(key_of("BTC-USDT"), PARTITIONS)
+    async with Publisher(settings) as publisher:
+        record = Outgoing(key, value, headers, home)
+        await publisher.settle([await publisher.send(settings.topics.candles(), record)])
+
+
+async def _is_read_to_its_end(settings: Settings) -> None:
+    bounds = await ends(settings, settings.topics.candles())
+    offsets = await group_offsets(settings, settings.topics.group("rolling"))
+    read = {partition: at for (topic, partition), at in offsets.items() if topic == settings.topics.candles()}
+    assert {p: end for p, (_, end) in bounds.items() if end} == {p: at for p, at in read.items() if at}
+
+
+async def _has_offset(settings: Settings, topic: str) -> bool:
+    return any(name == topic for name, _ in await group_offsets(settings, settings.topics.group("rolling")))
+
+
+async def _make_anew(settings: Settings, topic: str) -> None:
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka_address(settings))
+    await client.start()
+    try:
+        await client.delete_topics([topic])
+        await eventually(lambda: _is_gone(client, topic))
+    finally:
+        await client.close()
+    assert await apply_topics(settings) == []
+
+
+async def _is_gone(client: Any, topic: str) -> bool:
+    return topic not in await client.list_topics()
+
+
+async def _commit_again(settings: Settings, offsets: Mapping[tuple[str, int], Committed]) -> None:
+    """Commit offsets as a member does that has not noticed that the topic is another."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka_address(settings), group_id=settings.topics.group("rolling"), enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        said = {TopicPartition(*at): (found.offset, found.metadata.encode()) for at, found in offsets.items()}
+        consumer.assign(list(said))
+        await consumer.commit(said)
+    finally:
+        await consumer.stop()
 
 
 async def _abort(settings: Settings, record: Minute, partition: int) -> None:
@@ -225,7 +391,10 @@ async def _abort(settings: Settings, record: Minute, partition: int) -> None:
         pass  # whoever takes the id over ends what was left open
 
 
-async def _check_tickers(settings: Settings, fed: Mapping[str, list[Minute]]) -> None:
+async def _check_tickers(
+    settings: Settings, fed: Mapping[str, list[Minute]], runs: Mapping[str, list[Minute]] | None = None
+) -> None:
+    """One ticker for each live minute; the minutes of `runs` are in them and make none of their own."""
     found: dict[bytes, dict[int, set[bytes]]] = {}
     for record in await published(settings, settings.topics.tickers):
         if record.fields["live"]:
@@ -236,11 +405,16 @@ async def _check_tickers(settings: Settings, fed: Mapping[str, list[Minute]]) ->
         assert all(len(values) == 1 for values in by_time.values()), "a minute's ticker has one form"
         assert sorted(by_time) == sorted({one.fields["open_time_ms"] + MINUTE for one in records})
         last = max(by_time)
-        assert orjson.loads(next(iter(by_time[last]))) == ticker(newest(records), last - MINUTE)
+        held = newest([*records, *(runs or {}).get(symbol, [])])
+        assert orjson.loads(next(iter(by_time[last]))) == ticker(held, last - MINUTE)
 
 
 async def _has_records(settings: Settings, topic: str) -> bool:
     return any(end > first for first, end in (await ends(settings, topic)).values())
+
+
+async def _ticker_of(settings: Settings, time_ms: int) -> bool:
+    return any(one.fields["time_ms"] == time_ms for one in await published(settings, settings.topics.tickers))
 
 
 async def _ticker_keys(settings: Settings, count: int) -> bool:
@@ -248,10 +422,6 @@ async def _ticker_keys(settings: Settings, count: int) -> bool:
 
 
 async def _members(settings: Settings, count: int) -> bool:
-    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
-
-    from runtime.settings import kafka_address  # noqa: PLC0415
-
     client = AIOKafkaAdminClient(bootstrap_servers=kafka_address(settings))
     await client.start()
     try:

@@ -1,15 +1,18 @@
 """1m candles made from a seed, and what longer candles and tickers must be made of them, in plain Fractions.
 
-Shares nothing with the processor but the record format: JSON in, JSON out.
+The computation shares nothing with the processor but the record format: JSON in, JSON out.
 """
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any, NamedTuple
 
 import orjson
+
+from processors.rolling.restore import Start
+from runtime.kafka import Record
 
 MINUTE = 60_000
 DAY = 86_400_000
@@ -28,14 +31,14 @@ class Minute(NamedTuple):
     offset: int
     timestamp: int
     key: bytes
-    value: bytes
+    value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
     topic: str = "md.candles.1m.v1"
     partition: int = 0
 
     @property
     def fields(self) -> dict[str, Any]:
-        return orjson.loads(self.value)
+        return orjson.loads(self.value or b"null")
 
 
 def text(number: Fraction) -> str:
@@ -80,7 +83,7 @@ def minute(at: random.Random, open_ms: int, revision: int, symbol: str = "BTC-US
 
 
 def newest(records: Iterable[Minute]) -> dict[int, dict[str, Any]]:
-    """Open time → newest version, of one lane's records in log order."""
+    """Open time → newest version, of one key's records in log order, whoever wrote them."""
     found: dict[int, dict[str, Any]] = {}
     for record in records:
         fields = record.fields
@@ -101,6 +104,12 @@ def rolled(minutes: dict[int, dict[str, Any]]) -> dict[tuple[str, int], dict[str
         for (timeframe, open_ms), parts in windows.items()
         if len(parts) == LENGTHS[timeframe]
     }
+
+
+def window(timeframe: str, minutes: dict[int, dict[str, Any]], open_ms: int) -> dict[str, Any] | None:
+    """The candle of one window; None where a minute of it is absent."""
+    parts = [minutes[at] for at in range(open_ms, open_ms + LENGTHS[timeframe] * MINUTE, MINUTE) if at in minutes]
+    return _candle(timeframe, open_ms, parts) if len(parts) == LENGTHS[timeframe] else None
 
 
 def _candle(timeframe: str, open_ms: int, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -163,3 +172,23 @@ def _window(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "trades": sum(part["trades"] for part in parts),
         "status": STATUSES[max(STATUSES.index(part["status"]) for part in parts)],
     }
+
+
+class MemoryLog:
+    """One partition of the 1m topic, as `processors.rolling.restore.Log`; what lies before `first` was deleted."""
+
+    def __init__(self, records: Iterable[Minute] = (), first: int = 0) -> None:
+        self.records = list(records)
+        self.first = first
+        self.reads = 0
+        """How many records were read back."""
+
+    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, Start]:
+        end = self.records[-1].offset + 1 if self.records else self.first
+        later = (one.offset for one in self.records if one.timestamp >= since_ms and one.offset >= self.first)
+        return dict.fromkeys(partitions, Start(self.first, next(later, end)))
+
+    async def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
+        found = [one for one in self.records if max(start[0], self.first) <= one.offset < stop[0]]
+        self.reads += len(found)
+        yield list(found)

@@ -1,4 +1,4 @@
-"""Columns of exact decimals against plain lists, and the one rounding there is."""
+"""Columns of exact decimals and ids against plain lists, and the one rounding there is."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.rolling.column import Column
+from processors.rolling.column import Column, IdColumn
 from processors.rolling.ticker import quotient
 
 VALUES = st.one_of(
@@ -14,32 +14,35 @@ VALUES = st.one_of(
     st.decimals(min_value=0, max_value=10**40, places=20),
     st.decimals(min_value=0, max_value=1, places=80),
 )
-EDITS = st.lists(st.tuples(st.sampled_from(["append", "insert", "replace", "drop"]), VALUES, st.integers(0, 99)))
+PLACES = st.integers(0, 20)
+IDS = st.one_of(st.none(), st.sampled_from(["0", "7", "007", "-1", "-2", "9" * 18, "9" * 19, "٣", "a"]))
 
 
-@given(edits=EDITS, since=st.integers(0, 20))
+@given(puts=st.lists(st.tuples(PLACES, VALUES)), since=PLACES, until=PLACES)
 @settings(max_examples=50, deadline=None)
-def test_a_column_is_a_list_of_decimals(edits: list[tuple[str, Decimal, int]], since: int) -> None:
-    column, plain = Column(), []
-    for what, value, number in edits:
-        at = number % len(plain) if plain else 0
-        if what == "append" or not plain:
-            column.insert(len(plain), value)
-            plain.append(value)
-        elif what == "insert":
-            column.insert(at, value)
-            plain.insert(at, value)
-        elif what == "replace":
-            column.replace(at, value)
-            plain[at] = value
-        else:
-            column.drop(at)
-            del plain[:at]
+def test_a_column_is_a_list_of_decimals(puts: list[tuple[int, Decimal]], since: int, until: int) -> None:
+    column, plain = Column(), [Decimal(0)] * (max((at for at, _ in puts), default=-1) + 1)
+    for at, value in puts:
+        column.put(at, value)
+        plain[at] = value
     assert [column[at] for at in range(len(column))] == plain
-    rest = plain[since:]
-    assert Fraction(column.total(since)) == sum(map(Fraction, rest))
-    if rest:
-        assert (column.greatest(since), column.least(since)) == (max(rest), min(rest))
+    some = plain[since:until]
+    assert Fraction(column.total(since, until)) == sum(map(Fraction, some))
+    if some:
+        assert (column.greatest(since, until), column.least(since, until)) == (max(some), min(some))
+
+
+@given(puts=st.lists(st.tuples(PLACES, IDS), min_size=1), since=PLACES, until=PLACES)
+def test_ids_come_back_as_they_were_written(puts: list[tuple[int, str | None]], since: int, until: int) -> None:
+    column = IdColumn()
+    filled = [(at, None) for at in range(max(at for at, _ in puts) + 1)]
+    for at, trade_id in filled + puts:
+        column.put(at, trade_id)
+    plain = dict(filled + puts)
+    assert [column[at] for at in range(len(filled))] == [plain[at] for at in range(len(filled))]
+    until = min(until, len(filled))
+    some = [plain[at] for at in range(since, until) if plain[at] is not None]
+    assert (column.first(since, until), column.last(since, until)) == ((some[0], some[-1]) if some else (None, None))
 
 
 @given(above=st.decimals(-(10**9), 10**9, places=9), below=st.decimals(0, 10**9, places=9), places=st.integers(0, 20))

@@ -1,4 +1,4 @@
-"""Longer candles and tickers, held against plain Fractions: revisions, repeats, cuts, runs, hostile records."""
+"""Longer candles and tickers, held against plain Fractions: revisions, repeats, restarts, runs, hostile records."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from rolled import DAY, LENGTHS, MINUTE, START, Minute, minute, newest, rolled, ticker
 
 from market.errors import MalformedError
-from processors.rolling.core import LIVE_REACH_MS, RUN_IDLE_MS, HistoryNeededError, Rolling
-from processors.rolling.lane import Output
+from processors.rolling.core import Output, Rolling
 
 KEY = b"binance:BTC-USDT"
 
@@ -22,7 +21,7 @@ def record(value: bytes, offset: int = 0, at_ms: int = 0, run: bytes | None = No
 
 
 def log(seed: int, minutes: int, *, correct: float = 0.3, start: int = START) -> list[Minute]:
-    """A lane's minutes in order; now and then a marker corrects some of the last ten, and a candle is repeated."""
+    """A key's minutes in order; now and then a marker corrects some of the last ten, and a candle is repeated."""
     at = random.Random(seed)
     records: list[Minute] = []
     revision = 10
@@ -43,15 +42,6 @@ def log(seed: int, minutes: int, *, correct: float = 0.3, start: int = START) ->
 def outputs_of(records: Sequence[Minute], core: Rolling | None = None) -> list[Output]:
     core = core or Rolling(0, 1)
     return [output for one in records for output in core.take(one)] + core.settle()
-
-
-def restored(records: Sequence[Minute]) -> Rolling:
-    core = Rolling(0, 1)
-    core.restoring = True
-    for one in records:
-        core.take(one)
-    core.restoring = False
-    return core
 
 
 def last_candles(outputs: Iterable[Output]) -> dict[tuple[str, int], dict[str, object]]:
@@ -86,17 +76,6 @@ def test_one_revision_of_a_window_has_one_form_and_tickers_never_go_back(seed: i
     assert times == sorted(set(times))
 
 
-@given(seed=st.integers(0, 2**32), cut=st.floats(0, 1))
-@settings(max_examples=12, deadline=None)
-def test_a_restart_anywhere_publishes_the_same(seed: int, cut: float) -> None:
-    records = log(seed, 130)
-    at = int(cut * len(records))
-    core = Rolling(0, 1)
-    before = [output for one in records[:at] for output in core.take(one)]  # killed with its newest revision pending
-    after = outputs_of(records[at:], restored(records[:at]))
-    assert set(before + after) == set(outputs_of(records))
-
-
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=10, deadline=None)
 def test_repeated_and_older_candles_change_nothing(seed: int) -> None:
@@ -123,6 +102,14 @@ def test_days_and_their_tickers() -> None:
         assert tickers[open_ms + MINUTE] == ticker(newest(records[: until + 1]), open_ms)
 
 
+def test_a_ticker_over_gaps_counts_the_minutes_that_are_there() -> None:
+    at = random.Random(8)
+    numbers = sorted(at.sample(range(2000), 150))
+    records = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in numbers]
+    last = outputs_of(records)[-1]
+    assert orjson.loads(last.value) == ticker(newest(records), START + numbers[-1] * MINUTE)
+
+
 def test_a_window_without_all_its_minutes_does_not_come_out_until_they_are_there() -> None:
     at = random.Random(1)
     minutes = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in (1, 2, 3, 4)]
@@ -132,23 +119,29 @@ def test_a_window_without_all_its_minutes_does_not_come_out_until_they_are_there
     assert [o.timeframe for o in outputs_of([first], core)] == ["3m", "5m"]
 
 
-def test_a_run_is_kept_apart_and_carries_its_header_on() -> None:
+def test_minutes_of_runs_and_of_the_feed_make_one_window() -> None:
     at = random.Random(2)
-    live = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in range(5)]
-    run = [record(minute(at, START + n * MINUTE, 50 + n), 10 + n, run=b"r1") for n in range(3)]
+    live = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in (0, 1, 4)]
+    runs = [record(minute(at, START + n * MINUTE, 50 + n), 10 + n, run=b"r%d" % n) for n in (2, 3)]
     core = Rolling(0, 1)
     outputs_of(live, core)
-    assert [(o.timeframe, o.run) for o in outputs_of(run, core)] == [("3m", "r1")]
-    repaired = record(minute(at, START + 4 * MINUTE, 80), 20)
-    (five,) = outputs_of([repaired], core)
-    assert orjson.loads(five.value) == rolled(newest([*live, repaired]))["5m", START]
+    outputs = outputs_of(runs, core)
+    assert [o.timeframe for o in outputs] == ["3m", "5m"]
+    assert last_candles(outputs) == rolled(newest(live + runs))
 
 
-def test_a_run_that_is_over_is_let_go() -> None:
-    at = random.Random(3)
-    run = [record(minute(at, START + n * MINUTE, 50 + n), n, at_ms=START, run=b"r1") for n in range(2)]
-    late = record(minute(at, START + 2 * MINUTE, 60), 3, at_ms=START + RUN_IDLE_MS + 1, run=b"r1")
-    assert outputs_of([*run, late]) == []
+def test_a_run_moves_no_ticker_and_is_in_the_next_one() -> None:
+    at = random.Random(6)
+    live = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in range(200)]
+    run = [record(minute(at, START + n * MINUTE, 900 + n), 300 + n, run=b"r") for n in (*range(-5, 60), 205)]
+    core = Rolling(0, 1)
+    outputs_of(live, core)
+    assert None not in {o.timeframe for o in outputs_of(run, core)}
+    following = record(minute(at, START + 200 * MINUTE, 5000), 600)
+    shown = outputs_of([following], core)[-1]
+    expected = newest([*live, *run, following])
+    del expected[START + 205 * MINUTE]
+    assert (shown.timeframe, orjson.loads(shown.value)) == (None, ticker(expected, START + 200 * MINUTE))
 
 
 def test_a_live_candle_refreshes_the_ticker_only_right_after_the_newest_minute_and_once_a_second() -> None:
@@ -156,9 +149,10 @@ def test_a_live_candle_refreshes_the_ticker_only_right_after_the_newest_minute_a
     records = log(4, 70)
     core = Rolling(0, 1)
     outputs_of(records, core)
+    now = START + 71 * MINUTE
 
     def live(number: int, at_ms: int) -> Minute:
-        return record(minute(at, START + number * MINUTE, 5_000, status="open"), at_ms=at_ms)
+        return record(minute(at, START + number * MINUTE, 5_000, status="open"), at_ms=now + at_ms)
 
     assert core.refresh(live(69, 1_000)) == []
     assert core.refresh(live(71, 1_000)) == []
@@ -170,15 +164,28 @@ def test_a_live_candle_refreshes_the_ticker_only_right_after_the_newest_minute_a
     assert orjson.loads(shown.value) == ticker(newest(records), START + 70 * MINUTE, last.fields)
 
 
-def test_a_state_that_does_not_reach_back_asks_for_more_and_stays_as_it_is() -> None:
+def test_a_live_candle_at_midnight_refreshes_the_ticker_of_the_day_before() -> None:
     at = random.Random(5)
+    records = log(5, 120, start=START + DAY - 120 * MINUTE)
     core = Rolling(0, 1)
-    core.reaches_ms = START - LIVE_REACH_MS
-    assert outputs_of([record(minute(at, START, 10))], core) != []
-    with pytest.raises(HistoryNeededError) as needed:
-        core.take(record(minute(at, START - MINUTE, 11)))
-    assert needed.value.since_ms == START - MINUTE - LIVE_REACH_MS
-    assert core.settle() == []
+    outputs_of(records, core)
+    live = record(minute(at, START + DAY, 5_000, status="open"))
+    (shown,) = core.refresh(live)
+    assert orjson.loads(shown.value) == ticker(newest(records), START + DAY, live.fields)
+
+
+def test_a_record_without_value_and_a_malformed_one_count_as_read() -> None:
+    core = Rolling(0, 1)
+    (one,) = log(1, 1)
+    core.take(one)
+    assert (core.offset, core.position, core.pending) == (0, 0, True)
+    assert core.take(Minute(1, START, b"", None, (("cut", b""),))) == []
+    assert (core.offset, core.position, core.pending) == (1, 0, True)
+    assert core.settle() != []
+    assert (core.offset, core.position, core.pending) == (1, 2, False)
+    with pytest.raises(MalformedError):
+        core.take(Minute(2, START, KEY, b"{"))
+    assert (core.offset, core.position, core.pending) == (2, 3, False)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +193,12 @@ def test_a_state_that_does_not_reach_back_asks_for_more_and_stays_as_it_is() -> 
     [
         (b"{", KEY),
         (minute(random.Random(1), START, 1), b"binance:ETH-USDT"),
+        (minute(random.Random(1), START, 1), b"\xff"),
+        (minute(random.Random(1), START, 1), None),
         (minute(random.Random(1), START, 1, timeframe="5m"), KEY),
         (minute(random.Random(1), START + 1, 1), KEY),
         (minute(random.Random(1), START, 1, volume="NaN"), KEY),
+        (minute(random.Random(1), START + 3 * MINUTE, 1), KEY),
     ],
 )
 def test_hostile_records_are_malformed_and_change_nothing(value: bytes, key: bytes) -> None:
@@ -196,6 +206,13 @@ def test_hostile_records_are_malformed_and_change_nothing(value: bytes, key: byt
     with pytest.raises(MalformedError):
         core.take(Minute(0, START, key, value))
     assert core.settle() == []
+    core.recall(Minute(0, START, key, value))
+    assert core.refresh(record(minute(random.Random(1), START + MINUTE, 9))) == []
+
+
+def test_a_broken_run_header_is_malformed() -> None:
+    with pytest.raises(MalformedError):
+        Rolling(0, 1).take(Minute(0, START, KEY, minute(random.Random(1), START, 1), (("run", b"\xff"),)))
 
 
 def test_a_key_of_another_partition_is_malformed() -> None:

@@ -1,0 +1,84 @@
+"""The 1m topic as something that others can make anew, and hold back: told in a sentence, never taken for silence."""
+
+import time
+
+from runtime.errors import CandlewickError
+from runtime.kafka import HELD_BACK_S, HeldBackError, OffsetMetadata, ends, open_transactions
+from runtime.kafka.admin import committed_offsets, topic_ids
+from runtime.settings import Settings
+from runtime.stall import StallWatch, Stand
+from runtime.telemetry import logger
+
+LOOK_INTERVAL_S = 20.0
+"""How often it is looked whether the topic is still the one that is read."""
+AGAIN = "candlewick replay rolling --to earliest --execute (or start with --from-start)"
+
+log = logger("rolling")
+
+
+class Source:
+    """The topic that a membership reads."""
+
+    def __init__(self, settings: Settings, topic_id: str | None, *, once: bool) -> None:
+        self.metadata = OffsetMetadata(topic_id=topic_id)
+        """What its offsets speak of."""
+        self._settings = settings
+        self._topic = settings.topics.candles()
+        self._once = once
+        self._stalls = StallWatch(HELD_BACK_S)
+        self._looked_at_s = time.monotonic()
+
+    async def look(self, *, now: bool = False) -> None:
+        """Raise where the topic is another one than at the start; looks when it is time, or `now`.
+
+        A topic that is gone is waited for, but with ``--once``.
+        """
+        if not now and time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
+            return
+        self._looked_at_s = time.monotonic()
+        found = await topic_ids(self._settings, [self._topic])
+        if self._topic not in found:
+            missing = f"the topic {self._topic} is missing: run candlewick topics apply"
+            if self._once:
+                raise CandlewickError(missing)
+            log.warning(missing)
+        elif self.metadata.is_of_another_topic(found[self._topic]):
+            raise CandlewickError(
+                f"{self._topic} was made anew while it was read (id {self.metadata.topic_id}, now "
+                f"{found[self._topic]}): candles of the two must not be mixed; read the new one from its beginning "
+                f"with: {AGAIN}"
+            )
+
+    async def name_who_holds_back(self, partition: int, position: int, behind: int) -> None:
+        """Say which transaction is open where reading got no further for long; raise so with ``--once``."""
+        if self._stalls.look(partition, position, behind, time.monotonic()) is not Stand.STUCK:
+            return
+        self._stalls.clear()
+        held = await open_transactions(self._settings, self._topic, [partition])
+        if held and self._once:
+            raise HeldBackError(held)
+        for transaction in held:
+            log.warning("waiting for another program's transaction", reason=str(transaction))
+
+
+async def checked_source(settings: Settings, *, once: bool, accept_cut: bool) -> Source:
+    """The topic as it is now; raises where the group's offset is not one of it, or would jump over deleted candles."""
+    topic, group = settings.topics.candles(), settings.topics.group("rolling")
+    topic_id = (await topic_ids(settings, [topic])).get(topic)
+    committed = await committed_offsets(settings, group)
+    for partition, (first, end) in (await ends(settings, topic)).items():
+        if (topic, partition) not in committed:
+            continue
+        offset, metadata = committed[topic, partition]
+        if metadata.is_of_another_topic(topic_id) or offset > end:
+            was = f"id {metadata.topic_id}, now {topic_id}" if metadata.is_of_another_topic(topic_id) else f"end {end}"
+            raise CandlewickError(
+                f"{topic}/{partition}: the offset {offset} of {group} is of a topic that is no more: it was made anew "
+                f"({was}), and reading on from there would skip its candles; read it from its beginning with: {AGAIN}"
+            )
+        if offset < first and not accept_cut:
+            raise CandlewickError(
+                f"{topic}/{partition}: offset {offset} of {group} is no longer in the log, it begins at {first}: "
+                "say --accept-cut to go on from there; windows that hold deleted candles will not come out"
+            )
+    return Source(settings, topic_id, once=once)
