@@ -149,6 +149,8 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
         headers.append(("end", b"1"))
     if marker.kline is not None:
         headers.append(("kline", marker.kline))
+    if marker.takes_back:
+        headers.append(("takes_back", b"1"))
     return headers
 
 
@@ -167,6 +169,7 @@ def decode_marker(headers: Headers) -> Marker | None:
             run=_name(by_name, RUN_HEADER),
             end="end" in by_name,
             kline=by_name.get("kline"),
+            takes_back="takes_back" in by_name,
         )
     except KeyError as error:
         raise MalformedError(f"not a marker: header {error} is missing") from error

@@ -69,6 +69,8 @@ class Marker(Struct, frozen=True, kw_only=True):
     run: str | None = None
     end: bool = False
     kline: bytes | None = None
+    takes_back: bool = False
+    """The minute was called better than it is, and this marker's proof counts whatever was said before."""
 
 
 def split_key(key: str) -> tuple[str, str]:

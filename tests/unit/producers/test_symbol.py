@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from market.feed import FeedEventKind
 from market.trade import Marker, Proof, Side, Trade
-from producers.symbol import Round, SymbolFeed, Wanted
+from producers.round import Round
+from producers.symbol import SymbolFeed, Wanted
 
 MINUTE_US = 60_000_000
 START_US = 1_000 * MINUTE_US
@@ -41,7 +42,7 @@ class World:
         self.trades.append(trade)
         if self.up:
             arriving, self.held = (self.held, [trade]) if held else ([trade, *self.held], [])
-            self.round(lambda round_: [self.feed.live(one, self.server_us, round_) for one in arriving])
+            self.round(lambda round_: [self.feed.live(one, round_) for one in arriving])
 
     def connect(self) -> None:
         self.up = True
@@ -55,7 +56,7 @@ class World:
         """The connection carries the server's time; nothing that was held back is held any longer."""
         self.server_us += after_us
         arriving, self.held = self.held, []
-        self.round(lambda round_: [self.feed.live(one, self.server_us, round_) for one in arriving if self.up])
+        self.round(lambda round_: [self.feed.live(one, round_) for one in arriving if self.up])
 
     def ask(self, *, answered: bool = True, slow: bool = False) -> bool:
         """One request, if the feed has one, else False; the answer to a slow one comes with the next."""
@@ -66,10 +67,10 @@ class World:
         wanted = self.feed.wanted(self.now_s)
         if wanted is None:
             return False
-        if wanted.from_id is None:
+        if wanted.known is None:
             rows = self.trades[-1:]
         else:
-            rows = [trade for trade in self.trades if int(trade.trade_id) >= wanted.from_id][: wanted.limit]
+            rows = [trade for trade in self.trades if int(trade.trade_id) >= wanted.known][: wanted.limit]
         if slow:
             self.feed.in_flight = True
             self.slow.append((wanted, rows))
