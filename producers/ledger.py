@@ -97,9 +97,13 @@ class Ledger:
             return Found.RECOVERED if part.lost else Found.LATE
         return Found.UNKNOWN if number < self.floor else Found.SEEN
 
-    def is_open(self, number: int) -> bool:
-        """Whether a trade of this id is new for sure: no repetition."""
-        return number > self.head or _at(self.gaps, number) is not None or _at(self.settled, number) is not None
+    def is_missing(self, number: int) -> bool:
+        """Whether a trade of this id is waited for."""
+        return number > self.head or _at(self.gaps, number) is not None
+
+    def is_new(self, number: int) -> bool:
+        """Whether a trade of this id is no repetition for sure."""
+        return self.is_missing(number) or _at(self.settled, number) is not None
 
     def missing(self, number: int, now_us: int, now_s: float) -> None:
         """There is a trade of this id, but it cannot be read: a gap, up to now, if it is a new one."""

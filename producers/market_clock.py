@@ -38,7 +38,9 @@ class MarketClock:
         """Market microseconds in a second; None while it is learned."""
         self._anchor = (0.0, 0)
         """The message that was delayed least: the market's present is at least as far as it says."""
-        self._heard_us = self._newest_us = 0
+        self._shown = (0.0, 0)
+        """When the message before came, and its time."""
+        self._newest_us = 0
         self._now_s = self._heard_s = 0.0
         self._moved_s = 0.0
         """When the greatest time that was believed last grew."""
@@ -68,13 +70,17 @@ class MarketClock:
         self._heard_s = self._now_s
         if time_us > self.limit_us and not self._heals(time_us):
             return False
-        shown_us = min(time_us, self._heard_us)  # one message alone moves nothing
-        self._heard_us = time_us
-        if shown_us > self._newest_us:
-            self._newest_us, self._moved_s = shown_us, self._now_s
-        if shown_us > self._present_us:  # delayed less than any before it
-            self._present_us = shown_us
-            self._anchor = (self._now_s, shown_us)
+        at_s, shown_us = self._shown if time_us > self._shown[1] else (self._now_s, time_us)
+        self._shown = (self._now_s, time_us)
+        if shown_us > self._newest_us:  # by two messages: one alone moves nothing
+            self._newest_us, self._moved_s = shown_us, at_s
+        if at_s < self._now_s and self._pace_us is not None:
+            present_us = shown_us + int(self._pace_us * (self._now_s - at_s))
+        else:
+            present_us = shown_us
+        if present_us > self._present_us:  # delayed less than any before it
+            self._present_us = present_us
+            self._anchor = (at_s, shown_us)
             self._bound()
         return True
 
@@ -86,7 +92,8 @@ class MarketClock:
         """Learn the pace anew: what comes now was not sent right after what came before."""
         self._marks.clear()
         self._pace_us = None
-        self._heard_us = self._newest_us = self._present_us = 0
+        self._shown = (0.0, 0)
+        self._newest_us = self._present_us = 0
         self._heard_s = self._moved_s = self._now_s
         self._bound()
 

@@ -136,17 +136,16 @@ class SymbolFeed:
             self._fill(self.ledger, wanted, read_page(wanted.known, rows), server_us, round_)
 
     def wanted(self, now_s: float) -> Wanted | None:
-        """The page to ask for now, if any."""
+        """The page to ask for now, if any: of several the one that waits for longest."""
         if self.in_flight:
             return None
         ledger = self.ledger
-        if ledger is not None and ledger.gaps:
-            gap = next((gap for gap in ledger.gaps if gap.ask_at_s <= now_s), None)
-            if gap is None:
-                return None
+        gap = min(self.gaps, key=lambda one: one.ask_at_s, default=None)
+        asks_to_join = not self.joined and self._connection > 0
+        if ledger is not None and gap is not None and not (asks_to_join and self._ask_at_s < gap.ask_at_s):
             limit = min(self._page_trades, ledger.head - gap.known + 1)
-            return Wanted(gap.known, limit, self._connection, self._epoch)
-        if self.joined or self._connection <= 0 or now_s < self._ask_at_s:
+            return Wanted(gap.known, limit, self._connection, self._epoch) if gap.ask_at_s <= now_s else None
+        if not asks_to_join or now_s < self._ask_at_s:
             return None
         if ledger is None:
             return Wanted(None, 1, self._connection, self._epoch)
@@ -197,7 +196,7 @@ class SymbolFeed:
 
     def _fill(self, ledger: Ledger, wanted: Wanted, page: PageRows, server_us: int, round_: Round) -> None:
         shown_missing = bool(ledger.gaps)
-        new = [trade for trade in page.trades if ledger.is_open(int(trade.trade_id))]
+        new = [trade for trade in page.trades if ledger.is_new(int(trade.trade_id))]
         for trade in new:
             self._take(ledger, trade, int(trade.trade_id), round_)
         for refused in page.refused:
@@ -214,7 +213,7 @@ class SymbolFeed:
         gap = ledger.behind(known)
         if gap is not None and page.first is not None and page.first > known:
             gap.history_from = page.first
-        ends = page.begins and page.rows < wanted.limit and not ledger.gaps
+        ends = page.begins and page.rows < wanted.limit and all(row.number is not None for row in page.refused)
         if wanted.joins and ends and wanted.connection == self._connection > 0:
             self.joined = True
         elif gap is not None or not new:
@@ -223,7 +222,7 @@ class SymbolFeed:
     def _refused_row(self, ledger: Ledger, refused: Refused, server_us: int, round_: Round) -> None:
         """A row of a page that is no trade: its id is missing, and given up where it stays so."""
         number = refused.number
-        if number is None or not ledger.is_open(number):
+        if number is None or not ledger.is_missing(number):
             return
         ledger.missing(number, server_us, round_.now_s)
         times = self._refusals.pop(number, 0) + 1
