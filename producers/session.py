@@ -157,8 +157,9 @@ class Session:
             refused, trade = _impossible(trade), None
         if line.connecting and message.server_us:  # now it is sure that the subscription is there
             line.connecting, line.up = False, True
+            since_us = min(message.server_us, self._market.limit_us)
             for symbol in line.symbols.values():
-                symbol.connected(round_)
+                symbol.connected(since_us, round_)
         if trade is not None:
             symbol = line.symbols[trade.symbol]
             symbol.live(trade, round_)

@@ -71,6 +71,7 @@ class SymbolFeed:
         self._page_trades = page_trades
         self._connection = 0  # which one, counted; its sign tells whether it is up
         self._connected_s = 0.0
+        self._joins_from_us = 0
         self._announced: tuple[int, int] | None = None
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
@@ -92,9 +93,10 @@ class SymbolFeed:
         """Nothing is missing and nothing has to be asked for."""
         return self.joined and self.clock is not None and not self.gaps and self._announced is None
 
-    def connected(self, round_: Round) -> None:
-        """The connection carries messages: from here on every trade comes."""
+    def connected(self, since_us: int, round_: Round) -> None:
+        """The connection carries messages: from here on, which is `since_us` at the exchange, every trade comes."""
         self._connection = abs(self._connection) + 1
+        self._joins_from_us = since_us - SERVER_GRACE_US
         self._connected_s = round_.now_s
         self._ask_at_s, self._asked_in_vain = round_.now_s + REORDER_S, 0
         for gap in self.gaps:
@@ -113,7 +115,8 @@ class SymbolFeed:
         if self.ledger is None:
             self.ledger = Ledger(number - 1, trade.time_us)
         self._take(self.ledger, trade, number, round_)
-        self.joined = True
+        # One from before the connection, told late, says nothing about those between it and the connection.
+        self.joined = self.joined or trade.time_us >= self._joins_from_us
 
     def refused(self, refused: Refused, server_us: int, round_: Round) -> None:
         """Something came over the connection that is no trade, at this time of the market; it is missing if new."""

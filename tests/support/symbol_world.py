@@ -26,6 +26,7 @@ class World:
         self.now_s = 0.0
         self.up = False
         self.length = 0
+        self.asked: Wanted | None = None
         self.is_clock_known = True
         self.held: list[Trade] = []
         self.slow: list[tuple[Wanted, list[Trade]]] = []
@@ -64,7 +65,7 @@ class World:
 
     def connect(self) -> None:
         self.up = True
-        self.round(self.feed.connected)
+        self.round(lambda round_: self.feed.connected(self.server_us, round_))
 
     def disconnect(self) -> None:
         self.up, self.held = False, []
@@ -82,7 +83,7 @@ class World:
         if self.slow:
             self.answer(*self.slow.pop())
             return True
-        wanted = self.feed.wanted(self.now_s)
+        wanted = self.asked = self.feed.wanted(self.now_s)
         if wanted is None:
             return False
         if wanted.known is None:

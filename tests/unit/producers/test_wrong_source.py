@@ -7,9 +7,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from symbol_world import MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
+from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
 
-from market.feed import FeedEventKind
+from market.feed import FeedEvent, FeedEventKind
 from market.trade import Proof, Side, Trade
 from producers.exchange import Refused
 from producers.symbol import REFUSALS, SymbolFeed
@@ -348,18 +348,55 @@ MOODS: dict[str, Callable[[Rows, int], Sequence[Trade | Refused]]] = {
 }
 
 
-def told(mood: str, at: int, proved: set[int]) -> Callable[[Rows], Sequence[Trade | Refused]]:
-    """The history in a mood; `proved` takes the ids that it shows to be absent, by plain counting."""
+class Witness:
+    """What the exchange said, by plain counting: which ids are absent, and which it denied to have."""
 
-    def answered(rows: Rows) -> Sequence[Trade | Refused]:
-        shown = MOODS[mood](rows, at)
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.absent: set[int] = set()
+        self.denied: set[int] = set()
+        self.unheard: set[int] = set()
+        """Of trades that the stream lacked."""
+        self._seen = 0
+
+    def tells(self, mood: str, at: int) -> None:
+        """From now on pages are told in this mood."""
+        self.world.told_as = lambda rows: self._told(MOODS[mood](rows, at))
+
+    def _told(self, shown: Sequence[Trade | Refused]) -> Sequence[Trade | Refused]:
         numbers = [row.number if isinstance(row, Refused) else int(row.trade_id) for row in shown]
         for one, other in pairwise(numbers):
             if one is not None and other is not None:
-                proved.update(range(one + 1, other))
+                self.absent.update(range(one + 1, other))
+        wanted = self.world.asked
+        if wanted is not None and numbers and numbers[0] == wanted.known and len(numbers) < wanted.limit:
+            last = max(number for number in numbers if number is not None)
+            self.denied.update(int(trade.trade_id) for trade in self.world.trades if int(trade.trade_id) > last)
         return shown
 
-    return answered
+    def check(self) -> None:
+        """No marker goes out over what is known to be missing, or what nobody denied while nobody listened."""
+        records = self.world.log
+        published = {int(one.trade_id) for one in records[: self._seen] if isinstance(one, Trade)} | {BEGUN}
+        for record in records[self._seen :]:
+            if isinstance(record, Trade):
+                published.add(int(record.trade_id))
+            elif record.proof is Proof.IDS:
+                missing = [
+                    number
+                    for number, time_us in ((int(one.trade_id), one.time_us) for one in self.world.trades)
+                    if START_US <= time_us < record.complete_until_us and number > BEGUN
+                    if number not in published | self.absent
+                    if number < max(published) or number not in self.denied | self.unheard
+                ]
+                lost = [event for event in self.world.told if event.event is FeedEventKind.HOLE]
+                assert all(any(_names(hole, number) for hole in lost) for number in missing), missing
+        self._seen = len(records)
+
+
+def _names(hole: FeedEvent, number: int) -> bool:
+    """Whether an event is about this id; one without ids is about all."""
+    return hole.first_id is None or int(hole.first_id) <= number <= int(hole.last_id or 0)
 
 
 @settings(max_examples=200)
@@ -368,32 +405,44 @@ def test_no_minute_is_complete_over_ids_that_were_never_given_nor_shown_to_be_ab
     play(steps)
 
 
-def play(steps: list) -> None:
+def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
     """Let it all happen, then everything come to light, and hold what was said against what is so."""
     world = begun()
-    proved: set[int] = set()
+    witness = Witness(world)
     hidden: list[Trade] = []
-    for what, after_us, answer, at in steps:
-        if what in ("trade", "jump"):
+    for what, after_us, mood, at in steps:
+        if what in ("up", "down"):
+            if (what == "up") != world.up:
+                world.server_us += 1_000_000
+                world.connect() if what == "up" else world.disconnect()
+        elif what in ("trade", "jump"):
             world.trade(after_us, number=int(world.trades[-1].trade_id) + 1 + (at if what == "jump" else 0))
         elif what == "skip":
             hidden.append(world.skip(after_us))
+            witness.unheard |= {int(hidden[-1].trade_id)} if world.up else set()
         elif what == "tick":
             world.tick(after_us)
         elif what == "late" and hidden and world.up:
-            world.live(hidden.pop(at % len(hidden)))
+            late = hidden.pop(at % len(hidden))
+            world.live(late)
+            assert late.trade_id in ids(world), "what comes is published, whatever was said of it"
         elif what == "wait":
-            world.now_s += TIMEOUT_S / 2
+            world.now_s += TIMEOUT_S
             world.tick(0)
         elif what == "ask":
-            world.told_as = told(answer, at, proved)
-            world.ask(answered=answer != "none")
-        elif (what == "up" and not world.up) or (what == "down" and world.up):
-            world.connect() if what == "up" else world.disconnect()
+            witness.tells(mood, at)
+            world.ask(answered=mood != "none")
+        witness.check()
     if not world.up:
         world.connect()
     world.trade(1_000_000)  # now everything that was skipped is seen to be missing
-    world.told_as = told("whole", 0, proved)
+    if steps and steps[-1][2] == "empty":  # and for good
+        world.history = lambda _: []
+        world.ask_all()
+        world.now_s += TIMEOUT_S
+        world.tick(0)
+    witness.tells("whole", 0)
     world.ask_all()
     world.tick(3 * MINUTE_US)
-    world.check_claims(proved)
+    witness.check()
+    world.check_claims(witness.absent)
