@@ -40,7 +40,7 @@ async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str
     async with aiohttp.ClientSession() as http, meter.reporting():
         # One for all sessions: what the exchange said about waiting holds for each of them.
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
-        names = await _patiently_found(rest, exchange, symbols, meter, stop)
+        names = await find_symbols_patiently(rest, exchange, symbols, meter, stop)
         failures = 0
         while names is not None:
             session = Session(settings, exchange, http, rest, meter)
@@ -63,7 +63,7 @@ _FIGURES = (
 )  # fmt: skip
 
 
-async def _patiently_found(
+async def find_symbols_patiently(
     rest: RestClient, exchange: Exchange, symbols: Sequence[str], meter: Meter, stop: asyncio.Event
 ) -> dict[str, str] | None:
     """`find_symbols`, once the exchange wants to be asked; None: stopped meanwhile.
