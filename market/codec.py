@@ -161,6 +161,8 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
         headers.append(("kline", marker.kline))
     if marker.claim is not None:
         headers.append(("claim", marker.claim.value.encode()))
+    if marker.takes_back:
+        headers.append(("takes_back", b"1"))
     return headers
 
 
@@ -180,6 +182,7 @@ def decode_marker(headers: Headers) -> Marker | None:
             end="end" in by_name,
             kline=by_name.get("kline"),
             claim=_proof(by_name["claim"]) if "claim" in by_name else None,
+            takes_back="takes_back" in by_name,
         )
     except KeyError as error:
         raise MalformedError(f"not a marker: header {error} is missing") from error

@@ -73,6 +73,8 @@ class Marker(Struct, frozen=True, kw_only=True):
     kline: bytes | None = None
     claim: Proof | None = None
     """In a run: what its source says of the minute, ids apart; None where ids alone speak of it."""
+    takes_back: bool = False
+    """The minute was called better than it is, and this marker's proof counts whatever was said before."""
 
 
 def split_key(key: str) -> tuple[str, str]:

@@ -6,12 +6,25 @@ from typing import NamedTuple, Protocol
 from market.trade import Trade
 
 
+class Refused(NamedTuple):
+    """A trade of the exchange that is none of ours: what it sent, and why it cannot be taken."""
+
+    raw: bytes
+    reason: str
+    symbol: str | None = None
+    """Ours; None where it cannot be told."""
+    number: int | None = None
+    """Its id; None where it cannot be told."""
+
+
 class Message(NamedTuple):
     """One frame of a connection, read."""
 
     server_us: int
     """The exchange's own clock in the frame, microseconds; 0 where it carries none."""
     trade: Trade | None = None
+    refused: Refused | None = None
+    """In place of `trade`: the frame is well formed, but its trade is not."""
     closing: bool = False
     """The server says that it is about to go."""
 
@@ -46,7 +59,7 @@ class Exchange(Protocol):
         """Path of a connection that carries these symbols' trades and, each second, the server's time."""
 
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
-        """A frame; `symbols` maps native names to ours. Raises `MalformedError`."""
+        """A frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange at all."""
 
     def instruments(self, natives: Sequence[str]) -> Request:
         """Asks which of these symbols there are."""
@@ -63,5 +76,5 @@ class Exchange(Protocol):
     def newest_trade(self, native: str) -> Request:
         """Asks for the newest trade."""
 
-    def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade]:
-        """The trades of a page in the order of ids. Raises `MalformedError`."""
+    def read_trades(self, body: bytes, symbol: str, received_us: int) -> "list[Trade | Refused]":
+        """The rows of a page, in the order of the answer. `MalformedError`: it is no page at all."""

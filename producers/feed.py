@@ -13,7 +13,7 @@ import aiohttp
 from market.errors import MalformedError
 from producers.exchange import Exchange
 from producers.exchanges import EXCHANGES
-from producers.rest import RefusedError, RestClient
+from producers.rest import RateLimitedError, RefusedError, RestClient
 from producers.session import STAGE, Session
 from runtime.errors import UnavailableError, UsageError
 from runtime.kafka.admin import require_topics
@@ -24,6 +24,8 @@ from runtime.telemetry import Meter, logger
 FAILED_SESSIONS = 10
 """So many in a row without a round that reached Kafka, and the feed ends with the error: some minutes."""
 _BACKOFF_S, _BACKOFF_MOST_S = 0.5, 30.0
+_LOOK_AGAIN_S = 10.0
+"""While the exchange wants no requests, what is said of it is kept up to date so often."""
 
 
 async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str], stop: asyncio.Event) -> None:
@@ -32,14 +34,16 @@ async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str
         raise UsageError(f"no exchange {exchange_name!r}: there is {', '.join(sorted(EXCHANGES))}")
     exchange = EXCHANGES[exchange_name](settings)
     topics = settings.topics
-    await require_topics(settings, {topics.trades, topics.feeds, topics.progress})
+    await require_topics(settings, {topics.trades, topics.dead_letters(topics.trades), topics.feeds, topics.progress})
     meter = Meter(STAGE)
-    meter.fields |= {"gaps_open": 0, "gaps_filled": 0, "holes": 0, "resets": 0, "reconnects": 0, "rest_weight": 0}
+    meter.fields |= dict.fromkeys(_FIGURES, 0)
     async with aiohttp.ClientSession() as http, meter.reporting():
-        names = await find_symbols(RestClient(http, exchange.rest_url, exchange.rest_limits), exchange, symbols)
+        # One for all sessions: what the exchange said about waiting holds for each of them.
+        rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
+        names = await find_symbols_patiently(rest, exchange, symbols, meter, stop)
         failures = 0
-        while True:
-            session = Session(settings, exchange, http, meter)
+        while names is not None:
+            session = Session(settings, exchange, http, rest, meter)
             failed: BaseExceptionGroup[UnavailableError] | None = None
             try:
                 await session.run(names, stop)
@@ -51,6 +55,32 @@ async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str
             if failures == FAILED_SESSIONS or stop.is_set():
                 raise failed
             await _pause(failures, failed, stop)
+
+
+_FIGURES = (
+    "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
+    "clocks_away", "rest_weight", "rest_closed_s",
+)  # fmt: skip
+
+
+async def find_symbols_patiently(
+    rest: RestClient, exchange: Exchange, symbols: Sequence[str], meter: Meter, stop: asyncio.Event
+) -> dict[str, str] | None:
+    """`find_symbols`, once the exchange wants to be asked; None: stopped meanwhile.
+
+    A process that ended instead would be started again, and ask again, and be banned for longer.
+    """
+    while not stop.is_set():
+        if not rest.closed_for_s:
+            try:
+                return await find_symbols(rest, exchange, symbols)
+            except RateLimitedError as error:
+                if not rest.closed_for_s:
+                    raise
+                logger(STAGE).error("waiting, and asking nothing", error=str(error))
+        meter.fields["rest_closed_s"] = round(rest.closed_for_s)
+        await stopped_within(stop, min(rest.closed_for_s, _LOOK_AGAIN_S))
+    return None
 
 
 async def find_symbols(rest: RestClient, exchange: Exchange, symbols: Sequence[str]) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections import deque
 from typing import NamedTuple
 
 from market.trade import Trade
-from producers.exchange import Message
+from producers.exchange import Message, Refused
 from producers.symbol import SymbolFeed, Wanted
 
 
@@ -20,11 +20,11 @@ class Down(NamedTuple):
 
 
 class Page(NamedTuple):
-    """The answer to a symbol's request; `trades` None: there was none."""
+    """The answer to a symbol's request; `rows` None: there was none."""
 
     symbol: SymbolFeed
     wanted: Wanted
-    trades: list[Trade] | None
+    rows: list[Trade | Refused] | None
 
 
 class Heard(NamedTuple):

@@ -1,7 +1,9 @@
 """Which trade ids of one symbol were seen, which are missing, and from what time on they are. Pure.
 
 Of an exchange whose ids count up by one. Contiguous ids cost one comparison and no memory: what is kept is the
-greatest id and the gaps below it.
+greatest id, the gaps below it, and for a while the ids that nobody waits for any more: those that the exchange itself
+does not have, and those that it did not give in time. Should one of these come after all, it is not taken for a
+repetition.
 """
 
 from bisect import bisect_left
@@ -11,6 +13,8 @@ from msgspec import Struct, structs
 
 REORDER_S = 0.25
 """A gap is asked for only after this: messages that overtook each other close it by themselves."""
+MAX_SETTLED = 1_000
+"""So many ranges of ids that are not waited for are kept; below them everything is published again."""
 
 
 class Gap(Struct):
@@ -28,6 +32,15 @@ class Gap(Struct):
     """When to ask the exchange for it."""
     asked: int = 0
     """How often it was asked for, on this connection, and nothing came."""
+    history_from: int | None = None
+    """The first id that the exchange's history has, where that begins behind what was asked for."""
+    lost: bool = False
+    """Given up, not absent."""
+
+    @property
+    def known(self) -> int:
+        """The id right before it, which a page that proves something begins with."""
+        return self.first - 1
 
 
 class Found(Enum):
@@ -35,73 +48,130 @@ class Found(Enum):
 
     NEW = "new"
     SEEN = "seen"
+    LATE = "late"
+    """The exchange had said that there is none."""
+    RECOVERED = "recovered"
+    """It had been given up."""
+    UNKNOWN = "unknown"
+    """Nobody knows whether it was published: to do it again does no harm."""
     RESET = "reset"
-    """A lower id at a later time than any: the exchange counts anew."""
+    """The second of two lower ids at later times than any: the exchange counts anew."""
 
 
 class Ledger:
-    """The ids of one symbol; all up to `head`, at the beginning, count as seen."""
+    """The ids of one symbol. Up to `head`, at the beginning, they count as seen; below `floor` nobody knows."""
 
-    __slots__ = ("gaps", "head", "head_us", "latest_us")
+    __slots__ = ("_restarting", "floor", "gaps", "head", "head_us", "latest_us", "settled")
 
-    def __init__(self, head: int, head_us: int) -> None:
+    def __init__(self, head: int, head_us: int, floor: int = 0) -> None:
         self.head = head
         self.head_us = head_us
         """Time of the trade with the greatest id."""
         self.latest_us = head_us
+        self.floor = floor
         self.gaps: list[Gap] = []
         """In the order of ids."""
+        self.settled: list[Gap] = []
+        """Not seen, and not waited for; in the order of ids."""
+        self._restarting: int | None = None
+        """A lower id at a later time than any: with another behind it, the exchange counts anew."""
 
     def add(self, number: int, time_us: int, now_s: float) -> Found:
         """Take in a trade's id; one that jumps opens a gap."""
         head = self.head
         if number > head:
             if number > head + 1:
-                # Of two times that disagree with the ids' order the earlier one promises less.
-                from_us, until_us = sorted((self.head_us, time_us))
-                self.gaps.append(Gap(head + 1, number - 1, from_us, until_us, now_s, now_s, now_s + REORDER_S))
+                self._open(number - 1, time_us, now_s)
             self.head, self.head_us = number, time_us
             self.latest_us = max(time_us, self.latest_us)
+            self._restarting = None
             return Found.NEW
-        at = self._gap_at(number)
-        if at is not None:
-            gap = self.gaps[at]
-            self._cut(at, number, number, (max(gap.from_us, time_us), min(time_us, gap.until_us)), now_s)
+        if _remove(self.gaps, number, time_us, now_s) is not None:
             return Found.NEW
-        return Found.RESET if time_us > self.latest_us else Found.SEEN
+        if time_us > self.latest_us:
+            before, self._restarting = self._restarting, number
+            if before is not None and before < number:
+                return Found.RESET
+        part = _remove(self.settled, number, time_us, now_s)
+        if part is not None:
+            return Found.RECOVERED if part.lost else Found.LATE
+        return Found.UNKNOWN if number < self.floor else Found.SEEN
 
-    def absent(self, first: int, last: int, now_s: float) -> None:
-        """The exchange itself says that it has none of these ids: they are not missing."""
-        while (at := self._gap_within(first, last)) is not None:
+    def is_missing(self, number: int) -> bool:
+        """Whether a trade of this id is waited for."""
+        return number > self.head or _at(self.gaps, number) is not None
+
+    def is_new(self, number: int) -> bool:
+        """Whether a trade of this id is no repetition for sure."""
+        return self.is_missing(number) or _at(self.settled, number) is not None
+
+    def missing(self, number: int, now_us: int, now_s: float) -> None:
+        """There is a trade of this id, but it cannot be read: a gap, up to now, if it is a new one."""
+        if number > self.head:
+            self._open(number, now_us, now_s)
+            self.head = number
+
+    def settle(self, first: int, last: int, now_s: float, *, lost: bool = False) -> list[Gap]:
+        """Do not wait for these ids any more; returned are those of them that were waited for."""
+        found = []
+        while (at := _within(self.gaps, first, last)) is not None:
             gap = self.gaps[at]
-            self._cut(at, max(first, gap.first), min(last, gap.last), (gap.until_us, gap.from_us), now_s)
-        self.head = max(self.head, last)
+            part = structs.replace(gap, first=max(first, gap.first), last=min(last, gap.last), lost=lost)
+            _cut(self.gaps, at, part, (gap.until_us, gap.from_us), now_s)
+            self._keep(part)
+            found.append(part)
+        return found
 
     def give_up(self, moved_before_s: float) -> list[Gap]:
         """Let go of the gaps of which nothing came since, though asked for; returned are those."""
         lost = [gap for gap in self.gaps if gap.asked and gap.moved_s <= moved_before_s]
         if lost:
             self.gaps = [gap for gap in self.gaps if gap not in lost]
+            for gap in lost:
+                self._keep(structs.replace(gap, lost=True))
         return lost
 
-    def starting_at(self, number: int) -> Gap | None:
-        """The gap whose first id is this."""
-        at = self._gap_at(number)
-        return None if at is None or self.gaps[at].first != number else self.gaps[at]
+    def behind(self, known: int) -> Gap | None:
+        """The gap right behind this id."""
+        at = _at(self.gaps, known + 1)
+        return None if at is None or self.gaps[at].known != known else self.gaps[at]
 
-    def _gap_at(self, number: int) -> int | None:
-        at = bisect_left(self.gaps, number, key=_last)
-        return at if at < len(self.gaps) and self.gaps[at].first <= number else None
+    def _open(self, last: int, time_us: int, now_s: float) -> None:
+        # Of two times that disagree with the ids' order the earlier one promises less.
+        from_us, until_us = sorted((self.head_us, time_us))
+        self.gaps.append(Gap(self.head + 1, last, from_us, until_us, now_s, now_s, now_s + REORDER_S))
 
-    def _gap_within(self, first: int, last: int) -> int | None:
-        at = bisect_left(self.gaps, first, key=_last)
-        return at if at < len(self.gaps) and self.gaps[at].first <= last else None
+    def _keep(self, part: Gap) -> None:
+        self.settled.insert(bisect_left(self.settled, part.last, key=_last), part)
+        if len(self.settled) > MAX_SETTLED:
+            self.floor = max(self.floor, self.settled.pop(0).last + 1)
 
-    def _cut(self, at: int, first: int, last: int, times_us: tuple[int, int], now_s: float) -> None:
-        gap = self.gaps[at]
-        below = structs.replace(gap, last=first - 1, until_us=times_us[0], moved_s=now_s)
-        above = structs.replace(gap, first=last + 1, from_us=times_us[1], moved_s=now_s)
-        self.gaps[at : at + 1] = [part for part in (below, above) if part.first <= part.last]
+
+def _remove(gaps: list[Gap], number: int, time_us: int, now_s: float) -> Gap | None:
+    at = _at(gaps, number)
+    if at is None:
+        return None
+    gap = gaps[at]
+    part = structs.replace(gap, first=number, last=number)
+    _cut(gaps, at, part, (max(gap.from_us, time_us), min(time_us, gap.until_us)), now_s)
+    return gap
+
+
+def _at(gaps: list[Gap], number: int) -> int | None:
+    at = bisect_left(gaps, number, key=_last)
+    return at if at < len(gaps) and gaps[at].first <= number else None
+
+
+def _within(gaps: list[Gap], first: int, last: int) -> int | None:
+    at = bisect_left(gaps, first, key=_last)
+    return at if at < len(gaps) and gaps[at].first <= last else None
+
+
+def _cut(gaps: list[Gap], at: int, part: Gap, times_us: tuple[int, int], now_s: float) -> None:
+    gap = gaps[at]
+    below = structs.replace(gap, last=part.first - 1, until_us=times_us[0], moved_s=now_s)
+    above = structs.replace(gap, first=part.last + 1, from_us=times_us[1], moved_s=now_s)
+    gaps[at : at + 1] = [part for part in (below, above) if part.first <= part.last]
 
 
 def _last(gap: Gap) -> int:

@@ -6,6 +6,8 @@ from decimal import Decimal
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade
 
+LATENESS_US = 10 * MINUTE_US
+"""So long after its marker the candle engine corrects a minute; what is older is final."""
 _Last = tuple[int, int, Decimal]
 """How often ids began anew before it, a trade's id, its price: greater is later."""
 
@@ -14,7 +16,7 @@ class MarkerClock:
     """The markers of one symbol, from its `begin` on: one for every minute, in order."""
 
     def __init__(self, begin: Marker) -> None:
-        self.complete_until_us = begin.complete_until_us
+        self.complete_until_us = self._began_us = begin.complete_until_us
         self._published_until_us = begin.published_until_us
         self._last = _last_of(begin)
         self._resets = 0
@@ -54,6 +56,26 @@ class MarkerClock:
                 proof=self._proof(opened_us),
                 last_trade_id=None if self._last is None else str(self._last[1]),
                 last_price=None if self._last is None else self._last[2],
+            )
+
+    @property
+    def final_us(self) -> int:
+        """What lies before is final: the candle engine does not correct it."""
+        return self.complete_until_us - LATENESS_US
+
+    def take_back(self, from_us: int, until_us: int) -> Iterator[Marker]:
+        """Markers that take back what was said of the minutes that trades missing between these times belong to.
+
+        Only of minutes that have a marker of this clock and are not final.
+        """
+        opened_us = minute_us(max(from_us, self.final_us, self._began_us))
+        while opened_us < self.complete_until_us and opened_us <= until_us:
+            opened_us += MINUTE_US
+            yield Marker(
+                complete_until_us=opened_us,
+                published_until_us=max(self._published_until_us, self.complete_until_us),
+                proof=Proof.HOLE,
+                takes_back=True,
             )
 
     def _proof(self, opened_us: int) -> Proof:

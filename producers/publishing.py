@@ -6,11 +6,10 @@ of; the progress record follows that of the marker.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from market.codec import (
-    decode_marker,
     encode_feed_event,
     encode_marker,
     encode_progress,
@@ -19,19 +18,24 @@ from market.codec import (
 )
 from market.errors import MalformedError
 from market.feed import Progress
-from market.partition import partition_of
 from market.trade import Marker
-from producers.symbol import Round, SymbolFeed
-from runtime.errors import CandlewickError
-from runtime.kafka import Outgoing, Publisher, read_to_end
+from producers.round import Round
+from producers.symbol import SymbolFeed
+from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
+
+ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
+LARGE_BYTES = 64 * 1024
+"""Of what is no trade, so much is kept."""
+_MAX_REASON = 1_000
 
 
 class Publishing:
     """Publishes rounds through one publisher; after any error both must be discarded."""
 
-    def __init__(self, publisher: Publisher, settings: Settings) -> None:
+    def __init__(self, publisher: Publisher, settings: Settings, exchange: str) -> None:
         self._publisher = publisher
+        self._exchange = exchange.encode()
         self._topics = settings.topics
         self._partitions = settings.partitions
         self._progress: list[asyncio.Future[Any]] = []
@@ -46,11 +50,11 @@ class Publishing:
             await self._settle(await self._send_progress(round_.begins))
             await self._settle(await self._send_markers(round_.begins))
         newest_ms = None
-        if round_.trades or round_.events:
+        if round_.trades or round_.events or round_.refused:
             newest_ms = await self._trades_and_events(round_)
         if round_.markers:
             await self._settle(await self._send_markers(round_.markers))
-            newest = {symbol: marker for symbol, marker in round_.markers}  # noqa: C416  # the last one wins
+            newest = {symbol: marker for symbol, marker in round_.markers if not marker.takes_back}
             await self.finish()
             self._progress = await self._send_progress(newest.items())
         return newest_ms
@@ -67,8 +71,24 @@ class Publishing:
         events = [Outgoing(event.key.encode(), encode_feed_event(event)) for event in round_.events]
         sent = await self._publisher.send_batches(self._topics.trades, trades, self._partitions)
         told = await self._publisher.send_batches(self._topics.feeds, events, self._partitions)
-        acknowledged = await self._publisher.settle([*sent, *told])
+        dead = await self._publisher.send_batches(
+            self._topics.dead_letters(self._topics.trades), self._dead_letters(round_), self._partitions
+        )
+        acknowledged = await self._publisher.settle([*sent, *told, *dead])
         return max((metadata.timestamp for metadata in acknowledged[: len(sent)]), default=None)
+
+    def _dead_letters(self, round_: Round) -> list[Outgoing]:
+        """What the exchange sent in place of trades, as it did; it never had a place in the log."""
+        letters = []
+        for symbol, refused in round_.refused:
+            reason = refused.reason[:_MAX_REASON].encode(errors="backslashreplace")
+            headers = [(ERROR_HEADER, MalformedError.__name__.encode()), (REASON_HEADER, reason)]
+            raw = refused.raw
+            if len(raw) > LARGE_BYTES:  # or the broker might refuse it
+                headers.append(("__streams.errors.value.bytes", b"%d" % len(raw)))
+                raw = raw[:LARGE_BYTES]
+            letters.append(Outgoing(symbol.key if symbol else self._exchange, raw, headers))
+        return letters
 
     async def _send_markers(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
         records = [Outgoing(one.key, None, encode_marker(marker), one.partition) for one, marker in markers]
@@ -89,24 +109,3 @@ class Publishing:
     async def _settle(self, futures: "list[asyncio.Future[Any]]") -> None:
         if futures:
             await self._publisher.settle(futures)
-
-
-async def newest_markers(settings: Settings, keys: Iterable[bytes]) -> Mapping[bytes, Marker]:
-    """The newest live marker of each key that has one, whoever wrote it."""
-    wanted = set(keys)
-    partitions = {partition_of(key, settings.partitions) for key in wanted}
-    found: dict[bytes, Marker] = {}
-    async for records in read_to_end(settings, settings.topics.progress, partitions=partitions):
-        for record in records:
-            if record.key not in wanted:
-                continue
-            try:
-                marker = decode_marker(record.headers)
-            except MalformedError as error:
-                raise CandlewickError(
-                    f"the progress of {record.key.decode()} at {record.topic}/{record.partition}/{record.offset} "
-                    f"cannot be read: {error}"
-                ) from error
-            if marker is not None:
-                found[record.key] = marker
-    return found

@@ -1,4 +1,8 @@
-"""Asking an exchange over REST: paced by its weights, patient when told to wait, a bounded number of times."""
+"""Asking an exchange over REST: paced by its weights, patient when told to wait, a bounded number of times.
+
+An exchange that bans an address wants silence: who goes on asking is banned for longer. So nothing is asked until the
+time it named is over, by none who shares this client.
+"""
 
 import asyncio
 import time
@@ -9,12 +13,19 @@ import stamina
 from producers.exchange import Request, RestLimits
 from producers.weights import Weights
 from runtime.errors import CandlewickError, UnavailableError
+from runtime.telemetry import logger
 
 ATTEMPTS = 3
 REQUEST_TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 60.0
 """Told to wait longer, a request fails at once, without asking."""
-_TOO_MANY = frozenset({418, 429})
+LONGEST_BAN_S = 3 * 86_400.0
+"""Exchanges ban for three days at most."""
+_BANNED = 418
+_TOO_MANY = frozenset({_BANNED, 429})
+_UNTOLD_S = {429: 10.0, _BANNED: 120.0}
+"""How long to wait where the exchange does not say."""
+_MAX_DIGITS = 9
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -37,6 +48,11 @@ class RestClient:
         self._closed_until_s = 0.0
         self.weights = Weights(limits.weight_per_minute)
 
+    @property
+    def closed_for_s(self) -> float:
+        """How long nothing may be asked; 0: ask."""
+        return max(0.0, self._closed_until_s - time.monotonic())
+
     async def get(self, request: Request) -> bytes:
         """The body of the answer. Raises `RefusedError`, or `UnavailableError` after `ATTEMPTS`."""
         async for attempt in stamina.retry_context(on=_again, attempts=ATTEMPTS, timeout=None, wait_max=10.0):
@@ -46,14 +62,14 @@ class RestClient:
         raise AssertionError("stamina raises the last error")
 
     async def _wait(self, weight: int) -> None:
-        closed_s = self._closed_until_s - time.monotonic()
+        closed_s = self.closed_for_s
         if closed_s > LONGEST_WAIT_S:
             raise RateLimitedError(
                 f"{self._url} does not want requests for another {closed_s:.0f} s", retry_after_s=closed_s
             )
         while (wait_s := max(closed_s, self.weights.wait_s(weight, time.monotonic()))) > 0:
             await asyncio.sleep(wait_s)
-            closed_s = self._closed_until_s - time.monotonic()
+            closed_s = self.closed_for_s
         self.weights.spend(weight, time.monotonic())
 
     async def _get(self, request: Request) -> bytes:
@@ -67,8 +83,11 @@ class RestClient:
         if used.isdigit():
             self.weights.told(int(used), time.monotonic())
         if response.status in _TOO_MANY:
-            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), response.status)
             self._closed_until_s = max(self._closed_until_s, time.monotonic() + retry_after_s)
+            logger("produce").warning(
+                "the exchange wants to be left alone", status=response.status, wait_s=retry_after_s, url=self._url
+            )
             raise RateLimitedError(
                 f"{self._url} answered {response.status}: wait {retry_after_s:.0f} s", retry_after_s=retry_after_s
             )
@@ -85,5 +104,6 @@ def _again(error: Exception) -> bool | float:
     return isinstance(error, UnavailableError)
 
 
-def _retry_after_s(header: str) -> float:
-    return float(header) if header.isdigit() else 10.0
+def _retry_after_s(header: str, status: int) -> float:
+    told = header.isascii() and header.isdigit()
+    return min(float(header[:_MAX_DIGITS]), LONGEST_BAN_S) if told else _UNTOLD_S[status]

@@ -2,8 +2,11 @@
 
 Live trades prove nothing about those before them: after each (re)connect the feed has to *join* them to what it
 has. A live trade joins: everything after it will come, everything before it is known or a gap. A symbol without a
-trade is joined by a REST page that is empty, asked for once the connection carries messages: there was nothing new
-up to a time after the subscription.
+trade is joined by a REST page, asked for once the connection carried messages, that begins with the newest known
+trade and has nothing that was not published: there was nothing new up to a time after the subscription.
+
+Pages are asked for from the id right before what is missing, because only what lies between two rows of a page is
+proved by it (`producers/page.py`). A history that does not reach back so far leaves the gap a gap.
 """
 
 from collections.abc import Sequence
@@ -11,38 +14,39 @@ from typing import NamedTuple
 
 from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Trade
+from producers.exchange import Refused
 from producers.ledger import REORDER_S, Found, Gap, Ledger
 from producers.marker_clock import MarkerClock, begin_again, first_begin
+from producers.page import PageRows, read_page
+from producers.round import Round
 
 SERVER_GRACE_US = 500_000
 """How far the server's clock must be past a minute's end: trades and clock come on different streams."""
+REFUSALS = 5
+"""So often the history has to give a row that is no trade before its id is given up: the next answer may be right."""
 _ASK_AGAIN_S = 0.5
 _ASK_AGAIN_MOST_S = 10.0
 
 
 class Wanted(NamedTuple):
-    """A page to ask for; `from_id` None: the newest trade."""
+    """A page to ask for."""
 
-    from_id: int | None
+    known: int | None
+    """The id that it has to begin with; None: the newest trade is asked for."""
     limit: int
     connection: int
     """Which of the symbol's connections was up when it was asked; 0: none."""
-
-
-class Round:
-    """What one round of the feed has to publish: trades before events, and markers after those are acknowledged."""
-
-    def __init__(self, now_s: float, at_ms: int) -> None:
-        self.now_s = now_s
-        self.at_ms = at_ms
-        self.begins: list[tuple[SymbolFeed, Marker]] = []
-        self.trades: list[tuple[SymbolFeed, Trade]] = []
-        self.events: list[FeedEvent] = []
-        self.markers: list[tuple[SymbolFeed, Marker]] = []
+    epoch: int = 0
+    """How often ids had begun anew."""
+    joins: bool = False
+    """Whether it is to show that there is nothing new, not to fill a gap."""
 
 
 class SymbolFeed:
-    """The state of one symbol since the start of the session; `newest` is its newest marker in Kafka."""
+    """The state of one symbol since the start of the session; `newest` is its newest marker in Kafka.
+
+    `began_anew` says why there is none that can be used, where there should be.
+    """
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class SymbolFeed:
         native: str,
         partition: int,
         newest: Marker | None = None,
+        began_anew: str | None = None,
         page_trades: int = 1000,
     ) -> None:
         self.exchange, self.symbol, self.native, self.partition = exchange, symbol, native, partition
@@ -61,15 +66,21 @@ class SymbolFeed:
         self.clock: MarkerClock | None = None
         self.begin: Marker | None = None
         self.joined = False
+        self._began_anew = began_anew
+        self._last: Trade | None = None  # the newest before the first `begin`
         self._page_trades = page_trades
         self._connection = 0  # which one, counted; its sign tells whether it is up
         self._connected_s = 0.0
+        self._joins_from_us = 0
         self._announced: tuple[int, int] | None = None
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
+        self._epoch = 0
+        self._refusals: dict[int, int] = {}
         if newest is not None and newest.last_trade_id is not None:  # else nobody knows from which id to go on
+            head = int(newest.last_trade_id)
             self.begin = begin_again(newest)
-            self.ledger = Ledger(int(newest.last_trade_id), newest.complete_until_us)
+            self.ledger = Ledger(head, newest.complete_until_us, floor=head)
             self.clock = MarkerClock(self.begin)
 
     @property
@@ -80,62 +91,79 @@ class SymbolFeed:
     @property
     def settled(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
-        return self.joined and not self.gaps and self._announced is None
+        return self.joined and self.clock is not None and not self.gaps and self._announced is None
 
-    def connected(self, round_: Round) -> None:
-        """The connection carries messages: from here on every trade comes."""
+    def connected(self, since_us: int, round_: Round) -> None:
+        """The connection carries messages: from here on, which is `since_us` at the exchange, every trade comes."""
         self._connection = abs(self._connection) + 1
+        self._joins_from_us = since_us - SERVER_GRACE_US
         self._connected_s = round_.now_s
         self._ask_at_s, self._asked_in_vain = round_.now_s + REORDER_S, 0
         for gap in self.gaps:
             gap.ask_at_s, gap.asked = round_.now_s, 0
-        round_.events.append(self._event(FeedEventKind.CONNECTED, round_))
+        self.tell(FeedEventKind.CONNECTED, round_)
 
     def disconnected(self, reason: str, round_: Round) -> None:
         """The connection is lost."""
         self.joined = False
         self._connection = -abs(self._connection)
-        round_.events.append(self._event(FeedEventKind.DISCONNECTED, round_, reason=reason))
+        self.tell(FeedEventKind.DISCONNECTED, round_, reason=reason)
 
-    def live(self, trade: Trade, server_us: int, round_: Round) -> None:
+    def live(self, trade: Trade, round_: Round) -> None:
         """A trade came over the connection."""
         number = int(trade.trade_id)
         if self.ledger is None:
             self.ledger = Ledger(number - 1, trade.time_us)
-            self._begin(max(server_us, trade.time_us), trade, round_)
-        self._take(trade, number, round_)
-        self.joined = True
+        self._take(self.ledger, trade, number, round_)
+        # One from before the connection, told late, says nothing about those between it and the connection.
+        self.joined = self.joined or trade.time_us >= self._joins_from_us
 
-    def page(self, wanted: Wanted, trades: list[Trade] | None, server_us: int, round_: Round) -> None:
+    def refused(self, refused: Refused, server_us: int, round_: Round) -> None:
+        """Something came over the connection that is no trade, at this time of the market; it is missing if new."""
+        round_.refused.append((self, refused))
+        ledger, number = self.ledger, refused.number
+        # An id that is far ahead may be as wrong as the rest of it: the next trade shows whether it is.
+        if ledger is not None and number is not None and number <= ledger.head + self._page_trades:
+            ledger.missing(number, server_us, round_.now_s)
+
+    def page(self, wanted: Wanted, rows: Sequence[Trade | Refused] | None, server_us: int, round_: Round) -> None:
         """The answer to a request; None where there was none."""
         self.in_flight = False
-        if trades is None:
-            self._ask_later(wanted.from_id, round_)
-        elif wanted.from_id is None:
-            self._newest(trades, wanted, server_us, round_)
+        if wanted.epoch != self._epoch:
+            return
+        if rows is None:
+            self._ask_later(wanted, round_)
+        elif wanted.known is None:
+            self._newest(rows, wanted, server_us, round_)
         elif self.ledger is not None:
-            self._fill(wanted.from_id, trades, round_)
-            if not trades and wanted.from_id > self.ledger.head and wanted.connection == self._connection > 0:
-                self.joined = True
+            self._fill(self.ledger, wanted, read_page(wanted.known, rows), server_us, round_)
 
     def wanted(self, now_s: float) -> Wanted | None:
-        """The page to ask for now, if any."""
+        """The page to ask for now, if any: of several the one that waits for longest."""
         if self.in_flight:
             return None
-        if self.ledger is not None and self.gaps:
-            gap = next((gap for gap in self.gaps if gap.ask_at_s <= now_s), None)
-            if gap is None:
-                return None
-            return Wanted(gap.first, min(self._page_trades, self.ledger.head - gap.first + 1), self._connection)
-        if self.joined or self._connection <= 0 or now_s < self._ask_at_s:
+        ledger = self.ledger
+        gap = min(self.gaps, key=lambda one: one.ask_at_s, default=None)
+        asks_to_join = not self.joined and self._connection > 0
+        if ledger is not None and gap is not None and not (asks_to_join and self._ask_at_s < gap.ask_at_s):
+            limit = min(self._page_trades, ledger.head - gap.known + 1)
+            return Wanted(gap.known, limit, self._connection, self._epoch) if gap.ask_at_s <= now_s else None
+        if not asks_to_join or now_s < self._ask_at_s:
             return None
-        if self.ledger is None:
-            return Wanted(None, 1, self._connection)
-        return Wanted(self.ledger.head + 1, self._page_trades, self._connection)
+        if ledger is None:
+            return Wanted(None, 1, self._connection, self._epoch)
+        return Wanted(ledger.head, self._page_trades, self._connection, self._epoch, joins=True)
 
     def settle(self, server_us: int, fill_timeout_s: float, round_: Round) -> None:
-        """Put what is due into the round: gaps opened and filled, holes, markers."""
-        if self.ledger is None or self.clock is None:
+        """Put what is due into the round, now that market time is `server_us` (0: nobody knows).
+
+        That are gaps opened and filled, holes, and markers.
+        """
+        if self.ledger is None:
+            return
+        if self.clock is None:
+            if server_us and self._last is not None:
+                self._begin(self.ledger, self._last, server_us, round_)
             return
         self._give_up(self.ledger, self.clock, server_us, round_.now_s - fill_timeout_s, round_)
         self._announce(round_)
@@ -146,65 +174,113 @@ class SymbolFeed:
             covered_us = min(covered_us, self.ledger.head_us)
         round_.markers.extend((self, marker) for marker in self.clock.due(covered_us))
 
-    def _begin(self, after_us: int, last: Trade, round_: Round) -> None:
-        self.begin = first_begin(after_us, last)
+    def tell(self, kind: FeedEventKind, round_: Round, **about: str | int) -> None:
+        """Put an event about this symbol into the round."""
+        event = FeedEvent(exchange=self.exchange, symbol=self.symbol, event=kind, at_ms=round_.at_ms, **about)  # type: ignore[arg-type]  # fields by name
+        round_.events.append(event)
+
+    def _begin(self, ledger: Ledger, last: Trade, server_us: int, round_: Round) -> None:
+        self.begin = first_begin(max(server_us, ledger.latest_us), last)
         self.clock = MarkerClock(self.begin)
         round_.begins.append((self, self.begin))
+        if self._began_anew is not None:
+            self.tell(FeedEventKind.HOLE, round_, until_us=self.begin.complete_until_us, reason=self._began_anew)
 
-    def _newest(self, trades: list[Trade], wanted: Wanted, server_us: int, round_: Round) -> None:
+    def _newest(self, rows: Sequence[Trade | Refused], wanted: Wanted, server_us: int, round_: Round) -> None:
         if self.ledger is not None or wanted.connection != self._connection:
             return
-        if not trades:  # a symbol that was never traded begins with its first trade
-            self._ask_later(None, round_)
+        last = rows[-1] if rows else None
+        if not isinstance(last, Trade):  # a symbol that was never traded begins with its first trade
+            self._ask_later(wanted, round_)
             return
-        last = trades[-1]
-        after_us = max(server_us, last.time_us)
-        self.ledger = Ledger(int(last.trade_id), after_us)
-        self._begin(after_us, last, round_)
+        self.ledger = Ledger(int(last.trade_id), max(server_us, last.time_us))
+        self._last = last
         self.joined = True
 
-    def _fill(self, from_id: int, trades: list[Trade], round_: Round) -> None:
-        shown_missing = bool(self.gaps)
-        found: list[Trade] = []
-        expected = from_id
-        for trade in trades:
-            number = int(trade.trade_id)
-            if number > expected and self.ledger is not None:
-                self.ledger.absent(expected, number - 1, round_.now_s)
-            expected = number + 1
-            if self._take(trade, number, round_):
-                found.append(trade)
-        if found and not shown_missing:
-            self._gap_event(FeedEventKind.GAP_OPENED, found, round_)
-            self._gap_event(FeedEventKind.GAP_FILLED, found, round_)
-        if self.ledger is not None and self.ledger.starting_at(from_id):
-            self._ask_later(from_id, round_)
+    def _fill(self, ledger: Ledger, wanted: Wanted, page: PageRows, server_us: int, round_: Round) -> None:
+        shown_missing = bool(ledger.gaps)
+        new = [trade for trade in page.trades if ledger.is_new(int(trade.trade_id))]
+        for trade in new:
+            self._take(ledger, trade, int(trade.trade_id), round_)
+        for refused in page.refused:
+            self._refused_row(ledger, refused, server_us, round_)
+        for first, last in page.absent:
+            ledger.settle(first, last, round_.now_s)
+        for number in page.conflicts:
+            reason = "one page told it with two contents"
+            self.tell(FeedEventKind.CONFLICT, round_, first_id=str(number), last_id=str(number), reason=reason)
+        if new and not shown_missing and not ledger.gaps:
+            self._gap_event(FeedEventKind.GAP_OPENED, new, round_)
+            self._gap_event(FeedEventKind.GAP_FILLED, new, round_)
+        known = -1 if wanted.known is None else wanted.known
+        gap = ledger.behind(known)
+        if gap is not None and page.first is not None and page.first > known:
+            gap.history_from = page.first
+        ends = page.begins and page.rows < wanted.limit and all(row.number is not None for row in page.refused)
+        if wanted.joins and ends and wanted.connection == self._connection > 0:
+            self.joined = True
+        elif gap is not None or not new:
+            self._ask_later(wanted, round_)
 
-    def _take(self, trade: Trade, number: int, round_: Round) -> bool:
-        if self.ledger is None or self.clock is None:
-            return False
-        found = self.ledger.add(number, trade.time_us, round_.now_s)
+    def _refused_row(self, ledger: Ledger, refused: Refused, server_us: int, round_: Round) -> None:
+        """A row of a page that is no trade: its id is missing, and given up where it stays so."""
+        number = refused.number
+        if number is None or not ledger.is_missing(number):
+            return
+        ledger.missing(number, server_us, round_.now_s)
+        times = self._refusals.pop(number, 0) + 1
+        if times == 1:
+            round_.refused.append((self, refused))
+        if times < REFUSALS:
+            self._refusals[number] = times
+            return
+        for gap in ledger.settle(number, number, round_.now_s, lost=True):
+            self._lose(gap.from_us, gap.until_us, round_, ids=(number, number), reason=refused.reason)
+
+    def _take(self, ledger: Ledger, trade: Trade, number: int, round_: Round) -> None:
+        found = ledger.add(number, trade.time_us, round_.now_s)
         if found is Found.SEEN:
-            return False
+            return
         if found is Found.RESET:
-            self._reset(self.ledger, self.clock, trade, number, round_)
-        self.clock.published(number, trade.price, trade.time_us)
+            self._reset(ledger, trade, number, round_)
+        elif found is Found.LATE:
+            self._came_late(trade, round_)
+        if self.clock is not None:
+            self.clock.published(number, trade.price, trade.time_us)
+        elif self._last is None or number > int(self._last.trade_id) or found is Found.RESET:
+            self._last = trade
         round_.trades.append((self, trade))
-        return True
+        if self._refusals:
+            self._refusals.pop(number, None)
 
-    def _reset(self, ledger: Ledger, clock: MarkerClock, trade: Trade, number: int, round_: Round) -> None:
+    def _came_late(self, trade: Trade, round_: Round) -> None:
+        """The exchange had said that it has no such id: what was said of its minute was wrong."""
+        if self.clock is None or trade.time_us >= self.clock.complete_until_us:
+            return
+        is_final = trade.time_us < self.clock.final_us
+        self.tell(
+            FeedEventKind.HOLE if is_final else FeedEventKind.TAKEN_BACK,
+            round_,
+            first_id=trade.trade_id, last_id=trade.trade_id, from_us=trade.time_us, until_us=trade.time_us,
+            reason="the exchange gave it after it had shown that it has none: "
+            + ("its minute is final, a repair has to publish it" if is_final else "its minute comes out again"),
+        )  # fmt: skip
+
+    def _reset(self, ledger: Ledger, trade: Trade, number: int, round_: Round) -> None:
         # What lay between the last of the old ids and the first seen of the new ones can't be told.
         first_missing_us = ledger.gaps[0].from_us if ledger.gaps else ledger.latest_us
-        clock.hole(first_missing_us, trade.time_us)
-        clock.restart_ids()
         reason = f"ids fell from {ledger.head} to {number}"
-        round_.events.append(
-            self._event(
-                FeedEventKind.RESET, round_, first_id=trade.trade_id,
-                from_us=first_missing_us, until_us=trade.time_us, reason=reason,
-            )
+        self.tell(
+            FeedEventKind.RESET, round_,
+            first_id=trade.trade_id, from_us=first_missing_us, until_us=trade.time_us, reason=reason,
         )  # fmt: skip
+        if self.clock is not None:
+            self.clock.hole(first_missing_us, trade.time_us)
+            self.clock.restart_ids()
+            self._take_back(self.clock, first_missing_us, trade.time_us, round_, reason)
         self._announced = None
+        self._epoch += 1
+        self._refusals.clear()
         self.ledger = Ledger(number, trade.time_us)
 
     def _give_up(
@@ -212,62 +288,66 @@ class SymbolFeed:
     ) -> None:
         lost = ledger.give_up(moved_before_s) if ledger.gaps and self._connection > 0 else ()
         for gap in lost:
-            clock.hole(gap.from_us, gap.until_us)
-            round_.events.append(
-                self._event(
-                    FeedEventKind.HOLE, round_, first_id=str(gap.first), last_id=str(gap.last),
-                    from_us=gap.from_us, until_us=gap.until_us, reason="not filled in time",
-                )
-            )  # fmt: skip
+            reason = "not filled in time"
+            if gap.history_from is not None:
+                reason += f": the exchange's history does not reach back to them, it begins with {gap.history_from}"
+            self._lose(gap.from_us, gap.until_us, round_, ids=(gap.first, gap.last), reason=reason)
         if lost and not ledger.gaps:
             self._announced = None
         if not self.joined and self._connection > 0 and self._connected_s <= moved_before_s and not ledger.gaps:
-            clock.hole(ledger.head_us, server_us)
+            from_us = max(ledger.head_us, clock.complete_until_us)
             reason = "the exchange did not say whether there were trades"
-            round_.events.append(
-                self._event(
-                    FeedEventKind.HOLE, round_, from_us=ledger.head_us, until_us=server_us, reason=reason
-                )
-            )  # fmt: skip
+            self._lose(from_us, max(from_us, server_us), round_, reason=reason)
             self.joined = True
+
+    def _lose(
+        self, from_us: int, until_us: int, round_: Round, *, reason: str, ids: tuple[int, int] | None = None
+    ) -> None:
+        """Trades between these times will not come: their minutes are `hole`, those already marked too."""
+        about: dict[str, str | int] = {"from_us": from_us, "until_us": until_us, "reason": reason}
+        if ids is not None:
+            about |= {"first_id": str(ids[0]), "last_id": str(ids[1])}
+        self.tell(FeedEventKind.HOLE, round_, **about)
+        if self.clock is not None:
+            self.clock.hole(from_us, until_us)
+            self._take_back(self.clock, from_us, until_us, round_, reason)
+
+    def _take_back(self, clock: MarkerClock, from_us: int, until_us: int, round_: Round, reason: str) -> None:
+        markers = list(clock.take_back(from_us, until_us))
+        if not markers:
+            return
+        round_.markers.extend((self, marker) for marker in markers)
+        until_us = min(until_us, clock.complete_until_us - 1)
+        self.tell(FeedEventKind.TAKEN_BACK, round_, from_us=from_us, until_us=until_us, reason=reason)
 
     def _announce(self, round_: Round) -> None:
         gaps = self.gaps
         if self._announced is None:
             if gaps and gaps[0].opened_s + REORDER_S <= round_.now_s:
                 self._announced = (gaps[0].first, gaps[-1].last)
-                round_.events.append(
-                    self._event(
-                        FeedEventKind.GAP_OPENED, round_, first_id=str(gaps[0].first), last_id=str(gaps[-1].last),
-                        from_us=gaps[0].from_us, until_us=gaps[-1].until_us,
-                    )
+                self.tell(
+                    FeedEventKind.GAP_OPENED, round_, first_id=str(gaps[0].first), last_id=str(gaps[-1].last),
+                    from_us=gaps[0].from_us, until_us=gaps[-1].until_us,
                 )  # fmt: skip
         elif not gaps:
             first, last = self._announced
             self._announced = None
-            event = self._event(FeedEventKind.GAP_FILLED, round_, first_id=str(first), last_id=str(last))
-            round_.events.append(event)
+            self.tell(FeedEventKind.GAP_FILLED, round_, first_id=str(first), last_id=str(last))
 
     def _gap_event(self, kind: FeedEventKind, found: list[Trade], round_: Round) -> None:
         first, last = found[0], found[-1]
-        round_.events.append(
-            self._event(
-                kind, round_, first_id=first.trade_id, last_id=last.trade_id,
-                from_us=first.time_us, until_us=last.time_us,
-            )
-        )  # fmt: skip
+        self.tell(
+            kind, round_, first_id=first.trade_id, last_id=last.trade_id, from_us=first.time_us, until_us=last.time_us
+        )
 
-    def _ask_later(self, from_id: int | None, round_: Round) -> None:
-        gap = None if from_id is None or self.ledger is None else self.ledger.starting_at(from_id)
+    def _ask_later(self, wanted: Wanted, round_: Round) -> None:
+        gap = None if wanted.known is None or self.ledger is None else self.ledger.behind(wanted.known)
         if gap is not None:
             gap.ask_at_s = round_.now_s + _pause_s(gap.asked)
             gap.asked += 1
         else:
             self._ask_at_s = round_.now_s + _pause_s(self._asked_in_vain)
             self._asked_in_vain += 1
-
-    def _event(self, kind: FeedEventKind, round_: Round, **about: str | int) -> FeedEvent:
-        return FeedEvent(exchange=self.exchange, symbol=self.symbol, event=kind, at_ms=round_.at_ms, **about)  # type: ignore[arg-type]  # fields by name
 
 
 def _pause_s(asked: int) -> float:

@@ -40,8 +40,12 @@ class Minute:
         return self.status is not None and (self.changed or not self.emitted)
 
     def close(self, status: Status, marker: Marker | None) -> bool:
-        """Take in what a marker says of it; False where that is not better than what was known."""
-        if self.status is not None and self.status.rank <= status.rank:
+        """Take in what a marker says of it; False where that changes nothing.
+
+        The best that was said counts, unless the marker takes back what was said before.
+        """
+        takes_back = marker is not None and marker.takes_back and status is not self.status
+        if self.status is not None and self.status.rank <= status.rank and not takes_back:
             return False
         self.status = status
         self.changed = True

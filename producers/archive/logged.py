@@ -152,10 +152,11 @@ class LogSurvey:
         if series is None:
             series = minute.series[marker.run] = SeriesMinute()
         series.marker_offset = offset
-        series.status = _best(series.status, status)
+        series.status = status if marker.takes_back else _best(series.status, status)
         series.price = marker.last_price if series.price is None else series.price
         said = marker.proof if marker.run is None else marker.claim
-        minute.claim = minute.claim if said is None else _best(minute.claim, STATUS_OF_PROOF[said])
+        if said is not None:
+            minute.claim = status if marker.takes_back else _best(minute.claim, STATUS_OF_PROOF[said])
 
     def take_candle(self, candle: Candle, run: Run) -> None:
         """A candle of the key stands in the topic of 1m candles."""

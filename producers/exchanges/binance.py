@@ -13,10 +13,13 @@ and over REST, in a page of ``/api/v3/historicalTrades``::
 ``m`` and ``isBuyerMaker``: the buyer was the maker, so the taker sold. Times are milliseconds, in the archives too:
 microseconds are not asked for, so that all sources give the same time for an id. Prices and quantities have
 trailing zeros. ``E`` is the server's clock; the stream ``kline_1s`` brings one each second.
+
+What is well-formed JSON but no trade of ours is `Refused`, row by row and frame by frame: the rest counts.
 Source: Binance's spot API documentation, "WebSocket Streams" and "REST API".
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -24,11 +27,16 @@ from msgspec import Struct
 
 from market.decimals import parse_decimal
 from market.errors import MalformedError
+from market.limits import check_trade
 from market.trade import Side, Source, Trade
-from producers.exchange import Message, Request, RestLimits
+from producers.exchange import Message, Refused, Request, RestLimits
 from runtime.settings import Settings
 
 _MS = 1_000
+EARLIEST_US = 1_230_768_000_000_000
+"""2009: there is no trade of a coin before."""
+_MAX_ID = 10**18
+"""First refused id: greater ones are no numbers to us."""
 _MAX_FILTERED = 100
 """With more symbols the whole of ``exchangeInfo`` is asked: the query would be too long."""
 
@@ -58,6 +66,18 @@ class _RestTrade(Struct, gc=False):
     isBuyerMaker: bool  # noqa: N815  # the field's name
 
 
+class _AnyEvent(Struct, gc=False):
+    """What a frame or a row that is no trade may still say of itself."""
+
+    s: Any = None
+    t: Any = None
+    id: Any = None
+
+
+class _AnyFrame(Struct, gc=False):
+    data: _AnyEvent
+
+
 class _Instrument(Struct):
     symbol: str
     baseAsset: str  # noqa: N815  # the field's name
@@ -69,7 +89,11 @@ class _ExchangeInfo(Struct):
 
 
 _frame = msgspec.json.Decoder(_Frame).decode
+_any_frame = msgspec.json.Decoder(_AnyFrame).decode
 _page = msgspec.json.Decoder(list[_RestTrade]).decode
+_rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_row = msgspec.json.Decoder(_RestTrade).decode
+_any_row = msgspec.json.Decoder(_AnyEvent).decode
 _info = msgspec.json.Decoder(_ExchangeInfo).decode
 
 
@@ -95,27 +119,61 @@ class Binance:
         try:
             wire = _frame(frame)
         except (msgspec.MsgspecError, UnicodeError) as error:
-            raise MalformedError(f"not a frame of {self.name}: {error}") from error
+            return Message(0, refused=self._not_a_trade(frame, symbols, error))
         event = wire.data
         if event is None or event.e != "trade":
             name = wire.e if event is None else event.e
             return Message(0 if event is None else event.E * _MS, closing=name == "serverShutdown")
         symbol = symbols.get(event.s)
-        if symbol is None or event.t < 0 or event.T <= 0:
-            raise MalformedError(f"not a trade of {self.name}: {frame[:300]!r}")
-        return Message(
-            event.E * _MS,
-            Trade(
-                exchange=self.name,
-                symbol=symbol,
-                trade_id=str(event.t),
-                price=parse_decimal(event.p),
-                qty=parse_decimal(event.q),
-                side=_taker(buyer_is_maker=event.m),
-                time_us=event.T * _MS,
-                received_us=received_us,
-            ),
+        if symbol is None:
+            return Message(event.E * _MS, refused=Refused(frame, f"nobody asked for {event.s!r}"))
+        try:
+            trade = self._trade(
+                symbol, event.t, event.p, event.q, event.T, buyer_is_maker=event.m, received_us=received_us
+            )
+        except MalformedError as error:
+            return Message(event.E * _MS, refused=Refused(frame, str(error), symbol, _number(event.t)))
+        return Message(event.E * _MS, trade)
+
+    def _not_a_trade(self, frame: bytes, symbols: Mapping[str, str], error: Exception) -> Refused:
+        """What can be told of a frame with a field of a wrong kind; `MalformedError` where it is none of the stream."""
+        try:
+            event = _any_frame(frame).data
+        except (msgspec.MsgspecError, UnicodeError):
+            raise MalformedError(f"not a frame of {self.name}: {error}") from error
+        symbol = symbols.get(event.s) if isinstance(event.s, str) else None
+        return Refused(frame, str(error), symbol, _number(event.t))
+
+    def _trade(
+        self,
+        symbol: str,
+        number: int,
+        price: str,
+        qty: str,
+        time_ms: int,
+        *,
+        buyer_is_maker: bool,
+        received_us: int,
+        source: Source = Source.WS,
+    ) -> Trade:
+        time_us = time_ms * _MS
+        if not 0 <= number < _MAX_ID:
+            raise MalformedError(f"trade id {number} is not from 0 to {_MAX_ID - 1}")
+        if time_us < EARLIEST_US:
+            raise MalformedError(f"time {time_ms} ms is before 2009")
+        trade = Trade(
+            exchange=self.name,
+            symbol=symbol,
+            trade_id=str(number),
+            price=parse_decimal(price),
+            qty=parse_decimal(qty),
+            side=Side.SELL if buyer_is_maker else Side.BUY,
+            time_us=time_us,
+            received_us=received_us,
+            source=source,
         )
+        check_trade(trade)
+        return trade
 
     def instruments(self, natives: Sequence[str]) -> Request:
         """``exchangeInfo``, weight 20."""
@@ -144,28 +202,43 @@ class Binance:
         """``trades`` with limit 1, weight 25."""
         return Request(f"/api/v3/trades?symbol={native}&limit=1", 25)
 
-    def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade]:
-        """A page."""
+    def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade | Refused]:
+        """A page; a row that is no trade does not spoil the others."""
         try:
-            page = _page(body)
-        except msgspec.MsgspecError as error:
-            raise MalformedError(f"not a page of trades of {self.name}: {error}") from error
-        trades = [
-            Trade(
-                exchange=self.name,
-                symbol=symbol,
-                trade_id=str(row.id),
-                price=parse_decimal(row.price),
-                qty=parse_decimal(row.qty),
-                side=_taker(buyer_is_maker=row.isBuyerMaker),
-                time_us=row.time * _MS,
+            rows: list[_RestTrade] | list[msgspec.Raw] = _page(body)
+        except (msgspec.MsgspecError, UnicodeError):
+            try:
+                rows = _rows(body)
+            except (msgspec.MsgspecError, UnicodeError) as error:
+                raise MalformedError(f"not a page of trades of {self.name}: {error}") from error
+        return [self._page_row(row, symbol, received_us) for row in rows]
+
+    def _page_row(self, row: _RestTrade | msgspec.Raw, symbol: str, received_us: int) -> Trade | Refused:
+        try:
+            wire = _row(row) if isinstance(row, msgspec.Raw) else row
+            return self._trade(
+                symbol,
+                wire.id,
+                wire.price,
+                wire.qty,
+                wire.time,
+                buyer_is_maker=wire.isBuyerMaker,
                 received_us=received_us,
                 source=Source.REST,
             )
-            for row in page
-        ]
-        return sorted(trades, key=lambda trade: int(trade.trade_id))
+        except (msgspec.MsgspecError, UnicodeError, MalformedError) as error:
+            raw = bytes(row) if isinstance(row, msgspec.Raw) else msgspec.json.encode(row)
+            return Refused(raw, str(error), symbol, _row_number(raw))
 
 
-def _taker(*, buyer_is_maker: bool) -> Side:
-    return Side.SELL if buyer_is_maker else Side.BUY
+def _row_number(raw: bytes) -> int | None:
+    try:
+        return _number(_any_row(raw).id)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+
+
+def _number(trade_id: Any) -> int | None:
+    """An id that can be one, or None."""
+    is_number = isinstance(trade_id, int) and not isinstance(trade_id, bool)
+    return trade_id if is_number and 0 <= trade_id < _MAX_ID else None

@@ -1,11 +1,12 @@
 """Feeds of the simulated exchange's symbols, and how far they are."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from producers.feed import run_feed
-from producers.publishing import newest_markers
+from producers.progress import read_progress
 from runtime.settings import Settings
 
 SYMBOLS = {"SOLUSDT": "SOL-USDT", "LTCUSDT": "LTC-USDT", "XRPETH": "XRP-ETH", "LTCBTC": "LTC-BTC"}
@@ -32,7 +33,8 @@ async def feeding(settings: Settings) -> AsyncIterator[None]:
 
 async def marked_until_us(settings: Settings) -> int:
     """The time up to which every symbol's minutes are marked; 0 where one has not begun."""
-    newest = await newest_markers(settings, [f"binance:{symbol}".encode() for symbol in SYMBOLS.values()])
+    keys = [f"binance:{symbol}".encode() for symbol in SYMBOLS.values()]
+    newest = (await read_progress(settings, keys, time.time_ns() // 1000)).markers
     if len(newest) < len(SYMBOLS):
         return 0
     return min(marker.complete_until_us for marker in newest.values())

@@ -8,7 +8,7 @@ import pytest
 
 from market.errors import MalformedError
 from market.trade import Side, Source, Trade
-from producers.exchange import Message
+from producers.exchange import Message, Refused
 from producers.exchanges.binance import Binance
 from runtime.settings import Settings
 
@@ -56,12 +56,13 @@ def test_a_trade_whose_seller_was_the_maker_is_a_taker_buy() -> None:
 
 def test_a_recorded_message_is_read() -> None:
     recorded = json.loads((DATA / "binance_futures_ws_trade.json").read_bytes())
+    recorded |= {"E": 1672515782136, "T": 1672515782135}  # those of the recording are of 1970
     message = read(json.dumps({"stream": "btcusdt@trade", "data": recorded}))
     assert message.trade is not None
     assert (message.trade.symbol, message.trade.trade_id) == ("BTC-USDT", "5933014")
     assert (message.trade.price, message.trade.qty) == (Decimal("0.001"), Decimal(100))
-    assert (message.trade.side, message.trade.time_us) == (Side.SELL, 123456785_000)
-    assert message.server_us == 123456789_000
+    assert (message.trade.side, message.trade.time_us) == (Side.SELL, 1672515782135_000)
+    assert message.server_us == 1672515782136_000
 
 
 def test_a_recorded_page_is_read() -> None:
@@ -105,16 +106,67 @@ def test_a_shutdown_is_told(event: dict) -> None:
     assert read(json.dumps(event)).closing
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "[]", "{", "\ud800", frame(t="x"), frame(t=-1), frame(t=None), frame(p="1e5"), frame(p=1.5), frame(q="-1"),
-        frame(T=0), frame(s="ELSEUSDT"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("text", ["", "[]", "{", "\ud800", "5", '{"data": 5}', '{"e": 5}'])
 def test_what_is_not_a_frame_is_malformed(text: str) -> None:
     with pytest.raises(MalformedError):
         read(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "number"),
+    [
+        ({"t": "x"}, None), ({"t": -1}, None), ({"t": None}, None), ({"t": 10**18}, None), ({"t": 10**30}, None),
+        ({"t": True}, None), ({"p": "1e5"}, 12345), ({"p": 1.5}, 12345), ({"p": "0"}, 12345), ({"p": "0.000"}, 12345),
+        ({"q": "-1"}, 12345), ({"q": "0.0"}, 12345), ({"q": "NaN"}, 12345), ({"T": 0}, 12345), ({"T": -1}, 12345),
+        ({"T": 1_230_767_999_999}, 12345), ({"T": 2**63 - 1}, 12345), ({"T": 2**63 // 1000}, 12345),
+        ({"T": 9_223_372_036_000}, 12345), ({"m": "yes"}, 12345),
+    ],
+)  # fmt: skip
+def test_a_frame_whose_trade_cannot_be_one_is_refused_and_names_its_id_where_it_can(
+    changes: dict, number: int | None
+) -> None:
+    message = read(frame(**changes))
+    assert message.trade is None
+    assert message.refused is not None
+    assert (message.refused.symbol, message.refused.number) == ("BNB-BTC", number)
+    assert message.refused.raw == frame(**changes).encode()
+
+
+def test_the_first_and_the_last_time_that_can_be_are_taken() -> None:
+    for time_ms in (1_230_768_000_000, 9_223_372_035_999):
+        trade = read(frame(T=time_ms)).trade
+        assert trade is not None
+        assert trade.time_us == time_ms * 1000
+
+
+def test_a_trade_that_nobody_asked_for_is_refused_without_a_symbol() -> None:
+    refused = read(frame(s="ELSEUSDT")).refused
+    assert refused is not None
+    assert refused.symbol is None
+
+
+def test_one_row_that_is_no_trade_does_not_spoil_its_page() -> None:
+    [row] = json.loads((DATA / "binance_rest_trades.json").read_bytes())
+    rows = [
+        row,
+        row | {"id": 28458, "price": "x"},
+        row | {"id": "?"},
+        7,
+        row | {"id": 28459, "qty": 0},
+        row | {"id": 28460},
+    ]
+    read_rows = BINANCE.read_trades(json.dumps(rows).encode(), "BNB-BTC", RECEIVED_US)
+    assert [one.trade_id if isinstance(one, Trade) else one.number for one in read_rows] == [
+        "28457", 28458, None, None, 28459, "28460",
+    ]  # fmt: skip
+    zero = BINANCE.read_trades(json.dumps([row | {"price": "0.00"}]).encode(), "BNB-BTC", RECEIVED_US)
+    assert [(one.number, one.symbol) for one in zero if isinstance(one, Refused)] == [(28457, "BNB-BTC")]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[", b'{"code": -1001}', b"\xff"])
+def test_what_is_no_page_at_all_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedError):
+        BINANCE.read_trades(body, "BNB-BTC", RECEIVED_US)
 
 
 def test_what_is_asked_over_rest() -> None:

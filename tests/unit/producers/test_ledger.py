@@ -35,7 +35,7 @@ def test_what_the_exchange_does_not_have_is_not_missing(arrived: list[int], jump
     for first, length in jumps:
         last = first + length
         if first <= ledger.head + 1:  # a page begins at what is missing or follows
-            ledger.absent(first, last, 0.0)
+            ledger.settle(first, last, 0.0)
             known |= set(range(first, last + 1))
             assert missing(ledger) == set(range(max(known))) - known
 
@@ -56,4 +56,5 @@ def test_only_gaps_that_were_asked_for_and_did_not_move_are_given_up() -> None:
 def test_a_lower_id_at_a_later_time_is_a_reset_and_an_old_one_is_not() -> None:
     ledger = Ledger(1_000, 5 * SECOND_US)
     assert ledger.add(1, 5 * SECOND_US, 0.0) is Found.SEEN
-    assert ledger.add(1, 6 * SECOND_US, 0.0) is Found.RESET
+    assert ledger.add(1, 6 * SECOND_US, 0.0) is Found.SEEN, "one alone may be an old trade told again"
+    assert ledger.add(2, 7 * SECOND_US, 0.0) is Found.RESET

@@ -1,119 +1,13 @@
 """One symbol's feed against an exchange in a few lines: trades, breaks, pages, in any order."""
 
-from collections.abc import Callable
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from symbol_world import MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
 
 from market.feed import FeedEventKind
-from market.trade import Marker, Proof, Side, Trade
-from producers.symbol import Round, SymbolFeed, Wanted
-
-MINUTE_US = 60_000_000
-START_US = 1_000 * MINUTE_US
-TIMEOUT_S = 1_000.0
-
-
-class World:
-    """An exchange with one symbol, a connection that breaks, and the feed; keeps what would stand in Kafka."""
-
-    def __init__(self, newest: Marker | None = None) -> None:
-        self.trades: list[Trade] = []
-        self.server_us = START_US
-        self.carried_us = 0
-        self.now_s = 0.0
-        self.up = False
-        self.held: list[Trade] = []
-        self.slow: list[tuple[Wanted, list[Trade]]] = []
-        self.log: list[Trade | Marker] = []
-        self.events: list[FeedEventKind] = []
-        self.feed = SymbolFeed("x", "A-B", native="AB", partition=0, newest=newest, page_trades=3)
-
-    def trade(self, after_us: int, *, held: bool = False, number: int | None = None) -> None:
-        """A trade happens; over a connection it arrives, or is held back until the next one."""
-        self.server_us += after_us
-        number = number or (int(self.trades[-1].trade_id) + 1 if self.trades else 1)
-        trade = Trade(
-            exchange="x", symbol="A-B", trade_id=str(number), price=Decimal(number), qty=Decimal(1), side=Side.BUY,
-            time_us=self.server_us,
-        )  # fmt: skip
-        self.trades.append(trade)
-        if self.up:
-            arriving, self.held = (self.held, [trade]) if held else ([trade, *self.held], [])
-            self.round(lambda round_: [self.feed.live(one, self.server_us, round_) for one in arriving])
-
-    def connect(self) -> None:
-        self.up = True
-        self.round(self.feed.connected)
-
-    def disconnect(self) -> None:
-        self.up, self.held = False, []
-        self.round(lambda round_: self.feed.disconnected("cut", round_))
-
-    def tick(self, after_us: int) -> None:
-        """The connection carries the server's time; nothing that was held back is held any longer."""
-        self.server_us += after_us
-        arriving, self.held = self.held, []
-        self.round(lambda round_: [self.feed.live(one, self.server_us, round_) for one in arriving if self.up])
-
-    def ask(self, *, answered: bool = True, slow: bool = False) -> bool:
-        """One request, if the feed has one, else False; the answer to a slow one comes with the next."""
-        self.now_s += 20.0
-        if self.slow:
-            self.answer(*self.slow.pop())
-            return True
-        wanted = self.feed.wanted(self.now_s)
-        if wanted is None:
-            return False
-        if wanted.from_id is None:
-            rows = self.trades[-1:]
-        else:
-            rows = [trade for trade in self.trades if int(trade.trade_id) >= wanted.from_id][: wanted.limit]
-        if slow:
-            self.feed.in_flight = True
-            self.slow.append((wanted, rows))
-        else:
-            self.answer(wanted, rows if answered else None)
-        return True
-
-    def answer(self, wanted: Wanted, rows: list[Trade] | None) -> None:
-        self.round(lambda round_: self.feed.page(wanted, rows, self.carried_us, round_))
-
-    def round(self, what: Callable[[Round], object]) -> None:
-        round_ = Round(self.now_s, 0)
-        what(round_)
-        self.carried_us = self.server_us if self.up else self.carried_us
-        self.feed.settle(self.carried_us, TIMEOUT_S, round_)
-        self.log += [marker for _, marker in round_.begins]
-        self.log += [trade for _, trade in round_.trades]
-        self.log += [marker for _, marker in round_.markers]
-        self.events += [event.event for event in round_.events]
-
-    @property
-    def markers(self) -> list[Marker]:
-        return [record for record in self.log if isinstance(record, Marker)]
-
-    def check(self) -> None:
-        """Each marker of proof `ids` has every trade of its minutes before it; none is published twice."""
-        published: set[str] = set()
-        begin_us = until_us = self.markers[0].complete_until_us if self.markers else 0
-        for record in self.log:
-            if isinstance(record, Trade):
-                assert record.trade_id not in published
-                published.add(record.trade_id)
-            elif record.proof is Proof.BEGIN:
-                assert not published, "a begin comes before the trades"
-            else:
-                assert record.complete_until_us == until_us + MINUTE_US
-                until_us = record.complete_until_us
-                before = [one for one in self.trades if one.time_us < until_us]
-                missing = [one.trade_id for one in before if one.time_us >= begin_us and one.trade_id not in published]
-                assert record.proof is Proof.HOLE or not missing
-                assert (record.last_trade_id, record.last_price) == (before[-1].trade_id, before[-1].price)
-                latest_us = max((one.time_us for one in self.trades if one.trade_id in published), default=0)
-                assert record.published_until_us >= max(until_us, latest_us + 1 if latest_us >= begin_us else 0)
-
+from market.trade import Marker, Proof
 
 after = st.sampled_from([0, 1_000, 700_000, 20_000_000, 45_000_000, 70_000_000])  # of market time, in microseconds
 steps = st.lists(
@@ -154,24 +48,7 @@ def test_whatever_happens_a_marker_says_what_is_so_and_in_the_end_nothing_is_mis
     assert world.markers[-1].complete_until_us > world.server_us - MINUTE_US - 1_000_000
     begin_us = world.markers[0].complete_until_us
     expected = [one.trade_id for one in world.trades if one.time_us >= begin_us]
-    assert [one for one in sorted(_ids(world), key=int) if one in set(expected)] == expected
-
-
-def _ids(world: World) -> list[str]:
-    return [record.trade_id for record in world.log if isinstance(record, Trade)]
-
-
-def begun() -> World:
-    """A symbol that goes on from a marker behind trade 5."""
-    world = World(
-        Marker(
-            complete_until_us=START_US, published_until_us=START_US + 77, proof=Proof.IDS,
-            last_trade_id="5", last_price=Decimal(5),
-        )
-    )  # fmt: skip
-    for _ in range(5):
-        world.trade(0)
-    return world
+    assert [one for one in sorted(ids(world), key=int) if one in set(expected)] == expected
 
 
 def test_a_return_begins_at_the_newest_marker_and_fills_by_pages() -> None:
@@ -187,7 +64,7 @@ def test_a_return_begins_at_the_newest_marker_and_fills_by_pages() -> None:
     assert world.markers == [], "nobody knows yet whether there were trades"
     while world.ask():
         pass
-    assert _ids(world) == [str(number) for number in range(6, 14)]
+    assert ids(world) == [str(number) for number in range(6, 14)]
     assert [one.last_trade_id for one in world.markers] == ["6", "7", "9", "10", "12"]
     assert {one.proof for one in world.markers} == {Proof.IDS}
 
@@ -240,7 +117,7 @@ def test_ids_that_begin_anew_are_told_and_followed() -> None:
     world.trade(10_000_000, number=2)
     assert FeedEventKind.RESET in world.events
     world.tick(2 * MINUTE_US)
-    assert _ids(world) == ["6", "1", "2"]
+    assert ids(world) == ["6", "1", "2"]
     assert [(one.proof, one.last_trade_id) for one in world.markers] == [(Proof.HOLE, "2"), (Proof.IDS, "2")]
 
 

@@ -1,0 +1,26 @@
+"""What one round of the feed has to publish."""
+
+from typing import TYPE_CHECKING
+
+from market.feed import FeedEvent
+from market.trade import Marker, Trade
+from producers.exchange import Refused
+
+if TYPE_CHECKING:
+    from producers.symbol import SymbolFeed
+
+
+class Round:
+    """Trades go before events, and markers after those are acknowledged."""
+
+    def __init__(self, now_s: float, at_ms: int) -> None:
+        self.now_s = now_s
+        """The monotonic clock."""
+        self.at_ms = at_ms
+        """Our own clock, UTC milliseconds."""
+        self.begins: list[tuple[SymbolFeed, Marker]] = []
+        self.trades: list[tuple[SymbolFeed, Trade]] = []
+        self.refused: list[tuple[SymbolFeed | None, Refused]] = []
+        """What is no trade, to be kept as dead letters; the symbol where it can be told."""
+        self.events: list[FeedEvent] = []
+        self.markers: list[tuple[SymbolFeed, Marker]] = []

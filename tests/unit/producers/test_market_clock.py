@@ -1,0 +1,229 @@
+"""The exchange's clock as evidence: what it says is believed as far as it can be."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from producers.market_clock import AHEAD_US, CarriedTime, MarketClock, Turn
+
+SECOND_US = 1_000_000
+HOUR_US = 3_600 * SECOND_US
+YEAR_US = 365 * 24 * HOUR_US
+WALL_US = 1_800_000_000 * SECOND_US
+STEP_S = 0.05
+
+Wrong = Callable[[int], int]
+
+
+class World:
+    """A market that runs at `speed` until it meets the wall clock, heard over one connection in rounds."""
+
+    def __init__(self, speed: float, *, before_us: int | None = None, quiet: bool = False) -> None:
+        self.speed, self.quiet = speed, quiet
+        self.start_us = WALL_US - (int(speed * 3_600 * SECOND_US) if before_us is None else before_us)
+        self.s = 1_000.0
+        self.market = MarketClock()
+        self.time = CarriedTime(self.market)
+        self.turns: list[Turn] = []
+        self.refused = 0
+
+    @property
+    def wall_us(self) -> int:
+        return WALL_US + int((self.s - 1_000) * SECOND_US)
+
+    @property
+    def true_us(self) -> int:
+        return min(self.wall_us, self.start_us + int((self.s - 1_000) * SECOND_US * self.speed))
+
+    def run(self, seconds: float, clock: Wrong = int, trade: Wrong = int) -> None:
+        """A kline each second of the market, and trades unless quiet; `clock` and `trade` falsify their times."""
+        for _ in range(round(seconds / STEP_S)):
+            self.s += STEP_S
+            before_us = self.true_us - int(STEP_S * self.speed * SECOND_US)
+            self.market.tick(self.s, self.wall_us)
+            if before_us // SECOND_US != self.true_us // SECOND_US:
+                self.time.hear(clock(self.true_us))
+            if not self.quiet:
+                self.refused += not self.time.hear(clock(self.true_us), trade(self.true_us - 1_000))
+            if (turn := self.time.turn(self.s)) is not None:
+                self.turns.append(turn)
+            self.check()
+
+    def one(self, clock: Wrong, trade: Wrong | None = None) -> bool:
+        """One more message; returns whether its trade is taken."""
+        taken = self.time.hear(clock(self.true_us), 0 if trade is None else trade(self.true_us))
+        self.check()
+        return taken
+
+    def check(self) -> None:
+        assert self.time.us <= self.true_us, "a time that has not passed is believed"
+
+    @property
+    def behind_s(self) -> float:
+        """How far what is believed lags, in seconds of our own time."""
+        return (self.true_us - self.time.us) / SECOND_US / self.speed
+
+
+speeds = pytest.mark.parametrize("speed", [1.0, 10.0, 60.0])
+distances = pytest.mark.parametrize("off_us", [90 * SECOND_US, HOUR_US, YEAR_US, -HOUR_US, -YEAR_US])
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("speed", [1.0, 10.0, 60.0, 240.0, 1_000.0])
+def test_a_clock_that_is_right_is_believed_at_once(speed: float, *, quiet: bool) -> None:
+    world = World(speed, quiet=quiet)
+    world.run(3)
+    for _ in range(100):
+        world.run(0.5)
+        assert world.behind_s <= (1.1 if quiet else STEP_S), "a quiet connection says its time once a second"
+    assert (world.time.ignored, world.refused, world.turns) == (0, 0, [])
+
+
+def test_a_market_that_meets_our_clock_goes_on_at_its_pace() -> None:
+    world = World(60.0, before_us=600 * SECOND_US)
+    world.run(60)
+    assert world.true_us == world.wall_us
+    assert (world.time.ignored, world.refused, world.turns) == (0, 0, [])
+    assert world.time.us > world.true_us - 2 * SECOND_US
+
+
+@speeds
+@distances
+@pytest.mark.parametrize("quiet", [False, True])
+def test_one_message_of_another_time_is_ignored_and_counted(speed: float, off_us: int, *, quiet: bool) -> None:
+    world = World(speed, quiet=quiet)
+    world.run(10)
+    for number in range(1, 4):
+        world.one(lambda us: us + off_us)
+        assert world.time.ignored == number
+        world.run(3)
+    assert (world.refused, world.turns) == (0, [])
+    assert world.behind_s <= 1.1
+
+
+def test_one_message_ahead_is_ignored_even_where_the_market_is_too_fast_to_tell() -> None:
+    world = World(1_000.0)
+    world.run(10)
+    for _ in range(10):
+        world.one(lambda us: us + 90 * SECOND_US)
+        world.run(1)
+    assert world.behind_s <= STEP_S
+
+
+@speeds
+@distances
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_clock_that_stays_away_is_told_and_comes_back(speed: float, off_us: int, *, quiet: bool) -> None:
+    world = World(speed, quiet=quiet)
+    world.run(10)
+    before_us = world.time.us
+    world.run(30, clock=lambda us: us + off_us)
+    assert world.turns == [Turn.AWAY]
+    assert world.time.us == before_us, "markers wait"
+    assert world.refused == 0, "the trades' own times go on as they should"
+    world.run(5)
+    assert world.turns == [Turn.AWAY, Turn.BACK]
+    assert world.behind_s <= 1.1
+    assert world.refused == 0
+
+
+def test_a_clock_that_is_away_is_still_so_on_the_next_connection() -> None:
+    world = World(60.0, quiet=True)
+    world.run(10)
+    world.run(30, clock=lambda us: us + HOUR_US)
+    assert world.time.is_away, "which is why the session does not forget the pace"
+    world.run(300, clock=lambda us: us + HOUR_US)
+    world.run(5)
+    assert world.turns == [Turn.AWAY, Turn.BACK]
+
+
+def test_an_exchange_that_sets_its_clock_right_is_believed_after_a_minute() -> None:
+    world = World(1.0, before_us=9 * SECOND_US)
+    world.run(30)
+    world.start_us += 9 * SECOND_US  # nine seconds behind until now
+    world.run(50)
+    assert world.turns == [Turn.AWAY]
+    world.run(20)
+    assert world.turns == [Turn.AWAY, Turn.BACK]
+    assert world.behind_s <= STEP_S
+
+
+def test_the_market_is_never_ahead_of_our_own_clock_by_more_than_the_tolerance() -> None:
+    clock = MarketClock()
+    clock.tick(1.0, WALL_US)
+    assert clock.believes(WALL_US + AHEAD_US)
+    assert not clock.believes(WALL_US + AHEAD_US + 1)
+
+
+@speeds
+@pytest.mark.parametrize("off_us", [90 * SECOND_US, HOUR_US, YEAR_US])
+def test_a_trade_of_a_time_that_cannot_be_is_refused_and_the_clock_beside_it_counts(speed: float, off_us: int) -> None:
+    world = World(speed)
+    world.run(10)
+    assert not world.one(int, lambda us: us + off_us)
+    assert not world.one(lambda us: us + off_us, lambda us: us + off_us)
+    world.run(1)
+    assert world.behind_s <= STEP_S
+
+
+@speeds
+@pytest.mark.parametrize("off_us", [HOUR_US, YEAR_US])
+def test_a_trade_that_is_far_older_than_its_message_is_refused_where_the_clock_goes_on_as_it_should(
+    speed: float, off_us: int
+) -> None:
+    world = World(speed)
+    world.run(10)
+    assert not world.one(int, lambda us: us - off_us)
+    assert world.one(lambda us: us + YEAR_US, lambda us: us - 1_000), "here the clock is wrong"
+
+
+def test_old_messages_that_arrive_late_together_are_taken() -> None:
+    world = World(60.0)
+    world.run(10)
+    assert world.one(lambda us: us - 30 * SECOND_US, lambda us: us - 30 * SECOND_US)
+    assert world.time.ignored == 0
+
+
+@pytest.mark.parametrize("speed", [1.0, 60.0, 1_000.0])
+def test_a_backlog_that_is_worked_off_is_no_jump(speed: float) -> None:
+    world = World(speed)
+    world.run(10)
+    backlog = [world.true_us + int(at * STEP_S * speed * SECOND_US) for at in range(200)]
+    world.s += 200 * STEP_S  # nothing was read for ten seconds
+    world.market.tick(world.s, world.wall_us)
+    for us in backlog:
+        world.time.hear(us, us)
+    world.run(5)
+    assert (world.time.ignored, world.refused) == (0, 0)
+    assert world.behind_s <= STEP_S
+
+
+def test_after_a_long_silence_the_pace_is_learned_anew() -> None:
+    world = World(60.0)
+    world.run(10)
+    world.s += 3_000.0
+    world.run(3)
+    assert world.time.ignored == 0
+    assert world.behind_s <= STEP_S
+
+
+delays = st.lists(st.tuples(st.sampled_from([0.05, 0.2, 1.0, 3.0]), st.integers(-3, 12)), min_size=10, max_size=60)
+
+
+@settings(max_examples=60)
+@given(st.sampled_from([1.0, 60.0, 240.0]), delays, st.integers(90, 10**9))
+def test_whatever_jumps_no_time_is_believed_before_it_passed(
+    speed: float, steps: list[tuple[float, int]], off_s: int
+) -> None:
+    """Single messages ahead, at any moment, between messages of any delay."""
+    world = World(speed)
+    for seconds, kind in steps:
+        world.run(seconds)
+        if kind < 0:
+            world.one(lambda us: us + off_s * SECOND_US)
+        else:
+            world.one(lambda us, late=kind: us - late * SECOND_US)
+    world.run(3)
+    assert world.behind_s <= STEP_S

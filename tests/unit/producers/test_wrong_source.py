@@ -1,0 +1,448 @@
+"""One symbol's feed when the exchange is short, contradicts itself or takes back what it said."""
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
+
+from market.feed import FeedEvent, FeedEventKind
+from market.trade import Proof, Side, Trade
+from producers.exchange import Refused
+from producers.symbol import REFUSALS, SymbolFeed
+
+Rows = list[Trade]
+
+
+def from_id(least: int) -> Callable[[Rows], Rows]:
+    """A history that is short."""
+    return lambda rows: [row for row in rows if int(row.trade_id) >= least]
+
+
+def without(*lacking: int) -> Callable[[Rows], Rows]:
+    """A history that silently lacks ids."""
+    return lambda rows: [row for row in rows if int(row.trade_id) not in lacking]
+
+
+def broken(number: int) -> Callable[[Rows], Sequence[Trade | Refused]]:
+    """A history with a row that is no trade."""
+    return lambda rows: [
+        Refused(b"?", "price is 0", "A-B", number) if row.trade_id == str(number) else row for row in rows
+    ]
+
+
+def after_an_outage(*, until: int = 14) -> World:
+    """Trades 6 to 13, one every 20 s, happened while nobody listened; then the feed is connected."""
+    world = begun()
+    for _ in range(6, until):
+        world.trade(20_000_000)
+    world.connect()
+    return world
+
+
+def test_a_history_that_is_short_leaves_the_gap_a_gap_and_what_it_touches_a_hole() -> None:
+    world = after_an_outage()
+    world.history = from_id(10)
+    world.ask_all()
+    assert ids(world) == ["10", "11", "12", "13"], "what it gives is taken"
+    assert world.proofs() == {}, "markers wait"
+    assert FeedEventKind.GAP_FILLED not in world.events
+    world.now_s += TIMEOUT_S
+    world.tick(MINUTE_US)
+    assert world.about(FeedEventKind.HOLE) == [("6", "9")]
+    [hole] = [event for event in world.told if event.event is FeedEventKind.HOLE]
+    assert "begins with 10" in (hole.reason or "")
+    # 6 … 9 lie between the start and 10, at 100 s: two minutes, and no more
+    assert world.proofs() == {0: Proof.HOLE, 1: Proof.HOLE, 2: Proof.IDS}
+
+
+def test_a_history_that_is_short_until_it_is_mended_is_filled() -> None:
+    world = after_an_outage()
+    world.history = from_id(10)
+    for _ in range(4):
+        world.ask()
+    world.history = list
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert ids(world) == ["10", "11", "12", "6", "7", "8", "9", "13"]
+    assert set(world.proofs().values()) == {Proof.IDS}
+    assert FeedEventKind.HOLE not in world.events
+
+
+def test_an_empty_page_says_nothing_of_a_quiet_symbol() -> None:
+    world = begun()
+    world.connect()
+    world.history = from_id(99)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {}
+    world.history = list
+    assert world.ask(), "a page with the known trade alone does"
+    world.tick(1_000_000)
+    assert world.proofs() == {0: Proof.IDS, 1: Proof.IDS}
+
+
+def test_a_full_page_does_not_say_that_there_is_nothing_behind_it() -> None:
+    world = after_an_outage(until=8)
+    assert world.ask()
+    assert ids(world) == ["6", "7"]
+    assert not world.feed.joined
+    assert world.ask()
+    assert world.feed.joined
+
+
+def test_what_a_page_shows_side_by_side_is_a_jump_though_it_begins_late() -> None:
+    world = after_an_outage()
+    world.history = lambda rows: from_id(10)(without(11, 12)(rows))
+    world.ask_all()
+    assert [(gap.first, gap.last) for gap in world.feed.gaps] == [(6, 9)]
+
+
+def test_a_page_out_of_order_gives_its_rows_and_proves_nothing() -> None:
+    world = after_an_outage(until=8)
+    world.trade(1_000_000, number=10)  # there is no 8 and 9
+    world.told_as = lambda rows: rows[::-1]
+    world.ask_all()
+    assert ids(world) == ["10", "6", "7"]
+    assert [(gap.first, gap.last) for gap in world.feed.gaps] == [(8, 9)]
+    world.told_as = list
+    world.ask_all()
+    assert not world.feed.gaps
+
+
+def test_an_id_that_one_page_tells_twice_with_two_contents_is_told() -> None:
+    world = after_an_outage(until=7)
+    other = Trade(
+        exchange="x", symbol="A-B", trade_id="6", price=Decimal(99), qty=Decimal(1), side=Side.BUY, time_us=START_US
+    )
+    world.told_as = lambda rows: [*rows, other]
+    world.ask()
+    assert world.about(FeedEventKind.CONFLICT) == [("6", "6")]
+    assert [one.price for one in world.log if isinstance(one, Trade)] == [6]
+
+
+def test_an_id_called_absent_that_comes_after_all_is_published_and_its_minute_taken_back() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000, number=6)
+    late = world.skip(10_000_000)  # 7
+    world.trade(10_000_000, number=8)
+    world.history = without(7)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {0: Proof.IDS, 1: Proof.IDS}
+    world.live(late)
+    world.live(late)
+    assert ids(world) == ["6", "8", "7"]
+    assert world.about(FeedEventKind.TAKEN_BACK) == [("7", "7")]
+
+
+def test_an_id_that_comes_when_its_minute_is_final_is_told_as_a_hole() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000, number=6)
+    late = world.skip(10_000_000)
+    world.trade(10_000_000, number=8)
+    world.history = without(7)
+    world.ask_all()
+    world.tick(20 * MINUTE_US)
+    world.live(late)
+    assert ids(world) == ["6", "8", "7"]
+    assert world.about(FeedEventKind.HOLE) == [("7", "7")]
+
+
+def test_an_id_that_was_given_up_is_published_when_it_comes() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000, number=6)
+    late = world.skip(10_000_000)
+    world.trade(10_000_000, number=8)
+    world.history = lambda _: []
+    world.ask_all()
+    world.now_s += TIMEOUT_S
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {0: Proof.HOLE, 1: Proof.IDS}
+    world.live(late)
+    assert ids(world) == ["6", "8", "7"]
+
+
+def test_minutes_that_were_marked_before_their_trades_were_found_missing_are_taken_back() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.skip(70_000_000)  # 7, in minute 1: the stream lacks it
+    world.tick(101_000_000)  # so that minutes 0, 1 and 2 are marked
+    assert world.proofs() == dict.fromkeys(range(3), Proof.IDS)
+    world.history = without(7)
+    world.trade(1_000_000)  # 8 shows that 7 is missing
+    world.history = lambda _: []
+    world.ask_all()
+    assert world.proofs() == dict.fromkeys(range(3), Proof.IDS)
+    world.now_s += TIMEOUT_S
+    world.tick(MINUTE_US)
+    assert world.about(FeedEventKind.HOLE) == [("7", "7")]
+    assert world.proofs() == {0: Proof.HOLE, 1: Proof.HOLE, 2: Proof.HOLE, 3: Proof.HOLE}
+    taken_back = [marker for marker in world.markers if marker.takes_back]
+    assert [marker.complete_until_us for marker in taken_back] == [START_US + n * MINUTE_US for n in (1, 2, 3)]
+    assert FeedEventKind.TAKEN_BACK in world.events
+
+
+def test_what_is_final_is_not_taken_back_but_told() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.skip(10_000_000)
+    world.tick(30 * MINUTE_US)
+    world.trade(1_000_000)
+    world.history = lambda _: []
+    world.ask_all()
+    world.now_s += TIMEOUT_S
+    world.tick(0)
+    [hole] = [event for event in world.told if event.event is FeedEventKind.HOLE]
+    assert (hole.first_id, hole.from_us) == ("7", START_US + 10_000_000)
+    taken_back = [marker.complete_until_us for marker in world.markers if marker.takes_back]
+    assert taken_back == [START_US + n * MINUTE_US for n in range(21, 31)]
+
+
+def test_one_row_that_is_no_trade_does_not_hold_up_the_others() -> None:
+    world = after_an_outage(until=9)
+    world.told_as = broken(7)
+    world.ask()
+    assert ids(world) == ["6"]
+    world.ask_all()
+    assert ids(world) == ["6", "8"]
+    assert len(world.dead) == 1, "told once"
+    world.tick(MINUTE_US + 1_000_000)
+    assert world.about(FeedEventKind.HOLE) == [("7", "7")]
+    # 7 is at 40 s, between 6 at 20 s and 8 at 60 s
+    assert world.proofs() == {0: Proof.HOLE, 1: Proof.HOLE}
+
+
+def test_a_row_that_is_a_trade_the_next_time_is_no_hole() -> None:
+    world = after_an_outage(until=9)
+    world.told_as = broken(7)
+    for _ in range(REFUSALS - 2):
+        world.ask()
+    world.told_as = list
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert sorted(ids(world)) == ["6", "7", "8"]
+    assert set(world.proofs().values()) == {Proof.IDS}
+
+
+def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it() -> None:
+    world = begun()
+    world.connect()
+    world.skip(10_000_000)
+    world.round(lambda round_: world.feed.refused(Refused(b"?", "price is 0", "A-B", 6), world.server_us, round_))
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {}, "it is known that there is a trade"
+    world.ask_all()
+    assert ids(world) == ["6"]
+    assert set(world.proofs().values()) == {Proof.IDS}
+    assert [one.number for one in world.dead] == [6]
+
+
+def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
+    world = begun()
+    world.connect()
+    world.round(lambda round_: world.feed.refused(Refused(b"?", "?", "A-B", 10**17), world.server_us, round_))
+    world.trade(1_000_000)
+    world.tick(2 * MINUTE_US)
+    assert set(world.proofs().values()) == {Proof.IDS}
+
+
+def test_an_answer_to_a_question_about_old_ids_says_nothing_about_new_ones() -> None:
+    world = begun()
+    world.connect()
+    world.trade(1_000_000, number=9)
+    assert world.ask(slow=True)
+    world.trade(1_000_000, number=1)
+    world.trade(1_000_000, number=2)
+    assert FeedEventKind.RESET in world.events
+    assert world.ask()
+    assert not world.feed.gaps
+    assert world.feed.ledger is not None
+    assert world.feed.ledger.head == 2
+
+
+def test_one_lower_id_at_a_later_time_is_no_reset() -> None:
+    world = begun()
+    world.connect()
+    for _ in range(3):
+        world.trade(1_000_000)
+    world.trade(1_000_000, number=7)
+    world.trade(1_000_000, number=9)
+    assert FeedEventKind.RESET not in world.events
+    assert ids(world) == ["6", "7", "8", "9"]
+
+
+def test_as_long_as_nobody_knows_the_time_trades_flow_and_the_symbol_does_not_begin() -> None:
+    world = World()
+    world.connect()
+    world.is_clock_known = False
+    for _ in range(3):
+        world.trade(10_000_000)
+    assert (ids(world), world.markers) == (["1", "2", "3"], [])
+    world.is_clock_known = True
+    world.tick(1)
+    [begin] = world.markers
+    assert (begin.proof, begin.last_trade_id, begin.complete_until_us) == (Proof.BEGIN, "3", START_US + MINUTE_US)
+
+
+def test_a_symbol_whose_progress_cannot_be_used_begins_anew_and_says_so() -> None:
+    world = World()
+    world.feed = SymbolFeed("x", "A-B", native="AB", partition=0, began_anew="the progress at p/0/7 cannot be used: …")
+    world.connect()
+    world.trade(1_000_000)
+    world.trade(1_000_000)
+    [hole] = [event for event in world.told if event.event is FeedEventKind.HOLE]
+    assert "p/0/7" in (hole.reason or "")
+    assert hole.until_us == world.markers[0].complete_until_us == START_US + MINUTE_US
+
+
+@pytest.mark.parametrize("jumping", [False, True])
+def test_without_history_for_a_while_nothing_is_a_hole_when_it_is_back(*, jumping: bool) -> None:
+    world = after_an_outage(until=9)
+    if jumping:
+        world.trade(1_000_000, number=20)
+    world.history = lambda _: []
+    for _ in range(10):
+        world.ask()
+    world.history = list
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert set(world.proofs().values()) == {Proof.IDS}
+
+
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["trade", "trade", "trade", "skip", "jump", "tick", "up", "down", "ask", "ask", "late", "wait"]
+        ),
+        st.sampled_from([0, 1_000_000, 20_000_000, 45_000_000, 70_000_000]),
+        st.sampled_from(["whole", "whole", "short", "cut", "lacking", "reversed", "twice", "broken", "empty", "none"]),
+        st.integers(0, 5),
+    ),
+    min_size=20,
+    max_size=70,
+)
+
+
+MOODS: dict[str, Callable[[Rows, int], Sequence[Trade | Refused]]] = {
+    "whole": lambda rows, _: rows,
+    "short": lambda rows, at: rows[at:],
+    "cut": lambda rows, at: rows[: len(rows) - at],
+    "lacking": lambda rows, at: rows[:at] + rows[at + 1 :],
+    "reversed": lambda rows, _: rows[::-1],
+    "twice": lambda rows, _: [row for row in rows for _ in range(2)],
+    "broken": lambda rows, at: [
+        Refused(b"?", "?", "A-B", int(row.trade_id) if at % 2 else None) if at == place else row
+        for place, row in enumerate(rows)
+    ],
+    "empty": lambda rows, _: rows[:0],
+    "none": lambda rows, _: rows,
+}
+
+
+class Witness:
+    """What the exchange said, by plain counting: which ids are absent, and which it denied to have."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.absent: set[int] = set()
+        self.denied: set[int] = set()
+        self.unheard: set[int] = set()
+        """Of trades that the stream lacked."""
+        self._seen = 0
+
+    def tells(self, mood: str, at: int) -> None:
+        """From now on pages are told in this mood."""
+        self.world.told_as = lambda rows: self._told(MOODS[mood](rows, at))
+
+    def _told(self, shown: Sequence[Trade | Refused]) -> Sequence[Trade | Refused]:
+        numbers = [row.number if isinstance(row, Refused) else int(row.trade_id) for row in shown]
+        for one, other in pairwise(numbers):
+            if one is not None and other is not None:
+                self.absent.update(range(one + 1, other))
+        wanted = self.world.asked
+        if wanted is not None and numbers and numbers[0] == wanted.known and len(numbers) < wanted.limit:
+            last = max(number for number in numbers if number is not None)
+            self.denied.update(int(trade.trade_id) for trade in self.world.trades if int(trade.trade_id) > last)
+        return shown
+
+    def check(self) -> None:
+        """No marker goes out over what is known to be missing, or what nobody denied while nobody listened."""
+        records = self.world.log
+        published = {int(one.trade_id) for one in records[: self._seen] if isinstance(one, Trade)} | {BEGUN}
+        for record in records[self._seen :]:
+            if isinstance(record, Trade):
+                published.add(int(record.trade_id))
+            elif record.proof is Proof.IDS:
+                missing = [
+                    number
+                    for number, time_us in ((int(one.trade_id), one.time_us) for one in self.world.trades)
+                    if START_US <= time_us < record.complete_until_us and number > BEGUN
+                    if number not in published | self.absent
+                    if number < max(published) or number not in self.denied | self.unheard
+                ]
+                lost = [event for event in self.world.told if event.event is FeedEventKind.HOLE]
+                assert all(any(_names(hole, number) for hole in lost) for number in missing), missing
+        self._seen = len(records)
+
+
+def _names(hole: FeedEvent, number: int) -> bool:
+    """Whether an event is about this id; one without ids is about all."""
+    return hole.first_id is None or int(hole.first_id) <= number <= int(hole.last_id or 0)
+
+
+@settings(max_examples=200)
+@given(steps)
+def test_no_minute_is_complete_over_ids_that_were_never_given_nor_shown_to_be_absent(steps: list) -> None:
+    play(steps)
+
+
+def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
+    """Let it all happen, then everything come to light, and hold what was said against what is so."""
+    world = begun()
+    witness = Witness(world)
+    hidden: list[Trade] = []
+    for what, after_us, mood, at in steps:
+        if what in ("up", "down"):
+            if (what == "up") != world.up:
+                world.server_us += 1_000_000
+                world.connect() if what == "up" else world.disconnect()
+        elif what in ("trade", "jump"):
+            world.trade(after_us, number=int(world.trades[-1].trade_id) + 1 + (at if what == "jump" else 0))
+        elif what == "skip":
+            hidden.append(world.skip(after_us))
+            witness.unheard |= {int(hidden[-1].trade_id)} if world.up else set()
+        elif what == "tick":
+            world.tick(after_us)
+        elif what == "late" and hidden and world.up:
+            late = hidden.pop(at % len(hidden))
+            world.live(late)
+            assert late.trade_id in ids(world), "what comes is published, whatever was said of it"
+        elif what == "wait":
+            world.now_s += TIMEOUT_S
+            world.tick(0)
+        elif what == "ask":
+            witness.tells(mood, at)
+            world.ask(answered=mood != "none")
+        witness.check()
+    if not world.up:
+        world.connect()
+    world.trade(1_000_000)  # now everything that was skipped is seen to be missing
+    if steps and steps[-1][2] == "empty":  # and for good
+        world.history = lambda _: []
+        world.ask_all()
+        world.now_s += TIMEOUT_S
+        world.tick(0)
+    witness.tells("whole", 0)
+    world.ask_all()
+    world.tick(3 * MINUTE_US)
+    witness.check()
+    world.check_claims(witness.absent)
