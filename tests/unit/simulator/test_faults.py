@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.simulator.archive import Archive
-from producers.simulator.faults import Action, Delivery, FaultPlan, Faults
+from producers.simulator.delivery import Delivery
+from producers.simulator.faults import Action, FaultPlan, Faults
 from producers.simulator.history import GeneratedHistory
 from producers.simulator.instruments import instrument
 from producers.simulator.tape import Channel, Entry, Form, Kind
