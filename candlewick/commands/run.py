@@ -115,6 +115,8 @@ def report(findings: Findings) -> int:
         write_line(f"  … and {findings.more:,} more")
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
+    if line := findings.lost_line():
+        write_line(line)
     write_line(findings.summary())
     return 0 if findings.right else WrongDataError.exit_code
 

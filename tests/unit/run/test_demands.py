@@ -1,0 +1,94 @@
+"""What may be demanded where the source was wrong, on markets worked out by hand."""
+
+import pytest
+
+from candlewick.verify.demands import Demands, Exception_, demands
+from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, Span, expected_candles
+
+T0 = 1_700_000_040_000_000  # a whole minute
+SPAN = Span(T0, T0 + 6 * MINUTE_US)
+LESS, ANY = LESS_THAN_COMPLETE, ANY_STATUS
+
+
+def sent(trade_id: int, minute: float, price: str = "5") -> Sent:
+    return Sent(trade_id, price, "1", "buy", T0 + int(minute * MINUTE_US))
+
+
+# One trade in each of six minutes, and two in the third.
+MARKET = [sent(1, 0.5), sent(2, 1.5), sent(3, 2.1), sent(4, 2.9), sent(5, 3.5), sent(6, 4.5), sent(7, 5.5)]
+
+
+def held(fates: dict[int, str], logged: set[int], market: list[Sent] = MARKET) -> Demands:
+    """What is demanded where ids have fates; those that nobody gives are not in the record."""
+    never = {number for number, why in fates.items() if why in ("withheld", "spoiled")}
+    record = [trade for trade in market if trade.trade_id not in never]
+    told = [Exception_(trade, word) for trade in market for word in fates.get(trade.trade_id, "").split()]
+    return demands(SPAN, record, told, logged)
+
+
+def statuses(what: Demands) -> list[tuple[str, ...]]:
+    record = [trade for trade in MARKET if trade.trade_id not in what.absent]
+    candles = expected_candles("binance:BTC-USDT", SPAN, record, last_price="5", statuses=what.statuses)
+    return [candle["status"] for candle in candles]
+
+
+COMPLETE = ("complete",)
+
+
+def test_nothing_amiss_demands_complete() -> None:
+    assert statuses(held({}, {1, 2, 3, 4, 5, 6, 7})) == [COMPLETE] * 6
+
+
+@pytest.mark.parametrize("fate", ["withheld", "spoiled", "refused"])
+def test_a_lost_trades_minute_is_less_than_complete_and_its_neighbours_may_be(fate: str) -> None:
+    what = held({5: fate}, {1, 2, 3, 4, 6, 7})
+    assert statuses(what) == [COMPLETE, COMPLETE, ANY, LESS, ANY, COMPLETE]
+    assert what.absent == {5}
+    assert (what.lost_in(SPAN), what.lost_minutes(SPAN)) == (1, [T0 + 3 * MINUTE_US])
+    assert what.lost_in(Span(T0, T0 + 3 * MINUTE_US)) == 0
+
+
+def test_lost_trades_side_by_side_reach_from_the_given_one_before_to_the_one_behind() -> None:
+    assert statuses(held({3: "refused", 4: "refused"}, {1, 2, 5, 6, 7})) == [
+        COMPLETE, ANY, LESS, ANY, COMPLETE, COMPLETE,
+    ]  # fmt: skip
+
+
+def test_a_refused_trade_that_the_log_has_is_not_lost_and_its_minute_may_say_less() -> None:
+    what = held({5: "refused"}, {1, 2, 3, 4, 5, 6, 7})
+    assert (what.absent, what.lost) == (frozenset(), ())
+    assert statuses(what) == [COMPLETE, COMPLETE, ANY, ANY, ANY, COMPLETE]
+
+
+def test_the_exchanges_own_word_is_believed_and_its_minute_is_complete() -> None:
+    what = held({5: "passed_over"}, {1, 2, 3, 4, 6, 7})
+    assert (what.absent, what.lost) == ({5}, ())
+    assert statuses(what) == [COMPLETE] * 6
+    assert held({5: "passed_over"}, {1, 2, 3, 4, 5, 6, 7}).absent == frozenset()
+
+
+def test_what_was_passed_over_before_it_was_refused_may_be_taken_either_way() -> None:
+    what = held({5: "passed_over refused"}, {1, 2, 3, 4, 6, 7})
+    assert (what.absent, what.lost) == ({5}, ())
+    assert statuses(what) == [COMPLETE, COMPLETE, ANY, ANY, ANY, COMPLETE]
+
+
+def test_without_a_given_trade_behind_them_nothing_is_proved_to_the_end() -> None:
+    assert statuses(held({5: "refused", 6: "refused", 7: "refused"}, {1, 2, 3, 4, 5})) == [
+        COMPLETE, COMPLETE, ANY, ANY, LESS, LESS,
+    ]  # fmt: skip
+
+
+def test_ids_that_begin_anew_are_ordered_by_time() -> None:
+    market = [sent(101, 0.5), sent(102, 1.5), sent(50, 2.5), sent(51, 4.5), sent(52, 5.5)]
+    what = held({102: "refused", 50: "refused"}, {101, 51, 52}, market)
+    assert [trade.trade_id for trade in what.lost] == [102, 50]
+    assert [minute for minute, said in sorted(what.statuses.items()) if said == LESS] == [
+        T0 + MINUTE_US, T0 + 2 * MINUTE_US,
+    ]  # fmt: skip
+    assert max(what.statuses) == T0 + 4 * MINUTE_US
+
+
+def test_other_contents_are_kept_by_id() -> None:
+    other = sent(5, 3.5, "6")
+    assert demands(SPAN, MARKET, [Exception_(other, "retold")], set()).retold == {5: other}
