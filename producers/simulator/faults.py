@@ -37,34 +37,37 @@ ON_IDS = (Action.WITHHOLD, Action.JUMP, Action.LACK, Action.SPOIL, Action.RETELL
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """What is switched on. Seconds and milliseconds are of the wall clock unless said; 0 is never.
+    """What is switched on; 0 is never. Seconds are of the wall clock where nothing else is said.
 
-    Each `*_every_s` has a seeded jitter of one half. Of the stream's messages of trades these are the shares that …
+    Of the stream's messages of trades these are the shares that go wrong:
 
-    - `skip`, `duplicate`, `delay`, `reorder`: are left out, sent twice, held for up to `delay_ms`, swapped with the
-      next. REST has the trades all the same.
-    - `zero`, `absurd_time`: come with price or quantity 0, or with a time at the limits of 64 bits. REST is right.
+    - `skip`, `duplicate`, `delay`, `reorder`: left out, sent twice, held for up to `delay_ms`, or swapped with the
+      next one.
+    - `zero`, `absurd_time`: with price or quantity 0, or with a time at the limits of 64 bits. REST has them right.
 
-    What REST's pages of trades may be:
+    REST's pages of trades:
 
-    - `short_history`: the market seconds that they reach back (0: for ever). What is older is gone for good.
+    - `short_history`: they reach back so many market seconds; what is older is gone for good.
     - `truncated`, `disordered`, `repeated`, `broken_row`: shares of pages that end early though full, are out of order,
       repeat rows, or have a row that cannot be read.
 
-    What happens every so often to the next so many ids of some market:
+    Every so many seconds, give or take a half, to the next so many ids of some market:
 
-    - `withhold`: neither stream nor REST gives them.
-    - `jump`: the exchange leaves them out; they are no trades.
-    - `lack`: the stream gives them, and pages of REST leave them out without a word: the next `lack_asks` pages
-      (0: all).
-    - `spoil`: every source tells them with price or quantity 0.
-    - `retell`: REST tells them with another price than the stream.
+    - `withhold_every_s`, `withhold_ids`: neither stream nor REST gives them.
+    - `jump_every_s`, `jump_ids`: the exchange leaves them out; they are no trades.
+    - `lack_every_s`, `lack_ids`: the stream gives them, but the next `lack_asks` pages of REST leave them out without a
+      word (0: all pages).
+    - `spoil_every_s`, `spoil_ids`: every source tells them with price or quantity 0.
+    - `retell_every_s`, `retell_ids`: REST tells them with another price than the stream.
 
-    And to the whole of a market, or of the exchange:
+    Every so many seconds, give or take a half:
 
-    - `reset`: ids begin anew at half of what they were.
-    - `clock`: the server's clock on the messages jumps by `clock_s` market seconds (0: by 90 s, an hour or a year, to
-      and fro), for one message of each connection or for `clock_for_s`.
+    - `reset_every_s`: some market's ids begin anew at half of what they were.
+    - `clock_every_s`: the server's clock on the messages jumps by `clock_s` market seconds (0: by 90 s, an hour or a
+      year, forward or back), on one message of each connection, or on all for `clock_for_s`.
+    - `drop_every_s`: all connections break. `stall_every_s`: nothing is sent for `stall_s`.
+    - `rest_429_every_s`: REST refuses for `rest_429_s`.
+    - `shutdown_every_s`: the server says that it shuts down, and does so after `shutdown_grace_s`.
     """
 
     skip: float = 0.0
