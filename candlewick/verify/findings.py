@@ -52,10 +52,15 @@ class Findings:
         if not self.lost:
             return ""
         complete = f"{self.lost_complete:,}" if self.lost_complete else "none"
-        return f"lost by the source: {self.lost:,} trades in {self.lost_minutes:,} minutes, {complete} of them complete"
+        trades, minutes = _counted(self.lost, "trade"), _counted(self.lost_minutes, "minute")
+        return f"lost by the source: {trades} in {minutes}, {complete} of them complete"
 
     def summary(self) -> str:
         """The one line that tells the outcome."""
         counts = ", ".join(f"{count} {kind.value}" for kind, count in self.counts.items())
         word = "verified" if self.right else "NOT verified"
         return f"{word}: {self.trades} trades, {self.candles} candles, {counts}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

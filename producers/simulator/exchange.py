@@ -50,7 +50,7 @@ class Exchange:
         self.plan = FaultPlan(settings.faults, settings.seed)
         self.connections: set[Connection] = set()
         self._sent_by_gone = 0
-        self._stalled_until_s = self._rest_429_until_s = 0.0
+        self._stalled_until_s = self._rest_429_until_s = self._away_until_s = 0.0
         self._shutting_down: tuple[float, tuple[Connection, ...]] | None = None
 
     @property
@@ -72,6 +72,11 @@ class Exchange:
     def rest_429_for_s(self) -> float:
         """How long REST goes on to answer 429 on request; 0 if it does not."""
         return max(0.0, self._rest_429_until_s - time.monotonic())
+
+    @property
+    def takes_connections(self) -> bool:
+        """Whether a new connection is taken now."""
+        return time.monotonic() >= self._away_until_s
 
     def join(self, connection: Connection) -> None:
         """Take up a new connection."""
@@ -114,6 +119,7 @@ class Exchange:
         self.plan.done[action.value] += 1
         match action:
             case Action.DROP:
+                self._away_until_s = now_s + faults.drop_for_s
                 for connection in self.connections:
                     connection.drop()
             case Action.STALL:

@@ -65,7 +65,8 @@ class Faults:
     - `reset_every_s`: some market's ids begin anew at half of what they were.
     - `clock_every_s`: the server's clock on the messages jumps by `clock_s` market seconds (0: by 90 s, an hour or a
       year, forward or back), on one message of each connection, or on all for `clock_for_s`.
-    - `drop_every_s`: all connections break. `stall_every_s`: nothing is sent for `stall_s`.
+    - `drop_every_s`: all connections break, and none is taken for `drop_for_s`.
+    - `stall_every_s`: nothing is sent for `stall_s`.
     - `rest_429_every_s`: REST refuses for `rest_429_s`.
     - `shutdown_every_s`: the server says that it shuts down, and does so after `shutdown_grace_s`.
     """
@@ -78,6 +79,7 @@ class Faults:
     absurd_time: float = 0.0
     delay_ms: float = 500.0
     drop_every_s: float = 0.0
+    drop_for_s: float = 0.0
     stall_every_s: float = 0.0
     stall_s: float = 5.0
     rest_429_every_s: float = 0.0

@@ -14,6 +14,7 @@ from stack_commands import own_stack
 FAULTS = [
     "short_history=120",
     "drop_every_s=15",
+    "drop_for_s=4",
     "shutdown_every_s=50",
     "rest_429_every_s=60",
     "rest_429_s=2",
@@ -37,7 +38,7 @@ FAULTS = [
     "reset_every_s=90",
 ]
 KILLS = ("candles=21", "produce=27", "sink.clickhouse=31")
-LOST = re.compile(r"^lost by the source: [\d,]+ trades in [\d,]+ minutes, none of them complete$", re.MULTILINE)
+LOST = re.compile(r"^lost by the source: [\d,]+ trades? in [\d,]+ minutes?, none of them complete$", re.MULTILINE)
 VERIFIED = re.compile(r"^verified: (\d+) trades, (\d+) candles, 0 missing, 0 duplicate, 0 different$", re.MULTILINE)
 
 

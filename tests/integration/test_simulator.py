@@ -381,6 +381,9 @@ async def test_a_dropped_connection_ends_and_a_new_one_goes_on() -> None:
         async with client.stream("/ws/btcusdt@trade") as socket:
             await events(socket, lambda _: True)
         assert (await client.get("/sim/faults"))["done"]["drop"] == 1
+        await client.faults(now="drop", drop_for_s=60)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await client.stream("/ws/btcusdt@trade")
 
 
 async def test_a_shutdown_is_announced_before_the_connection_closes() -> None:
