@@ -99,7 +99,7 @@ class _Check:
     async def _candles(self, key: str, window: Span, expected: Sequence[Fields], log: KeyLog) -> None:
         findings = self._findings
         hold_candles("Kafka", key, log.candles, expected, findings)
-        expected = [_as_said(fields, log) for fields in expected]
+        expected = [as_said(fields, log) for fields in expected]
         hold_candles("ClickHouse", key, await self._warm.candles(key, window), expected, findings)
         hold_candles("Parquet", key, self._cold.candles(key), expected, findings)
         hot = await self._hot.candles(key)
@@ -115,7 +115,7 @@ class _Check:
         return demands(around, await self._truth.trades(symbol, around), exceptions, set(log.ids))
 
 
-def _as_said(expected: Fields, log: KeyLog) -> Fields:
+def as_said(expected: Fields, log: KeyLog) -> Fields:
     """Where a minute may say more than one thing, the stores have to say what the log says."""
     said = log.candles.get(expected["open_time_ms"], {}).get("status")
     return {**expected, "status": (said,)} if said in expected["status"] else expected

@@ -67,6 +67,18 @@ def test_the_exchanges_own_word_is_believed_and_its_minute_is_complete() -> None
     assert held({5: "passed_over"}, {1, 2, 3, 4, 5, 6, 7}).absent == frozenset()
 
 
+def test_a_trade_that_nobody_gives_is_absent_whatever_the_log_says() -> None:
+    assert held({5: "spoiled"}, {1, 2, 3, 4, 5, 6, 7}).absent == {5}
+
+
+def test_what_was_passed_over_beside_lost_trades_bounds_nothing() -> None:
+    what = held({4: "passed_over", 5: "refused", 6: "passed_over"}, {1, 2, 3, 7})
+    assert statuses(what) == [COMPLETE, COMPLETE, ANY, LESS, ANY, ANY]
+    assert min(
+        minute for minute in held({3: "passed_over", 4: "passed_over", 5: "refused"}, {1, 2, 6, 7}).statuses
+    ) == (T0 + MINUTE_US)
+
+
 def test_what_was_passed_over_before_it_was_refused_may_be_taken_either_way() -> None:
     what = held({5: "passed_over refused"}, {1, 2, 3, 4, 6, 7})
     assert (what.absent, what.lost) == ({5}, ())
