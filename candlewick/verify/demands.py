@@ -9,18 +9,25 @@ The simulator says of each trade whether a client may lack it without a fault of
 - **passed over** trades (REST gave the ids before and behind them side by side) may be in the log too. Where they are
   not, the exchange's own word was that there are none: nothing can know better, and nothing is demanded.
 - **retold** trades have two contents. The copy that comes first in the log counts, everywhere.
+- With a **reset** ids begin anew. Nobody can be asked for older trades any more, nor does a client that was away know
+  where the new ids begin: what the log lacks before it, and right behind it, is refused (`REACH_US`).
 
 A minute that lost trades are of must not say `complete`. A minute next to them may say less than `complete`: the lost
 ids may belong to it for all that a client can know, and so may ids that were published before a kill and are refused
 after it. Every other minute must be `complete`.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, Span
 
-WITHHELD, SPOILED, REFUSED, PASSED_OVER, RETOLD = "withheld", "spoiled", "refused", "passed_over", "retold"
+WITHHELD, SPOILED, REFUSED, PASSED_OVER = "withheld", "spoiled", "refused", "passed_over"
+RETOLD, RESET = "retold", "reset"
+REACH_US = 60 * MINUTE_US
+"""How far from a reset trades may be missing because of it: a client's absence and its patience, in market time."""
+_DOUBT_US = 10 * MINUTE_US
+"""How far before what a reset cost the last minute that was marked may lie, and how near to it all is doubtful."""
 _NEVER_GIVEN = frozenset({WITHHELD, SPOILED})
 _NOT_PROVED = frozenset({WITHHELD, SPOILED, REFUSED})
 
@@ -58,22 +65,47 @@ def demands(span: Span, record: Sequence[Sent], exceptions: Iterable[Exception_]
     fates: dict[int, set[str]] = {}
     trades = {trade.trade_id: trade for trade in record}
     retold: dict[int, Sent] = {}
+    resets: list[Sent] = []
     for trade, fate in exceptions:
         if fate == RETOLD:
             retold[trade.trade_id] = trade
+        elif fate == RESET:
+            resets.append(trade)
         else:
             fates.setdefault(trade.trade_id, set()).add(fate)
             trades.setdefault(trade.trade_id, trade)
+    ordered = sorted(trades.values(), key=lambda trade: trade.time_us)  # of equal times as they are told
+    doubtful: set[int] = set()
+    for reset in resets:
+        cost = list(_cost_of(reset, ordered, logged))
+        for trade in cost:
+            fates.setdefault(trade.trade_id, set()).add(REFUSED)
+        times_us = [reset.time_us, *(trade.time_us for trade in cost)]
+        first_us, last_us = min(times_us) - _DOUBT_US, max(times_us) + _DOUBT_US
+        doubtful.update(range(first_us - first_us % MINUTE_US, last_us, MINUTE_US))
     absent = frozenset(number for number, why in fates.items() if why & _NEVER_GIVEN or number not in logged)
-    ordered = sorted(trades.values(), key=lambda trade: (trade.time_us, trade.trade_id))
     lost = tuple(
         trade
         for trade in ordered
         if trade.trade_id in absent and (fates[trade.trade_id] & _NEVER_GIVEN or fates[trade.trade_id] == {REFUSED})
     )
-    statuses: dict[int, tuple[str, ...]] = dict.fromkeys(_unproved_minutes(span, ordered, fates, absent), ANY_STATUS)
+    statuses: dict[int, tuple[str, ...]] = dict.fromkeys(
+        doubtful | _unproved_minutes(span, ordered, fates, absent), ANY_STATUS
+    )
     statuses |= dict.fromkeys((_minute(trade) for trade in lost), LESS_THAN_COMPLETE)
     return Demands(absent, lost, statuses, retold)
+
+
+def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[int]) -> Iterator[Sent]:
+    """What the log lacks because of a reset: before it all, behind it what comes before the first that it has."""
+    at = next(number for number, trade in enumerate(ordered) if trade.trade_id == reset.trade_id)
+    yield from (
+        trade for trade in ordered[:at] if trade.trade_id not in logged and reset.time_us - trade.time_us <= REACH_US
+    )
+    for trade in ordered[at:]:
+        if trade.trade_id in logged or trade.time_us - reset.time_us > REACH_US:
+            return
+        yield trade
 
 
 def _unproved_minutes(

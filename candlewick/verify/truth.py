@@ -1,6 +1,6 @@
 """The simulator's own record of what it sent, asked over HTTP."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,13 +48,17 @@ class Truth:
         rows = [line.rsplit(",", 1) for line in await self._lines("/sim/exceptions", symbol, span)]
         return [Exception_(_parse(row.split(",")), fate) for row, fate in rows]
 
-    async def last_price(self, symbol: str, before_us: int, absent: Container[int] = ()) -> str | None:
-        """The price of the last trade before a time that is not `absent`, as far as a day back."""
+    async def before(self, symbol: str, before_us: int) -> list[Sent]:
+        """The last trades before a time, one at least where there is any within a day; in time order."""
         for minutes in _LOOK_BACK_MINUTES:
-            before = await self.trades(symbol, Span(before_us - minutes * MINUTE_US, before_us))
-            if given := [trade for trade in before if trade.trade_id not in absent]:
-                return given[-1].price
-        return None
+            if before := await self.trades(symbol, Span(before_us - minutes * MINUTE_US, before_us)):
+                return before
+        return []
+
+    async def last_price(self, symbol: str, before_us: int) -> str | None:
+        """The price of the last trade before a time, as far as a day back."""
+        before = await self.before(symbol, before_us)
+        return before[-1].price if before else None
 
     async def _lines(self, path: str, symbol: str, span: Span) -> list[str]:
         query = {"symbol": symbol, "from_us": str(span.from_us), "until_us": str(span.until_us)}

@@ -14,7 +14,7 @@ from candlewick.verify.check import (
 )
 from candlewick.verify.cold import Cold
 from candlewick.verify.demands import Demands, demands
-from candlewick.verify.expected import MINUTE_US, Fields, Span, expected_candles
+from candlewick.verify.expected import MINUTE_US, Fields, Sent, Span, expected_candles
 from candlewick.verify.findings import Findings, Kind
 from candlewick.verify.hot import Hot
 from candlewick.verify.log import KeyLog, partitions_of, read_partition
@@ -75,10 +75,11 @@ class _Check:
         span = Span(log.begun_us, min(log.newest_us, now_us - now_us % MINUTE_US))
         if log.newest_us > now_us:
             findings.add(Kind.DIFFERENT, f"the newest marker of {key} is of {clock(log.newest_us)}, not over yet")
-        wanted = await self._demands(symbol, span, log)
+        before = await self._truth.before(symbol, span.from_us)
+        wanted = await self._demands(symbol, before, span, log)
         first = first_told(key, log, wanted.retold)
         sent: dict[int, int] = {}
-        last_price = await self._truth.last_price(symbol, span.from_us, wanted.absent)
+        last_price = next((one.price for one in reversed(before) if one.trade_id not in wanted.absent), None)
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(symbol, window)
             trades = [first.get(one.trade_id, one) for one in record if one.trade_id not in wanted.absent]
@@ -107,8 +108,9 @@ class _Check:
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
         hold_candles("Redis", key, hot, recent, findings)
 
-    async def _demands(self, symbol: str, span: Span, log: KeyLog) -> Demands:
-        around = Span(span.from_us - _AROUND_US, span.until_us + _AROUND_US)
+    async def _demands(self, symbol: str, before: Sequence[Sent], span: Span, log: KeyLog) -> Demands:
+        from_us = min([span.from_us, *(trade.time_us for trade in before[-1:])])
+        around = Span(from_us - _AROUND_US, span.until_us + _AROUND_US)
         exceptions = await self._truth.exceptions(symbol, around)
         if not exceptions:
             return Demands()

@@ -18,7 +18,6 @@ from producers.simulator.fates import Fate, Fates
 from producers.simulator.history import History, Match
 from producers.simulator.ids import IdRange
 
-RESET_REACH_MS = 10 * MINUTE_MS
 _LEAST_TO_RESET = 1_000
 _EXCEPTIONS = (Fate.WITHHELD, Fate.SPOILED, Fate.RETOLD, Fate.REFUSED, Fate.PASSED_OVER)
 
@@ -165,20 +164,19 @@ class Archive:
     def exceptions(self, start_ms: int, end_ms: int) -> Iterator[tuple[Match, Fate]]:
         """Of the trades of [start, end) those that a client may lack, or get with other content, and why; see `Fate`.
 
-        Around a reset (`RESET_REACH_MS`) all are refused: REST gives none from before it, and a client that was not
+        The first trade after each reset is among them: REST gives none from before it, and a client that was not
         connected cannot know where the new ids begin.
         """
-        resets_ms = [self._begins_ms(reset) for reset in self.resets]
         told = [fate for fate in _EXCEPTIONS if self.fates[fate]]
-        if not told and not resets_ms:
+        firsts = {reset.first - reset.less for reset in self.resets}
+        if not told and not firsts:
             return
         for match in self.between(start_ms, end_ms):
-            near = any(abs(match.time_ms - reset_ms) <= RESET_REACH_MS for reset_ms in resets_ms)
+            if match.trade_id in firsts:
+                yield match, Fate.RESET
             for fate in told:
                 if match.trade_id in self.fates[fate]:
                     yield match, fate
-            if near:
-                yield match, Fate.REFUSED
 
     def is_withheld(self, trade_id: int) -> bool:
         """Whether neither stream nor REST gives this id."""
@@ -224,11 +222,6 @@ class Archive:
         newest = self._newest_own(now_ms)
         begun = [reset for reset in self.resets if reset.first <= newest]
         return max(trade_id + begun[-1].less, begun[-1].first) if begun else trade_id
-
-    def _begins_ms(self, reset: Reset) -> int:
-        minute = self.history.minute_of(reset.first)
-        rows = () if minute is None else self.history.minute(minute)
-        return next((match.time_ms for match in rows if match.trade_id >= reset.first), 0)
 
     def _newest_own(self, now_ms: int) -> int:
         minute: int | None = now_ms // MINUTE_MS

@@ -28,10 +28,8 @@ class Fate(StrEnum):
     """REST tells it with another price than the streams."""
     REFUSED = "refused"
     PASSED_OVER = "passed_over"
-
-
-SET = (Fate.WITHHELD, Fate.JUMPED, Fate.LACKING, Fate.SPOILED, Fate.RETOLD)
-"""The fates that a fault sets; the others are noted."""
+    RESET = "reset"
+    """Ids begin anew with this one (only told; an archive keeps its resets itself)."""
 
 
 class Fates:

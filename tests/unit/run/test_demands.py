@@ -91,14 +91,26 @@ def test_without_a_given_trade_behind_them_nothing_is_proved_to_the_end() -> Non
     ]  # fmt: skip
 
 
-def test_ids_that_begin_anew_are_ordered_by_time() -> None:
-    market = [sent(101, 0.5), sent(102, 1.5), sent(50, 2.5), sent(51, 4.5), sent(52, 5.5)]
-    what = held({102: "refused", 50: "refused"}, {101, 51, 52}, market)
-    assert [trade.trade_id for trade in what.lost] == [102, 50]
-    assert [minute for minute, said in sorted(what.statuses.items()) if said == LESS] == [
-        T0 + MINUTE_US, T0 + 2 * MINUTE_US,
+def test_a_reset_costs_what_the_log_lacks_before_it_and_right_behind_it() -> None:
+    hour = 60
+    market = [
+        sent(100, 0.5), sent(101, 1.5), sent(102, hour - 1.5), sent(103, hour + 0.5),  # the log has 101 and 103
+        sent(50, hour + 1.5), sent(51, hour + 2.5), sent(52, hour + 3.5), sent(53, hour + 4.5),  # and 52
     ]  # fmt: skip
-    assert max(what.statuses) == T0 + 4 * MINUTE_US
+    what = demands(Span(T0, T0 + 2 * hour * MINUTE_US), market, [Exception_(market[4], "reset")], {101, 103, 52})
+    assert [trade.trade_id for trade in what.lost] == [102, 50, 51]
+    assert what.absent == {102, 50, 51}
+    less = [minute for minute, said in sorted(what.statuses.items()) if said == LESS]
+    assert less == [T0 + minute * MINUTE_US for minute in (hour - 2, hour + 1, hour + 2)]
+    assert min(what.statuses) == T0 + 1 * MINUTE_US  # the last trade before those that are lost
+    assert max(what.statuses) == T0 + (hour + 12) * MINUTE_US
+
+
+def test_a_reset_that_cost_nothing_makes_only_the_minutes_around_it_doubtful() -> None:
+    market = [sent(100, 0.5), sent(101, 30.5), sent(50, 31.5), sent(51, 60.5)]
+    what = demands(Span(T0, T0 + 70 * MINUTE_US), market, [Exception_(market[2], "reset")], {100, 101, 50, 51})
+    assert (what.lost, what.absent) == ((), frozenset())
+    assert sorted(what.statuses) == [T0 + minute * MINUTE_US for minute in range(21, 42)]
 
 
 def test_other_contents_are_kept_by_id() -> None:
