@@ -79,7 +79,7 @@ class _Check:
         wanted = await self._demands(symbol, before, span, log)
         first = first_told(key, log, wanted.retold)
         sent: dict[int, int] = {}
-        last_price = next((one.price for one in reversed(before) if one.trade_id not in wanted.absent), None)
+        last_price = before[-1].price if before else None  # the feed began with it, whoever had it before
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(symbol, window)
             trades = [first.get(one.trade_id, one) for one in record if one.trade_id not in wanted.absent]
