@@ -79,7 +79,7 @@ class _Check:
         wanted = await self._demands(symbol, before, span, log)
         first = first_told(key, log, wanted.retold)
         sent: dict[int, int] = {}
-        last_price = before[-1].price if before else None  # the feed began with it, whoever had it before
+        last_price = next((one.price for one in reversed(before) if one.trade_id not in wanted.absent), None)
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(symbol, window)
             trades = [first.get(one.trade_id, one) for one in record if one.trade_id not in wanted.absent]
@@ -114,7 +114,7 @@ class _Check:
         exceptions = await self._truth.exceptions(symbol, around)
         if not exceptions:
             return Demands()
-        return demands(around, await self._truth.trades(symbol, around), exceptions, set(log.ids))
+        return demands(around, await self._truth.trades(symbol, around), exceptions, {*log.ids, log.begun_with})
 
 
 def as_said(expected: Fields, log: KeyLog) -> Fields:
