@@ -114,7 +114,10 @@ class _Check:
         exceptions = await self._truth.exceptions(symbol, around)
         if not exceptions:
             return Demands()
-        return demands(around, await self._truth.trades(symbol, around), exceptions, {*log.ids, log.begun_with})
+        known = set(log.ids)
+        if log.begun_with is not None:
+            known.add(log.begun_with)
+        return demands(around, await self._truth.trades(symbol, around), exceptions, known)
 
 
 def as_said(expected: Fields, log: KeyLog) -> Fields:

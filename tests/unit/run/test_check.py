@@ -56,6 +56,16 @@ def test_lost_trades_and_their_complete_minutes_are_counted_in_the_span() -> Non
     )
 
 
+def test_a_key_begins_with_its_first_begin_marker_and_the_trade_that_it_names() -> None:
+    log = log_of()
+    assert log.begun_with is None
+    log.take_marker(T0, "begin", "6")
+    log.take_marker(T0 + MINUTE_US, "ids", "8")
+    log.take_marker(T0 + MINUTE_US, "begin", "8")
+    assert (log.begun_us, log.begun_with, log.newest_us) == (T0, 6, T0 + MINUTE_US)
+    assert log.marked == {T0 + MINUTE_US}
+
+
 def test_stores_have_to_say_what_the_log_says_where_a_minute_may_say_more_than_one_thing() -> None:
     log = log_of()
     log.take_candle({"open_time_ms": 60_000, "status": "hole", "revision": 1})
