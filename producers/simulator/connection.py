@@ -124,8 +124,7 @@ class Connection:
     def announce_shutdown(self, now_ms: int) -> None:
         """Say that the server is about to shut down."""
         event = shutdown_event(now_ms, self._form.unit)
-        whole = combined("!serverShutdown", event) if self._form.combined else event
-        self._write(text_frame(whole.encode()))
+        self._write(text_frame(combined("!serverShutdown", event) if self._form.combined else event))
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye after what is on its way; the client's answer ends the connection, or else its absence does."""

@@ -13,14 +13,9 @@ _TEXT = 0x81
 _SHORT, _MEDIUM = 126, 1 << 16
 
 
-def text_frame(payload: bytes) -> bytes:
+def text_frame(payload: str) -> bytes:
     """An unmasked, final WebSocket text frame (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size < _SHORT:
-        return bytes((_TEXT, size)) + payload
-    if size < _MEDIUM:
-        return bytes((_TEXT, _SHORT)) + size.to_bytes(2, "big") + payload
-    return bytes((_TEXT, _SHORT + 1)) + size.to_bytes(8, "big") + payload
+    return _frame(payload.encode())
 
 
 def payload_of(frame: bytes) -> bytes:
@@ -38,15 +33,24 @@ def trade_id_of(frame: bytes) -> int:
 
 def at_clock(frame: bytes, by: int) -> bytes:
     """The message with the server's clock wrong by so much, in its own unit."""
-    return text_frame(_CLOCK.sub(lambda found: b'"E":%d' % (int(found[1]) + by), payload_of(frame), count=1))
+    return _frame(_CLOCK.sub(lambda found: b'"E":%d' % (int(found[1]) + by), payload_of(frame), count=1))
 
 
 def at_time(frame: bytes, time: int) -> bytes:
     """The message of a trade with another time."""
-    return text_frame(_TIME.sub(b'"T":%d' % time, payload_of(frame), count=1))
+    return _frame(_TIME.sub(b'"T":%d' % time, payload_of(frame), count=1))
 
 
 def with_zero(frame: bytes, *, price: bool) -> bytes:
     """The message of a trade with price 0, or quantity 0."""
     wrong, zero = (_PRICE, b'"p":"0.00000000"') if price else (_QTY, b'"q":"0.00000000"')
-    return text_frame(wrong.sub(zero, payload_of(frame), count=1))
+    return _frame(wrong.sub(zero, payload_of(frame), count=1))
+
+
+def _frame(payload: bytes) -> bytes:
+    size = len(payload)
+    if size < _SHORT:
+        return bytes((_TEXT, size)) + payload
+    if size < _MEDIUM:
+        return bytes((_TEXT, _SHORT)) + size.to_bytes(2, "big") + payload
+    return bytes((_TEXT, _SHORT + 1)) + size.to_bytes(8, "big") + payload

@@ -69,8 +69,7 @@ class Channel:
     def entries(self, minute: int) -> "Iterator[Entry]":
         """The minute's events as frames."""
         for time_ms, payload in self.events(minute):
-            whole = combined(self.name, payload) if self.form.combined else payload
-            yield time_ms, self, text_frame(whole.encode())
+            yield time_ms, self, text_frame(combined(self.name, payload) if self.form.combined else payload)
 
     def _seconds(self, minute: int) -> Iterator[Kline]:
         """The klines of the sixty seconds that end in this minute (its first ends as the minute begins)."""

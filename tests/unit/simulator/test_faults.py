@@ -71,8 +71,8 @@ def test_a_delayed_message_comes_within_its_bound() -> None:
     assert delivery.through([], 5.31) == [b"a"]
 
 
-TRADE = text_frame(b'{"e":"trade","E":1000,"s":"BTCUSDT","t":77,"p":"1.50000000","q":"2.00000000","T":999,"m":true}')
-TICK = text_frame(b'{"e":"kline","E":1000,"k":{"t":0,"T":999}}')
+TRADE = text_frame('{"e":"trade","E":1000,"s":"BTCUSDT","t":77,"p":"1.50000000","q":"2.00000000","T":999,"m":true}')
+TICK = text_frame('{"e":"kline","E":1000,"k":{"t":0,"T":999}}')
 
 
 def read(frame: bytes) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def read(frame: bytes) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", [5, 125, 126, 40_000, 70_000])
 def test_a_frame_carries_its_payload_whatever_its_size(size: int) -> None:
-    assert payload_of(text_frame(b"x" * size)) == b"x" * size
+    assert payload_of(text_frame("x" * size)) == b"x" * size
 
 
 def test_trades_come_with_zeros_and_with_absurd_times() -> None:
