@@ -1,5 +1,6 @@
 """``candlewick simulate``: a server that speaks Binance's protocols, over a history made from a seed."""
 
+from inspect import getdoc
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,8 @@ def serve(
     ] = None,
     recording: Annotated[Path | None, Parameter(help="replay this CSV of Binance's trades dumps instead")] = None,
     fault: Annotated[
-        tuple[str, ...], Parameter(negative="", help="NAME=VALUE, such as skip=0.001; again for more")
+        tuple[str, ...],
+        Parameter(negative="", help="NAME=VALUE, such as skip=0.001 (all of them below); again for more"),
     ] = (),
     host: Annotated[str, Parameter(help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="the port to listen on; 0: any free one")] = DEFAULT_PORT,
@@ -34,7 +36,7 @@ def serve(
     """Serve until stopped.
 
     Market time runs `speed` times as fast as the wall clock and never overtakes it. What was sent can be asked for:
-    /sim/now, /sim/record?symbol=BTCUSDT, /sim/faults.
+    /sim/now, /sim/record?symbol=BTCUSDT, /sim/exceptions?symbol=BTCUSDT (what a client may lack, and why), /sim/faults.
 
     ```
     candlewick simulate
@@ -57,6 +59,7 @@ def serve(
 
 
 app = single_command("simulate", serve)
+app.help_epilogue = f"{app.help_epilogue}\n\n## Faults\n\n{getdoc(Faults)}"
 
 
 def _faults(given: tuple[str, ...]) -> Faults:

@@ -18,8 +18,8 @@ class Market:
     seed: int
     symbols: tuple[str, ...]
     """All symbols that were ever run here, as the exchange names them."""
-    withheld: tuple[str, ...] = ()
-    """What the simulator gave to nobody, for good: ``SYMBOL:FIRST_ID-LAST_ID``."""
+    simulator: tuple[str, ...] = ()
+    """What the simulator has to be reminded of, line by line: which ids it gave to nobody, and the like."""
     disturbed: bool = False
     """Whether records may have been delivered more than once: by faults, kills, or a return."""
 
@@ -28,8 +28,9 @@ def recall(home: Path) -> Market | None:
     """The market of this folder; None before its first run."""
     try:
         found: dict[str, Any] = json.loads((home / "run.json").read_bytes())
-        lists = {name: tuple(found.get(name, ())) for name in ("symbols", "withheld")}
-        return Market(**{**found, **lists})
+        before = [f"withheld:{ids}" for ids in found.pop("withheld", ())]  # how it was written down at first
+        symbols, lines = tuple(found.pop("symbols", ())), tuple(found.pop("simulator", before))
+        return Market(**found, symbols=symbols, simulator=lines)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError):
@@ -62,7 +63,7 @@ def begin_run(home: Path, plan: RunPlan) -> Market:
     market = Market(
         seed=known.seed if known else DEFAULT_SEED if plan.seed is None else plan.seed,
         symbols=tuple(dict.fromkeys((*(known.symbols if known else ()), *plan.symbols))),
-        withheld=known.withheld if known else (),
+        simulator=known.simulator if known else (),
         disturbed=plan.disturbed or known is not None,
     )
     remember(home, market)

@@ -15,10 +15,10 @@ from candlewick.pipeline.simulator import (
     free_port,
     market_now_us,
     market_start_us,
+    memory_of,
+    remind,
     simulator,
     until_answering,
-    withheld,
-    withhold,
 )
 from candlewick.supervise.process import Part
 from candlewick.supervise.supervisor import PartEvent, Supervisor, Turn
@@ -80,7 +80,7 @@ class Run:
         if market_us is None:
             return None
         await self._say_how_far(market_us)
-        self._remember(withheld=await withheld(self._url))
+        self._remember(simulator=await memory_of(self._url))
         self._show.say("verifying against the simulator's own record")
         began_s = time.monotonic()
         findings = await verify(
@@ -115,7 +115,7 @@ class Run:
                 )
             )
             await until_answering(self._url)
-            await withhold(self._url, self._market.withheld)
+            await remind(self._url, self._market.simulator)
         for stage in _starting_order(self._plan, environment, self._url):
             self._show.board.stages[stage.name] = StageFigures()
             supervisor.start(stage)

@@ -18,6 +18,7 @@ HOST = "127.0.0.1"
 DEFAULT_BEFORE_S = 15 * 60.0
 START_TIMEOUT_S = 30.0
 _POLL_S = 0.1
+_LINES_AT_ONCE = 1_000
 
 
 async def market_start_us(settings: Settings, plan: RunPlan) -> int:
@@ -79,16 +80,15 @@ async def market_now_us(url: str) -> int:
     return int((await _ask(f"{url}/sim/now"))["now_us"])
 
 
-async def withhold(url: str, what: Sequence[str]) -> None:
-    """Have the simulator withhold what earlier runs withheld: ``SYMBOL:FIRST_ID-LAST_ID``."""
-    if what:
-        await _ask(f"{url}/sim/faults", {"withhold": list(what)})
+async def remind(url: str, lines: Sequence[str]) -> None:
+    """Remind the simulator of what the data folder remembers of it."""
+    for at in range(0, len(lines), _LINES_AT_ONCE):
+        await _ask(f"{url}/sim/faults", {"memory": list(lines[at : at + _LINES_AT_ONCE])})
 
 
-async def withheld(url: str) -> tuple[str, ...]:
-    """All that the simulator withholds, in the form that `withhold` takes."""
-    found = (await _ask(f"{url}/sim/faults"))["withheld"]
-    return tuple(f"{one['symbol']}:{one['first_id']}-{one['last_id']}" for one in found)
+async def memory_of(url: str) -> tuple[str, ...]:
+    """All that the simulator has to be reminded of, in the form that `remind` takes."""
+    return tuple((await _ask(f"{url}/sim/faults"))["memory"])
 
 
 async def _ask(url: str, change: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import time
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.memory import recall
 from candlewick.pipeline.plan import RunPlan
-from candlewick.pipeline.simulator import HOST, free_port, simulator, until_answering, withhold
+from candlewick.pipeline.simulator import HOST, free_port, remind, simulator, until_answering
 from candlewick.supervise.supervisor import Supervisor
 from candlewick.verify.findings import Findings
 from candlewick.verify.verify import verify
@@ -35,5 +35,5 @@ async def verify_again(settings: Settings) -> Findings:
             )
         )
         await until_answering(url)
-        await withhold(url, market.withheld)
+        await remind(url, market.simulator)
         return await verify(settings, url, symbols=market.symbols, redelivery_allowed=market.disturbed)

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from candlewick.verify.amounts import clock
+from candlewick.verify.demands import Demands
 from candlewick.verify.expected import MINUTE_US, Fields, Sent, Span, differences
 from candlewick.verify.findings import Findings, Kind
 from candlewick.verify.log import KeyLog, trade_digest
-from candlewick.verify.truth import Withheld
 
 
 class Stored(NamedTuple):
@@ -32,15 +32,20 @@ def digests_of(key: str, trades: Iterable[Sent]) -> dict[int, int]:
     }
 
 
-def hold_log(key: str, log: KeyLog, sent: Mapping[int, int], span: Span, findings: Findings) -> None:
-    """Hold the log's trades of a span: each that was sent at least once, all of them right, none besides."""
+def hold_log(
+    key: str, log: KeyLog, sent: Mapping[int, int], span: Span, findings: Findings, *, also: Mapping[int, int]
+) -> None:
+    """Hold the log's trades of a span: each that was sent at least once, all of them right, none besides.
+
+    `also` are the digests of the other content of ids that were told with two.
+    """
     seen: set[int] = set()
     for trade_id, digest, time_us in zip(log.ids, log.digests, log.times_us, strict=True):
         if trade_id in sent:
-            if trade_id in seen:
-                findings.redelivered += 1
-            elif digest != sent[trade_id]:
+            if digest != sent[trade_id] and not (trade_id in seen and digest == also.get(trade_id)):
                 findings.add(Kind.DIFFERENT, f"the log's trade {trade_id} of {key} at {clock(time_us)}")
+            elif trade_id in seen:
+                findings.redelivered += 1
             seen.add(trade_id)
         elif time_us in span:
             findings.add(Kind.DIFFERENT, f"the log has a trade {trade_id} of {key} that was never sent")
@@ -83,12 +88,24 @@ def hold_markers(key: str, log: KeyLog, span: Span, findings: Findings) -> None:
             findings.add(Kind.MISSING, f"the marker of {key} for the minute {clock(open_us)}")
 
 
-def hole_minutes(withheld: Iterable[Withheld], trades: Sequence[Sent]) -> set[int]:
-    """The minutes that withheld trades may be of: those from the last trade before them to the first after them."""
-    minutes: set[int] = set()
-    for ids in withheld:
-        before = max((trade.time_us for trade in trades if trade.trade_id < ids.first_id), default=None)
-        after = min((trade.time_us for trade in trades if trade.trade_id > ids.last_id), default=None)
-        if before is not None and after is not None:
-            minutes.update(range(before - before % MINUTE_US, after + 1, MINUTE_US))
-    return minutes
+def hold_lost(log: KeyLog, lost: Demands, span: Span, findings: Findings) -> None:
+    """Count the trades that the source lost, and their minutes that nevertheless say `complete`."""
+    minutes = lost.lost_minutes(span)
+    found = [log.candles.get(open_us // 1000, {}).get("status") for open_us in minutes]
+    findings.lost += lost.lost_in(span)
+    findings.lost_minutes += len(minutes)
+    findings.lost_complete += found.count("complete")
+
+
+def first_told(key: str, log: KeyLog, retold: Mapping[int, Sent]) -> dict[int, Sent]:
+    """Of the ids that were told with two contents those whose other content came first in the log."""
+    if not retold:
+        return {}
+    others, found = digests_of(key, retold.values()), {}
+    seen: set[int] = set()
+    for trade_id, digest in zip(log.ids, log.digests, strict=True):
+        if trade_id in retold and trade_id not in seen:
+            seen.add(trade_id)
+            if digest == others[trade_id]:
+                found[trade_id] = retold[trade_id]
+    return found

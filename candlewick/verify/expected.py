@@ -1,6 +1,7 @@
 """What the candles have to be: computed from the simulator's record alone."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from candlewick.verify.amounts import SCALE, parse_amount, plain_amount
@@ -8,7 +9,14 @@ from candlewick.verify.amounts import SCALE, parse_amount, plain_amount
 MINUTE_US = 60_000_000
 
 Fields = dict[str, Any]
-"""A candle as its JSON fields, without `revision`: amounts as canonical text, times and counts as whole numbers."""
+"""A candle as its JSON fields, without `revision`: amounts as canonical text, times and counts as whole numbers.
+
+An expected one has as `status` all those that it may say.
+"""
+
+COMPLETE = ("complete",)
+LESS_THAN_COMPLETE = ("connected", "kline", "hole")
+ANY_STATUS = (*COMPLETE, *LESS_THAN_COMPLETE)
 
 
 class Sent(NamedTuple):
@@ -41,12 +49,17 @@ class Span(NamedTuple):
 
 
 def expected_candles(
-    key: str, span: Span, trades: Iterable[Sent], *, last_price: str | None, hole_minutes: Container[int] = ()
+    key: str,
+    span: Span,
+    trades: Iterable[Sent],
+    *,
+    last_price: str | None,
+    statuses: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
 ) -> Iterator[Fields]:
     """The candles of every minute of `span`, in order.
 
     `trades` are those of the span. `last_price` is that of the last trade before it: what a quiet minute stands at.
-    `hole_minutes` are the open times (microseconds) of minutes that trades were withheld from for good.
+    `statuses` says by open time (microseconds) what minutes may say that need not be `complete`.
     """
     exchange, _, symbol = key.partition(":")
     by_minute: dict[int, list[Sent]] = {}
@@ -67,7 +80,7 @@ def expected_candles(
             "open_time_ms": open_us // 1000,
             "close_time_ms": (open_us + MINUTE_US) // 1000 - 1,
             **values,
-            "status": "hole" if open_us in hole_minutes else "complete",
+            "status": statuses.get(open_us, COMPLETE),
         }
 
 
@@ -105,4 +118,7 @@ def _flat(price: str) -> Fields:
 def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     """Which fields differ and how, in words; empty where none does. `revision` is passed over."""
     names = [name for name in {**expected, **found} if name != "revision" and expected.get(name) != found.get(name)]
-    return ", ".join(f"{name} is {found.get(name)!r}, not {expected.get(name)!r}" for name in names)
+    wrong = [f"{name} is {found.get(name)!r}, not {expected.get(name)!r}" for name in names if name != "status"]
+    if found.get("status") not in expected["status"]:
+        wrong.append(f"status is {found.get('status')!r}, not {' or '.join(expected['status'])}")
+    return ", ".join(wrong)

@@ -22,6 +22,12 @@ class Findings:
     candles: int = 0
     redelivered: int = 0
     """Trades at a second offset of the log: harmless, but none without faults."""
+    lost: int = 0
+    """Trades that the source had and did not give."""
+    lost_minutes: int = 0
+    """The minutes that they are of."""
+    lost_complete: int = 0
+    """Those of these minutes that say `complete`, which none may."""
     counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
     named: list[str] = field(default_factory=list)
 
@@ -41,8 +47,20 @@ class Findings:
         """Whether nothing is wrong, and there was something to hold against the record."""
         return not self.named and self.trades > 0 and self.candles > 0
 
+    def lost_line(self) -> str:
+        """The line that tells what the source lost; empty where it lost nothing."""
+        if not self.lost:
+            return ""
+        complete = f"{self.lost_complete:,}" if self.lost_complete else "none"
+        trades, minutes = _counted(self.lost, "trade"), _counted(self.lost_minutes, "minute")
+        return f"lost by the source: {trades} in {minutes}, {complete} of them complete"
+
     def summary(self) -> str:
         """The one line that tells the outcome."""
         counts = ", ".join(f"{count} {kind.value}" for kind, count in self.counts.items())
         word = "verified" if self.right else "NOT verified"
         return f"{word}: {self.trades} trades, {self.candles} candles, {counts}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -31,6 +31,8 @@ class KeyLog:
     times_us: "array[int]" = field(default_factory=lambda: array("q"))
     begun_us: int | None = None
     """`complete_until_us` of the first `begin` marker: the lane's first whole minute."""
+    begun_with: int | None = None
+    """The id of the trade that this marker names as the last before it: the feed had it, and need not publish it."""
     newest_us: int | None = None
     """The greatest `complete_until_us` of its markers."""
     marked: set[int] = field(default_factory=set)
@@ -38,12 +40,13 @@ class KeyLog:
     candles: dict[int, Fields] = field(default_factory=dict)
     """Open time in milliseconds → the 1m candle of the highest revision."""
 
-    def take_marker(self, complete_until_us: int, proof: str) -> None:
-        """Note a marker."""
+    def take_marker(self, complete_until_us: int, proof: str, last_trade_id: str) -> None:
+        """Note a marker; its last trade's id is empty where it names none."""
         if proof != BEGIN:
             self.marked.add(complete_until_us)
         elif self.begun_us is None:
             self.begun_us = complete_until_us
+            self.begun_with = int(last_trade_id) if last_trade_id.isdecimal() else None
         self.newest_us = max(self.newest_us or 0, complete_until_us)
 
     def take_candle(self, fields: Fields) -> None:
@@ -93,7 +96,8 @@ def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) ->
     name = (record.key or b"").decode()
     if record.value is None:
         if "proof" in headers and "run" not in headers:
-            log.key(name).take_marker(int(headers["complete_until_us"]), headers["proof"].decode())
+            proof, last_id = headers["proof"].decode(), headers.get("last_trade_id", b"").decode()
+            log.key(name).take_marker(int(headers["complete_until_us"]), proof, last_id)
         return
     trade = json.loads(record.value.decode())
     if name != f"{trade['exchange']}:{trade['symbol']}":

@@ -1,23 +1,18 @@
 """The simulator's own record of what it sent, asked over HTTP."""
 
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import aiohttp
 
 from candlewick.verify.amounts import trimmed
+from candlewick.verify.demands import Exception_
 from candlewick.verify.expected import MINUTE_US, Sent, Span
 from runtime.errors import UnavailableError
 
 _LOOK_BACK_MINUTES = (10, 120, 1440)
 _TIMEOUT_S = 120.0
-
-
-class Withheld(NamedTuple):
-    """Ids that the simulator gave to nobody, both ends in it."""
-
-    first_id: int
-    last_id: int
 
 
 class Truth:
@@ -40,25 +35,34 @@ class Truth:
         info = await self._json("/api/v3/exchangeInfo")
         return {f"binance:{one['baseAsset']}-{one['quoteAsset']}": one["symbol"] for one in info["symbols"]}
 
-    async def withheld(self) -> dict[str, list[Withheld]]:
-        """Symbol → what of it was withheld."""
-        found: dict[str, list[Withheld]] = {}
-        for one in (await self._json("/sim/faults"))["withheld"]:
-            found.setdefault(one["symbol"], []).append(Withheld(one["first_id"], one["last_id"]))
-        return found
+    async def now_us(self) -> int:
+        """Market time: no minute that ends later can be over."""
+        return int((await self._json("/sim/now"))["now_us"])
 
     async def trades(self, symbol: str, span: Span) -> list[Sent]:
-        """The trades of a span, in time order; without those it withheld."""
-        query = {"symbol": symbol, "from_us": str(span.from_us), "until_us": str(span.until_us)}
-        lines = (await self._text("/sim/record", query)).splitlines()[1:]
-        return [_parse(line) for line in lines]
+        """The trades of a span that some source had in good order, in time order."""
+        return [_parse(line.split(",")) for line in await self._lines("/sim/record", symbol, span)]
+
+    async def exceptions(self, symbol: str, span: Span) -> list[Exception_]:
+        """The trades of a span that a client may lack, or have with other content, in time order."""
+        rows = [line.rsplit(",", 1) for line in await self._lines("/sim/exceptions", symbol, span)]
+        return [Exception_(_parse(row.split(",")), fate) for row, fate in rows]
+
+    async def before(self, symbol: str, before_us: int) -> list[Sent]:
+        """The last trades before a time, one at least where there is any within a day; in time order."""
+        for minutes in _LOOK_BACK_MINUTES:
+            if before := await self.trades(symbol, Span(before_us - minutes * MINUTE_US, before_us)):
+                return before
+        return []
 
     async def last_price(self, symbol: str, before_us: int) -> str | None:
         """The price of the last trade before a time, as far as a day back."""
-        for minutes in _LOOK_BACK_MINUTES:
-            if before := await self.trades(symbol, Span(before_us - minutes * MINUTE_US, before_us)):
-                return before[-1].price
-        return None
+        before = await self.before(symbol, before_us)
+        return before[-1].price if before else None
+
+    async def _lines(self, path: str, symbol: str, span: Span) -> list[str]:
+        query = {"symbol": symbol, "from_us": str(span.from_us), "until_us": str(span.until_us)}
+        return (await self._text(path, query)).splitlines()[1:]
 
     async def _json(self, path: str) -> Any:
         async with self._session.get(f"{self._url}{path}") as response:
@@ -74,8 +78,8 @@ class Truth:
             raise UnavailableError(f"the simulator at {self._url} does not give its record: {error}") from error
 
 
-def _parse(line: str) -> Sent:
+def _parse(row: Sequence[str]) -> Sent:
     """A row ``id,price,qty,time_us,is_buyer_maker``: where the buyer is the maker, the taker sold."""
-    trade_id, price, qty, time_us, buyer_is_maker = line.split(",")
+    trade_id, price, qty, time_us, buyer_is_maker = row
     side = {"true": "sell", "false": "buy"}[buyer_is_maker.lower()]
     return Sent(int(trade_id), trimmed(price), trimmed(qty), side, int(time_us))

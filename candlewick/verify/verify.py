@@ -2,13 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 
-from candlewick.verify.check import digests_of, hold_candles, hold_log, hold_markers, hold_store, hole_minutes
+from candlewick.verify.amounts import clock
+from candlewick.verify.check import (
+    digests_of,
+    first_told,
+    hold_candles,
+    hold_log,
+    hold_lost,
+    hold_markers,
+    hold_store,
+)
 from candlewick.verify.cold import Cold
-from candlewick.verify.expected import MINUTE_US, Fields, Span, expected_candles
+from candlewick.verify.demands import Demands, demands
+from candlewick.verify.expected import MINUTE_US, Fields, Sent, Span, expected_candles
 from candlewick.verify.findings import Findings, Kind
 from candlewick.verify.hot import Hot
 from candlewick.verify.log import KeyLog, partitions_of, read_partition
-from candlewick.verify.truth import Truth, Withheld
+from candlewick.verify.truth import Truth
 from candlewick.verify.warm import Warm
 from runtime.settings import Settings
 
@@ -32,13 +42,13 @@ async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redeli
         names = {key: symbol for key, symbol in (await truth.keys()).items() if symbol in wanted}
         for symbol in sorted(wanted - set(names.values())):
             findings.add(Kind.MISSING, f"{symbol}: the simulator does not trade it")
-        withheld = await truth.withheld()
+        now_us = await truth.now_us()
         check = _Check(findings, truth, warm, hot, cold)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.hold_partition(log, findings)
             for key in sorted(names.keys() & log.keys.keys()):
-                await check.key(key, names.pop(key), log.keys[key], withheld)
+                await check.key(key, names.pop(key), log.keys[key], now_us)
     for key in names:
         findings.add(Kind.MISSING, f"every trade, marker and candle of {key}: it is not in the log")
     if findings.redelivered and not redelivery_allowed:
@@ -56,21 +66,26 @@ class _Check:
         self._hot = hot
         self._cold = cold
 
-    async def key(self, key: str, symbol: str, log: KeyLog, withheld: dict[str, list[Withheld]]) -> None:
-        """Hold one key against the record."""
+    async def key(self, key: str, symbol: str, log: KeyLog, now_us: int) -> None:
+        """Hold one key against the record; `now_us` is market time."""
         findings = self._findings
         if log.begun_us is None or log.newest_us is None or log.newest_us <= log.begun_us:
             findings.add(Kind.MISSING, f"every whole minute of {key}: the log has no markers that close one")
             return
-        span = Span(log.begun_us, log.newest_us)
-        holes = await self._holes(symbol, span, withheld.get(symbol, []))
+        span = Span(log.begun_us, min(log.newest_us, now_us - now_us % MINUTE_US))
+        if log.newest_us > now_us:
+            findings.add(Kind.DIFFERENT, f"the newest marker of {key} is of {clock(log.newest_us)}, not over yet")
+        before = await self._truth.before(symbol, span.from_us)
+        wanted = await self._demands(symbol, before, span, log)
+        first = first_told(key, log, wanted.retold)
         sent: dict[int, int] = {}
-        last_price = await self._truth.last_price(symbol, span.from_us)
+        last_price = next((one.price for one in reversed(before) if one.trade_id not in wanted.absent), None)
         for window in span.windows(WINDOW_US):
-            trades = await self._truth.trades(symbol, window)
+            record = await self._truth.trades(symbol, window)
+            trades = [first.get(one.trade_id, one) for one in record if one.trade_id not in wanted.absent]
             digests = digests_of(key, trades)
             sent |= digests
-            candles = list(expected_candles(key, window, trades, last_price=last_price, hole_minutes=holes))
+            candles = list(expected_candles(key, window, trades, last_price=last_price, statuses=wanted.statuses))
             last_price = candles[-1]["close"] if candles else last_price
             if unpriced := len(window.minutes()) - len(candles):
                 findings.add(Kind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")
@@ -78,12 +93,14 @@ class _Check:
             await self._candles(key, window, candles, log)
             findings.candles += len(candles)
         findings.trades += len(sent)
-        hold_log(key, log, sent, span, findings)
+        hold_log(key, log, sent, span, findings, also=digests_of(key, wanted.retold.values()))
         hold_markers(key, log, span, findings)
+        hold_lost(log, wanted, span, findings)
 
     async def _candles(self, key: str, window: Span, expected: Sequence[Fields], log: KeyLog) -> None:
         findings = self._findings
         hold_candles("Kafka", key, log.candles, expected, findings)
+        expected = [as_said(fields, log) for fields in expected]
         hold_candles("ClickHouse", key, await self._warm.candles(key, window), expected, findings)
         hold_candles("Parquet", key, self._cold.candles(key), expected, findings)
         hot = await self._hot.candles(key)
@@ -91,8 +108,19 @@ class _Check:
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
         hold_candles("Redis", key, hot, recent, findings)
 
-    async def _holes(self, symbol: str, span: Span, withheld: Sequence[Withheld]) -> set[int]:
-        if not withheld:
-            return set()
-        around = Span(span.from_us - _AROUND_US, span.until_us + _AROUND_US)
-        return hole_minutes(withheld, await self._truth.trades(symbol, around))
+    async def _demands(self, symbol: str, before: Sequence[Sent], span: Span, log: KeyLog) -> Demands:
+        from_us = min([span.from_us, *(trade.time_us for trade in before[-1:])])
+        around = Span(from_us - _AROUND_US, span.until_us + _AROUND_US)
+        exceptions = await self._truth.exceptions(symbol, around)
+        if not exceptions:
+            return Demands()
+        known = set(log.ids)
+        if log.begun_with is not None:
+            known.add(log.begun_with)
+        return demands(around, await self._truth.trades(symbol, around), exceptions, known)
+
+
+def as_said(expected: Fields, log: KeyLog) -> Fields:
+    """Where a minute may say more than one thing, the stores have to say what the log says."""
+    said = log.candles.get(expected["open_time_ms"], {}).get("status")
+    return {**expected, "status": (said,)} if said in expected["status"] else expected

@@ -11,10 +11,12 @@ from typing import Any
 import orjson
 from aiohttp import WSMessage, WSMsgType, web
 
-from producers.simulator.faults import Delivery, FaultPlan
+from producers.simulator.delivery import Delivery
+from producers.simulator.faults import FaultPlan
+from producers.simulator.frames import text_frame
 from producers.simulator.payloads import combined, shutdown_event
 from producers.simulator.settings import SimulatorSettings
-from producers.simulator.tape import Channel, Entry, Form, Tape, text_frame
+from producers.simulator.tape import Channel, Entry, Form, Tape
 
 MAX_STREAMS = 1_024
 MAX_MESSAGES_PER_S = 5
@@ -81,17 +83,18 @@ class Connection:
 
     def leave(self) -> None:
         """Take all subscriptions off the tape."""
+        self._end()
         self._unsubscribe(list(self._streams))
 
     def flush(self, now_s: float) -> None:
         """Send what is pending; nothing more goes out once the connection is closing."""
-        if self._closed_at_s is not None:
+        if self._closed_at_s is not None or self._transport.is_closing():
             self.pending.clear()
             return
-        if self._plan.faults.disturbs_messages or not self._delivery.idle:
-            frames = self._delivery.through(self.pending, now_s)
-        else:
+        if self._delivery.idle:
             frames = [entry[2] for entry in self.pending]
+        else:
+            frames = self._delivery.through(self.pending, now_s)
         self.pending.clear()
         if not frames:
             return
@@ -136,7 +139,11 @@ class Connection:
 
     def drop(self) -> None:
         """Break off without a word."""
+        self._end()
         self._transport.abort()
+
+    def _end(self) -> None:
+        self._delivery.end(channel for channel in self._streams.values() if channel is not None)
 
     def _bound(self, exceeded: bool) -> None:  # noqa: FBT001  # the one fact it is about
         if exceeded:

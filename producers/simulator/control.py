@@ -1,17 +1,22 @@
 """The simulator's own endpoints, `/sim/…`: what it has sent, its clock, and its faults. No exchange has them."""
 
 import asyncio
+from collections.abc import Callable, Iterator
 
 import orjson
 from aiohttp import web
 
 from market.timeframe import MINUTE_MS
+from producers.simulator.archive import Archive
 from producers.simulator.exchange import Exchange
-from producers.simulator.faults import Action
+from producers.simulator.fates import Fate
+from producers.simulator.faults import ON_IDS, Action
+from producers.simulator.pages import retold
 from producers.simulator.payloads import record_row
 from runtime.errors import UsageError
 
 RECORD_HEADER = "id,price,qty,time_us,is_buyer_maker\n"
+EXCEPTIONS_HEADER = "id,price,qty,time_us,is_buyer_maker,fate\n"
 
 
 class Control:
@@ -25,6 +30,7 @@ class Control:
         return [
             web.get("/sim/now", self._now),
             web.get("/sim/record", self._record),
+            web.get("/sim/exceptions", self._exceptions),
             web.get("/sim/faults", self._faults),
             web.post("/sim/faults", self._change_faults),
         ]
@@ -45,7 +51,31 @@ class Control:
         )
 
     async def _record(self, request: web.Request) -> web.StreamResponse:
-        """The trades of [from_us, until_us) as far as they have happened, less the withheld ones, as CSV."""
+        """The trades of [from_us, until_us) as far as they have happened, less those withheld or spoiled, as CSV."""
+
+        def rows(archive: Archive, from_ms: int, until_ms: int) -> Iterator[str]:
+            for match in archive.between(from_ms, until_ms):
+                if archive.is_kept(match.trade_id):
+                    yield record_row(archive.instrument, match) + "\n"
+
+        return await self._table(request, RECORD_HEADER, rows)
+
+    async def _exceptions(self, request: web.Request) -> web.StreamResponse:
+        """The trades of [from_us, until_us) that a client may lack or have otherwise, and the `Fate` that says why.
+
+        A trade has a row for each of its fates; `retold` has the price that REST tells.
+        """
+
+        def rows(archive: Archive, from_ms: int, until_ms: int) -> Iterator[str]:
+            for match, fate in archive.exceptions(from_ms, until_ms):
+                told = retold(archive, match) if fate is Fate.RETOLD else match
+                yield f"{record_row(archive.instrument, told)},{fate.value}\n"
+
+        return await self._table(request, EXCEPTIONS_HEADER, rows)
+
+    async def _table(
+        self, request: web.Request, header: str, rows: Callable[[Archive, int, int], Iterator[str]]
+    ) -> web.StreamResponse:
         exchange = self._exchange
         archive = exchange.archives.get(request.query.get("symbol", ""))
         now_ms = exchange.now_ms
@@ -55,12 +85,9 @@ class Control:
             return _json({"error": "symbol is not one of those that /sim/now lists"}, web.HTTPBadRequest.status_code)
         response = web.StreamResponse(headers={"Content-Type": "text/csv; charset=utf-8"})
         await response.prepare(request)
-        await response.write(RECORD_HEADER.encode())
+        await response.write(header.encode())
         for minute_ms in range(from_ms - from_ms % MINUTE_MS, until_ms, MINUTE_MS):
-            rows = archive.between(max(minute_ms, from_ms), min(minute_ms + MINUTE_MS, until_ms))
-            if archive.withheld:
-                rows = (match for match in rows if not archive.is_withheld(match.trade_id))
-            text = "".join([record_row(archive.instrument, match) for match in rows])
+            text = "".join(rows(archive, max(minute_ms, from_ms), min(minute_ms + MINUTE_MS, until_ms)))
             if text:
                 await response.write(text.encode())
             await asyncio.sleep(0)
@@ -72,21 +99,35 @@ class Control:
         withheld = [
             {"symbol": symbol, "first_id": ids.first, "last_id": ids.last}
             for symbol, archive in exchange.archives.items()
-            for ids in archive.withheld
+            for ids in archive.fates[Fate.WITHHELD]
         ]
         faults = exchange.plan.faults
         settings = {name: getattr(faults, name) for name in faults.__dataclass_fields__}
-        return _json({"settings": settings, "withheld": withheld, "done": dict(exchange.plan.done)})
+        return _json(
+            {
+                "settings": settings,
+                "withheld": withheld,
+                "memory": exchange.memory,
+                "done": dict(exchange.plan.done),
+            }
+        )
 
     async def _change_faults(self, request: web.Request) -> web.Response:
-        """Settings by name; ``"now"`` names one action or several to do at once, ``"withhold"`` ids to give no more."""
+        """Settings by name; ``"now"`` names one action or several to do at once.
+
+        ``"withhold"``, ``"jump"``, ``"lack"``, ``"spoil"`` and ``"retell"`` name ids that it happens to, ``"memory"``
+        what another server of the same market remembers.
+        """
         try:
             wanted = orjson.loads(await request.read())
-            actions, withhold = _listed(wanted.pop("now", [])), _listed(wanted.pop("withhold", []))
-            now = [Action(action) for action in actions]
+            now = [Action(name) for name in _listed(wanted.pop("now", []))]
+            on_ids = [(action, what) for action in ON_IDS for what in _listed(wanted.pop(action.value, []))]
+            memory = _listed(wanted.pop("memory", []))
             self._exchange.plan.change(wanted)
-            for what in withhold:
-                self._exchange.withhold(what)
+            for line in memory:
+                self._exchange.remind(line)
+            for action, what in on_ids:
+                self._exchange.change_ids(action, what)
             for action in now:
                 self._exchange.do(action)
         except (UsageError, ValueError, AttributeError, TypeError) as error:

@@ -3,11 +3,13 @@
 import asyncio
 import time
 
-from producers.simulator.archive import Archive, IdRange
+from producers.simulator.archive import Archive, Reset
 from producers.simulator.clock import MarketClock
 from producers.simulator.connection import Connection
+from producers.simulator.fates import Fate
 from producers.simulator.faults import Action, FaultPlan
 from producers.simulator.history import GeneratedHistory, History
+from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
 from producers.simulator.recording import read_recording
 from producers.simulator.settings import SimulatorSettings
@@ -15,6 +17,14 @@ from producers.simulator.tape import Tape
 from runtime.errors import UsageError
 
 TICK_S = 0.02
+_RANGE = 2
+_RESET = "reset"
+_FATES = {
+    Action.WITHHOLD: Fate.WITHHELD,
+    Action.JUMP: Fate.JUMPED,
+    Action.SPOIL: Fate.SPOILED,
+    Action.RETELL: Fate.RETOLD,
+}
 DEFAULT_PAST_S = 15 * 60
 """Without a start, market time begins so many wall seconds' worth before now, so that it can run at its speed."""
 
@@ -40,7 +50,7 @@ class Exchange:
         self.plan = FaultPlan(settings.faults, settings.seed)
         self.connections: set[Connection] = set()
         self._sent_by_gone = 0
-        self._stalled_until_s = self._rest_429_until_s = 0.0
+        self._stalled_until_s = self._rest_429_until_s = self._away_until_s = 0.0
         self._shutting_down: tuple[float, tuple[Connection, ...]] | None = None
 
     @property
@@ -62,6 +72,11 @@ class Exchange:
     def rest_429_for_s(self) -> float:
         """How long REST goes on to answer 429 on request; 0 if it does not."""
         return max(0.0, self._rest_429_until_s - time.monotonic())
+
+    @property
+    def takes_connections(self) -> bool:
+        """Whether a new connection is taken now."""
+        return time.monotonic() >= self._away_until_s
 
     def join(self, connection: Connection) -> None:
         """Take up a new connection."""
@@ -104,6 +119,7 @@ class Exchange:
         self.plan.done[action.value] += 1
         match action:
             case Action.DROP:
+                self._away_until_s = now_s + faults.drop_for_s
                 for connection in self.connections:
                     connection.drop()
             case Action.STALL:
@@ -114,19 +130,64 @@ class Exchange:
                 for connection in self.connections:
                     connection.announce_shutdown(self.now_ms)
                 self._shutting_down = (now_s + faults.shutdown_grace_s, tuple(self.connections))
-            case Action.WITHHOLD:
-                symbols = list(self.archives)
-                self.withhold(f"{symbols[self.plan.pick(len(symbols))]}:{int(faults.withhold_ids)}")
+            case Action.CLOCK:
+                self.plan.jump_clock(now_s)
+            case Action.RESET:
+                self._any_market().reset(self.now_ms)
+                self.tape.remake()
+            case _:
+                ids = int(getattr(faults, f"{action.value}_ids"))
+                self.change_ids(action, f"{self._any_market().instrument.symbol}:{ids}")
 
-    def withhold(self, what: str) -> None:
-        """Withhold the next three ids of a market (``BTCUSDT:3``), or certain ones (``BTCUSDT:1000-1002``)."""
-        symbol, _, ids = what.partition(":")
-        archive = self.archives.get(symbol)
-        first, dash, last = ids.partition("-")
-        if archive is None or not first.isdigit() or (dash and not last.isdigit()):
-            raise UsageError(f"{what!r} does not say what to withhold: SYMBOL:COUNT or SYMBOL:FIRST_ID-LAST_ID")
-        archive.withhold(IdRange(int(first), int(last)) if dash else archive.next_ids(int(first), self.now_ms))
+    def change_ids(self, action: Action, what: str) -> None:
+        """Do one of `ON_IDS` to a market's next three ids (``BTCUSDT:3``), or to certain ones (``BTCUSDT:7-9``)."""
+        archive, numbers = self._parsed(what)
+        ids = archive.next_ids(numbers[0], self.now_ms) if len(numbers) == 1 else IdRange(*numbers)
+        if action is Action.LACK:
+            archive.fates.lack(ids, int(self.plan.faults.lack_asks))
+            self.plan.noting = True
+        else:
+            archive.fates.add(_FATES[action], ids)
         self.tape.remake()
+
+    @property
+    def memory(self) -> list[str]:
+        """What has become of ids so far, for `remind`: nothing else of a market's past has to be kept."""
+        kept = [
+            f"{fate.value}:{symbol}:{ids.first}-{ids.last}"
+            for symbol, archive in self.archives.items()
+            for fate in Fate
+            for ids in archive.fates[fate]
+        ]
+        resets = [
+            f"{_RESET}:{symbol}:{reset.first}-{reset.less}"
+            for symbol, archive in self.archives.items()
+            for reset in archive.resets
+        ]
+        return kept + resets
+
+    def remind(self, line: str) -> None:
+        """Take up one line of another server's `memory` of the same market."""
+        word, _, what = line.partition(":")
+        archive, numbers = self._parsed(what)
+        if len(numbers) != _RANGE or word not in (_RESET, *Fate):
+            raise UsageError(f"{line!r} is no line of a simulator's memory")
+        if word == _RESET:
+            archive.resets.append(Reset(*numbers))
+        else:
+            archive.fates.add(Fate(word), IdRange(*numbers))
+        self.tape.remake()
+
+    def _any_market(self) -> Archive:
+        archives = list(self.archives.values())
+        return archives[self.plan.pick(len(archives))]
+
+    def _parsed(self, what: str) -> tuple[Archive, list[int]]:
+        symbol, _, ids = what.partition(":")
+        archive, numbers = self.archives.get(symbol), ids.split("-")
+        if archive is None or len(numbers) > _RANGE or not all(one.isascii() and one.isdigit() for one in numbers):
+            raise UsageError(f"{what!r} does not say which ids: SYMBOL:COUNT or SYMBOL:FIRST_ID-LAST_ID")
+        return archive, [int(one) for one in numbers]
 
 
 def _wall_us() -> int:

@@ -1,17 +1,18 @@
 """Faults on request: what may go wrong, how often, and what has been done so far. All of it is off by default."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
-from producers.simulator.tape import Channel, Entry, Kind
 from runtime.errors import UsageError
 
 MAX_DELAY_MS = 10_000
-MAX_HELD_FRAMES = 10_000
+MAX_CLOCK_S = 10**9
+CLOCK_JUMPS_S = (90, -90, 3_600, -3_600, 31_536_000, -31_536_000)
+"""By how much the server's clock jumps where no certain number is asked for."""
 
 
 class Action(StrEnum):
@@ -22,40 +23,105 @@ class Action(StrEnum):
     REST_429 = "rest_429"
     SHUTDOWN = "shutdown"
     WITHHOLD = "withhold"
+    JUMP = "jump"
+    LACK = "lack"
+    SPOIL = "spoil"
+    RETELL = "retell"
+    RESET = "reset"
+    CLOCK = "clock"
+
+
+ON_IDS = (Action.WITHHOLD, Action.JUMP, Action.LACK, Action.SPOIL, Action.RETELL)
+"""The actions that give the next ids of a market another fate."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """What is switched on. Seconds and milliseconds are of the wall clock; 0 is never.
+    """What is switched on; 0 is never. Seconds are of the wall clock where nothing else is said.
 
-    `skip`, `duplicate`, `delay` and `reorder` are the shares of stream messages (of trades) that it happens to. Each
-    `*_every_s` has a seeded jitter of one half.
+    Of the stream's messages of trades these are the shares that go wrong:
+
+    - `skip`, `duplicate`, `delay`, `reorder`: left out, sent twice, held for up to `delay_ms`, or swapped with the
+      next one.
+    - `zero`, `absurd_time`: with price or quantity 0, or with a time at the limits of 64 bits. REST has them right.
+
+    REST's pages of trades:
+
+    - `short_history`: they reach back so many market seconds; what is older is gone for good.
+    - `truncated`, `disordered`, `repeated`, `broken_row`: shares of pages that end early though full, are out of order,
+      repeat rows, or have a row that cannot be read.
+
+    Every so many seconds, give or take a half, to the next so many ids of some market:
+
+    - `withhold_every_s`, `withhold_ids`: neither stream nor REST gives them.
+    - `jump_every_s`, `jump_ids`: the exchange leaves them out; they are no trades.
+    - `lack_every_s`, `lack_ids`: the stream gives them, but the next `lack_asks` pages of REST leave them out without a
+      word (0: all pages).
+    - `spoil_every_s`, `spoil_ids`: every source tells them with price or quantity 0.
+    - `retell_every_s`, `retell_ids`: REST tells them with another price than the stream.
+
+    Every so many seconds, give or take a half:
+
+    - `reset_every_s`: some market's ids begin anew at half of what they were.
+    - `clock_every_s`: the server's clock on the messages jumps by `clock_s` market seconds (0: by 90 s, an hour or a
+      year, forward or back), on one message of each connection, or on all for `clock_for_s`.
+    - `drop_every_s`: all connections break, and none is taken for `drop_for_s`.
+    - `stall_every_s`: nothing is sent for `stall_s`.
+    - `rest_429_every_s`: REST refuses for `rest_429_s`.
+    - `shutdown_every_s`: the server says that it shuts down, and does so after `shutdown_grace_s`.
     """
 
     skip: float = 0.0
     duplicate: float = 0.0
     delay: float = 0.0
     reorder: float = 0.0
+    zero: float = 0.0
+    absurd_time: float = 0.0
     delay_ms: float = 500.0
     drop_every_s: float = 0.0
+    drop_for_s: float = 0.0
     stall_every_s: float = 0.0
     stall_s: float = 5.0
     rest_429_every_s: float = 0.0
     rest_429_s: float = 5.0
     shutdown_every_s: float = 0.0
     shutdown_grace_s: float = 2.0
+    short_history: float = 0.0
+    truncated: float = 0.0
+    disordered: float = 0.0
+    repeated: float = 0.0
+    broken_row: float = 0.0
     withhold_every_s: float = 0.0
     withhold_ids: float = 3.0
+    jump_every_s: float = 0.0
+    jump_ids: float = 3.0
+    lack_every_s: float = 0.0
+    lack_ids: float = 3.0
+    lack_asks: float = 0.0
+    spoil_every_s: float = 0.0
+    spoil_ids: float = 1.0
+    retell_every_s: float = 0.0
+    retell_ids: float = 3.0
+    reset_every_s: float = 0.0
+    clock_every_s: float = 0.0
+    clock_s: float = 0.0
+    clock_for_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         for field in fields(self):
-            if not 0 <= getattr(self, field.name) < float("inf"):
+            least = float("-inf") if field.name == "clock_s" else 0
+            if not least <= getattr(self, field.name) < float("inf"):
                 raise UsageError(f"fault {field.name} is {getattr(self, field.name)}: it has to be 0 or more")
-        if self.skip + self.duplicate + self.delay + self.reorder > 1:
-            raise UsageError("faults skip, duplicate, delay and reorder are shares of messages: their sum exceeds 1")
+        if self._disturbed_share > 1:
+            raise UsageError(f"faults {', '.join(_OF_MESSAGES)} are shares of messages: their sum exceeds 1")
+        for name in _OF_PAGES:
+            if getattr(self, name) > 1:
+                raise UsageError(f"fault {name} is a share of pages: it cannot exceed 1")
         if self.delay_ms > MAX_DELAY_MS:
             raise UsageError(f"fault delay_ms is {self.delay_ms}: messages are held for at most {MAX_DELAY_MS} ms")
+        if abs(self.clock_s) > MAX_CLOCK_S:
+            raise UsageError(f"fault clock_s is {self.clock_s}: a clock jumps by at most {MAX_CLOCK_S} s")
 
     def changed(self, values: Mapping[str, Any]) -> "Faults":
         """These faults with some set anew, by name; values are numbers or their text."""
@@ -73,11 +139,32 @@ class Faults:
     @property
     def disturbs_messages(self) -> bool:
         """Whether single messages are touched."""
-        return bool(self.skip or self.duplicate or self.delay or self.reorder)
+        return self._disturbed_share > 0
+
+    @property
+    def hides_trades(self) -> bool:
+        """Whether REST may not give a trade that a client lacks: then what each client was given is noted."""
+        return bool(self.short_history or self.broken_row or self.lack_every_s)
+
+    @property
+    def _disturbed_share(self) -> float:
+        return self.skip + self.duplicate + self.delay + self.reorder + self.zero + self.absurd_time
 
     def every_s(self, action: Action) -> float:
         """The mean seconds between two of an action; 0 is never."""
         return float(getattr(self, f"{action.value}_every_s"))
+
+
+_OF_MESSAGES = ("skip", "duplicate", "delay", "reorder", "zero", "absurd_time")
+_OF_PAGES = ("truncated", "disordered", "repeated", "broken_row")
+
+
+class ClockJump(NamedTuple):
+    """The server's clock is wrong by `by_ms` until the monotonic time `until_s`; None: on one message a connection."""
+
+    number: int
+    by_ms: int
+    until_s: float | None
 
 
 class FaultPlan:
@@ -86,12 +173,16 @@ class FaultPlan:
     def __init__(self, faults: Faults, seed: int) -> None:
         self.faults = faults
         self.done: Counter[str] = Counter()
+        self.noting = faults.hides_trades
+        """Whether what each client was given is noted; once begun it goes on."""
+        self.clock: ClockJump | None = None
         self._random = Random(f"{seed} faults")
         self._due_at_s: dict[Action, float] = {}
 
     def change(self, values: Mapping[str, Any]) -> None:
         """Set faults anew; those that happen every so often begin a new interval."""
         self.faults = self.faults.changed(values)
+        self.noting = self.noting or self.faults.hides_trades
         self._due_at_s.clear()
 
     def due(self, now_s: float) -> list[Action]:
@@ -109,61 +200,12 @@ class FaultPlan:
                 found.append(action)
         return found
 
+    def jump_clock(self, now_s: float) -> None:
+        """Have the clock jump on the messages from now on."""
+        faults, number = self.faults, self.done[Action.CLOCK.value]
+        by_s = faults.clock_s or CLOCK_JUMPS_S[self.pick(len(CLOCK_JUMPS_S))]
+        self.clock = ClockJump(number, int(by_s * 1_000), now_s + faults.clock_for_s if faults.clock_for_s else None)
+
     def pick(self, choices: int) -> int:
         """A seeded choice of 0 … choices - 1."""
         return int(self._random.random() * choices)
-
-
-class Delivery:
-    """What a connection's messages go through: some are skipped, sent twice, held back, or swapped with the next."""
-
-    def __init__(self, plan: FaultPlan, seed: int, connection: int) -> None:
-        self._plan = plan
-        self._random = Random(f"{seed} connection {connection}")
-        self._held: list[tuple[float, bytes]] = []
-        self._swapped: dict[Channel, tuple[float, bytes]] = {}
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is held back."""
-        return not self._held and not self._swapped
-
-    def through(self, entries: Iterable[Entry], now_s: float) -> list[bytes]:
-        """The frames to send now: of what was held, what is due; of what is new, what no fault holds."""
-        out = self._released(now_s)
-        for _, channel, frame in entries:
-            if channel.kind is Kind.KLINE_1S:
-                out.append(frame)
-                continue
-            out += self._disturbed(channel, frame, now_s)
-            if channel in self._swapped and out and out[-1] is frame:
-                out.append(self._swapped.pop(channel)[1])
-        return out
-
-    def _disturbed(self, channel: Channel, frame: bytes, now_s: float) -> tuple[bytes, ...]:
-        faults, done = self._plan.faults, self._plan.done
-        chance = self._random.random()
-        if (chance := chance - faults.skip) < 0:
-            done["skipped"] += 1
-            return ()
-        if (chance := chance - faults.duplicate) < 0:
-            done["duplicated"] += 1
-            return (frame, frame)
-        room = len(self._held) + len(self._swapped) < MAX_HELD_FRAMES
-        if (chance := chance - faults.delay) < 0 and room:
-            done["delayed"] += 1
-            self._held.append((now_s + self._random.random() * faults.delay_ms / 1_000, frame))
-            return ()
-        if 0 <= chance < faults.reorder and room and channel not in self._swapped:
-            done["reordered"] += 1
-            self._swapped[channel] = (now_s + faults.delay_ms / 1_000, frame)
-            return ()
-        return (frame,)
-
-    def _released(self, now_s: float) -> list[bytes]:
-        if self.idle:
-            return []
-        due = [frame for due_s, frame in self._held if due_s <= now_s]
-        self._held = [held for held in self._held if held[0] > now_s]
-        late = [channel for channel, (due_s, _) in self._swapped.items() if due_s <= now_s]
-        return [*due, *(self._swapped.pop(channel)[1] for channel in late)]

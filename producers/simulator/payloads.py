@@ -78,7 +78,7 @@ def aggregate_row(market: Instrument, row: Aggregate, unit: int) -> str:
 def record_row(market: Instrument, match: Match) -> str:
     """A line of the simulator's own record: id, price, qty, time_us, is_buyer_maker."""
     price, qty = market.price(match.ticks), market.qty(match.lots)
-    return f"{match.trade_id},{price},{qty},{match.time_ms}000,{_BOOL[match.buyer_is_maker]}\n"
+    return f"{match.trade_id},{price},{qty},{match.time_ms}000,{_BOOL[match.buyer_is_maker]}"
 
 
 def symbol_info(market: Instrument) -> dict[str, Any]:

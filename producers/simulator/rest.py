@@ -13,7 +13,8 @@ from producers.simulator.archive import Archive, WithheldError
 from producers.simulator.exchange import Exchange
 from producers.simulator.klines import INTERVALS_MS, Kline
 from producers.simulator.limits import OK, TOO_MANY, WEIGHT_PER_MINUTE, Verdict, WeightMeter
-from producers.simulator.payloads import aggregate_row, symbol_info, trade_row
+from producers.simulator.pages import Pages
+from producers.simulator.payloads import aggregate_row, symbol_info
 
 DEFAULT_LIMIT, MAX_LIMIT = 500, 1_000
 MAX_KLINE_MINUTES = 2_880
@@ -76,6 +77,7 @@ class Rest:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._meter = WeightMeter()
+        self._pages = Pages(exchange.plan, exchange.settings.seed)
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoints and their weights."""
@@ -150,15 +152,13 @@ class Rest:
 
     async def _trades(self, query: Query) -> bytes:
         archive = self._archive(query)
-        matches = archive.newest(query.limit, self._exchange.now_ms)
-        return _array(trade_row(archive.instrument, match, query.unit) for match in matches)
+        return _array(self._pages.newest(archive, query.limit, self._exchange.now_ms, query.unit))
 
     async def _historical_trades(self, query: Query) -> bytes:
         archive, from_id = self._archive(query), query.number("fromId")
         if from_id is None:
             return await self._trades(query)
-        matches = archive.matches_from(from_id, query.limit, self._exchange.now_ms)
-        return _array(trade_row(archive.instrument, match, query.unit) for match in matches)
+        return _array(self._pages.from_id(archive, from_id, query.limit, self._exchange.now_ms, query.unit))
 
     async def _aggregates(self, query: Query) -> bytes:
         archive, from_id, now_ms = self._archive(query), query.number("fromId"), self._exchange.now_ms

@@ -89,6 +89,8 @@ class _Streams:
 
     async def _serve(self, request: web.Request, streams: str, *, combined: bool) -> web.WebSocketResponse:
         exchange = self._exchange
+        if not exchange.takes_connections:
+            raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse(autoping=False, compress=False)
         await socket.prepare(request)
         if request.transport is None:

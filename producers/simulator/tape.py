@@ -11,14 +11,12 @@ from typing import NamedTuple, Protocol
 
 from market.timeframe import MINUTE_MS, SECOND_MS
 from producers.simulator.archive import Archive, aggregates
+from producers.simulator.frames import text_frame
 from producers.simulator.klines import Kline
 from producers.simulator.payloads import EVENT_DELAY_MS, aggregate_event, combined, kline_event, trade_event
 
 MAX_MINUTES_A_STEP = 30
 """Behind by more than this (a suspended machine), the tape catches up in steps."""
-
-_TEXT = 0x81
-_SHORT, _MEDIUM = 126, 1 << 16
 
 
 class Kind(StrEnum):
@@ -51,18 +49,16 @@ class Channel:
     def __init__(self, name: str, kind: Kind, archive: Archive, form: Form) -> None:
         self.name, self.kind, self.form = name, kind, form
         self.subscribers: set[Subscriber] = set()
-        self._archive = archive
+        self.archive = archive
 
     def events(self, minute: int) -> Iterator[tuple[int, str]]:
         """Time (ms) and payload of the minute's events, in order."""
-        market, unit = self._archive.instrument, self.form.unit
+        market, unit = self.archive.instrument, self.form.unit
         if self.kind is Kind.KLINE_1S:
             for kline in self._seconds(minute):
                 yield kline.open_ms + SECOND_MS, kline_event(market, kline, "1s", unit)
             return
-        matches = self._archive.history.minute(minute)
-        if self._archive.withheld:
-            matches = [match for match in matches if not self._archive.is_withheld(match.trade_id)]
+        matches = self.archive.carried(minute)
         if self.kind is Kind.TRADE:
             for match in matches:
                 yield match.time_ms + EVENT_DELAY_MS, trade_event(market, match, unit)
@@ -78,8 +74,8 @@ class Channel:
     def _seconds(self, minute: int) -> Iterator[Kline]:
         """The klines of the sixty seconds that end in this minute (its first ends as the minute begins)."""
         first_ms = minute * MINUTE_MS - SECOND_MS
-        matches = list(self._archive.between(first_ms, first_ms + MINUTE_MS))
-        price, at = self._archive.ticks_before(first_ms) or 0, 0
+        matches = list(self.archive.between(first_ms, first_ms + MINUTE_MS))
+        price, at = self.archive.ticks_before(first_ms) or 0, 0
         for open_ms in range(first_ms, first_ms + MINUTE_MS, SECOND_MS):
             end = bisect_right(matches, open_ms + SECOND_MS - 1, lo=at, key=lambda match: match.time_ms)
             kline = Kline(open_ms, SECOND_MS, price)
@@ -149,14 +145,3 @@ class Tape:
         made = [entry for channel in self._channels.values() for entry in channel.entries(self._minute)]
         made.sort(key=_time)
         return made
-
-
-def text_frame(payload: str) -> bytes:
-    """An unmasked, final WebSocket text frame (RFC 6455, section 5.2)."""
-    data = payload.encode()
-    size = len(data)
-    if size < _SHORT:
-        return bytes((_TEXT, size)) + data
-    if size < _MEDIUM:
-        return bytes((_TEXT, _SHORT)) + size.to_bytes(2, "big") + data
-    return bytes((_TEXT, _SHORT + 1)) + size.to_bytes(8, "big") + data

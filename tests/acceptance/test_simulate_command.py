@@ -6,9 +6,12 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from producers.simulator.faults import Faults
 
 COMMAND = [sys.executable, "-m", "candlewick", "simulate"]
 
@@ -44,6 +47,11 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_2(simulator: tuple[subproce
     assert port in ran.stderr
     assert "--port" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_help_lists_every_fault() -> None:
+    ran = subprocess.run([*COMMAND, "--help"], check=True, capture_output=True, text=True, timeout=30)
+    assert [field.name for field in fields(Faults) if field.name not in ran.stdout] == []
 
 
 @pytest.mark.parametrize(

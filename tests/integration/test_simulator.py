@@ -54,6 +54,12 @@ class Client:
         assert rows[0] == ["id", "price", "qty", "time_us", "is_buyer_maker"]
         return rows[1:]
 
+    async def exceptions(self, symbol: str, **params: Any) -> list[list[str]]:
+        text = await self.get("/sim/exceptions", symbol=symbol, **params)
+        rows = [line.split(",") for line in text.splitlines()]
+        assert rows[0] == ["id", "price", "qty", "time_us", "is_buyer_maker", "fate"]
+        return rows[1:]
+
 
 @asynccontextmanager
 async def simulator(**options: Any) -> AsyncIterator[Client]:
@@ -289,6 +295,83 @@ async def test_withheld_ids_come_neither_by_stream_nor_by_rest_nor_in_the_record
         assert {hole["first_id"] - 1, hole["last_id"] + 1} <= ids
 
 
+async def test_what_a_short_history_refuses_is_told_as_an_exception_until_it_is_carried() -> None:
+    async with simulator(start_us=PAST_US + HOUR_US, faults=Faults(short_history=60)) as client:
+        record = await client.record("ETHUSDT", from_us=PAST_US, until_us=PAST_US + HOUR_US // 2)
+        first, last = int(record[0][0]), int(record[-1][0])
+        page = await client.get("/api/v3/historicalTrades", symbol="ETHUSDT", fromId=first, limit=1_000)
+        assert page[0]["id"] > last
+        assert await client.exceptions("ETHUSDT", from_us=PAST_US, until_us=PAST_US + HOUR_US // 2) == [
+            [*row, "refused"] for row in record
+        ]
+        assert not await client.exceptions("BTCUSDT", from_us=PAST_US, until_us=PAST_US + HOUR_US // 2)
+
+
+async def test_a_client_that_was_away_is_refused_what_it_missed_and_nothing_else() -> None:
+    async with simulator(speed=60.0, faults=Faults(short_history=1)) as client:
+        async with client.stream("/ws/btcusdt@trade") as socket:
+            before = (await events(socket, lambda event: event["E"] >= PAST_US // 1_000 + 5_000))[-1]["t"]
+        async with client.stream("/ws/btcusdt@trade") as socket:
+            first = (await events(socket, lambda event: event["t"] > before + 300))[0]["t"]
+            page = await client.get("/api/v3/historicalTrades", symbol="BTCUSDT", fromId=before, limit=1_000)
+            assert page[0]["id"] > before
+            refused = [int(row[0]) for row in await client.exceptions("BTCUSDT") if row[-1] == "refused"]
+            assert refused == list(range(before, first))
+
+
+async def test_ids_are_jumped_spoiled_lacking_and_retold_on_request_and_remembered() -> None:
+    async with simulator(speed=60.0) as client, client.stream("/ws/btcusdt@trade") as socket:
+        newest = (await events(socket, lambda _: True))[-1]["t"]
+        spans = {
+            name: (newest + 300 * at, newest + 300 * at + 2)
+            for at, name in enumerate(("jump", "spoil", "lack", "retell"), start=1)
+        }
+        told = await client.faults(**{name: f"BTCUSDT:{ids[0]}-{ids[1]}" for name, ids in spans.items()})
+        fates = {"jump": "jumped", "spoil": "spoiled", "lack": "lacking", "retell": "retold"}
+        assert set(told["memory"]) == {f"{fates[name]}:BTCUSDT:{first}-{last}" for name, (first, last) in spans.items()}
+        found = {event["t"]: event for event in await events(socket, lambda event: event["t"] > newest + 1_210)}
+        rows = {
+            row["id"]: row
+            for first, last in spans.values()
+            for row in await client.get("/api/v3/historicalTrades", symbol="BTCUSDT", fromId=first - 1, limit=5)
+        }
+        ids = {name: set(range(first, last + 1)) for name, (first, last) in spans.items()}
+        assert not ids["jump"] & (found.keys() | rows.keys())
+        assert ids["lack"] <= found.keys()
+        assert not ids["lack"] & rows.keys()
+        for number in ids["spoil"]:
+            assert [float(found[number]["p"]) * float(found[number]["q"]), float(rows[number]["qty"])].count(0) >= 1
+        assert all(Decimal(rows[number]["price"]) > Decimal(found[number]["p"]) for number in ids["retell"])
+        exceptions = await client.exceptions("BTCUSDT")
+        assert {(int(row[0]), row[-1]) for row in exceptions} == {
+            *((number, "spoiled") for number in ids["spoil"]),
+            *((number, "retold") for number in ids["retell"]),
+        }
+        recorded = {int(row[0]) for row in await client.record("BTCUSDT")}
+        assert not recorded & (ids["jump"] | ids["spoil"])
+        assert ids["lack"] | ids["retell"] <= recorded
+        async with simulator(start_us=PAST_US + HOUR_US) as other:
+            assert (await other.faults(memory=told["memory"]))["memory"] == told["memory"]
+            until_us = int(exceptions[-1][3]) + 1
+            again = await other.exceptions("BTCUSDT", from_us=PAST_US, until_us=until_us)
+            assert again == [row for row in exceptions if int(row[3]) < until_us]
+            assert "error" in await other.faults(status=400, memory=["lost:BTCUSDT:1-2"])
+
+
+async def test_ids_begin_anew_on_request() -> None:
+    async with simulator(speed=60.0, symbols=("BTCUSDT",)) as client, client.stream("/ws/btcusdt@trade") as socket:
+        before = (await events(socket, lambda _: True))[-1]["t"]
+        told = await client.faults(now="reset")
+        found = [event["t"] for event in await events(socket, lambda event: event["t"] < before)]
+        first, newest = found[-1], found[-2] if len(found) > 1 else before
+        assert found[:-1] == list(range(before + 1, newest + 1))
+        assert first == newest // 2 + 1
+        assert told["memory"] == [f"reset:BTCUSDT:{newest + 1}-{newest + 1 - first}"]
+        page = await client.get("/api/v3/historicalTrades", symbol="BTCUSDT", fromId=first - 5, limit=1)
+        assert page[0]["id"] == first
+        assert await client.get("/api/v3/historicalTrades", symbol="BTCUSDT", fromId=newest) == []
+
+
 async def test_a_dropped_connection_ends_and_a_new_one_goes_on() -> None:
     async with simulator() as client:
         async with client.stream("/ws/btcusdt@trade") as socket:
@@ -298,6 +381,9 @@ async def test_a_dropped_connection_ends_and_a_new_one_goes_on() -> None:
         async with client.stream("/ws/btcusdt@trade") as socket:
             await events(socket, lambda _: True)
         assert (await client.get("/sim/faults"))["done"]["drop"] == 1
+        await client.faults(now="drop", drop_for_s=60)
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await client.stream("/ws/btcusdt@trade")
 
 
 async def test_a_shutdown_is_announced_before_the_connection_closes() -> None:

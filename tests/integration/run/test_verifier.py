@@ -30,8 +30,8 @@ from sinks.runner import run_sink
 
 BEGIN_US = 1_700_000_040_000_000
 SPAN = Span(BEGIN_US, BEGIN_US + 4 * MINUTE_US)
-GOOD, UNMARKED, INVERTED, LOST, REPEATED = "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT"
-SYMBOLS = (GOOD, UNMARKED, INVERTED, LOST, REPEATED)
+GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY = "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT", "LTCUSDT"
+SYMBOLS = (GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY)
 MARKET = SimulatorSettings(symbols=SYMBOLS, seed=7, speed=1.0, start_us=SPAN.until_us + MINUTE_US, port=0)
 
 
@@ -72,6 +72,9 @@ def feed(key: str, symbol: str, trades: Iterable[Sent], last_price: str) -> Iter
                 yield trade_record(key, trade)
         if not (symbol == UNMARKED and open_us == SPAN.from_us + MINUTE_US):
             yield marker_record(key, open_us + MINUTE_US, "ids", last_price)
+    if symbol == EARLY:
+        for ahead in range(1, 5):
+            yield marker_record(key, SPAN.until_us + ahead * MINUTE_US, "ids", last_price)
 
 
 async def fill(settings: Settings, url: str) -> None:
@@ -138,6 +141,7 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(settin
         repeated = await held(REPEATED, again=True)
         assert (report(repeated), repeated.redelivered) == (0, 4), repeated.named
         assert named(await held(REPEATED), "4 trades at a second offset in a first run without faults")
+        assert named(await held(EARLY), "different: the newest marker of binance:LTC-USDT", "not over yet")
         assert named(await held("NOSUCH"), "the simulator does not trade it")
 
         await change_a_candle(settings)

@@ -23,11 +23,17 @@ def test_faults_and_kills_disturb(tmp_path: Path, plan: RunPlan) -> None:
     assert begin_run(tmp_path, plan).disturbed
 
 
-def test_symbols_seed_and_what_was_withheld_are_kept_over_runs(tmp_path: Path) -> None:
-    remember(tmp_path, replace(begin_run(tmp_path, PLAN), withheld=("BTCUSDT:7-9",)))
+def test_symbols_seed_and_what_the_simulator_remembers_are_kept_over_runs(tmp_path: Path) -> None:
+    remember(tmp_path, replace(begin_run(tmp_path, PLAN), simulator=("withheld:BTCUSDT:7-9",)))
     market = begin_run(tmp_path, RunPlan(symbols=("ETHUSDT",)))
-    assert (market.seed, market.symbols, market.withheld) == (5, ("BTCUSDT", "ETHUSDT"), ("BTCUSDT:7-9",))
+    assert (market.seed, market.symbols, market.simulator) == (5, ("BTCUSDT", "ETHUSDT"), ("withheld:BTCUSDT:7-9",))
     assert recall(tmp_path) == market
+
+
+def test_what_an_older_version_wrote_down_is_still_known(tmp_path: Path) -> None:
+    text = '{"seed": 5, "symbols": ["BTCUSDT"], "withheld": ["BTCUSDT:7-9"], "disturbed": true}'
+    (tmp_path / "run.json").write_text(text)
+    assert recall(tmp_path) == Market(seed=5, symbols=("BTCUSDT",), simulator=("withheld:BTCUSDT:7-9",), disturbed=True)
 
 
 def test_another_seed_on_the_same_data_is_a_usage_error(tmp_path: Path) -> None:

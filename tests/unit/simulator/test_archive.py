@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.simulator.archive import Archive, IdRange, WithheldError
+from producers.simulator.archive import Archive, WithheldError
 from producers.simulator.clock import MarketClock
+from producers.simulator.fates import Fate
 from producers.simulator.history import GeneratedHistory, Match
+from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
 from producers.simulator.klines import Kline
 from producers.simulator.limits import WeightMeter
@@ -68,13 +70,13 @@ def test_aggregates_add_up_to_their_trades(symbol: str, limit: int, share: float
 def test_a_look_up_ends_before_a_withheld_id_and_one_that_begins_with_it_fails() -> None:
     known = archive()
     ids = [match.trade_id for match in all_until(known, NOW_MS)]
-    known.withhold(IdRange(ids[10], ids[12]))
+    known.fates.add(Fate.WITHHELD, IdRange(ids[10], ids[12]))
     assert [match.trade_id for match in known.matches_from(ids[5], 100, NOW_MS)] == ids[5:10]
     for withheld in ids[10:13]:
         with pytest.raises(WithheldError):
             known.matches_from(withheld, 100, NOW_MS)
     assert [match.trade_id for match in known.matches_from(ids[13], 3, NOW_MS)] == ids[13:16]
-    known.withhold(IdRange(ids[-5], ids[-5]))
+    known.fates.add(Fate.WITHHELD, IdRange(ids[-5], ids[-5]))
     assert [match.trade_id for match in known.newest(100, NOW_MS)] == ids[-4:]
     assert known.next_ids(3, NOW_MS) == IdRange(ids[-1] + 1, ids[-1] + 3)
 

@@ -1,13 +1,18 @@
 """Faults do what they say, as often as they say, and nothing where they are off."""
 
+import json
 from collections import Counter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.simulator.archive import Archive
-from producers.simulator.faults import Action, Delivery, FaultPlan, Faults
+from producers.simulator.delivery import Delivery
+from producers.simulator.fates import Fate
+from producers.simulator.faults import Action, FaultPlan, Faults
+from producers.simulator.frames import ABSURD_TIMES, payload_of, text_frame
 from producers.simulator.history import GeneratedHistory
 from producers.simulator.instruments import instrument
 from producers.simulator.tape import Channel, Entry, Form, Kind
@@ -66,6 +71,77 @@ def test_a_delayed_message_comes_within_its_bound() -> None:
     assert delivery.through([], 5.31) == [b"a"]
 
 
+TRADE = text_frame('{"e":"trade","E":1000,"s":"BTCUSDT","t":77,"p":"1.50000000","q":"2.00000000","T":999,"m":true}')
+TICK = text_frame('{"e":"kline","E":1000,"k":{"t":0,"T":999}}')
+
+
+def read(frame: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(payload_of(frame))
+    return found
+
+
+@pytest.mark.parametrize("size", [5, 125, 126, 40_000, 70_000])
+def test_a_frame_carries_its_payload_whatever_its_size(size: int) -> None:
+    assert payload_of(text_frame("x" * size)) == b"x" * size
+
+
+def test_trades_come_with_zeros_and_with_absurd_times() -> None:
+    for faults, wrong in ((Faults(zero=1), {"p", "q"}), (Faults(absurd_time=1), {"T"})):
+        plan = FaultPlan(faults, 1)
+        delivery = Delivery(plan, 1, 1)
+        told = [read(frame) for frame in delivery.through([(0, CHANNELS[0], TRADE)] * 100, 0.0)]
+        names = {name for one in told for name, value in one.items() if value != read(TRADE)[name]}
+        assert names == wrong
+        assert all(one != read(TRADE) for one in told)
+        assert sum(plan.done.values()) == 100
+    assert {one["T"] for one in told} == set(ABSURD_TIMES)
+
+
+def test_a_clock_jumps_for_one_message_of_each_connection() -> None:
+    plan = FaultPlan(Faults(clock_s=-3_600), 1)
+    one, two = Delivery(plan, 1, 1), Delivery(plan, 1, 2)
+    plan.done["clock"] += 1
+    plan.jump_clock(0.0)
+    for delivery in (one, two):
+        clocks = [read(frame)["E"] for frame in delivery.through([(0, CHANNELS[2], TICK)] * 3, 0.0)]
+        assert clocks == [1_000 - 3_600_000, 1_000, 1_000]
+    late = Delivery(plan, 1, 3)
+    assert [read(frame)["E"] for frame in late.through([(0, CHANNELS[2], TICK)], 0.0)] == [1_000]
+
+
+def test_a_clock_jumps_for_a_time_on_every_message_and_nothing_else_changes() -> None:
+    plan = FaultPlan(Faults(clock_s=90, clock_for_s=2), 1)
+    delivery = Delivery(plan, 1, 1)
+    plan.done["clock"] += 1
+    plan.jump_clock(5.0)
+    entries = [(0, CHANNELS[0], TRADE), (0, CHANNELS[2], TICK)]
+    for at_s, by_ms in ((5.0, 90_000), (6.9, 90_000), (7.0, 0), (8.0, 0)):
+        told = [read(frame) for frame in delivery.through(entries, at_s)]
+        assert told == [read(frame) | {"E": 1_000 + by_ms} for frame in (TRADE, TICK)]
+
+
+def test_what_a_connection_carried_in_good_order_is_noted_where_it_matters() -> None:
+    channel, fates = CHANNELS[0], CHANNELS[0].archive.fates
+    for faults, carried in (
+        ({}, True),
+        ({"zero": 1}, False),
+        ({"absurd_time": 1}, False),
+        ({"skip": 1}, False),
+        ({"delay": 1, "delay_ms": 0}, True),
+    ):
+        plan = FaultPlan(Faults(short_history=60, **faults), 1)
+        delivery = Delivery(plan, 1, 1)
+        delivery.through([(0, channel, TRADE)], 0.0)
+        delivery.through([], 1.0)
+        fates.note(Fate.REFUSED, 77, 77)
+        assert (77 in fates[Fate.REFUSED]) is not carried
+        fates.give(77, 77)
+        delivery.end([channel])
+        fates.note(Fate.REFUSED, 77, 77)
+        assert 77 in fates[Fate.REFUSED]
+        fates.give(77, 77)
+
+
 def test_actions_come_about_as_often_as_asked_and_the_same_for_a_seed() -> None:
     def times(seed: int) -> list[int]:
         plan = FaultPlan(Faults(drop_every_s=10), seed)
@@ -77,7 +153,18 @@ def test_actions_come_about_as_often_as_asked_and_the_same_for_a_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"skip": -1}, {"skip": "x"}, {"skip": 0.6, "delay": 0.6}, {"delay_ms": 1e9}, {"nope": 1}]
+    "values",
+    [
+        {"skip": -1},
+        {"skip": "x"},
+        {"skip": 0.6, "delay": 0.6},
+        {"zero": 0.6, "absurd_time": 0.6},
+        {"truncated": 1.1},
+        {"delay_ms": 1e9},
+        {"clock_s": -1e12},
+        {"clock_s": "nan"},
+        {"nope": 1},
+    ],
 )
 def test_a_fault_that_cannot_be_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(UsageError):

@@ -129,7 +129,7 @@ def test_microseconds_where_they_are_asked_for() -> None:
     event = json.loads(trade_event(BNBBTC, Match(1, 1, 1, 1672515782135, BOUGHT, 1), 1_000))
     assert (event["E"], event["T"], event["m"]) == (1672515782136000, 1672515782135000, False)
     assert record_row(BNBBTC, Match(1, 1, 1, 1672515782135, BOUGHT, 1)) == (
-        "1,0.00100000,1.00000000,1672515782135000,false\n"
+        "1,0.00100000,1.00000000,1672515782135000,false"
     )
 
 
