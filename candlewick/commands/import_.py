@@ -142,6 +142,8 @@ def _summary(imported: Imported) -> str:
     rows = f"{imported.repeated} rows repeated, {imported.bad} bad"
     if imported.others:
         rows += f", {imported.others} of other markets"
+    if imported.checksum_verified:
+        rows += ", checksum verified"
     if imported.finished_before:
         return f"imported before: {what}; nothing was published ({rows})"
     found = ranges(plan)

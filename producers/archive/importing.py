@@ -69,6 +69,8 @@ class Imported:
     bad: int
     others: int
     """Rows of other markets."""
+    checksum_verified: bool
+    """Whether a `.CHECKSUM` beside the file was held against it."""
 
 
 class InterruptedImportError(CandlewickError):
@@ -277,6 +279,7 @@ def _imported(
         conflicts=file.survey.rows.conflicts,
         bad=file.surveyed.bad,
         others=file.surveyed.others,
+        checksum_verified=file.recording.checksum_verified,
     )
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
-from market.candle import STATUS_OF_PROOF, Candle, Status
+from market.candle import STATUS_OF_PROOF, Candle, Status, trade_order
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Marker, Proof, Trade, numeric_id
-from producers.archive.survey import MinuteTrades, trade_order
+from producers.archive.survey import MinuteTrades
 
 Run = str | None
 """A run's id; None for live."""

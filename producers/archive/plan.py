@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from market.candle import STATUS_OF_PROOF, Status
+from market.candle import STATUS_OF_PROOF, Status, trade_order
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
 from producers.archive.dump import Span
 from producers.archive.logged import Current, LoggedMinute, LogSurvey, count_of
 from producers.archive.proof import Gap, IdKind, Proofs, kind_of, prove
-from producers.archive.survey import MinuteTrades, Survey, trade_order
+from producers.archive.survey import MinuteTrades, Survey
 from runtime.errors import UsageError
 
 _RUN_DIGITS = 16

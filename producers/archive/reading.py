@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from market.errors import MalformedError
-from market.trade import Trade
+from market.trade import Trade, numeric_id
 from producers.archive.recording import Market, Recording
 from producers.archive.survey import Survey
 from runtime.errors import CandlewickError, UsageError
@@ -73,6 +75,25 @@ class Content:
             raise _changed()
 
 
+class _Sequence:
+    """The order of a file, for trades of one time whose ids tell none: `seq` counts those that follow each other.
+
+    It counts from each time anew, so that files that hold the same trades of a time number them alike.
+    """
+
+    def __init__(self) -> None:
+        self._time_us = -1
+        self._seq = 0
+
+    def placed(self, trade: Trade) -> Trade:
+        """The trade with its `seq`, where it needs one and has none."""
+        self._seq = self._seq + 1 if trade.time_us == self._time_us else 0
+        self._time_us = trade.time_us
+        if trade.seq is not None or numeric_id(trade.trade_id) is not None:
+            return trade
+        return msgspec.structs.replace(trade, seq=self._seq)
+
+
 class Surveyed(NamedTuple):
     """What the first reading found."""
 
@@ -87,6 +108,7 @@ async def read_rows(
     recording: Recording, market: Market, content: Content, stop: asyncio.Event
 ) -> AsyncIterator[RowsRead]:
     """The rows of a recording, chunk by chunk; lines without content are none. Ends early when `stop` is set."""
+    sequence = _Sequence()
     for chunk in recording.read():
         await asyncio.sleep(0)  # signals and heartbeats have their turn
         if stop.is_set():
@@ -102,7 +124,7 @@ async def read_rows(
                 rows.bad.append(BadRow(str(recording.path), number, len(rows.trades), line, error))
                 continue
             if market.holds(trade):
-                rows.trades.append(trade)
+                rows.trades.append(sequence.placed(trade))
         yield rows
     content.end()
 

@@ -7,7 +7,7 @@ minutes that have trades. Ids that count up by one take no room; others take abo
 
 from typing import NamedTuple
 
-from market.candle import IdOrder, Status, id_order
+from market.candle import Status, trade_order
 from market.errors import MalformedError
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us
@@ -71,11 +71,6 @@ class MinuteTrades:
         if self.last is None or trade_order(trade) > trade_order(self.last):
             self.last = trade
         return True
-
-
-def trade_order(trade: Trade) -> tuple[int, IdOrder]:
-    """Trades in the order in which they open and close a candle."""
-    return trade.time_us, id_order(trade.trade_id)
 
 
 def digest_of(trade: Trade) -> int:

@@ -44,6 +44,7 @@ def imported(plan: Plan, **about: Any) -> Imported:
     usual = {
         "path": Path("folder/a.csv"), "key": "x:A-B", "run": "ab12", "span": Span(0, 3 * MINUTE), "trades": 0,
         "finished_before": False, "read_back": 0, "repeated": 0, "conflicts": Conflicts(), "bad": 0, "others": 0,
+        "checksum_verified": False,
     }  # fmt: skip
     return Imported(plan=plan, **(usual | about))
 

@@ -365,3 +365,25 @@ def test_the_live_candle_is_the_newest_open_minute_when_it_changed() -> None:
     assert candle is not None
     assert (str(candle.close), candle.revision, candle.status.value) == ("1", 1, "open")
     assert lane.open_candle() is None
+
+
+def test_a_marker_can_take_back_what_was_said_of_its_minute() -> None:
+    log = begun("1")
+    log.marker(KEY, at(1))
+    log.marker(KEY, at(2))
+    log.marker(KEY, at(1), Proof.HOLE)  # the best that was said counts
+    log.marker(KEY, at(1), Proof.HOLE, takes_back=True)
+    log.marker(KEY, at(1), Proof.HOLE, takes_back=True)  # nothing new
+    assert minutes(run_log(log)) == [(0, "complete", "1", 1), (1, "complete", "1", 2), (0, "hole", "1", 4)]
+
+
+def test_what_was_taken_back_can_be_proved_again_and_not_behind_the_line() -> None:
+    log = begun("1")
+    log.marker(KEY, at(1))
+    log.marker(KEY, at(1), Proof.HOLE, takes_back=True)
+    log.marker(KEY, at(1))
+    log.marker(KEY, at(11))
+    log.marker(KEY, at(1), Proof.HOLE, takes_back=True)
+    assert [m for m in minutes(run_log(log)) if m[0] == 0] == [
+        (0, "complete", "1", 1), (0, "hole", "1", 2), (0, "complete", "1", 3)
+    ]  # fmt: skip
