@@ -57,11 +57,9 @@ def aggregate(minutes: dict[int, dict[str, Any]], timeframe: Timeframe) -> dict[
         if all(at in minutes for at in inside):
             parts = [minutes[at] for at in inside]
             worst = max((part["status"] for part in parts), key=import_law.RANKS.index)
-            found[open_ms] = (
-                parts[0]["open"], max(part["high"] for part in parts), min(part["low"] for part in parts),
-                parts[-1]["close"], *(sum(part[name] for part in parts) for name in ("volume", "quote_volume", "trades")),
-                worst,
-            )  # fmt: skip
+            sums = [sum(part[name] for part in parts) for name in ("volume", "quote_volume", "trades")]
+            high, low = max(part["high"] for part in parts), min(part["low"] for part in parts)
+            found[open_ms] = (parts[0]["open"], high, low, parts[-1]["close"], *sums, worst)
     return found
 
 
@@ -76,11 +74,9 @@ def differences(place: str, symbol: str, found: Candles, minutes: dict[int, dict
             for at, fields in aggregate(minutes, timeframe).items()
         }
         if have != want:
-            wrong += [
-                f"{place} {symbol} {timeframe} minute {(at * 1000 - START) // MINUTE}: {have.get(at)} not {want.get(at)}"
-                for at in sorted({*have, *want})
-                if have.get(at) != want.get(at)
-            ]
+            differ = sorted(at for at in {*have, *want} if have.get(at) != want.get(at))
+            where = f"{place} {symbol} {timeframe} minute"
+            wrong += [f"{where} {(at * 1000 - START) // MINUTE}: {have.get(at)} not {want.get(at)}" for at in differ]
     return wrong
 
 
