@@ -19,7 +19,7 @@ from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_TIME_US, Name, TimeUs, Whole
-from market.limits import check_amounts, check_candle, check_key, check_name, check_price, check_ticker
+from market.limits import check_amounts, check_candle, check_key, check_name, check_price, check_ticker, have_few_digits
 from market.ticker import Ticker, Window
 from market.timeframe import MINUTE_US
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -112,7 +112,8 @@ def decode_trade(value: bytes) -> Trade:
     check_key(wire.exchange, wire.symbol)
     check_name(wire.trade_id, "trade_id")
     price, qty = parse_decimal(wire.price), parse_decimal(wire.qty)
-    check_amounts(price, qty)
+    if not (price and qty and have_few_digits(wire.price, wire.qty)):
+        check_amounts(price, qty)
     return Trade(
         exchange=wire.exchange,
         symbol=wire.symbol,

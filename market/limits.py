@@ -112,6 +112,12 @@ def check_amounts(price: Decimal, qty: Decimal) -> None:
     TURNOVER.check(EXACT.multiply(price, qty), "price * qty")
 
 
+def have_few_digits(price: str, qty: str) -> bool:
+    """Whether plain decimals above 0 are so short that `check_amounts` has nothing against them. It costs more."""
+    whole = (price.find(".") + 1 or len(price) + 1) + (qty.find(".") + 1 or len(qty) + 1) - 2
+    return whole <= TURNOVER.whole and len(price) + len(qty) <= PRICE.places + 2
+
+
 def check_price(price: Decimal, what: str) -> None:
     """A price alone, as that of a marker or a kline."""
     _check_positive(price, what)

@@ -1,11 +1,13 @@
 """Records written into the real stores by the sinks' own stores, without Kafka in between."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from market.candle import Candle, Status
 from market.codec import encode_candle, encode_ticker, encode_trade
+from market.partition import partition_of
 from market.ticker import Ticker, Window
 from market.trade import Side, Trade
 from runtime.kafka import TopicPartition
@@ -23,15 +25,18 @@ class Written:
     topic: str
     offset: int
     value: bytes
-    key: bytes = b"binance:BTC-USDT"
-    partition: int = 0
+    key: bytes
+    partition: int
     timestamp: int = T0
     headers: Sequence[tuple[str, bytes]] = ()
 
 
 async def write(store: Store, topic: str, values: Sequence[bytes], *, first: int = 0) -> None:
-    """As one batch of partition 0; the store is opened for it, as a sink that starts would."""
-    records = [Written(topic, first + at, value) for at, value in enumerate(values)]
+    """As one batch, whatever partitions its keys are of; the store is opened for it, as a sink that starts would."""
+    keys = [f"{one['exchange']}:{one['symbol']}".encode() for one in map(json.loads, values)]
+    partitions = [partition_of(key, store._partitions) for key in keys]
+    placed = zip(values, keys, partitions, strict=True)
+    records = [Written(topic, first + at, *one) for at, one in enumerate(placed)]
     tp = TopicPartition(topic, 0)
     await store.open()
     try:
