@@ -194,7 +194,8 @@ class Worker:
             return []
         while len(batch) < BATCH_RECORDS and not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
-        return [one for one in batch if one.generation == self._generation and one.partition in self._rollings]
+        current = [record for record in batch if record.generation == self._generation]
+        return [one for one in current if one.topic == self._topic or one.partition in self._rollings]
 
     async def _take(self, batch: list[Incoming]) -> None:
         if not batch:
