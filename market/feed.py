@@ -20,8 +20,6 @@ class FeedEventKind(StrEnum):
     """Ids turned up, or are missing, of minutes that were called complete without them."""
     CONFLICT = "conflict"
     """One id was told with two contents: the first copy counts."""
-    REFUSED = "refused"
-    """What the exchange sent is no trade: it is a dead letter."""
     CLOCK_IGNORED = "clock_ignored"
     """The exchange's clock said what cannot be."""
     CLOCK_AWAY = "clock_away"

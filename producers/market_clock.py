@@ -48,10 +48,9 @@ class MarketClock:
         self.limit_us = 0
         """Later times cannot be."""
 
-    @property
-    def is_known(self) -> bool:
-        """Whether times can be held against more than our own clock."""
-        return self._pace_us is not None
+    def confirms(self, time_us: int) -> bool:
+        """Whether more than that it can be speaks for a time: the pace, or that it is ours."""
+        return self._pace_us is not None or abs(self._wall_us - time_us) <= AHEAD_US
 
     def tick(self, now_s: float, wall_us: int) -> None:
         """Time passed: `now_s` on the monotonic clock, `wall_us` on ours."""
@@ -177,7 +176,7 @@ class CarriedTime:
         """The two times of one message can't both be: whichever goes on as it should is right, else neither."""
         market = self._market
         can_be = server_us <= market.limit_us and not market.is_behind(server_us, self.us)
-        if trade_us > market.limit_us or (can_be and market.is_known and trade_us < server_us):
+        if trade_us > market.limit_us or (can_be and trade_us < server_us and market.confirms(server_us)):
             if can_be:
                 self._carry(server_us)
             else:

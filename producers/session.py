@@ -160,6 +160,8 @@ class Session:
             since_us = min(message.server_us, self._market.limit_us)
             for symbol in line.symbols.values():
                 symbol.connected(since_us, round_)
+                if line.time.is_away:  # said again, for whoever counts from the connection on
+                    symbol.tell(FeedEventKind.CLOCK_AWAY, round_)
         if trade is not None:
             symbol = line.symbols[trade.symbol]
             symbol.live(trade, round_)

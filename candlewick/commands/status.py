@@ -45,6 +45,7 @@ async def status(
                 key: {"open": found.open, "filled": found.filled, "holes": found.holes} for key, found in gaps.items()
             },
             "trouble": trouble,
+            "clock_away": sorted(key for key, found in gaps.items() if found.clock_away),
         }
         sys.stdout.write(orjson.dumps(entry).decode() + "\n")
         return
@@ -75,7 +76,7 @@ def _symbol_table(markers: dict[str, int], gaps: dict[str, Gaps]) -> Table:
     for key in sorted(markers)[:_MAX_SYMBOLS]:
         until_s, found = markers[key] / 1e6, gaps.get(key, Gaps())
         at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until_s))
-        ago = duration(max(0.0, time.time() - until_s))
+        ago = duration(max(0.0, time.time() - until_s)) + (" (clock away)" if found.clock_away else "")
         table.add_row(key, at, ago, str(found.open), str(found.filled), str(found.holes))
     if len(markers) > _MAX_SYMBOLS:
         table.caption = f"and {len(markers) - _MAX_SYMBOLS} more: --json has all"

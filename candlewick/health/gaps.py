@@ -1,4 +1,4 @@
-"""What became of each symbol's gaps, from `md.feeds.v1`."""
+"""What became of each symbol's gaps, and whether its exchange's clock is away, from `md.feeds.v1`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ class Gaps:
     open: int = 0
     filled: int = 0
     holes: int = 0
+    clock_away: bool = False
 
     def take(self, kind: FeedEventKind) -> None:
         """Count an event; a hole closes a gap for good."""
@@ -25,6 +26,10 @@ class Gaps:
             self.open, self.filled = max(0, self.open - 1), self.filled + 1
         elif kind is FeedEventKind.HOLE:
             self.open, self.holes = max(0, self.open - 1), self.holes + 1
+        elif kind is FeedEventKind.CLOCK_AWAY:
+            self.clock_away = True
+        elif kind in (FeedEventKind.CLOCK_BACK, FeedEventKind.CONNECTED):
+            self.clock_away = False
 
 
 async def gaps_of(settings: Settings, broken: Callable[[str], None] | None = None) -> dict[str, Gaps]:

@@ -30,6 +30,11 @@ _TONES = {
     FeedEventKind.DISCONNECTED: Tone.WARNING,
     FeedEventKind.GAP_OPENED: Tone.WARNING,
     FeedEventKind.RESET: Tone.WARNING,
+    FeedEventKind.CONFLICT: Tone.WARNING,
+    FeedEventKind.CLOCK_IGNORED: Tone.WARNING,
+    FeedEventKind.CLOCK_BACK: Tone.GOOD,
+    FeedEventKind.CLOCK_AWAY: Tone.BAD,
+    FeedEventKind.TAKEN_BACK: Tone.BAD,
     FeedEventKind.HOLE: Tone.BAD,
 }
 

@@ -96,7 +96,7 @@ async def test_what_is_no_trade_is_a_dead_letter_and_the_connection_goes_on(
 ) -> None:
     async with simulator(settings) as (exchange, hosts):
         async with feeding(hosts):
-            await marked(hosts, START_US + MINUTE_US)
+            await marked(hosts, START_US + 6 * MINUTE_US)
             wrong: list[dict[str, Any]] = [
                 {"p": "0"}, {"q": "0.00"}, {"T": 2**63 - 1}, {"T": 5}, {"p": "1e3"}, {"t": "x"},
                 {"T": exchange.now_ms + 8_760 * HOUR_MS},
@@ -153,7 +153,7 @@ async def test_a_symbol_without_any_usable_progress_begins_anew_and_says_so(sett
             )
             await publisher.settle(await publisher.send_batches(topics.progress, [record], hosts.partitions))
         async with feeding(hosts):
-            await marked(hosts, START_US + 3 * MINUTE_US)
+            await marked(hosts, START_US + 8 * MINUTE_US)
         await check(hosts)
         [hole] = [event for event in await read_events(hosts) if event["event"] == "hole"]
         assert hole["symbol"] == "SOL-USDT"

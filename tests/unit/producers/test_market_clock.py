@@ -179,6 +179,12 @@ def test_a_trade_that_is_far_older_than_its_message_is_refused_where_the_clock_g
     assert world.one(lambda us: us + YEAR_US, lambda us: us - 1_000), "here the clock is wrong"
 
 
+def test_at_the_start_a_clock_that_agrees_with_ours_is_right_against_an_older_trade() -> None:
+    world = World(1.0, before_us=0)
+    world.run(STEP_S)
+    assert not world.one(int, lambda us: us - HOUR_US)
+
+
 def test_old_messages_that_arrive_late_together_are_taken() -> None:
     world = World(60.0)
     world.run(10)
@@ -204,6 +210,7 @@ def test_after_a_long_silence_the_pace_is_learned_anew() -> None:
     world = World(60.0)
     world.run(10)
     world.s += 3_000.0
+    world.start_us += 90 * SECOND_US  # in so long even a small error of the pace is as much
     world.run(3)
     assert world.time.ignored == 0
     assert world.behind_s <= STEP_S
