@@ -6,6 +6,7 @@ The simulator says of each trade whether a client may lack it without a fault of
 - **withheld** and **spoiled** trades (nobody gives them, or with price or quantity 0) are in no log. They are lost.
 - **refused** trades (REST was asked for them and had them no more, and no connection that was open then had carried
   them) may be in the log: got before, or published before a kill. Where they are not, they are lost.
+- **jumped** ids are no trades. They are told only where REST was asked for them and refused to show that.
 - **passed over** trades (REST gave the ids before and behind them side by side) may be in the log too. Where they are
   not, the exchange's own word was that there are none: nothing can know better, and nothing is demanded.
 - **retold** trades have two contents. The copy that comes first in the log counts, everywhere.
@@ -13,8 +14,8 @@ The simulator says of each trade whether a client may lack it without a fault of
   where the new ids begin: what the log lacks before it, and right behind it, is refused (`REACH_US`).
 
 A minute that lost trades are of must not say `complete`. A minute next to them may say less than `complete`: the lost
-ids may belong to it for all that a client can know, and so may ids that were published before a kill and are refused
-after it. Every other minute must be `complete`.
+ids may belong to it for all that a client can know. So may ids that are refused after the feed began again from an
+earlier minute: it cannot know what it had published. Every other minute must be `complete`.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -22,14 +23,13 @@ from typing import NamedTuple
 
 from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, Span
 
-WITHHELD, SPOILED, REFUSED, PASSED_OVER = "withheld", "spoiled", "refused", "passed_over"
-RETOLD, RESET = "retold", "reset"
+WITHHELD, SPOILED, REFUSED, JUMPED, RETOLD, RESET = "withheld", "spoiled", "refused", "jumped", "retold", "reset"
 REACH_US = 60 * MINUTE_US
 """How far from a reset trades may be missing because of it: a client's absence and its patience, in market time."""
 _DOUBT_US = 10 * MINUTE_US
 """How far before what a reset cost the last minute that was marked may lie, and how near to it all is doubtful."""
 _NEVER_GIVEN = frozenset({WITHHELD, SPOILED})
-_NOT_PROVED = frozenset({WITHHELD, SPOILED, REFUSED})
+_NOT_PROVED = frozenset({WITHHELD, SPOILED, JUMPED, REFUSED})
 
 
 class Exception_(NamedTuple):  # noqa: N801  # the builtin has the plain name
@@ -60,8 +60,18 @@ class Demands(NamedTuple):
         return sorted({_minute(trade) for trade in self.lost if trade.time_us in span})
 
 
-def demands(span: Span, record: Sequence[Sent], exceptions: Iterable[Exception_], logged: Container[int]) -> Demands:
-    """What follows from the record of a span and its exceptions, given which ids the log has."""
+def demands(
+    span: Span,
+    record: Sequence[Sent],
+    exceptions: Iterable[Exception_],
+    *,
+    logged: Container[int],
+    forgotten: Container[int] = (),
+) -> Demands:
+    """What follows from the record of a span and its exceptions, given which ids the log has.
+
+    `forgotten` are those of them that lie before a later beginning of the feed, and after the minute it began with.
+    """
     fates: dict[int, set[str]] = {}
     trades = {trade.trade_id: trade for trade in record}
     retold: dict[int, Sent] = {}
@@ -83,6 +93,9 @@ def demands(span: Span, record: Sequence[Sent], exceptions: Iterable[Exception_]
         times_us = [reset.time_us, *(trade.time_us for trade in cost)]
         first_us, last_us = min(times_us) - _DOUBT_US, max(times_us) + _DOUBT_US
         doubtful.update(range(first_us - first_us % MINUTE_US, last_us, MINUTE_US))
+    for number, why in fates.items():
+        if number in logged and number not in forgotten:
+            why.discard(REFUSED)
     absent = frozenset(number for number, why in fates.items() if why & _NEVER_GIVEN or number not in logged)
     lost = tuple(
         trade

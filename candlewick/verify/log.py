@@ -40,6 +40,16 @@ class KeyLog:
     candles: dict[int, Fields] = field(default_factory=dict)
     """Open time in milliseconds → the 1m candle of the highest revision."""
 
+    begins: list[tuple[int, int]] = field(default_factory=list)
+    """Of each later `begin` marker how many trades stand before it, and its `complete_until_us`."""
+
+    @property
+    def forgotten(self) -> set[int]:
+        """The ids of trades that a feed which began again later could not know of."""
+        return {
+            self.ids[at] for trades, until_us in self.begins for at in range(trades) if self.times_us[at] >= until_us
+        }
+
     def take_marker(self, complete_until_us: int, proof: str, last_trade_id: str) -> None:
         """Note a marker; its last trade's id is empty where it names none."""
         if proof != BEGIN:
@@ -47,6 +57,8 @@ class KeyLog:
         elif self.begun_us is None:
             self.begun_us = complete_until_us
             self.begun_with = int(last_trade_id) if last_trade_id.isdecimal() else None
+        else:
+            self.begins.append((len(self.ids), complete_until_us))
         self.newest_us = max(self.newest_us or 0, complete_until_us)
 
     def take_candle(self, fields: Fields) -> None:

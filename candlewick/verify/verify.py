@@ -117,7 +117,8 @@ class _Check:
         known = set(log.ids)
         if log.begun_with is not None:
             known.add(log.begun_with)
-        return demands(around, await self._truth.trades(symbol, around), exceptions, known)
+        record = await self._truth.trades(symbol, around)
+        return demands(around, record, exceptions, logged=known, forgotten=log.forgotten)
 
 
 def as_said(expected: Fields, log: KeyLog) -> Fields:

@@ -165,18 +165,28 @@ class Archive:
         """Of the trades of [start, end) those that a client may lack, or get with other content, and why; see `Fate`.
 
         The first trade after each reset is among them: REST gives none from before it, and a client that was not
-        connected cannot know where the new ids begin.
+        connected cannot know where the new ids begin. So are ids that are no trades (`JUMPED`), where REST refused to
+        show that: their times are those of the trades that they would be.
         """
         told = [fate for fate in _EXCEPTIONS if self.fates[fate]]
         firsts = {reset.first - reset.less for reset in self.resets}
         if not told and not firsts:
             return
-        for match in self.between(start_ms, end_ms):
-            if match.trade_id in firsts:
-                yield match, Fate.RESET
-            for fate in told:
-                if match.trade_id in self.fates[fate]:
-                    yield match, fate
+        jumped, refused = self.fates[Fate.JUMPED], self.fates[Fate.REFUSED]
+        for minute in range(start_ms // MINUTE_MS, -(-end_ms // MINUTE_MS)):
+            for match in self._renumbered(self.history.minute(minute)):
+                number = match.trade_id
+                if not start_ms <= match.time_ms < end_ms:
+                    continue
+                if number in firsts:
+                    yield match, Fate.RESET
+                if number in jumped:
+                    if number in refused:
+                        yield match, Fate.JUMPED
+                    continue
+                for fate in told:
+                    if number in self.fates[fate]:
+                        yield match, fate
 
     def is_withheld(self, trade_id: int) -> bool:
         """Whether neither stream nor REST gives this id."""
@@ -205,10 +215,14 @@ class Archive:
 
     def _told(self, rows: Sequence[Match]) -> Sequence[Match]:
         """The trades under the ids that the exchange tells, without those that it has left out."""
-        if self.resets and rows and rows[-1].trade_id >= self.resets[0].first:
-            rows = [structs.replace(match, trade_id=match.trade_id - self._less(match.trade_id)) for match in rows]
+        rows = self._renumbered(rows)
         if jumped := self.fates[Fate.JUMPED]:
             rows = [match for match in rows if match.trade_id not in jumped]
+        return rows
+
+    def _renumbered(self, rows: Sequence[Match]) -> Sequence[Match]:
+        if self.resets and rows and rows[-1].trade_id >= self.resets[0].first:
+            return [structs.replace(match, trade_id=match.trade_id - self._less(match.trade_id)) for match in rows]
         return rows
 
     def _less(self, own_id: int) -> int:

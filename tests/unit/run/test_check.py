@@ -66,6 +66,16 @@ def test_a_key_begins_with_its_first_begin_marker_and_the_trade_that_it_names() 
     assert log.marked == {T0 + MINUTE_US}
 
 
+def test_a_feed_that_began_again_forgot_what_it_published_after_its_minute() -> None:
+    log = log_of(ONE, ONE._replace(trade_id=8, time_us=T0 + MINUTE_US))
+    log.take_marker(T0, "begin", "6")
+    assert log.forgotten == set()
+    log.take_marker(T0 + MINUTE_US, "begin", "7")
+    log.ids.append(9)
+    log.times_us.append(T0 + MINUTE_US + 1)
+    assert log.forgotten == {8}
+
+
 def test_stores_have_to_say_what_the_log_says_where_a_minute_may_say_more_than_one_thing() -> None:
     log = log_of()
     log.take_candle({"open_time_ms": 60_000, "status": "hole", "revision": 1})

@@ -1,5 +1,7 @@
 """What may be demanded where the source was wrong, on markets worked out by hand."""
 
+from collections.abc import Container
+
 import pytest
 
 from candlewick.verify.demands import Demands, Exception_, demands
@@ -18,12 +20,12 @@ def sent(trade_id: int, minute: float, price: str = "5") -> Sent:
 MARKET = [sent(1, 0.5), sent(2, 1.5), sent(3, 2.1), sent(4, 2.9), sent(5, 3.5), sent(6, 4.5), sent(7, 5.5)]
 
 
-def held(fates: dict[int, str], logged: set[int], market: list[Sent] = MARKET) -> Demands:
-    """What is demanded where ids have fates; those that nobody gives are not in the record."""
-    never = {number for number, why in fates.items() if why in ("withheld", "spoiled")}
-    record = [trade for trade in market if trade.trade_id not in never]
-    told = [Exception_(trade, word) for trade in market for word in fates.get(trade.trade_id, "").split()]
-    return demands(SPAN, record, told, logged)
+def held(fates: dict[int, str], logged: set[int], forgotten: Container[int] = ()) -> Demands:
+    """What is demanded where ids of `MARKET` have fates; those that nobody gives are not in the record."""
+    never = {number for number, why in fates.items() if why in ("withheld", "spoiled", "jumped")}
+    record = [trade for trade in MARKET if trade.trade_id not in never]
+    told = [Exception_(trade, word) for trade in MARKET for word in fates.get(trade.trade_id, "").split()]
+    return demands(SPAN, record, told, logged=logged, forgotten=forgotten)
 
 
 def statuses(what: Demands) -> list[tuple[str, ...]]:
@@ -54,9 +56,21 @@ def test_lost_trades_side_by_side_reach_from_the_given_one_before_to_the_one_beh
     ]  # fmt: skip
 
 
-def test_a_refused_trade_that_the_log_has_is_not_lost_and_its_minute_may_say_less() -> None:
+def test_a_refused_trade_that_the_log_has_is_not_lost_and_its_minute_is_complete() -> None:
     what = held({5: "refused"}, {1, 2, 3, 4, 5, 6, 7})
     assert (what.absent, what.lost) == (frozenset(), ())
+    assert statuses(what) == [COMPLETE] * 6
+
+
+def test_what_a_feed_that_began_again_could_not_know_may_say_less() -> None:
+    what = held({5: "refused"}, {1, 2, 3, 4, 5, 6, 7}, forgotten={5, 6})
+    assert (what.absent, what.lost) == (frozenset(), ())
+    assert statuses(what) == [COMPLETE, COMPLETE, ANY, ANY, ANY, COMPLETE]
+
+
+def test_ids_that_are_no_trades_and_that_rest_refused_to_show_are_not_lost_and_leave_doubt() -> None:
+    what = held({5: "jumped"}, {1, 2, 3, 4, 6, 7})
+    assert what.lost == ()
     assert statuses(what) == [COMPLETE, COMPLETE, ANY, ANY, ANY, COMPLETE]
 
 
@@ -87,7 +101,7 @@ def test_what_was_passed_over_before_it_was_refused_may_be_taken_either_way() ->
 
 def test_without_a_given_trade_behind_them_nothing_is_proved_to_the_end() -> None:
     assert statuses(held({5: "refused", 6: "refused", 7: "refused"}, {1, 2, 3, 4, 5})) == [
-        COMPLETE, COMPLETE, ANY, ANY, LESS, LESS,
+        COMPLETE, COMPLETE, COMPLETE, ANY, LESS, LESS,
     ]  # fmt: skip
 
 
@@ -97,7 +111,7 @@ def test_a_reset_costs_what_the_log_lacks_before_it_and_right_behind_it() -> Non
         sent(100, 0.5), sent(101, 1.5), sent(102, hour - 1.5), sent(103, hour + 0.5),  # the log has 101 and 103
         sent(50, hour + 1.5), sent(51, hour + 2.5), sent(52, hour + 3.5), sent(53, hour + 4.5),  # and 52
     ]  # fmt: skip
-    what = demands(Span(T0, T0 + 2 * hour * MINUTE_US), market, [Exception_(market[4], "reset")], {101, 103, 52})
+    what = demands(Span(T0, T0 + 2 * hour * MINUTE_US), market, [Exception_(market[4], "reset")], logged={101, 103, 52})
     assert [trade.trade_id for trade in what.lost] == [102, 50, 51]
     assert what.absent == {102, 50, 51}
     less = [minute for minute, said in sorted(what.statuses.items()) if said == LESS]
@@ -108,11 +122,11 @@ def test_a_reset_costs_what_the_log_lacks_before_it_and_right_behind_it() -> Non
 
 def test_a_reset_that_cost_nothing_makes_only_the_minutes_around_it_doubtful() -> None:
     market = [sent(100, 0.5), sent(101, 30.5), sent(50, 31.5), sent(51, 60.5)]
-    what = demands(Span(T0, T0 + 70 * MINUTE_US), market, [Exception_(market[2], "reset")], {100, 101, 50, 51})
+    what = demands(Span(T0, T0 + 70 * MINUTE_US), market, [Exception_(market[2], "reset")], logged={100, 101, 50, 51})
     assert (what.lost, what.absent) == ((), frozenset())
     assert sorted(what.statuses) == [T0 + minute * MINUTE_US for minute in range(21, 42)]
 
 
 def test_other_contents_are_kept_by_id() -> None:
     other = sent(5, 3.5, "6")
-    assert demands(SPAN, MARKET, [Exception_(other, "retold")], set()).retold == {5: other}
+    assert demands(SPAN, MARKET, [Exception_(other, "retold")], logged=set()).retold == {5: other}

@@ -104,6 +104,8 @@ def test_a_jump_is_no_trade_for_anybody() -> None:
     left = [*market.ids[:10], *market.ids[13:]]
     assert [match.trade_id for match in market.archive.between(START * 60_000, NOW_MS + 1)] == left
     assert not list(market.archive.exceptions(START * 60_000, NOW_MS + 1))
+    market.archive.fates.note(Fate.REFUSED, market.ids[12], market.ids[12])  # and REST did not show it
+    assert list(market.archive.exceptions(START * 60_000, NOW_MS + 1)) == [(market.matches[12], Fate.JUMPED)]
 
 
 def test_only_a_full_page_ends_early() -> None:
