@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from everywhere import candles_by_place, run_all, trades_by_place
 
+from processors.rolling.roll import TIMEFRAMES
 from producers.archive.importing import Imported, Request, import_recordings
 from producers.archive.recording import Described
 from runtime.settings import Settings
@@ -22,12 +23,13 @@ MINUTE_MS, DAY_MS = 60_000, 86_400_000
 APR_7, APR_8 = 1_617_753_600_000, 1_617_840_000_000
 MAR_9, MAR_10 = 1_709_942_400_000, 1_710_028_800_000
 MAY_2, JAN_2 = 1_714_608_000_000, 1_704_153_600_000
+MAY_2_DUMP = "QANUSDT-trades-2024-05-02.csv"
 TWO_MINUTES = {"complete_from_us": JAN_2 * 1000, "complete_until_us": (JAN_2 + 2 * MINUTE_MS) * 1000}
 
 pytestmark = pytest.mark.usefixtures("topics")
 
 
-async def imported(settings: Settings, *names: str, **request: Any) -> list[Imported]:
+async def imported(settings: Settings, *names: str | Path, **request: Any) -> list[Imported]:
     asked = Request(files=[CASES / name for name in names], described=Described(), **request)
     return list(await import_recordings(settings, asked, lambda *_: None, asyncio.Event()))
 
@@ -74,7 +76,8 @@ async def test_a_dump_that_ends_early_and_is_issued_again(settings: Settings) ->
     await imported(settings, f"truncated-day/mended/{april_7}")
     await run_all(settings)
     day = (Decimal("21.6"), Decimal(25), Decimal(20), Decimal(20), Decimal(1000))
-    for place, found in (await candles_by_place(settings)).items():
+    places = await candles_by_place(settings)
+    for place, found in places.items():
         assert statuses(found, span(APR_7 + MINUTE_MS, APR_8 + 2 * MINUTE_MS)) == {"complete"}, place
         of_day = [fields for (_, name, at), fields in sorted(found.items()) if name == "1m" and APR_7 <= at < APR_8]
         if place != "Redis":
@@ -82,14 +85,13 @@ async def test_a_dump_that_ends_early_and_is_issued_again(settings: Settings) ->
             assert (sum(fields[4] for fields in of_day), max(fields[1] for fields in of_day)) == (1000, 25)
             assert of_day[-1][3] == 20
         if place in ("Kafka", "Redis"):
-            for timeframe in ("3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d"):
-                of_frame = [
-                    f for (_, name, at), f in sorted(found.items()) if name == timeframe and APR_7 <= at < APR_8
-                ]
-                assert sum(fields[6] for fields in of_frame) == 1000, timeframe
-                assert {fields[7] for fields in of_frame[1:]} <= {"complete"}, timeframe
             assert found["QAC-USDT", "1d", APR_7][1:5] == day[1:]
-            assert found["QAC-USDT", "1d", APR_7][7] == "connected"  # nothing is known of what came before its first id
+            assert found["QAC-USDT", "1d", APR_7][6:] == (1000, "connected")  # of its first minute, before the first id
+    longer = [(name, at, fields) for (_, name, at), fields in sorted(places["Kafka"].items()) if APR_7 <= at < APR_8]
+    for timeframe in TIMEFRAMES:
+        of_frame = [fields for name, _, fields in longer if name == timeframe]
+        assert sum(fields[6] for fields in of_frame) == 1000, timeframe
+        assert {fields[7] for fields in of_frame[1:]} <= {"complete"}, timeframe
 
 
 @pytest.mark.parametrize("order", ["one by one", "wrong order", "together", "together in the wrong order"])
@@ -110,18 +112,22 @@ async def test_a_trade_of_the_last_minute_in_the_next_days_file(order: str, sett
 
 
 @pytest.mark.parametrize("engine_between", [False, True])
-async def test_a_poorer_file_after_a_better_one(engine_between: bool, settings: Settings) -> None:  # noqa: FBT001
-    for name in ("1-whole", "2-poorer"):
-        folder = CASES / "poorer-after"
-        (file,) = folder.glob(f"{name}*")
-        await imported(settings, str(file.relative_to(CASES)))
+async def test_a_poorer_file_after_a_better_one(
+    engine_between: bool,  # noqa: FBT001
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    for number, name in enumerate(("1-whole-", "2-poorer-")):
+        path = tmp_path / str(number) / MAY_2_DUMP
+        path.parent.mkdir()
+        path.write_text((CASES / "poorer-after" / f"{name}{MAY_2_DUMP}").read_text())
+        await imported(settings, path)
         if engine_between:
             await run_all(settings)
     await run_all(settings)
     for found in (await candles_by_place(settings)).values():
         of_first = minutes(found, MAY_2, MAY_2 + 4 * MINUTE_MS)
-        if of_first:  # Redis keeps the newest 1,500
-            assert of_first == [(0, 2, "connected"), (1, 2, "complete"), (2, 2, "complete"), (3, 2, "connected")]
+        assert of_first == [(0, 2, "connected"), (1, 2, "complete"), (2, 2, "complete"), (3, 2, "connected")]
 
 
 async def test_ids_that_rise_and_leave_numbers_out_prove_nothing(settings: Settings) -> None:
@@ -151,9 +157,8 @@ async def test_an_id_that_is_told_twice_counts_once_everywhere(settings: Setting
 
 
 async def test_the_copy_that_counts_in_candles_is_the_one_that_stores_keep(settings: Settings, tmp_path: Path) -> None:
-    name = "QANUSDT-trades-2024-05-02.csv"
-    whole = (CASES / "poorer-after" / f"1-whole-{name}").read_text()
-    paths = [tmp_path / at / name for at in ("first", "mended")]
+    whole = (CASES / "poorer-after" / f"1-whole-{MAY_2_DUMP}").read_text()
+    paths = [tmp_path / at / MAY_2_DUMP for at in ("first", "mended")]
     for path, text in zip(paths, (whole, whole.replace("103,50,1", "103,61,1")), strict=True):
         path.parent.mkdir()
         path.write_text(text)
