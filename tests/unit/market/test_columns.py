@@ -1,5 +1,6 @@
 """Trades read as columns: what `decode_trade` says of each value is the truth."""
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_strategies import MINUTE_OPEN_US, trades, usual_amounts
 
-from market.codec import decode_trade, encode_trade
+from market.codec import decode_trade, encode_trade, usual_form
 from market.columns import TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.trade import Side, Source, Trade
@@ -105,6 +106,15 @@ def test_what_is_beyond_a_limit_goes_one_by_one(price: str, qty: str) -> None:
         assert not columns.valid[0]
     else:
         assert not columns.valid[0] or row(columns, 0) == figures(wanted)
+
+
+@pytest.mark.parametrize("seq", [{}, {"seq": None}, {"seq": 7}])
+def test_another_publisher_s_form_is_read_once_it_is_rewritten(seq: dict[str, object]) -> None:
+    fields = {"symbol": "A-B", "exchange": "x", "trade_id": "1", "price": "1.5", "qty": "2", "side": "buy"}
+    value = json.dumps(fields | {"time_us": MINUTE_OPEN_US} | seq).encode()
+    columns = read([value, usual_form(value)], [("x", "A-B")] * 2)
+    assert columns.valid.tolist() == [False, True]
+    assert row(columns, 1) == figures(decode_trade(value))
 
 
 def test_a_trade_under_another_symbols_key_is_not_read() -> None:
