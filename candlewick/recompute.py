@@ -87,6 +87,8 @@ async def recomputed(settings: Settings, suffix: str) -> Recomputed:
     markets: set[bytes] = set()
     async for records in read_to_end(settings, topic):
         for record in records:
+            if record.value is None:
+                continue
             candles += 1
             of_runs += header(record.headers, RUN_HEADER) is not None
             markets.add(record.key or b"")

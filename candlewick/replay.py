@@ -42,13 +42,17 @@ def stage_of(settings: Settings, group: str) -> str:
 async def plan_moves(settings: Settings, stage: str, to: str) -> list[Move]:
     """Where every partition of the stage's topics stands, and where `to` is.
 
-    `to` is ``earliest``, ``latest``, an offset (of every partition, held within its ends) or a time of the log clock.
+    `to` is ``earliest``, ``latest``, ``current``, an offset (of every partition, held within its ends) or a time of the
+    log clock. ``current`` leaves the offsets as they are and takes the topic and the store for the right ones.
     """
     committed = await group_offsets(settings, settings.topics.group(stage))
     moves: list[Move] = []
     for topic in inputs(settings.topics)[stage]:
         bounds = await ends(settings, topic)
-        targets = await _targets(settings, topic, to, bounds)
+        if to == "current":
+            targets: Mapping[int, int] = {partition: committed.get((topic, partition), 0) for partition in bounds}
+        else:
+            targets = await _targets(settings, topic, to, bounds)
         for partition, (first, end) in sorted(bounds.items()):
             target = min(max(first, targets[partition]), end)
             moves.append(Move(topic, partition, committed.get((topic, partition)), target, end))
@@ -77,7 +81,7 @@ async def _targets(settings: Settings, topic: str, to: str, bounds: Mapping[int,
         time_us = parse_time_us(to)
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--to {to} is neither earliest, latest, an offset, nor a time like 2026-01-31T12:00Z"
+            f"--to {to} is neither earliest, latest, current, an offset, nor a time like 2026-01-31T12:00Z"
         ) from None
     return await offsets_at(settings, topic, time_us // 1000, bounds)
 

@@ -1,8 +1,7 @@
 """Refused records, told once: in `<topic>.dlq`, with where they came from and why."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from market.codec import dead_letter_headers, header
 from market.ids import IdRanges
@@ -14,7 +13,10 @@ from sinks.store import Refused
 
 GROUP_HEADER = "candlewick.group"
 """Which group refused the record: another store may well have taken it."""
+TOPIC_ID_HEADER = "candlewick.topic_id"
+"""In which topic of that name the record stood: one made anew has other records at the same offsets."""
 _OFFSET = "__streams.errors.offset"
+_OFFSET_DIGITS = 19
 LARGE_BYTES = 900_000
 """With the headers on, a larger value may not fit into a record any more: then it is left out, and its size told."""
 VALUE_BYTES_HEADER = "__streams.errors.value.bytes"
@@ -25,7 +27,8 @@ class DeadLetters:
     """The dead letters of one group.
 
     What was told already is read from the dead-letter topic at the first refusal after an assignment: so a record is
-    told once, whether the group dies before its offset is committed or is moved back and reads it again.
+    told once, whether the group dies before its offset is committed or is moved back and reads it again. What others
+    wrote there says nothing.
     """
 
     def __init__(self, settings: Settings, group: str) -> None:
@@ -33,6 +36,7 @@ class DeadLetters:
         self._group = group.encode()
         self._publisher: Publisher | None = None
         self._told: dict[TopicPartition, IdRanges] = {}
+        self._topic_ids: Mapping[str, str | None] = {}
         self._log = logger(group)
 
     async def publish(self, refused: Sequence[Refused]) -> int:
@@ -51,9 +55,10 @@ class DeadLetters:
             published += len(new)
         return published
 
-    def forget(self) -> None:
-        """Another process may have told some since."""
+    def begin(self, topic_ids: Mapping[str, str | None]) -> None:
+        """After an assignment: another process may have told some since, and the topics may be others."""
         self._told.clear()
+        self._topic_ids = topic_ids
 
     async def close(self) -> None:
         """Let the producer go."""
@@ -69,7 +74,14 @@ class DeadLetters:
         self._log.warning(
             "dead letter", reason=str(error), topic=record.topic, partition=record.partition, offset=record.offset
         )
-        return Outgoing(record.key or b"", record.value, [*headers, (GROUP_HEADER, self._group)], record.partition)
+        headers.append((GROUP_HEADER, self._group))
+        if (topic_id := self._topic_id(record.topic)) is not None:
+            headers.append((TOPIC_ID_HEADER, topic_id))
+        return Outgoing(record.key or b"", record.value, headers, record.partition)
+
+    def _topic_id(self, topic: str) -> bytes | None:
+        found = self._topic_ids.get(topic)
+        return None if found is None else found.encode()
 
     async def _send(self, letters: list[Outgoing], source: str) -> None:
         topic = self._settings.topics.dead_letters(source)
@@ -103,7 +115,11 @@ class DeadLetters:
         topic = self._settings.topics.dead_letters(tp.topic)
         async for records in read_to_end(self._settings, topic, partitions=[tp.partition]):
             for record in records:
-                if header(record.headers, GROUP_HEADER) == self._group:
-                    offset: Any = header(record.headers, _OFFSET)
+                if header(record.headers, GROUP_HEADER) != self._group:
+                    continue
+                if header(record.headers, TOPIC_ID_HEADER) != self._topic_id(tp.topic):
+                    continue
+                offset = header(record.headers, _OFFSET) or b""
+                if offset.isdigit() and len(offset) <= _OFFSET_DIGITS:
                     told.add(int(offset))
         return told

@@ -18,15 +18,17 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from runtime.errors import CandlewickError, UnavailableError
-from runtime.kafka import Subscription, TopicPartition
+from runtime.kafka import HELD_BACK_S, HeldBackError, OutOfRangeError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
 from runtime.lifecycle import FIRST_BACKOFF_S, GRACE_S, rejoining, stopped_within
 from runtime.settings import Settings
+from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
 from sinks.cut import USUAL_CUTS, CutRule
 from sinks.cutting import ask_for_cuts
 from sinks.dead_letters import DeadLetters
+from sinks.identity import Identities
 from sinks.partition import Partition
 from sinks.store import MovedError, Refused, RejectedError, Store
 
@@ -42,6 +44,8 @@ DRAIN_S = GRACE_S * 0.6
 ONCE_PATIENCE_S = 60.0
 """How long ``--once`` bears a store that is away; without it there is no end to patience."""
 HOLD_S = 0.5
+LOOK_INTERVAL_S = 20.0
+"""How often it is looked whether topics and store are still those that the offsets speak of."""
 
 T = TypeVar("T")
 
@@ -102,11 +106,13 @@ class _Worker:
             instance_id=config.instance_id,
         )
         self._dead_letters = DeadLetters(settings, self._subscription.group)
+        self._identities = Identities({}, {})
+        self._stalls = StallWatch(HELD_BACK_S)
         self._partitions: dict[TopicPartition, Partition] = {}
         self._joined = False
         self._stop = asyncio.Event()
         self._leave_by_s: float | None = None
-        self._written_at_s = self._committed_at_s = time.monotonic()
+        self._written_at_s = self._committed_at_s = self._looked_at_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then write and commit what is pending and leave."""
@@ -114,7 +120,7 @@ class _Worker:
         async with self._subscription:
             try:
                 await self._patiently(self._store.open)
-                while not (await self._is_finished() and await self._write()):
+                while not (await self._is_finished() and await self._write() and await self._is_as_it_was()):
                     await self._step()
                 await self._commit()
             finally:
@@ -123,7 +129,14 @@ class _Worker:
     async def _step(self) -> None:
         """One round of the six steps."""
         refused: list[Refused] = []
-        polled = await self._subscription.poll(self._partitions, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        if time.monotonic() - self._looked_at_s >= LOOK_INTERVAL_S:
+            await self._is_as_it_was()
+        try:
+            polled = await self._subscription.poll(self._partitions, timeout_s=POLL_S, max_records=POLL_RECORDS)
+        except OutOfRangeError as error:
+            self._log.warning("an offset is not in the log: looking where to go on", reason=str(error))
+            await self._assign(list(self._partitions))
+            return
         if await self._follow_assignment():
             return  # what was polled may stand before what is held already
         for tp, records in polled.items():
@@ -175,6 +188,8 @@ class _Worker:
             for partition in partitions:
                 partition.whole.clear()
             self._meter.add("rows", sum(batch.rows for batch in batches))
+            if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in batches):
+                self._identities = await self._ask()  # what was empty has an id now
             await self._commit()
         return failure is None
 
@@ -208,18 +223,54 @@ class _Worker:
         self._committed_at_s = time.monotonic()
         held = self._subscription.assignment()
         offsets: dict[TopicPartition, int] = {}
+        stuck: list[TopicPartition] = []
         lag = 0
         for tp, partition in self._partitions.items():
             if tp in held:
                 position = await self._subscription.position(tp)
-                lag += max(0, (self._subscription.highwater(tp) or 0) - position)
+                behind = max(0, (self._subscription.highwater(tp) or 0) - position)
+                lag += behind
+                if self._stalls.look(tp, position, behind, self._committed_at_s) is Stand.STUCK:
+                    stuck.append(tp)
                 if not partition.whole and partition.committable(position) > partition.committed:
                     offsets[tp] = partition.committable(position)
         self._meter.lag = lag
         if offsets:
-            await self._subscription.commit(offsets)
+            metadata = {tp.topic: self._identities.metadata(tp.topic) for tp in offsets}
+            await self._subscription.commit(offsets, metadata)
             for tp, offset in offsets.items():
                 self._partitions[tp].committed = offset
+        if stuck:
+            await self._name_who_holds_back(stuck)
+
+    async def _name_who_holds_back(self, tps: list[TopicPartition]) -> None:
+        """Nothing came for long, although the log goes on: where a transaction hides it, that is said."""
+        self._stalls.clear()
+        held = await self._subscription.open_transactions(tps)
+        if held and self._config.once:
+            raise HeldBackError(held)
+        for transaction in held:
+            self._log.warning("waiting for another program's transaction", reason=str(transaction))
+
+    async def _ask(self) -> Identities:
+        """The ids of topics and store as they are now."""
+        self._looked_at_s = time.monotonic()
+        return Identities(await self._subscription.topic_ids(), await self._patiently(self._store.identities))
+
+    async def _is_as_it_was(self) -> bool:
+        """Whether topics and store are those that offsets are committed of; else it is decided anew where to go on."""
+        now = await self._ask()
+        missing = sorted(set(self._store.topics) - now.topics.keys())
+        if missing and self._config.once:
+            raise CandlewickError(f"the topic {missing[0]} is missing: run candlewick topics apply")
+        if missing:
+            self._log.warning("topics are missing: run candlewick topics apply", topics=missing)
+        replaced = self._identities.replaced(now)
+        if replaced:
+            self._log.warning("made anew meanwhile, or the store of their records was", topics=replaced)
+            await self._assign(list(self._partitions))
+            return False
+        return True
 
     async def _follow_assignment(self) -> bool:
         """Take over what a rebalance brought; True where there was one."""
@@ -228,17 +279,20 @@ class _Worker:
             return False
         self._joined = True
         self._partitions.clear()  # what was not committed is the next owner's, who may be this process
-        self._dead_letters.forget()
         await self._assign(list(changes.assigned))
         self._log.info("assigned", partitions=len(self._partitions))
         return True
 
     async def _assign(self, tps: list[TopicPartition]) -> None:
-        positions = await self._patiently(lambda: self._store.positions(tps))
+        identities = self._identities = await self._ask()
+        self._dead_letters.begin(identities.topics)
+        self._stalls.clear()
+        positions = await self._patiently(lambda: self._store.positions(tps, identities.topics))
         assigned = await assign(
             self._subscription,
             tps,
             positions=positions,
+            identities=identities,
             recent_only=self._store.recent_only,
             accept_cut=self._config.accept_cut,
         )

@@ -90,8 +90,17 @@ class Store(Protocol):
     async def open(self) -> None:
         """Connect, and make what must be there; harmless to repeat."""
 
-    async def positions(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int] | None:
-        """Where the store itself says reading goes on; None: the group's offsets tell."""
+    async def identities(self) -> Mapping[str, str | None]:
+        """By topic, the id of the place that holds its records, which another one in its stead would not have.
+
+        None where that place is empty or not there; a topic is left out whose place has no id. Changes nothing, and
+        can be asked before `open`.
+        """
+
+    async def positions(
+        self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
+    ) -> Mapping[TopicPartition, int] | None:
+        """Where the store itself says reading of the topics with these ids goes on; None: the group's offsets tell."""
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """Records (each with a value, all of one topic) in the store's form. Pure."""

@@ -15,14 +15,15 @@ from candlewick.replay import Move, apply_moves, plan_moves, stage_of
 async def replay(
     group: Annotated[str, Parameter(help="candles, rolling, sink.redis, sink.clickhouse or sink.parquet")],
     *,
-    to: Annotated[str, Parameter(help="earliest, latest, an offset, or a time of the log clock")],
+    to: Annotated[str, Parameter(help="earliest, latest, current, an offset, or a time of the log clock")],
     execute: Annotated[bool, Parameter(negative="", help="do it; without it nothing is changed")] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
     """Show where the group stands and would stand, and how many records it would read; with --execute move it.
 
     The group must have no members: stop its processes first. A replay gives the same bytes for every minute that it
-    emits. Redis goes on from its own position where that is earlier.
+    emits. Redis goes on from its own position where that is earlier. `--to current` moves nothing, but takes a topic or
+    store that was made anew for the right one from now on.
 
     ```
     candlewick replay candles --to earliest

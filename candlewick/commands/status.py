@@ -13,6 +13,7 @@ from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.health.gaps import Gaps, gaps_of
 from candlewick.health.lag import inputs, stage_lags
 from candlewick.health.progress import newest_markers
+from candlewick.health.trouble import held_back, stale_offsets
 from candlewick.view.line import duration
 
 _MAX_SYMBOLS = 50
@@ -21,7 +22,7 @@ _MAX_SYMBOLS = 50
 async def status(
     *, json: Annotated[bool, Parameter(help="print it as JSON, every symbol")] = False, common: Common = NONE_GIVEN
 ) -> None:
-    """Show the lag of every stage by committed offsets, and up to when each symbol is complete.
+    """Show the lag of every stage by committed offsets, up to when each symbol is complete, and what is in the way.
 
     ```
     candlewick status
@@ -29,9 +30,11 @@ async def status(
     ```
     """
     settings = common.settings()
+    broken: list[str] = []
     lags = await stage_lags(settings, inputs(settings.topics))
-    markers = await newest_markers(settings)
-    gaps = await gaps_of(settings)
+    markers = await newest_markers(settings, broken.append)
+    gaps = await gaps_of(settings, broken.append)
+    trouble = [*await held_back(settings), *await stale_offsets(settings), *_in_short(broken)]
     if json:
         entry = {
             "lag_records": lags,
@@ -39,12 +42,15 @@ async def status(
             "gaps": {
                 key: {"open": found.open, "filled": found.filled, "holes": found.holes} for key, found in gaps.items()
             },
+            "trouble": trouble,
         }
         sys.stdout.write(orjson.dumps(entry).decode() + "\n")
         return
     console = Console()
     console.print(_stage_table(lags))
     console.print(_symbol_table(markers, gaps))
+    for sentence in trouble:
+        console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 app = single_command("status", status)
@@ -55,6 +61,11 @@ def _stage_table(lags: dict[str, int]) -> Table:
     for stage, lag in lags.items():
         table.add_row(stage, f"{lag:,}")
     return table
+
+
+def _in_short(broken: list[str]) -> list[str]:
+    """The first of the records that cannot be read, and how many there are."""
+    return [f"{len(broken)} records cannot be read and count for nothing, first {broken[0]}"] if broken else []
 
 
 def _symbol_table(markers: dict[str, int], gaps: dict[str, Gaps]) -> Table:

@@ -1,5 +1,6 @@
 """What became of each symbol's gaps, from `md.feeds.v1`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from market.codec import decode_feed_event
@@ -26,9 +27,9 @@ class Gaps:
             self.open, self.holes = max(0, self.open - 1), self.holes + 1
 
 
-async def gaps_of(settings: Settings) -> dict[str, Gaps]:
-    """Key → its gaps, as far back as events are kept."""
+async def gaps_of(settings: Settings, broken: Callable[[str], None] | None = None) -> dict[str, Gaps]:
+    """Key → its gaps, as far back as events are kept; `broken` as in `decoded`."""
     found: dict[str, Gaps] = {}
-    async for _, event in decoded(settings, settings.topics.feeds, decode_feed_event):
+    async for _, event in decoded(settings, settings.topics.feeds, decode_feed_event, broken=broken, wait=False):
         found.setdefault(event.key, Gaps()).take(event.event)
     return found

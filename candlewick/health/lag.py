@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from market.codec import CUT_HEADER, header
 from market.timeframe import Timeframe
 from market.topics import Topics
-from runtime.kafka import ends, read_to_end
+from runtime.kafka import ends, read_to_end, stable_ends
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
@@ -52,14 +52,20 @@ async def _lag(settings: Settings, stage: str, topics: Iterable[str], log_ends: 
         }
         offsets = sum(log_ends[topic][partition][1] - at for partition, at in behind.items())
         if 0 < offsets <= _LOOK_BELOW:
-            offsets = await _records_from(settings, topic, behind)
+            offsets = await _records_from(settings, topic, behind, log_ends[topic])
         total += offsets
     return total
 
 
-async def _records_from(settings: Settings, topic: str, positions: Mapping[int, int]) -> int:
-    """Records from `positions` on. The ends of transactions take offsets too, and cuts say nothing to most readers."""
-    count = 0
-    async for records in read_to_end(settings, topic, partitions=positions, start=positions):
+async def _records_from(
+    settings: Settings, topic: str, positions: Mapping[int, int], topic_ends: Mapping[int, tuple[int, int]]
+) -> int:
+    """Records from `positions` on. The ends of transactions take offsets too, and cuts say nothing to most readers.
+
+    What an open transaction hides cannot be looked at: each of its offsets counts as a record that is not read.
+    """
+    stable = await stable_ends(settings, topic, positions)
+    count = sum(max(0, topic_ends[partition][1] - max(at, stable[partition])) for partition, at in positions.items())
+    async for records in read_to_end(settings, topic, partitions=positions, start=positions, stop=stable, wait=False):
         count += sum(1 for record in records if record.value is not None or header(record.headers, CUT_HEADER) is None)
     return count

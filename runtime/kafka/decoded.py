@@ -13,16 +13,27 @@ Value = TypeVar("Value")
 
 
 async def decoded(
-    settings: Settings, topic: str, decode: Callable[[bytes], Value]
+    settings: Settings,
+    topic: str,
+    decode: Callable[[bytes], Value],
+    *,
+    broken: Callable[[str], None] | None = None,
+    wait: bool = True,
 ) -> AsyncIterator[tuple[Record, Value]]:
-    """Each record that has a value, with it, to the topic's end as it stands; a broken one raises `CandlewickError`."""
-    async for records in read_to_end(settings, topic):
+    """Each record that has a value, with it, to the topic's end as it stands; `wait` as in `read_to_end`.
+
+    A broken one is told to `broken`, in a sentence, and passed over; without it, it raises `CandlewickError`.
+    """
+    async for records in read_to_end(settings, topic, wait=wait):
         for record in records:
             if record.value is None:
                 continue
             try:
                 value = decode(record.value)
             except MalformedError as error:
-                where = f"{record.topic} partition {record.partition} offset {record.offset}"
-                raise CandlewickError(f"{where}: {error}") from error
-            yield record, value
+                told = f"{record.topic} partition {record.partition} offset {record.offset}: {error}"
+                if broken is None:
+                    raise CandlewickError(told) from error
+                broken(told)
+            else:
+                yield record, value

@@ -18,6 +18,7 @@ from sinks.store import Batch, Encoded, Pace, RejectedError
 
 SCHEMA_VERSION = 1
 _COMMENT = f"candlewick {SCHEMA_VERSION}"
+_NO_UUID = "00000000-0000-0000-0000-000000000000"
 _INSERT = {
     "insert_deduplicate": "1",
     "max_partitions_per_insert_block": "0",  # an import spans any number of months
@@ -75,7 +76,26 @@ class ClickHouseStore:
                     "migrate it, or point CANDLEWICK_CLICKHOUSE_DATABASE at another database"
                 )
 
-    async def positions(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int] | None:  # noqa: ARG002
+    async def identities(self) -> Mapping[str, str | None]:
+        """The UUID that a table got when it was made, as long as it holds any row."""
+        client = self._client or await connect(self._url)
+        try:
+            with clickhouse_errors(self._url):
+                found = await client.query(
+                    "SELECT name, toString(uuid) FROM system.tables WHERE database = {database:String} AND total_rows",
+                    parameters={"database": self._database},
+                )
+        finally:
+            if client is not self._client:
+                await client.close()
+        ids = {name: uuid for name, uuid in found.result_rows if uuid != _NO_UUID}
+        return {topic: ids.get(table.name) for topic, table in self._tables.items()}
+
+    async def positions(
+        self,
+        tps: Iterable[TopicPartition],  # noqa: ARG002
+        topic_ids: Mapping[str, str | None],  # noqa: ARG002
+    ) -> Mapping[TopicPartition, int] | None:
         """The group's offsets tell: a write that was acknowledged is not lost."""
         return None
 

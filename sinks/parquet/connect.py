@@ -1,6 +1,7 @@
 """Reaching the cold store by URL, and the one place where its client's errors become ours."""
 
 import datetime as dt
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,9 @@ from obstore.store import from_url
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 _RETRY_FOR = dt.timedelta(seconds=15)
+_NEVER = re.compile(r"os error (20|21|22|30|40)\b|InvalidBucketName|NoSuchBucket|AccessDenied")
+"""Not a folder, a folder, invalid, read-only, too many links: waiting helps none of these."""
+_NAME = re.compile(r"os error 36\b|KeyTooLong")
 _REFUSING = (
     exceptions.PermissionDeniedError,
     exceptions.UnauthenticatedError,
@@ -19,6 +23,10 @@ _REFUSING = (
     exceptions.NotSupportedError,
     FileNotFoundError,
 )
+
+
+class NameRefusedError(Exception):
+    """No file can have this name in the store: it is too long."""
 
 
 def connect(url: str) -> Any:
@@ -37,17 +45,25 @@ def connect(url: str) -> Any:
 
 
 @contextmanager
-def cold_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into one sentence; a name that is taken is the caller's (`AlreadyExistsError`)."""
+def cold_errors(url: str, *, missing_is_told: bool = False) -> Iterator[None]:
+    """Turn what the client raises into one sentence. Only what may pass by itself is `UnavailableError`.
+
+    The caller's are a name that is taken (`AlreadyExistsError`), one that cannot be (`NameRefusedError`) and, with
+    `missing_is_told`, one that is not there (`FileNotFoundError`).
+    """
     try:
         yield
     except exceptions.AlreadyExistsError:
         raise
-    except _REFUSING as error:
-        raise CandlewickError(
-            f"the cold store {url} refuses: {_brief(error)}; check CANDLEWICK_COLD, the bucket and the rights on it"
-        ) from error
     except (exceptions.BaseError, OSError) as error:
+        if missing_is_told and isinstance(error, FileNotFoundError):
+            raise
+        if _NAME.search(str(error)):
+            raise NameRefusedError(f"the cold store cannot hold such a name: {_brief(error)}") from error
+        if isinstance(error, _REFUSING) or _NEVER.search(str(error)):
+            raise CandlewickError(
+                f"the cold store {url} refuses: {_brief(error)}; check CANDLEWICK_COLD, the bucket and the rights on it"
+            ) from error
         raise UnavailableError(f"the cold store {url} is away: {_brief(error)}") from error
 
 

@@ -1,21 +1,26 @@
 """Writing to the cold store: a file is put once under a name that the log alone decides."""
 
 import asyncio
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import obstore
+import orjson
 import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
 
 from runtime.errors import CandlewickError
 from runtime.kafka import Record, TopicPartition
 from runtime.settings import Settings, cold_address
-from sinks.parquet.connect import cold_errors, connect
+from sinks.parquet.connect import NameRefusedError, cold_errors, connect
 from sinks.parquet.files import File, parquet_bytes, rows_hash, split, stored_hash
 from sinks.parquet.schema import CANDLES, TRADES, Dataset, encode
-from sinks.store import Batch, Encoded
+from sinks.store import Batch, Encoded, RejectedError
 
+MARKER = "_candlewick.json"
+"""Says which store this is: one that was emptied or is another has another, or none."""
 _UPLOADS = 4
 
 
@@ -34,10 +39,33 @@ class ParquetStore:
         self._client: Any = None
 
     async def open(self) -> None:
-        """Find the store."""
+        """Find the store, and give it an id where it has none."""
         self._client = connect(self._url)
+        with cold_errors(self._url), suppress(AlreadyExistsError):
+            content = orjson.dumps({"id": str(uuid.uuid4())})
+            await obstore.put_async(self._client, MARKER, content, mode="create")
 
-    async def positions(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int] | None:  # noqa: ARG002
+    async def identities(self) -> Mapping[str, str | None]:
+        """The id that the store got at its first `open`, from the object that says it."""
+        try:
+            with cold_errors(self._url, missing_is_told=True):
+                found = await obstore.get_async(self._client or connect(self._url), MARKER)
+                content = bytes(await found.bytes_async())
+        except FileNotFoundError:
+            return dict.fromkeys(self.topics)
+        try:
+            return dict.fromkeys(self.topics, str(orjson.loads(content)["id"]))
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise CandlewickError(
+                f"{self._url}/{MARKER} is broken: it says which store this is; put it back, or delete it and write "
+                "again what the log still holds (candlewick replay sink.parquet --to earliest --execute)"
+            ) from None
+
+    async def positions(
+        self,
+        tps: Iterable[TopicPartition],  # noqa: ARG002
+        topic_ids: Mapping[str, str | None],  # noqa: ARG002
+    ) -> Mapping[TopicPartition, int] | None:
         """The group's offsets tell: a file that was put is not lost."""
         return None
 
@@ -49,16 +77,20 @@ class ParquetStore:
         """Put the files of the batches, a few at a time."""
         slots = asyncio.Semaphore(_UPLOADS)
 
-        async def put(dataset: Dataset, file: File) -> None:
+        async def put(dataset: Dataset, tp: TopicPartition, file: File) -> None:
             async with slots:
-                await self._put(dataset, file)
+                try:
+                    await self._put(dataset, file)
+                except NameRefusedError as error:
+                    offsets = file.rows["offset"].to_pylist()
+                    raise RejectedError({(tp, offset): str(error) for offset in offsets}) from error
 
         for batch in batches:
             if batch.rows:
                 dataset = self._datasets[batch.tp.topic]
                 rows = pa.concat_tables(batch.chunks).combine_chunks()
                 files = split(dataset, batch.tp, batch.first, batch.last, rows)
-                await asyncio.gather(*(put(dataset, file) for file in files))
+                await asyncio.gather(*(put(dataset, batch.tp, file) for file in files))
 
     async def close(self) -> None:
         """Nothing is held."""
@@ -78,5 +110,6 @@ class ParquetStore:
         if stored_hash(there) != rows_hash(file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "
-                "the topic was made anew, or the file is damaged; move it away, then start the sink again"
+                "the topic was made anew, or the file is damaged; move it away (and back under another name, where its "
+                "rows are to stay), then start the sink again"
             )

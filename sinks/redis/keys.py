@@ -10,7 +10,8 @@ key                                     type       holds
                                         set
 ``cw:live:{exchange:SYMBOL}``           string     the open 1m candle's JSON
 ``cw:ticker:{exchange:SYMBOL}``         string     the ticker's JSON
-``cw:positions``                        hash       ``topic/partition`` → the offset at which this sink goes on
+``cw:positions``                        hash       ``topic/partition`` → ``OFFSET@TOPIC-ID``: where this
+                                                   sink goes on, and in which topic
 ======================================  =========  ==============================================================
 
 JSON is that of the topics. Each change of a data key is published on the channel of the key's own name (for trades

@@ -10,6 +10,7 @@ from redis.exceptions import NoScriptError
 from market.timeframe import Timeframe
 from runtime.kafka import Record, TopicPartition
 from runtime.settings import Settings, redis_address
+from runtime.telemetry import logger
 from sinks.redis.connect import connect, redis_errors
 from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, Kind, arrange, encode
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key
@@ -43,7 +44,10 @@ class RedisStore:
         self._client: Any = None
         self._script = files("sinks.redis").joinpath("write.lua").read_bytes()
         self._sha = ""
-        self._positions: dict[TopicPartition, int] = {}
+        self._positions: dict[TopicPartition, str] = {}
+        """As they stand in Redis; empty where there is none."""
+        self._topic_ids: dict[str, str | None] = {}
+        self._log = logger("sink.redis")
 
     async def open(self) -> None:
         """Connect and load the script."""
@@ -51,17 +55,31 @@ class RedisStore:
         self._client = connect(self._url)
         await self._load()
 
-    async def positions(self, tps: Iterable[TopicPartition]) -> Mapping[TopicPartition, int] | None:
-        """Where the data in Redis ends."""
+    async def identities(self) -> Mapping[str, str | None]:
+        """None: what Redis holds says for itself how far it goes."""
+        return {}
+
+    async def positions(
+        self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
+    ) -> Mapping[TopicPartition, int] | None:
+        """Where the data in Redis ends, of topics with these ids; those of another id are filled anew, and it is told.
+
+        A position without an id (of an earlier version) is taken as it is.
+        """
         asked = list(tps)
         if not asked:
             return {}
         with redis_errors(self._url):
             found = await self._client.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
-        positions = {tp: int(value) for tp, value in zip(asked, found, strict=True) if value is not None}
-        for tp in asked:
-            self._positions.pop(tp, None)
-        self._positions |= positions
+        positions: dict[TopicPartition, int] = {}
+        for tp, value in zip(asked, found, strict=True):
+            self._topic_ids[tp.topic] = now = topic_ids.get(tp.topic)
+            self._positions[tp] = "" if value is None else value.decode()
+            offset, _, was = self._positions[tp].partition("@")
+            if was and now and was != now:
+                self._log.warning("the topic was made anew: it is read from its beginning", partition=_field(tp))
+            elif offset.isdecimal():
+                positions[tp] = int(offset)
         return positions
 
     def encode(self, records: Sequence[Record]) -> Encoded:
@@ -78,7 +96,7 @@ class RedisStore:
                 answers = await self._call(batches)
         lost = [batch.tp for batch, answer in zip(batches, answers, strict=True) if answer is None]
         for batch in batches:
-            self._positions[batch.tp] = batch.next
+            self._positions[batch.tp] = self._position(batch)
         if lost:
             raise MovedError(", ".join(map(_field, lost)))
 
@@ -101,10 +119,16 @@ class RedisStore:
 
     def _arguments(self, batch: Batch) -> tuple[list[str], list[Any]]:
         place: dict[str, int] = {positions_key(self._prefix): 1}
-        arguments: list[Any] = [_field(batch.tp), self._positions.get(batch.tp, ""), batch.next, POSITIONS_TTL_S]
+        before = self._positions.get(batch.tp, "")
+        arguments: list[Any] = [_field(batch.tp), before, self._position(batch), POSITIONS_TTL_S]
         writes = chain.from_iterable(batch.chunks)
         arguments += arrange(writes, lambda key: place.setdefault(key, len(place) + 1))
         return list(place), arguments
+
+    def _position(self, batch: Batch) -> str:
+        """Where reading goes on behind the batch, and in which topic: the offset says nothing in another one."""
+        topic_id = self._topic_ids.get(batch.tp.topic)
+        return f"{batch.next}@{topic_id}" if topic_id else f"{batch.next}"
 
 
 def _field(tp: TopicPartition) -> str:

@@ -231,6 +231,13 @@ class Consumer:
 class _Client:
     """As aiokafka's own, whose connections an interrupted stop leaves to us."""
 
+    @property
+    def cluster(self) -> "_Client":
+        return self
+
+    def leader_for_partition(self, _tp: TopicPartition) -> None:
+        """Nobody is asked who holds a reader back: in this world transactions end by themselves."""
+
     async def close(self) -> None:
         """Nothing to close here."""
 

@@ -87,6 +87,8 @@ async def of_parquet(settings: Settings) -> Held:
     places: list[tuple[Any, ...]] = []
     for listed in obstore.list(store):
         for entry in listed:
+            if not entry["path"].endswith(".parquet"):
+                continue
             content = (await obstore.get_async(store, entry["path"])).bytes()
             rows = pq.read_table(pa.BufferReader(bytes(content))).to_pylist()
             dataset, exchange, date, _ = entry["path"].split("/")

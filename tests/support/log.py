@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka import Outgoing, Publisher, read_to_end
+from runtime.kafka import Committed, Outgoing, Publisher, read_to_end
 from runtime.settings import Settings, kafka_address
 
 T0_US = 1_700_000_000_000_000  # 2023-11-14T22:13:20Z
@@ -77,6 +77,19 @@ async def rewind(settings: Settings, group: str, topics: list[str] | tuple[str, 
     try:
         consumer.assign(tps)
         await consumer.commit(dict.fromkeys(tps, 0))
+    finally:
+        await consumer.stop()
+
+
+async def commit(settings: Settings, group: str, offsets: dict[tuple[str, int], Committed]) -> None:
+    """Commit these for a group that nobody is in, byte for byte."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka_address(settings), group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(*place) for place in offsets])
+        await consumer.commit(
+            {TopicPartition(*place): (at.offset, at.metadata.encode()) for place, at in offsets.items()}
+        )
     finally:
         await consumer.stop()
 

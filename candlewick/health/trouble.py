@@ -1,0 +1,85 @@
+"""What stands in the way, in sentences: transactions that hide records, stores that hold less than offsets claim."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from candlewick.health.lag import inputs
+from runtime.errors import CandlewickError
+from runtime.kafka import HELD_BACK_S, Committed, ends, open_transactions, stable_ends
+from runtime.kafka.admin import committed_offsets, topic_ids
+from runtime.settings import Settings
+from sinks.store import Store
+
+_STORE_S = 5.0
+"""A store that does not answer within this time is not waited for."""
+
+
+async def held_back(settings: Settings) -> list[str]:
+    """Transactions that have been open in an input topic for longer than any of ours would be."""
+    topics = sorted({topic for read in inputs(settings.topics).values() for topic in read})
+    found = await asyncio.gather(*(_held_back_in(settings, topic) for topic in topics))
+    return [sentence for of_topic in found for sentence in of_topic]
+
+
+async def stale_offsets(settings: Settings) -> list[str]:
+    """Groups whose offsets speak of a topic or a store that was made anew, or of a store that was emptied."""
+    sentences: list[str] = []
+    ids = await topic_ids(settings, sorted({topic for read in inputs(settings.topics).values() for topic in read}))
+    for stage, topics in inputs(settings.topics).items():
+        committed = await committed_offsets(settings, settings.topics.group(stage))
+        of_topic = {topic: [at for (name, _), at in committed.items() if name == topic] for topic in topics}
+        sentences += _of_other_topics(stage, of_topic, ids)
+        if any(at.metadata.store_id for offsets in of_topic.values() for at in offsets):
+            sentences += await _of_other_stores(settings, stage, of_topic)
+    return sentences
+
+
+async def _held_back_in(settings: Settings, topic: str) -> list[str]:
+    bounds, stable = await asyncio.gather(ends(settings, topic), stable_ends(settings, topic))
+    partitions = [partition for partition, (_, end) in bounds.items() if stable[partition] < end]
+    held = await open_transactions(settings, topic, partitions) if partitions else []
+    before_ms = (time.time() - HELD_BACK_S) * 1000
+    return [str(one) for one in held if one.since_ms is None or one.since_ms < before_ms]
+
+
+def _of_other_topics(
+    stage: str, committed: Mapping[str, Iterable[Committed]], ids: Mapping[str, str | None]
+) -> list[str]:
+    return [
+        f"{stage}: {topic} was made anew since its offsets were committed: candlewick replay {stage} --to earliest"
+        for topic, offsets in committed.items()
+        if any(at.metadata.is_of_another_topic(ids.get(topic)) for at in offsets)
+    ]
+
+
+async def _of_other_stores(settings: Settings, stage: str, committed: Mapping[str, Iterable[Committed]]) -> list[str]:
+    try:
+        store = _STORES[stage](settings)
+        async with asyncio.timeout(_STORE_S):
+            now = await store.identities()
+    except TimeoutError:
+        return [f"{stage}: its store does not answer, so that what it holds is not known"]
+    except CandlewickError as error:
+        return [f"{stage}: what its store holds is not known: {error}"]
+    return [
+        f"{stage}: the place that the records of {topic} were written to is empty or was made anew: candlewick replay "
+        f"{stage} --to earliest writes again what the log holds"
+        for topic, offsets in committed.items()
+        if any(at.metadata.is_of_another_store(now.get(topic)) for at in offsets)
+    ]
+
+
+def _clickhouse(settings: Settings) -> Store:
+    from sinks.clickhouse.store import ClickHouseStore  # noqa: PLC0415  # the client is loaded where it is asked
+
+    return ClickHouseStore(settings)
+
+
+def _parquet(settings: Settings) -> Store:
+    from sinks.parquet.store import ParquetStore  # noqa: PLC0415
+
+    return ParquetStore(settings)
+
+
+_STORES: dict[str, Callable[[Settings], Store]] = {"sink.clickhouse": _clickhouse, "sink.parquet": _parquet}
