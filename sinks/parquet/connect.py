@@ -1,6 +1,7 @@
 """Reaching the cold store by URL, and the one place where its client's errors become ours."""
 
 import datetime as dt
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,9 +14,11 @@ from obstore.store import from_url
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 _RETRY_FOR = dt.timedelta(seconds=15)
-_NEVER = re.compile(r"os error (20|21|22|30|40)\b|InvalidBucketName|NoSuchBucket|AccessDenied")
-"""Not a folder, a folder, invalid, read-only, too many links: waiting helps none of these."""
-_NAME = re.compile(r"os error 36\b|KeyTooLong")
+# As the client tells them; nothing of a path looks so, because names are percent-encoded in it.
+_NEVER = re.compile(
+    rf"\(os error ({errno.ENOTDIR}|{errno.EISDIR}|{errno.EINVAL}|{errno.ELOOP})\)|<Code>InvalidBucketName<"
+)
+_LONG_NAME = re.compile(rf"\(os error {errno.ENAMETOOLONG}\)|<Code>KeyTooLong")
 _REFUSING = (
     exceptions.PermissionDeniedError,
     exceptions.UnauthenticatedError,
@@ -58,8 +61,10 @@ def cold_errors(url: str, *, missing_is_told: bool = False) -> Iterator[None]:
     except (exceptions.BaseError, OSError) as error:
         if missing_is_told and isinstance(error, FileNotFoundError):
             raise
-        if _NAME.search(str(error)):
-            raise NameRefusedError(f"the cold store cannot hold such a name: {_brief(error)}") from error
+        if _LONG_NAME.search(str(error)):
+            raise NameRefusedError(
+                "the cold store can hold no file of that name: a part of its path is too long"
+            ) from error
         if isinstance(error, _REFUSING) or _NEVER.search(str(error)):
             raise CandlewickError(
                 f"the cold store {url} refuses: {_brief(error)}; check CANDLEWICK_COLD, the bucket and the rights on it"

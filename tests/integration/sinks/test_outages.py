@@ -11,19 +11,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+import obstore
 import pytest
 from eventually import eventually
 from holdings import TARGETS, Target, expected
 from log import dead_letters, publish, record, trade
+from obstore.store import from_url
 from pydantic import SecretStr
 from redis import Redis
 
 from deploy.local.ports import any_free_port
 from deploy.local.redis import command
 from market.topics import Topics
-from runtime.errors import CandlewickError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings, clickhouse_address
+from sinks.parquet.connect import NameRefusedError, cold_errors
 from sinks.runner import run_sink
 
 
@@ -195,3 +198,24 @@ async def test_a_file_with_other_rows_under_a_taken_name_stops_the_sink(settings
         await run_sink(settings, target.store(settings), target.config(), asyncio.Event())
     offsets = await group_offsets(settings, topics.group("sink.parquet"))
     assert offsets.get((topics.trades, partition), 0) == 0
+
+
+async def test_a_name_that_no_file_can_have_is_a_dead_letter_and_no_outage(settings: Settings, topics: Topics) -> None:
+    target = TARGETS["parquet"]
+    long = trade(2, exchange="\u5e01" * 128)
+    fine = [trade(1), trade(3)]
+    await publish(settings, topics.trades, [record(one) for one in (fine[0], long, fine[1])])
+    async with asyncio.timeout(30):
+        await run_sink(settings, target.store(settings), target.config(), asyncio.Event())
+    assert await holds(target, settings, fine)
+    [letter] = await dead_letters(settings, topics.trades)
+    assert b'"trade_id": "2"' in letter.value
+
+
+def test_only_what_can_pass_by_itself_is_called_away(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    url = tmp_path.as_uri()
+    for path, wanted in (("a" * 300, NameRefusedError), ("b" * 5_000, NameRefusedError), ("file/x", CandlewickError)):
+        with pytest.raises(wanted) as told, cold_errors(url):
+            obstore.put(from_url(url), path, b"x", mode="create")
+        assert not isinstance(told.value, UnavailableError)
