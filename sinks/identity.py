@@ -18,6 +18,12 @@ class Identities(NamedTuple):
         """What an offset committed now speaks of."""
         return OffsetMetadata(self.topics.get(topic), self.stores.get(topic))
 
+    def with_learnt(self, now: "Identities") -> "Identities":
+        """These, and the ids that places have got since; none that changed."""
+        return self._replace(
+            stores={topic: now.stores.get(topic) if at is None else at for topic, at in self.stores.items()}
+        )
+
     def replaced(self, now: "Identities") -> list[str]:
         """The topics that were made anew since, or whose records' place was; those that are missing now are not."""
         return [

@@ -189,7 +189,7 @@ class _Worker:
                 partition.whole.clear()
             self._meter.add("rows", sum(batch.rows for batch in batches))
             if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in batches):
-                self._identities = await self._ask()  # what was empty has an id now
+                self._identities = self._identities.with_learnt(await self._ask())  # what was empty has an id now
             await self._commit()
         return failure is None
 

@@ -1,5 +1,6 @@
 """``candlewick status``: how far every group is, and how far every symbol."""
 
+import asyncio
 import sys
 import time
 from typing import Annotated
@@ -34,7 +35,8 @@ async def status(
     lags = await stage_lags(settings, inputs(settings.topics))
     markers = await newest_markers(settings, broken.append)
     gaps = await gaps_of(settings, broken.append)
-    trouble = [*await held_back(settings), *await stale_offsets(settings), *_in_short(broken)]
+    transactions, stale = await asyncio.gather(held_back(settings), stale_offsets(settings))
+    trouble = [*transactions, *stale, *_in_short(broken)]
     if json:
         entry = {
             "lag_records": lags,
@@ -65,7 +67,7 @@ def _stage_table(lags: dict[str, int]) -> Table:
 
 def _in_short(broken: list[str]) -> list[str]:
     """The first of the records that cannot be read, and how many there are."""
-    return [f"{len(broken)} records cannot be read and count for nothing, first {broken[0]}"] if broken else []
+    return [f"records that cannot be read and count for nothing: {len(broken)}, first {broken[0]}"] if broken else []
 
 
 def _symbol_table(markers: dict[str, int], gaps: dict[str, Gaps]) -> Table:

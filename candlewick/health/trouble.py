@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from candlewick.health.lag import inputs
 from runtime.errors import CandlewickError
-from runtime.kafka import HELD_BACK_S, Committed, ends, open_transactions, stable_ends
+from runtime.kafka import HELD_BACK_S, Committed, open_transactions
 from runtime.kafka.admin import committed_offsets, topic_ids
 from runtime.settings import Settings
 from sinks.store import Store
@@ -17,30 +17,33 @@ _STORE_S = 5.0
 
 async def held_back(settings: Settings) -> list[str]:
     """Transactions that have been open in an input topic for longer than any of ours would be."""
-    topics = sorted({topic for read in inputs(settings.topics).values() for topic in read})
-    found = await asyncio.gather(*(_held_back_in(settings, topic) for topic in topics))
-    return [sentence for of_topic in found for sentence in of_topic]
+    held = await open_transactions(settings, [*_all_inputs(settings), settings.topics.progress])
+    before_ms = (time.time() - HELD_BACK_S) * 1000
+    return [str(one) for one in held if one.since_ms is None or one.since_ms < before_ms]
 
 
 async def stale_offsets(settings: Settings) -> list[str]:
     """Groups whose offsets speak of a topic or a store that was made anew, or of a store that was emptied."""
-    sentences: list[str] = []
-    ids = await topic_ids(settings, sorted({topic for read in inputs(settings.topics).values() for topic in read}))
-    for stage, topics in inputs(settings.topics).items():
-        committed = await committed_offsets(settings, settings.topics.group(stage))
-        of_topic = {topic: [at for (name, _), at in committed.items() if name == topic] for topic in topics}
-        sentences += _of_other_topics(stage, of_topic, ids)
-        if any(at.metadata.store_id for offsets in of_topic.values() for at in offsets):
-            sentences += await _of_other_stores(settings, stage, of_topic)
+    ids = await topic_ids(settings, _all_inputs(settings))
+    told = await asyncio.gather(
+        *(_stale_offsets_of(settings, stage, topics, ids) for stage, topics in inputs(settings.topics).items())
+    )
+    return [sentence for of_stage in told for sentence in of_stage]
+
+
+def _all_inputs(settings: Settings) -> list[str]:
+    return sorted({topic for topics in inputs(settings.topics).values() for topic in topics})
+
+
+async def _stale_offsets_of(
+    settings: Settings, stage: str, topics: Iterable[str], ids: Mapping[str, str | None]
+) -> list[str]:
+    committed = await committed_offsets(settings, settings.topics.group(stage))
+    of_topic = {topic: [at for (name, _), at in committed.items() if name == topic] for topic in topics}
+    sentences = _of_other_topics(stage, of_topic, ids)
+    if any(at.metadata.store_id for offsets in of_topic.values() for at in offsets):
+        sentences += await _of_other_stores(settings, stage, of_topic)
     return sentences
-
-
-async def _held_back_in(settings: Settings, topic: str) -> list[str]:
-    bounds, stable = await asyncio.gather(ends(settings, topic), stable_ends(settings, topic))
-    partitions = [partition for partition, (_, end) in bounds.items() if stable[partition] < end]
-    held = await open_transactions(settings, topic, partitions) if partitions else []
-    before_ms = (time.time() - HELD_BACK_S) * 1000
-    return [str(one) for one in held if one.since_ms is None or one.since_ms < before_ms]
 
 
 def _of_other_topics(

@@ -70,7 +70,8 @@ class OpenTransaction(NamedTuple):
         return (
             f"the transaction{name} (producer {self.producer_id}) is open in {topic}/{partition}{at}, and nothing from "
             f"offset {self.first_offset} on can be read before it ends: end that producer and wait{ends}, or abort it: "
-            f"kafka-transactions.sh abort --topic {topic} --partition {partition} --start-offset {self.first_offset}"
+            f"kafka-transactions.sh --bootstrap-server … abort --topic {topic} --partition {partition} "
+            f"--start-offset {self.first_offset}"
         )
 
 

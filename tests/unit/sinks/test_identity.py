@@ -5,6 +5,11 @@ from sinks.identity import Identities
 BEFORE = Identities({"a": "1", "b": "2", "c": None}, {"a": "x", "b": None})
 
 
+def test_only_what_had_no_id_is_learnt() -> None:
+    learnt = BEFORE.with_learnt(Identities({"a": "9", "b": "2"}, {"a": "z", "b": "y"}))
+    assert learnt == Identities(BEFORE.topics, {"a": "x", "b": "y"})
+
+
 @pytest.mark.parametrize(
     ("topics", "stores", "replaced"),
     [
