@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from candlewick.health.lag import inputs
 from runtime.errors import CandlewickError
-from runtime.kafka import HELD_BACK_S, Committed, open_transactions
+from runtime.kafka import HELD_BACK_S, Committed, all_open_transactions
 from runtime.kafka.admin import committed_offsets, topic_ids
 from runtime.settings import Settings
 from sinks.store import Store
@@ -17,7 +17,7 @@ _STORE_S = 5.0
 
 async def held_back(settings: Settings) -> list[str]:
     """Transactions that have been open in an input topic for longer than any of ours would be."""
-    held = await open_transactions(settings, [*_all_inputs(settings), settings.topics.progress])
+    held = await all_open_transactions(settings, [*_all_inputs(settings), settings.topics.progress])
     before_ms = (time.time() - HELD_BACK_S) * 1000
     return [str(one) for one in held if one.since_ms is None or one.since_ms < before_ms]
 

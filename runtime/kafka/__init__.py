@@ -3,7 +3,7 @@
 from runtime.kafka.consumer import Changes, OutOfRangeError, Subscription, move_group
 from runtime.kafka.decoded import decoded
 from runtime.kafka.follow import follow
-from runtime.kafka.log import ends, offsets_at, open_transactions, read_to_end, stable_ends
+from runtime.kafka.log import all_open_transactions, ends, offsets_at, open_transactions, read_to_end, stable_ends
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction
 from runtime.kafka.publisher import Outgoing, Publisher
@@ -25,6 +25,7 @@ __all__ = [
     "Subscription",
     "TopicPartition",
     "TransactionalPublisher",
+    "all_open_transactions",
     "decoded",
     "ends",
     "follow",

@@ -50,8 +50,15 @@ async def stable_ends(settings: Settings, topic: str, partitions: Iterable[int] 
     return {tp.partition: at for tp, at in found.items()}
 
 
-async def open_transactions(settings: Settings, topics: Iterable[str]) -> list[OpenTransaction]:
-    """The open transactions that hold back partitions of `topics`, the first of each, however young."""
+async def open_transactions(settings: Settings, topic: str, partitions: Iterable[int]) -> list[OpenTransaction]:
+    """The open transaction that holds back each of these partitions of `topic`, however young."""
+    async with plain_consumer(settings, f"asking for open transactions in {topic}") as consumer:
+        tps = await partitions_of(consumer, topic, partitions)
+        return await asked_open_transactions(consumer._client, tps)  # noqa: SLF001
+
+
+async def all_open_transactions(settings: Settings, topics: Iterable[str]) -> list[OpenTransaction]:
+    """The same of all partitions of `topics`, asked for at once."""
     async with plain_consumer(settings, "asking for open transactions") as consumer:
         tps = [tp for topic in topics for tp in await partitions_of(consumer, topic, None)]
         return await asked_open_transactions(consumer._client, tps)  # noqa: SLF001

@@ -13,7 +13,7 @@ from log import publish, record, trade
 from candlewick.health import trouble
 from candlewick.health.lag import stage_lags
 from market.topics import Topics
-from runtime.kafka import HeldBackError, ends, log, open_transactions, read_to_end, stable_ends
+from runtime.kafka import HeldBackError, all_open_transactions, ends, log, open_transactions, read_to_end, stable_ends
 from runtime.settings import Settings, kafka_address
 from sinks import runner
 from sinks.runner import run_sink
@@ -50,7 +50,8 @@ async def test_a_reader_names_who_holds_it_back_and_a_looker_does_not_wait(
 ) -> None:
     monkeypatch.setattr(log, "HELD_BACK_S", 1.0)
     async with left_open(settings, topics.trades):
-        [held] = await open_transactions(settings, [topics.trades, topics.feeds])
+        [held] = await open_transactions(settings, topics.trades, range(settings.partitions))
+        assert await all_open_transactions(settings, [topics.feeds, topics.trades]) == [held]
         assert (held.tp.partition, held.first_offset, held.transactional_id) == (0, 1, NAME)
         assert await offsets_read(settings, topics.trades, wait=False) == [0]
         with pytest.raises(HeldBackError, match=WHO):
