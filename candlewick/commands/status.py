@@ -39,12 +39,12 @@ async def status(
     trouble = [*transactions, *stale, *_in_short(broken)]
     if json:
         entry = {
+            "trouble": trouble,
             "lag_records": lags,
             "complete_until_us": markers,
             "gaps": {
                 key: {"open": found.open, "filled": found.filled, "holes": found.holes} for key, found in gaps.items()
             },
-            "trouble": trouble,
         }
         sys.stdout.write(orjson.dumps(entry).decode() + "\n")
         return

@@ -1,6 +1,6 @@
 -- Writes one batch of one partition and its position, all or nothing. Runs on Redis 6.2 and later.
 -- KEYS: the positions, then the data keys.
--- ARGV: field, expected position (a text; '' where there is none), next position, positions' TTL in seconds, then the writes:
+-- ARGV: field, expected position ('' where there is none), next position, positions' TTL in seconds, then the writes:
 --   'trades', key, data key, TTL, kept, count, then so many times: score, member, value
 --   'candle', key, TTL, kept, open time, revision, value
 --   'latest', key, TTL, time, revision, value
