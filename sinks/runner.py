@@ -12,15 +12,13 @@ In this order, so that a kill at any point loses nothing and repeats only what t
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeVar
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import HELD_BACK_S, HeldBackError, OutOfRangeError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
-from runtime.lifecycle import FIRST_BACKOFF_S, GRACE_S, rejoining, stopped_within
+from runtime.lifecycle import GRACE_S, rejoining, stopped_within
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
@@ -30,6 +28,7 @@ from sinks.cutting import ask_for_cuts
 from sinks.dead_letters import DeadLetters
 from sinks.identity import Identities
 from sinks.partition import Partition
+from sinks.patience import LeaveError, Patience
 from sinks.store import MovedError, Refused, RejectedError, Store
 
 POLL_S = 0.1
@@ -37,17 +36,11 @@ POLL_RECORDS = 5_000
 FEW_RECORDS = 500
 BREATH_S = 0.05
 """After a poll that brought few records more may gather: many small polls would cost the most of a core."""
-LONGEST_BACKOFF_S = 15.0
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
 """How long a stopped sink goes on to end its open files; what is left is read again at the next start."""
-ONCE_PATIENCE_S = 60.0
-"""How long ``--once`` bears a store that is away; without it there is no end to patience."""
-HOLD_S = 0.5
 LOOK_INTERVAL_S = 20.0
 """How often it is looked whether topics and store are still those that the offsets speak of."""
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +54,6 @@ class Config:
     """Where batches end, for a store without a pace."""
 
 
-class StoreAwayError(CandlewickError):
-    """With ``--once``, the store did not come back in time."""
-
-
-class _LeaveError(Exception):
-    """Stopped while the store is away: what is not committed is read again at the next start."""
-
-
 async def run_sink(settings: Settings, store: Store, config: Config, stop: asyncio.Event) -> None:
     """Move records into `store` until `stop` (or, with ``once``, to the log's end as it stands)."""
     topics = set(store.topics)
@@ -77,7 +62,7 @@ async def run_sink(settings: Settings, store: Store, config: Config, stop: async
     meter.fields = {"rows": 0, "rejected": 0}
 
     async def membership() -> None:
-        with suppress(_LeaveError):
+        with suppress(LeaveError):
             await _Worker(settings, store, config, meter).run(stop)
 
     # Kafka's failures: the store's are borne by the worker.
@@ -111,15 +96,16 @@ class _Worker:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._joined = False
         self._stop = asyncio.Event()
+        self._patience = Patience(self._subscription, self._log, once=config.once)
         self._leave_by_s: float | None = None
         self._written_at_s = self._committed_at_s = self._looked_at_s = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then write and commit what is pending and leave."""
-        self._stop = stop
+        self._stop = self._patience.stop = stop
         async with self._subscription:
             try:
-                await self._patiently(self._store.open)
+                await self._patience.until_done(self._store.open)
                 while not (await self._is_finished() and await self._write() and await self._is_as_it_was()):
                     await self._step()
                 await self._commit()
@@ -174,7 +160,7 @@ class _Worker:
             return True
         failure: Exception | None = None
         try:
-            await self._patiently(lambda: self._store.write(batches))
+            await self._patience.until_done(lambda: self._store.write(batches))
         except (RejectedError, MovedError) as error:
             failure = error
         if await self._follow_assignment():
@@ -192,24 +178,6 @@ class _Worker:
                 self._identities = self._identities.with_learnt(await self._ask())  # what was empty has an id now
             await self._commit()
         return failure is None
-
-    async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Do it until the store does not say that it is away; group membership is kept, and nothing read meanwhile."""
-        backoff_s, began_s = FIRST_BACKOFF_S, time.monotonic()
-        while True:
-            try:
-                return await action()
-            except UnavailableError as error:
-                if self._config.once and time.monotonic() - began_s > ONCE_PATIENCE_S:
-                    raise StoreAwayError(str(error)) from error
-                wait_s = max(backoff_s, error.retry_after_s)
-                self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
-            until_s = time.monotonic() + wait_s
-            while time.monotonic() < until_s:
-                if self._stop.is_set():
-                    raise _LeaveError
-                await self._subscription.hold(HOLD_S)
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
 
     def _read_again(self, error: RejectedError) -> None:
         """Back to where the batches begin; what the store rejected is refused this time."""
@@ -255,7 +223,7 @@ class _Worker:
     async def _ask(self) -> Identities:
         """The ids of topics and store as they are now."""
         self._looked_at_s = time.monotonic()
-        return Identities(await self._subscription.topic_ids(), await self._patiently(self._store.identities))
+        return Identities(await self._subscription.topic_ids(), await self._patience.until_done(self._store.identities))
 
     async def _is_as_it_was(self) -> bool:
         """Whether topics and store are those that offsets are committed of; else it is decided anew where to go on."""
@@ -287,7 +255,7 @@ class _Worker:
         identities = self._identities = await self._ask()
         self._dead_letters.begin(identities.topics)
         self._stalls.clear()
-        positions = await self._patiently(lambda: self._store.positions(tps, identities.topics))
+        positions = await self._patience.until_done(lambda: self._store.positions(tps, identities.topics))
         assigned = await assign(
             self._subscription,
             tps,

@@ -39,6 +39,7 @@ async def status(
     trouble = [*transactions, *stale, *_in_short(broken)]
     if json:
         entry = {
+            "trouble": trouble,
             "lag_records": lags,
             "complete_until_us": markers,
             "gaps": {

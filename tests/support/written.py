@@ -40,7 +40,7 @@ async def write(store: Store, topic: str, values: Sequence[bytes], *, first: int
     tp = TopicPartition(topic, 0)
     await store.open()
     try:
-        await store.positions([tp])
+        await store.positions([tp], {})
         encoded = store.encode(records)
         assert not encoded.refused
         last = records[-1].offset

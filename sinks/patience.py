@@ -1,0 +1,54 @@
+"""Waiting for a store that is away, as a member of the group."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from runtime.errors import CandlewickError, UnavailableError
+from runtime.kafka import Subscription
+from runtime.lifecycle import FIRST_BACKOFF_S
+
+LONGEST_BACKOFF_S = 15.0
+ONCE_PATIENCE_S = 60.0
+"""How long ``--once`` bears a store that is away; without it there is no end to patience."""
+HOLD_S = 0.5
+
+T = TypeVar("T")
+
+
+class StoreAwayError(CandlewickError):
+    """With ``--once``, the store did not come back in time."""
+
+
+class LeaveError(Exception):
+    """Stopped while the store is away: what is not committed is read again at the next start."""
+
+
+class Patience:
+    """Tries until the store is there; nothing is read meanwhile."""
+
+    def __init__(self, subscription: Subscription, log: Any, *, once: bool) -> None:
+        self._subscription = subscription
+        self._log = log
+        self._once = once
+        self.stop = asyncio.Event()
+        """Ends the waiting with `LeaveError`."""
+
+    async def until_done(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Do it until the store does not say that it is away."""
+        backoff_s, began_s = FIRST_BACKOFF_S, time.monotonic()
+        while True:
+            try:
+                return await action()
+            except UnavailableError as error:
+                if self._once and time.monotonic() - began_s > ONCE_PATIENCE_S:
+                    raise StoreAwayError(str(error)) from error
+                wait_s = max(backoff_s, error.retry_after_s)
+                self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
+            until_s = time.monotonic() + wait_s
+            while time.monotonic() < until_s:
+                if self.stop.is_set():
+                    raise LeaveError
+                await self._subscription.hold(HOLD_S)
+            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
