@@ -1,4 +1,4 @@
-"""Columns of a day's values, some eight bytes a value: a day of minutes for thousands of symbols fits into memory."""
+"""Columns of a day's values, four or eight bytes each: a day of minutes for thousands of symbols fits into memory."""
 
 from array import array
 from decimal import Decimal
@@ -6,14 +6,14 @@ from decimal import Decimal
 from market.decimals import EXACT
 from market.trade import numeric_id
 
-_LIMB_BITS = 62
+_LIMB_BITS = 31  # of four bytes: most prices and sizes need one limb, and no value more than it has to
 _LIMB_MASK = (1 << _LIMB_BITS) - 1
 _NO_ID = -1
 _TEXT_ID = -2
 
 
 class Column:
-    """Unsigned decimals as whole multiples of 10^-scale, in as many 62-bit limbs as the greatest of them needs.
+    """Unsigned decimals as whole multiples of 10^-scale, in as many 31-bit limbs as the greatest of them needs.
 
     It is as long as its last value asks for; what was never put is 0.
     """
@@ -22,7 +22,7 @@ class Column:
 
     def __init__(self) -> None:
         self._scale = 0
-        self._limbs = [array("q")]
+        self._limbs = [array("i")]
 
     def __len__(self) -> int:
         return len(self._limbs[0])
@@ -56,14 +56,14 @@ class Column:
             self._rescale(-exponent)
         number = int(value.scaleb(self._scale, EXACT))
         while number >> _LIMB_BITS * len(self._limbs):
-            self._limbs.append(array("q", bytes(8 * len(self))))
+            self._limbs.append(array("i", bytes(self._limbs[0].itemsize * len(self))))
         return number
 
     def _rescale(self, scale: int) -> None:
         numbers = [number * 10 ** (scale - self._scale) for number in self._numbers(0, len(self))]
         self._scale = scale
         limbs = max(1, -(-max(numbers, default=0).bit_length() // _LIMB_BITS))
-        self._limbs = [array("q", (number >> _LIMB_BITS * n & _LIMB_MASK for number in numbers)) for n in range(limbs)]
+        self._limbs = [array("i", (number >> _LIMB_BITS * n & _LIMB_MASK for number in numbers)) for n in range(limbs)]
 
     def _numbers(self, since: int, until: int) -> "array[int] | list[int]":
         if len(self._limbs) == 1:

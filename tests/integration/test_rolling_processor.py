@@ -141,7 +141,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     more = {symbol: minutes_of(symbol, 120, 30) for symbol in SYMBOLS[:3]}
     await feed(settings, more)
     await _abort(settings, minutes_of("BTC-USDT", 150, 1)[0], home)
-    assert workers.start("--once", "--instance-id", "rolling-0").wait(60) == 0
+    assert workers.start("--once", "--instance-id", "rolling-0").wait(90) == 0
 
     expected = {key_of(symbol): rolled(newest(fed[symbol] + more[symbol])) for symbol in fed}
     expected[key_of("BTC-USDT")] |= rolled(newest(run))
@@ -153,6 +153,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     await _is_read_to_its_end(settings)
 
 
+@pytest.mark.timeout(300)  # several processes, one after the other
 async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     settings: Settings, topics: Topics, workers: Workers
 ) -> None:
@@ -190,11 +191,12 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     assert workers.start("--once", "--from-start").wait(30) == 1, "the group has members"
     assert [worker.poll() for worker in workers.running[:2]] == [None, None]
     workers.stop()
-    assert workers.start("--once", "--from-start").wait(60) == 0
+    assert workers.start("--once", "--from-start").wait(90) == 0
     await equal()
     await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in SYMBOLS})
 
 
+@pytest.mark.timeout(300)  # several processes, one after the other
 async def test_a_mended_day_reaches_every_longer_candle_and_once_ends_behind_a_cut(
     settings: Settings, topics: Topics, workers: Workers
 ) -> None:
@@ -210,10 +212,10 @@ async def test_a_mended_day_reaches_every_longer_candle_and_once_ends_behind_a_c
     mended = [made(n, 5000 + n, 1 if n >= 440 else 0, "complete") for n in range(1440)]
     await feed(settings, {"run": short}, run=b"short")
     await _append(settings, b"", None, (("cut", b""),))
-    assert workers.start("--once").wait(60) == 0
+    assert workers.start("--once").wait(90) == 0
     await feed(settings, {"run": mended}, run=b"mended")
     await _append(settings, b"", None, (("cut", b""),))
-    assert workers.start("--once").wait(60) == 0
+    assert workers.start("--once").wait(90) == 0
     found = (await last_candles(settings))[key]
     assert found == rolled(newest([*short, *mended]))
     day = found["1d", START]
@@ -222,6 +224,7 @@ async def test_a_mended_day_reaches_every_longer_candle_and_once_ends_behind_a_c
     await _is_read_to_its_end(settings)
 
 
+@pytest.mark.timeout(300)  # several processes, one after the other
 async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
     settings: Settings, topics: Topics, workers: Workers
 ) -> None:
@@ -230,7 +233,7 @@ async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
     async with Publisher(settings) as publisher:
         await publisher.settle([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
     for _ in range(2):
-        assert workers.start("--once").wait(60) == 0
+        assert workers.start("--once").wait(90) == 0
     await _is_read_to_its_end(settings)
     assert len(await published(settings, topics.dead_letters(topics.candles()))) == 1
     for number in (10, 11):
@@ -239,7 +242,7 @@ async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
         await eventually(lambda: _ticker_of(settings, LAST + (number + 1) * MINUTE), timeout_s=60)  # noqa: B023
         await eventually(lambda: _has_offset(settings, topics.live))
         running.send_signal(signal.SIGTERM)
-        assert running.wait(60) == 0
+        assert running.wait(90) == 0
     assert len(await published(settings, topics.dead_letters(topics.candles()))) == 1
     assert len(await published(settings, topics.dead_letters(topics.live))) == 1
 
@@ -249,7 +252,7 @@ async def test_a_topic_made_anew_between_runs_is_told_and_read_after_a_replay(
 ) -> None:
     old, new = minutes_of("BTC-USDT", 0, 40), minutes_of("BTC-USDT", 100, 60)
     await feed(settings, {"BTC-USDT": old})
-    assert workers.start("--once").wait(60) == 0
+    assert workers.start("--once").wait(90) == 0
     kept = await committed_offsets(settings, topics.group("rolling"))
     await _make_anew(settings, topics.candles())
     await feed(settings, {"BTC-USDT": new})
@@ -260,7 +263,7 @@ async def test_a_topic_made_anew_between_runs_is_told_and_read_after_a_replay(
     assert refused.returncode == 1
     assert b"made anew" in told
     assert b"candlewick replay rolling --to earliest --execute" in told
-    assert workers.start("--once", "--from-start").wait(60) == 0
+    assert workers.start("--once", "--from-start").wait(90) == 0
     assert (await last_candles(settings))[key_of("BTC-USDT")] == rolled(newest(old)) | rolled(newest(new))
     workers.running.remove(refused)
 
@@ -279,6 +282,7 @@ async def test_a_topic_made_anew_while_it_is_read_stops_the_processor(
     assert b"made anew" in told
 
 
+@pytest.mark.timeout(300)  # several processes, one after the other
 async def test_a_strangers_open_transaction_counts_as_lag_and_is_named(
     settings: Settings, topics: Topics, workers: Workers
 ) -> None:
@@ -300,7 +304,7 @@ async def test_a_strangers_open_transaction_counts_as_lag_and_is_named(
     assert b"kafka-transactions.sh abort" in told
     lags = [orjson.loads(line)["lag"] for line in told.splitlines() if b'"progress"' in line]
     assert lags[-1] > 0
-    assert workers.start("--once").wait(60) == 0
+    assert workers.start("--once").wait(90) == 0
     expected = rolled(newest([*fed, *minutes_of("BTC-USDT", 10, 5)]))
     assert (await last_candles(settings))[key_of("BTC-USDT")] == expected
 
