@@ -86,7 +86,7 @@ class MarketClock:
 
     def is_behind(self, time_us: int, than_us: int) -> bool:
         """Whether a time is so much before one that the same connection carried that no delay explains it."""
-        return time_us < than_us - self._tolerance_us
+        return self._pace_us is not None and time_us < than_us - self._tolerance_us
 
     def forget(self) -> None:
         """Learn the pace anew: what comes now was not sent right after what came before."""
