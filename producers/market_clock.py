@@ -38,8 +38,8 @@ class MarketClock:
         """Market microseconds in a second; None while it is learned."""
         self._anchor = (0.0, 0)
         """The message that was delayed least: the market's present is at least as far as it says."""
-        self._shown = (0.0, 0)
-        """When the message before came, and its time."""
+        self._before = [(0.0, 0), (0.0, 0)]
+        """When the message before came, and its time: the server's own, a trade's."""
         self._newest_us = 0
         self._now_s = self._heard_s = 0.0
         self._moved_s = 0.0
@@ -64,14 +64,15 @@ class MarketClock:
             self._present_us = self._anchor[1] + int(self._pace_us * (now_s - self._anchor[0]))
         self._bound()
 
-    def believes(self, time_us: int) -> bool:
-        """Whether it can be that late; if so the present is at least that."""
+    def believes(self, time_us: int, *, of_trade: bool = False) -> bool:
+        """Whether it can be that late; if so, and once two messages said it, the present is at least that."""
         self._heard_s = self._now_s
         if time_us > self.limit_us and not self._heals(time_us):
             return False
-        at_s, shown_us = self._shown if time_us > self._shown[1] else (self._now_s, time_us)
-        self._shown = (self._now_s, time_us)
-        if shown_us > self._newest_us:  # by two messages: one alone moves nothing
+        before = self._before[of_trade]
+        at_s, shown_us = before if time_us > before[1] else (self._now_s, time_us)
+        self._before[of_trade] = (self._now_s, time_us)
+        if shown_us > self._newest_us:
             self._newest_us, self._moved_s = shown_us, at_s
         if at_s < self._now_s and self._pace_us is not None:
             present_us = shown_us + int(self._pace_us * (self._now_s - at_s))
@@ -85,13 +86,13 @@ class MarketClock:
 
     def is_behind(self, time_us: int, than_us: int) -> bool:
         """Whether a time is so much before one that the same connection carried that no delay explains it."""
-        return time_us < than_us - self._tolerance_us
+        return self._pace_us is not None and time_us < than_us - self._tolerance_us
 
     def forget(self) -> None:
         """Learn the pace anew: what comes now was not sent right after what came before."""
         self._marks.clear()
         self._pace_us = None
-        self._shown = (0.0, 0)
+        self._before = [(0.0, 0), (0.0, 0)]
         self._newest_us = self._present_us = 0
         self._heard_s = self._moved_s = self._now_s
         self._bound()
@@ -147,12 +148,16 @@ class CarriedTime:
         """What the last of them said."""
         self._heard_us = 0
         self._in_a_row = 0
+        self._is_contradicted = False
+        """Whether the newest trade and the clock beside it said two things."""
         self._since_s: float | None = None
 
     def hear(self, server_us: int, trade_us: int = 0) -> bool:
         """A message with the server's time, and a trade's if it carries one; False: the trade's time cannot be."""
         if trade_us and server_us and not -EARLY_US <= server_us - trade_us <= LATE_US:
             return self._contradicted(server_us, trade_us)
+        if trade_us:
+            self._is_contradicted = False
         if server_us:
             self._carry(server_us)
         return trade_us <= self._market.limit_us
@@ -183,11 +188,13 @@ class CarriedTime:
                 self._ignore(server_us)
             return False
         self._ignore(server_us)
-        market.believes(trade_us)
-        return True
+        market.believes(trade_us, of_trade=True)
+        self._is_contradicted = True
+        return market.confirms(trade_us)
 
     def _carry(self, server_us: int) -> None:
-        if not self._market.believes(server_us):
+        market = self._market
+        if (self._is_contradicted and not market.confirms(server_us)) or not market.believes(server_us):
             self._ignore(server_us)
             return
         shown_us = server_us if server_us - self.us <= STEP_US else min(server_us, self._heard_us)
@@ -195,7 +202,7 @@ class CarriedTime:
         if shown_us > self.us:
             self.us = shown_us
             self._in_a_row = 0
-        elif self._market.is_behind(server_us, self.us):
+        elif market.is_behind(server_us, self.us):
             self._ignore(server_us)
 
     def _ignore(self, server_us: int) -> None:

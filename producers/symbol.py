@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Trade
+from producers.claims import came_late, lose, take_back
 from producers.exchange import Refused
 from producers.ledger import REORDER_S, Found, Gap, Ledger
 from producers.marker_clock import MarkerClock, begin_again, first_begin
@@ -235,7 +236,9 @@ class SymbolFeed:
             self._refusals[number] = times
             return
         for gap in ledger.settle(number, number, round_.now_s, lost=True):
-            self._lose(gap.from_us, gap.until_us, round_, ids=(number, number), reason=refused.reason)
+            lose(self, gap.from_us, gap.until_us, round_, ids=(number, number), reason=refused.reason)
+        if not ledger.gaps:
+            self._announced = None
 
     def _take(self, ledger: Ledger, trade: Trade, number: int, round_: Round) -> None:
         found = ledger.add(number, trade.time_us, round_.now_s)
@@ -244,7 +247,7 @@ class SymbolFeed:
         if found is Found.RESET:
             self._reset(ledger, trade, number, round_)
         elif found is Found.LATE:
-            self._came_late(trade, round_)
+            came_late(self, trade, round_)
         if self.clock is not None:
             self.clock.published(number, trade.price, trade.time_us)
         elif self._last is None or number > int(self._last.trade_id) or found is Found.RESET:
@@ -252,19 +255,6 @@ class SymbolFeed:
         round_.trades.append((self, trade))
         if self._refusals:
             self._refusals.pop(number, None)
-
-    def _came_late(self, trade: Trade, round_: Round) -> None:
-        """The exchange had said that it has no such id: what was said of its minute was wrong."""
-        if self.clock is None or trade.time_us >= self.clock.complete_until_us:
-            return
-        is_final = trade.time_us < self.clock.final_us
-        self.tell(
-            FeedEventKind.HOLE if is_final else FeedEventKind.TAKEN_BACK,
-            round_,
-            first_id=trade.trade_id, last_id=trade.trade_id, from_us=trade.time_us, until_us=trade.time_us,
-            reason="the exchange gave it after it had shown that it has none: "
-            + ("its minute is final, a repair has to publish it" if is_final else "its minute comes out again"),
-        )  # fmt: skip
 
     def _reset(self, ledger: Ledger, trade: Trade, number: int, round_: Round) -> None:
         # What lay between the last of the old ids and the first seen of the new ones can't be told.
@@ -277,7 +267,7 @@ class SymbolFeed:
         if self.clock is not None:
             self.clock.hole(first_missing_us, trade.time_us)
             self.clock.restart_ids()
-            self._take_back(self.clock, first_missing_us, trade.time_us, round_, reason)
+            take_back(self, first_missing_us, trade.time_us, round_, reason)
         self._announced = None
         self._epoch += 1
         self._refusals.clear()
@@ -291,34 +281,14 @@ class SymbolFeed:
             reason = "not filled in time"
             if gap.history_from is not None:
                 reason += f": the exchange's history does not reach back to them, it begins with {gap.history_from}"
-            self._lose(gap.from_us, gap.until_us, round_, ids=(gap.first, gap.last), reason=reason)
+            lose(self, gap.from_us, gap.until_us, round_, ids=(gap.first, gap.last), reason=reason)
         if lost and not ledger.gaps:
             self._announced = None
         if not self.joined and self._connection > 0 and self._connected_s <= moved_before_s and not ledger.gaps:
             from_us = max(ledger.head_us, clock.complete_until_us)
             reason = "the exchange did not say whether there were trades"
-            self._lose(from_us, max(from_us, server_us), round_, reason=reason)
+            lose(self, from_us, max(from_us, server_us), round_, reason=reason)
             self.joined = True
-
-    def _lose(
-        self, from_us: int, until_us: int, round_: Round, *, reason: str, ids: tuple[int, int] | None = None
-    ) -> None:
-        """Trades between these times will not come: their minutes are `hole`, those already marked too."""
-        about: dict[str, str | int] = {"from_us": from_us, "until_us": until_us, "reason": reason}
-        if ids is not None:
-            about |= {"first_id": str(ids[0]), "last_id": str(ids[1])}
-        self.tell(FeedEventKind.HOLE, round_, **about)
-        if self.clock is not None:
-            self.clock.hole(from_us, until_us)
-            self._take_back(self.clock, from_us, until_us, round_, reason)
-
-    def _take_back(self, clock: MarkerClock, from_us: int, until_us: int, round_: Round, reason: str) -> None:
-        markers = list(clock.take_back(from_us, until_us))
-        if not markers:
-            return
-        round_.markers.extend((self, marker) for marker in markers)
-        until_us = min(until_us, clock.complete_until_us - 1)
-        self.tell(FeedEventKind.TAKEN_BACK, round_, from_us=from_us, until_us=until_us, reason=reason)
 
     def _announce(self, round_: Round) -> None:
         gaps = self.gaps

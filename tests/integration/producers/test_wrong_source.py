@@ -144,7 +144,7 @@ async def test_progress_that_cannot_be_used_stops_nobody(settings: Settings, top
 
 async def test_a_symbol_without_any_usable_progress_begins_anew_and_says_so(settings: Settings, topics: Topics) -> None:
     key = "binance:SOL-USDT"
-    async with simulator(settings) as (_, hosts):
+    async with simulator(settings) as (exchange, hosts):
         async with Publisher(hosts) as publisher:
             record = Outgoing(
                 progress_key(key, None),
@@ -153,7 +153,8 @@ async def test_a_symbol_without_any_usable_progress_begins_anew_and_says_so(sett
             )
             await publisher.settle(await publisher.send_batches(topics.progress, [record], hosts.partitions))
         async with feeding(hosts):
-            await marked(hosts, START_US + 8 * MINUTE_US)
+            await marked(hosts, START_US)  # all have begun
+            await marked(hosts, exchange.now_us + 2 * MINUTE_US)
         await check(hosts)
         [hole] = [event for event in await read_events(hosts) if event["event"] == "hole"]
         assert hole["symbol"] == "SOL-USDT"

@@ -185,6 +185,27 @@ def test_at_the_start_a_clock_that_agrees_with_ours_is_right_against_an_older_tr
     assert not world.one(int, lambda us: us - HOUR_US)
 
 
+def test_at_the_start_neither_of_two_times_that_contradict_each_other_is_believed() -> None:
+    world = World(60.0)
+    world.run(STEP_S)
+    assert not world.one(int, lambda us: us + HOUR_US), "the history tells which it is"
+    assert not world.one(lambda us: us - HOUR_US, int)
+    world.run(3)
+    assert world.behind_s <= STEP_S
+
+
+@pytest.mark.parametrize("off_us", [HOUR_US, YEAR_US, -HOUR_US, -YEAR_US])
+def test_a_clock_that_is_wrong_from_the_start_leaves_the_trades_times_to_go_by(off_us: int) -> None:
+    world = World(60.0)
+    world.one(int, lambda us: us - 1_000)
+    world.run(5, clock=lambda us: us + off_us)
+    before = world.refused
+    world.run(20, clock=lambda us: us + off_us)
+    assert world.refused == before
+    world.run(5)
+    assert world.behind_s <= 1.1
+
+
 def test_old_messages_that_arrive_late_together_are_taken() -> None:
     world = World(60.0)
     world.run(10)
