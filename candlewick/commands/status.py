@@ -45,7 +45,6 @@ async def status(
             "gaps": {
                 key: {"open": found.open, "filled": found.filled, "holes": found.holes} for key, found in gaps.items()
             },
-            "trouble": trouble,
             "clock_away": sorted(key for key, found in gaps.items() if found.clock_away),
         }
         sys.stdout.write(orjson.dumps(entry).decode() + "\n")
