@@ -88,6 +88,15 @@ def test_repeated_and_older_candles_change_nothing(seed: int) -> None:
     assert outputs_of(records[-1:], core) == []
 
 
+def test_of_one_revision_the_later_candle_counts() -> None:
+    at = random.Random(9)
+    records = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in range(3)]
+    core = Rolling(0, 1)
+    outputs_of(records, core)
+    other = record(minute(at, START, 10), 3)
+    assert last_candles(outputs_of([other], core)) == rolled(newest([*records, other]))
+
+
 def test_days_and_their_tickers() -> None:
     records = log(7, 1530, correct=0.05)
     outputs = outputs_of(records)
