@@ -13,6 +13,8 @@ from msgspec import Struct, structs
 
 REORDER_S = 0.25
 """A gap is asked for only after this: messages that overtook each other close it by themselves."""
+OPEN_US = 1 << 62
+"""The upper time of a gap that no readable trade is behind yet."""
 MAX_SETTLED = 1_000
 """So many ranges of ids that are not waited for are kept; below them everything is published again."""
 
@@ -24,6 +26,7 @@ class Gap(Struct):
     last: int
     from_us: int
     until_us: int
+    """`OPEN_US`: nobody knows yet."""
     opened_s: float
     """When it was noticed, on the monotonic clock of the caller."""
     moved_s: float
@@ -36,11 +39,19 @@ class Gap(Struct):
     """The first id that the exchange's history has, where that begins behind what was asked for."""
     lost: bool = False
     """Given up, not absent."""
+    told_us: int = 0
+    """Of an open one, the market time that was proved when it was noticed: it may have been an old one."""
 
     @property
     def known(self) -> int:
         """The id right before it, which a page that proves something begins with."""
         return self.first - 1
+
+    def is_bounded(self, now_us: int) -> bool:
+        """Whether it has an upper time; an open one gets it as soon as a later market time is proved."""
+        if self.until_us == OPEN_US and now_us > self.told_us:
+            self.until_us = max(self.from_us, now_us)
+        return self.until_us != OPEN_US
 
 
 class Found(Enum):
@@ -61,7 +72,7 @@ class Found(Enum):
 class Ledger:
     """The ids of one symbol. Up to `head`, at the beginning, they count as seen; below `floor` nobody knows."""
 
-    __slots__ = ("_restarting", "floor", "gaps", "head", "head_us", "latest_us", "settled")
+    __slots__ = ("floor", "gaps", "head", "head_us", "latest_us", "restarting", "settled", "undecided_s")
 
     def __init__(self, head: int, head_us: int, floor: int = 0) -> None:
         self.head = head
@@ -73,23 +84,30 @@ class Ledger:
         """In the order of ids."""
         self.settled: list[Gap] = []
         """Not seen, and not waited for; in the order of ids."""
-        self._restarting: int | None = None
+        self.restarting: int | None = None
         """A lower id at a later time than any: with another behind it, the exchange counts anew."""
+        self.undecided_s: float | None = None
+        """Since when nobody knows whether it does, on the monotonic clock of the caller."""
 
     def add(self, number: int, time_us: int, now_s: float) -> Found:
         """Take in a trade's id; one that jumps opens a gap."""
         head = self.head
         if number > head:
+            if self.gaps:
+                self._bound(time_us)
             if number > head + 1:
                 self._open(number - 1, time_us, now_s)
             self.head, self.head_us = number, time_us
             self.latest_us = max(time_us, self.latest_us)
-            self._restarting = None
+            self.restarting = self.undecided_s = None
             return Found.NEW
         if _remove(self.gaps, number, time_us, now_s) is not None:
+            if number == head:
+                self.head_us = max(time_us, self.head_us)
             return Found.NEW
         if time_us > self.latest_us:
-            before, self._restarting = self._restarting, number
+            before, self.restarting = self.restarting, number
+            self.undecided_s = now_s if self.undecided_s is None else self.undecided_s
             if before is not None and before < number:
                 return Found.RESET
         part = _remove(self.settled, number, time_us, now_s)
@@ -106,9 +124,14 @@ class Ledger:
         return self.is_missing(number) or _at(self.settled, number) is not None
 
     def missing(self, number: int, now_us: int, now_s: float) -> None:
-        """There is a trade of this id, but it cannot be read: a gap, up to now, if it is a new one."""
+        """There is a trade of this id, but it cannot be read: an open gap, if it is a new one.
+
+        `now_us` is no bound of it: after an outage the market time that is proved is an old one.
+        """
         if number > self.head:
-            self._open(number, now_us, now_s)
+            self.gaps.append(
+                Gap(self.head + 1, number, self.head_us, OPEN_US, now_s, now_s, now_s + REORDER_S, told_us=now_us)
+            )
             self.head = number
 
     def settle(self, first: int, last: int, now_s: float, *, lost: bool = False) -> list[Gap]:
@@ -122,9 +145,12 @@ class Ledger:
             found.append(part)
         return found
 
-    def give_up(self, moved_before_s: float) -> list[Gap]:
-        """Let go of the gaps of which nothing came since, though asked for; returned are those."""
-        lost = [gap for gap in self.gaps if gap.asked and gap.moved_s <= moved_before_s]
+    def give_up(self, moved_before_s: float, now_us: int) -> list[Gap]:
+        """Let go of the gaps of which nothing came since, though asked for; returned are those.
+
+        An open one is kept until a market time is proved, `now_us`, that it is surely before.
+        """
+        lost = [gap for gap in self.gaps if gap.asked and gap.moved_s <= moved_before_s and gap.is_bounded(now_us)]
         if lost:
             self.gaps = [gap for gap in self.gaps if gap not in lost]
             for gap in lost:
@@ -135,6 +161,23 @@ class Ledger:
         """The gap right behind this id."""
         at = _at(self.gaps, known + 1)
         return None if at is None or self.gaps[at].known != known else self.gaps[at]
+
+    def gap_of(self, number: int) -> Gap | None:
+        """The gap that an id is missing in."""
+        at = _at(self.gaps, number)
+        return None if at is None else self.gaps[at]
+
+    def stay_undecided(self, now_us: int) -> None:
+        """Wait no longer for the decision whether the exchange counts anew: what was until now may be missing."""
+        self.undecided_s = None
+        self.latest_us = max(self.latest_us, now_us)
+
+    def _bound(self, time_us: int) -> None:
+        """A readable trade behind the open gaps: they end with it."""
+        for gap in reversed(self.gaps):
+            if gap.until_us != OPEN_US:
+                return
+            gap.from_us, gap.until_us = sorted((gap.from_us, time_us))
 
     def _open(self, last: int, time_us: int, now_s: float) -> None:
         # Of two times that disagree with the ids' order the earlier one promises less.

@@ -132,8 +132,7 @@ class Session:
                 self._message(line, what, round_)
             elif isinstance(what, Up):
                 line.connecting = True
-                if not line.time.is_away:
-                    self._market.forget()
+                line.time.reconnected()
             else:
                 self._down(line, what, round_)
         for line in self._lines:
@@ -157,7 +156,7 @@ class Session:
             refused, trade = _impossible(trade), None
         if line.connecting and message.server_us:  # now it is sure that the subscription is there
             line.connecting, line.up = False, True
-            since_us = min(message.server_us, self._market.limit_us)
+            since_us = self._market.present_at(message.server_us)
             for symbol in line.symbols.values():
                 symbol.connected(since_us, round_)
                 if line.time.is_away:  # said again, for whoever counts from the connection on

@@ -16,7 +16,7 @@ from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Trade
 from producers.claims import came_late, lose, take_back
 from producers.exchange import Refused
-from producers.ledger import REORDER_S, Found, Gap, Ledger
+from producers.ledger import OPEN_US, REORDER_S, Found, Gap, Ledger
 from producers.marker_clock import MarkerClock, begin_again, first_begin
 from producers.page import PageRows, read_page
 from producers.round import Round
@@ -92,7 +92,9 @@ class SymbolFeed:
     @property
     def settled(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
-        return self.joined and self.clock is not None and not self.gaps and self._announced is None
+        if not self.joined or self.clock is None or self._announced is not None:
+            return False
+        return self.ledger is not None and not self.ledger.gaps and self.ledger.undecided_s is None
 
     def connected(self, since_us: int, round_: Round) -> None:
         """The connection carries messages: from here on, which is `since_us` at the exchange, every trade comes."""
@@ -116,8 +118,10 @@ class SymbolFeed:
         if self.ledger is None:
             self.ledger = Ledger(number - 1, trade.time_us)
         self._take(self.ledger, trade, number, round_)
-        # One from before the connection, told late, says nothing about those between it and the connection.
-        self.joined = self.joined or trade.time_us >= self._joins_from_us
+        # One from before the connection, told late, says nothing about those between it and the connection; nor does
+        # one of which nobody knows whether ids begin anew with it.
+        if not self.joined and self.ledger is not None and self.ledger.undecided_s is None:
+            self.joined = trade.time_us >= self._joins_from_us
 
     def refused(self, refused: Refused, server_us: int, round_: Round) -> None:
         """Something came over the connection that is no trade, at this time of the market; it is missing if new."""
@@ -168,12 +172,17 @@ class SymbolFeed:
             return
         self._give_up(self.ledger, self.clock, server_us, round_.now_s - fill_timeout_s, round_)
         self._announce(round_)
-        covered_us = server_us - SERVER_GRACE_US
-        if self.gaps:
-            covered_us = min(covered_us, self.gaps[0].from_us)
-        elif not self.joined:
-            covered_us = min(covered_us, self.ledger.head_us)
+        covered_us = self._covered_us(self.ledger, server_us)
         round_.markers.extend((self, marker) for marker in self.clock.due(covered_us))
+
+    def _covered_us(self, ledger: Ledger, server_us: int) -> int:
+        """Every trade before this time went out."""
+        covered_us = server_us - SERVER_GRACE_US
+        if ledger.gaps:
+            covered_us = min(covered_us, *(gap.from_us for gap in ledger.gaps))
+        elif not self.joined:
+            covered_us = min(covered_us, ledger.head_us)
+        return covered_us if ledger.undecided_s is None else min(covered_us, ledger.latest_us)
 
     def tell(self, kind: FeedEventKind, round_: Round, **about: str | int) -> None:
         """Put an event about this symbol into the round."""
@@ -232,7 +241,8 @@ class SymbolFeed:
         times = self._refusals.pop(number, 0) + 1
         if times == 1:
             round_.refused.append((self, refused))
-        if times < REFUSALS:
+        gap = ledger.gap_of(number)
+        if times < REFUSALS or gap is None or not gap.is_bounded(server_us):
             self._refusals[number] = times
             return
         for gap in ledger.settle(number, number, round_.now_s, lost=True):
@@ -276,7 +286,7 @@ class SymbolFeed:
     def _give_up(
         self, ledger: Ledger, clock: MarkerClock, server_us: int, moved_before_s: float, round_: Round
     ) -> None:
-        lost = ledger.give_up(moved_before_s) if ledger.gaps and self._connection > 0 else ()
+        lost = ledger.give_up(moved_before_s, server_us) if ledger.gaps and self._connection > 0 else ()
         for gap in lost:
             reason = "not filled in time"
             if gap.history_from is not None:
@@ -284,8 +294,20 @@ class SymbolFeed:
             lose(self, gap.from_us, gap.until_us, round_, ids=(gap.first, gap.last), reason=reason)
         if lost and not ledger.gaps:
             self._announced = None
-        if not self.joined and self._connection > 0 and self._connected_s <= moved_before_s and not ledger.gaps:
-            from_us = max(ledger.head_us, clock.complete_until_us)
+        if self._connection > 0 and self._connected_s <= moved_before_s and not ledger.gaps:
+            self._give_up_waiting(ledger, clock, server_us, moved_before_s, round_)
+
+    def _give_up_waiting(
+        self, ledger: Ledger, clock: MarkerClock, server_us: int, moved_before_s: float, round_: Round
+    ) -> None:
+        """Nobody said in time what was before the connection, or whether ids begin anew: it may be missing."""
+        from_us = max(ledger.head_us, clock.complete_until_us)
+        if ledger.undecided_s is not None and ledger.undecided_s <= moved_before_s:
+            reason = f"nobody knows whether ids begin anew with {ledger.restarting}"
+            lose(self, min(from_us, ledger.latest_us), max(ledger.latest_us, server_us), round_, reason=reason)
+            ledger.stay_undecided(server_us)
+        # As long as the market time that is proved is one from before the connection, it bounds nothing.
+        if not self.joined and server_us >= self._joins_from_us:
             reason = "the exchange did not say whether there were trades"
             lose(self, from_us, max(from_us, server_us), round_, reason=reason)
             self.joined = True
@@ -295,10 +317,10 @@ class SymbolFeed:
         if self._announced is None:
             if gaps and gaps[0].opened_s + REORDER_S <= round_.now_s:
                 self._announced = (gaps[0].first, gaps[-1].last)
-                self.tell(
-                    FeedEventKind.GAP_OPENED, round_, first_id=str(gaps[0].first), last_id=str(gaps[-1].last),
-                    from_us=gaps[0].from_us, until_us=gaps[-1].until_us,
-                )  # fmt: skip
+                about: dict[str, str | int] = {"first_id": str(gaps[0].first), "last_id": str(gaps[-1].last)}
+                if gaps[-1].until_us != OPEN_US:
+                    about["until_us"] = gaps[-1].until_us
+                self.tell(FeedEventKind.GAP_OPENED, round_, from_us=gaps[0].from_us, **about)
         elif not gaps:
             first, last = self._announced
             self._announced = None

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.ledger import Found, Ledger
+from producers.ledger import OPEN_US, Found, Ledger
 
 SECOND_US = 1_000_000
 numbers = st.integers(1, 40)
@@ -44,11 +44,11 @@ def test_only_gaps_that_were_asked_for_and_did_not_move_are_given_up() -> None:
     ledger = Ledger(10, 0)
     ledger.add(13, SECOND_US, 100.0)  # 11 and 12
     ledger.add(20, SECOND_US, 100.0)  # 14 … 19
-    assert ledger.give_up(100.0) == []
+    assert ledger.give_up(100.0, 0) == []
     for gap in ledger.gaps:
         gap.asked = 1
     ledger.add(15, SECOND_US, 150.0)  # one of the second gap came: it moves
-    [lost] = ledger.give_up(100.0)
+    [lost] = ledger.give_up(100.0, 0)
     assert (lost.first, lost.last) == (11, 12)
     assert missing(ledger) == {14, 16, 17, 18, 19}
 
@@ -58,3 +58,35 @@ def test_a_lower_id_at_a_later_time_is_a_reset_and_an_old_one_is_not() -> None:
     assert ledger.add(1, 5 * SECOND_US, 0.0) is Found.SEEN
     assert ledger.add(1, 6 * SECOND_US, 0.0) is Found.SEEN, "one alone may be an old trade told again"
     assert ledger.add(2, 7 * SECOND_US, 0.0) is Found.RESET
+
+
+def test_what_cannot_be_read_is_missing_up_to_the_next_trade_that_can() -> None:
+    ledger = Ledger(10, SECOND_US)
+    ledger.missing(12, 2 * SECOND_US, 0.0)
+    ledger.missing(13, 2 * SECOND_US, 0.0)
+    assert [gap.until_us for gap in ledger.gaps] == [OPEN_US, OPEN_US]
+    ledger.add(15, 90 * SECOND_US, 0.0)
+    assert [(gap.first, gap.last, gap.from_us, gap.until_us) for gap in ledger.gaps] == [
+        (11, 12, SECOND_US, 90 * SECOND_US),
+        (13, 13, SECOND_US, 90 * SECOND_US),
+        (14, 14, SECOND_US, 90 * SECOND_US),
+    ]
+
+
+def test_what_nothing_bounds_is_not_given_up() -> None:
+    ledger = Ledger(10, SECOND_US)
+    ledger.missing(11, 2 * SECOND_US, 0.0)
+    ledger.gaps[0].asked = 1
+    assert ledger.give_up(100.0, 2 * SECOND_US) == [], "the market time that was known when it was noticed"
+    [lost] = ledger.give_up(100.0, 80 * SECOND_US)
+    assert (lost.from_us, lost.until_us) == (SECOND_US, 80 * SECOND_US)
+
+
+def test_whether_ids_begin_anew_is_undecided_until_another_trade_tells() -> None:
+    ledger = Ledger(1_000, 5 * SECOND_US)
+    ledger.add(1, 6 * SECOND_US, 100.0)
+    assert ledger.undecided_s == 100.0
+    ledger.add(900, 3 * SECOND_US, 101.0)  # an old trade says nothing
+    assert ledger.undecided_s == 100.0
+    ledger.add(1_001, 7 * SECOND_US, 102.0)
+    assert ledger.undecided_s is None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
 
 from market.feed import FeedEvent, FeedEventKind
-from market.trade import Proof, Side, Trade
+from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import Refused
 from producers.symbol import REFUSALS, SymbolFeed
 
@@ -253,6 +253,125 @@ def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
     world.trade(1_000_000)
     world.tick(2 * MINUTE_US)
     assert set(world.proofs().values()) == {Proof.IDS}
+
+
+def after_an_outage_with_what_cannot_be_read(*, readable: bool) -> World:
+    """Connected at 10 s, away until 150 s; the first message then cannot be read, and the history has nothing."""
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.disconnect()
+    for _ in range(7, 9):
+        world.trade(65_000_000)
+    world.skip(10_000_000)  # 9
+    stale_us = world.carried_us
+    world.connect()
+    world.round(lambda round_: world.feed.refused(Refused(b"?", "price is 0", "A-B", 9), stale_us, round_))
+    world.history = lambda _: []
+    if readable:
+        world.trade(60_000_000)  # 10
+    world.ask_all()
+    assert world.proofs() == {}
+    world.now_s += TIMEOUT_S
+    world.tick(MINUTE_US)
+    return world
+
+
+def test_a_gap_ends_with_a_readable_trade_and_not_with_the_time_of_before_the_outage() -> None:
+    world = after_an_outage_with_what_cannot_be_read(readable=True)
+    # 7 … 9 lie between 6, at 10 s, and 10, at 210 s
+    assert world.proofs() == dict.fromkeys(range(4), Proof.HOLE)
+    world.tick(MINUTE_US)
+    assert world.proofs()[4] is Proof.IDS
+
+
+def test_without_a_readable_trade_a_gap_ends_with_a_time_that_was_proved_after_it() -> None:
+    world = after_an_outage_with_what_cannot_be_read(readable=False)
+    assert world.proofs() == dict.fromkeys(range(3), Proof.HOLE)
+    world.tick(2 * MINUTE_US)
+    assert world.proofs()[4] is Proof.IDS
+
+
+def test_a_row_without_anything_behind_it_is_not_given_up_before_a_later_time_is_proved() -> None:
+    world = begun()
+    world.connect()
+    world.skip(MINUTE_US)
+    world.carried_us = START_US
+    world.up = False  # so that no time is proved
+    world.told_as = broken(6)
+    for _ in range(REFUSALS + 3):
+        world.ask()
+    assert FeedEventKind.HOLE not in world.events
+    world.up = True
+    world.ask()
+    world.ask()
+    world.tick(MINUTE_US + 1_000_000)
+    assert world.about(FeedEventKind.HOLE) == [("6", "6")]
+    assert world.proofs() == {0: Proof.HOLE, 1: Proof.HOLE}
+
+
+def test_a_time_of_before_the_outage_does_not_bound_what_nobody_told_of_it() -> None:
+    world = begun()
+    world.connect()
+    world.disconnect()
+    world.skip(3 * MINUTE_US)
+    stale_us = world.carried_us
+    world.connect()
+    world.history = lambda _: []
+    world.ask_all()
+    world.now_s += TIMEOUT_S
+    world.carried_us, world.up = stale_us, False
+    world.tick(0)
+    assert FeedEventKind.HOLE not in world.events
+    world.up = True
+    world.tick(MINUTE_US)
+    world.tick(MINUTE_US)
+    assert {minute for minute, proof in world.proofs().items() if proof is Proof.HOLE} >= set(range(4))
+
+
+def test_a_low_id_after_a_restart_lets_nothing_go_until_it_is_decided_whether_ids_begin_anew() -> None:
+    world = World(
+        Marker(
+            complete_until_us=START_US, published_until_us=START_US, proof=Proof.IDS,
+            last_trade_id="1000", last_price=Decimal(5),
+        )
+    )  # fmt: skip
+    world.trades = [trade_of(1_000, START_US)]
+    world.server_us += 3 * MINUTE_US
+    world.connect()
+    world.history = lambda _: []
+    world.trade(1_000_000, number=500)
+    world.trade(0, number=500)
+    assert not world.feed.joined
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {}
+    world.trade(1_000_000, number=501)
+    world.tick(MINUTE_US)
+    assert FeedEventKind.RESET in world.events
+    assert world.proofs() == dict.fromkeys(range(6), Proof.HOLE)
+    world.tick(MINUTE_US)
+    assert world.proofs()[6] is Proof.IDS
+
+
+def test_a_low_id_while_connected_holds_the_markers_for_a_time() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.trade(10_000_000, number=2)
+    world.tick(3 * MINUTE_US)
+    assert world.proofs() == {}
+    world.now_s += 2 * TIMEOUT_S
+    world.tick(0)
+    assert world.proofs() == dict.fromkeys(range(3), Proof.HOLE)
+    world.tick(2 * MINUTE_US)
+    assert world.proofs()[4] is Proof.IDS
+
+
+def trade_of(number: int, time_us: int) -> Trade:
+    return Trade(
+        exchange="x", symbol="A-B", trade_id=str(number), price=Decimal(1), qty=Decimal(1), side=Side.BUY,
+        time_us=time_us,
+    )  # fmt: skip
 
 
 def test_an_answer_to_a_question_about_old_ids_says_nothing_about_new_ones() -> None:
