@@ -24,7 +24,7 @@ run: setup  ## the whole pipeline on this machine; ARGS="--for 60s --headless --
 	@$(BIN)/candlewick run $(ARGS)
 
 test: setup  ## the tests, on the real Kafka, Redis, ClickHouse engine and an S3 server
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 faults: setup  ## the long suite: kill loops and outages
 	@$(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)

@@ -94,7 +94,7 @@ async def test_a_dump_that_ends_early_and_is_issued_again(settings: Settings) ->
         assert {fields[7] for fields in of_frame[1:]} <= {"complete"}, timeframe
 
 
-@pytest.mark.parametrize("order", ["one by one", "wrong order", "together", "together in the wrong order"])
+@pytest.mark.parametrize("order", ["wrong order", "together"])
 async def test_a_trade_of_the_last_minute_in_the_next_days_file(order: str, settings: Settings) -> None:
     files = ["day-edge/QADUSDT-trades-2024-03-09.csv", "day-edge/QADUSDT-trades-2024-03-10.csv"]
     files = files[::-1] if "wrong" in order else files

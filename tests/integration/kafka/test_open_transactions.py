@@ -21,6 +21,9 @@ from sinks.runner import run_sink
 NAME = "stranger-7"
 WHO = rf"'{NAME}'.*offset 1 .*300 s.*kafka-transactions\.sh .* abort --topic \S+ --partition 0 --start-offset 1"
 
+SYMBOL = "SOL-USDT"
+"""Its key belongs in partition 0 of 4."""
+
 
 @asynccontextmanager
 async def left_open(settings: Settings, topic: str) -> AsyncIterator[None]:
@@ -28,13 +31,15 @@ async def left_open(settings: Settings, topic: str) -> AsyncIterator[None]:
     stranger = AIOKafkaProducer(
         bootstrap_servers=kafka_address(settings), transactional_id=NAME, transaction_timeout_ms=300_000
     )
-    await publish(settings, topic, [record(trade(1))._replace(partition=0)])
+    await publish(settings, topic, [record(trade(1, symbol=SYMBOL))])
     await stranger.start()
     try:
         await stranger.begin_transaction()
         for number in (2, 3):
-            await stranger.send_and_wait(topic, orjson.dumps(trade(number)), b"binance:BTC-USDT", partition=0)
-        await publish(settings, topic, [record(trade(4))._replace(partition=0)])
+            await stranger.send_and_wait(
+                topic, orjson.dumps(trade(number, symbol=SYMBOL)), f"binance:{SYMBOL}".encode(), partition=0
+            )
+        await publish(settings, topic, [record(trade(4, symbol=SYMBOL))])
         yield
         await stranger.abort_transaction()
     finally:
