@@ -220,7 +220,10 @@ class CarriedTime:
         return None
 
     def _contradicted(self, server_us: int, trade_us: int) -> bool:
-        """The two times of one message can't both be: the one that goes on as it should is right, else neither."""
+        """The two times of one message can't both be: the one that goes on as it should is right.
+
+        Where nobody knows which it is, the trade is taken, and proves nothing.
+        """
         is_trade_right = self._market.favours(trade_us, server_us)
         if is_trade_right is False:
             self._carry(server_us)
@@ -228,7 +231,7 @@ class CarriedTime:
         self._ignore(server_us)
         if is_trade_right:
             self._market.show(trade_us, self._market.now_s)
-        return is_trade_right is True
+        return True
 
     def _carry(self, server_us: int) -> None:
         can_be = self._market.allows(server_us)
