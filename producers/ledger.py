@@ -72,10 +72,16 @@ class Found(Enum):
 class Ledger:
     """The ids of one symbol. Up to `head`, at the beginning, they count as seen; below `floor` nobody knows."""
 
-    __slots__ = ("floor", "gaps", "head", "head_us", "latest_us", "restarting", "settled", "undecided_s")
+    __slots__ = (
+        "began_us", "floor", "former_head", "gaps", "head", "head_us", "latest_us", "restarting", "settled",
+        "undecided_s",
+    )  # fmt: skip
 
-    def __init__(self, head: int, head_us: int, floor: int = 0) -> None:
+    def __init__(self, head: int, head_us: int, floor: int = 0, former_head: int = -1) -> None:
         self.head = head
+        self.former_head = former_head
+        """The greatest id before the exchange counted anew: one of those may come late."""
+        self.began_us = head_us
         self.head_us = head_us
         """Time of the trade with the greatest id."""
         self.latest_us = head_us
@@ -93,6 +99,8 @@ class Ledger:
         """Take in a trade's id; one that jumps opens a gap."""
         head = self.head
         if number > head:
+            if number <= self.former_head and time_us < self.began_us:
+                return Found.UNKNOWN
             if self.gaps:
                 self._bound(time_us)
             if number > head + 1:
@@ -104,6 +112,7 @@ class Ledger:
         if _remove(self.gaps, number, time_us, now_s) is not None:
             if number == head:
                 self.head_us = max(time_us, self.head_us)
+            self.latest_us = max(time_us, self.latest_us)
             return Found.NEW
         if time_us > self.latest_us:
             before, self.restarting = self.restarting, number

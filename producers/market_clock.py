@@ -70,7 +70,7 @@ class MarketClock:
 
     def traded(self, time_us: int) -> None:
         """A trade's time, and the clock beside it says the same."""
-        self._traded_s = self.now_s
+        self._heard_s = self._traded_s = self.now_s
         self._told_us = time_us
 
     def show(self, time_us: int, at_s: float) -> None:
@@ -179,7 +179,7 @@ class CarriedTime:
         """Messages whose clock said what cannot be."""
         self.said_us = 0
         """What the last of them said."""
-        self._heard = (0, 0.0)
+        self._heard_us, self._heard_s = 0, 0.0
         """The newest time that was said, and when."""
         self._in_a_row = 0
         self._since_s: float | None = None
@@ -196,12 +196,13 @@ class CarriedTime:
             self._ignore(server_us)
             return False
         self._market.traded(trade_us)
-        self._prove(trade_us)
+        if trade_us > self.us:
+            self._prove(trade_us)
         return True
 
     def reconnected(self) -> None:
         """What the connection before said once does not count as said."""
-        self._heard = (0, 0.0)
+        self._heard_us = 0
 
     def turn(self, now_s: float) -> Turn | None:
         """Whether the clock went away, or came back, since it was last asked."""
@@ -219,7 +220,10 @@ class CarriedTime:
         return None
 
     def _contradicted(self, server_us: int, trade_us: int) -> bool:
-        """The two times of one message can't both be: the one that goes on as it should is right, else neither."""
+        """The two times of one message can't both be: the one that goes on as it should is right.
+
+        Where nobody knows which it is, the trade is taken, and proves nothing.
+        """
         is_trade_right = self._market.favours(trade_us, server_us)
         if is_trade_right is False:
             self._carry(server_us)
@@ -227,7 +231,7 @@ class CarriedTime:
         self._ignore(server_us)
         if is_trade_right:
             self._market.show(trade_us, self._market.now_s)
-        return is_trade_right is True
+        return True
 
     def _carry(self, server_us: int) -> None:
         can_be = self._market.allows(server_us)
@@ -237,15 +241,15 @@ class CarriedTime:
             self._prove(server_us)
 
     def _prove(self, time_us: int) -> None:
-        shown = said = (time_us, self._market.now_s)
+        """A later time than is proved is said: it has passed, or, where the step is a large one, what was said last."""
+        shown_us, at_s = time_us, self._market.now_s
         if time_us - self.us > STEP_US:
-            shown = min(said, self._heard)
-        if time_us > self.us:
-            self._heard = said
-        if shown[0] > self.us:
-            self.us = shown[0]
+            shown_us, at_s = min((shown_us, at_s), (self._heard_us, self._heard_s))
+        self._heard_us, self._heard_s = time_us, self._market.now_s
+        if shown_us > self.us:
+            self.us = shown_us
             self._in_a_row = 0
-            self._market.show(*shown)
+            self._market.show(shown_us, at_s)
 
     def _ignore(self, server_us: int) -> None:
         self.ignored += 1

@@ -81,7 +81,7 @@ class RestClient:
             raise UnavailableError(f"{self._url} does not answer: {type(error).__name__} {error}".rstrip()) from error
         used = response.headers.get(self._limits.used_weight_header, "")
         if used.isdigit():
-            self.weights.told(int(used), time.monotonic())
+            self.weights.told(int(used), time.monotonic(), time.time() % 60)
         if response.status in _TOO_MANY:
             retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), response.status)
             self._closed_until_s = max(self._closed_until_s, time.monotonic() + retry_after_s)

@@ -15,7 +15,7 @@ from market.trade import Trade
 from producers.connection import Connection, split
 from producers.exchange import Exchange, Message, Refused
 from producers.inbox import Arrival, Down, Inbox, Page, Up
-from producers.market_clock import CarriedTime, MarketClock, Turn
+from producers.market_clock import LATE_US, CarriedTime, MarketClock, Turn
 from producers.progress import read_progress
 from producers.publishing import Publishing
 from producers.rest import LONGEST_WAIT_S, RestClient
@@ -156,7 +156,9 @@ class Session:
             refused, trade = _impossible(trade), None
         if line.connecting and message.server_us:  # now it is sure that the subscription is there
             line.connecting, line.up = False, True
-            since_us = self._market.present_at(message.server_us)
+            since_us = self._market.present_at(
+                message.server_us if trade is None else min(message.server_us, trade.time_us + LATE_US)
+            )
             for symbol in line.symbols.values():
                 symbol.connected(since_us, round_)
                 if line.time.is_away:  # said again, for whoever counts from the connection on

@@ -281,7 +281,7 @@ class SymbolFeed:
         self._announced = None
         self._epoch += 1
         self._refusals.clear()
-        self.ledger = Ledger(number, trade.time_us)
+        self.ledger = Ledger(number, trade.time_us, former_head=max(ledger.head, ledger.former_head))
 
     def _give_up(
         self, ledger: Ledger, clock: MarkerClock, server_us: int, moved_before_s: float, round_: Round

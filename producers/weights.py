@@ -1,8 +1,11 @@
 """How much may be asked of a REST API that weighs requests by the minute. Pure."""
 
+from bisect import insort
 from collections import deque
 
 WINDOW_S = 60.0
+_LATE_S = 2.0
+"""The exchange's minute may end so much later than ours."""
 _SHARE = 0.9
 """Of the limit: pacing is friendlier than being told to wait."""
 
@@ -33,11 +36,16 @@ class Weights:
         self._spent.append((now_s, weight))
         self.used += weight
 
-    def told(self, used: int, now_s: float) -> None:
-        """The exchange says what it counted: others at our address, or we before a restart, spend too."""
+    def told(self, used: int, now_s: float, minute_s: float) -> None:
+        """The exchange says what it counted: others at our address, or we before a restart, spend too.
+
+        It counts by the minute of the clock, which began `minute_s` ago: what was spent is over with that.
+        """
         self._forget(now_s)
         if used > self.used:
-            self.spend(used - self.used, now_s)
+            began_s = now_s - min(max(0.0, minute_s - _LATE_S), WINDOW_S - _LATE_S)
+            insort(self._spent, (began_s, used - self.used))
+            self.used = used
 
     def _forget(self, now_s: float) -> None:
         while self._spent and self._spent[0][0] <= now_s - WINDOW_S:

@@ -255,6 +255,16 @@ def test_of_two_times_that_contradict_each_other_the_one_near_what_was_said_befo
     assert world.behind_s <= STEP_S
 
 
+@pytest.mark.parametrize("off_us", [90 * SECOND_US, HOUR_US, -HOUR_US, -YEAR_US])
+def test_a_clock_that_is_wrong_from_the_first_message_on_proves_nothing_and_the_trades_are_taken(off_us: int) -> None:
+    world = World(60.0)
+    world.run(20, clock=lambda us: us + off_us)
+    assert (world.refused, world.time.us) == (0, 0)
+    world.run(5)
+    assert world.refused == 0
+    assert world.behind_s <= 1.1
+
+
 @pytest.mark.parametrize("off_us", [HOUR_US, YEAR_US, -HOUR_US, -YEAR_US])
 def test_a_clock_that_is_wrong_from_the_start_leaves_the_trades_times_to_go_by(off_us: int) -> None:
     world = World(60.0)
