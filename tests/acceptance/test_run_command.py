@@ -48,11 +48,11 @@ def test_runs_are_verified_through_faults_kills_and_a_gap_of_an_hour(
 ) -> None:
     run = ("run", "--headless", "--speed", "60", "--symbols", "ETHUSDT,LTCUSDT,XRPETH")
     faults = ("--fault", "drop_every_s=2", "--fault", "duplicate=0.05", "--kill", "candles=3", "--kill", "sink.redis=4")
-    first = candlewick(surroundings, *run, "--for", "7s", "--market-start", "2h", *faults)
+    first = candlewick(surroundings, *run, "--for", "14s", "--market-start", "2h", *faults)
     trades, candles = verified(first)
     assert "candles died (signal 9), restarted" in first.stdout
 
-    second = candlewick(surroundings, *run, "--for", "5s", "--market-start", "1h")
+    second = candlewick(surroundings, *run, "--for", "9s", "--market-start", "1h")
     more_trades, more_candles = verified(second)
     assert more_candles - candles >= 3 * 30
     assert more_trades > trades
