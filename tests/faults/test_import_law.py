@@ -37,6 +37,8 @@ def _line(row: Row, symbol: str) -> str:
         "exchange": "x", "symbol": symbol, "trade_id": row.trade_id, "price": str(row.price), "qty": str(row.qty),
         "side": "buy" if row.buy else "sell", "time_us": row.time_us,
     }  # fmt: skip
+    if not row.trade_id.isdigit():
+        trade["seq"] = int(row.trade_id[1:])  # the exchange's order, as the plain counting has it
     return json.dumps(trade)
 
 

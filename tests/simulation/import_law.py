@@ -140,7 +140,7 @@ def make_rows(rng: random.Random, kind: IdKind) -> list[Row]:
         number += 1 if kind is IdKind.CONTIGUOUS else rng.randrange(2, 9)
         time_us += rng.choice((0, rng.randrange(2_000_000), rng.randrange(90_000_000), rng.randrange(4 * MINUTE)))
         time_us -= time_us % 1000
-        trade_id = f"t{rng.getrandbits(40)}" if kind is IdKind.OPAQUE else str(number)
+        trade_id = f"t{rng.getrandbits(40):013}" if kind is IdKind.OPAQUE else str(number)
         rows.append(Row(trade_id, rng.randrange(1, 50), rng.randrange(1, 9), rng.random() < 0.5, time_us))
     return rows
 
