@@ -29,12 +29,13 @@ _QUIET_S = 2.0
 """So long without a trade a market is quiet."""
 _MARK_S = 1.0
 _MARKS = 30
-_DOUBT_S = 5.0
+_DOUBT_S = 3.0
 """So much our knowledge may lag, at most, while trades come."""
 _FORGET_S = 10.0
 """After such a silence the pace is learned anew: in the long run it isn't exact enough to say anything by."""
 _PACE_US = 1_000_000.0
 """The slowest pace of a market: ours."""
+_FASTEST_US = 1_000 * _PACE_US
 _HEAL_S = 60.0
 """A clock that jumped, but agrees with ours, is believed after so long."""
 
@@ -73,8 +74,9 @@ class MarketClock:
         if self._pace_us is not None:
             self._present_us = self._anchor[1] + int(self._pace_us * (now_s - self._anchor[0]))
         self.doubt_us = self.limit_us
-        if self._pace_us is not None and not self.is_quiet:
-            self.doubt_us = min(self.limit_us, self._present_us + LATE_US + int(self._pace_us * _DOUBT_S))
+        if self._newest_us and not self.is_quiet:
+            pace_us = self._pace_us or _FASTEST_US
+            self.doubt_us = min(self.limit_us, self._present_us + LATE_US + int(pace_us * _DOUBT_S))
 
     def traded(self, time_us: int) -> None:
         """A trade's time, and the clock beside it says the same."""
