@@ -6,8 +6,9 @@ the trades' times, the monotonic clock and the market's pace say the same. How f
 exchange runs as fast as we do, a simulated one up to a thousand times faster, in the past. Nothing is ahead of our own
 clock.
 
-A trade is refused only where its time cannot be, or where the clock in its own message says another and is right:
-what our own knowledge lags behind is taken, and the markers wait.
+A trade is refused only where its time cannot be, where the clock in its own message says another and is right, or
+where both are far ahead of all the others, in one message alone: what our own knowledge lags behind is taken, and the
+markers wait.
 """
 
 from collections import deque
@@ -28,10 +29,13 @@ _QUIET_S = 2.0
 """So long without a trade a market is quiet."""
 _MARK_S = 1.0
 _MARKS = 30
+_DOUBT_S = 3.0
+"""So much our knowledge may lag, at most, while trades come."""
 _FORGET_S = 10.0
 """After such a silence the pace is learned anew: in the long run it isn't exact enough to say anything by."""
 _PACE_US = 1_000_000.0
 """The slowest pace of a market: ours."""
+_FASTEST_US = 1_000 * _PACE_US
 _HEAL_S = 60.0
 """A clock that jumped, but agrees with ours, is believed after so long."""
 
@@ -55,6 +59,8 @@ class MarketClock:
         """What a trade and the clock beside it said last."""
         self.limit_us = 0
         """Later times cannot be."""
+        self.doubt_us = 0
+        """Later times are not taken from one message alone."""
 
     def tick(self, now_s: float, wall_us: int) -> None:
         """Time passed: `now_s` on the monotonic clock, `wall_us` on ours."""
@@ -67,6 +73,10 @@ class MarketClock:
         self._present_us = self._newest_us
         if self._pace_us is not None:
             self._present_us = self._anchor[1] + int(self._pace_us * (now_s - self._anchor[0]))
+        self.doubt_us = self.limit_us
+        if self._newest_us and not self.is_quiet:
+            pace_us = self._pace_us or _FASTEST_US
+            self.doubt_us = min(self.limit_us, self._present_us + LATE_US + int(pace_us * _DOUBT_S))
 
     def traded(self, time_us: int) -> None:
         """A trade's time, and the clock beside it says the same."""
@@ -192,10 +202,13 @@ class CarriedTime:
             return True
         if server_us and not -EARLY_US <= server_us - trade_us <= LATE_US:
             return self._contradicted(server_us, trade_us)
-        if trade_us > self._market.limit_us:
+        market = self._market
+        if trade_us > market.doubt_us and (trade_us > market.limit_us or self._heard_us <= market.doubt_us):
+            if trade_us <= market.limit_us:
+                self._heard_us, self._heard_s = trade_us, market.now_s
             self._ignore(server_us)
             return False
-        self._market.traded(trade_us)
+        market.traded(trade_us)
         if trade_us > self.us:
             self._prove(trade_us)
         return True

@@ -76,7 +76,7 @@ def test_a_source_that_is_wrong_is_verified_and_what_it_lost_is_told(surrounding
         "short_history=30 drop_every_s=5 drop_for_s=2 skip=0.003 zero=0.002 absurd_time=0.001 disordered=0.2 "
         "repeated=0.2 jump_every_s=1 lack_every_s=1 spoil_every_s=4 clock_every_s=2"
     )
-    run = ("run", "--headless", "--speed", "60", "--symbols", "ETHUSDT,LTCUSDT,XRPETH", "--for", "25s")
+    run = ("run", "--headless", "--speed", "60", "--symbols", "ETHUSDT,LTCUSDT,XRPETH", "--for", "35s")
     patience = {"CANDLEWICK_FILL_TIMEOUT_S": "3"}
     ran = candlewick(surroundings | patience, *run, *(word for one in faults.split() for word in ("--fault", one)))
     found = verified(ran)

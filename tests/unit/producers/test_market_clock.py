@@ -178,16 +178,36 @@ def test_a_trade_of_a_time_that_cannot_be_is_refused_and_the_clock_beside_it_cou
 
 
 @speeds
-@pytest.mark.parametrize("off_us", [90 * SECOND_US, HOUR_US])
-def test_one_message_of_two_equal_times_ahead_is_taken_and_moves_nothing(speed: float, off_us: int) -> None:
+@pytest.mark.parametrize("off_us", [20 * SECOND_US, 95 * SECOND_US, HOUR_US])
+def test_one_message_of_two_equal_times_ahead_moves_nothing(speed: float, off_us: int) -> None:
     world = World(speed)
     world.run(10)
     for _ in range(3):
         before_us = world.time.us
-        assert world.one(lambda us: us + off_us, lambda us: us + off_us)
+        taken = world.one(lambda us: us + off_us, lambda us: us + off_us)
+        assert taken is (off_us < (60 + 3 * speed) * SECOND_US)
         assert world.time.us <= before_us + 2 * SECOND_US
         world.run(1)
         assert world.behind_s <= STEP_S
+
+
+def test_one_message_far_ahead_is_not_taken_before_the_pace_is_known_either() -> None:
+    world = World(120.0)
+    world.run(0.5)
+    assert not world.one(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
+    world.run(3)
+    assert world.refused == 0
+    assert world.behind_s <= STEP_S
+
+
+def test_a_market_that_goes_on_far_ahead_is_believed_and_loses_one_message_to_the_history_at_most() -> None:
+    world = World(60.0)
+    world.run(10)
+    world.start_us += HOUR_US
+    world.run(1)
+    assert world.refused == 1
+    assert world.behind_s <= STEP_S
+    assert world.turns == []
 
 
 @pytest.mark.parametrize("speed", [60.0, 240.0])
