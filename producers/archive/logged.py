@@ -65,6 +65,13 @@ class LoggedMinute:
         self.from_offset = self.until_offset = -1
         """Where its trades stand: from the first to behind the last."""
 
+    def of(self, run: Run) -> SeriesMinute:
+        """The minute of one series, made at its first record."""
+        series = self.series.get(run)
+        if series is None:
+            series = self.series[run] = SeriesMinute()
+        return series
+
     @property
     def is_exact(self) -> bool:
         """Whether `ids` are all of them: they stand in the log, or the candle's count leaves no other."""
@@ -133,10 +140,7 @@ class LogSurvey:
         """A trade of the key stands at `offset`."""
         self._note(run, offset)
         minute = self._minute(minute_us(trade.time_us))
-        series = minute.series.get(run)
-        if series is None:
-            series = minute.series[run] = SeriesMinute()
-        series.trades.add(trade)
+        minute.of(run).trades.add(trade)
         if minute.from_offset < 0:
             minute.from_offset = offset
         minute.until_offset = offset + 1
@@ -148,9 +152,7 @@ class LogSurvey:
             return
         minute = self._minute(marker.complete_until_us - MINUTE_US)
         status = STATUS_OF_PROOF[marker.proof]
-        series = minute.series.get(marker.run)
-        if series is None:
-            series = minute.series[marker.run] = SeriesMinute()
+        series = minute.of(marker.run)
         series.marker_offset = offset
         series.status = status if marker.takes_back else _best(series.status, status)
         series.price = marker.last_price if series.price is None else series.price

@@ -51,7 +51,7 @@ class Conflicts:
 class MinuteTrades:
     """The trades of one minute, each id once: their ids, what stands for their content, and the last of them."""
 
-    __slots__ = ("digest", "ids", "last", "last_row", "rows")
+    __slots__ = ("digest", "ids", "last", "last_row")
 
     def __init__(self) -> None:
         self.ids = SeenIds()
@@ -59,7 +59,6 @@ class MinuteTrades:
         """Sum of `digest_of` over the trades: equal contents have equal sums, in whatever order."""
         self.last: Trade | None = None
         """By time, then by the order of ids."""
-        self.rows = 0
         self.last_row = 0
         """Number of the file's last row of this minute, from 1."""
 
@@ -183,7 +182,6 @@ class Survey:
         minute = self.minutes.get(open_us)
         if minute is None:
             minute = self.minutes[open_us] = MinuteTrades()
-        minute.rows += 1
         minute.last_row = self.count
         if is_new and minute.add(trade):
             if self._skipped is not None:
