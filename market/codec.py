@@ -283,6 +283,8 @@ def decode_progress(value: bytes) -> Progress:
     progress = _decode(value, Progress)
     if progress.run is not None:
         check_name(progress.run, "run")
+    if progress.reset_id is not None:
+        check_name(progress.reset_id, "reset_id")
     return progress
 
 

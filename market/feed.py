@@ -50,9 +50,15 @@ class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """A value of `md.progress.v1`: the newest marker of a key (its headers ride along), or a run that is finished."""
+    """A value of `md.progress.v1`: the newest marker of a key (its headers ride along), or a run that is finished.
+
+    Where trade ids began anew behind the marker, `reset_id` and `reset_us` are id and time of the first trade that
+    is surely of the new ones: a producer that starts with this record goes on from there.
+    """
 
     key: str
     complete_until_us: TimeUs
     run: Name | None = None
     finished: bool = False
+    reset_id: Name | None = None
+    reset_us: TimeUs | None = None

@@ -29,7 +29,7 @@ def take_back(feed: "SymbolFeed", from_us: int, until_us: int, round_: Round, re
     markers = [] if clock is None else list(clock.take_back(from_us, until_us))
     if clock is None or not markers:
         return
-    round_.markers.extend((feed, marker) for marker in markers)
+    round_.taken_back.extend((feed, marker) for marker in markers)
     until_us = min(until_us, clock.complete_until_us - 1)
     feed.tell(FeedEventKind.TAKEN_BACK, round_, from_us=from_us, until_us=until_us, reason=reason)
 

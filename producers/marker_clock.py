@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import NamedTuple
 
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade
 
 LATENESS_US = 10 * MINUTE_US
 """So long after its marker the candle engine corrects a minute; what is older is final."""
+
+
+class Reset(NamedTuple):
+    """The first trade that is surely of the ids that began anew."""
+
+    trade_id: str
+    time_us: int
+
+
 _Last = tuple[int, int, Decimal]
 """How often ids began anew before it, a trade's id, its price: greater is later."""
 
@@ -20,6 +30,7 @@ class MarkerClock:
         self._published_until_us = begin.published_until_us
         self._last = _last_of(begin)
         self._resets = 0
+        self._reset: Reset | None = None
         self._last_of_minute: dict[int, _Last] = {}
         self._holes: list[tuple[int, int]] = []
 
@@ -34,9 +45,15 @@ class MarkerClock:
         last = self._last_of_minute.get(opened_us)
         self._last_of_minute[opened_us] = _later(last, (self._resets, number, price))
 
-    def restart_ids(self) -> None:
+    def restart_ids(self, reset: Reset) -> None:
         """The exchange counts anew: from now on lower ids are later."""
         self._resets += 1
+        self._reset = reset
+
+    def reset_behind(self, marker: Marker) -> Reset | None:
+        """Where ids began anew, if the marker speaks of what was before that."""
+        reset = self._reset
+        return reset if reset is not None and reset.time_us >= marker.complete_until_us else None
 
     def hole(self, from_us: int, until_us: int) -> None:
         """Trades between these times, both included, will not come any more."""
@@ -50,13 +67,15 @@ class MarkerClock:
             last = self._last_of_minute.pop(opened_us, None)
             if last is not None:
                 self._last = _later(self._last, last)
-            yield Marker(
-                complete_until_us=self.complete_until_us,
-                published_until_us=max(self._published_until_us, self.complete_until_us),
-                proof=self._proof(opened_us),
-                last_trade_id=None if self._last is None else str(self._last[1]),
-                last_price=None if self._last is None else self._last[2],
-            )
+            yield self._marker(self._proof(opened_us))
+
+    def after_reset(self) -> Marker:
+        """What the progress topic says as soon as ids begin anew: nothing new of minutes, but from which id to go on.
+
+        It is noted before any trade behind the reset is published. Else a producer that starts after a crash takes
+        the trades that come then for a second reset, and never asks for those between the two.
+        """
+        return self._marker(Proof.HOLE)
 
     @property
     def final_us(self) -> int:
@@ -77,6 +96,15 @@ class MarkerClock:
                 proof=Proof.HOLE,
                 takes_back=True,
             )
+
+    def _marker(self, proof: Proof) -> Marker:
+        return Marker(
+            complete_until_us=self.complete_until_us,
+            published_until_us=max(self._published_until_us, self.complete_until_us),
+            proof=proof,
+            last_trade_id=None if self._last is None else str(self._last[1]),
+            last_price=None if self._last is None else self._last[2],
+        )
 
     def _proof(self, opened_us: int) -> Proof:
         touched = any(from_us < opened_us + MINUTE_US and until_us >= opened_us for from_us, until_us in self._holes)

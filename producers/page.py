@@ -27,7 +27,7 @@ class PageRows(NamedTuple):
     rows: int
     """How many the answer had."""
     begins: bool
-    """Whether it begins with the known id that it was asked from, and is in order."""
+    """Whether it begins with the known id that it was asked from, or the one right after it, and is in order."""
 
 
 def read_page(known: int, rows: Sequence[Trade | Refused]) -> PageRows:
@@ -60,7 +60,7 @@ def read_page(known: int, rows: Sequence[Trade | Refused]) -> PageRows:
         conflicts=list(conflicts),
         first=min(copies, default=None),
         rows=len(rows),
-        begins=in_order and bool(rows) and _number(rows[0]) == known,
+        begins=in_order and bool(rows) and _number(rows[0]) in (known, known + 1),
     )
 
 

@@ -1,8 +1,8 @@
 """The order in which a round of the feed goes to Kafka.
 
 A first `begin` is noted in the progress topic before anything of its symbol is published: whoever starts after a
-crash in between goes on from that same minute. A marker follows the acknowledgement of the trades that it speaks
-of; the progress record follows that of the marker.
+crash in between goes on from that same minute. So is a reset of ids, after the claims that it takes back. A marker
+follows the acknowledgement of the trades that it speaks of; the progress record follows that of the marker.
 """
 
 import asyncio
@@ -49,14 +49,18 @@ class Publishing:
         if round_.begins:
             await self._settle(await self._send_progress(round_.begins))
             await self._settle(await self._send_markers(round_.begins))
+        if round_.taken_back:
+            await self._settle(await self._send_markers(round_.taken_back))
+        if round_.resets:
+            await self.finish()
+            await self._settle(await self._send_progress(round_.resets))
         newest_ms = None
         if round_.trades or round_.events or round_.refused:
             newest_ms = await self._trades_and_events(round_)
         if round_.markers:
             await self._settle(await self._send_markers(round_.markers))
-            newest = {symbol: marker for symbol, marker in round_.markers if not marker.takes_back}
             await self.finish()
-            self._progress = await self._send_progress(newest.items())
+            self._progress = await self._send_progress(dict(round_.markers).items())
         return newest_ms
 
     async def finish(self) -> None:
@@ -98,7 +102,7 @@ class Publishing:
         records = [
             Outgoing(
                 progress_key(one.key.decode(), None),
-                encode_progress(Progress(key=one.key.decode(), complete_until_us=marker.complete_until_us)),
+                encode_progress(_progress(one, marker)),
                 encode_marker(marker),
                 one.partition,
             )
@@ -109,3 +113,13 @@ class Publishing:
     async def _settle(self, futures: "list[asyncio.Future[Any]]") -> None:
         if futures:
             await self._publisher.settle(futures)
+
+
+def _progress(symbol: SymbolFeed, marker: Marker) -> Progress:
+    reset = None if symbol.clock is None else symbol.clock.reset_behind(marker)
+    return Progress(
+        key=symbol.key.decode(),
+        complete_until_us=marker.complete_until_us,
+        reset_id=None if reset is None else reset.trade_id,
+        reset_us=None if reset is None else reset.time_us,
+    )

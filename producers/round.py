@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Round:
-    """Trades go before events, and markers after those are acknowledged."""
+    """Claims are taken back first; trades go before events, and markers after those are acknowledged."""
 
     def __init__(self, now_s: float, at_ms: int) -> None:
         self.now_s = now_s
@@ -23,4 +23,8 @@ class Round:
         self.refused: list[tuple[SymbolFeed | None, Refused]] = []
         """What is no trade, to be kept as dead letters; the symbol where it can be told."""
         self.events: list[FeedEvent] = []
+        self.taken_back: list[tuple[SymbolFeed, Marker]] = []
+        """Markers that take a claim back; they speak of no trade of this round."""
+        self.resets: list[tuple[SymbolFeed, Marker]] = []
+        """Of symbols whose ids began anew, what the progress topic has to say before their trades are published."""
         self.markers: list[tuple[SymbolFeed, Marker]] = []

@@ -104,6 +104,7 @@ class Session:
                     native=native,
                     partition=partition_of(keys[native], partitions),
                     newest=progress.markers.get(keys[native]),
+                    reset=progress.resets.get(keys[native]),
                     began_anew=progress.began_anew.get(keys[native]),
                     page_trades=exchange.page_trades,
                 )

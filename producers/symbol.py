@@ -17,7 +17,7 @@ from market.trade import Marker, Trade
 from producers.claims import came_late, lose, take_back
 from producers.exchange import Refused
 from producers.ledger import OPEN_US, REORDER_S, Found, Gap, Ledger
-from producers.marker_clock import MarkerClock, begin_again, first_begin
+from producers.marker_clock import MarkerClock, Reset, begin_again, first_begin
 from producers.page import PageRows, read_page
 from producers.round import Round
 
@@ -46,7 +46,8 @@ class Wanted(NamedTuple):
 class SymbolFeed:
     """The state of one symbol since the start of the session; `newest` is its newest marker in Kafka.
 
-    `began_anew` says why there is none that can be used, where there should be.
+    `reset` says where its ids began anew behind that marker, if they did; `began_anew` says why there is no marker that
+    can be used, where there should be one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class SymbolFeed:
         native: str,
         partition: int,
         newest: Marker | None = None,
+        reset: Reset | None = None,
         began_anew: str | None = None,
         page_trades: int = 1000,
     ) -> None:
@@ -83,6 +85,11 @@ class SymbolFeed:
             self.begin = begin_again(newest)
             self.ledger = Ledger(head, newest.complete_until_us, floor=head)
             self.clock = MarkerClock(self.begin)
+            if reset is not None:  # what lay between the last of the old ids and this one can't be told
+                first, from_us = int(reset.trade_id), newest.complete_until_us
+                self.ledger = Ledger(first, max(from_us, reset.time_us), floor=first, former_head=head)
+                self.clock.hole(from_us, reset.time_us)
+                self.clock.restart_ids(reset)
 
     @property
     def gaps(self) -> Sequence[Gap]:
@@ -260,6 +267,8 @@ class SymbolFeed:
             came_late(self, trade, round_)
         if self.clock is not None:
             self.clock.published(number, trade.price, trade.time_us)
+            if found is Found.RESET:
+                round_.resets.append((self, self.clock.after_reset()))
         elif self._last is None or number > int(self._last.trade_id) or found is Found.RESET:
             self._last = trade
         round_.trades.append((self, trade))
@@ -276,7 +285,7 @@ class SymbolFeed:
         )  # fmt: skip
         if self.clock is not None:
             self.clock.hole(first_missing_us, trade.time_us)
-            self.clock.restart_ids()
+            self.clock.restart_ids(Reset(trade.trade_id, trade.time_us))
             take_back(self, first_missing_us, trade.time_us, round_, reason)
         self._announced = None
         self._epoch += 1

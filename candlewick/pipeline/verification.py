@@ -8,7 +8,7 @@ from candlewick.pipeline.plan import RunPlan
 from candlewick.pipeline.simulator import HOST, free_port, remind, simulator, until_answering
 from candlewick.supervise.supervisor import Supervisor
 from candlewick.verify.findings import Findings
-from candlewick.verify.verify import verify
+from candlewick.verify.verify import AROUND_US, verify
 from runtime.errors import UsageError
 from runtime.settings import Settings, child_environment
 
@@ -30,7 +30,7 @@ async def verify_again(settings: Settings) -> Findings:
                 port=port,
                 seed=market.seed,
                 symbols=market.symbols,
-                start_us=newest_us,
+                start_us=newest_us + AROUND_US,  # it tells nothing of what has not happened yet
                 environment=child_environment(settings),
             )
         )

@@ -19,6 +19,7 @@ earlier minute: it cannot know what it had published. Every other minute must be
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from heapq import merge
 from typing import NamedTuple
 
 from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, Span
@@ -73,7 +74,8 @@ def demands(
     `forgotten` are those of them that lie before a later beginning of the feed, and after the minute it began with.
     """
     fates: dict[int, set[str]] = {}
-    trades = {trade.trade_id: trade for trade in record}
+    told = {trade.trade_id for trade in record}
+    untold: dict[int, Sent] = {}
     retold: dict[int, Sent] = {}
     resets: list[Sent] = []
     for trade, fate in exceptions:
@@ -83,8 +85,10 @@ def demands(
             resets.append(trade)
         else:
             fates.setdefault(trade.trade_id, set()).add(fate)
-            trades.setdefault(trade.trade_id, trade)
-    ordered = sorted(trades.values(), key=lambda trade: trade.time_us)  # of equal times as they are told
+            if trade.trade_id not in told:
+                untold.setdefault(trade.trade_id, trade)
+    # Both are in the order in which the exchange made them; of one time, what it left out has its place by id.
+    ordered = list(merge(record, untold.values(), key=lambda trade: (trade.time_us, trade.trade_id)))
     doubtful: set[int] = set()
     for reset in resets:
         cost = list(_cost_of(reset, ordered, logged))

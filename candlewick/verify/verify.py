@@ -26,7 +26,8 @@ WINDOW_US = 360 * MINUTE_US
 """This much of a symbol's market time is compared at once."""
 RECENT_MS = 60 * 60_000
 """Redis must have at least the candles of the last hour of market time; older ones must be right where it has them."""
-_AROUND_US = 10 * MINUTE_US
+AROUND_US = 60 * MINUTE_US
+"""What the source did so long before and after what is compared may excuse it: a quiet market trades that seldom."""
 
 
 async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redelivery_allowed: bool) -> Findings:
@@ -110,7 +111,7 @@ class _Check:
 
     async def _demands(self, symbol: str, before: Sequence[Sent], span: Span, log: KeyLog) -> Demands:
         from_us = min([span.from_us, *(trade.time_us for trade in before[-1:])])
-        around = Span(from_us - _AROUND_US, span.until_us + _AROUND_US)
+        around = Span(from_us - AROUND_US, span.until_us + AROUND_US)
         exceptions = await self._truth.exceptions(symbol, around)
         if not exceptions:
             return Demands()

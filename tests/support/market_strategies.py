@@ -156,7 +156,15 @@ feed_events = st.builds(
     run=st.none() | texts,
     reason=st.none() | texts,
 )
-progresses = st.builds(Progress, key=texts, complete_until_us=times_us, run=st.none() | texts, finished=st.booleans())
+progresses = st.builds(
+    Progress,
+    key=texts,
+    complete_until_us=times_us,
+    run=st.none() | texts,
+    finished=st.booleans(),
+    reset_id=st.none() | texts,
+    reset_us=st.none() | times_us,
+)
 whole_minutes = st.integers(0, MAX_TIME_US // MINUTE_US - 1).map(lambda minute: minute * MINUTE_US)
 markers = st.builds(
     Marker,

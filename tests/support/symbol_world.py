@@ -6,6 +6,7 @@ from decimal import Decimal
 from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import Refused
+from producers.marker_clock import Reset
 from producers.round import Round
 from producers.symbol import SymbolFeed, Wanted
 
@@ -33,6 +34,8 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[Refused] = []
+        self.progress: tuple[Marker, Reset | None] | None = None
+        """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
         """What the exchange's history has of its trades."""
         self.told_as: Callable[[list[Trade]], Sequence[Trade | Refused]] = list
@@ -106,11 +109,24 @@ class World:
         what(round_)
         self.carried_us = self.server_us if self.up else self.carried_us
         self.feed.settle(self.carried_us if self.is_clock_known else 0, TIMEOUT_S, round_)
-        self.log += [marker for _, marker in round_.begins]
+        self.note(round_.begins)
+        self.log += [marker for _, marker in round_.begins + round_.taken_back]
+        self.note(round_.resets)
         self.log += [trade for _, trade in round_.trades]
         self.log += [marker for _, marker in round_.markers]
+        self.note(round_.markers)
         self.told += round_.events
         self.dead += [refused for _, refused in round_.refused]
+
+    def note(self, markers: list[tuple[SymbolFeed, Marker]]) -> None:
+        if markers and self.feed.clock is not None:
+            self.progress = markers[-1][1], self.feed.clock.reset_behind(markers[-1][1])
+
+    def crash(self) -> None:
+        """The feed is killed; another one starts from what Kafka has, and is not connected yet."""
+        self.up, self.held, self.slow = False, [], []
+        newest, reset = self.progress or (None, None)
+        self.feed = SymbolFeed("x", "A-B", native="AB", partition=0, newest=newest, reset=reset, page_trades=3)
 
     @property
     def events(self) -> list[FeedEventKind]:

@@ -34,7 +34,8 @@ def test_only_what_lies_between_two_rows_is_absent() -> None:
 
 def test_a_page_that_does_not_begin_with_the_known_id_is_told() -> None:
     assert read_page(4, [trade(4), trade(6)]).begins
-    assert not read_page(4, [trade(5)]).begins
+    assert read_page(4, [trade(5)]).begins, "there is nothing between 4 and 5"
+    assert not read_page(4, [trade(6)]).begins
     assert not read_page(4, [trade(3), trade(4)]).begins
     assert not read_page(4, []).begins
     assert read_page(4, [trade(7)]).first == 7

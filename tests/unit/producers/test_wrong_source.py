@@ -12,6 +12,8 @@ from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, id
 from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import Refused
+from producers.marker_clock import Reset
+from producers.round import Round
 from producers.symbol import REFUSALS, SymbolFeed
 
 Rows = list[Trade]
@@ -367,6 +369,56 @@ def test_a_low_id_while_connected_holds_the_markers_for_a_time() -> None:
     assert world.proofs()[4] is Proof.IDS
 
 
+def ids_began_anew() -> World:
+    """Trades 1 and 2 come after 9; 3 and 4 are missed; 5 comes."""
+    world = begun()
+    world.connect()
+    world.trade(1_000_000, number=9)
+    world.trade(70_000_000, number=1)
+    world.trade(1_000_000, number=2)
+    world.skip(130_000_000)
+    world.skip(1_000_000)
+    world.trade(1_000_000, number=5)
+    world.trades = world.trades[6:]  # the exchange has none of before
+    return world
+
+
+def test_a_feed_that_is_killed_after_ids_began_anew_goes_on_with_the_new_ones() -> None:
+    world = ids_began_anew()
+    world.crash()
+    world.trade(10_000_000)
+    world.connect()
+    world.trade(10_000_000)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert {"3", "4", "5", "6", "7"} <= set(ids(world))
+    assert world.events.count(FeedEventKind.RESET) == 1
+    holes = [minute for minute, proof in world.proofs().items() if proof is Proof.HOLE]
+    assert holes == [0, 1], "what lay between 9 and 2 can't be told"
+    assert {proof for minute, proof in world.proofs().items() if minute > 1} == {Proof.IDS}
+    world.tick(MINUTE_US)
+    assert world.progress is not None
+    assert (world.progress[0].last_trade_id, world.progress[1]) == ("7", None)
+
+
+def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_takes_back() -> None:
+    world = begun()
+    world.connect()
+    world.trade(1_000_000)
+    world.tick(5 * MINUTE_US)  # minutes are marked
+    world.trade(1_000_000, number=1)
+    world.server_us += 1_000_000
+    round_ = Round(world.now_s, 0)
+    world.feed.live(trade_of(2, world.server_us), round_)
+    assert [one.trade_id for _, one in round_.trades] == ["2"]
+    assert {marker.takes_back for _, marker in round_.taken_back} == {True}
+    [(_, noted)] = round_.resets
+    clock = world.feed.clock
+    assert clock is not None
+    assert (noted.complete_until_us, noted.last_trade_id) == (clock.complete_until_us, "6")
+    assert clock.reset_behind(noted) == Reset("2", world.server_us)
+
+
 def trade_of(number: int, time_us: int) -> Trade:
     return Trade(
         exchange="x", symbol="A-B", trade_id=str(number), price=Decimal(1), qty=Decimal(1), side=Side.BUY,
@@ -488,7 +540,8 @@ class Witness:
             if one is not None and other is not None:
                 self.absent.update(range(one + 1, other))
         wanted = self.world.asked
-        if wanted is not None and numbers and numbers[0] == wanted.known and len(numbers) < wanted.limit:
+        first_ids = (wanted.known, wanted.known + 1) if wanted is not None and wanted.known is not None else ()
+        if wanted is not None and numbers and numbers[0] in first_ids and len(numbers) < wanted.limit:
             last = max(number for number in numbers if number is not None)
             self.denied.update(int(trade.trade_id) for trade in self.world.trades if int(trade.trade_id) > last)
         return shown

@@ -74,6 +74,12 @@ def test_ids_that_are_no_trades_and_that_rest_refused_to_show_are_not_lost_and_l
     assert statuses(what) == [COMPLETE, COMPLETE, ANY, ANY, ANY, COMPLETE]
 
 
+def test_ids_that_are_no_trades_stand_before_the_trades_of_their_time_that_have_greater_ids() -> None:
+    market = [sent(1, 0.5), sent(2, 4.5), sent(3, 4.5), sent(4, 5.5)]
+    what = demands(SPAN, [market[0], *market[2:]], [Exception_(market[1], "jumped")], logged={1, 3, 4})
+    assert sorted(what.statuses) == [T0 + minute * MINUTE_US for minute in range(5)]
+
+
 def test_the_exchanges_own_word_is_believed_and_its_minute_is_complete() -> None:
     what = held({5: "passed_over"}, {1, 2, 3, 4, 6, 7})
     assert (what.absent, what.lost) == ({5}, ())
