@@ -48,7 +48,7 @@ benches: setup  ## all benchmarks; each prints its own table
 	@for b in bench/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
 schemas: setup  ## docs/asyncapi.yaml and docs/schemas, made of the models; RELEASE=yes keeps them as this version's
-	@PYTHONPATH=docs $(BIN)/python -m describe $(if $(RELEASE),release)
+	@PYTHONPATH=tools $(BIN)/python -m describe $(if $(RELEASE),release)
 
 constraints: setup  ## pin what is installed now, without index addresses
 	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^-' | sort -f > constraints.txt

@@ -1,6 +1,6 @@
 """From a marker sent to its candle readable by a committed reader, all markers of a minute at once.
 
-``bench_latency.py [--symbols 3000] [--rate 10000] [--minutes 4]``: real minutes; memory with the whole horizon held.
+``bench_latency.py [--symbols 3000] [--rate 10000] [--minutes 4]``: real minutes, and memory with all of them held.
 """
 
 import argparse

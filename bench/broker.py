@@ -74,7 +74,9 @@ async def publish(settings: Settings, records: Iterable[Outgoing]) -> tuple[int,
     left = iter(records)
     async with Publisher(settings) as publisher:
         while chunk := list(islice(left, _CHUNK)):
-            await publisher.settle(await publisher.send_batches(settings.topics.trades, chunk, PARTITIONS))
+            await publisher.await_acknowledgements(
+                await publisher.send_batches(settings.topics.trades, chunk, PARTITIONS)
+            )
             count += len(chunk)
             trades += sum(record.value is not None for record in chunk)
     return trades, count

@@ -103,20 +103,20 @@ async def publish(pace: Pace, stop: asyncio.Event) -> dict[str, float]:
     feed = Feed(pace, partitions)
     sent: dict[str, float] = {}
     async with Publisher(settings) as publisher:
-        await publisher.settle(await publisher.send_batches(topic, feed.begin(), partitions))
+        await publisher.await_acknowledgements(await publisher.send_batches(topic, feed.begin(), partitions))
         began_s = time.monotonic()
         waiting: list[asyncio.Future[object]] = []
         while not stop.is_set():
             elapsed_s = time.monotonic() - began_s
             waiting += await publisher.send_batches(topic, feed.trades(elapsed_s), partitions)
             if over := feed.markers(elapsed_s):
-                await publisher.settle(waiting)
+                await publisher.await_acknowledgements(waiting)
                 at_s = time.time()
                 sent |= {name: at_s for name, _ in over}
                 waiting = await publisher.send_batches(topic, (record for _, record in over), partitions)
             waiting = [future for future in waiting if not future.done() or future.result() is None]
             await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began_s - elapsed_s)))
-        await publisher.settle(waiting)
+        await publisher.await_acknowledgements(waiting)
     return sent
 
 

@@ -87,5 +87,5 @@ async def _targets(settings: Settings, topic: str, to: str, bounds: Mapping[int,
 
 
 async def _with_first_minute(settings: Settings, move: Move) -> Move:
-    """After a start in mid-log no live lane begins before the first record's append time plus two minutes."""
+    """After a start in mid-log no live series begins before the first record's append time plus two minutes."""
     return move._replace(candles_from_us=await first_minute_us(settings, move.topic, move.partition, move.to))

@@ -92,7 +92,7 @@ def _order(number: int | None, trade_id: str, seq: int | None) -> IdOrder:
     return 1, _NO_SEQ if seq is None else seq, trade_id
 
 
-class Part(NamedTuple):
+class PartialFold(NamedTuple):
     """Trades of one minute whose ids are all the numbers of a range, folded; the least id is of the first trade."""
 
     first_id: int
@@ -173,7 +173,7 @@ class Fold:
             self.taker_buy_quote_volume = EXACT.fma(price, qty, self.taker_buy_quote_volume)
         return True
 
-    def add_part(self, part: Part) -> bool:
+    def add_part(self, part: PartialFold) -> bool:
         """Fold many trades in; False, and nothing done, where the id of any was in already."""
         if not self.ids.numbers.add_range(part.first_id, part.last_id):
             return False

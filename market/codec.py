@@ -27,7 +27,7 @@ from market.trade import Marker, Proof, Side, Source, Trade
 Headers = Sequence[tuple[str, bytes]]
 
 RUN_HEADER = "run"
-CUT_HEADER = "cut"
+ROLL_HEADER = "roll"
 _PROOFS: dict[bytes | None, Proof] = {proof.value.encode(): proof for proof in Proof}
 _MARKER_HEADERS = frozenset({"complete_until_us", "published_until_us", "proof"})
 _MAX_MESSAGE = 1000
@@ -168,7 +168,7 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
 
 
 def decode_marker(headers: Headers) -> Marker | None:
-    """The marker in a record's headers; None where there is none (a `cut`, or another's record without value)."""
+    """The marker in a record's headers; None where there is none (a `roll`, or another's record without value)."""
     by_name = dict(headers)
     if _MARKER_HEADERS.isdisjoint(by_name):
         return None

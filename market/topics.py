@@ -42,7 +42,7 @@ class Topics:
 
     @property
     def late(self) -> str:
-        """Trades behind the line."""
+        """Trades behind the final boundary."""
         return f"{self.prefix}md.trades.v1.late{self.suffix}"
 
     @property

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from market.trade import Trade
 
 
-class Refused(NamedTuple):
+class RefusedTrade(NamedTuple):
     """A trade of the exchange that is none of ours: what it sent, and why it cannot be taken."""
 
     raw: bytes
@@ -23,13 +23,13 @@ class Message(NamedTuple):
     server_us: int
     """The exchange's own clock in the frame, microseconds; 0 where it carries none."""
     trade: Trade | None = None
-    refused: Refused | None = None
+    refused: RefusedTrade | None = None
     """In place of `trade`: the frame is well formed, but its trade is not."""
     closing: bool = False
     """The server says that it is about to go."""
 
 
-class Request(NamedTuple):
+class RestRequest(NamedTuple):
     """A REST request: path with query, and what it weighs in the exchange's own accounting."""
 
     path: str
@@ -61,7 +61,7 @@ class Exchange(Protocol):
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """A frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange at all."""
 
-    def instruments(self, natives: Sequence[str]) -> Request:
+    def instruments(self, natives: Sequence[str]) -> RestRequest:
         """Asks which of these symbols there are."""
 
     def read_instruments(self, body: bytes) -> dict[str, str]:
@@ -70,11 +70,11 @@ class Exchange(Protocol):
     def native(self, symbol: str) -> str:
         """The native name that `symbol` (ours or native, in any case) may have."""
 
-    def trades_from(self, native: str, from_id: int, limit: int) -> Request:
+    def trades_from(self, native: str, from_id: int, limit: int) -> RestRequest:
         """Asks for at most `limit` trades with ids from `from_id` on."""
 
-    def newest_trade(self, native: str) -> Request:
+    def newest_trade(self, native: str) -> RestRequest:
         """Asks for the newest trade."""
 
-    def read_trades(self, body: bytes, symbol: str, received_us: int) -> "list[Trade | Refused]":
+    def read_trades(self, body: bytes, symbol: str, received_us: int) -> "list[Trade | RefusedTrade]":
         """The rows of a page, in the order of the answer. `MalformedError`: it is no page at all."""

@@ -8,7 +8,7 @@ import orjson
 from market.candle import Status
 from market.codec import encode_candle, encode_ticker, encode_trade
 from market.timeframe import Timeframe
-from serving.planner import Span
+from serving.planner import SpanMs
 from serving.reader import CandlesFound, TickersFound, TradesFound
 from serving.trades import SourcedTrade, trade_coverage
 
@@ -84,7 +84,7 @@ def _worst(statuses: set[Status]) -> Status | None:
     return max(statuses, key=lambda status: status.rank, default=None)
 
 
-def _span(span: Span) -> Json:
+def _span(span: SpanMs) -> Json:
     return {"from_ms": span.from_ms, "until_ms": span.until_ms}
 
 

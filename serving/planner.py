@@ -25,7 +25,7 @@ class Tier(StrEnum):
     COLD = "cold"
 
 
-class Span(NamedTuple):
+class SpanMs(NamedTuple):
     """[from_ms, until_ms), UTC milliseconds."""
 
     from_ms: int
@@ -45,20 +45,20 @@ class Sourced(NamedTuple):
     tier: Tier
 
 
-class Stretch(NamedTuple):
+class SourcedRange(NamedTuple):
     """Candles one behind the other out of one tier."""
 
-    span: Span
+    span: SpanMs
     tier: Tier
 
 
 class Coverage(NamedTuple):
     """Which candles of a span are there. `worst` and `statuses` speak of those that are."""
 
-    span: Span
+    span: SpanMs
     expected: int
     present: int
-    missing: list[Span]
+    missing: list[SpanMs]
     statuses: dict[Status, int]
     worst: Status | None
 
@@ -86,18 +86,18 @@ def opens_of(
     return opens
 
 
-def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> dict[Tier, Span]:
+def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> dict[Tier, SpanMs]:
     """The tiers to ask next and for which span; empty when nothing more can be learnt."""
     if not opens:
         return {}
-    whole = Span(opens[0], timeframe.end_ms(opens[-1]))
+    whole = SpanMs(opens[0], timeframe.end_ms(opens[-1]))
     if timeframe is not Timeframe.M1:
         return {} if Tier.HOT in answers else {Tier.HOT: whole}
     near = {tier: whole for tier in (Tier.HOT, Tier.WARM) if tier not in answers}
     if near or Tier.COLD in answers:
         return near
     missing = coverage(timeframe, opens, merge(opens, answers)).missing
-    return {Tier.COLD: Span(missing[0].from_ms, missing[-1].until_ms)} if missing else {}
+    return {Tier.COLD: SpanMs(missing[0].from_ms, missing[-1].until_ms)} if missing else {}
 
 
 def merge(opens: Iterable[int], answers: Answers) -> dict[int, Sourced]:
@@ -113,26 +113,26 @@ def merge(opens: Iterable[int], answers: Answers) -> dict[int, Sourced]:
 
 def coverage(timeframe: Timeframe, opens: Sequence[int], merged: Mapping[int, Sourced]) -> Coverage:
     """Hold what is there against what was asked for; without `opens` the span is empty."""
-    span = Span(opens[0], timeframe.end_ms(opens[-1])) if opens else Span(0, 0)
+    span = SpanMs(opens[0], timeframe.end_ms(opens[-1])) if opens else SpanMs(0, 0)
     missing = [stretch for stretch, there in _stretches(timeframe, [(at, at in merged) for at in opens]) if not there]
     statuses = Counter(sourced.candle.status for sourced in merged.values())
     worst = max(statuses, key=lambda status: status.rank, default=None)
     return Coverage(span, len(opens), len(merged), missing, dict(statuses), worst)
 
 
-def sources(timeframe: Timeframe, merged: Mapping[int, Sourced]) -> list[Stretch]:
+def sources(timeframe: Timeframe, merged: Mapping[int, Sourced]) -> list[SourcedRange]:
     """Which tier each stretch of candles comes from, in order."""
-    return [Stretch(*one) for one in _stretches(timeframe, [(at, sourced.tier) for at, sourced in merged.items()])]
+    return [SourcedRange(*one) for one in _stretches(timeframe, [(at, sourced.tier) for at, sourced in merged.items()])]
 
 
-def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[Span, Mark]]:
+def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[SpanMs, Mark]]:
     """Neighbours with the same mark, put together."""
-    stretches: list[tuple[Span, Mark]] = []
+    stretches: list[tuple[SpanMs, Mark]] = []
     for at, mark in marked:
-        span = Span(at, timeframe.end_ms(at))
+        span = SpanMs(at, timeframe.end_ms(at))
         if stretches and stretches[-1][0].until_ms == at and stretches[-1][1] == mark:
             before, _ = stretches.pop()
-            span = Span(before.from_ms, span.until_ms)
+            span = SpanMs(before.from_ms, span.until_ms)
         stretches.append((span, mark))
     return stretches
 

@@ -10,8 +10,8 @@ from market.candle import Candle
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
-from serving.planner import Coverage, Sourced, Span, Stretch, Tier, coverage, merge, opens_of, questions, sources
-from serving.tiers import AwayError, Hot, Tiers, Warm
+from serving.planner import Coverage, Sourced, SourcedRange, SpanMs, Tier, coverage, merge, opens_of, questions, sources
+from serving.tiers import AwayError, HotTier, Tiers, WarmTier
 from serving.trades import SourcedTrade, latest, tier_to_ask
 
 Answer = TypeVar("Answer")
@@ -27,7 +27,7 @@ class CandlesFound:
 
     merged: dict[int, Sourced]
     coverage: Coverage
-    sources: list[Stretch]
+    sources: list[SourcedRange]
     away: list[Tier]
     next_from_ms: int | None
 
@@ -95,7 +95,7 @@ async def find_candles(
 async def find_trades(tiers: Tiers, exchange: str, symbol: str, *, limit: int) -> TradesFound:
     """The latest trades; cold is not asked, for it is always behind warm."""
     answers: dict[Tier, Sequence[Trade] | None] = {}
-    stores: dict[Tier, Hot | Warm] = {Tier.HOT: tiers.hot, Tier.WARM: tiers.warm}
+    stores: dict[Tier, HotTier | WarmTier] = {Tier.HOT: tiers.hot, Tier.WARM: tiers.warm}
     while (tier := tier_to_ask(answers, limit)) is not None:
         answers[tier] = await _or_none(stores[tier].trades(exchange, symbol, limit))
     return TradesFound(trades=latest(answers, limit), away=_away(answers))
@@ -119,7 +119,7 @@ async def find_tickers(tiers: Tiers, exchange: str, symbols: Sequence[str]) -> T
 
 
 async def _ask(
-    tiers: Tiers, exchange: str, symbol: str, timeframe: Timeframe, asked: dict[Tier, Span]
+    tiers: Tiers, exchange: str, symbol: str, timeframe: Timeframe, asked: dict[Tier, SpanMs]
 ) -> dict[Tier, Sequence[Candle] | None]:
     found = await asyncio.gather(
         *(_or_none(tiers[tier].candles(exchange, symbol, timeframe, span)) for tier, span in asked.items())

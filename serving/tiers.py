@@ -16,7 +16,7 @@ from market.trade import Trade
 from runtime.errors import CandlewickError
 from runtime.settings import Settings, clickhouse_address, cold_address, redis_address
 from runtime.telemetry import logger
-from serving.planner import Span, Tier
+from serving.planner import SpanMs, Tier
 from serving.rows import candle_of, ticker_of, trade_of
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
@@ -40,10 +40,10 @@ class AwayError(CandlewickError):
     """A tier cannot answer now, or not with anything that can be read."""
 
 
-class Store(Protocol):
+class TierStore(Protocol):
     """What every tier can be asked. All raise `AwayError`."""
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: Span) -> list[Candle]:
+    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
         """Closed candles that open in the span, oldest first."""
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class Guard:
             raise AwayError(f"the {self._tier} tier holds what is not ours or damaged: {error}") from error
 
 
-class Hot:
+class HotTier:
     """Redis: the latest trades, recent candles of every timeframe, tickers."""
 
     def __init__(self, settings: Settings) -> None:
@@ -98,8 +98,8 @@ class Hot:
         self._client = redis.connect(url)
         self._guard = Guard(Tier.HOT, lambda: redis.redis_errors(url), _NEAR_S)
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: Span) -> list[Candle]:
-        """As `Store` says."""
+    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
+        """As `TierStore` says."""
         key = f"{exchange}:{symbol}"
         return await self._guard.ask(
             lambda: hot.read_candles(
@@ -128,7 +128,7 @@ class Hot:
         await self._client.aclose()
 
 
-class Warm:
+class WarmTier:
     """ClickHouse: every trade, 1m candle and ticker; reached when it is first asked, and again after it was away."""
 
     def __init__(self, settings: Settings) -> None:
@@ -138,8 +138,8 @@ class Warm:
         self._client: Any = None
         self._guard = Guard(Tier.WARM, lambda: clickhouse.clickhouse_errors(self._url), _NEAR_S)
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: Span) -> list[Candle]:
-        """As `Store` says."""
+    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
+        """As `TierStore` says."""
 
         async def read(client: Any) -> list[Candle]:
             from_ms, until_ms = span
@@ -182,7 +182,7 @@ class Warm:
         return await self._guard.ask(question)
 
 
-class Cold:
+class ColdTier:
     """Parquet files: every 1m candle; a day is read at a time."""
 
     def __init__(self, settings: Settings) -> None:
@@ -191,8 +191,8 @@ class Cold:
         self._slots = asyncio.Semaphore(_COLD_READS)
         self._guard = Guard(Tier.COLD, lambda: parquet.cold_errors(self._url), _COLD_S)
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: Span) -> list[Candle]:
-        """As `Store` says; of other timeframes than 1m it has none."""
+    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
+        """As `TierStore` says; of other timeframes than 1m it has none."""
         if timeframe is not Timeframe.M1:
             return []
 
@@ -214,18 +214,18 @@ class Tiers:
     """All of them. Nothing is reached for before it is asked."""
 
     def __init__(self, settings: Settings) -> None:
-        self.hot = Hot(settings)
-        self.warm = Warm(settings)
-        self.cold = Cold(settings)
+        self.hot = HotTier(settings)
+        self.warm = WarmTier(settings)
+        self.cold = ColdTier(settings)
 
-    def __getitem__(self, tier: Tier) -> Store:
-        stores: dict[Tier, Store] = {Tier.HOT: self.hot, Tier.WARM: self.warm, Tier.COLD: self.cold}
+    def __getitem__(self, tier: Tier) -> TierStore:
+        stores: dict[Tier, TierStore] = {Tier.HOT: self.hot, Tier.WARM: self.warm, Tier.COLD: self.cold}
         return stores[tier]
 
     async def reachable(self, tier: Tier) -> bool:
         """Whether it answers."""
         try:
-            await self[tier].candles(_NOBODY, _NOBODY, Timeframe.M1, Span(0, 1))
+            await self[tier].candles(_NOBODY, _NOBODY, Timeframe.M1, SpanMs(0, 1))
         except AwayError:
             return False
         return True
@@ -236,6 +236,6 @@ class Tiers:
             await self[tier].close()
 
 
-def _days(span: Span) -> list[dt.date]:
+def _days(span: SpanMs) -> list[dt.date]:
     first, last = span.from_ms // DAY_MS, (span.until_ms - 1) // DAY_MS
     return [dt.date(1970, 1, 1) + dt.timedelta(days=day) for day in range(first, last + 1)]

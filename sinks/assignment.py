@@ -8,7 +8,7 @@ from runtime.errors import UnavailableError
 from runtime.kafka import Subscription, TopicPartition
 from sinks.identity import Identities
 from sinks.partition import Partition
-from sinks.start import Found, start_by_group, start_by_store
+from sinks.start import SinkStartFacts, start_by_group, start_by_store
 
 HOT_MS = 60 * 60_000
 """A store that keeps its own positions and has none is filled with the trades of the last hour, and all else."""
@@ -21,7 +21,7 @@ async def assign(
     positions: Mapping[TopicPartition, int] | None,
     identities: Identities,
     recent_only: frozenset[str],
-    accept_cut: bool,
+    accept_truncation: bool,
 ) -> list[Partition]:
     """Decide where each partition goes on, and seek there. `positions` are the store's own, or None.
 
@@ -36,7 +36,7 @@ async def assign(
     async def one(tp: TopicPartition) -> Partition:
         committed, now = offsets.get(tp), identities.metadata(tp.topic)
         beginning, end = await asyncio.gather(subscription.beginning(tp), subscription.end(tp))
-        found = Found(
+        found = SinkStartFacts(
             group=subscription.group,
             name=f"{tp.topic}/{tp.partition}",
             committed=committed,
@@ -45,7 +45,7 @@ async def assign(
             now=now,
         )
         if positions is None:
-            start = start_by_group(found, accept_cut=accept_cut)
+            start = start_by_group(found, accept_truncation=accept_truncation)
         else:
             recent = beginning
             if tp not in positions and tp.topic in recent_only:

@@ -9,7 +9,7 @@ from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher, TopicPartition, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
-from sinks.store import Refused
+from sinks.store import RejectedRecord
 
 GROUP_HEADER = "candlewick.group"
 """Which group refused the record: another store may well have taken it."""
@@ -39,9 +39,9 @@ class DeadLetters:
         self._topic_ids: Mapping[str, str | None] = {}
         self._log = logger(group)
 
-    async def publish(self, refused: Sequence[Refused]) -> int:
+    async def publish(self, refused: Sequence[RejectedRecord]) -> int:
         """Publish those not told yet, acknowledged; returns how many."""
-        by_tp: dict[TopicPartition, list[Refused]] = defaultdict(list)
+        by_tp: dict[TopicPartition, list[RejectedRecord]] = defaultdict(list)
         for one in refused:
             by_tp[TopicPartition(one.record.topic, one.record.partition)].append(one)
         published = 0
@@ -66,7 +66,7 @@ class DeadLetters:
             publisher, self._publisher = self._publisher, None
             await publisher.__aexit__(None, None, None)
 
-    def _outgoing(self, letter: Refused) -> Outgoing:
+    def _outgoing(self, letter: RejectedRecord) -> Outgoing:
         record, error = letter
         headers = dead_letter_headers(
             error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
@@ -104,7 +104,9 @@ class DeadLetters:
         if self._publisher is None:
             self._publisher = await Publisher(self._settings).__aenter__()
         try:
-            await self._publisher.settle([await self._publisher.send(topic, record) for record in records])
+            await self._publisher.await_acknowledgements(
+                [await self._publisher.send(topic, record) for record in records]
+            )
         except BaseException as error:  # after any error a producer is of no more use
             publisher, self._publisher = self._publisher, None
             await publisher.__aexit__(type(error), error, error.__traceback__)

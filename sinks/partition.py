@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from runtime.kafka import Record, TopicPartition
-from sinks.cut import CutRule, cut
-from sinks.store import Batch, Refused, Store
+from sinks.rolling_policy import RollingPolicy, file_parts
+from sinks.store import Batch, RejectedRecord, Store
 
 
 class Partition:
@@ -17,7 +17,7 @@ class Partition:
         self.committed = -1 if committed is None else committed
         self.end = end
         """The log's end when the partition was assigned: as far as ``--once`` goes."""
-        self.cut_asked = False
+        self.roll_asked = False
         self.whole: list[Batch] = []
         self.rejected: dict[int, str] = {}
         """Offsets that the store rejected when they were written, and why: refused when they are read again."""
@@ -33,14 +33,14 @@ class Partition:
         """Bytes of the values in the batch that has not ended."""
         return self._open.size_bytes
 
-    def take(self, records: Sequence[Record], store: Store, rule: CutRule | None) -> Iterator[Refused]:
+    def take(self, records: Sequence[Record], store: Store, rule: RollingPolicy | None) -> Iterator[RejectedRecord]:
         """Batch and encode what was read; yields what cannot be encoded."""
         if rule is None:
             part = [record for record in records if record.value is not None]
             yield from self._add(part, store)
             self._open.next = self.position = records[-1].offset + 1
             return
-        for part, ends, position in cut(self._open, records, rule):
+        for part, ends, position in file_parts(self._open, records, rule):
             yield from self._add(part, store, rule.slot_ms)
             self._open.next = self.position = position
             if ends:
@@ -63,7 +63,7 @@ class Partition:
         """The offset that may be committed once all whole batches are written; `position` is the reader's."""
         return self._open.first if self._open.records else max(position, self.position)
 
-    def _add(self, records: list[Record], store: Store, slot_ms: int = 1) -> Iterator[Refused]:
+    def _add(self, records: list[Record], store: Store, slot_ms: int = 1) -> Iterator[RejectedRecord]:
         if not records:
             return
         batch = self._open
@@ -75,7 +75,7 @@ class Partition:
         if self.rejected:
             for record in records:
                 if record.offset in self.rejected:
-                    yield Refused(record, ValueError(self.rejected[record.offset]))
+                    yield RejectedRecord(record, ValueError(self.rejected[record.offset]))
             records = [record for record in records if record.offset not in self.rejected]
         encoded = store.encode(records)
         if encoded.rows:

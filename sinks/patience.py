@@ -50,5 +50,5 @@ class Patience:
             while time.monotonic() < until_s:
                 if self.stop.is_set():
                     raise LeaveError
-                await self._subscription.hold(HOLD_S)
+                await self._subscription.pause_for(HOLD_S)
             backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)

@@ -7,7 +7,7 @@ from market.codec import run_of
 from market.errors import MalformedError
 from market.partition import check_place
 from runtime.kafka import Record
-from sinks.store import Refused
+from sinks.store import RejectedRecord
 
 _LIVE_MOST = (1 << 63) - 1
 
@@ -22,10 +22,10 @@ class Row(NamedTuple):
 
 def decode_rows(
     records: Iterable[Record], decode: Callable[[bytes], Any], partitions: int
-) -> tuple[list[Row], list[Refused]]:
+) -> tuple[list[Row], list[RejectedRecord]]:
     """Decode records that have a value, and stand under their key in the partition of it, of so many."""
     rows: list[Row] = []
-    refused: list[Refused] = []
+    refused: list[RejectedRecord] = []
     for record in records:
         try:
             run = run_of(record.headers) if record.headers else None
@@ -33,7 +33,7 @@ def decode_rows(
             check_place(record.key, model.key, record.partition, partitions)
             rows.append(Row(record, model, run))
         except MalformedError as error:
-            refused.append(Refused(record, error))
+            refused.append(RejectedRecord(record, error))
     return rows, refused
 
 

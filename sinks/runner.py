@@ -23,13 +23,13 @@ from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
-from sinks.cut import USUAL_CUTS, CutRule
-from sinks.cutting import ask_for_cuts
 from sinks.dead_letters import DeadLetters
 from sinks.identity import Identities
 from sinks.partition import Partition
 from sinks.patience import LeaveError, Patience
-from sinks.store import MovedError, Refused, RejectedError, Store
+from sinks.rolling_policy import USUAL_ROLLING_POLICY, RollingPolicy
+from sinks.rolls import ask_for_rolls
+from sinks.store import MovedError, RejectedError, RejectedRecord, Store
 
 POLL_S = 0.1
 POLL_RECORDS = 5_000
@@ -44,17 +44,17 @@ LOOK_INTERVAL_S = 20.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class SinkConfig:
     """How a sink is run."""
 
     once: bool = False
-    accept_cut: bool = False
+    accept_truncation: bool = False
     instance_id: str | None = None
-    cut_rule: CutRule = USUAL_CUTS
+    rolling_policy: RollingPolicy = USUAL_ROLLING_POLICY
     """Where batches end, for a store without a pace."""
 
 
-async def run_sink(settings: Settings, store: Store, config: Config, stop: asyncio.Event) -> None:
+async def run_sink(settings: Settings, store: Store, config: SinkConfig, stop: asyncio.Event) -> None:
     """Move records into `store` until `stop` (or, with ``once``, to the log's end as it stands)."""
     topics = set(store.topics)
     await require_topics(settings, topics | {settings.topics.dead_letters(topic) for topic in topics})
@@ -63,7 +63,7 @@ async def run_sink(settings: Settings, store: Store, config: Config, stop: async
 
     async def membership() -> None:
         with suppress(LeaveError):
-            await _Worker(settings, store, config, meter).run(stop)
+            await _SinkWorker(settings, store, config, meter).run(stop)
 
     # Kafka's failures: the store's are borne by the worker.
     bearable = () if config.once else (UnavailableError,)
@@ -74,16 +74,16 @@ async def run_sink(settings: Settings, store: Store, config: Config, stop: async
         await store.close()
 
 
-class _Worker:
+class _SinkWorker:
     """One membership in the group, from joining to leaving."""
 
-    def __init__(self, settings: Settings, store: Store, config: Config, meter: Meter) -> None:
+    def __init__(self, settings: Settings, store: Store, config: SinkConfig, meter: Meter) -> None:
         self._settings = settings
         self._store = store
         self._config = config
         self._meter = meter
         self._log = logger(meter.stage)
-        self._rule = None if store.pace else config.cut_rule
+        self._rule = None if store.pace else config.rolling_policy
         self._subscription = Subscription(
             settings,
             group=settings.topics.group(meter.stage),
@@ -114,7 +114,7 @@ class _Worker:
 
     async def _step(self) -> None:
         """One round of the six steps."""
-        refused: list[Refused] = []
+        refused: list[RejectedRecord] = []
         if time.monotonic() - self._looked_at_s >= LOOK_INTERVAL_S:
             await self._is_as_it_was()
         try:
@@ -262,7 +262,7 @@ class _Worker:
             positions=positions,
             identities=identities,
             recent_only=self._store.recent_only,
-            accept_cut=self._config.accept_cut,
+            accept_truncation=self._config.accept_truncation,
         )
         self._partitions |= {partition.tp: partition for partition in assigned}
 
@@ -281,7 +281,7 @@ class _Worker:
         for tp, partition in self._partitions.items():
             if partition.position < partition.end and await self._subscription.position(tp) < partition.end:
                 return False
-        open_ = [p for p in self._partitions.values() if self._rule and p.open_records and not p.cut_asked]
+        open_ = [p for p in self._partitions.values() if self._rule and p.open_records and not p.roll_asked]
         if open_:
-            await ask_for_cuts(self._settings, open_)
+            await ask_for_rolls(self._settings, open_)
         return not open_

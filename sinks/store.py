@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from runtime.kafka import Record, TopicPartition
 
 
-class Refused(NamedTuple):
+class RejectedRecord(NamedTuple):
     """A record that the store can never hold, and why; it goes to the dead letters."""
 
     record: Record
@@ -19,7 +19,7 @@ class Encoded(NamedTuple):
 
     chunk: Any
     rows: int
-    refused: list[Refused]
+    refused: list[RejectedRecord]
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,7 @@ class Batch:
     first: int
     """Offset of its first record with a value; where it has none, of its first record."""
     slot: int = 0
-    """The slot of the log clock that its first record lies in (`sinks.cut`)."""
+    """The slot of the log clock that its first record lies in (`sinks.rolling_policy`)."""
     last: int = 0
     next: int = 0
     """Where reading goes on behind it."""
@@ -85,7 +85,7 @@ class Store(Protocol):
 
     @property
     def pace(self) -> Pace | None:
-        """When batches end; None: where the log says (`sinks.cut`)."""
+        """When batches end; None: where the log says (`sinks.rolling_policy`)."""
 
     async def open(self) -> None:
         """Connect, and make what must be there; harmless to repeat."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from result import Result
 
-from processors.candles.owned import Config, OwnedPartition
+from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
 from processors.candles.worker import run_candles
 from runtime.kafka.records import BareRecord
 from runtime.lifecycle import run
@@ -19,21 +19,21 @@ from runtime.telemetry import configure_logs
 def main(trades: int, records: int) -> None:
     """Time begins where the first partition is taken over: nothing was fetched before."""
     result = Result(trades)
-    take_over, process = OwnedPartition.take_over, OwnedPartition.process
+    take_over, process = AssignedPartition.take_over, AssignedPartition.process
 
-    async def timed(owned: OwnedPartition) -> OwnedPartition:
+    async def timed(assigned: AssignedPartition) -> AssignedPartition:
         result.begin()
-        return await take_over(owned)
+        return await take_over(assigned)
 
-    def counted(owned: OwnedPartition, records: Sequence[BareRecord]) -> None:
+    def counted(assigned: AssignedPartition, records: Sequence[BareRecord]) -> None:
         result.count(len(records))
-        process(owned, records)
+        process(assigned, records)
 
     # The engine has no place for a stop-watch.
-    OwnedPartition.take_over, OwnedPartition.process = timed, counted  # type: ignore[method-assign]
+    AssignedPartition.take_over, AssignedPartition.process = timed, counted  # type: ignore[method-assign]
     settings = load_settings()
     configure_logs(settings)
-    run(lambda stop: run_candles(settings, Config(once=True, from_start=True), stop))
+    run(lambda stop: run_candles(settings, CandlesConfig(once=True, from_start=True), stop))
     result.tell(markers=records - trades)
 
 

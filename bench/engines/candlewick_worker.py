@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from processors.candles.owned import Config, OwnedPartition
+from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
 from processors.candles.worker import run_candles
 from runtime.kafka.records import BareRecord
 from runtime.lifecycle import run
@@ -27,35 +27,35 @@ def tell(event: str, **more: Any) -> None:
 
 def main(instance_id: str | None) -> None:
     """Until a signal ends it."""
-    behind: dict[int, OwnedPartition] = {}
+    behind: dict[int, AssignedPartition] = {}
     first = True
-    take_over, process = OwnedPartition.take_over, OwnedPartition.process
+    take_over, process = AssignedPartition.take_over, AssignedPartition.process
 
-    def look(owned: OwnedPartition) -> None:
-        if owned.tp.partition in behind and owned.core.position >= owned.end:
-            del behind[owned.tp.partition]
-            tell("caught_up", partition=owned.tp.partition, position=owned.core.position)
+    def look(assigned: AssignedPartition) -> None:
+        if assigned.tp.partition in behind and assigned.core.position >= assigned.end:
+            del behind[assigned.tp.partition]
+            tell("caught_up", partition=assigned.tp.partition, position=assigned.core.position)
 
-    async def noted(owned: OwnedPartition) -> OwnedPartition:
-        await take_over(owned)
-        behind[owned.tp.partition] = owned
-        tell("taken", partition=owned.tp.partition)
-        look(owned)
-        return owned
+    async def noted(assigned: AssignedPartition) -> AssignedPartition:
+        await take_over(assigned)
+        behind[assigned.tp.partition] = assigned
+        tell("taken", partition=assigned.tp.partition)
+        look(assigned)
+        return assigned
 
-    def looked_at(owned: OwnedPartition, records: Sequence[BareRecord]) -> None:
+    def looked_at(assigned: AssignedPartition, records: Sequence[BareRecord]) -> None:
         nonlocal first
-        process(owned, records)
+        process(assigned, records)
         if first:
             first = False
             tell("first")
-        look(owned)
+        look(assigned)
 
-    OwnedPartition.take_over = noted  # type: ignore[method-assign]  # the engine has no place for a stop-watch
-    OwnedPartition.process = looked_at  # type: ignore[method-assign]
+    AssignedPartition.take_over = noted  # type: ignore[method-assign]  # the engine has no place for a stop-watch
+    AssignedPartition.process = looked_at  # type: ignore[method-assign]
     settings = load_settings()
     configure_logs(settings)
-    run(lambda stop: run_candles(settings, Config(from_start=True, instance_id=instance_id), stop))
+    run(lambda stop: run_candles(settings, CandlesConfig(from_start=True, instance_id=instance_id), stop))
     tell("ended", peak_mb=_peak_mb())
 
 

@@ -6,9 +6,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, parse_span, single_command
-from candlewick.recompute import Asked, recompute
+from candlewick.recompute.recompute import Asked, recompute
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
-from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
@@ -20,7 +20,7 @@ def candles(
     from_start: Annotated[
         bool, Parameter(help="start without a committed offset although candles were published before")
     ] = False,
-    accept_cut: Annotated[
+    accept_truncation: Annotated[
         bool, Parameter(help="go on from the first record where the group's offset is no longer in the log")
     ] = False,
     instance_id: Annotated[
@@ -40,7 +40,7 @@ def candles(
     into: Annotated[
         str | None, Parameter(help="recompute beside the live topics, into those with this name behind theirs")
     ] = None,
-    lead: Annotated[str, Parameter(help="how much of the log before --from is read, so that lanes have begun")] = "1h",
+    lead: Annotated[str, Parameter(help="how much of the log before --from is read, so that series have begun")] = "1h",
     common: Common = NONE_GIVEN,
 ) -> int:
     """Read md.trades.v1 and write md.candles.1m.v1, with state, position and outputs in one transaction.
@@ -62,11 +62,11 @@ def candles(
     """
     settings = common.settings()
     configure_logs(settings)
-    config = Config(
+    config = CandlesConfig(
         rules=Rules(close_on=close_on, grace_us=round(parse_span(grace) * 1_000_000), revision_base=revision_base),
         once=once,
         from_start=from_start,
-        accept_cut=accept_cut,
+        accept_truncation=accept_truncation,
         instance_id=instance_id,
     )
     asked = Asked(into=into, from_=from_, until=until, lead_s=parse_span(lead))

@@ -17,12 +17,12 @@ from candlewick.common import NONE_GIVEN, Common, parse_time_us, single_command
 from market.fields import MAX_TIME_US
 from market.timeframe import MINUTE_US
 from market.trade import Proof
-from producers.archive.dump import Kind
-from producers.archive.importing import Imported, Request, import_recordings, named
+from producers.archive.dump import DumpKind
+from producers.archive.importing import Imported, ImportRequest, import_recordings, named
 from producers.archive.proof import IdKind
 from producers.archive.reading import Reading, Watch
 from producers.archive.recording import Described, Format
-from producers.archive.report import Range, ranges
+from producers.archive.report import ReportedRange, ranges
 from runtime.errors import UsageError
 from runtime.lifecycle import run
 from runtime.settings import Settings
@@ -37,7 +37,7 @@ def import_(
         str | None, Parameter(help="BASE-QUOTE; futures: BASE-QUOTE-PERP or -YYMMDD; else the name says it")
     ] = None,
     kind: Annotated[
-        Kind | None, Parameter(help="what a dump's rows are, where neither its name nor a header tells")
+        DumpKind | None, Parameter(help="what a dump's rows are, where neither its name nor a header tells")
     ] = None,
     complete_from: Annotated[str | None, Parameter(help="the recording is complete from TIME on")] = None,
     complete_until: Annotated[str | None, Parameter(help="the recording is complete until TIME")] = None,
@@ -74,7 +74,7 @@ def import_(
     ```
     """
     settings = common.settings()
-    request = Request(
+    request = ImportRequest(
         files=files,
         described=Described(format=format, exchange=exchange, symbol=_composed(symbol), kind=kind),
         complete_from_us=_time_us("--complete-from", complete_from),
@@ -95,7 +95,7 @@ MAX_RANGES = 20
 _WORDS = {Proof.IDS: "proved by ids", Proof.CONNECTION: "only claimed", Proof.HOLE: "trades missing"}
 
 
-async def _import(settings: Settings, request: Request, stop: asyncio.Event) -> None:
+async def _import(settings: Settings, request: ImportRequest, stop: asyncio.Event) -> None:
     configure_logs(settings)
     if sys.stderr.isatty():
         with _bars() as watch:
@@ -178,7 +178,7 @@ def _published(imported: Imported, what: str) -> str:
     return f"imported: {what}: {imported.trades:,} trades{back}, {len(plan.minutes):,} minutes{left}"
 
 
-def _range_line(found: Range) -> str:
+def _range_line(found: ReportedRange) -> str:
     span = f"{_utc(found.span.from_us)} until {_utc(found.span.until_us)}"
     minutes = (found.span.until_us - found.span.from_us) // MINUTE_US
     line = f"  {_WORDS[found.proof]:<14} {span}: {minutes:,} minutes, {found.trades:,} trades"

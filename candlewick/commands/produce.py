@@ -5,7 +5,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
-from producers.feed import run_feed
+from producers.feed.runner import run_feed
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 

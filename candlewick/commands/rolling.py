@@ -6,7 +6,7 @@ from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
 from processors.rolling.app import run_rolling
-from processors.rolling.worker import Config
+from processors.rolling.worker import RollingConfig
 from runtime.lifecycle import run
 from runtime.telemetry import configure_logs
 
@@ -17,7 +17,7 @@ def rolling(
     from_start: Annotated[
         bool, Parameter(help="take all candles of the log in again; only while no other runs")
     ] = False,
-    accept_cut: Annotated[
+    accept_truncation: Annotated[
         bool, Parameter(help="go on from the first candle where the group's offset is no longer in the log")
     ] = False,
     instance_id: Annotated[
@@ -34,7 +34,9 @@ def rolling(
     """
     settings = common.settings()
     configure_logs(settings)
-    config = Config(once=once, from_start=from_start, accept_cut=accept_cut, instance_id=instance_id)
+    config = RollingConfig(
+        once=once, from_start=from_start, accept_truncation=accept_truncation, instance_id=instance_id
+    )
     run(lambda stop: run_rolling(settings, config, stop))
 
 

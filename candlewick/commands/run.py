@@ -11,11 +11,11 @@ from candlewick.commands.stack import bring_up
 from candlewick.common import NONE_GIVEN, Common, parse_span, single_command
 from candlewick.pipeline.memory import begin_run
 from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
-from candlewick.pipeline.run import Run
-from candlewick.supervise.lock import run_lock
+from candlewick.pipeline.run import PipelineRun
+from candlewick.pipeline.supervise.lock import run_lock
+from candlewick.pipeline.view.board import Board
+from candlewick.pipeline.view.show import Show, showing, write_line
 from candlewick.verify.findings import Findings
-from candlewick.view.board import Board
-from candlewick.view.show import Show, showing, write_line
 from deploy.local import stack
 from deploy.local.status import status
 from runtime import lifecycle
@@ -93,7 +93,7 @@ def _run(settings: Settings, plan: RunPlan, lock: int) -> int:
 
     async def part(stop: asyncio.Event) -> Findings | None:
         async with showing(show, title=plan.title, live=not plan.headless):
-            return await Run(settings, plan, market, show=show, inherit=[lock]).run(stop)
+            return await PipelineRun(settings, plan, market, show=show, inherit=[lock]).run(stop)
 
     try:
         bring_up(settings, progress=write_line)

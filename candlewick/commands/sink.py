@@ -9,14 +9,14 @@ from candlewick.common import NONE_GIVEN, Common
 from runtime.lifecycle import run
 from runtime.settings import Settings
 from runtime.telemetry import configure_logs
-from sinks.cut import FILE_RECORDS, CutRule
-from sinks.runner import Config, run_sink
+from sinks.rolling_policy import FILE_RECORDS, RollingPolicy
+from sinks.runner import SinkConfig, run_sink
 from sinks.store import Store
 
 app = App(name="sink", help="Write trades, candles and tickers into a store.")
 
 _Once = Annotated[bool, Parameter(help="on to the end of the topics as they stand, commit, exit")]
-_AcceptCut = Annotated[
+_AcceptTruncation = Annotated[
     bool, Parameter(help="go on from the first record where the group's offset is no longer in the log")
 ]
 _InstanceId = Annotated[
@@ -35,14 +35,14 @@ def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Commo
     """
     from sinks.redis.store import RedisStore  # noqa: PLC0415  # a sink starts without the clients of the others
 
-    _run(RedisStore, Config(once=once, instance_id=instance_id), common)
+    _run(RedisStore, SinkConfig(once=once, instance_id=instance_id), common)
 
 
 @app.command
 def clickhouse(
     *,
     once: _Once = False,
-    accept_cut: _AcceptCut = False,
+    accept_truncation: _AcceptTruncation = False,
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
@@ -55,14 +55,14 @@ def clickhouse(
     """
     from sinks.clickhouse.store import ClickHouseStore  # noqa: PLC0415
 
-    _run(ClickHouseStore, Config(once=once, accept_cut=accept_cut, instance_id=instance_id), common)
+    _run(ClickHouseStore, SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id), common)
 
 
 @app.command
 def parquet(
     *,
     once: _Once = False,
-    accept_cut: _AcceptCut = False,
+    accept_truncation: _AcceptTruncation = False,
     instance_id: _InstanceId = None,
     file_records: Annotated[
         int,
@@ -75,7 +75,7 @@ def parquet(
 ) -> None:
     """Write every trade and 1m candle into Parquet files in the cold store.
 
-    With --once, and when told to stop, it asks for open files to be ended (a `cut` record) and writes them first.
+    With --once, and when told to stop, it asks for open files to be ended (a `roll` record) and writes them first.
 
     ```
     candlewick sink parquet
@@ -84,12 +84,12 @@ def parquet(
     """
     from sinks.parquet.store import ParquetStore  # noqa: PLC0415
 
-    rule = CutRule(records=file_records)
-    config = Config(once=once, accept_cut=accept_cut, instance_id=instance_id, cut_rule=rule)
+    rule = RollingPolicy(records=file_records)
+    config = SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id, rolling_policy=rule)
     _run(ParquetStore, config, common)
 
 
-def _run(store: Callable[[Settings], Store], config: Config, common: Common) -> None:
+def _run(store: Callable[[Settings], Store], config: SinkConfig, common: Common) -> None:
     settings = common.settings()
     configure_logs(settings)
     run(lambda stop: run_sink(settings, store(settings), config, stop))

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common
 from runtime.errors import CandlewickError
-from runtime.kafka.admin import Difference, apply_topics, diff_topics
+from runtime.kafka.admin import TopicDifference, apply_topics, diff_topics
 
 app = App(name="topics", help="Create or check the topics.")
 
@@ -37,7 +37,7 @@ async def diff(*, common: Common = NONE_GIVEN) -> int:
     return _show(await diff_topics(common.settings()))
 
 
-def _show(differences: list[Difference]) -> int:
+def _show(differences: list[TopicDifference]) -> int:
     if not differences:
         sys.stdout.write("all topics are as they have to be\n")
         return 0

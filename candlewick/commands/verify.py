@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from candlewick.commands.run import report
 from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.pipeline.verification import verify_again
-from candlewick.verify.recomputed import compare_recomputation
+from candlewick.recompute.comparison import compare_recomputation
 from runtime import lifecycle
 from runtime.errors import WrongDataError
 from runtime.settings import Settings

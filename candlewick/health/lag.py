@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from market.codec import CUT_HEADER, header
+from market.codec import ROLL_HEADER, header
 from market.timeframe import Timeframe
 from market.topics import Topics
 from runtime.kafka import ends, read_to_end, stable_ends
@@ -67,5 +67,5 @@ async def _records_from(
     stable = await stable_ends(settings, topic, positions)
     count = sum(max(0, topic_ends[partition][1] - max(at, stable[partition])) for partition, at in positions.items())
     async for records in read_to_end(settings, topic, partitions=positions, start=positions, stop=stable, wait=False):
-        count += sum(1 for record in records if record.value is not None or header(record.headers, CUT_HEADER) is None)
+        count += sum(1 for record in records if record.value is not None or header(record.headers, ROLL_HEADER) is None)
     return count

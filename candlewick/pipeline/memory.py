@@ -12,7 +12,7 @@ DEFAULT_SEED = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Market:
+class SimulatedMarket:
     """The simulated market of a data folder: the whole log can be told from it."""
 
     seed: int
@@ -24,13 +24,13 @@ class Market:
     """Whether records may have been delivered more than once: by faults, kills, or a return."""
 
 
-def recall(home: Path) -> Market | None:
+def recall(home: Path) -> SimulatedMarket | None:
     """The market of this folder; None before its first run."""
     try:
         found: dict[str, Any] = json.loads((home / "run.json").read_bytes())
         before = [f"withheld:{ids}" for ids in found.pop("withheld", ())]  # how it was written down at first
         symbols, lines = tuple(found.pop("symbols", ())), tuple(found.pop("simulator", before))
-        return Market(**found, symbols=symbols, simulator=lines)
+        return SimulatedMarket(**found, symbols=symbols, simulator=lines)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError):
@@ -39,7 +39,7 @@ def recall(home: Path) -> Market | None:
         ) from None
 
 
-def remember(home: Path, market: Market) -> None:
+def remember(home: Path, market: SimulatedMarket) -> None:
     """Write the market down, whole or not at all."""
     path = home / "run.json"
     draft = path.with_suffix(".new")
@@ -47,20 +47,20 @@ def remember(home: Path, market: Market) -> None:
     draft.replace(path)
 
 
-def begin_run(home: Path, plan: RunPlan) -> Market:
+def begin_run(home: Path, plan: RunPlan) -> SimulatedMarket:
     """The market of a run that begins, written down; a real exchange leaves the memory as it is.
 
     Another seed than that of the data is a usage error.
     """
     known = recall(home)
     if not plan.simulated:
-        return known or Market(seed=0, symbols=())
+        return known or SimulatedMarket(seed=0, symbols=())
     if known and plan.seed is not None and plan.seed != known.seed:
         raise UsageError(
             f"the data in {home} are of the simulated market with seed {known.seed}, not {plan.seed}: two markets in "
             "one log cannot be told apart. Leave --seed away, or drop the data with candlewick stack reset"
         )
-    market = Market(
+    market = SimulatedMarket(
         seed=known.seed if known else DEFAULT_SEED if plan.seed is None else plan.seed,
         symbols=tuple(dict.fromkeys((*(known.symbols if known else ()), *plan.symbols))),
         simulator=known.simulator if known else (),

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from candlewick.supervise.process import Part
+from candlewick.pipeline.supervise.process import Stage
 from producers.simulator.instruments import parse_symbols
 from runtime.errors import UsageError
 
@@ -52,10 +52,10 @@ class RunPlan:
 
 def part(
     name: str, *arguments: str, environment: Mapping[str, str], grace_s: float = 25.0, restarted: bool = True
-) -> Part:
+) -> Stage:
     """A part that is one of our own commands: ``sink.redis`` is ``candlewick sink redis``."""
     command = [sys.executable, "-m", "candlewick", *name.split("."), *arguments]
-    return Part(name=name, command=command, environment=environment, grace_s=grace_s, restarted=restarted)
+    return Stage(name=name, command=command, environment=environment, grace_s=grace_s, restarted=restarted)
 
 
 def parse_kills(values: tuple[str, ...]) -> dict[str, float]:

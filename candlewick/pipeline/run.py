@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.drain import caught_up
-from candlewick.pipeline.memory import Market, remember
+from candlewick.pipeline.memory import SimulatedMarket, remember
 from candlewick.pipeline.plan import PROCESSORS, PRODUCER, SIMULATOR, SINKS, STAGES, RunPlan, part
 from candlewick.pipeline.simulator import (
     HOST,
@@ -20,29 +20,29 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
-from candlewick.supervise.process import Part
-from candlewick.supervise.supervisor import PartEvent, Supervisor, Turn
+from candlewick.pipeline.supervise.process import Stage
+from candlewick.pipeline.supervise.supervisor import PartEvent, StageChange, Supervisor
+from candlewick.pipeline.view.board import StageFigures, Tone
+from candlewick.pipeline.view.line import duration
+from candlewick.pipeline.view.show import Show
+from candlewick.pipeline.view.watch import watch
 from candlewick.verify.findings import Findings
 from candlewick.verify.verify import verify
-from candlewick.view.board import StageFigures, Tone
-from candlewick.view.line import duration
-from candlewick.view.show import Show
-from candlewick.view.watch import watch
 from runtime.settings import Settings, child_environment
 from runtime.telemetry import PROGRESS_EVENT
 
 Result = TypeVar("Result")
-_TONES = {Turn.RESTARTED: Tone.WARNING, Turn.DIED: Tone.WARNING, Turn.GAVE_UP: Tone.BAD}
+_TONES = {StageChange.RESTARTED: Tone.WARNING, StageChange.DIED: Tone.WARNING, StageChange.GAVE_UP: Tone.BAD}
 _WORTH_SAYING_S = 300.0
-_TOLD = frozenset({Turn.RESTARTED, Turn.DIED, Turn.GAVE_UP})
+_TOLD = frozenset({StageChange.RESTARTED, StageChange.DIED, StageChange.GAVE_UP})
 """Turns that a person must hear of; the others are only shown."""
 
 
-class Run:
+class PipelineRun:
     """One run. `inherit` are descriptors that its processes keep open: the run lock."""
 
     def __init__(
-        self, settings: Settings, plan: RunPlan, market: Market, *, show: Show, inherit: Sequence[int] = ()
+        self, settings: Settings, plan: RunPlan, market: SimulatedMarket, *, show: Show, inherit: Sequence[int] = ()
     ) -> None:
         self._settings = settings
         self._plan = plan
@@ -136,7 +136,7 @@ class Run:
         figures = board.stages.get(event.part)
         if figures is not None:
             figures.state = _STATES[event.turn]
-            if event.turn is Turn.RESTARTED:
+            if event.turn is StageChange.RESTARTED:
                 figures.restarts += 1
                 self._remember(disturbed=True)
                 figures.carry_over()
@@ -164,15 +164,15 @@ class Run:
 
 
 _STATES = {
-    Turn.STARTED: "starting",
-    Turn.RESTARTED: "restarting",
-    Turn.DIED: "killed",
-    Turn.GAVE_UP: "given up",
-    Turn.STOPPED: "stopped",
+    StageChange.STARTED: "starting",
+    StageChange.RESTARTED: "restarting",
+    StageChange.DIED: "killed",
+    StageChange.GAVE_UP: "given up",
+    StageChange.STOPPED: "stopped",
 }
 
 
-def _starting_order(plan: RunPlan, environment: Mapping[str, str], url: str) -> list[Part]:
+def _starting_order(plan: RunPlan, environment: Mapping[str, str], url: str) -> list[Stage]:
     """Consumers before the producer, so that nothing waits for them; the view shows them in the records' order."""
     exchange = plan.exchange or "binance"
     hosts = (

@@ -10,7 +10,7 @@ import aiohttp
 
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.plan import SIMULATOR, RunPlan, part
-from candlewick.supervise.process import Part
+from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UnavailableError, UsageError
 from runtime.settings import Settings
 
@@ -47,7 +47,7 @@ def free_port() -> int:
 
 def simulator(
     plan: RunPlan, *, port: int, seed: int, symbols: Sequence[str], start_us: int, environment: Mapping[str, str]
-) -> Part:
+) -> Stage:
     """The simulator's process."""
     faults = [argument for fault in plan.faults for argument in ("--fault", fault)]
     return part(

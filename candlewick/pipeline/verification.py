@@ -6,7 +6,7 @@ from candlewick.health.progress import newest_markers
 from candlewick.pipeline.memory import recall
 from candlewick.pipeline.plan import RunPlan
 from candlewick.pipeline.simulator import HOST, free_port, remind, simulator, until_answering
-from candlewick.supervise.supervisor import Supervisor
+from candlewick.pipeline.supervise.supervisor import Supervisor
 from candlewick.verify.findings import Findings
 from candlewick.verify.verify import AROUND_US, verify
 from runtime.errors import UsageError

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from candlewick.verify.amounts import clock
 from candlewick.verify.demands import Demands
-from candlewick.verify.expected import MINUTE_US, Fields, Sent, Span, differences
-from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.expected import MINUTE_US, Fields, Sent, SpanUs, differences
+from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import KeyLog, trade_digest
 
 
-class Stored(NamedTuple):
+class StoredRow(NamedTuple):
     """A trade as a store has it: its id and its digest."""
 
     trade_id: str
@@ -33,7 +33,7 @@ def digests_of(key: str, trades: Iterable[Sent]) -> dict[int, int]:
 
 
 def hold_log(
-    key: str, log: KeyLog, sent: Mapping[int, int], span: Span, findings: Findings, *, also: Mapping[int, int]
+    key: str, log: KeyLog, sent: Mapping[int, int], span: SpanUs, findings: Findings, *, also: Mapping[int, int]
 ) -> None:
     """Hold the log's trades of a span: each that was sent at least once, all of them right, none besides.
 
@@ -43,29 +43,29 @@ def hold_log(
     for trade_id, digest, time_us in zip(log.ids, log.digests, log.times_us, strict=True):
         if trade_id in sent:
             if digest != sent[trade_id] and not (trade_id in seen and digest == also.get(trade_id)):
-                findings.add(Kind.DIFFERENT, f"the log's trade {trade_id} of {key} at {clock(time_us)}")
+                findings.add(FindingKind.DIFFERENT, f"the log's trade {trade_id} of {key} at {clock(time_us)}")
             elif trade_id in seen:
                 findings.redelivered += 1
             seen.add(trade_id)
         elif time_us in span:
-            findings.add(Kind.DIFFERENT, f"the log has a trade {trade_id} of {key} that was never sent")
+            findings.add(FindingKind.DIFFERENT, f"the log has a trade {trade_id} of {key} that was never sent")
     for trade_id in sent.keys() - seen:
-        findings.add(Kind.MISSING, f"trade {trade_id} of {key} in the log")
+        findings.add(FindingKind.MISSING, f"trade {trade_id} of {key} in the log")
 
 
-def hold_store(store: str, key: str, stored: Iterable[Stored], sent: Mapping[int, int], findings: Findings) -> None:
+def hold_store(store: str, key: str, stored: Iterable[StoredRow], sent: Mapping[int, int], findings: Findings) -> None:
     """Hold a store's trades of a span: each that was sent once, all of them right, none besides."""
     left = dict(sent)
     for text, digest in stored:
         trade_id = int(text) if text.isdecimal() else -1
         if trade_id not in sent:
-            findings.add(Kind.DIFFERENT, f"{store} has a trade {text} of {key} that was never sent")
+            findings.add(FindingKind.DIFFERENT, f"{store} has a trade {text} of {key} that was never sent")
         elif trade_id not in left:
-            findings.add(Kind.DUPLICATE, f"trade {trade_id} of {key} in {store}")
+            findings.add(FindingKind.DUPLICATE, f"trade {trade_id} of {key} in {store}")
         elif left.pop(trade_id) != digest:
-            findings.add(Kind.DIFFERENT, f"trade {trade_id} of {key} in {store}")
+            findings.add(FindingKind.DIFFERENT, f"trade {trade_id} of {key} in {store}")
     for trade_id in left:
-        findings.add(Kind.MISSING, f"trade {trade_id} of {key} in {store}")
+        findings.add(FindingKind.MISSING, f"trade {trade_id} of {key} in {store}")
 
 
 def hold_candles(
@@ -76,19 +76,19 @@ def hold_candles(
         open_ms = fields["open_time_ms"]
         at = f"the candle of {key} at {clock(open_ms * 1000)} in {place}"
         if open_ms not in found:
-            findings.add(Kind.MISSING, at)
+            findings.add(FindingKind.MISSING, at)
         elif differing := differences(fields, found[open_ms]):
-            findings.add(Kind.DIFFERENT, f"{at}: {differing}")
+            findings.add(FindingKind.DIFFERENT, f"{at}: {differing}")
 
 
-def hold_markers(key: str, log: KeyLog, span: Span, findings: Findings) -> None:
+def hold_markers(key: str, log: KeyLog, span: SpanUs, findings: Findings) -> None:
     """Hold the markers: one for every minute of the span."""
     for open_us in span.minutes():
         if open_us + MINUTE_US not in log.marked:
-            findings.add(Kind.MISSING, f"the marker of {key} for the minute {clock(open_us)}")
+            findings.add(FindingKind.MISSING, f"the marker of {key} for the minute {clock(open_us)}")
 
 
-def hold_lost(log: KeyLog, lost: Demands, span: Span, findings: Findings) -> None:
+def hold_lost(log: KeyLog, lost: Demands, span: SpanUs, findings: Findings) -> None:
     """Count the trades that the source lost, and their minutes that nevertheless say `complete`."""
     minutes = lost.lost_minutes(span)
     found = [log.candles.get(open_us // 1000, {}).get("status") for open_us in minutes]

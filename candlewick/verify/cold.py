@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from candlewick.verify.amounts import trimmed
 from candlewick.verify.expected import Fields
-from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
 from runtime.errors import CandlewickError
 from runtime.settings import Settings, cold_address
@@ -38,7 +38,7 @@ class _Files:
             self.by_partition.setdefault(partition, []).append(path)
 
 
-class Cold:
+class ColdFiles:
     """The files of the cold store, listed once; rows are read partition by partition."""
 
     def __init__(self, settings: Settings) -> None:
@@ -93,13 +93,13 @@ def _hold(
     for offset, digest in rows:
         where = f"{topic} partition {partition} offset {offset}"
         if offset not in in_log:
-            findings.add(Kind.DIFFERENT, f"{where} in Parquet is no record of the log")
+            findings.add(FindingKind.DIFFERENT, f"{where} in Parquet is no record of the log")
         elif offset not in left:
-            findings.add(Kind.DUPLICATE, f"{where} in Parquet")
+            findings.add(FindingKind.DUPLICATE, f"{where} in Parquet")
         elif left.pop(offset) != digest:
-            findings.add(Kind.DIFFERENT, f"{where} in Parquet")
+            findings.add(FindingKind.DIFFERENT, f"{where} in Parquet")
     for offset in left:
-        findings.add(Kind.MISSING, f"{topic} partition {partition} offset {offset} in Parquet")
+        findings.add(FindingKind.MISSING, f"{topic} partition {partition} offset {offset} in Parquet")
 
 
 def _file_system(url: str) -> tuple[Any, str]:

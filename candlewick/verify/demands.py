@@ -22,7 +22,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
 from typing import NamedTuple
 
-from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, Span
+from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, SpanUs
 
 WITHHELD, SPOILED, REFUSED, JUMPED, RETOLD, RESET = "withheld", "spoiled", "refused", "jumped", "retold", "reset"
 REACH_US = 60 * MINUTE_US
@@ -52,17 +52,17 @@ class Demands(NamedTuple):
     retold: Mapping[int, Sent] = {}
     """Id → the other content that it was told with."""
 
-    def lost_in(self, span: Span) -> int:
+    def lost_in(self, span: SpanUs) -> int:
         """How many of the lost trades are of a span."""
         return sum(trade.time_us in span for trade in self.lost)
 
-    def lost_minutes(self, span: Span) -> list[int]:
+    def lost_minutes(self, span: SpanUs) -> list[int]:
         """The minutes of a span that lack trades."""
         return sorted({_minute(trade) for trade in self.lost if trade.time_us in span})
 
 
 def demands(
-    span: Span,
+    span: SpanUs,
     record: Sequence[Sent],
     exceptions: Iterable[Exception_],
     *,
@@ -126,7 +126,7 @@ def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[int]) -> It
 
 
 def _unproved_minutes(
-    span: Span, ordered: Sequence[Sent], fates: Mapping[int, set[str]], absent: Container[int]
+    span: SpanUs, ordered: Sequence[Sent], fates: Mapping[int, set[str]], absent: Container[int]
 ) -> set[int]:
     """The minutes from the last given trade before a trade that is not proved to the first given after it."""
     minutes: set[int] = set()

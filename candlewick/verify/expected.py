@@ -29,7 +29,7 @@ class Sent(NamedTuple):
     time_us: int
 
 
-class Span(NamedTuple):
+class SpanUs(NamedTuple):
     """The whole minutes from `from_us` until `until_us`, microseconds."""
 
     from_us: int
@@ -42,15 +42,15 @@ class Span(NamedTuple):
         """The open times of the minutes."""
         return range(self.from_us, self.until_us, MINUTE_US)
 
-    def windows(self, length_us: int) -> Iterator["Span"]:
+    def windows(self, length_us: int) -> Iterator["SpanUs"]:
         """The span in pieces no longer than `length_us`."""
         for from_us in range(self.from_us, self.until_us, length_us):
-            yield Span(from_us, min(from_us + length_us, self.until_us))
+            yield SpanUs(from_us, min(from_us + length_us, self.until_us))
 
 
 def expected_candles(
     key: str,
-    span: Span,
+    span: SpanUs,
     trades: Iterable[Sent],
     *,
     last_price: str | None,

@@ -6,7 +6,7 @@ from enum import StrEnum
 MAX_NAMED = 20
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What is wrong with a record."""
 
     MISSING = "missing"
@@ -28,10 +28,10 @@ class Findings:
     """The minutes that they are of."""
     lost_complete: int = 0
     """Those of these minutes that say `complete`, which none may."""
-    counts: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+    counts: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(FindingKind, 0))
     named: list[str] = field(default_factory=list)
 
-    def add(self, kind: Kind, what: str) -> None:
+    def add(self, kind: FindingKind, what: str) -> None:
         """Count a difference, and name it while there is room."""
         self.counts[kind] += 1
         if len(self.named) < MAX_NAMED:

@@ -7,12 +7,12 @@ from typing import Self
 
 from candlewick.verify.amounts import clock
 from candlewick.verify.expected import Fields
-from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.findings import FindingKind, Findings
 from runtime.settings import Settings, redis_address
 from sinks.redis.connect import connect, redis_errors
 
 
-class Hot:
+class HotCandles:
     """Asks Redis. Use as an asynchronous context."""
 
     def __init__(self, settings: Settings, findings: Findings) -> None:
@@ -38,6 +38,6 @@ class Hot:
             fields: Fields = json.loads(member)
             open_ms = fields["open_time_ms"]
             if open_ms in found:
-                self._findings.add(Kind.DUPLICATE, f"the candle of {key} at {clock(open_ms * 1000)} in Redis")
+                self._findings.add(FindingKind.DUPLICATE, f"the candle of {key} at {clock(open_ms * 1000)} in Redis")
             found[open_ms] = fields
         return found

@@ -5,7 +5,7 @@ from array import array
 from dataclasses import dataclass, field
 
 from candlewick.verify.expected import Fields
-from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.findings import FindingKind, Findings
 from runtime.kafka import Record, ends, read_to_end
 from runtime.settings import Settings
 
@@ -24,13 +24,13 @@ def candle_digest(fields: Fields) -> int:
 
 @dataclass
 class KeyLog:
-    """What the log says of one key's live lane: its trades in offset order (32 bytes each) and its markers."""
+    """What the log says of one key's live series: its trades in offset order (32 bytes each) and its markers."""
 
     ids: "array[int]" = field(default_factory=lambda: array("q"))
     digests: "array[int]" = field(default_factory=lambda: array("q"))
     times_us: "array[int]" = field(default_factory=lambda: array("q"))
     begun_us: int | None = None
-    """`complete_until_us` of the first `begin` marker: the lane's first whole minute."""
+    """`complete_until_us` of the first `begin` marker: the series's first whole minute."""
     begun_with: int | None = None
     """The id of the trade that this marker names as the last before it: the feed had it, and need not publish it."""
     newest_us: int | None = None
@@ -100,7 +100,7 @@ async def read_partition(settings: Settings, partition: int, findings: Findings)
                     take(log, record, dict(record.headers))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     where = f"{topic} partition {partition} offset {record.offset}"
-                    findings.add(Kind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
+                    findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
     return log
 
 

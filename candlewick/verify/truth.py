@@ -8,7 +8,7 @@ import aiohttp
 
 from candlewick.verify.amounts import trimmed
 from candlewick.verify.demands import Exception_
-from candlewick.verify.expected import MINUTE_US, Sent, Span
+from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
 from runtime.errors import UnavailableError
 
 _LOOK_BACK_MINUTES = (10, 120, 1440)
@@ -39,11 +39,11 @@ class Truth:
         """Market time: no minute that ends later can be over."""
         return int((await self._json("/sim/now"))["now_us"])
 
-    async def trades(self, symbol: str, span: Span) -> list[Sent]:
+    async def trades(self, symbol: str, span: SpanUs) -> list[Sent]:
         """The trades of a span that some source had in good order, in time order."""
         return [_parse(line.split(",")) for line in await self._lines("/sim/record", symbol, span)]
 
-    async def exceptions(self, symbol: str, span: Span) -> list[Exception_]:
+    async def exceptions(self, symbol: str, span: SpanUs) -> list[Exception_]:
         """The trades of a span that a client may lack, or have with other content, in time order."""
         rows = [line.rsplit(",", 1) for line in await self._lines("/sim/exceptions", symbol, span)]
         return [Exception_(_parse(row.split(",")), fate) for row, fate in rows]
@@ -51,7 +51,7 @@ class Truth:
     async def before(self, symbol: str, before_us: int) -> list[Sent]:
         """The last trades before a time, one at least where there is any within a day; in time order."""
         for minutes in _LOOK_BACK_MINUTES:
-            if before := await self.trades(symbol, Span(before_us - minutes * MINUTE_US, before_us)):
+            if before := await self.trades(symbol, SpanUs(before_us - minutes * MINUTE_US, before_us)):
                 return before
         return []
 
@@ -60,7 +60,7 @@ class Truth:
         before = await self.before(symbol, before_us)
         return before[-1].price if before else None
 
-    async def _lines(self, path: str, symbol: str, span: Span) -> list[str]:
+    async def _lines(self, path: str, symbol: str, span: SpanUs) -> list[str]:
         query = {"symbol": symbol, "from_us": str(span.from_us), "until_us": str(span.until_us)}
         return (await self._text(path, query)).splitlines()[1:]
 

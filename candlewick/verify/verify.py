@@ -12,14 +12,14 @@ from candlewick.verify.check import (
     hold_markers,
     hold_store,
 )
-from candlewick.verify.cold import Cold
+from candlewick.verify.cold import ColdFiles
 from candlewick.verify.demands import Demands, demands
-from candlewick.verify.expected import MINUTE_US, Fields, Sent, Span, expected_candles
-from candlewick.verify.findings import Findings, Kind
-from candlewick.verify.hot import Hot
+from candlewick.verify.expected import MINUTE_US, Fields, Sent, SpanUs, expected_candles
+from candlewick.verify.findings import FindingKind, Findings
+from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog, partitions_of, read_partition
 from candlewick.verify.truth import Truth
-from candlewick.verify.warm import Warm
+from candlewick.verify.warm import WarmRows
 from runtime.settings import Settings
 
 WINDOW_US = 360 * MINUTE_US
@@ -33,16 +33,16 @@ AROUND_US = 60 * MINUTE_US
 async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redelivery_allowed: bool) -> Findings:
     """Hold Kafka, ClickHouse, Parquet and Redis against the record of the simulator at `url`.
 
-    Looked at are the live lanes of `symbols` (as the exchange names them), each from its first `begin` marker to its
+    Looked at are the live series of `symbols` (as the exchange names them), each from its first `begin` marker to its
     newest marker. Without faults, kills and earlier runs no trade may stand at a second offset.
     """
     findings = Findings()
-    async with Truth(url) as truth, Warm(settings) as warm, Hot(settings, findings) as hot:
-        cold = Cold(settings)
+    async with Truth(url) as truth, WarmRows(settings) as warm, HotCandles(settings, findings) as hot:
+        cold = ColdFiles(settings)
         wanted = set(symbols)
         names = {key: symbol for key, symbol in (await truth.keys()).items() if symbol in wanted}
         for symbol in sorted(wanted - set(names.values())):
-            findings.add(Kind.MISSING, f"{symbol}: the simulator does not trade it")
+            findings.add(FindingKind.MISSING, f"{symbol}: the simulator does not trade it")
         now_us = await truth.now_us()
         check = _Check(findings, truth, warm, hot, cold)
         for partition in await partitions_of(settings):
@@ -51,16 +51,18 @@ async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redeli
             for key in sorted(names.keys() & log.keys.keys()):
                 await check.key(key, names.pop(key), log.keys[key], now_us)
     for key in names:
-        findings.add(Kind.MISSING, f"every trade, marker and candle of {key}: it is not in the log")
+        findings.add(FindingKind.MISSING, f"every trade, marker and candle of {key}: it is not in the log")
     if findings.redelivered and not redelivery_allowed:
-        findings.add(Kind.DUPLICATE, f"{findings.redelivered} trades at a second offset in a first run without faults")
+        findings.add(
+            FindingKind.DUPLICATE, f"{findings.redelivered} trades at a second offset in a first run without faults"
+        )
     return findings
 
 
 class _Check:
     """One key after the other."""
 
-    def __init__(self, findings: Findings, truth: Truth, warm: Warm, hot: Hot, cold: Cold) -> None:
+    def __init__(self, findings: Findings, truth: Truth, warm: WarmRows, hot: HotCandles, cold: ColdFiles) -> None:
         self._findings = findings
         self._truth = truth
         self._warm = warm
@@ -71,11 +73,13 @@ class _Check:
         """Hold one key against the record; `now_us` is market time."""
         findings = self._findings
         if log.begun_us is None or log.newest_us is None or log.newest_us <= log.begun_us:
-            findings.add(Kind.MISSING, f"every whole minute of {key}: the log has no markers that close one")
+            findings.add(FindingKind.MISSING, f"every whole minute of {key}: the log has no markers that close one")
             return
-        span = Span(log.begun_us, min(log.newest_us, now_us - now_us % MINUTE_US))
+        span = SpanUs(log.begun_us, min(log.newest_us, now_us - now_us % MINUTE_US))
         if log.newest_us > now_us:
-            findings.add(Kind.DIFFERENT, f"the newest marker of {key} is of {clock(log.newest_us)}, not over yet")
+            findings.add(
+                FindingKind.DIFFERENT, f"the newest marker of {key} is of {clock(log.newest_us)}, not over yet"
+            )
         before = await self._truth.before(symbol, span.from_us)
         wanted = await self._demands(symbol, before, span, log)
         first = first_told(key, log, wanted.retold)
@@ -89,7 +93,7 @@ class _Check:
             candles = list(expected_candles(key, window, trades, last_price=last_price, statuses=wanted.statuses))
             last_price = candles[-1]["close"] if candles else last_price
             if unpriced := len(window.minutes()) - len(candles):
-                findings.add(Kind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")
+                findings.add(FindingKind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")
             hold_store("ClickHouse", key, await self._warm.trades(key, window), digests, findings)
             await self._candles(key, window, candles, log)
             findings.candles += len(candles)
@@ -98,7 +102,7 @@ class _Check:
         hold_markers(key, log, span, findings)
         hold_lost(log, wanted, span, findings)
 
-    async def _candles(self, key: str, window: Span, expected: Sequence[Fields], log: KeyLog) -> None:
+    async def _candles(self, key: str, window: SpanUs, expected: Sequence[Fields], log: KeyLog) -> None:
         findings = self._findings
         hold_candles("Kafka", key, log.candles, expected, findings)
         expected = [as_said(fields, log) for fields in expected]
@@ -109,9 +113,9 @@ class _Check:
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
         hold_candles("Redis", key, hot, recent, findings)
 
-    async def _demands(self, symbol: str, before: Sequence[Sent], span: Span, log: KeyLog) -> Demands:
+    async def _demands(self, symbol: str, before: Sequence[Sent], span: SpanUs, log: KeyLog) -> Demands:
         from_us = min([span.from_us, *(trade.time_us for trade in before[-1:])])
-        around = Span(from_us - AROUND_US, span.until_us + AROUND_US)
+        around = SpanUs(from_us - AROUND_US, span.until_us + AROUND_US)
         exceptions = await self._truth.exceptions(symbol, around)
         if not exceptions:
             return Demands()

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from candlewick.verify.amounts import trimmed
-from candlewick.verify.check import Stored
-from candlewick.verify.expected import Fields, Span
+from candlewick.verify.check import StoredRow
+from candlewick.verify.expected import Fields, SpanUs
 from candlewick.verify.log import trade_digest
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.settings import Settings, clickhouse_address
@@ -37,7 +37,7 @@ FORMAT TSV
 """  # noqa: S608  # column names of our own
 
 
-class Warm:
+class WarmRows:
     """Asks ClickHouse. Use as an asynchronous context."""
 
     def __init__(self, settings: Settings) -> None:
@@ -57,15 +57,15 @@ class Warm:
     ) -> None:
         await self._session.close()
 
-    async def trades(self, key: str, span: Span) -> Iterator[Stored]:
+    async def trades(self, key: str, span: SpanUs) -> Iterator[StoredRow]:
         """The trades of a span, as a reader by data key gets them."""
         return (_trade(key, row) for row in await self._rows(_TRADES, key, span))
 
-    async def candles(self, key: str, span: Span) -> dict[int, Fields]:
+    async def candles(self, key: str, span: SpanUs) -> dict[int, Fields]:
         """Open time in milliseconds → the live 1m candle of the highest revision."""
         return {int(row[0]): _candle(key, row) for row in await self._rows(_CANDLES, key, span)}
 
-    async def _rows(self, query: str, key: str, span: Span) -> list[list[str]]:
+    async def _rows(self, query: str, key: str, span: SpanUs) -> list[list[str]]:
         exchange, _, symbol = key.partition(":")
         parameters = {
             "database": self._database,
@@ -84,12 +84,12 @@ class Warm:
         return [line.split("\t") for line in text.splitlines()]
 
 
-def _trade(key: str, row: list[str]) -> Stored:
+def _trade(key: str, row: list[str]) -> StoredRow:
     trade_id, price, qty, side, time_us = row
     digest = trade_digest(
         key=key, trade_id=trade_id, price=trimmed(price), qty=trimmed(qty), side=side, time_us=int(time_us)
     )
-    return Stored(trade_id, digest)
+    return StoredRow(trade_id, digest)
 
 
 def _candle(key: str, row: list[str]) -> Fields:

@@ -4,16 +4,16 @@ import importlib.util
 import sys
 from pathlib import Path
 
-from deploy.local.part import Part, http_ok, process
+from deploy.local.part import Server, http_ok, process
 from deploy.local.ports import HOST
 from runtime.errors import CandlewickError
 
 DEFAULT_PORT = 8123
 
 
-def clickhouse_part(home: Path, port: int) -> Part:
+def clickhouse_part(home: Path, port: int) -> Server:
     """The ClickHouse engine of the stack in `home`."""
-    return Part(
+    return Server(
         process=process(home, "clickhouse"),
         address=f"http://{HOST}:{port}",
         prepare=lambda _: command(home / "clickhouse", port),

@@ -21,7 +21,7 @@ class EngineError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class QueryRequest:
     """A statement with what a client may send along."""
 
     statement: bytes = b""
@@ -60,7 +60,7 @@ class Engine:
         """End in order: everything is on the disk."""
         self._connection.close()
 
-    def execute(self, request: Request) -> Answer:
+    def execute(self, request: QueryRequest) -> Answer:
         """Run one statement; raises `EngineError`."""
         self._use(request.database)
         self._set(request.settings)

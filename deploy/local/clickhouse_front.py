@@ -19,7 +19,7 @@ import orjson
 from aiohttp import web
 
 from deploy.local import http_body
-from deploy.local.clickhouse_engine import DEFAULT_DATABASE, VERSION, Engine, EngineError, Request
+from deploy.local.clickhouse_engine import DEFAULT_DATABASE, VERSION, Engine, EngineError, QueryRequest
 from deploy.local.clickhouse_sql import UNCLASSIFIED, exception_code, http_status
 from deploy.local.ports import HOST
 
@@ -89,7 +89,7 @@ class Front:
         )
 
 
-async def _parse(request: web.Request) -> Request:
+async def _parse(request: web.Request) -> QueryRequest:
     given = dict(request.query)
     body = b""
     if request.content_type == "multipart/form-data":  # long parameters come as form fields
@@ -100,7 +100,7 @@ async def _parse(request: web.Request) -> Request:
     if given.get("compress") == "1" or given.get("decompress") == "1":
         raise http_body.BodyError("the native compression of bodies is not known here: use enable_http_compression")
     parameters = {name.removeprefix("param_"): value for name, value in given.items() if name.startswith("param_")}
-    return Request(
+    return QueryRequest(
         statement=given.get("query", "").encode(),
         body=body,
         format=given.get("default_format") or request.headers.get("X-ClickHouse-Format") or "TabSeparated",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.jars import kafka_jars
-from deploy.local.part import ASK_S, Part, process
+from deploy.local.part import ASK_S, Server, process
 from deploy.local.ports import HOST, is_free
 from runtime.errors import CandlewickError
 from runtime.kafka.cluster import live_brokers
@@ -39,11 +39,11 @@ class Node:
     controller_port: int
 
 
-def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node]) -> list[Part]:
+def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node]) -> list[Server]:
     """The nodes of the cluster of the stack in `home`."""
 
-    def part(node: Node) -> Part:
-        return Part(
+    def part(node: Node) -> Server:
+        return Server(
             process=process(home, f"kafka-{node.id}"),
             address=f"{HOST}:{node.port}",
             prepare=lambda progress: _prepare(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.process import Process
+from deploy.local.process import ServerProcess
 
 Progress = Callable[[str], None]
 """Told one sentence for each thing that is done."""
@@ -15,10 +15,10 @@ ASK_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Server:
     """A server that `up` starts."""
 
-    process: Process
+    process: ServerProcess
     address: str
     prepare: Callable[[Progress], Sequence[str]]
     """Make its folder ready; returns the command that starts it."""
@@ -27,9 +27,9 @@ class Part:
     """How long it may take to answer, recovery after a kill included."""
 
 
-def process(home: Path, name: str) -> Process:
+def process(home: Path, name: str) -> ServerProcess:
     """The process `name` of the stack in `home`."""
-    return Process(name, home / "run" / f"{name}.pid", home / "logs" / f"{name}.log")
+    return ServerProcess(name, home / "run" / f"{name}.pid", home / "logs" / f"{name}.log")
 
 
 def http_ok(url: str) -> bool:

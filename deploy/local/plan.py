@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.local import clickhouse, kafka, redis
 from deploy.local.layout import Layout
-from deploy.local.part import Part, process
+from deploy.local.part import Server, process
 from deploy.local.ports import choose_port
 from runtime.errors import UsageError
 from runtime.settings import Settings
@@ -15,10 +15,10 @@ def controller(node: int) -> str:
     return f"kafka-{node}-controller"
 
 
-def parts(home: Path, settings: Settings, layout: Layout) -> list[Part]:
+def parts(home: Path, settings: Settings, layout: Layout) -> list[Server]:
     """The parts that are started here, on the ports of `layout`; those set by a setting are not among them."""
     ports = layout.ports
-    found: list[Part] = []
+    found: list[Server] = []
     if not settings.kafka and "kafka-1" in ports:
         nodes = [
             kafka.Node(id=node, port=ports[f"kafka-{node}"], controller_port=ports[controller(node)])

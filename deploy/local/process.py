@@ -21,7 +21,7 @@ _LAUNCH = """sh -c 'echo $$ >"$0"; exec "$@"' "$@" &"""  # the orphan writes its
 
 
 @dataclass(frozen=True)
-class Process:
+class ServerProcess:
     """A program by its pid file and its log."""
 
     name: str

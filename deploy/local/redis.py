@@ -5,7 +5,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from deploy.local.part import ASK_S, Part, process
+from deploy.local.part import ASK_S, Server, process
 from deploy.local.ports import HOST
 from runtime.errors import CandlewickError
 
@@ -13,9 +13,9 @@ DEFAULT_PORT = 6379
 _MAX_MEMORY = "256mb"
 
 
-def redis_part(home: Path, port: int) -> Part:
+def redis_part(home: Path, port: int) -> Server:
     """The Redis of the stack in `home`."""
-    return Part(
+    return Server(
         process=process(home, "redis"),
         address=f"redis://{HOST}:{port}/0",
         prepare=lambda _: command(home / "redis", port),

@@ -18,9 +18,9 @@ from threading import Event
 
 from deploy.local import plan
 from deploy.local.layout import Layout, read_layout, write_layout, write_whole
-from deploy.local.part import Part, Progress, process
+from deploy.local.part import Progress, Server, process
 from deploy.local.plan import choose_ports
-from deploy.local.process import POLL_S, Process
+from deploy.local.process import POLL_S, ServerProcess
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings, stack_file
 
@@ -83,7 +83,7 @@ def reset(settings: Settings, *, progress: Progress = lambda _: None) -> None:
         progress(f"deleted the data in {home}")
 
 
-def started(home: Path) -> list[Process]:
+def started(home: Path) -> list[ServerProcess]:
     """The processes that the stack in `home` has ever started, running or not."""
     return [process(home, path.stem) for path in sorted((home / "run").glob("*.pid"))]
 
@@ -143,7 +143,7 @@ def _layout(home: Path, brokers: int | None) -> Layout:
     return layout
 
 
-def _start_all(parts: list[Part], progress: Progress) -> None:
+def _start_all(parts: list[Server], progress: Progress) -> None:
     given_up = Event()
     with ThreadPoolExecutor(len(parts) or 1) as pool:
         try:
@@ -154,7 +154,7 @@ def _start_all(parts: list[Part], progress: Progress) -> None:
             raise
 
 
-def _start(part: Part, progress: Progress, given_up: Event) -> None:
+def _start(part: Server, progress: Progress, given_up: Event) -> None:
     name = part.process.name
     began = time.monotonic()
     if not part.process.alive():
@@ -186,7 +186,7 @@ def _stop_all(home: Path, progress: Progress) -> None:
                 progress(f"{one.name} stopped")
 
 
-def _addresses(home: Path, settings: Settings, parts: Iterable[Part]) -> Addresses:
+def _addresses(home: Path, settings: Settings, parts: Iterable[Server]) -> Addresses:
     here = {part.process.name: part.address for part in parts}
     cold = home / "cold"
     if not settings.cold:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from deploy.local import plan
 from deploy.local.layout import Layout, read_layout
-from deploy.local.part import ASK_S, Part
+from deploy.local.part import ASK_S, Server
 from runtime.settings import Settings, clickhouse_address, cold_address, kafka_address, redis_address
 
 _USUAL_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
@@ -82,7 +82,7 @@ def _settings(settings: Settings) -> dict[str, str | None]:
     }
 
 
-def _seen(part: Part) -> PartStatus:
+def _seen(part: Server) -> PartStatus:
     pid = part.process.pid()
     state = State.STOPPED if pid is None else State.RUNNING if part.answers() else State.SILENT
     return PartStatus(

@@ -17,8 +17,8 @@ from market.limits import check_key
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade, split_key
-from processors.candles.lane import HORIZON_US, Fate, Lane
-from processors.candles.stretch import parts
+from processors.candles.batch_fold import fold_batch
+from processors.candles.series import ALLOWED_LATENESS_US, Series, TradeOutcome
 from runtime.kafka.records import BareRecord
 
 AHEAD_US = 2 * MINUTE_US
@@ -37,7 +37,7 @@ class CloseOn(StrEnum):
 class Rules:
     """The rules that may be set; the same for the life of a state."""
 
-    horizon_us: int = HORIZON_US
+    allowed_lateness_us: int = ALLOWED_LATENESS_US
     close_on: CloseOn = CloseOn.MARKERS
     grace_us: int = 2_000_000
     revision_base: int = 0
@@ -71,15 +71,15 @@ _PLACED_KEYS = 65_536
 _AT_ONCE = 100
 """Trades without a marker between them that are worth taking together."""
 
-LaneKey = tuple[str, str | None]
+SeriesKey = tuple[str, str | None]
 
 _key, _value, _headers, _timestamp = map(attrgetter, ("key", "value", "headers", "timestamp"))
 
 
 class Core:
-    """All lanes of one partition, and the offset of the next record.
+    """All series of one partition, and the offset of the next record.
 
-    `floor_us` is set where reading began in mid-log: what lies before was not read, so no live lane begins
+    `floor_us` is set where reading began in mid-log: what lies before was not read, so no live series begins
     before it. `awaits_floor`: it comes from the first record read.
     """
 
@@ -90,9 +90,9 @@ class Core:
         self.rules = rules
         self.awaits_floor = awaits_floor
         self.floor_us: int | None = None
-        self.lanes: dict[LaneKey, Lane] = {}
-        self.touched: dict[LaneKey, None] = {}
-        """Lanes whose state records are not written yet, in the order in which they changed."""
+        self.series: dict[SeriesKey, Series] = {}
+        self.dirty_series: dict[SeriesKey, None] = {}
+        """Series whose state records are not written yet, in the order in which they changed."""
         self._forget_keys()
 
     def process(self, records: Sequence[BareRecord]) -> Outputs:
@@ -101,9 +101,9 @@ class Core:
         if records and self.awaits_floor:
             self.floor_us = next_minute_us(records[0].timestamp * 1000 + AHEAD_US)
             self.awaits_floor = False
-        for stretch in _stretches(records):
-            many = len(stretch) >= _AT_ONCE and self.rules.close_on is CloseOn.MARKERS
-            for record in self._take_trades(stretch) if many else stretch:
+        for batch in _batches(records):
+            many = len(batch) >= _AT_ONCE and self.rules.close_on is CloseOn.MARKERS
+            for record in self._take_trades(batch) if many else batch:
                 try:
                     self._process(record, outputs)
                 except MalformedError as error:
@@ -124,18 +124,18 @@ class Core:
             columns.valid[np.isin(symbols, symbols[~columns.valid])] = False
         one_by_one = np.flatnonzero(~columns.valid).tolist()
         behind: dict[int, int] = {}
-        for symbol, open_us, part, places in parts(columns, symbols):
-            lane_key = self._live_lanes[symbol]
-            lane = self.lanes.get(lane_key)
+        for symbol, open_us, part, places in fold_batch(columns, symbols):
+            series_key = self._live_keys[symbol]
+            series = self.series.get(series_key)
             newest = records[places.max()].offset + self.rules.revision_base
-            if lane is not None and lane.add_part(open_us, part, newest):
-                self.touched[lane_key] = None
-            elif lane is not None and lane.line_us is not None and open_us < lane.line_us:
-                behind[symbol] = lane.line_us
+            if series is not None and series.add_part(open_us, part, newest):
+                self.dirty_series[series_key] = None
+            elif series is not None and series.final_until_us is not None and open_us < series.final_until_us:
+                behind[symbol] = series.final_until_us
             else:
                 one_by_one += places.tolist()
-        for symbol, line_us in behind.items():  # each copy of a late trade is an output of its own
-            one_by_one += np.flatnonzero((symbols == symbol) & (columns.times_us < line_us)).tolist()
+        for symbol, final_until_us in behind.items():  # each copy of a late trade is an output of its own
+            one_by_one += np.flatnonzero((symbols == symbol) & (columns.times_us < final_until_us)).tolist()
         return [records[place] for place in sorted(one_by_one)]
 
     def _columns(self, values: list[bytes], symbols: Ints) -> TradeColumns:
@@ -159,14 +159,14 @@ class Core:
             raise MalformedError(f"key {key!r} over a trade of {trade.key!r}")
         if trade.time_us > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(f"trade time {trade.time_us} is over two minutes after append time {record.timestamp} ms")
-        lane = self._lane(key, run_of(record.headers))
-        fate = lane.add(trade, record.offset + self.rules.revision_base)
-        if fate is Fate.LATE and lane.run is None:
+        series = self._series(key, run_of(record.headers))
+        fate = series.add(trade, record.offset + self.rules.revision_base)
+        if fate is TradeOutcome.LATE and series.run is None:
             outputs.late.append(record)
-        elif fate is Fate.FOLDED:
-            self.touched[key, lane.run] = None
+        elif fate is TradeOutcome.FOLDED:
+            self.dirty_series[key, series.run] = None
         if self.rules.close_on is CloseOn.EVENT_TIME:
-            self._close_on_event_time(lane, trade, record, outputs)
+            self._close_on_event_time(series, trade, record, outputs)
 
     def _take_marker(self, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         key, exchange, _ = self._key(record)
@@ -178,29 +178,31 @@ class Core:
             open_us = parse_kline(exchange, marker.kline).open_time_ms * 1000
             if open_us + MINUTE_US != marker.complete_until_us:
                 raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
-        self._mark(self._lane(key, marker.run), marker, record, outputs)
+        self._mark(self._series(key, marker.run), marker, record, outputs)
 
-    def _mark(self, lane: Lane, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
-        candles = lane.mark(marker, record.offset + self.rules.revision_base)
-        outputs.candles += ((candle, lane.run) for candle in candles)
-        self.touched[lane.key, lane.run] = None
+    def _mark(self, series: Series, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
+        candles = series.mark(marker, record.offset + self.rules.revision_base)
+        outputs.candles += ((candle, series.run) for candle in candles)
+        self.dirty_series[series.key, series.run] = None
 
-    def _close_on_event_time(self, lane: Lane, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
+    def _close_on_event_time(self, series: Series, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
         """Stand in for the markers that the topic's producer does not write."""
-        if lane.line_us is None:
+        if series.final_until_us is None:
             begin_us = next_minute_us(trade.time_us)
             begin = Marker(complete_until_us=begin_us, published_until_us=begin_us, proof=Proof.BEGIN)
-            self._mark(lane, begin, record, outputs)
-        while (until_us := (lane.line_us or 0) + lane.horizon_us + MINUTE_US) <= trade.time_us - self.rules.grace_us:
+            self._mark(series, begin, record, outputs)
+        while (
+            until_us := (series.final_until_us or 0) + series.allowed_lateness_us + MINUTE_US
+        ) <= trade.time_us - self.rules.grace_us:
             marker = Marker(complete_until_us=until_us, published_until_us=until_us, proof=Proof.CONNECTION)
-            self._mark(lane, marker, record, outputs)
+            self._mark(series, marker, record, outputs)
 
-    def _lane(self, key: str, run: str | None) -> Lane:
-        lane = self.lanes.get((key, run))
-        if lane is None:
-            lane = Lane(key, run, horizon_us=self.rules.horizon_us, floor_us=self.floor_us)
-            self.lanes[key, run] = lane
-        return lane
+    def _series(self, key: str, run: str | None) -> Series:
+        series = self.series.get((key, run))
+        if series is None:
+            series = Series(key, run, allowed_lateness_us=self.rules.allowed_lateness_us, floor_us=self.floor_us)
+            self.series[key, run] = series
+        return series
 
     def _key(self, record: BareRecord) -> tuple[str, str, str]:
         """The record's key as text, its exchange and symbol; held against its partition once per key."""
@@ -220,19 +222,19 @@ class Core:
                 self._forget_keys()
             placed = self._placed[record.key] = (key, exchange, symbol)
             self._symbols[record.key] = self._reader.add(exchange, symbol)
-            self._live_lanes.append((key, None))
+            self._live_keys.append((key, None))
         return placed
 
     def _forget_keys(self) -> None:
         self._placed: dict[bytes, tuple[str, str, str]] = {}
         self._symbols: dict[bytes, int] = {}
-        """By key, the number of its symbol with the reader, and in `_live_lanes`."""
-        self._live_lanes: list[LaneKey] = []
+        """By key, the number of its symbol with the reader, and in `_live_keys`."""
+        self._live_keys: list[SeriesKey] = []
         self._reader = TradeReader()
 
 
-def _stretches(records: Sequence[BareRecord]) -> Iterator[Sequence[BareRecord]]:
-    """The trades of live lanes between markers and trades of runs, and these one at a time."""
+def _batches(records: Sequence[BareRecord]) -> Iterator[Sequence[BareRecord]]:
+    """The trades of live series between markers and trades of runs, and these one at a time."""
     if all(map(_value, records)) and not any(map(_headers, records)):
         yield records
         return

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from market.codec import encode_candle
-from processors.candles.owned import OwnedPartition
+from processors.candles.assigned_partition import AssignedPartition
 from runtime.kafka import Outgoing, Publisher, TopicPartition
 from runtime.settings import Settings
 
@@ -38,28 +38,30 @@ class LiveCandles:
             await asyncio.gather(self._sending, return_exceptions=True)
         await self._publisher.__aexit__(kind, error, trace)
 
-    def show(self, partitions: Iterable[OwnedPartition]) -> None:
+    def show(self, partitions: Iterable[AssignedPartition]) -> None:
         """Send what changed in one of the partitions whose turn it is; nothing while the last ones are on their way."""
         if self._sending is not None:
             if not self._sending.done():
                 return
             self._sending.result()
         now_s = time.monotonic()
-        for owned in partitions:
-            if now_s - self._shown_at_s.get(owned.tp, 0.0) >= INTERVAL_S:
-                self._shown_at_s[owned.tp] = now_s
-                if records := list(_open_candles(owned)):
+        for assigned in partitions:
+            if now_s - self._shown_at_s.get(assigned.tp, 0.0) >= INTERVAL_S:
+                self._shown_at_s[assigned.tp] = now_s
+                if records := list(_open_candles(assigned)):
                     self._sending = asyncio.create_task(self._send(records))
                     return
 
     async def _send(self, records: list[Outgoing]) -> None:
-        await self._publisher.settle(await self._publisher.send_batches(self._topic, records, self._partitions))
+        await self._publisher.await_acknowledgements(
+            await self._publisher.send_batches(self._topic, records, self._partitions)
+        )
 
 
-def _open_candles(owned: OwnedPartition) -> Iterator[Outgoing]:
-    if time.time_ns() // 1_000_000 - owned.newest_ms > CAUGHT_UP_MS:
+def _open_candles(assigned: AssignedPartition) -> Iterator[Outgoing]:
+    if time.time_ns() // 1_000_000 - assigned.newest_ms > CAUGHT_UP_MS:
         return
-    for lane in owned.core.lanes.values():
-        candle = lane.open_candle()
+    for series in assigned.core.series.values():
+        candle = series.open_candle()
         if candle is not None:
-            yield Outgoing(candle.key.encode(), encode_candle(candle), partition=owned.tp.partition)
+            yield Outgoing(candle.key.encode(), encode_candle(candle), partition=assigned.tp.partition)

@@ -1,4 +1,4 @@
-"""One held minute of a lane: its trades, what markers said of it, and whether it has to be emitted."""
+"""One held minute of a series: its trades, what markers said of it, and whether it has to be emitted."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,8 +10,8 @@ from market.timeframe import MINUTE_US
 from market.trade import Marker
 
 
-class Minute:
-    """A minute [open, open + 60 s) that is not behind its lane's line."""
+class HeldMinute:
+    """A minute [open, open + 60 s) that is not behind its series's line."""
 
     __slots__ = ("changed", "emitted", "fold", "kline", "newest_offset", "open_us", "price", "status")
 
@@ -106,7 +106,7 @@ class Minute:
         }
 
     @classmethod
-    def restore(cls, open_us: int, snapshot: dict[str, Any]) -> "Minute":
+    def restore(cls, open_us: int, snapshot: dict[str, Any]) -> "HeldMinute":
         """The minute of a snapshot."""
         minute = cls(open_us)
         if snapshot["fold"] is not None:

@@ -13,7 +13,7 @@ import orjson
 from market.candle import Candle
 from market.topics import Topics
 from processors.candles.core import CloseOn, Core, Rules
-from processors.candles.state import RANGE_KEY, VERSION, Stored
+from processors.candles.state import RANGE_KEY, VERSION, StoredState
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing, read_to_end
 from runtime.kafka.admin import diff_topics
@@ -29,12 +29,12 @@ class Piece:
     """It is read at least as far as here: runs over the range end there."""
     end: int
     """The log's end when the recomputation was planned: it is read no farther."""
-    lines_us: Mapping[str, int]
+    finals_us: Mapping[str, int]
     """Live keys and how far their lines have to come for the range to be final; 0: it ended before the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Range:
+class RecomputeRange:
     """The minutes [from_us, until_us) of market time, and the piece of the log they are recomputed from."""
 
     suffix: str
@@ -60,9 +60,9 @@ class Range:
             return True
         if core.position < piece.least:
             return False
-        lines_us = {lane.key: lane.line_us or 0 for lane in core.lanes.values() if lane.run is None}
-        wanted = dict.fromkeys(lines_us, self.until_us) | dict(piece.lines_us)
-        return all(lines_us.get(key, 0) >= line_us for key, line_us in wanted.items())
+        finals_us = {series.key: series.final_until_us or 0 for series in core.series.values() if series.run is None}
+        wanted = dict.fromkeys(finals_us, self.until_us) | dict(piece.finals_us)
+        return all(finals_us.get(key, 0) >= final_until_us for key, final_until_us in wanted.items())
 
     def records(self) -> Iterable[Outgoing]:
         """The records that keep it in the state topic."""
@@ -74,27 +74,27 @@ class Range:
                 "close_on": self.rules.close_on,
                 "grace_us": self.rules.grace_us,
                 "revision_base": self.rules.revision_base,
-                "horizon_us": self.rules.horizon_us,
+                "horizon_us": self.rules.allowed_lateness_us,
                 "start": piece.start,
                 "least": piece.least,
                 "end": piece.end,
-                "lines_us": piece.lines_us,
+                "lines_us": piece.finals_us,
             }
             yield Outgoing(RANGE_KEY, orjson.dumps(value), partition=partition)
 
 
-async def load_range(settings: Settings, suffix: str) -> Range | None:
+async def load_range(settings: Settings, suffix: str) -> RecomputeRange | None:
     """The recomputation of that name; None where there is none yet."""
     return (await load_recomputation(settings, suffix))[0]
 
 
-async def load_recomputation(settings: Settings, suffix: str) -> tuple[Range | None, dict[int, Core]]:
+async def load_recomputation(settings: Settings, suffix: str) -> tuple[RecomputeRange | None, dict[int, Core]]:
     """The recomputation of that name and the core of every partition as it was committed."""
     topics = settings.topics.beside(suffix)
     missing = await diff_topics(settings, [spec for spec in topics.specs() if spec.name == topics.state])
     if any(difference.what == "missing" for difference in missing):
         return None, {}
-    stored: dict[int, Stored] = {partition: Stored() for partition in range(settings.partitions)}
+    stored: dict[int, StoredState] = {partition: StoredState() for partition in range(settings.partitions)}
     for partition, state in stored.items():
         async for records in read_to_end(settings, topics.state, partitions=[partition]):
             state.take(records)
@@ -108,23 +108,23 @@ async def load_recomputation(settings: Settings, suffix: str) -> tuple[Range | N
     return found, cores
 
 
-def _core(found: Range, partition: int, stored: Stored, partitions: int) -> Core:
+def _core(found: RecomputeRange, partition: int, stored: StoredState, partitions: int) -> Core:
     if stored.position is not None:
         return stored.core(partition=partition, partitions=partitions, rules=found.rules)
     start = found.pieces[partition].start
     return Core(partition=partition, partitions=partitions, position=start, rules=found.rules, awaits_floor=start > 0)
 
 
-def _range(suffix: str, values: Mapping[int, Mapping[str, Any]]) -> Range:
+def _range(suffix: str, values: Mapping[int, Mapping[str, Any]]) -> RecomputeRange:
     one = next(iter(values.values()))
     rules = Rules(
-        horizon_us=one["horizon_us"],
+        allowed_lateness_us=one["horizon_us"],
         close_on=CloseOn(one["close_on"]),
         grace_us=one["grace_us"],
         revision_base=one["revision_base"],
     )
     pieces = {
-        partition: Piece(start=value["start"], least=value["least"], end=value["end"], lines_us=value["lines_us"])
+        partition: Piece(start=value["start"], least=value["least"], end=value["end"], finals_us=value["lines_us"])
         for partition, value in values.items()
     }
-    return Range(suffix=suffix, from_us=one["from_us"], until_us=one["until_us"], rules=rules, pieces=pieces)
+    return RecomputeRange(suffix=suffix, from_us=one["from_us"], until_us=one["until_us"], rules=rules, pieces=pieces)

@@ -1,6 +1,6 @@
 """From where to where the log has to be read, so that a range of market time can be recomputed; and its beginning.
 
-The log is read from an append time before the range (`lead_us`), because after a start in mid-log no live lane begins
+The log is read from an append time before the range (`lead_us`), because after a start in mid-log no live series begins
 before the first record's append time plus two minutes, and a minute without trades takes its price from an earlier
 one that was read. It is read on until the lines of all live keys are past the range and all runs over it have ended.
 A run publishes what is over: its records over the range stand behind the range's beginning, never before the start.
@@ -18,7 +18,7 @@ from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.topics import Topics
 from processors.candles.core import AHEAD_US, Rules
-from processors.candles.range import Piece, Range, load_range
+from processors.candles.range import Piece, RecomputeRange, load_range
 from runtime.errors import UsageError
 from runtime.kafka import TransactionalPublisher, decoded, ends, move_group, offsets_at, read_to_end
 from runtime.kafka.admin import apply_topics, require_topics
@@ -31,7 +31,7 @@ _AFTER_EVENT_MS = 1_000
 
 async def prepare_range(
     settings: Settings, suffix: str, *, from_us: int, until_us: int, lead_us: int, rules: Rules
-) -> Range:
+) -> RecomputeRange:
     """The recomputation of that name as it was begun, or a new one: topics made, group placed, range written down.
 
     A name that has another range or other rules is a `UsageError`; so is a range that the log no longer reaches.
@@ -52,8 +52,10 @@ async def prepare_range(
             raise UsageError(
                 f"the topic {topics.candles()} holds records that are no recomputation's: take another --into"
             )
-    pieces = await _plan(settings, from_us=from_us, until_us=until_us, lead_us=lead_us, horizon_us=rules.horizon_us)
-    found = Range(suffix=suffix, from_us=from_us, until_us=until_us, rules=rules, pieces=pieces)
+    pieces = await _plan(
+        settings, from_us=from_us, until_us=until_us, lead_us=lead_us, allowed_lateness_us=rules.allowed_lateness_us
+    )
+    found = RecomputeRange(suffix=suffix, from_us=from_us, until_us=until_us, rules=rules, pieces=pieces)
     group = topics.group("candles")
     await move_group(settings, group, topics.trades, {partition: piece.start for partition, piece in pieces.items()})
     # Last and all at once: what is cut short before is planned anew.
@@ -63,7 +65,7 @@ async def prepare_range(
 
 
 async def first_minute_us(settings: Settings, topic: str, partition: int, offset: int) -> int | None:
-    """The first minute that a live lane may begin at after a start at this offset; None: the start holds none back.
+    """The first minute that a live series may begin at after a start at this offset; None: the start holds none back.
 
     That is so at offset 0, and where no record comes after it.
     """
@@ -99,19 +101,21 @@ async def _make_topics(settings: Settings, topics: Topics) -> None:
     await require_topics(settings, own | {topics.trades, topics.progress, topics.feeds}, topics)
 
 
-async def _plan(settings: Settings, *, from_us: int, until_us: int, lead_us: int, horizon_us: int) -> dict[int, Piece]:
+async def _plan(
+    settings: Settings, *, from_us: int, until_us: int, lead_us: int, allowed_lateness_us: int
+) -> dict[int, Piece]:
     topic = settings.topics.trades
     bounds = await ends(settings, topic)
     starts = await _starts(settings, bounds, from_us=from_us, lead_us=lead_us)
-    lines_us = await _lines(settings, from_us=from_us, until_us=until_us, horizon_us=horizon_us)
+    finals_us = await _lines(settings, from_us=from_us, until_us=until_us, allowed_lateness_us=allowed_lateness_us)
     least = await _ends_of_runs(settings, bounds, from_us=from_us, until_us=until_us)
     return {
         partition: Piece(
             start=starts[partition],
             # Without a word of its producers nothing tells which keys to wait for: then all of the log is read.
-            least=min(least[partition], end) if lines_us[partition] else end,
+            least=min(least[partition], end) if finals_us[partition] else end,
             end=end,
-            lines_us=lines_us[partition],
+            finals_us=finals_us[partition],
         )
         for partition, (_, end) in bounds.items()
     }
@@ -145,16 +149,18 @@ async def _starts(
     return starts
 
 
-async def _lines(settings: Settings, *, from_us: int, until_us: int, horizon_us: int) -> dict[int, dict[str, int]]:
+async def _lines(
+    settings: Settings, *, from_us: int, until_us: int, allowed_lateness_us: int
+) -> dict[int, dict[str, int]]:
     """By partition how far each live key's line will come; 0, which waits for none, of those that ended before."""
-    lines_us: dict[int, dict[str, int]] = {partition: {} for partition in range(settings.partitions)}
+    finals_us: dict[int, dict[str, int]] = {partition: {} for partition in range(settings.partitions)}
     async for _, progress in decoded(settings, settings.topics.progress, decode_progress):
         newest_us = progress.complete_until_us
         if progress.run is None:
-            where = lines_us[partition_of(progress.key.encode(), settings.partitions)]
-            line_us = min(until_us, newest_us - horizon_us) if newest_us > from_us else 0
-            where[progress.key] = max(where.get(progress.key, 0), line_us)
-    return lines_us
+            where = finals_us[partition_of(progress.key.encode(), settings.partitions)]
+            final_until_us = min(until_us, newest_us - allowed_lateness_us) if newest_us > from_us else 0
+            where[progress.key] = max(where.get(progress.key, 0), final_until_us)
+    return finals_us
 
 
 async def _ends_of_runs(

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from runtime.errors import CandlewickError
 
 
-class StartError(CandlewickError):
+class EngineStartError(CandlewickError):
     """The engine must not start here by itself; nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class EngineStartFacts:
     """What Kafka says of one partition after the old owner was fenced."""
 
     name: str
@@ -50,7 +50,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Start:
+class EngineStart:
     """Go on from `position`; with or without the stored state, and in mid-log or not.
 
     With it, the records between the state's position and `position` are read again, for the state alone.
@@ -61,47 +61,51 @@ class Start:
     mid_log: bool
 
 
-def decide_start(found: Found, *, from_start: bool, accept_cut: bool, revision_base: int = 0) -> Start:
-    """The rules of the design's section "Candles"; raises `StartError` with the way out."""
+def decide_start(
+    found: EngineStartFacts, *, from_start: bool, accept_truncation: bool, revision_base: int = 0
+) -> EngineStart:
+    """The rules of the design's section "Candles"; raises `EngineStartError` with the way out."""
     if revision_base < found.least_base:
-        raise StartError(_too_low(found))
+        raise EngineStartError(_too_low(found))
     if found.group_offset is None:
         # Kafka forgets a group's offsets with the topic: the revision base says that the new one is meant.
         if found.has_output and not from_start and not found.is_another_topic:
-            raise StartError(
+            raise EngineStartError(
                 f"{found.name}: the group has no offset (expired or deleted) but candles were published: "
                 "starting over would publish them again; say --from-start if that is what you want, "
                 "or set the offset with candlewick replay"
             )
-        return Start(position=found.beginning, keep_state=False, mid_log=found.beginning > 0)
+        return EngineStart(position=found.beginning, keep_state=False, mid_log=found.beginning > 0)
     if found.group_offset > found.end:
-        raise StartError(
+        raise EngineStartError(
             f"{found.name}: the group's offset {found.group_offset} is beyond the log's end {found.end}: "
             "the topic was made anew; move the group with candlewick replay --to earliest, and start with a "
             f"--revision-base of at least {found.group_offset + found.state_base} so that revisions keep rising"
         )
     if found.group_offset < found.beginning:
-        if not accept_cut:
-            raise StartError(
+        if not accept_truncation:
+            raise EngineStartError(
                 f"{found.name}: offset {found.group_offset} is no longer in the log, it begins at "
                 f"{found.beginning}: {found.beginning - found.group_offset} records were deleted before they were "
-                "read; import that time again, and say --accept-cut to go on from the first record"
+                "read; import that time again, and say --accept-truncation to go on from the first record"
             )
-        return Start(position=found.beginning, keep_state=False, mid_log=True)
+        return EngineStart(position=found.beginning, keep_state=False, mid_log=True)
     is_ours = found.state_position is not None and not found.is_another_topic
     keep_state = is_ours and found.group_offset == found.committed_position
     if keep_state and (found.state_position or 0) < found.beginning:
-        if not accept_cut:
-            raise StartError(
+        if not accept_truncation:
+            raise EngineStartError(
                 f"{found.name}: the state stands at offset {found.state_position}, which is no longer in the log (it "
-                f"begins at {found.beginning}): say --accept-cut to go on from offset {found.group_offset} without it, "
-                "lanes beginning there"
+                f"begins at {found.beginning}): say --accept-truncation to go on from offset "
+                f"{found.group_offset} without it, series beginning there"
             )
         keep_state = False
-    return Start(position=found.group_offset, keep_state=keep_state, mid_log=not keep_state and found.group_offset > 0)
+    return EngineStart(
+        position=found.group_offset, keep_state=keep_state, mid_log=not keep_state and found.group_offset > 0
+    )
 
 
-def _too_low(found: Found) -> str:
+def _too_low(found: EngineStartFacts) -> str:
     if found.is_another_topic:
         return (
             f"{found.name}: the topic was made anew since {found.reached} of its records were read: its offsets "

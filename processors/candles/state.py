@@ -1,7 +1,7 @@
 """The engine's state as records of the compacted topic `candlewick.candles.state.v1`.
 
 One partition holds, for the input partition of the same number: how far outputs are committed, how far the state goes
-(a checkpoint, now and then), a small record per lane, and one per held minute. Keys are JSON arrays
+(a checkpoint, now and then), a small record per series, and one per held minute. Keys are JSON arrays
 (``["minute","binance:BTC-USDT",null,1700000000000000]``), so that no run or symbol can be mistaken for a separator.
 A record of a newer version than ours stops the start.
 """
@@ -14,8 +14,8 @@ from typing import Any
 import orjson
 
 from processors.candles.core import Core, Rules
-from processors.candles.lane import Lane
-from processors.candles.minute import Minute
+from processors.candles.minute import HeldMinute
+from processors.candles.series import Series
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing
 from runtime.kafka.records import Record
@@ -33,7 +33,7 @@ class StateError(CandlewickError):
 
 
 @dataclass(kw_only=True)
-class Stored:
+class StoredState:
     """A state partition, read: the newest value of every key."""
 
     _newest: dict[bytes, Record] = field(default_factory=dict)
@@ -99,14 +99,14 @@ class Stored:
         minutes: list[tuple[str, str | None, int, dict[str, Any]]] = []
         for raw, value in self.values.items():
             kind, *name = orjson.loads(raw)
-            if kind == "lane":
+            if kind == "series":
                 key, run = name
-                core.lanes[key, run] = Lane.restore(key, run, value, rules.horizon_us)
+                core.series[key, run] = Series.restore(key, run, value, rules.allowed_lateness_us)
             elif kind == "minute":
                 key, run, open_us = name
                 minutes.append((key, run, open_us, value))
         for key, run, open_us, value in minutes:
-            core.lanes[key, run].hold(Minute.restore(open_us, value))
+            core.series[key, run].insert(HeldMinute.restore(open_us, value))
         return core
 
     def drop(self, partition: int) -> list[Outgoing]:
@@ -132,24 +132,24 @@ def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
         "revision_base": core.rules.revision_base,
     }
     yield Outgoing(_POSITION, _value(position), (), partition)
-    for lane_key in core.touched:
-        lane = core.lanes[lane_key]
-        name = orjson.dumps(lane_key)[1:-1]  # "binance:BTC-USDT",null
-        if lane.moved:
-            yield Outgoing(b'["lane",%b]' % name, _value(lane.snapshot()), (), partition)
-        for open_us in lane.touched:
-            minute = lane.minutes.get(open_us)
+    for series_key in core.dirty_series:
+        series = core.series[series_key]
+        name = orjson.dumps(series_key)[1:-1]  # "binance:BTC-USDT",null
+        if series.is_dirty:
+            yield Outgoing(b'["series",%b]' % name, _value(series.snapshot()), (), partition)
+        for open_us in series.dirty_minutes:
+            minute = series.minutes.get(open_us)
             value = None if minute is None else _value(minute.snapshot())
             yield Outgoing(b'["minute",%b,%d]' % (name, open_us), value, (), partition)
 
 
-def settle(core: Core) -> None:
+def mark_clean(core: Core) -> None:
     """All changes are written."""
-    for lane_key in core.touched:
-        lane = core.lanes[lane_key]
-        lane.moved = False
-        lane.touched.clear()
-    core.touched.clear()
+    for series_key in core.dirty_series:
+        series = core.series[series_key]
+        series.is_dirty = False
+        series.dirty_minutes.clear()
+    core.dirty_series.clear()
 
 
 def _read(key: bytes, record: Record) -> dict[str, Any]:

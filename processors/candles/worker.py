@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterable
 
 from market.timeframe import Timeframe
+from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
 from processors.candles.core import Outputs
 from processors.candles.live import LiveCandles
-from processors.candles.owned import Config, OwnedPartition
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import FencedError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics, topic_id
@@ -36,7 +36,7 @@ class StuckError(CandlewickError):
     """A partition is not read on, although the broker is there and has more."""
 
 
-async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -> None:
+async def run_candles(settings: Settings, config: CandlesConfig, stop: asyncio.Event) -> None:
     """Make candles until `stop` (or, with ``once``, to the log's end as it stands).
 
     A broker that is away, or another process that took a partition over, makes this one let everything go and join
@@ -47,24 +47,26 @@ async def run_candles(settings: Settings, config: Config, stop: asyncio.Event) -
     # With `once` a broker that is away is told; a partition that was taken over is not the end of the pass.
     bearable = (FencedError,) if config.once else (FencedError, UnavailableError)
     async with meter.reporting():
-        await rejoining(lambda: _Worker(settings, config, meter).run(stop), stop, stage=meter.stage, bearable=bearable)
+        await rejoining(
+            lambda: _CandlesWorker(settings, config, meter).run(stop), stop, stage=meter.stage, bearable=bearable
+        )
 
 
-async def _require_topics(settings: Settings, config: Config) -> None:
+async def _require_topics(settings: Settings, config: CandlesConfig) -> None:
     topics = config.topics(settings.topics)
     needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
     await require_topics(settings, needed | {topics.dead_letters(topics.trades)}, topics)
 
 
-class _Worker:
+class _CandlesWorker:
     """One membership in the group, from joining to leaving."""
 
-    def __init__(self, settings: Settings, config: Config, meter: Meter) -> None:
+    def __init__(self, settings: Settings, config: CandlesConfig, meter: Meter) -> None:
         self._settings = settings
         self._topics = config.topics(settings.topics)
         self._config = config
         self._meter = meter
-        self._owned: dict[TopicPartition, OwnedPartition] = {}
+        self._assigned: dict[TopicPartition, AssignedPartition] = {}
         self._commits: dict[TopicPartition, asyncio.Task[Outputs]] = {}
         """Transactions under way, one a partition: while the broker is waited for, reading goes on."""
         self._joined = False
@@ -88,13 +90,13 @@ class _Worker:
                         break
                     await self._step(subscription)
                     if not self._config.once:
-                        live.show(self._owned.values())
+                        live.show(self._assigned.values())
                 await self._finish_commits()
-                self._commit((owned for owned in self._owned.values() if owned.is_changed), last=True)
+                self._commit((assigned for assigned in self._assigned.values() if assigned.is_changed), last=True)
                 await self._finish_commits()
             finally:
                 await asyncio.gather(*self._commits.values(), return_exceptions=True)
-                await self._let_go(list(self._owned))
+                await self._release(list(self._assigned))
 
     async def _follow_assignment(self, subscription: Subscription) -> bool:
         """Take over what came and let go what went; whether there was a rebalance."""
@@ -104,20 +106,21 @@ class _Worker:
             self._stalls.clear()
             await self._finish_commits()
             # Every rebalance stops the world: what was held is read back, whoever had it in between.
-            await self._let_go([tp for tp in self._owned if tp in changes.revoked | changes.assigned])
+            await self._release([tp for tp in self._assigned if tp in changes.revoked | changes.assigned])
             await _require_topics(self._settings, self._config)  # a topic that changed leads to a rebalance
             made = await topic_id(self._settings, self._topics.trades)
             new = [
-                OwnedPartition(self._settings, subscription, tp, self._config, made) for tp in sorted(changes.assigned)
+                AssignedPartition(self._settings, subscription, tp, self._config, made)
+                for tp in sorted(changes.assigned)
             ]
-            taken = await asyncio.gather(*(owned.take_over() for owned in new), return_exceptions=True)
+            taken = await asyncio.gather(*(assigned.take_over() for assigned in new), return_exceptions=True)
             failures = [result for result in taken if isinstance(result, BaseException)]
-            self._owned |= {owned.tp: owned for owned in taken if isinstance(owned, OwnedPartition)}
+            self._assigned |= {assigned.tp: assigned for assigned in taken if isinstance(assigned, AssignedPartition)}
             for failure in failures[1:]:
                 log.error("partition not taken over", reason=str(failure))
             if failures:
                 raise failures[0]
-            log.info("assigned", partitions=sorted(tp.partition for tp in self._owned))
+            log.info("assigned", partitions=sorted(tp.partition for tp in self._assigned))
         return changes.rebalanced
 
     async def _step(self, subscription: Subscription) -> None:
@@ -125,17 +128,18 @@ class _Worker:
         if await self._follow_assignment(subscription):
             return  # what was polled may begin at the group's offset, behind what is folded already
         began_s = time.monotonic()
-        for tp, owned in self._owned.items():
+        for tp, assigned in self._assigned.items():
             records = batches.get(tp, [])
-            owned.process(records)
+            assigned.process(records)
             if records:
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
-                self._commit([owned] if owned.is_due else [])
+                self._commit([assigned] if assigned.is_due else [])
                 await asyncio.sleep(0)  # transactions under way take their next step
         self._meter.lag = sum(
-            max(0, (subscription.highwater(tp) or 0) - owned.core.position) for tp, owned in self._owned.items()
+            max(0, (subscription.highwater(tp) or 0) - assigned.core.position)
+            for tp, assigned in self._assigned.items()
         )
-        self._commit(owned for owned in self._owned.values() if owned.is_due)
+        self._commit(assigned for assigned in self._assigned.values() if assigned.is_due)
         if self._commits:  # a transaction must end within its timeout: it gets as much of the time as folding did
             await asyncio.wait(
                 self._commits.values(), timeout=time.monotonic() - began_s, return_when=asyncio.FIRST_COMPLETED
@@ -149,7 +153,7 @@ class _Worker:
         if now_s - self._looked_at_s < LOOK_S:
             return
         self._looked_at_s = now_s
-        for tp in [tp for tp, owned in self._owned.items() if not owned.is_final]:
+        for tp in [tp for tp, assigned in self._assigned.items() if not assigned.is_final]:
             position = await subscription.position(tp)
             lag = (subscription.highwater(tp) or 0) - position
             stand = self._stalls.look(tp, position, lag, now_s)
@@ -170,23 +174,23 @@ class _Worker:
         """Records; none of a partition whose commits can't keep up, or that is read as far as it has to be."""
         free = [
             tp
-            for tp, owned in self._owned.items()
-            if not owned.is_final and (tp not in self._commits or not owned.is_full)
+            for tp, assigned in self._assigned.items()
+            if not assigned.is_final and (tp not in self._commits or not assigned.is_full)
         ]
         if self._commits and not free:
             await asyncio.wait(self._commits.values(), return_when=asyncio.FIRST_COMPLETED)
             return {}
-        is_soon = self._commits or any(owned.is_lingering for owned in self._owned.values())
+        is_soon = self._commits or any(assigned.is_lingering for assigned in self._assigned.values())
         return await subscription.poll_batches(
             free,
             timeout_s=SHORT_POLL_S if is_soon else POLL_S,
             max_batches=COMMITTING_BATCHES if self._commits else POLL_BATCHES,
         )
 
-    def _commit(self, due: Iterable[OwnedPartition], *, last: bool = False) -> None:
-        for owned in due:
-            if owned.tp not in self._commits:
-                self._commits[owned.tp] = asyncio.create_task(owned.commit(last=last))
+    def _commit(self, due: Iterable[AssignedPartition], *, last: bool = False) -> None:
+        for assigned in due:
+            if assigned.tp not in self._commits:
+                self._commits[assigned.tp] = asyncio.create_task(assigned.commit(last=last))
 
     async def _finish_commits(self) -> None:
         if self._commits:
@@ -203,13 +207,17 @@ class _Worker:
             for record, error in outputs.dead:
                 log.warning("dead letter", reason=str(error), partition=tp.partition, offset=record.offset)
 
-    async def _let_go(self, tps: list[TopicPartition]) -> None:
-        await asyncio.gather(*(self._owned.pop(tp).let_go() for tp in tps))
+    async def _release(self, tps: list[TopicPartition]) -> None:
+        await asyncio.gather(*(self._assigned.pop(tp).release() for tp in tps))
 
     async def _at_end(self, subscription: Subscription) -> bool:
-        """Whether all owned partitions are read to where they ended; control records count for nothing."""
-        for tp, owned in self._owned.items():
-            if not owned.is_final and owned.core.position < owned.end and await subscription.position(tp) < owned.end:
+        """Whether all assigned partitions are read to where they ended; control records count for nothing."""
+        for tp, assigned in self._assigned.items():
+            if (
+                not assigned.is_final
+                and assigned.core.position < assigned.end
+                and await subscription.position(tp) < assigned.end
+            ):
                 return False
         return True
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from processors.rolling.roll import TIMEFRAMES
 from processors.rolling.source import checked_source
-from processors.rolling.worker import GROUP, Config, Worker
+from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.worker import GROUP, RollingConfig, Worker
 from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, ends, move_group
 from runtime.kafka.admin import require_topics
@@ -13,7 +13,7 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter
 
 
-async def run_rolling(settings: Settings, config: Config, stop: asyncio.Event) -> None:
+async def run_rolling(settings: Settings, config: RollingConfig, stop: asyncio.Event) -> None:
     """Roll candles until `stop` (or, with ``once``, to the 1m topic's end as it stands).
 
     A broker that is away makes it let everything go and join anew; a wrong set-up ends it.
@@ -29,7 +29,7 @@ async def run_rolling(settings: Settings, config: Config, stop: asyncio.Event) -
     meter = Meter(GROUP)
 
     async def membership() -> None:
-        source = await checked_source(settings, once=config.once, accept_cut=config.accept_cut)
+        source = await checked_source(settings, once=config.once, accept_truncation=config.accept_truncation)
         async with Publisher(settings) as publisher:
             await Worker(settings, config, meter, publisher, source).run(stop)
 

@@ -19,9 +19,9 @@ from market.errors import MalformedError
 from market.partition import partition_of
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.day import Day
-from processors.rolling.history import AHEAD_MS, DayName, History, Minute, minute_of
-from processors.rolling.roll import TIMEFRAMES, window_candle, windows
+from processors.rolling.history import AHEAD_MS, CandleHistory, DayName, MinuteRecord, minute_of
 from processors.rolling.ticker import make_ticker
+from processors.rolling.windows import TIMEFRAMES, window_candle, windows
 from runtime.kafka import Record
 
 LIVE_INTERVAL_MS = 1000
@@ -56,7 +56,7 @@ class Rolling:
     def __init__(self, partition: int, partitions: int, *, most_old_days: int = MOST_OLD_DAYS) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.history = History()
+        self.history = CandleHistory()
         self.offset = -1
         """Offset of the newest 1m record that was read."""
         self.most_old_days = most_old_days
@@ -122,7 +122,7 @@ class Rolling:
             if name not in self._days and (self.history.extent(name) or not self.history.is_known(name[1]))
         }
 
-    def hold(self, name: DayName, day: Day) -> None:
+    def insert(self, name: DayName, day: Day) -> None:
         """Hold a day that was read back."""
         self._days[name] = day
 
@@ -139,7 +139,7 @@ class Rolling:
         minute = minute_of(record)
         if candle is None or minute is None:  # a record without value: a cut, or a stranger's
             return []
-        outputs = self.settle() if candle.revision != self._revision else []
+        outputs = self.flush() if candle.revision != self._revision else []
         if not self.pending:
             self._revision, self._revision_offset = candle.revision, record.offset
         if self.history.is_newest(minute):
@@ -153,7 +153,7 @@ class Rolling:
             self._touched.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
         return outputs
 
-    def settle(self) -> list[Output]:
+    def flush(self) -> list[Output]:
         """What the newest revision led to: shortest timeframe first, then the ticker where a live minute is new.
 
         A minute that is only corrected, and one of a run, moves no ticker: it is in the next one, and a ticker never
@@ -181,7 +181,7 @@ class Rolling:
         self._refreshed_ms[live.key] = record.timestamp
         return [Output(None, live.key, encode_ticker(make_ticker(live.key, days, live.open_time_ms, live)))]
 
-    def let_go(self) -> list[Left]:
+    def release(self) -> list[Left]:
         """Let go of the old days that are too many, and tell what was left of them."""
         old = [name for name in self._days if not self._is_in_use(*name)]
         gone = old[: max(0, len(old) - self.most_old_days)]
@@ -251,7 +251,7 @@ class Rolling:
         return candle
 
 
-def _needed(minute: Minute) -> set[DayName]:
+def _needed(minute: MinuteRecord) -> set[DayName]:
     """A live minute may move the ticker, whose windows reach into the day before."""
     key, day = minute.name
     return {(key, day), (key, day - 1)} if minute.is_live else {(key, day)}

@@ -38,7 +38,7 @@ class _Opening(msgspec.Struct, gc=False):
 _opening = msgspec.json.Decoder(_Opening).decode
 
 
-class Minute(NamedTuple):
+class MinuteRecord(NamedTuple):
     """Which minute a record is of. Whether it is a candle at all is not looked at."""
 
     name: DayName
@@ -46,7 +46,7 @@ class Minute(NamedTuple):
     is_live: bool
 
 
-def minute_of(record: Record) -> Minute | None:
+def minute_of(record: Record) -> MinuteRecord | None:
     """What minute the record is of; None where it can't be a candle, or is one of the future."""
     if record.value is None or record.key is None:
         return None
@@ -57,10 +57,10 @@ def minute_of(record: Record) -> Minute | None:
         return None
     if not 0 <= open_ms <= record.timestamp + AHEAD_MS:
         return None
-    return Minute((key, open_ms // DAY_MS), open_ms, is_live)
+    return MinuteRecord((key, open_ms // DAY_MS), open_ms, is_live)
 
 
-class History:
+class CandleHistory:
     """The records of a partition that are known of: all from some append time on, and in the end all of them.
 
     Some hundred bytes for each key and day that the log holds, and no more than that.
@@ -76,16 +76,16 @@ class History:
         self._extents: dict[DayName, Extent] = {}
         self._newest_ms: dict[str, int] = {}
 
-    def note(self, minute: Minute, offset: int) -> None:
+    def note(self, minute: MinuteRecord, offset: int) -> None:
         """Know where a record lies; in any order."""
         extent = self._extents.get(minute.name)
         self._extents[minute.name] = extent.with_offset(offset) if extent else Extent(offset, offset)
 
-    def is_newest(self, minute: Minute) -> bool:
+    def is_newest(self, minute: MinuteRecord) -> bool:
         """Whether it is live, and newer than all live minutes of its key."""
         return minute.is_live and minute.open_ms > self.newest_ms(minute.name[0])
 
-    def note_newest(self, minute: Minute) -> None:
+    def note_newest(self, minute: MinuteRecord) -> None:
         """Know that a live minute that `is_newest` is a candle."""
         self._newest_ms[minute.name[0]] = minute.open_ms
 

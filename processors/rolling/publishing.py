@@ -39,7 +39,7 @@ async def publish(
     for topic, records in by_topic.items():
         futures += await publisher.send_batches(topic, records, settings.partitions)
     if futures:
-        await publisher.settle(futures)
+        await publisher.await_acknowledgements(futures)
 
 
 def _letter(record: Record, error: MalformedError) -> Outgoing:

@@ -16,7 +16,7 @@ GAP_RECORDS = 20_000
 log = logger("rolling")
 
 
-class Start(NamedTuple):
+class RollingStart(NamedTuple):
     """Where a partition begins, and the first offset in it that was appended at or after some time."""
 
     first: int
@@ -26,7 +26,7 @@ class Start(NamedTuple):
 class Log(Protocol):
     """The 1m candles' topic, as far as it is read back."""
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, Start]:
+    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
         """Where to read what was appended since `since_ms`."""
 
     def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
@@ -40,11 +40,11 @@ class CandleLog:
         self._settings = settings
         self._topic = settings.topics.candles()
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, Start]:
+    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
         """As `Log` says."""
         offsets = await offsets_at(self._settings, self._topic, since_ms, partitions)
         bounds = await ends(self._settings, self._topic, offsets)
-        return {partition: Start(bounds[partition].first, offset) for partition, offset in offsets.items()}
+        return {partition: RollingStart(bounds[partition].first, offset) for partition, offset in offsets.items()}
 
     def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
         """As `Log` says."""
@@ -80,7 +80,7 @@ async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[R
         await _recall(source, rollings, since_ms, {p: rolling.history.start for p, rolling in rollings.items()})
     for partition, (rolling, records) in batches.items():
         if missing[partition] and (names := rolling.missing(records)):
-            await _hold(source, rolling, names)
+            await _insert(source, rolling, names)
 
 
 async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, stops: Mapping[int, int]) -> None:
@@ -99,7 +99,7 @@ async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, s
             history.begins_ms = oldest_ms.get(partition)
 
 
-async def _hold(source: Log, rolling: Rolling, names: Iterable[DayName]) -> None:
+async def _insert(source: Log, rolling: Rolling, names: Iterable[DayName]) -> None:
     """Read whole days back, those that lie together in one go."""
     days = {name: Day() for name in names}
     extents = {name: extent for name in days if (extent := rolling.history.extent(name)) is not None}
@@ -113,7 +113,7 @@ async def _hold(source: Log, rolling: Rolling, names: Iterable[DayName]) -> None
             if first <= extent.first < seen:
                 rolling.history.lose(name[1])
     for name, day in days.items():
-        rolling.hold(name, day)
+        rolling.insert(name, day)
 
 
 def _put_back(rolling: Rolling, days: Mapping[DayName, Day], record: Record) -> None:

@@ -16,7 +16,7 @@ AGAIN = "candlewick replay rolling --to earliest --execute (or start with --from
 log = logger("rolling")
 
 
-class Source:
+class CandleSource:
     """The topic that a membership reads."""
 
     def __init__(self, settings: Settings, topic_id: str | None, *, once: bool) -> None:
@@ -61,7 +61,7 @@ class Source:
             log.warning("waiting for another program's transaction", reason=str(transaction))
 
 
-async def checked_source(settings: Settings, *, once: bool, accept_cut: bool) -> Source:
+async def checked_source(settings: Settings, *, once: bool, accept_truncation: bool) -> CandleSource:
     """The topic as it is now; raises where the group's offset is not one of it, or would jump over deleted candles."""
     topic, group = settings.topics.candles(), settings.topics.group("rolling")
     topic_id = (await topic_ids(settings, [topic])).get(topic)
@@ -76,9 +76,9 @@ async def checked_source(settings: Settings, *, once: bool, accept_cut: bool) ->
                 f"{topic}/{partition}: the offset {offset} of {group} is of a topic that is no more: it was made anew "
                 f"({was}), and reading on from there would skip its candles; read it from its beginning with: {AGAIN}"
             )
-        if offset < first and not accept_cut:
+        if offset < first and not accept_truncation:
             raise CandlewickError(
                 f"{topic}/{partition}: offset {offset} of {group} is no longer in the log, it begins at {first}: "
-                "say --accept-cut to go on from there; windows that hold deleted candles will not come out"
+                "say --accept-truncation to go on from there; windows that hold deleted candles will not come out"
             )
-    return Source(settings, topic_id, once=once)
+    return CandleSource(settings, topic_id, once=once)

@@ -18,7 +18,7 @@ from processors.rolling.driver import TP, CandleApp, Tail, make_app
 from processors.rolling.history import needs_since_ms
 from processors.rolling.publishing import publish
 from processors.rolling.restore import CandleLog, read_back, restore
-from processors.rolling.source import Source
+from processors.rolling.source import CandleSource
 from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, Record, ends
 from runtime.kafka.admin import group_offsets
@@ -40,12 +40,12 @@ log = logger(GROUP)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class RollingConfig:
     """How the processor runs."""
 
     once: bool = False
     from_start: bool = False
-    accept_cut: bool = False
+    accept_truncation: bool = False
     instance_id: str | None = None
     """Static membership: a restart under the same name causes no rebalance."""
 
@@ -66,7 +66,9 @@ class Incoming(NamedTuple):
 class Worker:
     """One membership in the group, from joining to leaving."""
 
-    def __init__(self, settings: Settings, config: Config, meter: Meter, publisher: Publisher, source: Source) -> None:
+    def __init__(
+        self, settings: Settings, config: RollingConfig, meter: Meter, publisher: Publisher, source: CandleSource
+    ) -> None:
         self._settings = settings
         self._config = config
         self._meter = meter
@@ -222,7 +224,7 @@ class Worker:
         for partition, records in closed.items():
             if records:
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
-            self._tell(self._rollings[partition].let_go())
+            self._tell(self._rollings[partition].release())
 
     def _outputs(self, record: Incoming) -> list[Output]:
         rolling = self._rollings[record.partition]
@@ -234,7 +236,7 @@ class Worker:
         for partition, tail in self._tails():
             rolling = self._rollings[partition]
             if rolling.pending and tail.ended_at(rolling.offset):
-                outputs += [(partition, output) for output in rolling.settle()]
+                outputs += [(partition, output) for output in rolling.flush()]
         await self._publish(outputs, [])
 
     async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Record, MalformedError]]) -> None:
@@ -272,10 +274,10 @@ class Worker:
         """Commit what moved."""
         self._committed_at_s = time.monotonic()
         positions = {partition: self._position(partition, tail) for partition, tail in self._tails()}
-        moved = {p: at for p, at in positions.items() if at > self._committed.get(p, 0)}
-        await self._app.commit_offsets(self._topic, moved)
+        advanced = {p: at for p, at in positions.items() if at > self._committed.get(p, 0)}
+        await self._app.commit_offsets(self._topic, advanced)
         await self._app.commit_offsets(self._settings.topics.live, self._live)
-        self._committed |= moved
+        self._committed |= advanced
         self._live.clear()
 
     def _is_done(self, last: dict[int, int]) -> bool:

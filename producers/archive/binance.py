@@ -12,11 +12,11 @@ from decimal import Decimal
 from market.errors import MalformedError
 from market.limits import check_trade
 from market.trade import Side, Source, Trade
-from producers.archive.dump import Kind, Product
+from producers.archive.dump import DumpKind, Product
 
 _HEADERS = {
-    b"id": Kind.TRADES, b"trade_id": Kind.TRADES, b"tradeId": Kind.TRADES,
-    b"agg_trade_id": Kind.AGG_TRADES, b"aggTradeId": Kind.AGG_TRADES, b"aggTrade_id": Kind.AGG_TRADES,
+    b"id": DumpKind.TRADES, b"trade_id": DumpKind.TRADES, b"tradeId": DumpKind.TRADES,
+    b"agg_trade_id": DumpKind.AGG_TRADES, b"aggTradeId": DumpKind.AGG_TRADES, b"aggTrade_id": DumpKind.AGG_TRADES,
 }  # fmt: skip
 
 _ID = rb"(0|[1-9][0-9]{0,17})"
@@ -34,11 +34,11 @@ _COLUMNS = {"id": _ID, "price": _DECIMAL, "qty": _DECIMAL, "baseQty": _DECIMAL, 
 _TRADES = ("id", "price", "qty", "quoteQty", "time", "isBuyerMaker")
 _AGG_TRADES = ("id", "price", "qty", "firstTradeId", "lastTradeId", "time", "isBuyerMaker")
 _LAYOUTS = {
-    (Kind.TRADES, Product.SPOT): (*_TRADES, "isBestMatch"),
-    (Kind.TRADES, Product.USD_M): _TRADES,
-    (Kind.TRADES, Product.COIN_M): ("id", "price", "contracts", "baseQty", "time", "isBuyerMaker"),
-    (Kind.AGG_TRADES, Product.SPOT): (*_AGG_TRADES, "isBestMatch"),
-    (Kind.AGG_TRADES, Product.USD_M): _AGG_TRADES,
+    (DumpKind.TRADES, Product.SPOT): (*_TRADES, "isBestMatch"),
+    (DumpKind.TRADES, Product.USD_M): _TRADES,
+    (DumpKind.TRADES, Product.COIN_M): ("id", "price", "contracts", "baseQty", "time", "isBuyerMaker"),
+    (DumpKind.AGG_TRADES, Product.SPOT): (*_AGG_TRADES, "isBestMatch"),
+    (DumpKind.AGG_TRADES, Product.USD_M): _AGG_TRADES,
 }
 _HEADED = {
     "id": "id", "tradeid": "id", "aggtradeid": "id", "price": "price", "qty": "qty", "quantity": "qty",
@@ -49,19 +49,19 @@ _HEADED = {
 """Names in headers, in small letters and without what parts their words."""
 
 
-def kind_of_header(line: bytes) -> Kind | None:
+def kind_of_header(line: bytes) -> DumpKind | None:
     """What the header of a dump says its rows are; None where the line is no header."""
     return _HEADERS.get(line.split(b",")[0].strip())
 
 
-def columns_of(kind: Kind, product: Product, header: bytes | None = None) -> tuple[str, ...]:
+def columns_of(kind: DumpKind, product: Product, header: bytes | None = None) -> tuple[str, ...]:
     """The columns of such a dump: those that its header names, else the usual ones.
 
     Raises `MalformedError` where they do not tell how many coins were traded, or the header is of another product.
     """
     usual = _LAYOUTS.get((kind, product))
     if usual is None:
-        raise MalformedError(f"{kind} of {product} tell contracts and not coins: import its {Kind.TRADES}")
+        raise MalformedError(f"{kind} of {product} tell contracts and not coins: import its {DumpKind.TRADES}")
     if header is None:
         return usual
     cells = header.decode(errors="replace").split(",")

@@ -85,7 +85,7 @@ class Claim:
             [(PUBLISHER_HEADER, self._token.encode())],
         )
         sent = await self._publisher.send(self._settings.topics.progress, record)
-        stands = (await self._publisher.settle([sent]))[0]
+        stands = (await self._publisher.await_acknowledgements([sent]))[0]
         return RunRecord(self._run, until_us, finished, self._token, stands.offset, stands.timestamp)
 
 

@@ -30,7 +30,7 @@ _SPELLED = frozenset({"Lu", "Lo", "Lm", "Mn", "Mc", "Nd"})
 """Unicode's categories of letters that are not small, of the marks on them, and of digits."""
 
 
-class Kind(StrEnum):
+class DumpKind(StrEnum):
     """What a row of a dump stands for."""
 
     TRADES = "trades"
@@ -45,7 +45,7 @@ class Product(StrEnum):
     COIN_M = "COIN-M"
 
 
-class Span(NamedTuple):
+class DumpPeriod(NamedTuple):
     """Market time [from, until), microseconds."""
 
     from_us: int
@@ -56,8 +56,8 @@ class DumpName(NamedTuple):
     """The parts of a dump's name."""
 
     native: str
-    kind: Kind
-    span: Span
+    kind: DumpKind
+    span: DumpPeriod
     """The day, or the month."""
 
 
@@ -72,7 +72,7 @@ def read_name(name: str) -> DumpName | None:
     except ValueError:
         return None
     open_ms = int(opened.timestamp()) * SECOND_MS
-    return DumpName(found["native"], Kind(found["kind"]), Span(open_ms * 1000, length.end_ms(open_ms) * 1000))
+    return DumpName(found["native"], DumpKind(found["kind"]), DumpPeriod(open_ms * 1000, length.end_ms(open_ms) * 1000))
 
 
 def is_symbol(symbol: str) -> bool:

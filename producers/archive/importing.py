@@ -14,13 +14,13 @@ from market.timeframe import MINUTE_US, minute_us
 from market.trade import split_key
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.known import KeyProgress, LogReader, read_progress
 from producers.archive.plan import Plan, choose_run, covered, plan
 from producers.archive.proof import IdKind, kind_of
-from producers.archive.publishing import Run, RunPublisher
+from producers.archive.publishing import ImportRun, RunPublisher
 from producers.archive.reading import Content, Reading, RowsRead, Surveyed, Watch, read_rows, survey_rows
-from producers.archive.recording import Described, Market, Recording, market_of, open_recordings
+from producers.archive.recording import Described, RecordedMarket, Recording, market_of, open_recordings
 from producers.archive.survey import Conflict, Conflicts, Rows
 from runtime.errors import CandlewickError, UsageError, WrongDataError
 from runtime.kafka import Publisher
@@ -32,7 +32,7 @@ BEHIND_LIVE_US = 15 * MINUTE_US
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ImportRequest:
     """What to import. Times are UTC microseconds; None: as the files say."""
 
     files: Sequence[Path]
@@ -52,7 +52,7 @@ class Imported:
     path: Path
     key: str
     run: str
-    span: Span
+    span: DumpPeriod
     """The whole minutes that the file calls complete."""
     finished_before: bool
     """Nothing was published: this run is in the log already."""
@@ -101,7 +101,7 @@ def named(conflicts: Conflicts) -> str:
 
 
 async def import_recordings(
-    settings: Settings, request: Request, watch: Watch, stop: asyncio.Event
+    settings: Settings, request: ImportRequest, watch: Watch, stop: asyncio.Event
 ) -> Sequence[Imported]:
     """Publish recorded trades, a run a file, or find that they are finished; after an error it can be repeated.
 
@@ -114,7 +114,7 @@ async def import_recordings(
 class _File:
     """One file, read once."""
 
-    def __init__(self, recording: Recording, surveyed: Surveyed, span: Span) -> None:
+    def __init__(self, recording: Recording, surveyed: Surveyed, span: DumpPeriod) -> None:
         self.recording = recording
         self.surveyed = surveyed
         self.survey = surveyed.survey
@@ -122,7 +122,7 @@ class _File:
 
 
 class _Import:
-    def __init__(self, settings: Settings, request: Request, watch: Watch, stop: asyncio.Event) -> None:
+    def __init__(self, settings: Settings, request: ImportRequest, watch: Watch, stop: asyncio.Event) -> None:
         self._settings = settings
         self._request = request
         self._watch = watch
@@ -196,7 +196,7 @@ class _Import:
                 self._settings,
                 publisher,
                 claim,
-                Run(key=key, id=run, span=_hull(file, planned), plan=planned, copies=copies),
+                ImportRun(key=key, id=run, span=_hull(file, planned), plan=planned, copies=copies),
             )
             if planned.publishes:
                 await self._publish(file, sending)
@@ -229,7 +229,7 @@ class _Import:
 
     def _read(self, file: _File) -> AsyncIterator[RowsRead]:
         """The rows of a file once more, as long as they are those of the first reading."""
-        market, content = Market(*split_key(self._market.key)), Content(file.surveyed.content)
+        market, content = RecordedMarket(*split_key(self._market.key)), Content(file.surveyed.content)
         return read_rows(file.recording, market, content, self._stop)
 
     def _go_on(self) -> None:
@@ -237,7 +237,7 @@ class _Import:
             raise InterruptedImportError("interrupted: run the same import again, the result will be the same")
 
 
-def _limit_us(key: str, span: Span, progress: KeyProgress) -> int:
+def _limit_us(key: str, span: DumpPeriod, progress: KeyProgress) -> int:
     """Before which minute a run has to end: live data own what follows, and the engine refuses what is to come.
 
     `UsageError` where the file calls more than that complete.
@@ -255,12 +255,12 @@ def _limit_us(key: str, span: Span, progress: KeyProgress) -> int:
     return minute_us(limit_us)
 
 
-def _hull(file: _File, planned: Plan) -> Span:
+def _hull(file: _File, planned: Plan) -> DumpPeriod:
     """All minutes of which the run says something, or has rows."""
     opens = [minute.open_us for minute in planned.minutes]
     firsts = [file.span.from_us, minute_us(file.survey.first_us), *opens[:1]]
     ends = [file.span.until_us, minute_us(file.survey.newest_us) + MINUTE_US, *(at + MINUTE_US for at in opens[-1:])]
-    return Span(min(firsts), max(ends))
+    return DumpPeriod(min(firsts), max(ends))
 
 
 def _imported(

@@ -14,9 +14,9 @@ from market.candle import STATUS_OF_PROOF, Status, trade_order
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.logged import Current, LoggedMinute, LogSurvey, count_of
-from producers.archive.proof import Gap, IdKind, Proofs, kind_of, prove
+from producers.archive.proof import IdKind, MissingIds, Proofs, kind_of, prove
 from producers.archive.survey import MinuteTrades, Survey
 from runtime.errors import UsageError
 
@@ -52,7 +52,7 @@ class Plan:
     """In order; none: nothing is published but rows that are kept for later."""
     before: Last | None
     """The last trade before the first of `minutes`."""
-    gaps: Sequence[Gap]
+    gaps: Sequence[MissingIds]
     """Missing ids of which minutes that are published have to tell."""
     left: int
     """Minutes of the file whose candles say all of it already."""
@@ -74,7 +74,9 @@ class Plan:
         return bool(self.minutes or self.kept)
 
 
-def covered(survey: Survey, named: Span | None, *, from_us: int | None = None, until_us: int | None = None) -> Span:
+def covered(
+    survey: Survey, named: DumpPeriod | None, *, from_us: int | None = None, until_us: int | None = None
+) -> DumpPeriod:
     """The whole minutes of which a file says that it holds all trades; the span may be empty.
 
     `named`: the day or month in the name of the file. Without it a first and a last minute may be parts of one.
@@ -91,7 +93,7 @@ def covered(survey: Survey, named: Span | None, *, from_us: int | None = None, u
         begin_us = named.from_us if named else opening_us + MINUTE_US
     last_us = named.until_us if named else survey.newest_us
     end_us = minute_us(last_us if until_us is None else until_us)
-    return Span(begin_us, max(begin_us, end_us))
+    return DumpPeriod(begin_us, max(begin_us, end_us))
 
 
 def plan(
@@ -286,7 +288,7 @@ def _together(one: SeenIds | None, other: SeenIds) -> SeenIds:
     return ids
 
 
-def run_id(key: str, span: Span, content: bytes, *, repetition: int = 1) -> str:
+def run_id(key: str, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
     """A run's id: the same key, range and content have the same; `repetition` counts later ones from 2."""
     told = f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content
     digits = hashlib.sha256(told).hexdigest()[:_RUN_DIGITS]
@@ -295,7 +297,7 @@ def run_id(key: str, span: Span, content: bytes, *, repetition: int = 1) -> str:
 
 def choose_run(
     key: str,
-    span: Span,
+    span: DumpPeriod,
     content: bytes,
     finished: Container[str],
     is_crossed: Callable[[str], bool],

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from market.ids import IdRanges, SeenIds
 from market.timeframe import MINUTE_US
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 
 
 class IdKind(StrEnum):
@@ -26,12 +26,12 @@ class IdKind(StrEnum):
     """Texts, or numbers in no order: they only tell trades apart."""
 
 
-class Gap(NamedTuple):
+class MissingIds(NamedTuple):
     """Missing ids, both ends inclusive, and the minutes they may belong to."""
 
     first: int
     last: int
-    span: Span
+    span: DumpPeriod
     """From the minute of the trade before them to the end of that of the trade behind them."""
 
     def minutes(self) -> range:
@@ -44,7 +44,7 @@ class _Stretch(NamedTuple):
 
     first_us: int
     last_us: int
-    gaps: list[Gap]
+    gaps: list[MissingIds]
 
 
 class _Range(NamedTuple):
@@ -128,13 +128,13 @@ def _countings(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
 
 
 def _stretch(ranges: list[_Range]) -> _Stretch:
-    gaps: list[Gap] = []
+    gaps: list[MissingIds] = []
     ordered = sorted(ranges)
     reach = ordered[0]
     for one in ordered[1:]:
         if one.first > reach.last + 1:
             from_us, last_us = sorted((reach.open_us, one.open_us))
-            gaps.append(Gap(reach.last + 1, one.first - 1, Span(from_us, last_us + MINUTE_US)))
+            gaps.append(MissingIds(reach.last + 1, one.first - 1, DumpPeriod(from_us, last_us + MINUTE_US)))
         if one.last > reach.last:
             reach = one
     return _Stretch(min(one.open_us for one in ranges), max(one.open_us for one in ranges), gaps)
@@ -143,12 +143,12 @@ def _stretch(ranges: list[_Range]) -> _Stretch:
 class _Gaps:
     """Spans in order, for the question whether one of them touches a minute."""
 
-    def __init__(self, gaps: Sequence[Gap]) -> None:
-        self._spans: list[Span] = []
+    def __init__(self, gaps: Sequence[MissingIds]) -> None:
+        self._spans: list[DumpPeriod] = []
         for gap in gaps:
             if self._spans and gap.span.from_us <= self._spans[-1].until_us:
                 last = self._spans.pop()
-                self._spans.append(Span(last.from_us, max(last.until_us, gap.span.until_us)))
+                self._spans.append(DumpPeriod(last.from_us, max(last.until_us, gap.span.until_us)))
             else:
                 self._spans.append(gap.span)
 
@@ -157,5 +157,5 @@ class _Gaps:
 
     def end_of(self, open_us: int) -> int | None:
         """Where the span ends that holds the minute; None where none does."""
-        at = bisect_left(self._spans, Span(open_us + 1, 0)) - 1
+        at = bisect_left(self._spans, DumpPeriod(open_us + 1, 0)) - 1
         return self._spans[at].until_us if at >= 0 and open_us < self._spans[at].until_us else None

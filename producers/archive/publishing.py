@@ -15,10 +15,10 @@ from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade, split_key
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.plan import Last, Plan, PlannedMinute
 from producers.archive.reading import BadRow
-from producers.archive.report import Range, ranges
+from producers.archive.report import ReportedRange, ranges
 from producers.archive.survey import Rows
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
@@ -30,12 +30,12 @@ _MARKERS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class ImportRun:
     """What is published as one run."""
 
     key: str
     id: str
-    span: Span
+    span: DumpPeriod
     """All minutes that it may speak of."""
     plan: Plan
     copies: Copies
@@ -44,7 +44,7 @@ class Run:
 class RunPublisher:
     """Publishes one run; after any error it must be discarded, and the import be repeated."""
 
-    def __init__(self, settings: Settings, publisher: Publisher, claim: Claim, run: Run) -> None:
+    def __init__(self, settings: Settings, publisher: Publisher, claim: Claim, run: ImportRun) -> None:
         self.published = 0
         """Trades acknowledged."""
         self.log_only = 0
@@ -107,7 +107,9 @@ class RunPublisher:
             for row in bad
         ]
         topic = self._topics.dead_letters(self._topics.trades)
-        await self._publisher.settle(await self._publisher.send_batches(topic, records, self._partitions))
+        await self._publisher.await_acknowledgements(
+            await self._publisher.send_batches(topic, records, self._partitions)
+        )
 
     async def end(self) -> None:
         """Publish what is left, the end marker last, the event, and that the run is finished."""
@@ -177,7 +179,7 @@ class RunPublisher:
             self._published_until_us = trade.time_us + 1
         return Outgoing(self._key, encode_trade(trade), self._header, self._partition)
 
-    def _hole(self, found: Range) -> FeedEvent:
+    def _hole(self, found: ReportedRange) -> FeedEvent:
         first, last = (found.gaps[0], found.gaps[-1]) if found.gaps else (None, None)
         reason = f"{found.missing} ids are missing" if found.gaps else "rows were passed over that may be trades"
         return self._event(
@@ -188,7 +190,7 @@ class RunPublisher:
             reason=reason,
         )
 
-    def _event(self, kind: FeedEventKind, span: Span, **about: str | None) -> FeedEvent:
+    def _event(self, kind: FeedEventKind, span: DumpPeriod, **about: str | None) -> FeedEvent:
         exchange, symbol = split_key(self._run.key)
         return FeedEvent(
             exchange=exchange,
@@ -204,9 +206,9 @@ class RunPublisher:
     async def _send(self, records: Sequence[Outgoing]) -> None:
         if records:
             sent = await self._publisher.send_batches(self._topics.trades, records, self._partitions)
-            await self._publisher.settle(sent)
+            await self._publisher.await_acknowledgements(sent)
 
     async def _tell(self, events: Sequence[FeedEvent]) -> None:
         records = [Outgoing(self._key, encode_feed_event(event), (), self._partition) for event in events]
         sent = await self._publisher.send_batches(self._topics.feeds, records, self._partitions)
-        await self._publisher.settle(sent)
+        await self._publisher.await_acknowledgements(sent)

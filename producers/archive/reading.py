@@ -10,7 +10,7 @@ import msgspec
 
 from market.errors import MalformedError
 from market.trade import Trade, numeric_id
-from producers.archive.recording import Market, Recording
+from producers.archive.recording import RecordedMarket, Recording
 from producers.archive.survey import Survey
 from runtime.errors import CandlewickError, UsageError
 
@@ -105,7 +105,7 @@ class Surveyed(NamedTuple):
 
 
 async def read_rows(
-    recording: Recording, market: Market, content: Content, stop: asyncio.Event
+    recording: Recording, market: RecordedMarket, content: Content, stop: asyncio.Event
 ) -> AsyncIterator[RowsRead]:
     """The rows of a recording, chunk by chunk; lines without content are none. Ends early when `stop` is set."""
     sequence = _Sequence()
@@ -130,7 +130,7 @@ async def read_rows(
 
 
 async def survey_rows(
-    recording: Recording, market: Market, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
+    recording: Recording, market: RecordedMarket, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
 ) -> Surveyed:
     """Read everything once; `UsageError` at the first bad row, unless they are to be skipped."""
     survey, content, bad = Survey(), Content(), 0

@@ -14,10 +14,10 @@ from market.trade import Source, Trade
 from producers.archive.binance import columns_of, kind_of_header, row_parser
 from producers.archive.checksum import is_verified
 from producers.archive.dump import (
+    DumpKind,
     DumpName,
-    Kind,
+    DumpPeriod,
     Product,
-    Span,
     is_native,
     is_symbol,
     product_of,
@@ -29,9 +29,9 @@ from producers.archive.parquet import read_parquet
 from runtime.errors import UsageError
 
 _is_exchange = re.compile(r"[a-z0-9][a-z0-9-]{0,39}").fullmatch
-_OWN_KIND = {Product.SPOT: Kind.TRADES, Product.USD_M: Kind.AGG_TRADES, Product.COIN_M: Kind.TRADES}
+_OWN_KIND = {Product.SPOT: DumpKind.TRADES, Product.USD_M: DumpKind.AGG_TRADES, Product.COIN_M: DumpKind.TRADES}
 """The kind that is the exchange's own: what its live streams give, and for COIN-M the only one that gives coins."""
-_APART = {Kind.TRADES: "-trades", Kind.AGG_TRADES: "-agg"}
+_APART = {DumpKind.TRADES: "-trades", DumpKind.AGG_TRADES: "-agg"}
 """What the exchange's name has behind it where a dump is of the other kind: one id space a key."""
 
 
@@ -56,7 +56,7 @@ class Described:
     format: Format | None = None
     exchange: str | None = None
     symbol: str | None = None
-    kind: Kind | None = None
+    kind: DumpKind | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ class Recording:
     """One file; `read` gives its lines anew at each call, `parse` reads one of them or raises `MalformedError`."""
 
     path: Path
-    span: Span | None
+    span: DumpPeriod | None
     """The day or month in the name of a dump."""
     of_one_market: bool
     """A dump's rows do not say of which market they are: it is known before."""
@@ -129,7 +129,7 @@ def _header(path: Path) -> bytes | None:
     return first if kind_of_header(first) is not None else None
 
 
-def _kind(path: Path, named: DumpName | None, header: bytes | None, described: Described) -> Kind:
+def _kind(path: Path, named: DumpName | None, header: bytes | None, described: Described) -> DumpKind:
     """What its name, its header and the command line say, and they have to say the same."""
     told = {
         "its name": named.kind if named else None,
@@ -138,7 +138,9 @@ def _kind(path: Path, named: DumpName | None, header: bytes | None, described: D
     }
     by = {kind: who for who, kind in told.items() if kind is not None}
     if not by:
-        raise UsageError(f"{path}: neither name nor header tell what its rows are: say it with --kind {'|'.join(Kind)}")
+        raise UsageError(
+            f"{path}: neither name nor header tell what its rows are: say it with --kind {'|'.join(DumpKind)}"
+        )
     if len(by) > 1:
         words = ", ".join(f"{who} says {kind}" for kind, who in by.items())
         raise UsageError(f"{path}: {words}: mend what is wrong")
@@ -156,7 +158,7 @@ def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
     return described.symbol
 
 
-def _exchange(described: Described, kind: Kind, product: Product) -> str:
+def _exchange(described: Described, kind: DumpKind, product: Product) -> str:
     exchange = described.exchange or "binance"
     suffix = "" if kind is _OWN_KIND[product] else _APART[kind]
     return exchange if exchange.endswith(suffix) else exchange + suffix
@@ -173,7 +175,7 @@ def _parse_own(line: bytes) -> Trade:
     return msgspec.structs.replace(decode_trade(line), source=Source.ARCHIVE)
 
 
-class Market:
+class RecordedMarket:
     """The key that is imported: what is given of it, else that of the first row; rows of others are passed over.
 
     Rows of two keys that both fit what is given are refused: a run is of one.
@@ -205,8 +207,8 @@ class Market:
         return True
 
 
-def market_of(described: Described, recordings: Sequence[Recording]) -> Market:
+def market_of(described: Described, recordings: Sequence[Recording]) -> RecordedMarket:
     """Which rows to import: a dump is of one market, other files may hold several."""
     if any(recording.of_one_market for recording in recordings):
-        return Market()
-    return Market(described.exchange, described.symbol)
+        return RecordedMarket()
+    return RecordedMarket(described.exchange, described.symbol)

@@ -12,7 +12,7 @@ from market.errors import MalformedError
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Trade, numeric_id
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 
 DISORDER_US = 10 * MINUTE_US
 """As far behind the newest marker a minute can still be corrected (the line of the candle engine)."""
@@ -195,7 +195,7 @@ class Survey:
             from_us = 0 if self._last is None else self._last.time_us
             self._skipped = _Skipped(from_us, None if number is None else number + 1)
 
-    def claims(self, span: Span) -> dict[int, Status]:
+    def claims(self, span: DumpPeriod) -> dict[int, Status]:
         """What the file itself says of each minute of the span that it covers, by open time, ids apart.
 
         `connected`: nothing is missing. `hole`: a row was passed over that may have been a trade of this minute.

@@ -14,7 +14,7 @@ and over REST, in a page of ``/api/v3/historicalTrades``::
 microseconds are not asked for, so that all sources give the same time for an id. Prices and quantities have
 trailing zeros. ``E`` is the server's clock; the stream ``kline_1s`` brings one each second.
 
-What is well-formed JSON but no trade of ours is `Refused`, row by row and frame by frame: the rest counts.
+What is well-formed JSON but no trade of ours is `RefusedTrade`, row by row and frame by frame: the rest counts.
 Source: Binance's spot API documentation, "WebSocket Streams" and "REST API".
 """
 
@@ -29,7 +29,7 @@ from market.decimals import parse_decimal
 from market.errors import MalformedError
 from market.limits import check_trade
 from market.trade import Side, Source, Trade
-from producers.exchange import Message, Refused, Request, RestLimits
+from producers.exchange import Message, RefusedTrade, RestLimits, RestRequest
 from runtime.settings import Settings
 
 _MS = 1_000
@@ -126,23 +126,23 @@ class Binance:
             return Message(0 if event is None else event.E * _MS, closing=name == "serverShutdown")
         symbol = symbols.get(event.s)
         if symbol is None:
-            return Message(event.E * _MS, refused=Refused(frame, f"nobody asked for {event.s!r}"))
+            return Message(event.E * _MS, refused=RefusedTrade(frame, f"nobody asked for {event.s!r}"))
         try:
             trade = self._trade(
                 symbol, event.t, event.p, event.q, event.T, buyer_is_maker=event.m, received_us=received_us
             )
         except MalformedError as error:
-            return Message(event.E * _MS, refused=Refused(frame, str(error), symbol, _number(event.t)))
+            return Message(event.E * _MS, refused=RefusedTrade(frame, str(error), symbol, _number(event.t)))
         return Message(event.E * _MS, trade)
 
-    def _not_a_trade(self, frame: bytes, symbols: Mapping[str, str], error: Exception) -> Refused:
+    def _not_a_trade(self, frame: bytes, symbols: Mapping[str, str], error: Exception) -> RefusedTrade:
         """What can be told of a frame with a field of a wrong kind; `MalformedError` where it is none of the stream."""
         try:
             event = _any_frame(frame).data
         except (msgspec.MsgspecError, UnicodeError):
             raise MalformedError(f"not a frame of {self.name}: {error}") from error
         symbol = symbols.get(event.s) if isinstance(event.s, str) else None
-        return Refused(frame, str(error), symbol, _number(event.t))
+        return RefusedTrade(frame, str(error), symbol, _number(event.t))
 
     def _trade(
         self,
@@ -175,12 +175,12 @@ class Binance:
         check_trade(trade)
         return trade
 
-    def instruments(self, natives: Sequence[str]) -> Request:
+    def instruments(self, natives: Sequence[str]) -> RestRequest:
         """``exchangeInfo``, weight 20."""
         path = "/api/v3/exchangeInfo?showPermissionSets=false"
         if len(natives) <= _MAX_FILTERED:
             path += "&symbols=" + quote("[" + ",".join(f'"{native}"' for native in natives) + "]")
-        return Request(path, 20)
+        return RestRequest(path, 20)
 
     def read_instruments(self, body: bytes) -> dict[str, str]:
         """``BTCUSDT`` to ``BTC-USDT``."""
@@ -194,15 +194,15 @@ class Binance:
         """``btc-usdt`` to ``BTCUSDT``."""
         return symbol.replace("-", "").upper()
 
-    def trades_from(self, native: str, from_id: int, limit: int) -> Request:
+    def trades_from(self, native: str, from_id: int, limit: int) -> RestRequest:
         """A page of ``historicalTrades``, weight 25."""
-        return Request(f"/api/v3/historicalTrades?symbol={native}&fromId={from_id}&limit={limit}", 25)
+        return RestRequest(f"/api/v3/historicalTrades?symbol={native}&fromId={from_id}&limit={limit}", 25)
 
-    def newest_trade(self, native: str) -> Request:
+    def newest_trade(self, native: str) -> RestRequest:
         """``trades`` with limit 1, weight 25."""
-        return Request(f"/api/v3/trades?symbol={native}&limit=1", 25)
+        return RestRequest(f"/api/v3/trades?symbol={native}&limit=1", 25)
 
-    def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade | Refused]:
+    def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade | RefusedTrade]:
         """A page; a row that is no trade does not spoil the others."""
         try:
             rows: list[_RestTrade] | list[msgspec.Raw] = _page(body)
@@ -213,7 +213,7 @@ class Binance:
                 raise MalformedError(f"not a page of trades of {self.name}: {error}") from error
         return [self._page_row(row, symbol, received_us) for row in rows]
 
-    def _page_row(self, row: _RestTrade | msgspec.Raw, symbol: str, received_us: int) -> Trade | Refused:
+    def _page_row(self, row: _RestTrade | msgspec.Raw, symbol: str, received_us: int) -> Trade | RefusedTrade:
         try:
             wire = _row(row) if isinstance(row, msgspec.Raw) else row
             return self._trade(
@@ -228,7 +228,7 @@ class Binance:
             )
         except (msgspec.MsgspecError, UnicodeError, MalformedError) as error:
             raw = bytes(row) if isinstance(row, msgspec.Raw) else msgspec.json.encode(row)
-            return Refused(raw, str(error), symbol, _row_number(raw))
+            return RefusedTrade(raw, str(error), symbol, _row_number(raw))
 
 
 def _row_number(raw: bytes) -> int | None:

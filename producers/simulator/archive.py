@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 
 from market.timeframe import MINUTE_MS
 from producers.simulator.fates import Fate, Fates
-from producers.simulator.history import History, Match
+from producers.simulator.history import Match, TradeHistory
 from producers.simulator.ids import IdRange
 
 _LEAST_TO_RESET = 1_000
@@ -48,7 +48,7 @@ class Aggregate(Struct, frozen=True, gc=False):
 class Archive:
     """One market's history as far as it has happened, under the ids that the exchange tells."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: TradeHistory) -> None:
         self.history = history
         self.instrument = history.instrument
         self.fates = Fates()

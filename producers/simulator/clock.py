@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarketClock:
+class SimulatedClock:
     """Market time is `start_us` at wall time `wall_start_us` and runs `speed` times as fast until it meets the wall."""
 
     start_us: int

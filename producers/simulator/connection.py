@@ -37,7 +37,7 @@ class RequestError(Exception):
         self.code = code
 
 
-class Connection:
+class StreamConnection:
     """The server's side of one WebSocket. Times `*_s` are of a monotonic clock."""
 
     def __init__(

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from market.timeframe import MINUTE_MS
 from producers.simulator.archive import Archive
-from producers.simulator.exchange import Exchange
+from producers.simulator.exchange import SimulatedExchange
 from producers.simulator.fates import Fate
 from producers.simulator.faults import ON_IDS, Action
 from producers.simulator.pages import retold
@@ -22,7 +22,7 @@ EXCEPTIONS_HEADER = "id,price,qty,time_us,is_buyer_maker,fate\n"
 class Control:
     """The simulator's own side of an exchange."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SimulatedExchange) -> None:
         self._exchange = exchange
 
     def routes(self) -> list[web.RouteDef]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from producers.simulator.fates import Fate
 from producers.simulator.faults import FaultPlan
 from producers.simulator.frames import ABSURD_TIMES, at_clock, at_time, trade_id_of, with_zero
-from producers.simulator.tape import Channel, Entry, Kind
+from producers.simulator.tape import Channel, Entry, MessageKind
 
 MAX_HELD_FRAMES = 10_000
 
@@ -45,7 +45,7 @@ class Delivery:
         passing = self._released(now_s)
         for _, channel, frame in entries:
             one = _Passing(channel, frame)
-            if channel.kind is Kind.KLINE_1S:
+            if channel.kind is MessageKind.KLINE_1S:
                 passing.append(one)
                 continue
             passing += self._disturbed(one, now_s)
@@ -53,7 +53,7 @@ class Delivery:
                 passing.append(self._swapped.pop(channel)[1])
         if self._plan.noting:
             for channel, frame, right in passing:
-                if right and channel.kind is Kind.TRADE:
+                if right and channel.kind is MessageKind.TRADE:
                     self._note(channel, frame)
         return self._clocked(passing, now_s)
 

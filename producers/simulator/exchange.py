@@ -4,11 +4,11 @@ import asyncio
 import time
 
 from producers.simulator.archive import Archive, Reset
-from producers.simulator.clock import MarketClock
-from producers.simulator.connection import Connection
+from producers.simulator.clock import SimulatedClock
+from producers.simulator.connection import StreamConnection
 from producers.simulator.fates import Fate
 from producers.simulator.faults import Action, FaultPlan
-from producers.simulator.history import GeneratedHistory, History
+from producers.simulator.history import GeneratedHistory, TradeHistory
 from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
 from producers.simulator.recording import read_recording
@@ -29,14 +29,14 @@ DEFAULT_PAST_S = 15 * 60
 """Without a start, market time begins so many wall seconds' worth before now, so that it can run at its speed."""
 
 
-class Exchange:
+class SimulatedExchange:
     """All state of the server; everything runs on one event loop."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
         wall_us = _wall_us()
         start_us = wall_us - int(settings.speed * DEFAULT_PAST_S) * 1_000_000
-        histories: list[History]
+        histories: list[TradeHistory]
         if settings.recording is None:
             histories = [GeneratedHistory(settings.seed, instrument(symbol)) for symbol in settings.symbols]
         else:
@@ -45,13 +45,13 @@ class Exchange:
         if settings.start_us is not None:
             start_us = settings.start_us
         self.archives = {history.instrument.symbol: Archive(history) for history in histories}
-        self.clock = MarketClock(start_us=min(start_us, wall_us), wall_start_us=wall_us, speed=settings.speed)
+        self.clock = SimulatedClock(start_us=min(start_us, wall_us), wall_start_us=wall_us, speed=settings.speed)
         self.tape = Tape(self.archives, self.now_ms)
         self.plan = FaultPlan(settings.faults, settings.seed)
-        self.connections: set[Connection] = set()
+        self.connections: set[StreamConnection] = set()
         self._sent_by_gone = 0
         self._stalled_until_s = self._rest_429_until_s = self._away_until_s = 0.0
-        self._shutting_down: tuple[float, tuple[Connection, ...]] | None = None
+        self._shutting_down: tuple[float, tuple[StreamConnection, ...]] | None = None
 
     @property
     def now_us(self) -> int:
@@ -78,11 +78,11 @@ class Exchange:
         """Whether a new connection is taken now."""
         return time.monotonic() >= self._away_until_s
 
-    def join(self, connection: Connection) -> None:
+    def join(self, connection: StreamConnection) -> None:
         """Take up a new connection."""
         self.connections.add(connection)
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: StreamConnection) -> None:
         """Forget a connection that has ended."""
         connection.leave()
         self._sent_by_gone += connection.sent

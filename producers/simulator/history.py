@@ -41,7 +41,7 @@ class Match(Struct, frozen=True, gc=False):
     aggregate_id: int
 
 
-class History(Protocol):
+class TradeHistory(Protocol):
     """What the exchange knows of one market. Minutes are counted from the epoch; ids rise with time."""
 
     instrument: Instrument
@@ -70,7 +70,7 @@ class _Slot(NamedTuple):
 
 
 class GeneratedHistory:
-    """The history that a seed gives a market (a `History`)."""
+    """The history that a seed gives a market (a `TradeHistory`)."""
 
     def __init__(self, seed: int, instrument: Instrument) -> None:
         self.instrument = instrument
@@ -79,17 +79,17 @@ class GeneratedHistory:
         self.minute = lru_cache(_KEPT_MINUTES)(self._generate)
 
     def minute_of(self, trade_id: int) -> int:
-        """See `History`."""
+        """See `TradeHistory`."""
         block, within = divmod(max(trade_id, 1) - 1, BLOCK_TRADES)
         return self.minute_of_aggregate(block * BLOCK_AGGREGATES + _HOLDER[self._arrangement(block)][within] + 1)
 
     def minute_of_aggregate(self, aggregate_id: int) -> int:
-        """See `History`."""
+        """See `TradeHistory`."""
         day, position = divmod(max(aggregate_id, 1) - 1, self._aggregates_per_day)
         return day * DAY_MINUTES + self._slot(day, position=position).minute
 
     def minute_before(self, minute: int) -> int | None:
-        """See `History`."""
+        """See `TradeHistory`."""
         day, within = divmod(minute, DAY_MINUTES)
         before = day * self._aggregates_per_day + self._slot(day, minute=within).first
         return self.minute_of_aggregate(before) if before > 0 else None

@@ -11,7 +11,7 @@ OK, TOO_MANY, BANNED = 200, 429, 418
 _MINUTE_S = 60
 
 
-class Verdict(NamedTuple):
+class LimitVerdict(NamedTuple):
     """What a request gets: a status, the weight its address has used this minute, and when to ask again."""
 
     status: int
@@ -28,7 +28,7 @@ class WeightMeter:
         self._refused: Counter[str] = Counter()
         self._banned_until_s: dict[str, float] = {}
 
-    def charge(self, address: str, weight: int, now_s: float) -> Verdict:
+    def charge(self, address: str, weight: int, now_s: float) -> LimitVerdict:
         """Count a request in at wall time `now_s` (seconds since the epoch)."""
         if self._minute != int(now_s) // _MINUTE_S:
             self._minute = int(now_s) // _MINUTE_S
@@ -37,12 +37,12 @@ class WeightMeter:
             self._banned_until_s = {who: until for who, until in self._banned_until_s.items() if until > now_s}
         until_s = self._banned_until_s.get(address, 0.0)
         if until_s > now_s:
-            return Verdict(BANNED, self._used[address], int(until_s - now_s) + 1)
+            return LimitVerdict(BANNED, self._used[address], int(until_s - now_s) + 1)
         self._used[address] += weight
         if self._used[address] <= WEIGHT_PER_MINUTE:
-            return Verdict(OK, self._used[address], 0)
+            return LimitVerdict(OK, self._used[address], 0)
         self._refused[address] += 1
         if self._refused[address] > REFUSALS_BEFORE_BAN and len(self._banned_until_s) < MAX_BANS:
             self._banned_until_s[address] = now_s + BAN_S
-            return Verdict(BANNED, self._used[address], BAN_S)
-        return Verdict(TOO_MANY, self._used[address], _MINUTE_S - int(now_s) % _MINUTE_S)
+            return LimitVerdict(BANNED, self._used[address], BAN_S)
+        return LimitVerdict(TOO_MANY, self._used[address], _MINUTE_S - int(now_s) % _MINUTE_S)

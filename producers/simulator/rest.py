@@ -10,9 +10,9 @@ from aiohttp import web
 
 from market.timeframe import MINUTE_MS
 from producers.simulator.archive import Archive, WithheldError
-from producers.simulator.exchange import Exchange
+from producers.simulator.exchange import SimulatedExchange
 from producers.simulator.klines import INTERVALS_MS, Kline
-from producers.simulator.limits import OK, TOO_MANY, WEIGHT_PER_MINUTE, Verdict, WeightMeter
+from producers.simulator.limits import OK, TOO_MANY, WEIGHT_PER_MINUTE, LimitVerdict, WeightMeter
 from producers.simulator.pages import Pages
 from producers.simulator.payloads import aggregate_row, symbol_info
 
@@ -74,7 +74,7 @@ Answer = Callable[[Query], Awaitable[bytes]]
 class Rest:
     """The REST side of an exchange."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SimulatedExchange) -> None:
         self._exchange = exchange
         self._meter = WeightMeter()
         self._pages = Pages(exchange.plan, exchange.settings.seed)
@@ -110,12 +110,12 @@ class Rest:
 
         return handle
 
-    def _verdict(self, address: str, weight: int) -> Verdict:
+    def _verdict(self, address: str, weight: int) -> LimitVerdict:
         verdict = self._meter.charge(address, weight, time.time())
         limited_s = self._exchange.rest_429_for_s
         if verdict.status == OK and limited_s:
             self._exchange.plan.done["rest_refused"] += 1
-            return Verdict(TOO_MANY, verdict.used, int(limited_s) + 1)
+            return LimitVerdict(TOO_MANY, verdict.used, int(limited_s) + 1)
         return verdict
 
     def _archive(self, query: Query) -> Archive:
@@ -219,7 +219,7 @@ def _names(text: str) -> list[str]:
     return names
 
 
-def _too_much(verdict: Verdict) -> bytes:
+def _too_much(verdict: LimitVerdict) -> bytes:
     message = (
         f"Too much request weight used; current limit is {WEIGHT_PER_MINUTE} request weight per 1 MINUTE. "
         "Please use WebSocket Streams for live updates to avoid polling the API."

@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from producers.simulator.connection import POLICY_VIOLATION, Connection, RequestError
+from producers.simulator.connection import POLICY_VIOLATION, RequestError, StreamConnection
 from producers.simulator.control import Control
-from producers.simulator.exchange import Exchange
+from producers.simulator.exchange import SimulatedExchange
 from producers.simulator.rest import Rest
 from producers.simulator.settings import SimulatorSettings
 from producers.simulator.tape import Form
@@ -22,9 +22,9 @@ _SHUTDOWN_S = 2.0
 
 
 @asynccontextmanager
-async def serving(settings: SimulatorSettings) -> AsyncIterator[tuple[Exchange, str]]:
+async def serving(settings: SimulatorSettings) -> AsyncIterator[tuple[SimulatedExchange, str]]:
     """Serve for as long as the block runs; gives the exchange and the address ``http://host:port``."""
-    exchange = Exchange(settings)
+    exchange = SimulatedExchange(settings)
     app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
     streams = _Streams(exchange)
     app.add_routes([*Rest(exchange).routes(), *Control(exchange).routes(), *streams.routes()])
@@ -71,7 +71,7 @@ async def simulate(settings: SimulatorSettings, stop: asyncio.Event) -> None:
 class _Streams:
     """The WebSocket side of an exchange."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: SimulatedExchange) -> None:
         self._exchange = exchange
 
     def routes(self) -> list[web.RouteDef]:
@@ -97,7 +97,7 @@ class _Streams:
             return socket
         micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
         form = Form(1_000 if micro else 1, combined)
-        connection = Connection(
+        connection = StreamConnection(
             socket, request.transport, form, tape=exchange.tape, plan=exchange.plan, settings=exchange.settings
         )
         exchange.join(connection)

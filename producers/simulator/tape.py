@@ -19,7 +19,7 @@ MAX_MINUTES_A_STEP = 30
 """Behind by more than this (a suspended machine), the tape catches up in steps."""
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """The streams that carry something."""
 
     TRADE = "trade"
@@ -46,7 +46,7 @@ class Subscriber(Protocol):
 class Channel:
     """One stream in one form, and who subscribes to it."""
 
-    def __init__(self, name: str, kind: Kind, archive: Archive, form: Form) -> None:
+    def __init__(self, name: str, kind: MessageKind, archive: Archive, form: Form) -> None:
         self.name, self.kind, self.form = name, kind, form
         self.subscribers: set[Subscriber] = set()
         self.archive = archive
@@ -54,12 +54,12 @@ class Channel:
     def events(self, minute: int) -> Iterator[tuple[int, str]]:
         """Time (ms) and payload of the minute's events, in order."""
         market, unit = self.archive.instrument, self.form.unit
-        if self.kind is Kind.KLINE_1S:
+        if self.kind is MessageKind.KLINE_1S:
             for kline in self._seconds(minute):
                 yield kline.open_ms + SECOND_MS, kline_event(market, kline, "1s", unit)
             return
         matches = self.archive.carried(minute)
-        if self.kind is Kind.TRADE:
+        if self.kind is MessageKind.TRADE:
             for match in matches:
                 yield match.time_ms + EVENT_DELAY_MS, trade_event(market, match, unit)
         else:
@@ -107,9 +107,9 @@ class Tape:
         if channel is None:
             symbol, _, kind = stream.partition("@")
             archive = self.archives.get(symbol.upper())
-            if archive is None or symbol != symbol.lower() or kind not in list(Kind):
+            if archive is None or symbol != symbol.lower() or kind not in list(MessageKind):
                 return None
-            channel = self._channels[stream, form] = Channel(stream, Kind(kind), archive, form)
+            channel = self._channels[stream, form] = Channel(stream, MessageKind(kind), archive, form)
             self.remake()
         channel.subscribers.add(subscriber)
         return channel

@@ -29,7 +29,7 @@ VISIBLE_TIMEOUT_S = 10.0
 COORDINATOR_TIMEOUT_S = 30.0
 
 
-class Difference(NamedTuple):
+class TopicDifference(NamedTuple):
     """A topic that is not as it has to be."""
 
     topic: str
@@ -50,7 +50,7 @@ async def _admin(settings: Settings, doing: str) -> AsyncIterator[Any]:
             await client.close()
 
 
-async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[Difference]:
+async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[TopicDifference]:
     """What differs between topics as they have to be (default: all of the design) and those of the cluster."""
     specs = list(settings.topics.specs() if specs is None else specs)
     async with _admin(settings, "comparing topics") as client:
@@ -58,18 +58,18 @@ async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = No
         there = [spec for spec in specs if spec.name in names]
         counts = await _partition_counts(client, [spec.name for spec in there])
         configs = await _configs(client, [spec.name for spec in there])
-    differences = [Difference(spec.name, "missing", "", None) for spec in specs if spec.name not in names]
+    differences = [TopicDifference(spec.name, "missing", "", None) for spec in specs if spec.name not in names]
     for spec in there:
         if counts[spec.name] != spec.partitions:
             found = str(counts[spec.name])
-            differences.append(Difference(spec.name, "partitions", str(spec.partitions), found))
+            differences.append(TopicDifference(spec.name, "partitions", str(spec.partitions), found))
         for name, wanted in spec.config.items():
             if (value := configs[spec.name].get(name)) != wanted:
-                differences.append(Difference(spec.name, name, wanted, value))
+                differences.append(TopicDifference(spec.name, name, wanted, value))
     return differences
 
 
-async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[Difference]:
+async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[TopicDifference]:
     """Create what is missing (default: of all topics); what differs on one that is there is left to a person."""
     specs = list(settings.topics.specs() if specs is None else specs)
     differences = await diff_topics(settings, specs)
@@ -85,7 +85,7 @@ async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = N
     return differences
 
 
-async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[Difference]:
+async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[TopicDifference]:
     """Brokers learn of a new topic a moment after it was made: who asks earlier is told that it is missing."""
     deadline_s = time.monotonic() + VISIBLE_TIMEOUT_S
     while True:

@@ -154,7 +154,7 @@ class Subscription:
     ) -> dict[TopicPartition, Any]:
         held = [tp for tp in partitions if tp in self._consumer.assignment()]
         if not held:
-            await self.hold(timeout_s)
+            await self.pause_for(timeout_s)
             return {}
         with kafka_errors(self._settings, f"reading as {self.group}"):
             try:
@@ -169,7 +169,7 @@ class Subscription:
                 where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in held)
                 raise OutOfRangeError(f"an offset is not in the log while reading {where}") from error
 
-    async def hold(self, timeout_s: float) -> None:
+    async def pause_for(self, timeout_s: float) -> None:
         """Read nothing for a while, and stay a member: one that never asks for records is thrown out."""
         with kafka_errors(self._settings, f"waiting as {self.group}"):
             await self._consumer.getmany(_NOWHERE, timeout_ms=int(timeout_s * 1000))

@@ -83,7 +83,7 @@ class Publisher:
         with kafka_errors(self._settings, f"publishing to {topic}"):
             return [future async for future in sent_in_batches(self._producer, topic, placed)]
 
-    async def settle(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
+    async def await_acknowledgements(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
         """Wait until all are acknowledged; the first failure, or silence, raises `UnavailableError`."""
         with kafka_errors(self._settings, "publishing"):
             try:

@@ -92,7 +92,7 @@ class TransactionalPublisher:
                 async with asyncio.timeout(COMMIT_TIMEOUT_S):
                     await self._producer.begin_transaction()
                     yield transaction
-                    await transaction.settle()
+                    await transaction.await_acknowledgements()
                     await self._producer.commit_transaction()
         except TimeoutError:
             raise UnavailableError("Kafka did not end a transaction in time") from None
@@ -116,7 +116,7 @@ class Transaction:
                 future.add_done_callback(_retrieved)
                 self._futures.append(future)
         except IllegalOperation as error:  # an earlier send failed for good, and says why
-            await self.settle()
+            await self.await_acknowledgements()
             raise UnavailableError(f"Kafka ended a transaction early: {error}") from error
 
     async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
@@ -124,7 +124,7 @@ class Transaction:
         offsets = {TopicPartition(topic, partition): OffsetAndMetadata(offset, "")}
         await self._producer.send_offsets_to_transaction(offsets, group)
 
-    async def settle(self) -> None:
+    async def await_acknowledgements(self) -> None:
         """Wait for every send: aiokafka's commit does not look at them."""
         await asyncio.gather(*self._futures)
 

@@ -60,7 +60,7 @@ def arrange(writes: Iterable[Write], place: Callable[[str], int]) -> Iterator[An
         yield from ("trades", *map(place, keys), TRADES_TTL_S, TRADES_KEPT, count, *arguments)
 
 
-class Kind(NamedTuple):
+class HotKind(NamedTuple):
     """How records of one topic are written."""
 
     decode: Callable[[bytes], Any]
@@ -106,13 +106,13 @@ def _ticker(prefix: str, row: Row) -> Write:
     return Write("latest", (ticker_key(prefix, ticker.key),), arguments)
 
 
-TRADES = Kind(decode_trade, _trade)
-CANDLES = Kind(decode_candle, _candle)
-LIVE = Kind(decode_candle, _live)
-TICKERS = Kind(decode_ticker, _ticker)
+TRADES = HotKind(decode_trade, _trade)
+CANDLES = HotKind(decode_candle, _candle)
+LIVE = HotKind(decode_candle, _live)
+TICKERS = HotKind(decode_ticker, _ticker)
 
 
-def encode(kind: Kind, prefix: str, records: Sequence[Record], partitions: int) -> Encoded:
+def encode(kind: HotKind, prefix: str, records: Sequence[Record], partitions: int) -> Encoded:
     """Records of one topic of so many partitions as writes; what is malformed is refused."""
     rows, malformed = decode_rows(records, kind.decode, partitions)
     writes = [kind.write(prefix, row) for row in rows]

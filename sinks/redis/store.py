@@ -12,7 +12,7 @@ from runtime.kafka import Record, TopicPartition
 from runtime.settings import Settings, redis_address
 from runtime.telemetry import logger
 from sinks.redis.connect import connect, redis_errors
-from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, Kind, arrange, encode
+from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, HotKind, arrange, encode
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key
 from sinks.store import Batch, Encoded, MovedError, Pace
 
@@ -34,7 +34,7 @@ class RedisStore:
         self._url = redis_address(settings)
         self._prefix = settings.prefix
         self._partitions = settings.partitions
-        self._kinds: dict[str, Kind] = {
+        self._kinds: dict[str, HotKind] = {
             topics.trades: TRADES,
             topics.live: LIVE,
             topics.tickers: TICKERS,

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from everywhere import candles_by_place, run_all, trades_by_place
 
-from processors.rolling.roll import TIMEFRAMES
-from producers.archive.importing import Imported, Request, import_recordings
+from processors.rolling.windows import TIMEFRAMES
+from producers.archive.importing import Imported, ImportRequest, import_recordings
 from producers.archive.recording import Described
 from runtime.settings import Settings
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("topics")
 
 
 async def imported(settings: Settings, *names: str | Path, **request: Any) -> list[Imported]:
-    asked = Request(files=[CASES / name for name in names], described=Described(), **request)
+    asked = ImportRequest(files=[CASES / name for name in names], described=Described(), **request)
     return list(await import_recordings(settings, asked, lambda *_: None, asyncio.Event()))
 
 
@@ -162,7 +162,7 @@ async def test_the_copy_that_counts_in_candles_is_the_one_that_stores_keep(setti
     for path, text in zip(paths, (whole, whole.replace("103,50,1", "103,61,1")), strict=True):
         path.parent.mkdir()
         path.write_text(text)
-    request = Request(files=[paths[0]], described=Described())
+    request = ImportRequest(files=[paths[0]], described=Described())
     await import_recordings(settings, request, lambda *_: None, asyncio.Event())
     await run_all(settings)
     forced = replace(request, files=[paths[1]], force=True)

@@ -14,23 +14,23 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from candlewick.cli import main
-from processors.candles.owned import OwnedPartition
-from processors.candles.state import Stored
+from processors.candles.assigned_partition import AssignedPartition
+from processors.candles.state import StoredState
 from runtime.kafka import Subscription
 from runtime.kafka.transaction import Transaction, TransactionalPublisher
 
 STEPS: dict[str, tuple[type[Any], str, str]] = {
     "before joining": (Subscription, "__aenter__", "before"),
     "after joining": (Subscription, "__aenter__", "after"),
-    "at a rebalance": (OwnedPartition, "take_over", "before"),
+    "at a rebalance": (AssignedPartition, "take_over", "before"),
     "before fencing": (TransactionalPublisher, "__aenter__", "before"),
     "after fencing": (TransactionalPublisher, "__aenter__", "after"),
-    "reading state": (Stored, "take", "after"),
+    "reading state": (StoredState, "take", "after"),
     "before the group's offset": (Subscription, "committed", "before"),
     "after the group's offset": (Subscription, "committed", "after"),
     "before the log's end": (Subscription, "end", "before"),
-    "after taking over": (OwnedPartition, "take_over", "after"),
-    "after taking records in": (OwnedPartition, "process", "after"),
+    "after taking over": (AssignedPartition, "take_over", "after"),
+    "after taking records in": (AssignedPartition, "process", "after"),
     "before the transaction": (AIOKafkaProducer, "begin_transaction", "before"),
     "after its begin": (AIOKafkaProducer, "begin_transaction", "after"),
     "before a send": (Transaction, "send", "before"),
@@ -40,8 +40,8 @@ STEPS: dict[str, tuple[type[Any], str, str]] = {
     "before the acknowledgements": (Transaction, "settle", "before"),
     "before the commit": (AIOKafkaProducer, "commit_transaction", "before"),
     "after the commit": (AIOKafkaProducer, "commit_transaction", "after"),
-    "before letting go": (OwnedPartition, "let_go", "before"),
-    "after letting go": (OwnedPartition, "let_go", "after"),
+    "before letting go": (AssignedPartition, "let_go", "before"),
+    "after letting go": (AssignedPartition, "let_go", "after"),
 }
 """By its name: where it is, and whether to die before or after it. Letting go comes at another one's join."""
 

@@ -28,7 +28,9 @@ async def test_a_restart_with_late_and_duplicate_trades_pending_changes_nothing(
     log.trade(make_trade(KEY, 3, at + 30, "30", "1"))
     log.marker(KEY, at + MINUTE)
     log.trade(make_trade(KEY, 4, at + MINUTE + 5, "5", "1"))
-    log.trade(make_trade(KEY, 2, at + 20, "40", "0.5"))  # late, within the horizon; its revision waits for a marker
+    log.trade(
+        make_trade(KEY, 2, at + 20, "40", "0.5")
+    )  # late, within the allowed lateness; its revision waits for a marker
     log.trade(make_trade(KEY, 3, at + 30, "30", "1"))
     log.trade(make_trade(KEY, 4, at + MINUTE + 5, "5", "1"))
     restart = len(log.records)

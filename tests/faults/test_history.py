@@ -21,16 +21,16 @@ from market_log import MINUTE, START, Feed, Log, history
 from past_log import tell_progress
 from ranges import candles, recomputed
 
-from candlewick.verify.recomputed import compare_recomputation
+from candlewick.recompute.comparison import compare_recomputation
 from market.codec import RUN_HEADER, decode_marker, encode_candle, header
 from market.topics import Topics
 from market.trade import Marker, Proof
 from processors.candles import worker
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Core, Rules
-from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from producers.archive import publishing
-from producers.archive.importing import InterruptedImportError, Request, import_recordings
+from producers.archive.importing import ImportRequest, InterruptedImportError, import_recordings
 from producers.archive.reading import Reading
 from producers.archive.recording import Described
 from runtime.errors import CandlewickError
@@ -40,7 +40,7 @@ KEY = "binance:BTC-USDT"
 JAN_8 = 1_610_064_000_000
 FEB_1, FEB_2 = 1_612_137_600_000, 1_612_224_000_000
 HOUR = 3_600_000
-BTC_IMPORT = Request(files=[BTC], described=Described(), complete_until_us=(JAN_8 + 3 * 60_000) * 1000)
+BTC_IMPORT = ImportRequest(files=[BTC], described=Described(), complete_until_us=(JAN_8 + 3 * 60_000) * 1000)
 
 pytestmark = [pytest.mark.usefixtures("topics"), pytest.mark.timeout(300)]
 
@@ -72,7 +72,7 @@ async def live_candles(settings: Settings) -> list[bytes]:
 
 
 async def newest(settings: Settings, *, from_ms: int, until_ms: int, run: bytes | None = None) -> list[dict[str, Any]]:
-    """By minute the candle of the highest revision, of all lanes or of one run, without the revision."""
+    """By minute the candle of the highest revision, of all series or of one run, without the revision."""
     by_minute: dict[int, dict[str, Any]] = {}
     for _, of_run, _, value in await candles(settings, settings.topics.candles(), from_ms * 1000, until_ms * 1000):
         candle = orjson.loads(value)
@@ -88,7 +88,7 @@ def unwatched(_: Reading, __: int) -> None:
     """Nobody looks."""
 
 
-async def imported(settings: Settings, request: Request) -> str:
+async def imported(settings: Settings, request: ImportRequest) -> str:
     (done,) = await import_recordings(settings, request, unwatched, asyncio.Event())
     return done.run
 
@@ -108,7 +108,7 @@ async def test_two_imports_of_old_months_at_once_while_the_key_is_live(
     two = simulated(tmp_path, "BTCUSDT", "trades", "2021-02-02", FEB_2, 2)
     log = live_log(71, 240)
     stop = asyncio.Event()
-    engine = asyncio.create_task(run_candles(settings, Config(), stop))
+    engine = asyncio.create_task(run_candles(settings, CandlesConfig(), stop))
     imports = asyncio.gather(
         import_command(environment, one, FEB_1 + 2 * HOUR), import_command(environment, two, FEB_2 + 2 * HOUR)
     )
@@ -133,7 +133,7 @@ async def test_two_imports_of_old_months_at_once_while_the_key_is_live(
 async def test_overlapping_imports_and_the_same_one_twice_at_once(settings: Settings, tmp_path: Path) -> None:
     await fill(settings, live_log(72, 40))
     dump = simulated(tmp_path, "BTCUSDT", "trades", "2021-02-01", FEB_1, 3)
-    whole = Request(files=[dump], described=Described(), complete_until_us=(FEB_1 + 3 * HOUR) * 1000)
+    whole = ImportRequest(files=[dump], described=Described(), complete_until_us=(FEB_1 + 3 * HOUR) * 1000)
     part = replace(whole, complete_from_us=(FEB_1 + HOUR) * 1000, complete_until_us=(FEB_1 + 2 * HOUR) * 1000)
     outcomes = await asyncio.gather(
         *(imported(settings, request) for request in (whole, part, whole)), return_exceptions=True
@@ -154,7 +154,7 @@ async def test_an_interrupted_run_published_again_makes_each_candle_once(
     monkeypatch.setattr(publishing, "STEP_TRADES", 500)
     await fill(settings, live_log(73, 40))
     dump = simulated(tmp_path, "BTCUSDT", "trades", "2021-02-01", FEB_1, 3)
-    request = Request(files=[dump], described=Described(), complete_until_us=(FEB_1 + 3 * HOUR) * 1000)
+    request = ImportRequest(files=[dump], described=Described(), complete_until_us=(FEB_1 + 3 * HOUR) * 1000)
     stop, rows = asyncio.Event(), [0]
 
     def stopping(reading: Reading, count: int) -> None:

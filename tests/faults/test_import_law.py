@@ -14,8 +14,8 @@ from everywhere import Candles, candles_by_place, run_all
 from import_law import MINUTE, START, File, Row, expected, make_file, make_rows
 
 from market.timeframe import Timeframe
-from processors.rolling.roll import TIMEFRAMES
-from producers.archive.importing import Request, import_recordings
+from processors.rolling.windows import TIMEFRAMES
+from producers.archive.importing import ImportRequest, import_recordings
 from producers.archive.proof import IdKind
 from producers.archive.recording import Described, Format
 from runtime.settings import Settings
@@ -91,7 +91,7 @@ async def test_any_order_and_pace_ends_alike_in_every_store_and_timeframe(settin
     for at, (symbol, number) in enumerate(waiting):
         told, files = markets[symbol]
         path = write(files[number], symbol, tmp_path / f"{symbol}-{number}.jsonl")
-        request = Request(files=[path], described=Described(format=Format.JSONL), ids=told, skip_bad=True)
+        request = ImportRequest(files=[path], described=Described(format=Format.JSONL), ids=told, skip_bad=True)
         await import_recordings(settings, request, lambda *_: None, asyncio.Event())
         if at in pauses:
             await run_all(settings)

@@ -15,7 +15,7 @@ from members import PATIENCE_S, Member
 from two_versions import assert_exactly_once, log_of_both
 
 from market.topics import Topics
-from processors.candles.state import Stored
+from processors.candles.state import StoredState
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings, kafka_address
 
@@ -58,7 +58,7 @@ async def test_the_last_worker_leaves_a_state_that_holds_all_it_committed(
         states = await read_all(settings, topics.state)
     assert sum(offsets.values()) >= len(log.records) // 4
     for (_, partition), offset in offsets.items():
-        stored = Stored()
+        stored = StoredState()
         stored.take([record for record in states if record.partition == partition])
         assert stored.position == offset  # the next start reads nothing again
     await one_pass(settings)

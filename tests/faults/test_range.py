@@ -15,11 +15,11 @@ from market_log import MINUTE, START, Log, make_log
 from past_log import fill_past, minutes_ago, tell_progress
 from ranges import candles, publish, recomputed
 
-from candlewick.verify.recomputed import compare_recomputation
+from candlewick.recompute.comparison import compare_recomputation
 from market.topics import Topics
 from processors.candles import worker
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
-from processors.candles.owned import Config
 from processors.candles.range_plan import utc
 from processors.candles.worker import run_candles
 from runtime.errors import UsageError
@@ -48,7 +48,7 @@ async def test_a_range_in_mid_log_gives_the_same_bytes_out_of_a_piece_of_it(
     assert await candles(settings, beside.candles()) == expected
     assert (done.is_final, done.candles, done.of_runs, done.markets) == (True, len(expected), 0, 3)
     assert len(expected) >= 60
-    assert done.records < len(log.records) / 2  # 20 minutes before, 20 in it, 10 of horizon, of 200
+    assert done.records < len(log.records) / 2  # 20 minutes before, 20 in it, 10 of allowed lateness, of 200
     assert await candles(settings, topics.candles()) == live
     assert await group_offsets(settings, topics.group("candles")) == group
     comparison = await compare_recomputation(settings, "fix")
@@ -66,7 +66,7 @@ async def test_a_topic_without_markers_is_recomputed_by_its_own_rules(settings: 
         settings, Log(records=[record for record in log.records if record.value and len(record.value) > 60])
     )
     rules = Rules(close_on=CloseOn.EVENT_TIME, grace_us=5_000_000)
-    await asyncio.wait_for(run_candles(settings, Config(rules=rules, once=True), asyncio.Event()), 60)
+    await asyncio.wait_for(run_candles(settings, CandlesConfig(rules=rules, once=True), asyncio.Event()), 60)
     from_us, until_us = start_us + 60 * MINUTE, start_us + 90 * MINUTE
     done = await recomputed(settings, from_us, until_us, rules=rules, lead_s=1800)
     assert (done.is_final, done.markets, done.begun_within) == (True, 3, 0)
@@ -188,7 +188,7 @@ async def fill_in_batches(settings: Settings, log: Log) -> None:
                 await publisher.send(settings.topics.trades, Outgoing(record.key or b"", record.value, record.headers))
                 for record in log.records[begin : begin + 25]
             ]
-            await publisher.settle(sent)
+            await publisher.await_acknowledgements(sent)
 
 
 async def _begun(settings: Settings, beside: Topics) -> bool:

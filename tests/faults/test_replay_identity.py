@@ -16,7 +16,7 @@ from ranges import Lines, candles
 from market.codec import decode_marker, decode_trade
 from market.topics import Topics
 from processors.candles import worker
-from processors.candles.owned import Config
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.worker import run_candles
 from runtime.kafka import Record
 from runtime.kafka.admin import group_offsets
@@ -28,7 +28,7 @@ AHEAD_MS = 120_000
 @asynccontextmanager
 async def engine(settings: Settings) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(run_candles(settings, Config(), stop))
+    task = asyncio.create_task(run_candles(settings, CandlesConfig(), stop))
     try:
         yield
     finally:

@@ -16,12 +16,12 @@ from market.feed import Progress
 from market.topics import Topics
 from market.trade import Proof
 from producers.archive.claim import Claim
-from producers.archive.dump import Kind
+from producers.archive.dump import DumpKind
 from producers.archive.importing import (
     ConflictError,
     Imported,
+    ImportRequest,
     InterruptedImportError,
-    Request,
     import_recordings,
 )
 from producers.archive.known import read_progress
@@ -34,7 +34,7 @@ from runtime.settings import Settings
 JAN_8_US = 1_610_064_000_000_000
 MINUTE_US = 60_000_000
 KEY = "binance:BTC-USDT"
-WHOLE = Request(files=[BTC], described=Described(), complete_until_us=JAN_8_US + 3 * MINUTE_US)
+WHOLE = ImportRequest(files=[BTC], described=Described(), complete_until_us=JAN_8_US + 3 * MINUTE_US)
 
 pytestmark = pytest.mark.usefixtures("topics")
 
@@ -43,7 +43,7 @@ def unwatched(_: Reading, __: int) -> None:
     """Nobody looks."""
 
 
-async def imported(settings: Settings, request: Request = WHOLE) -> Imported:
+async def imported(settings: Settings, request: ImportRequest = WHOLE) -> Imported:
     (done,) = await import_recordings(settings, request, unwatched, asyncio.Event())
     return done
 
@@ -73,7 +73,7 @@ def without(folder: Path, wrong: Callable[[int], bool]) -> Path:
 async def tell_live(settings: Settings, until_us: int) -> None:
     async with Publisher(settings) as publisher:
         record = Outgoing(progress_key(KEY, None), encode_progress(Progress(key=KEY, complete_until_us=until_us)))
-        await publisher.settle([await publisher.send(settings.topics.progress, record)])
+        await publisher.await_acknowledgements([await publisher.send(settings.topics.progress, record)])
 
 
 async def test_a_run_stays_fifteen_minutes_behind_live(settings: Settings) -> None:
@@ -135,7 +135,7 @@ async def test_parts_of_one_minute_make_it_whole_in_any_order(settings: Settings
     parts = [tmp_path / f"part{at}.csv" for at in range(3)]
     for at, part in enumerate(parts):
         part.write_text("".join(lines[700 * at : 700 * at + 700]))
-    described = Described(symbol="BTC-USDT", kind=Kind.TRADES)
+    described = Described(symbol="BTC-USDT", kind=DumpKind.TRADES)
     request = replace(WHOLE, files=[parts[2], parts[0], parts[1]], described=described, complete_from_us=JAN_8_US)
     done = await import_recordings(settings, request, unwatched, asyncio.Event())
     assert [(one.plan.kept, one.trades, one.read_back) for one in done] == [
@@ -171,7 +171,7 @@ async def test_imports_of_a_market_wait_for_each_other(settings: Settings, tmp_p
     parts = [tmp_path / f"part{at}.csv" for at in range(2)]
     parts[0].write_text("".join(lines[:700]))
     parts[1].write_text("".join(lines[700:]))
-    described = Described(symbol="BTC-USDT", kind=Kind.TRADES)
+    described = Described(symbol="BTC-USDT", kind=DumpKind.TRADES)
     request = replace(WHOLE, described=described, complete_from_us=JAN_8_US)
     await asyncio.gather(*(imported(settings, replace(request, files=[part])) for part in parts))
     await one_pass(settings)

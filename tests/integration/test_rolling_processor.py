@@ -22,7 +22,7 @@ from market.partition import partition_of
 from market.topics import Topics
 from processors.rolling.core import Output
 from processors.rolling.restore import CandleLog, read_back, restore
-from processors.rolling.roll import TIMEFRAMES
+from processors.rolling.windows import TIMEFRAMES
 from runtime.kafka import (
     Committed,
     Outgoing,
@@ -131,7 +131,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     home = partition_of(key_of("BTC-USDT"), PARTITIONS)
     async with Publisher(settings) as publisher:
         poison = Outgoing(key_of("BTC-USDT"), b"{", (("from", b"test"),), home)
-        await publisher.settle([await publisher.send(topics.candles(), poison)])
+        await publisher.flush([await publisher.send(topics.candles(), poison)])
 
     killed = workers.start("--instance-id", "rolling-0")
     await eventually(lambda: _has_records(settings, topics.tickers), timeout_s=60)
@@ -169,7 +169,7 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
         # The group may be rebalancing: what is live is said again each second until all have been seen.
         async with Publisher(settings) as publisher:
             records = [Outgoing(key_of(symbol), value) for symbol, value in live.items()]
-            await publisher.settle([await publisher.send(topics.live, record) for record in records])
+            await publisher.flush([await publisher.send(topics.live, record) for record in records])
         seen = {one.key for one in await published(settings, topics.tickers) if one.fields["live"]}
         return seen == {key_of(symbol) for symbol in SYMBOLS}
 
@@ -211,10 +211,10 @@ async def test_a_mended_day_reaches_every_longer_candle_and_once_ends_behind_a_c
     short = [made(n, 10 + n, int(n < 4), "complete" if n < 3 else "hole") for n in range(1440)]
     mended = [made(n, 5000 + n, 1 if n >= 440 else 0, "complete") for n in range(1440)]
     await feed(settings, {"run": short}, run=b"short")
-    await _append(settings, b"", None, (("cut", b""),))
+    await _append(settings, b"", None, (("roll", b""),))
     assert workers.start("--once").wait(90) == 0
     await feed(settings, {"run": mended}, run=b"mended")
-    await _append(settings, b"", None, (("cut", b""),))
+    await _append(settings, b"", None, (("roll", b""),))
     assert workers.start("--once").wait(90) == 0
     found = (await last_candles(settings))[key]
     assert found == rolled(newest([*short, *mended]))
@@ -231,7 +231,7 @@ async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
     await feed(settings, {"BTC-USDT": minutes_of("BTC-USDT", 0, 10)})
     await _append(settings, key_of("BTC-USDT"), b"{", ())
     async with Publisher(settings) as publisher:
-        await publisher.settle([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
+        await publisher.flush([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
     for _ in range(2):
         assert workers.start("--once").wait(90) == 0
     await _is_read_to_its_end(settings)
@@ -323,7 +323,7 @@ async def test_history_is_read_back_from_the_log_as_far_as_a_minute_needs_it(
     now_ms = time.time_ns() // 1_000_000
     core = (await restore(CandleLog(settings), PARTITIONS, {home: log[-1].offset}, now_ms))[home]
     await read_back(CandleLog(settings), {home: (core, log[-1:])})
-    outputs = core.take(log[-1]) + core.settle()
+    outputs = core.take(log[-1]) + core.flush()
     expected = rolled(newest(log))
     found = {(fields["timeframe"], fields["open_time_ms"]): fields for fields in map(_fields, outputs)}
     assert found == {window: fields for window, fields in expected.items() if window in found}
@@ -339,7 +339,7 @@ async def _append(settings: Settings, key: bytes, value: bytes | None, headers: 
     home = partition_of(key_of("BTC-USDT"), PARTITIONS)
     async with Publisher(settings) as publisher:
         record = Outgoing(key, value, headers, home)
-        await publisher.settle([await publisher.send(settings.topics.candles(), record)])
+        await publisher.flush([await publisher.send(settings.topics.candles(), record)])
 
 
 async def _is_read_to_its_end(settings: Settings) -> None:
@@ -389,7 +389,7 @@ async def _abort(settings: Settings, record: Minute, partition: int) -> None:
         publisher = TransactionalPublisher(settings, name)
         async with publisher, publisher.transaction() as transaction:
             await transaction.send(settings.topics.candles(), [outgoing])
-            await transaction.settle()
+            await transaction.flush()
             raise ZeroDivisionError
     async with TransactionalPublisher(settings, name):
         pass  # whoever takes the id over ends what was left open

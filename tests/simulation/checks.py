@@ -10,7 +10,7 @@ from tally import tally
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
 from market.topics import Topics
 from processors.candles.core import Core, Rules
-from processors.candles.state import StateError, Stored
+from processors.candles.state import StateError, StoredState
 from runtime.kafka import TopicPartition
 
 Line = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -73,7 +73,7 @@ def _difference(name: str, found: list[Line], wanted: list[Line]) -> Iterator[st
 
 
 def _state(facts: Facts, partition: int, core: Core) -> Iterator[str]:
-    stored = Stored()
+    stored = StoredState()
     stored.take(facts.committed(facts.topics.state, partition))
     offset = facts.broker.offsets.get((facts.topics.group("candles"), TopicPartition(facts.topics.trades, partition)))
     if offset != stored.committed:
@@ -94,9 +94,9 @@ def _state(facts: Facts, partition: int, core: Core) -> Iterator[str]:
 
 
 def _picture(core: Core) -> dict[Any, Any]:
-    lanes = {
-        key: (lane.snapshot(), {open_us: minute.snapshot() for open_us, minute in lane.minutes.items()})
-        for key, lane in core.lanes.items()
-        if lane.line_us is not None or lane.minutes
+    all_series = {
+        key: (series.snapshot(), {open_us: minute.snapshot() for open_us, minute in series.minutes.items()})
+        for key, series in core.series.items()
+        if series.final_until_us is not None or series.minutes
     }
-    return {"position": core.position, "floor": core.floor_us, **lanes}
+    return {"position": core.position, "floor": core.floor_us, **all_series}

@@ -95,7 +95,7 @@ async def taken_over_meanwhile(
 ) -> None:
     async with zombie.transaction() as transaction:
         await transaction.send(tp.topic, [record("zombie")])
-        await transaction.settle()
+        await transaction.await_acknowledgements()
         await transaction.commit_offset(member.group, tp.topic, tp.partition, 7)
         await say(settings, "behind it")
         assert await values(member, tp) == []  # hidden for as long as the transaction is open
@@ -115,7 +115,7 @@ def record(value: str) -> Outgoing:
 
 async def say(settings: Settings, value: str) -> None:
     async with Publisher(settings) as publisher:
-        await publisher.settle(
+        await publisher.await_acknowledgements(
             await publisher.send_batches(settings.topics.trades, [record(value)], settings.partitions)
         )
 

@@ -17,11 +17,11 @@ from market.codec import RUN_HEADER, decode_candle, encode_candle, encode_marker
 from market.trade import Marker, Proof, Side, Source, Trade
 from processors.candles.core import Core, Rules
 from producers.archive.copies import Copies
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.known import LogReader
 from producers.archive.plan import choose_run, covered, plan
 from producers.archive.proof import IdKind
-from producers.archive.publishing import Run, RunPublisher
+from producers.archive.publishing import ImportRun, RunPublisher
 from producers.archive.survey import Survey
 from runtime.settings import Settings
 
@@ -47,7 +47,7 @@ class File:
     """Rows in order, and the day in its name."""
 
     rows: list[Row | None]
-    named: Span | None
+    named: DumpPeriod | None
     digest: bytes
 
 
@@ -102,7 +102,7 @@ class World:
             self.append(record.key, record.value, record.headers)
         return []
 
-    async def settle(self, _: Sequence[Any]) -> list[Any]:
+    async def await_acknowledgements(self, _: Sequence[Any]) -> list[Any]:
         return []
 
     async def heartbeat(self, _: int) -> None:
@@ -151,7 +151,7 @@ def make_file(rng: random.Random, truth: list[Row], number: int) -> File | None:
     if rng.random() < 0.6:
         days = (truth[-1].time_us - START) // (DAY_MINUTES * MINUTE) + 1
         day = START + rng.randrange(days) * DAY_MINUTES * MINUTE
-        named = Span(day, day + DAY_MINUTES * MINUTE)
+        named = DumpPeriod(day, day + DAY_MINUTES * MINUTE)
         rows = [row for row in truth if day <= row.time_us < named.until_us]
         before = [row for row in truth if row.time_us < day][-1:]
         if rng.random() < 0.3:
@@ -208,8 +208,10 @@ async def import_file(world: World, reader: Reader, file: File, kind: IdKind | N
     read_back = await reader.trades_of(planned.read_back) if planned.read_back else {}
     copies = Copies(planned, survey, reader.survey, read_back, until_us=until_us, forced=False)
     if planned.publishes:
-        hull = Span(min(span.from_us, survey.first_us // MINUTE * MINUTE), max(span.until_us, survey.newest_us + 1))
-        what = Run(key=KEY, id=run, span=hull, plan=planned, copies=copies)
+        hull = DumpPeriod(
+            min(span.from_us, survey.first_us // MINUTE * MINUTE), max(span.until_us, survey.newest_us + 1)
+        )
+        what = ImportRun(key=KEY, id=run, span=hull, plan=planned, copies=copies)
         sending = RunPublisher(world.settings, world, world, what)  # type: ignore[arg-type]
         await sending.begin()
         for row in file.rows:
@@ -285,7 +287,7 @@ def file_claims(file: File) -> dict[int, str]:
     """What a file says of minutes by itself: the day in its name, or the whole minutes between its ends."""
     rows = [row for row in file.rows if row]
     first, last = min(row.time_us for row in rows), max(row.time_us for row in rows)
-    span = file.named or Span(first // MINUTE * MINUTE + MINUTE, last // MINUTE * MINUTE)
+    span = file.named or DumpPeriod(first // MINUTE * MINUTE + MINUTE, last // MINUTE * MINUTE)
     claims = dict.fromkeys(range(span.from_us, span.until_us, MINUTE), "connected")
     seen: set[str] = set()
     before: Row | None = None

@@ -25,33 +25,33 @@ class Edit(NamedTuple):
     new: str
 
 
-OWNED, WORKER = "processors.candles.owned", "processors.candles.worker"
-STATE, LANE, CORE = "processors.candles.state", "processors.candles.lane", "processors.candles.core"
+ASSIGNED, WORKER = "processors.candles.assigned_partition", "processors.candles.worker"
+STATE, SERIES, CORE = "processors.candles.state", "processors.candles.series", "processors.candles.core"
 CONSUMER, LOG, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.log", "runtime.kafka.transaction"
 OFFSET = "await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)"
 
 MUTANTS: dict[str, tuple[Edit, ...]] = {
     "the offset outside of the transaction": (
-        Edit(OWNED, f"            {OFFSET}\n", ""),
-        Edit(OWNED, "        return outputs\n", "        await self._subscription.commit({self.tp: position})\n        return outputs\n"),
+        Edit(ASSIGNED, f"            {OFFSET}\n", ""),
+        Edit(ASSIGNED, "        return outputs\n", "        await self._subscription.commit({self.tp: position})\n        return outputs\n"),
     ),
     "the offset before the transaction": (Edit(
-        OWNED,
+        ASSIGNED,
         "        async with self._publisher.transaction() as transaction:",
         "        await self._subscription.commit({self.tp: position})\n"
         "        async with self._publisher.transaction() as transaction:",
     ),),
     "the state read before fencing": (Edit(
-        OWNED,
+        ASSIGNED,
         "        await self._publisher.__aenter__()\n        try:\n            try:\n                await self._restore()\n",
         "        try:\n            try:\n                await self._restore()\n                await self._publisher.__aenter__()\n",
     ),),
     "each owner with an id of its own": (Edit(
-        OWNED, '{tp.topic}.{tp.partition}")', '{tp.topic}.{tp.partition}.{time.monotonic()}")'
+        ASSIGNED, '{tp.topic}.{tp.partition}")', '{tp.topic}.{tp.partition}.{time.monotonic()}")'
     ),),
     "sends not waited for": (Edit(TRANSACTION, "await transaction.settle()", "pass"),),
     "outputs kept after a commit": (Edit(
-        OWNED, "        self._outputs = Outputs()\n        self._committed_position = position", "        self._committed_position = position"
+        ASSIGNED, "        self._outputs = Outputs()\n        self._committed_position = position", "        self._committed_position = position"
     ),),
     "a failed commit passed over": (Edit(
         WORKER,
@@ -60,25 +60,25 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
         "            if commit.exception():\n                continue\n"
         "            outputs = commit.result()\n",
     ),),
-    "two commits of a partition at once": (Edit(WORKER, "if owned.tp not in self._commits:", "if True:"),),
+    "two commits of a partition at once": (Edit(WORKER, "if assigned.tp not in self._commits:", "if True:"),),
     "what was polled before a rebalance taken as it is": (
         Edit(WORKER, "            return  # what was polled", "            pass  # what was polled"),
-        Edit(OWNED, "if records and records[0].offset < self.core.position:", "if False:"),
+        Edit(ASSIGNED, "if records and records[0].offset < self.core.position:", "if False:"),
     ),
     "what is held kept over a rebalance": (
         Edit(WORKER, "if tp in changes.revoked | changes.assigned])", "if tp not in changes.assigned])"),
         Edit(
-            WORKER, "for tp in sorted(changes.assigned)\n", "for tp in sorted(changes.assigned) if tp not in self._owned\n"
+            WORKER, "for tp in sorted(changes.assigned)\n", "for tp in sorted(changes.assigned) if tp not in self._assigned\n"
         ),
     ),
     "minutes let go left in the state": (Edit(
-        STATE, "        for open_us in lane.touched:", "        for open_us in lane.touched & lane.minutes.keys():"
+        STATE, "        for open_us in series.dirty_minutes:", "        for open_us in series.touched & series.minutes.keys():"
     ),),
     "changes noted as written one commit too many": (Edit(
-        STATE, "        if lane.moved:", "        if lane.moved and core.position % 3:"
+        STATE, "        if series.is_dirty:", "        if series.moved and core.position % 3:"
     ),),
     "no commit without output": (Edit(
-        OWNED, "return self.is_changed and now_s", "return False and now_s"
+        ASSIGNED, "return self.is_changed and now_s", "return False and now_s"
     ),),
     "no second try after a broker was away": (Edit(
         WORKER, "(FencedError, UnavailableError)", "(FencedError,)"
@@ -87,27 +87,27 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "uncommitted trades read": (Edit(
         CONSUMER, '            isolation_level="read_committed",\n', '            isolation_level="read_uncommitted",\n'
     ),),
-    "read on where aiokafka would": (Edit(OWNED, "        self._subscription.seek(self.tp, self.core.position)", ""),),
+    "read on where aiokafka would": (Edit(ASSIGNED, "        self._subscription.seek(self.tp, self.core.position)", ""),),
     "outputs of records that are read again published again": (
-        Edit(OWNED, "if self.core.position < self._committed_position:  # their", "if False:  # their"),
+        Edit(ASSIGNED, "if self.core.position < self._committed_position:  # their", "if False:  # their"),
     ),
     "records behind the checkpoint not read again": (
-        Edit(OWNED, "seek(self.tp, self.core.position)", "seek(self.tp, start.position)"),
+        Edit(ASSIGNED, "seek(self.tp, self.core.position)", "seek(self.tp, start.position)"),
     ),
-    "no word of what is committed": (Edit(OWNED, "[committed(self.core), *self", "[*self"),),
+    "no word of what is committed": (Edit(ASSIGNED, "[committed(self.core), *self", "[*self"),),
     "the last record read again": (Edit(CORE, "records[-1].offset + 1", "records[-1].offset"),),
     "a rebalance without an offset is a failure": (Edit(CONSUMER, "if not self._notes.rebalanced:", "if True:"),),
     "a late owner is a wrong set-up": (
-        Edit(OWNED, "await self._publisher.confirm(self._subscription.group, self.tp)", "pass"),
+        Edit(ASSIGNED, "await self._publisher.confirm(self._subscription.group, self.tp)", "pass"),
     ),
-    "one copy of late trades told": (Edit(CORE, "behind[symbol] = lane.line_us", "one_by_one += places.tolist()"),),
+    "one copy of late trades told": (Edit(CORE, "behind[symbol] = series.final_until_us", "one_by_one += places.tolist()"),),
     "flat minutes not told of a changed close": (Edit(
-        LANE, "        right_after_us = open_us + MINUTE_US\n", "        return\n        right_after_us = open_us + MINUTE_US\n"
+        SERIES, "        right_after_us = open_us + MINUTE_US\n", "        return\n        right_after_us = open_us + MINUTE_US\n"
     ),),
-    "minutes behind the line corrected": (Edit(
-        LANE, "if self.line_us is not None and trade.time_us < self.line_us:", "if False:"
+    "minutes behind the final boundary corrected": (Edit(
+        SERIES, "if self.final_until_us is not None and trade.time_us < self.final_until_us:", "if False:"
     ),),
-    "a changed minute not emitted again": (Edit(LANE, "        minute.changed = True\n        minute.newest", "        minute.newest"),),
+    "a changed minute not emitted again": (Edit(SERIES, "        minute.changed = True\n        minute.newest", "        minute.newest"),),
 }  # fmt: skip
 
 PLAN, PROOF, LOGGED = "producers.archive.plan", "producers.archive.proof", "producers.archive.logged"

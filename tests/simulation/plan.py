@@ -35,7 +35,7 @@ class Plan:
             freezes=rng.choice((0.0, 0.0, 0.3)),
             compactions=rng.random() < 0.6,
             clock_steps=rng.choice((0.0, 2.0, 2.0, 150.0)),
-            rules=Rules(horizon_us=rng.choice((2, 4, 10)) * MINUTE_US),
+            rules=Rules(allowed_lateness_us=rng.choice((2, 4, 10)) * MINUTE_US),
             at_once=rng.choice((100, 100, 4)),
             once=rng.random() < 0.2,
             rests=rng.random() < 0.15,

@@ -44,7 +44,7 @@ def tally(
     records: Sequence[Entry], candles: Sequence[Entry], partition: int, partitions: int, rules: Rules
 ) -> Iterator[str]:
     """What the committed candles say wrong, by the trades and markers of the log."""
-    lanes = _counted(records, partition, partitions, rules.horizon_us)
+    all_series = _counted(records, partition, partitions, rules.allowed_lateness_us)
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record in candles:
         candle = orjson.loads(record.value or b"")
@@ -53,7 +53,7 @@ def tally(
         if name in newest and newest[name]["revision"] >= candle["revision"]:
             yield f"{name}: revision {candle['revision']} does not rise"
         newest[name] = candle
-    for (key, run), minutes in lanes.items():
+    for (key, run), minutes in all_series.items():
         for open_us, rank in minutes.ranks.items():
             want = expected(minutes.told.get(open_us, {}).values(), open_us)
             candle = newest.pop((key, run, open_us), None)
@@ -74,9 +74,9 @@ def tally(
 
 
 def _counted(
-    records: Sequence[Entry], partition: int, partitions: int, horizon: int
+    records: Sequence[Entry], partition: int, partitions: int, allowed_lateness: int
 ) -> dict[tuple[str, bytes | None], _Minutes]:
-    lanes: dict[tuple[str, bytes | None], _Minutes] = {}
+    all_series: dict[tuple[str, bytes | None], _Minutes] = {}
     for record in records:
         if record.key is None or partition_of(record.key, partitions) != partition:
             continue
@@ -87,36 +87,38 @@ def _counted(
             continue
         if isinstance(said, Trade):
             if said.time_us <= now + AHEAD and said.key == key:
-                _count(lanes.setdefault((key, dict(record.headers).get("run")), _Minutes()), said, horizon)
+                _count(
+                    all_series.setdefault((key, dict(record.headers).get("run")), _Minutes()), said, allowed_lateness
+                )
         elif said is not None and max(said.complete_until_us, said.published_until_us) <= now + AHEAD:
             run = None if said.run is None else said.run.encode()
-            _close(lanes.setdefault((key, run), _Minutes()), said, horizon)
-    return lanes
+            _close(all_series.setdefault((key, run), _Minutes()), said, allowed_lateness)
+    return all_series
 
 
-def _count(lane: _Minutes, trade: Trade, horizon: int) -> None:
-    if lane.line is not None and trade.time_us < lane.line:
+def _count(series: _Minutes, trade: Trade, allowed_lateness: int) -> None:
+    if series.line is not None and trade.time_us < series.line:
         return
     open_us = trade.time_us // MINUTE * MINUTE
-    if lane.begin is None:  # nothing is held longer than a line would hold it
-        lane.trades = {at: trades for at, trades in lane.trades.items() if at >= open_us - horizon}
-    elif open_us < lane.begin:
+    if series.begin is None:  # nothing is held longer than a final boundary would hold it
+        series.trades = {at: trades for at, trades in series.trades.items() if at >= open_us - allowed_lateness}
+    elif open_us < series.begin:
         return
-    lane.trades.setdefault(open_us, {}).setdefault(trade.trade_id, trade)
+    series.trades.setdefault(open_us, {}).setdefault(trade.trade_id, trade)
 
 
-def _close(lane: _Minutes, marker: Any, horizon: int) -> None:
+def _close(series: _Minutes, marker: Any, allowed_lateness: int) -> None:
     until = marker.complete_until_us
-    if lane.line is not None and until <= lane.line:
+    if series.line is not None and until <= series.line:
         return
-    if lane.begin is None:
-        lane.begin = -(-marker.published_until_us // MINUTE) * MINUTE
-        lane.trades = {at: trades for at, trades in lane.trades.items() if at >= lane.begin}
-    lane.line = max(lane.line or 0, until if marker.end else until - horizon)
-    lane.told = {open_us: dict(trades) for open_us, trades in lane.trades.items()}
-    if marker.proof is not Proof.BEGIN and until - MINUTE >= lane.begin:
+    if series.begin is None:
+        series.begin = -(-marker.published_until_us // MINUTE) * MINUTE
+        series.trades = {at: trades for at, trades in series.trades.items() if at >= series.begin}
+    series.line = max(series.line or 0, until if marker.end else until - allowed_lateness)
+    series.told = {open_us: dict(trades) for open_us, trades in series.trades.items()}
+    if marker.proof is not Proof.BEGIN and until - MINUTE >= series.begin:
         rank = RANKS[marker.proof]
-        lane.ranks[until - MINUTE] = min(rank, lane.ranks.get(until - MINUTE, rank))
+        series.ranks[until - MINUTE] = min(rank, series.ranks.get(until - MINUTE, rank))
 
 
 def _whole(name: str, value: Any) -> Any:

@@ -20,9 +20,9 @@ from network import Faults, Network
 from plan import Plan
 from stand_in import Place, standing_in
 
+from processors.candles import assigned_partition, live, worker
 from processors.candles import core as core_module
-from processors.candles import live, owned, worker
-from processors.candles.owned import Config
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.worker import run_candles
 from runtime import lifecycle, telemetry
 from runtime.kafka import TopicPartition
@@ -185,7 +185,7 @@ class World:
         # One pass reads the partitions that it is given: those of a member that died a moment ago are not among them.
         await asyncio.sleep(REST_S)
         process = self.loop.process("once")
-        config = Config(rules=self.plan.rules, once=True)
+        config = CandlesConfig(rules=self.plan.rules, once=True)
         task = self.loop.create_task(run_candles(SETTINGS, config, asyncio.Event()), context=process.context())
         await asyncio.wait([task], timeout=CALM_WITHIN_S)
         if task.done():
@@ -233,7 +233,7 @@ class World:
         if not self.calm and self.rng.random() < self.plan.deaths:
             process.dies_at_step = int(math.exp(self.rng.uniform(math.log(5), math.log(2_000))))
         self.note("start", process.name, process.dies_at_step)
-        config = Config(rules=self.plan.rules, instance_id=instance)
+        config = CandlesConfig(rules=self.plan.rules, instance_id=instance)
         task = self.loop.create_task(run_candles(SETTINGS, config, stop), context=process.context())
         ended: asyncio.Future[None] = self.loop.create_future()
         self.ended[process] = ended
@@ -307,7 +307,7 @@ class World:
         yield lifecycle, "logger", lambda _stage: log
         yield telemetry, "logger", lambda _stage: log
         yield core_module, "_AT_ONCE", self.plan.at_once
-        for module in (owned, live, worker, lifecycle, telemetry):
+        for module in (assigned_partition, live, worker, lifecycle, telemetry):
             yield module, "time", self.clock
 
 

@@ -15,8 +15,8 @@ from market_log import Log
 
 from market.codec import encode_candle, header
 from market.partition import partition_of
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Core, Rules
-from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime.kafka import Outgoing, Publisher, ends, read_to_end
 from runtime.kafka.admin import group_offsets
@@ -41,19 +41,19 @@ async def fill(settings: Settings, log: Log) -> None:
             )
             for record in log.records
         ]
-        await publisher.settle(futures)
+        await publisher.await_acknowledgements(futures)
 
 
 async def one_pass(settings: Settings, **config: Any) -> None:
     """The engine with ``--once``."""
-    await asyncio.wait_for(run_candles(settings, Config(once=True, **config), asyncio.Event()), 60)
+    await asyncio.wait_for(run_candles(settings, CandlesConfig(once=True, **config), asyncio.Event()), 60)
 
 
 @asynccontextmanager
 async def engine(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
     """A running engine, stopped at the block's end where it is not over by then."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run_candles(settings, Config(), stop))
+    task = asyncio.create_task(run_candles(settings, CandlesConfig(), stop))
     try:
         yield task
     finally:

@@ -20,12 +20,12 @@ from redis.asyncio import Redis
 
 from market.timeframe import Timeframe
 from processors.rolling import app as rolling
-from processors.rolling.roll import TIMEFRAMES
+from processors.rolling.windows import TIMEFRAMES
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
 from sinks.redis.store import RedisStore
-from sinks.runner import Config, run_sink
+from sinks.runner import SinkConfig, run_sink
 
 FIELDS = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "status")
 Candles = dict[tuple[str, str, int], tuple[Any, ...]]
@@ -37,7 +37,7 @@ async def run_all(settings: Settings) -> None:
     await one_pass(settings)
     await asyncio.wait_for(rolling.run_rolling(settings, rolling.Config(once=True), asyncio.Event()), 60)
     for store in (RedisStore, ClickHouseStore, ParquetStore):
-        await asyncio.wait_for(run_sink(settings, store(settings), Config(once=True), asyncio.Event()), 60)
+        await asyncio.wait_for(run_sink(settings, store(settings), SinkConfig(once=True), asyncio.Event()), 60)
 
 
 async def candles_by_place(settings: Settings) -> dict[str, Candles]:

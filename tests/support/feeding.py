@@ -5,8 +5,8 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from producers.feed import run_feed
-from producers.progress import read_progress
+from producers.feed.progress import read_progress
+from producers.feed.runner import run_feed
 from runtime.settings import Settings
 
 SYMBOLS = {"SOLUSDT": "SOL-USDT", "LTCUSDT": "LTC-USDT", "XRPETH": "XRP-ETH", "LTCBTC": "LTC-BTC"}

@@ -17,10 +17,10 @@ from redis.asyncio import Redis
 
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore
-from sinks.cut import CutRule
 from sinks.parquet.store import ParquetStore
 from sinks.redis.store import RedisStore
-from sinks.runner import Config
+from sinks.rolling_policy import RollingPolicy
+from sinks.runner import SinkConfig
 from sinks.store import Store
 
 _MS = dt.timedelta(milliseconds=1)
@@ -142,8 +142,8 @@ class Target:
     store: Callable[[Settings], Store]
     held: Callable[[Settings], Any]
 
-    def config(self, *, once: bool = True, file_records: int = 7, instance_id: str | None = None) -> Config:
-        return Config(once=once, instance_id=instance_id, cut_rule=CutRule(records=file_records))
+    def config(self, *, once: bool = True, file_records: int = 7, instance_id: str | None = None) -> SinkConfig:
+        return SinkConfig(once=once, instance_id=instance_id, rolling_policy=RollingPolicy(records=file_records))
 
 
 TARGETS = {

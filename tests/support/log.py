@@ -65,7 +65,7 @@ def record(value: dict[str, Any] | bytes | None, *, run: str | None = None, symb
 async def publish(settings: Settings, topic: str, records: list[Outgoing]) -> list[tuple[int, int]]:
     """Publish in order; returns (partition, offset) of each."""
     async with Publisher(settings) as publisher:
-        placed = await publisher.settle([await publisher.send(topic, one) for one in records])
+        placed = await publisher.await_acknowledgements([await publisher.send(topic, one) for one in records])
     return [(metadata.partition, metadata.offset) for metadata in placed]
 
 

@@ -73,7 +73,7 @@ class MadeLog:
             lower = one.fields | {"revision": one.fields["revision"] - 1, "open": "7"}
             self._append(one.key, orjson.dumps(lower), one.headers)
         elif kind == 2:
-            self._append(b"", None, (("cut", b""),))
+            self._append(b"", None, (("roll", b""),))
         elif kind == 3:
             self._append(one.key, b"{", ())
 

@@ -175,7 +175,7 @@ def make_log(
         if rng.random() < 0.05:
             log.append(rng.choice(keys), rng.choice((b"", b"{", b"null", b'{"exchange":1}')))
         if rng.random() < 0.05:
-            log.append(rng.choice(keys), None, [("cut", b"1")])
+            log.append(rng.choice(keys), None, [("roll", b"1")])
         if runs and rng.random() < 0.05:
             publish_run(log, rng.choice(keys), rng, run=f"run-{len(log.records)}")
     return log, truths

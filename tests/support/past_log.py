@@ -62,7 +62,7 @@ async def tell_progress(settings: Settings, log: Log) -> None:
             )
             for key, until_us in newest.items()
         ]
-        await publisher.settle(sent)
+        await publisher.await_acknowledgements(sent)
 
 
 async def _stamp(settings: Settings, kind: str) -> None:

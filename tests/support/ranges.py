@@ -5,10 +5,10 @@ import asyncio
 import orjson
 from candle_engine import read_all
 
-from candlewick.recompute import Asked, Recomputed, recompute
+from candlewick.recompute.recompute import Asked, Recomputed, recompute
 from market.codec import header
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Rules
-from processors.candles.owned import Config
 from processors.candles.range_plan import utc
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
@@ -28,7 +28,7 @@ async def recomputed(
 ) -> Recomputed:
     asked = Asked(into=into, from_=utc(from_us), until=utc(until_us), lead_s=lead_s)
     return await asyncio.wait_for(
-        recompute(settings, Config(rules=rules or Rules()), asked, stop or asyncio.Event()), 60
+        recompute(settings, CandlesConfig(rules=rules or Rules()), asked, stop or asyncio.Event()), 60
     )
 
 
@@ -44,4 +44,6 @@ async def candles(settings: Settings, topic: str, from_us: int = 0, until_us: in
 async def publish(settings: Settings, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
     """One record, as it is."""
     async with Publisher(settings) as publisher:
-        await publisher.settle([await publisher.send(topic, Outgoing(key or b"", value, (), partition))])
+        await publisher.await_acknowledgements(
+            [await publisher.send(topic, Outgoing(key or b"", value, (), partition))]
+        )

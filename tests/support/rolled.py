@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from processors.rolling.restore import Start
+from processors.rolling.restore import RollingStart
 from runtime.kafka import Record
 
 MINUTE = 60_000
@@ -183,10 +183,10 @@ class MemoryLog:
         self.reads = 0
         """How many records were read back."""
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, Start]:
+    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
         end = self.records[-1].offset + 1 if self.records else self.first
         later = (one.offset for one in self.records if one.timestamp >= since_ms and one.offset >= self.first)
-        return dict.fromkeys(partitions, Start(self.first, next(later, end)))
+        return dict.fromkeys(partitions, RollingStart(self.first, next(later, end)))
 
     async def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
         found = [one for one in self.records if max(start[0], self.first) <= one.offset < stop[0]]

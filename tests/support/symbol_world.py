@@ -5,10 +5,10 @@ from decimal import Decimal
 
 from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Proof, Side, Trade
-from producers.exchange import Refused
-from producers.marker_clock import Reset
-from producers.round import Round
-from producers.symbol import SymbolFeed, Wanted
+from producers.exchange import RefusedTrade
+from producers.feed.marker_clock import IdReset
+from producers.feed.round import Round
+from producers.feed.symbol import SymbolFeed, Wanted
 
 MINUTE_US = 60_000_000
 START_US = 1_000 * MINUTE_US
@@ -33,12 +33,12 @@ class World:
         self.slow: list[tuple[Wanted, list[Trade]]] = []
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
-        self.dead: list[Refused] = []
-        self.progress: tuple[Marker, Reset | None] | None = None
+        self.dead: list[RefusedTrade] = []
+        self.progress: tuple[Marker, IdReset | None] | None = None
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
         """What the exchange's history has of its trades."""
-        self.told_as: Callable[[list[Trade]], Sequence[Trade | Refused]] = list
+        self.told_as: Callable[[list[Trade]], Sequence[Trade | RefusedTrade]] = list
         """What it makes of the rows that it should answer."""
         self.feed = SymbolFeed("x", "A-B", native="AB", partition=0, newest=newest, page_trades=3)
 
@@ -72,7 +72,7 @@ class World:
 
     def disconnect(self) -> None:
         self.up, self.held = False, []
-        self.round(lambda round_: self.feed.disconnected("cut", round_))
+        self.round(lambda round_: self.feed.disconnected("roll", round_))
 
     def tick(self, after_us: int) -> None:
         """The connection carries the server's time; nothing that was held back is held any longer."""
@@ -101,14 +101,14 @@ class World:
             self.answer(wanted, self.told_as(rows) if answered else None)
         return True
 
-    def answer(self, wanted: Wanted, rows: Sequence[Trade | Refused] | None) -> None:
+    def answer(self, wanted: Wanted, rows: Sequence[Trade | RefusedTrade] | None) -> None:
         self.round(lambda round_: self.feed.page(wanted, rows, self.carried_us, round_))
 
     def round(self, what: Callable[[Round], object]) -> None:
         round_ = Round(self.now_s, 0)
         what(round_)
         self.carried_us = self.server_us if self.up else self.carried_us
-        self.feed.settle(self.carried_us if self.is_clock_known else 0, TIMEOUT_S, round_)
+        self.feed.emit_due(self.carried_us if self.is_clock_known else 0, TIMEOUT_S, round_)
         self.note(round_.begins)
         self.log += [marker for _, marker in round_.begins + round_.taken_back]
         self.note(round_.resets)

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from deploy.local.process import Process
+from deploy.local.process import ServerProcess
 from runtime.errors import CandlewickError
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Process]:
-    one = Process("part", tmp_path / "run" / "part.pid", tmp_path / "logs" / "part.log")
+def process(tmp_path: Path) -> Iterator[ServerProcess]:
+    one = ServerProcess("part", tmp_path / "run" / "part.pid", tmp_path / "logs" / "part.log")
     yield one
     one.stop(0.0)
 
@@ -26,7 +26,7 @@ def soon(condition: Callable[[], bool]) -> bool:
     return condition()
 
 
-def test_a_started_program_is_known_by_its_pid_until_it_is_stopped(process: Process) -> None:
+def test_a_started_program_is_known_by_its_pid_until_it_is_stopped(process: ServerProcess) -> None:
     process.start(["sleep", "60"])
     pid = process.pid()
     assert pid is not None
@@ -37,7 +37,7 @@ def test_a_started_program_is_known_by_its_pid_until_it_is_stopped(process: Proc
     assert not process.stop(5.0)
 
 
-def test_a_killed_program_is_seen_as_gone_and_can_be_started_again(process: Process) -> None:
+def test_a_killed_program_is_seen_as_gone_and_can_be_started_again(process: ServerProcess) -> None:
     process.start(["sleep", "60"])
     first = process.pid()
     assert first is not None
@@ -47,7 +47,7 @@ def test_a_killed_program_is_seen_as_gone_and_can_be_started_again(process: Proc
     assert process.pid() not in (None, first)
 
 
-def test_a_stale_pid_file_that_names_someone_else_is_neither_believed_nor_killed(process: Process) -> None:
+def test_a_stale_pid_file_that_names_someone_else_is_neither_believed_nor_killed(process: ServerProcess) -> None:
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         process.pid_file.parent.mkdir()
@@ -62,23 +62,23 @@ def test_a_stale_pid_file_that_names_someone_else_is_neither_believed_nor_killed
         stranger.wait()
 
 
-def test_a_program_that_does_not_end_when_asked_is_ended(process: Process) -> None:
+def test_a_program_that_does_not_end_when_asked_is_ended(process: ServerProcess) -> None:
     process.start(["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"])
     assert soon(lambda: process.last_words() == "deaf")
     assert process.stop(0.2)
     assert not process.alive()
 
 
-def test_a_program_outlives_whoever_started_it(process: Process) -> None:
+def test_a_program_outlives_whoever_started_it(process: ServerProcess) -> None:
     starter = (
-        "import sys; from pathlib import Path; from deploy.local.process import Process; "
-        "Process('part', Path(sys.argv[1]), Path(sys.argv[2])).start(['sleep', '60'])"
+        "import sys; from pathlib import Path; from deploy.local.process import ServerProcess; "
+        "ServerProcess('part', Path(sys.argv[1]), Path(sys.argv[2])).start(['sleep', '60'])"
     )
     subprocess.run([sys.executable, "-c", starter, str(process.pid_file), str(process.log)], check=True)
     assert process.pid() is not None
 
 
-def test_one_that_runs_is_not_started_twice(process: Process) -> None:
+def test_one_that_runs_is_not_started_twice(process: ServerProcess) -> None:
     process.start(["sleep", "60"])
     pid = process.pid()
     with pytest.raises(CandlewickError, match="part is running already"):
@@ -86,7 +86,7 @@ def test_one_that_runs_is_not_started_twice(process: Process) -> None:
     assert process.pid() == pid
 
 
-def test_a_program_that_cannot_start_says_why_in_its_log(process: Process) -> None:
+def test_a_program_that_cannot_start_says_why_in_its_log(process: ServerProcess) -> None:
     process.start(["no-such-program"])
     assert soon(lambda: not process.alive())
     assert "not found" in process.last_words()

@@ -19,7 +19,7 @@ from eventually import eventually
 from market_log import Log, make_log
 
 from market.topics import Topics
-from processors.candles.owned import Config, OwnedPartition
+from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
 from processors.candles.worker import run_candles
 from runtime.kafka import FencedError, Subscription
 from runtime.kafka.admin import group_offsets
@@ -29,7 +29,7 @@ from runtime.settings import Settings
 @asynccontextmanager
 async def running(settings: Settings, **config: object) -> AsyncIterator[asyncio.Event]:
     stop = asyncio.Event()
-    task = asyncio.create_task(run_candles(settings, Config(**config), stop))  # type: ignore[arg-type]
+    task = asyncio.create_task(run_candles(settings, CandlesConfig(**config), stop))  # type: ignore[arg-type]
     try:
         yield stop
     finally:
@@ -77,18 +77,18 @@ async def test_a_fenced_owner_writes_nothing(settings: Settings, topics: Topics)
     async with Subscription(settings, group=topics.group("candles"), topics=[topics.trades]) as subscription:
         await eventually(subscription.assignment)
         tp = max(subscription.assignment(), key=lambda tp: tp.partition)
-        zombie = await OwnedPartition(settings, subscription, tp, Config()).take_over()
+        zombie = await AssignedPartition(settings, subscription, tp, CandlesConfig()).take_over()
         records = (await subscription.poll([tp], timeout_s=5, max_records=10_000))[tp]
         zombie.process(records)
-        owner = await OwnedPartition(settings, subscription, tp, Config()).take_over()
+        owner = await AssignedPartition(settings, subscription, tp, CandlesConfig()).take_over()
         try:
             with pytest.raises(FencedError):
                 await zombie.commit()
             owner.process(records)
             written = await owner.commit()
         finally:
-            await zombie.let_go()
-            await owner.let_go()
+            await zombie.release()
+            await owner.release()
     assert len(written.candles) == len(await candles_in(settings)) > 0
 
 

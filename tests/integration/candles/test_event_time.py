@@ -10,8 +10,8 @@ from candle_engine import read_all
 from confluent_kafka import Producer
 
 from market.topics import Topics
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
-from processors.candles.owned import Config
 from processors.candles.worker import run_candles
 from runtime.kafka import Record
 from runtime.settings import Settings, kafka_address
@@ -19,8 +19,8 @@ from runtime.settings import Settings, kafka_address
 MINUTE = 60_000_000
 START = 28_500_000 * MINUTE
 GRACE = 5_000_000
-HORIZON = 10 * MINUTE
-Lane = tuple[bytes, bytes | None]
+ALLOWED_LATENESS = 10 * MINUTE
+Series = tuple[bytes, bytes | None]
 
 
 def disordered(rng: random.Random, symbol: str, minutes: int) -> list[dict[str, Any]]:
@@ -56,7 +56,7 @@ def fill(settings: Settings, streams: list[tuple[list[dict[str, Any]], str | Non
 
 
 class Expected:
-    """One lane by the rule's own words: what closes when, and what its minutes hold at their newest revision."""
+    """One series by the rule's own words: what closes when, and what its minutes hold at their newest revision."""
 
     def __init__(self) -> None:
         self.begin = self.closed = 0
@@ -69,7 +69,7 @@ class Expected:
         time_us = trade["time_us"]
         if not self.begin:
             self.begin = self.closed = -(-time_us // MINUTE) * MINUTE
-        if time_us < self.closed - HORIZON:
+        if time_us < self.closed - ALLOWED_LATENESS:
             self.late.append(offset)
         elif time_us >= self.begin:
             self.minutes[time_us // MINUTE * MINUTE][trade["trade_id"]] = trade
@@ -79,7 +79,7 @@ class Expected:
         for open_us in range(self.closed, closes, MINUTE):
             self.first_revision[open_us] = offset
         # Every marker emits what changed; a minute behind the line by then does not change any more.
-        for open_us in range(max(self.begin, self.closed - HORIZON), closes, MINUTE):
+        for open_us in range(max(self.begin, self.closed - ALLOWED_LATENESS), closes, MINUTE):
             self.newest[open_us] = figures(self.minutes[open_us].values())
         self.closed = closes
 
@@ -90,7 +90,7 @@ def figures(trades: Any) -> tuple[int, int, str]:
     return len(ordered), sum(int(one["qty"][2:]) for one in ordered), ordered[-1]["price"] if ordered else ""
 
 
-def lane_of(record: Record) -> Lane:
+def lane_of(record: Record) -> Series:
     return record.key or b"", dict(record.headers).get("run")
 
 
@@ -101,24 +101,24 @@ async def test_another_producers_topic_is_closed_on_event_time(settings: Setting
         trade["time_us"] -= 1000 * MINUTE
     fill(settings, [(one, None), (two, None), (old, "repair-1")])
     rules = Rules(close_on=CloseOn.EVENT_TIME, grace_us=GRACE)
-    await asyncio.wait_for(run_candles(settings, Config(rules=rules, once=True), asyncio.Event()), 60)
+    await asyncio.wait_for(run_candles(settings, CandlesConfig(rules=rules, once=True), asyncio.Event()), 60)
 
-    lanes = defaultdict[Lane, Expected](Expected)
+    all_series = defaultdict[Series, Expected](Expected)
     for record in await read_all(settings, topics.trades):
-        lanes[lane_of(record)].take(json.loads(record.value or b""), record.offset)
-    seen: dict[Lane, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+        all_series[lane_of(record)].take(json.loads(record.value or b""), record.offset)
+    seen: dict[Series, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for record in await read_all(settings, topics.candles()):
         candle = json.loads(record.value or b"")
         seen[lane_of(record)][candle["open_time_ms"] * 1000].append(candle)
 
-    assert len(lanes) == 3
-    for lane, expected in lanes.items():
-        minutes = {at: one for at, one in seen[lane].items() if one[-1]["trades"]}
+    assert len(all_series) == 3
+    for series, expected in all_series.items():
+        minutes = {at: one for at, one in seen[series].items() if one[-1]["trades"]}
         assert {at: (one[-1]["trades"], volume(one[-1]), one[-1]["close"]) for at, one in minutes.items()} == {
             at: newest for at, newest in expected.newest.items() if newest[0]
         }
-        assert sorted(seen[lane]) == list(range(min(seen[lane]), expected.closed, MINUTE))
-        for at, one in seen[lane].items():
+        assert sorted(seen[series]) == list(range(min(seen[series]), expected.closed, MINUTE))
+        for at, one in seen[series].items():
             assert one[0]["revision"] == expected.first_revision[at]
             assert [candle["revision"] for candle in one] == sorted({candle["revision"] for candle in one})
             assert {candle["status"] for candle in one} == {"connected"}
@@ -130,7 +130,7 @@ async def test_another_producers_topic_is_closed_on_event_time(settings: Setting
     assert late == sorted(
         (record.key, json.loads(record.value or b"")["trade_id"])
         for record in live
-        if record.offset in lanes[lane_of(record)].late
+        if record.offset in all_series[lane_of(record)].late
     )
     assert late
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from market_log import MINUTE, START
 
-from candlewick.recompute import Asked, recompute
-from candlewick.verify.recomputed import compare_recomputation
-from processors.candles.owned import Config
+from candlewick.recompute.comparison import compare_recomputation
+from candlewick.recompute.recompute import Asked, recompute
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.range_plan import utc
 from runtime.errors import UsageError
 from runtime.settings import Settings
@@ -25,6 +25,8 @@ async def test_what_can_not_be_asked_for_is_wrong_usage(settings: Settings) -> N
         ("fix", "yesterday", other, "no time like"),
     ):
         with pytest.raises(UsageError, match=wrong):
-            await recompute(settings, Config(), Asked(into=into, from_=from_, until=until, lead_s=60), asyncio.Event())
+            await recompute(
+                settings, CandlesConfig(), Asked(into=into, from_=from_, until=until, lead_s=60), asyncio.Event()
+            )
     with pytest.raises(UsageError, match="there is no recomputation fix"):
         await compare_recomputation(settings, "fix")

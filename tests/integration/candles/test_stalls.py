@@ -8,7 +8,7 @@ from candle_engine import candles_in, expected_candles, fill, one_pass
 from market_log import make_log
 
 from market.topics import Topics
-from processors.candles.owned import Config
+from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.worker import StuckError, run_candles
 from runtime.kafka import Outgoing, TransactionalPublisher
 from runtime.settings import Settings
@@ -24,7 +24,7 @@ async def test_records_hidden_by_an_open_transaction_end_the_process_and_come_la
         with suppress(GivenUpError):
             async with another.transaction() as transaction:
                 await transaction.send(topics.trades, [cut._replace(partition=n) for n in range(settings.partitions)])
-                await transaction.settle()
+                await transaction.await_acknowledgements()
                 await fill(settings, log)
                 await stuck(hasty)
     async with TransactionalPublisher(settings, f"{settings.prefix}elsewhere"):
@@ -39,7 +39,7 @@ async def test_an_engine_with_nothing_to_read_is_not_stuck(settings: Settings) -
     await fill(settings, log)
     stop = asyncio.Event()
     hasty = settings.model_copy(update={"stall_timeout_s": 1.0})
-    engine = asyncio.create_task(run_candles(hasty, Config(), stop))
+    engine = asyncio.create_task(run_candles(hasty, CandlesConfig(), stop))
     done, _ = await asyncio.wait([engine], timeout=3.0)
     assert not done
     stop.set()
@@ -49,7 +49,7 @@ async def test_an_engine_with_nothing_to_read_is_not_stuck(settings: Settings) -
 
 async def stuck(settings: Settings) -> None:
     with pytest.raises(StuckError, match=r"has stood at offset 0 for 2 s or more with \d+ records unread"):
-        await asyncio.wait_for(run_candles(settings, Config(), asyncio.Event()), 30)
+        await asyncio.wait_for(run_candles(settings, CandlesConfig(), asyncio.Event()), 30)
     raise GivenUpError
 
 

@@ -14,7 +14,7 @@ from candlewick.replay import apply_moves, plan_moves
 from market.codec import decode_candle, encode_candle, run_of
 from market.topics import Topics
 from processors.candles.core import Core, Rules
-from processors.candles.start import StartError
+from processors.candles.start import EngineStartError
 from processors.candles.state import VERSION, StateError
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing, Publisher, Record
@@ -42,8 +42,10 @@ async def test_retention_that_passed_the_group_stops_it_and_accept_cut_goes_on(
     await fill_past(settings, Log(records=log.records[half // 2 :]))
     cut = {partition: end + 3 for (_, partition), end in (await _offsets(settings)).items()}
     delete_records(settings, topics.trades, cut)
-    await assert_stops(settings, StartError, r"offset \d+ is no longer in the log.* 3 records.*--accept-cut")
-    await one_pass(settings, accept_cut=True)
+    await assert_stops(
+        settings, EngineStartError, r"offset \d+ is no longer in the log.* 3 records.*--accept-truncation"
+    )
+    await one_pass(settings, accept_truncation=True)
     after = await read_all(settings, topics.candles())
     expected = [line for partition, at in cut.items() for line in await _mid_log_candles(settings, partition, at)]
     assert len(expected) > 10
@@ -60,7 +62,7 @@ async def test_a_group_that_expired_over_a_filled_output_stops_it_and_from_start
     await one_pass(settings)
     before = await candles_in(settings)
     delete_group(settings, topics.group("candles"))
-    await assert_stops(settings, StartError, "has no offset .* --from-start")
+    await assert_stops(settings, EngineStartError, "has no offset .* --from-start")
     await one_pass(settings, from_start=True)
     assert sorted(await candles_in(settings)) == sorted(before + before)
 
@@ -73,24 +75,26 @@ async def test_a_topic_made_anew_stops_it_until_revisions_rise_on(settings: Sett
     ends = await _offsets(settings)
     await make_anew(settings, topics.trades)
     anew = "the topic was made anew .*--revision-base"
-    await assert_stops(settings, StartError, anew)
-    await assert_stops(settings, StartError, anew, from_start=True)
+    await assert_stops(settings, EngineStartError, anew)
+    await assert_stops(settings, EngineStartError, anew, from_start=True)
     new, _ = make_log(10, minutes=40)
     await fill(settings, new)  # longer than the old one: no offset tells them apart
     grown = await _ends(settings)
     assert all(grown[partition] > end for (_, partition), end in ends.items())
-    await assert_stops(settings, StartError, anew, from_start=True)
+    await assert_stops(settings, EngineStartError, anew, from_start=True)
     await apply_moves(settings, "candles", await plan_moves(settings, "candles", "earliest"))
-    await assert_stops(settings, StartError, anew)
+    await assert_stops(settings, EngineStartError, anew)
     base = max(ends.values())
-    await assert_stops(settings, StartError, f"--revision-base {base} or more", rules=Rules(revision_base=base - 1))
+    await assert_stops(
+        settings, EngineStartError, f"--revision-base {base} or more", rules=Rules(revision_base=base - 1)
+    )
     await one_pass(settings, rules=Rules(revision_base=base))
     written = await read_all(settings, topics.candles())
     wanted = [line for partition in range(4) for line in await _all_candles(settings, partition, base)]
     assert sorted(map(_line, written)) == sorted([*map(_line, before), *wanted])
     revisions = [decode_candle(one.value or b"").revision for one in before]
     assert min(decode_candle(value).revision for _, value in wanted) >= max(revisions)
-    await assert_stops(settings, StartError, f"published with --revision-base {base}")
+    await assert_stops(settings, EngineStartError, f"published with --revision-base {base}")
     await one_pass(settings, rules=Rules(revision_base=base))
 
 
@@ -142,7 +146,7 @@ async def _ends(settings: Settings) -> dict[int, int]:
 async def _publish(settings: Settings, topic: str, like: Record, value: bytes) -> None:
     async with Publisher(settings) as publisher:
         record = Outgoing(like.key or b"", value, (), like.partition)
-        await publisher.settle([await publisher.send(topic, record)])
+        await publisher.await_acknowledgements([await publisher.send(topic, record)])
 
 
 async def _mid_log_candles(settings: Settings, partition: int, begin: int) -> list[tuple[str, bytes]]:

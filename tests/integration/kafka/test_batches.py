@@ -20,10 +20,12 @@ class GivenUpError(Exception):
 async def test_both_ways_of_reading_give_the_same_records_from_any_offset(settings: Settings) -> None:
     tp = TopicPartition(settings.topics.trades, 0)
     async with Publisher(settings) as publisher:
-        await publisher.settle(await publisher.send_batches(tp.topic, made("plain", 700), settings.partitions))
+        await publisher.await_acknowledgements(
+            await publisher.send_batches(tp.topic, made("plain", 700), settings.partitions)
+        )
         await in_transaction(settings, tp, made("kept", 5), commit=True)
         await in_transaction(settings, tp, made("dropped", 300), commit=False)
-        await publisher.settle([await publisher.send(tp.topic, record) for record in made("single", 3)])
+        await publisher.await_acknowledgements([await publisher.send(tp.topic, record) for record in made("single", 3)])
         await in_transaction(settings, tp, made("dropped too", 2), commit=False)
         await in_transaction(settings, tp, made("kept too", 400), commit=True)
     for start in (0, 1, 699, 700, 703, 706, 900, 1010):
@@ -47,7 +49,7 @@ async def in_transaction(settings: Settings, tp: TopicPartition, records: list[O
         with suppress(GivenUpError):
             async with publisher.transaction() as transaction:
                 await transaction.send(tp.topic, records)
-                await transaction.settle()
+                await transaction.await_acknowledgements()
                 go_on(commit)
     async with TransactionalPublisher(settings, f"{settings.prefix}batches"):
         pass  # taking it over ends what was left open
@@ -64,7 +66,7 @@ async def read(settings: Settings, tp: TopicPartition, start: int, *, bare: bool
     found: list[tuple[Any, ...]] = []
     async with Subscription(settings, group=group, topics=[tp.topic], bare=bare) as subscription, asyncio.timeout(60):
         while tp not in subscription.assignment():
-            await subscription.hold(0.05)
+            await subscription.pause_for(0.05)
         subscription.changes()
         subscription.seek(tp, start)
         end = await subscription.end(tp)

@@ -14,7 +14,7 @@ from market.codec import encode_marker, encode_progress, progress_key
 from market.feed import Progress
 from market.topics import Topics
 from market.trade import Marker, Proof
-from producers.simulator.exchange import Exchange
+from producers.simulator.exchange import SimulatedExchange
 from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings
 from producers.simulator.tape import text_frame
@@ -27,7 +27,7 @@ BUSY = "SOLUSDT"
 
 
 @asynccontextmanager
-async def simulator(settings: Settings) -> AsyncIterator[tuple[Exchange, Settings]]:
+async def simulator(settings: Settings) -> AsyncIterator[tuple[SimulatedExchange, Settings]]:
     """A simulated exchange in this process, and settings that lead to it."""
     simulated = SimulatorSettings(symbols=tuple(SYMBOLS), speed=SPEED, start_us=START_US, port=0)
     async with serving(simulated) as (exchange, address):
@@ -35,14 +35,14 @@ async def simulator(settings: Settings) -> AsyncIterator[tuple[Exchange, Setting
         yield exchange, settings.model_copy(update=hosts)
 
 
-def say(exchange: Exchange, **event: Any) -> None:
+def say(exchange: SimulatedExchange, **event: Any) -> None:
     """Send an event of our own over all connections."""
     frame = text_frame(json.dumps({"stream": "x", "data": {"s": BUSY, **event}}))
     for connection in exchange.connections:
         connection.pending.append((exchange.now_ms, None, frame))  # type: ignore[arg-type]  # of no channel
 
 
-def trade(exchange: Exchange, **changes: Any) -> dict[str, Any]:
+def trade(exchange: SimulatedExchange, **changes: Any) -> dict[str, Any]:
     """The next trade's message, before it happens."""
     number = exchange.archives[BUSY].next_ids(1, exchange.now_ms).first
     now_ms = exchange.now_ms
@@ -136,7 +136,9 @@ async def test_progress_that_cannot_be_used_stops_nobody(settings: Settings, top
                 key = f"binance:{symbol}"
                 value = encode_progress(Progress(key=key, complete_until_us=fine.complete_until_us))
                 record = Outgoing(progress_key(key, None), value, headers)
-                await publisher.settle(await publisher.send_batches(topics.progress, [record], hosts.partitions))
+                await publisher.await_acknowledgements(
+                    await publisher.send_batches(topics.progress, [record], hosts.partitions)
+                )
         async with feeding(hosts):
             await marked(hosts, exchange.now_us + MINUTE_US)
         await check(hosts)
@@ -151,7 +153,9 @@ async def test_a_symbol_without_any_usable_progress_begins_anew_and_says_so(sett
                 encode_progress(Progress(key=key, complete_until_us=0)),
                 [("complete_until_us", b"9999999999999999999"), ("published_until_us", b"1"), ("proof", b"ids")],
             )
-            await publisher.settle(await publisher.send_batches(topics.progress, [record], hosts.partitions))
+            await publisher.await_acknowledgements(
+                await publisher.send_batches(topics.progress, [record], hosts.partitions)
+            )
         async with feeding(hosts):
             await marked(hosts, START_US)  # all have begun
             await marked(hosts, exchange.now_us + 2 * MINUTE_US)

@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 
 from candlewick.commands.run import report
-from candlewick.verify.expected import MINUTE_US, Sent, Span
+from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
 from candlewick.verify.findings import Findings
 from candlewick.verify.truth import Truth
 from candlewick.verify.verify import verify
-from processors.candles.owned import Config as CandlesConfig
+from processors.candles.assigned_partition import SinkConfig as CandlesConfig
 from processors.candles.worker import run_candles
 from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings
@@ -25,11 +25,10 @@ from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
 from sinks.redis.connect import connect
 from sinks.redis.store import RedisStore
-from sinks.runner import Config as SinkConfig
-from sinks.runner import run_sink
+from sinks.runner import SinkConfig, run_sink
 
 BEGIN_US = 1_700_000_040_000_000
-SPAN = Span(BEGIN_US, BEGIN_US + 4 * MINUTE_US)
+SPAN = SpanUs(BEGIN_US, BEGIN_US + 4 * MINUTE_US)
 GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY = "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT", "LTCUSDT"
 SYMBOLS = (GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY)
 MARKET = SimulatorSettings(symbols=SYMBOLS, seed=7, speed=1.0, start_us=SPAN.until_us + MINUTE_US, port=0)
@@ -83,7 +82,7 @@ async def fill(settings: Settings, url: str) -> None:
         for key, symbol in (await truth.keys()).items():
             last_price = await truth.last_price(symbol, SPAN.from_us)
             records = feed(key, symbol, await truth.trades(symbol, SPAN), last_price or "1")
-            await publisher.settle(
+            await publisher.await_acknowledgements(
                 await publisher.send_batches(settings.topics.trades, list(records), settings.partitions)
             )
     await run_candles(settings, CandlesConfig(once=True), asyncio.Event())

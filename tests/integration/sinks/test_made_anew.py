@@ -24,7 +24,7 @@ from runtime.kafka.admin import committed_offsets, topic_id
 from runtime.settings import Settings, clickhouse_address
 from sinks import runner
 from sinks.runner import run_sink
-from sinks.start import StartError
+from sinks.start import SinkStartError
 
 OLD = [trade(number) for number in range(30)]
 NEW = [trade(number) for number in range(1000, 1300)]
@@ -108,7 +108,7 @@ async def test_an_offset_of_the_topic_before_is_not_gone_on_from(settings: Setti
     [told] = await stale_offsets(settings)
     assert f"{topics.trades} was made anew" in told
     if name != "redis":
-        with pytest.raises(StartError, match="made anew"):
+        with pytest.raises(SinkStartError, match="made anew"):
             await drain(target, settings)
         await replay(settings, target, "earliest")
     await drain(target, settings)
@@ -199,7 +199,7 @@ async def test_a_store_that_holds_less_than_its_offsets_claim_is_refused_and_fil
     [told] = [sentence for sentence in await stale_offsets(settings) if topics.trades in sentence]
     assert f"candlewick replay sink.{name} --to earliest" in told
     await sent(settings, NEW)
-    with pytest.raises(StartError, match="--to earliest --execute"):
+    with pytest.raises(SinkStartError, match="--to earliest --execute"):
         await drain(target, settings)
     await replay(settings, target, "earliest")
     await drain(target, settings)

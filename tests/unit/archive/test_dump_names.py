@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from producers.archive.dump import Kind, Product, is_native, is_symbol, product_of, read_name, split_native
+from producers.archive.dump import DumpKind, Product, is_native, is_symbol, product_of, read_name, split_native
 
 
 def utc_us(text: str) -> int:
@@ -15,17 +15,23 @@ def utc_us(text: str) -> int:
 @pytest.mark.parametrize(
     ("name", "native", "kind", "first", "end"),
     [
-        ("XRPETH-aggTrades-2019-10-11.csv", "XRPETH", Kind.AGG_TRADES, "2019-10-11", "2019-10-12"),
-        ("BTCUSDT-trades-2021-01-08.zip", "BTCUSDT", Kind.TRADES, "2021-01-08", "2021-01-09"),
-        ("BTCUSDT-trades-2024-02.zip", "BTCUSDT", Kind.TRADES, "2024-02-01", "2024-03-01"),
-        ("BTCUSDT-trades-2021-01-08.csv.gz", "BTCUSDT", Kind.TRADES, "2021-01-08", "2021-01-09"),
-        ("BTCUSDT_240628-trades-2024-06-01.csv", "BTCUSDT_240628", Kind.TRADES, "2024-06-01", "2024-06-02"),
-        ("币安人生USDT-trades-2025-10-10.csv", "币安人生USDT", Kind.TRADES, "2025-10-10", "2025-10-11"),
-        (unicodedata.normalize("NFD", "ÄUSDT-trades-2025-10-10.csv"), "ÄUSDT", Kind.TRADES, "2025-10-10", "2025-10-11"),
-        ("BTCUSDT-trades-2023-12.csv", "BTCUSDT", Kind.TRADES, "2023-12-01", "2024-01-01"),
+        ("XRPETH-aggTrades-2019-10-11.csv", "XRPETH", DumpKind.AGG_TRADES, "2019-10-11", "2019-10-12"),
+        ("BTCUSDT-trades-2021-01-08.zip", "BTCUSDT", DumpKind.TRADES, "2021-01-08", "2021-01-09"),
+        ("BTCUSDT-trades-2024-02.zip", "BTCUSDT", DumpKind.TRADES, "2024-02-01", "2024-03-01"),
+        ("BTCUSDT-trades-2021-01-08.csv.gz", "BTCUSDT", DumpKind.TRADES, "2021-01-08", "2021-01-09"),
+        ("BTCUSDT_240628-trades-2024-06-01.csv", "BTCUSDT_240628", DumpKind.TRADES, "2024-06-01", "2024-06-02"),
+        ("币安人生USDT-trades-2025-10-10.csv", "币安人生USDT", DumpKind.TRADES, "2025-10-10", "2025-10-11"),
+        (
+            unicodedata.normalize("NFD", "ÄUSDT-trades-2025-10-10.csv"),
+            "ÄUSDT",
+            DumpKind.TRADES,
+            "2025-10-10",
+            "2025-10-11",
+        ),
+        ("BTCUSDT-trades-2023-12.csv", "BTCUSDT", DumpKind.TRADES, "2023-12-01", "2024-01-01"),
     ],
 )
-def test_a_dumps_name_tells_market_kind_and_time(name: str, native: str, kind: Kind, first: str, end: str) -> None:
+def test_a_dumps_name_tells_market_kind_and_time(name: str, native: str, kind: DumpKind, first: str, end: str) -> None:
     found = read_name(name)
     assert found is not None
     assert (found.native, found.kind) == (native, kind)

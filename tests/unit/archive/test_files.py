@@ -14,9 +14,9 @@ from market.errors import MalformedError
 from market.trade import Side, Source, Trade
 from producers.archive import lines as lines_module
 from producers.archive.binance import columns_of, kind_of_header, row_parser
-from producers.archive.dump import Kind, Product
+from producers.archive.dump import DumpKind, Product
 from producers.archive.lines import read_lines
-from producers.archive.recording import Described, Format, Market, open_recordings
+from producers.archive.recording import Described, Format, RecordedMarket, open_recordings
 from runtime.errors import UsageError
 
 DATA = Path(__file__).parents[2] / "data"
@@ -26,30 +26,33 @@ DATA = Path(__file__).parents[2] / "data"
     ("kind", "product", "line", "expected"),
     [
         (
-            Kind.TRADES, Product.SPOT, b"553287559,39432.48000000,0.00026300,10.37074224,1610064000278,True,True",
+            DumpKind.TRADES, Product.SPOT, b"553287559,39432.48000000,0.00026300,10.37074224,1610064000278,True,True",
             ("553287559", "39432.48", "0.000263", Side.SELL, 1610064000278000),
         ),
         (
-            Kind.AGG_TRADES, Product.SPOT,
+            DumpKind.AGG_TRADES, Product.SPOT,
             b"13519807,0.00141342,23.00000000,15373518,15373518,1570752011620,False,True",
             ("13519807", "0.00141342", "23", Side.BUY, 1570752011620000),
         ),
         (  # microseconds, floored as the streams and older dumps give them
-            Kind.TRADES, Product.SPOT, b"4,1.5,2,3.0,1735689600123999,true,true",
+            DumpKind.TRADES, Product.SPOT, b"4,1.5,2,3.0,1735689600123999,true,true",
             ("4", "1.5", "2", Side.SELL, 1735689600123000),
         ),
-        (Kind.TRADES, Product.USD_M, b"4,1.5,2,3.0,1610064000278,false", ("4", "1.5", "2", Side.BUY, 1610064000278000)),
         (
-            Kind.AGG_TRADES, Product.USD_M, b"4,1.5,2,8,9,1610064000278,true",
+            DumpKind.TRADES, Product.USD_M, b"4,1.5,2,3.0,1610064000278,false",
+            ("4", "1.5", "2", Side.BUY, 1610064000278000),
+        ),
+        (
+            DumpKind.AGG_TRADES, Product.USD_M, b"4,1.5,2,8,9,1610064000278,true",
             ("4", "1.5", "2", Side.SELL, 1610064000278000),
         ),
         (  # four contracts
-            Kind.TRADES, Product.COIN_M, b"1,67000.1,4,0.00597,1717200001000,false",
+            DumpKind.TRADES, Product.COIN_M, b"1,67000.1,4,0.00597,1717200001000,false",
             ("1", "67000.1", "0.00597", Side.BUY, 1717200001000000),
         ),
     ],
 )  # fmt: skip
-def test_a_row_of_each_layout(kind: Kind, product: Product, line: bytes, expected: tuple[object, ...]) -> None:
+def test_a_row_of_each_layout(kind: DumpKind, product: Product, line: bytes, expected: tuple[object, ...]) -> None:
     trade = row_parser("x", "A-B", columns_of(kind, product))(line)
     assert (trade.trade_id, str(trade.price.normalize()), str(trade.qty.normalize()), trade.side, trade.time_us) == (
         expected
@@ -76,12 +79,12 @@ def test_a_row_of_each_layout(kind: Kind, product: Product, line: bytes, expecte
 )
 def test_a_broken_row_says_what_is_wrong(line: bytes, reason: str) -> None:
     with pytest.raises(MalformedError, match=reason):
-        row_parser("x", "A-B", columns_of(Kind.TRADES, Product.SPOT))(line)
+        row_parser("x", "A-B", columns_of(DumpKind.TRADES, Product.SPOT))(line)
 
 
 def test_a_header_decides_which_column_is_which() -> None:
     header = b"id,time,quote_qty,qty,price,is_buyer_maker"
-    trade = row_parser("x", "A-B-PERP", columns_of(Kind.TRADES, Product.USD_M, header))(
+    trade = row_parser("x", "A-B-PERP", columns_of(DumpKind.TRADES, Product.USD_M, header))(
         b"7,1717200001000,670,0.01,67000,false"
     )
     assert (trade.trade_id, trade.price, trade.qty) == ("7", Decimal(67000), Decimal("0.01"))
@@ -90,24 +93,29 @@ def test_a_header_decides_which_column_is_which() -> None:
 @pytest.mark.parametrize(
     ("kind", "product", "header", "reason"),
     [
-        (Kind.AGG_TRADES, Product.COIN_M, None, "tell contracts and not coins"),
-        (Kind.TRADES, Product.COIN_M, b"id,price,qty,quote_qty,time,is_buyer_maker", "not that of trades of COIN-M"),
-        (Kind.TRADES, Product.USD_M, b"id,price,qty,base_qty,time,is_buyer_maker", "not that of trades of USD-M"),
-        (Kind.TRADES, Product.SPOT, b"id,price,qty,quote_qty,time,is_buyer_maker", "not that of trades of spot"),
-        (Kind.TRADES, Product.USD_M, b"id,price,quote_qty,x,time,is_buyer_maker", "not that of trades of USD-M"),
-        (Kind.TRADES, Product.USD_M, b"id,price,price,qty,time,is_buyer_maker", "not that of trades of USD-M"),
+        (DumpKind.AGG_TRADES, Product.COIN_M, None, "tell contracts and not coins"),
+        (
+            DumpKind.TRADES,
+            Product.COIN_M,
+            b"id,price,qty,quote_qty,time,is_buyer_maker",
+            "not that of trades of COIN-M",
+        ),
+        (DumpKind.TRADES, Product.USD_M, b"id,price,qty,base_qty,time,is_buyer_maker", "not that of trades of USD-M"),
+        (DumpKind.TRADES, Product.SPOT, b"id,price,qty,quote_qty,time,is_buyer_maker", "not that of trades of spot"),
+        (DumpKind.TRADES, Product.USD_M, b"id,price,quote_qty,x,time,is_buyer_maker", "not that of trades of USD-M"),
+        (DumpKind.TRADES, Product.USD_M, b"id,price,price,qty,time,is_buyer_maker", "not that of trades of USD-M"),
     ],
 )
 def test_contracts_are_never_taken_for_coins_nor_one_product_for_another(
-    kind: Kind, product: Product, header: bytes | None, reason: str
+    kind: DumpKind, product: Product, header: bytes | None, reason: str
 ) -> None:
     with pytest.raises(MalformedError, match=reason):
         columns_of(kind, product, header)
 
 
 def test_a_header_tells_the_kind_and_a_row_is_no_header() -> None:
-    assert kind_of_header(b"agg_trade_id,price,quantity,first_trade_id") is Kind.AGG_TRADES
-    assert kind_of_header(b"id,price,qty,quote_qty,time,is_buyer_maker") is Kind.TRADES
+    assert kind_of_header(b"agg_trade_id,price,quantity,first_trade_id") is DumpKind.AGG_TRADES
+    assert kind_of_header(b"id,price,qty,quote_qty,time,is_buyer_maker") is DumpKind.TRADES
     assert kind_of_header(b"553287559,39432.48") is None
     assert kind_of_header(b"brokenrow,39432.48") is None
 
@@ -150,21 +158,23 @@ def test_plain_zipped_and_headed_dumps_hold_the_same_trades(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("symbol", "kind", "key"),
     [
-        ("BTC-USDT", Kind.TRADES, "binance:BTC-USDT"),
-        ("BTC-USDT", Kind.AGG_TRADES, "binance-agg:BTC-USDT"),
-        ("BTC-USDT-PERP", Kind.AGG_TRADES, "binance:BTC-USDT-PERP"),
-        ("BTC-USDT-PERP", Kind.TRADES, "binance-trades:BTC-USDT-PERP"),
-        ("BTC-USDT-240628", Kind.AGG_TRADES, "binance:BTC-USDT-240628"),
-        ("BTC-USDT-240628", Kind.TRADES, "binance-trades:BTC-USDT-240628"),
-        ("BTC-USD-PERP", Kind.TRADES, "binance:BTC-USD-PERP"),
-        ("BTC-USD-240628", Kind.TRADES, "binance:BTC-USD-240628"),
+        ("BTC-USDT", DumpKind.TRADES, "binance:BTC-USDT"),
+        ("BTC-USDT", DumpKind.AGG_TRADES, "binance-agg:BTC-USDT"),
+        ("BTC-USDT-PERP", DumpKind.AGG_TRADES, "binance:BTC-USDT-PERP"),
+        ("BTC-USDT-PERP", DumpKind.TRADES, "binance-trades:BTC-USDT-PERP"),
+        ("BTC-USDT-240628", DumpKind.AGG_TRADES, "binance:BTC-USDT-240628"),
+        ("BTC-USDT-240628", DumpKind.TRADES, "binance-trades:BTC-USDT-240628"),
+        ("BTC-USD-PERP", DumpKind.TRADES, "binance:BTC-USD-PERP"),
+        ("BTC-USD-240628", DumpKind.TRADES, "binance:BTC-USD-240628"),
     ],
 )
-def test_each_kind_of_a_market_has_an_id_space_of_its_own(symbol: str, kind: Kind, key: str, tmp_path: Path) -> None:
+def test_each_kind_of_a_market_has_an_id_space_of_its_own(
+    symbol: str, kind: DumpKind, key: str, tmp_path: Path
+) -> None:
     base, quote, *contract = symbol.split("-")
     dated = f"_{contract[0]}" if contract not in ([], ["PERP"]) else ""
     path = tmp_path / f"{base}{quote}{dated}-{kind}-2021-01-08.csv"
-    aggregate = b"5,6," if kind is Kind.AGG_TRADES else b"4,"
+    aggregate = b"5,6," if kind is DumpKind.AGG_TRADES else b"4,"
     best = b"" if contract else b",true"
     path.write_bytes(b"1,2,3," + aggregate + b"1610064000278,true" + best + b"\n")
     assert [trade.key for trade in trades_in(path, described=Described(symbol=symbol, exchange="binance"))] == [key]
@@ -230,13 +240,13 @@ def test_parquet_that_is_not_exact_or_holds_no_trades_is_refused(tmp_path: Path)
         ("ABCXYZ-trades-2021-01-08.csv", b"", Described(), "--symbol"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="ETH-USDT"), "is of BTCUSDT, not of ETH-USDT"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="btcusdt"), "not BASE-QUOTE"),
-        ("BTCUSDT-trades-2021-01-08.csv", b"", Described(kind=Kind.AGG_TRADES), "--kind says aggTrades"),
+        ("BTCUSDT-trades-2021-01-08.csv", b"", Described(kind=DumpKind.AGG_TRADES), "--kind says aggTrades"),
         ("BTCUSDT-trades-2021-01-08.csv", b"agg_trade_id,price\n", Described(), "its header says aggTrades"),
         ("BTCUSD_PERP-aggTrades-2021-01-08.csv", b"", Described(), "tell contracts and not coins"),
         ("BTCUSDT_240628-trades-2021-01-08.csv", b"", Described(symbol="BTC-USDT-PERP"), "is of BTCUSDT_240628"),
         ("BNBUSD_240628-trades-2021-01-08.csv", b"", Described(), "--symbol"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(exchange="a:b"), "--exchange"),
-        ("a.zip", b"PK no zip", Described(symbol="A-B", kind=Kind.TRADES), "not a whole zip"),
+        ("a.zip", b"PK no zip", Described(symbol="A-B", kind=DumpKind.TRADES), "not a whole zip"),
         ("b.jsonl", b"x" * 200_000, Described(format=Format.JSONL), "line 1 is longer than"),
     ],
 )
@@ -291,10 +301,10 @@ def test_a_price_or_a_quantity_of_0_is_no_trade() -> None:
 
 def test_a_market_is_given_or_the_only_one() -> None:
     one, other = decode_trade(orjson.dumps(OWN)), decode_trade(orjson.dumps(OWN | {"symbol": "ETH-EUR"}))
-    given = Market("kraken", "ETH-EUR")
+    given = RecordedMarket("kraken", "ETH-EUR")
     assert [given.holds(one), given.holds(other)] == [False, True]
     assert (given.key, given.others) == ("kraken:ETH-EUR", 1)
-    open_market = Market()
+    open_market = RecordedMarket()
     assert open_market.holds(one)
     with pytest.raises(UsageError, match="--exchange and --symbol"):
         open_market.holds(other)

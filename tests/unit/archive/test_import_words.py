@@ -8,10 +8,10 @@ import pytest
 
 from candlewick.commands.import_ import _summary, _time_us
 from market.trade import Proof, Side, Trade
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.importing import Imported
 from producers.archive.plan import Plan, PlannedMinute
-from producers.archive.proof import Gap
+from producers.archive.proof import MissingIds
 from producers.archive.survey import Conflicts
 from runtime.errors import UsageError
 
@@ -42,7 +42,7 @@ def test_another_text_is_no_time(text: str) -> None:
 
 def imported(plan: Plan, **about: Any) -> Imported:
     usual = {
-        "path": Path("folder/a.csv"), "key": "x:A-B", "run": "ab12", "span": Span(0, 3 * MINUTE), "trades": 0,
+        "path": Path("folder/a.csv"), "key": "x:A-B", "run": "ab12", "span": DumpPeriod(0, 3 * MINUTE), "trades": 0,
         "finished_before": False, "read_back": 0, "repeated": 0, "conflicts": Conflicts(), "bad": 0, "others": 0,
         "checksum_verified": False,
     }  # fmt: skip
@@ -54,7 +54,7 @@ def minute(at: int, proof: Proof, trades: int = 1) -> PlannedMinute:
 
 
 def test_the_summary_says_by_range_what_is_proved_claimed_and_missing() -> None:
-    gap = Gap(8, 10, Span(2 * MINUTE, 4 * MINUTE))
+    gap = MissingIds(8, 10, DumpPeriod(2 * MINUTE, 4 * MINUTE))
     plan = Plan(
         minutes=[minute(0, Proof.CONNECTION), minute(1, Proof.IDS, 3), minute(2, Proof.HOLE), minute(3, Proof.HOLE)],
         before=None, gaps=[gap], left=5, kept=2,

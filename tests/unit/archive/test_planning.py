@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from market.candle import Status
 from market.trade import Marker, Proof, Side, Trade
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LogSurvey
 from producers.archive.plan import Plan, choose_run, covered, plan, run_id
 from producers.archive.proof import IdKind
-from producers.archive.report import Range, ranges
+from producers.archive.report import ReportedRange, ranges
 from producers.archive.survey import DISORDER_US, DisorderError, Survey, same_content
 from runtime.errors import UsageError
 
@@ -42,11 +42,11 @@ def survey_of(*rows: tuple[int | str, int] | None) -> Survey:
     return survey
 
 
-def span(first: int, end: int) -> Span:
-    return Span(START + first * MINUTE, START + end * MINUTE)
+def span(first: int, end: int) -> DumpPeriod:
+    return DumpPeriod(START + first * MINUTE, START + end * MINUTE)
 
 
-def planned(survey: Survey, claimed: Span, log: LogSurvey | None = None, kind: IdKind | None = None) -> Plan:
+def planned(survey: Survey, claimed: DumpPeriod, log: LogSurvey | None = None, kind: IdKind | None = None) -> Plan:
     log = log or LogSurvey("x:A-B")
     return plan(survey, survey.claims(claimed), log, until_us=START + DAY, kind=kind)
 
@@ -61,7 +61,7 @@ def claims(survey: Survey, count: int) -> str:
     return "".join(marks[status] for status in survey.claims(span(0, count)).values())
 
 
-def logged(survey: Survey, claimed: Span, run: str = "before", log: LogSurvey | None = None) -> LogSurvey:
+def logged(survey: Survey, claimed: DumpPeriod, run: str = "before", log: LogSurvey | None = None) -> LogSurvey:
     """The log once a run with this file was published, and not yet made into candles."""
     log = log or LogSurvey("x:A-B")
     offset = max(log.last_offset.values(), default=0) + 1
@@ -84,7 +84,7 @@ def logged(survey: Survey, claimed: Span, run: str = "before", log: LogSurvey | 
     return log
 
 
-DAY_NAMED = Span(START, START + DAY)
+DAY_NAMED = DumpPeriod(START, START + DAY)
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,21 @@ DAY_NAMED = Span(START, START + DAY)
     ],
 )
 def test_the_minutes_that_a_file_claims(
-    first_us: int, last_us: int, named: Span | None, from_us: int | None, until_us: int | None, expected: Span
+    first_us: int,
+    last_us: int,
+    named: DumpPeriod | None,
+    from_us: int | None,
+    until_us: int | None,
+    expected: DumpPeriod,
 ) -> None:
     survey = survey_of((1, first_us)) if last_us - first_us > DISORDER_US else survey_of((1, first_us), (2, last_us))
     assert covered(survey, named, from_us=from_us, until_us=until_us) == expected
 
 
-@pytest.mark.parametrize("named", [Span(START + 2 * DAY, START + 3 * DAY), Span(START - 3 * DAY, START - 2 * DAY)])
-def test_a_name_of_another_time_is_refused(named: Span) -> None:
+@pytest.mark.parametrize(
+    "named", [DumpPeriod(START + 2 * DAY, START + 3 * DAY), DumpPeriod(START - 3 * DAY, START - 2 * DAY)]
+)
+def test_a_name_of_another_time_is_refused(named: DumpPeriod) -> None:
     with pytest.raises(UsageError, match="the file's name"):
         covered(survey_of((1, 5), (2, 30_000_000)), named)
 
@@ -154,7 +161,7 @@ def test_a_claim_is_taken_back_where_ids_show_that_trades_are_missing() -> None:
     log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 4))
     found = planned(survey_of((9, 4 * MINUTE), (10, 5 * MINUTE)), span(4, 6), log, IdKind.CONTIGUOUS)
     assert told(found) == {1: "h", 2: "h", 3: "h", 4: "h", 5: "c"}
-    assert ranges(found)[0] == Range(Proof.HOLE, span(1, 5), 2, found.gaps)
+    assert ranges(found)[0] == ReportedRange(Proof.HOLE, span(1, 5), 2, found.gaps)
     assert [(gap.first, gap.last) for gap in found.gaps] == [(3, 8)]
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from market.ids import SeenIds
-from producers.archive.dump import Span
-from producers.archive.proof import Gap, IdKind, Proofs, kind_of, prove
+from producers.archive.dump import DumpPeriod
+from producers.archive.proof import IdKind, MissingIds, Proofs, kind_of, prove
 
 MINUTE = 60_000_000
 
@@ -62,7 +62,7 @@ def test_missing_ids_disprove_only_where_every_minute_is_claimed() -> None:
     ids: Ids = {0: [1], 1: [2], 5: [9], 6: [10]}
     assert told(proofs(ids), 7) == "-lllll-"
     assert told(proofs(ids, set(range(7)) - {3}), 7) == "-------"  # they may all be of minute 3
-    assert proofs(ids).gaps == [Gap(3, 8, Span(MINUTE, 6 * MINUTE))]
+    assert proofs(ids).gaps == [MissingIds(3, 8, DumpPeriod(MINUTE, 6 * MINUTE))]
     assert proofs(ids, {0, 1, 5, 6}).gaps == []
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from market.candle import Status
 from producers.archive import lines as lines_module
-from producers.archive.dump import Span
+from producers.archive.dump import DumpPeriod
 from producers.archive.reading import Content, Surveyed, read_rows, survey_rows
-from producers.archive.recording import Described, Market, open_recordings
+from producers.archive.recording import Described, RecordedMarket, open_recordings
 from runtime.errors import CandlewickError
 
 START_US = 1_610_064_000_000_000
@@ -29,7 +29,9 @@ def row(number: int, price: str = "1.5") -> bytes:
 
 async def survey(path: Path, *, skip_bad: bool = False) -> Surveyed:
     (recording,) = open_recordings([path], Described())
-    return await survey_rows(recording, Market(), skip_bad=skip_bad, watch=lambda *_: None, stop=asyncio.Event())
+    return await survey_rows(
+        recording, RecordedMarket(), skip_bad=skip_bad, watch=lambda *_: None, stop=asyncio.Event()
+    )
 
 
 async def second(path: Path, surveyed: Surveyed) -> list[str]:
@@ -37,7 +39,7 @@ async def second(path: Path, surveyed: Surveyed) -> list[str]:
     ids: list[str] = []
     (recording,) = open_recordings([path], Described())
     try:
-        async for rows in read_rows(recording, Market(), Content(surveyed.content), asyncio.Event()):
+        async for rows in read_rows(recording, RecordedMarket(), Content(surveyed.content), asyncio.Event()):
             ids += [trade.trade_id for trade in rows.trades]
     except CandlewickError as error:
         error.add_note(",".join(ids))
@@ -72,7 +74,7 @@ async def test_the_same_content_is_given_out_again(tmp_path: Path) -> None:
         (lambda whole: whole[: 5 * CHUNK_BYTES], 50),
         (lambda _: b"", 0),
     ],
-    ids=["price", "broken", "gone", "appended", "without its end", "cut", "empty"],
+    ids=["price", "broken", "gone", "appended", "without its end", "roll", "empty"],
 )
 async def test_nothing_is_given_out_of_a_chunk_that_changed(
     change: Callable[[bytes], bytes], given: int, tmp_path: Path
@@ -95,5 +97,7 @@ async def test_a_broken_rows_place_among_the_trades_is_kept(at: int, holes: int,
     path.write_bytes(b"".join([*ROWS[:at], b'{"exchange":"x","sym\n', *ROWS[at:]]))
     surveyed = await survey(path, skip_bad=True)
     assert surveyed.bad == 1
-    around = Span(START_US - (60_000_000 if at == 0 else 0), START_US + (120_000_000 if at == 100 else 60_000_000))
+    around = DumpPeriod(
+        START_US - (60_000_000 if at == 0 else 0), START_US + (120_000_000 if at == 100 else 60_000_000)
+    )
     assert list(surveyed.survey.claims(around).values()).count(Status.HOLE) == holes

@@ -16,7 +16,7 @@ from market.codec import encode_candle
 from market.trade import Proof
 from processors.candles import core as candle_core
 from processors.candles.core import Core, Rules
-from processors.candles.state import Stored, changes, settle
+from processors.candles.state import StoredState, changes, mark_clean
 
 SEEDS = st.integers(0, 2**32)
 few = settings(max_examples=40, deadline=None)
@@ -37,7 +37,7 @@ def outputs_of(core: Core, records: Sequence[LogRecord]) -> list[tuple[object, .
 
 def state_of(core: Core) -> dict[bytes, bytes | None]:
     state = {record.key: record.value for record in changes(core)}
-    settle(core)
+    mark_clean(core)
     return state
 
 
@@ -70,12 +70,12 @@ def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
             stored.pop(record.key, None)
         else:
             stored[record.key] = record.value
-    settle(core)
+    mark_clean(core)
     return restored(stored)
 
 
 def restored(stored: dict[bytes, bytes]) -> Core:
-    state = Stored()
+    state = StoredState()
     state.take(LogRecord("state", 0, n, 0, key, value, ()) for n, (key, value) in enumerate(stored.items()))
     return state.core(partition=0, partitions=1, rules=Rules())
 
@@ -220,16 +220,16 @@ def test_lanes_do_not_influence_one_another(seed: int) -> None:
 def test_any_order_and_duplication_between_markers_gives_the_same_candles(seed: int, rng: random.Random) -> None:
     log, _ = make_log(seed)
     shuffled: list[LogRecord] = []
-    stretch: list[LogRecord] = []
+    batch: list[LogRecord] = []
     for record in log.records:
         if record.value is None:
-            rng.shuffle(stretch)
-            shuffled += [*stretch, *rng.choices(stretch, k=len(stretch) // 4)] if stretch else []
+            rng.shuffle(batch)
+            shuffled += [*batch, *rng.choices(batch, k=len(batch) // 4)] if batch else []
             shuffled.append(record)
-            stretch = []
+            batch = []
         else:
-            stretch.append(record)
-    shuffled += stretch
+            batch.append(record)
+    shuffled += batch
     # Append times belong to places in the log; the shuffled records take theirs from the last before them.
     relogged = [r._replace(timestamp=log.records[-1].timestamp) for r in shuffled]
     original = [r._replace(timestamp=log.records[-1].timestamp) for r in log.records]
@@ -256,8 +256,8 @@ def test_state_stays_small(seed: int) -> None:
     reborn(core, stored)
     kinds = [orjson.loads(key)[0] for key in stored]
     assert kinds.count("minute") <= len(KEYS) * 13
-    ended = [lane for lane in core.lanes.values() if lane.run is not None]
-    assert all(not lane.minutes for lane in ended)
+    ended = [series for series in core.series.values() if series.run is not None]
+    assert all(not series.minutes for series in ended)
 
 
 def test_revision_is_the_offset_of_the_marker_that_caused_the_emission() -> None:

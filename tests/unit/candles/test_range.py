@@ -5,17 +5,17 @@ from market_log import MINUTE, START, Log, make_trade
 from market.topics import Topics
 from market.trade import Proof
 from processors.candles.core import Core, Rules
-from processors.candles.range import Piece, Range
-from processors.candles.state import RANGE_KEY, Stored
+from processors.candles.range import Piece, RecomputeRange
+from processors.candles.state import RANGE_KEY, StoredState
 
 KEY, OTHER = "sim:AAA-USD", "sim:BBB-USD"
 FROM, UNTIL = START + 2 * MINUTE, START + 4 * MINUTE
 
 
-def ranged(*, least: int = 0, end: int = 1000, **lines_us: int) -> Range:
-    lines = {name.replace("_", ":", 1).replace("_", "-"): line for name, line in lines_us.items()}
-    piece = Piece(start=0, least=least, end=end, lines_us=lines)
-    return Range(suffix="fix", from_us=FROM, until_us=UNTIL, rules=Rules(), pieces={0: piece})
+def ranged(*, least: int = 0, end: int = 1000, **finals_us: int) -> RecomputeRange:
+    lines = {name.replace("_", ":", 1).replace("_", "-"): line for name, line in finals_us.items()}
+    piece = Piece(start=0, least=least, end=end, finals_us=lines)
+    return RecomputeRange(suffix="fix", from_us=FROM, until_us=UNTIL, rules=Rules(), pieces={0: piece})
 
 
 def core_of(log: Log) -> Core:
@@ -68,7 +68,7 @@ def test_runs_over_it_are_read_to_their_end_and_nothing_beyond_the_logs() -> Non
 
 
 def test_what_it_is_made_of_outlives_the_state() -> None:
-    stored = Stored()
+    stored = StoredState()
     (record,) = ranged(sim_AAA_USD=UNTIL).records()
     log = Log()
     log.append(None, None)

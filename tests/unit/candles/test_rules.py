@@ -25,7 +25,7 @@ def minutes(outputs: Outputs) -> list[tuple[int, str, str, int]]:
 
 
 def begun(price: str | None = None) -> Log:
-    """A log with one lane that begins at T0."""
+    """A log with one series that begins at T0."""
     log = Log()
     log.marker(KEY, T0, Proof.BEGIN, **({} if price is None else {"last_price": make_trade(KEY, 0, 0, price).price}))
     return log
@@ -253,7 +253,7 @@ def test_a_record_whose_key_and_value_differ_is_dead_lettered() -> None:
 
 def test_records_with_neither_value_nor_marker_headers_are_skipped() -> None:
     log = begun()
-    log.append(None, None, [("cut", b"1")])
+    log.append(None, None, [("roll", b"1")])
     log.append(KEY, None)
     assert run_log(log) == Outputs()
 
@@ -308,7 +308,7 @@ def test_an_ended_run_leaves_one_small_record() -> None:
     log.marker(KEY, at(1), run="r", end=True)
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    assert core.lanes[KEY, "r"].minutes == {}
+    assert core.series[KEY, "r"].minutes == {}
 
 
 def test_after_a_start_in_mid_log_no_live_lane_begins_before_the_append_time_plus_two_minutes() -> None:
@@ -360,11 +360,11 @@ def test_the_live_candle_is_the_newest_open_minute_when_it_changed() -> None:
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    lane = core.lanes[KEY, None]
-    candle = lane.open_candle()
+    series = core.series[KEY, None]
+    candle = series.open_candle()
     assert candle is not None
     assert (str(candle.close), candle.revision, candle.status.value) == ("1", 1, "open")
-    assert lane.open_candle() is None
+    assert series.open_candle() is None
 
 
 def test_a_marker_can_take_back_what_was_said_of_its_minute() -> None:

@@ -21,7 +21,7 @@ from market.decimals import plain
 from market.feed import FeedEvent, Progress
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
-from processors.candles.state import StateError, Stored, changes
+from processors.candles.state import StateError, StoredState, changes
 from processors.rolling.core import Rolling
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
@@ -85,8 +85,8 @@ def test_the_dead_letters_of_v1_are_read_for_ever() -> None:
         assert codec.run_of(headers) == case["means"]["run"]
 
 
-def state_of(records: list[list[str]]) -> Stored:
-    stored = Stored()
+def state_of(records: list[list[str]]) -> StoredState:
+    stored = StoredState()
     stored.take(LogRecord("s", 0, n, 0, key.encode(), value.encode(), ()) for n, (key, value) in enumerate(records))
     return stored
 
@@ -121,7 +121,7 @@ def test_the_state_of_v1_is_gone_on_from_for_ever() -> None:
 
 def test_unknown_fields_and_kinds_of_a_newer_engine_s_state_are_passed_over() -> None:
     records = [[key, json.dumps(everywhere(json.loads(value)))] for key, value in golden("state")["records"]]
-    strange = [['["next","sim:AAA-USD"]', '{"v":1,"x":[]}'], ['["lanes"]', '{"v":1}']]
+    strange = [['["next","sim:AAA-USD"]', '{"v":1,"x":[]}'], ['["windows"]', '{"v":1}']]
     core, outputs = go_on([strange[0], *records, strange[1]])
     holds_to_golden(outputs)
     assert not {record.key for record in changes(core)} & {key.encode() for key, _ in strange}
@@ -134,7 +134,7 @@ def test_what_an_engine_writes_over_a_newer_one_s_state_is_what_it_knows() -> No
         assert record.value is None or b"next" not in record.value
 
 
-@pytest.mark.parametrize("kind", ["position", "lane", "minute"])
+@pytest.mark.parametrize("kind", ["position", "series", "minute"])
 def test_a_state_record_that_lacks_a_field_stops_the_engine(kind: str) -> None:
     records = golden("state")["records"]
     at = next(n for n, (key, _) in enumerate(records) if json.loads(key)[0] == kind)
@@ -279,6 +279,6 @@ def test_rolling_makes_the_same_of_candles_with_unknown_fields() -> None:
             told = json.dumps(everywhere(json.loads(value))).encode() if more else value
             headers = UNKNOWN_HEADERS if more else ()
             made += core.take(LogRecord("c", 0, n, START + n * 60_000, key, told, headers))
-        outputs.append(made + core.settle())
+        outputs.append(made + core.flush())
     assert outputs[0] == outputs[1]
     assert len(outputs[0]) > 100

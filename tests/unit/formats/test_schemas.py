@@ -170,7 +170,7 @@ def test_the_state_that_the_engine_writes_is_valid(seed: int) -> None:
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=bool(seed % 2))
     core.process(log.records[: len(log.records) // 2])
     written = [(orjson.loads(record.key)[0], record.value) for record in changes(core) if record.value]
-    assert {kind for kind, _ in written} == {"position", "lane", "minute"}
+    assert {kind for kind, _ in written} == {"position", "series", "minute"}
     for kind, value in written:
         fields = orjson.loads(value)
         VALIDATORS["state"].validate(fields)

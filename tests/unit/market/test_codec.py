@@ -330,7 +330,7 @@ def test_a_kline_marker_carries_its_kline() -> None:
         decode_marker(list(headers.items()))
 
 
-@pytest.mark.parametrize("headers", [[], [("cut", b"1")], [("run", b"r1")], [("traceparent", b"\xff")]], ids=repr)
+@pytest.mark.parametrize("headers", [[], [("roll", b"1")], [("run", b"r1")], [("traceparent", b"\xff")]], ids=repr)
 def test_a_record_without_marker_headers_is_no_marker(headers: list[tuple[str, bytes]]) -> None:
     assert decode_marker(headers) is None
 

@@ -9,7 +9,7 @@ import pytest
 from market.errors import MalformedError
 from market.fields import MAX_TIME_US
 from market.trade import Side, Source, Trade
-from producers.exchange import Message, Refused
+from producers.exchange import Message, RefusedTrade
 from producers.exchanges.binance import Binance
 from runtime.settings import Settings
 
@@ -161,7 +161,7 @@ def test_one_row_that_is_no_trade_does_not_spoil_its_page() -> None:
         "28457", 28458, None, None, 28459, "28460",
     ]  # fmt: skip
     zero = BINANCE.read_trades(json.dumps([row | {"price": "0.00"}]).encode(), "BNB-BTC", RECEIVED_US)
-    assert [(one.number, one.symbol) for one in zero if isinstance(one, Refused)] == [(28457, "BNB-BTC")]
+    assert [(one.number, one.symbol) for one in zero if isinstance(one, RefusedTrade)] == [(28457, "BNB-BTC")]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[", b'{"code": -1001}', b"\xff"])

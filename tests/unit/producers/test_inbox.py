@@ -2,7 +2,7 @@
 
 import asyncio
 
-from producers.inbox import Heard, Inbox, Up
+from producers.feed.inbox import Heard, Inbox, Up
 
 
 async def test_who_puts_into_a_full_inbox_waits_and_nothing_is_dropped() -> None:

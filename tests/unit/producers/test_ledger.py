@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.ledger import OPEN_US, Found, Ledger
+from producers.feed.ledger import OPEN_US, Ledger, Verdict
 
 SECOND_US = 1_000_000
 numbers = st.integers(1, 40)
@@ -18,7 +18,7 @@ def test_missing_is_what_lies_below_the_greatest_and_was_not_seen(arrived: list[
     ledger, seen = Ledger(0, 0), {0}
     for number in arrived:
         found = ledger.add(number, number * SECOND_US, 0.0)
-        assert found is (Found.SEEN if number in seen else Found.NEW)
+        assert found is (Verdict.SEEN if number in seen else Verdict.NEW)
         seen.add(number)
         assert missing(ledger) == set(range(max(seen))) - seen
         for gap in ledger.gaps:
@@ -35,7 +35,7 @@ def test_what_the_exchange_does_not_have_is_not_missing(arrived: list[int], jump
     for first, length in jumps:
         last = first + length
         if first <= ledger.head + 1:  # a page begins at what is missing or follows
-            ledger.settle(first, last, 0.0)
+            ledger.stop_awaiting(first, last, 0.0)
             known |= set(range(first, last + 1))
             assert missing(ledger) == set(range(max(known))) - known
 
@@ -55,9 +55,9 @@ def test_only_gaps_that_were_asked_for_and_did_not_move_are_given_up() -> None:
 
 def test_a_lower_id_at_a_later_time_is_a_reset_and_an_old_one_is_not() -> None:
     ledger = Ledger(1_000, 5 * SECOND_US)
-    assert ledger.add(1, 5 * SECOND_US, 0.0) is Found.SEEN
-    assert ledger.add(1, 6 * SECOND_US, 0.0) is Found.SEEN, "one alone may be an old trade told again"
-    assert ledger.add(2, 7 * SECOND_US, 0.0) is Found.RESET
+    assert ledger.add(1, 5 * SECOND_US, 0.0) is Verdict.SEEN
+    assert ledger.add(1, 6 * SECOND_US, 0.0) is Verdict.SEEN, "one alone may be an old trade told again"
+    assert ledger.add(2, 7 * SECOND_US, 0.0) is Verdict.RESET
 
 
 def test_what_cannot_be_read_is_missing_up_to_the_next_trade_that_can() -> None:
@@ -94,6 +94,6 @@ def test_whether_ids_begin_anew_is_undecided_until_another_trade_tells() -> None
 
 def test_a_trade_of_before_the_reset_that_comes_late_does_not_move_the_ids() -> None:
     ledger = Ledger(501, 60 * SECOND_US, former_head=1_000)
-    assert ledger.add(990, 55 * SECOND_US, 0.0) is Found.UNKNOWN
+    assert ledger.add(990, 55 * SECOND_US, 0.0) is Verdict.UNKNOWN
     assert (ledger.head, ledger.gaps) == (501, [])
-    assert ledger.add(990, 70 * SECOND_US, 0.0) is Found.NEW, "a jump"
+    assert ledger.add(990, 70 * SECOND_US, 0.0) is Verdict.NEW, "a jump"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.market_clock import AHEAD_US, CarriedTime, MarketClock, Turn
+from producers.feed.market_clock import AHEAD_US, CarriedTime, ClockTurn, MarketClock
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
@@ -26,7 +26,7 @@ class World:
         self.s = 1_000.0
         self.market = MarketClock()
         self.time = CarriedTime(self.market)
-        self.turns: list[Turn] = []
+        self.turns: list[ClockTurn] = []
         self.refused = 0
 
     @property
@@ -120,11 +120,11 @@ def test_a_clock_that_stays_away_is_told_and_comes_back(speed: float, off_us: in
     world.run(10)
     before_us = world.time.us
     world.run(30, clock=lambda us: us + off_us)
-    assert world.turns == [Turn.AWAY]
+    assert world.turns == [ClockTurn.AWAY]
     assert world.time.us == before_us, "markers wait"
     assert world.refused == 0, "the trades' own times go on as they should"
     world.run(5)
-    assert world.turns == [Turn.AWAY, Turn.BACK]
+    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
     assert world.behind_s <= 1.1
     assert world.refused == 0
 
@@ -136,7 +136,7 @@ def test_a_clock_that_is_away_is_still_so_on_the_next_connection() -> None:
     assert world.time.is_away, "which is why the session does not forget the pace"
     world.run(300, clock=lambda us: us + HOUR_US)
     world.run(5)
-    assert world.turns == [Turn.AWAY, Turn.BACK]
+    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
 
 
 def test_an_exchange_that_sets_its_clock_right_is_believed_when_its_trades_say_the_same() -> None:
@@ -153,9 +153,9 @@ def test_an_exchange_without_trades_that_sets_its_clock_right_is_believed_after_
     world.run(30)
     world.start_us += 9 * SECOND_US  # nine seconds behind until now
     world.run(50)
-    assert world.turns == [Turn.AWAY]
+    assert world.turns == [ClockTurn.AWAY]
     world.run(20)
-    assert world.turns == [Turn.AWAY, Turn.BACK]
+    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
     assert world.behind_s <= 1.1
 
 

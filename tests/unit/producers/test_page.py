@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.trade import Side, Trade
-from producers.exchange import Refused
-from producers.page import read_page
+from producers.exchange import RefusedTrade
+from producers.feed.page import read_page
 
 
 def trade(number: int, price: int = 1) -> Trade:
@@ -18,8 +18,8 @@ def trade(number: int, price: int = 1) -> Trade:
     )  # fmt: skip
 
 
-def refused(number: int | None) -> Refused:
-    return Refused(b"?", "it is none", "A-B", number)
+def refused(number: int | None) -> RefusedTrade:
+    return RefusedTrade(b"?", "it is none", "A-B", number)
 
 
 def absent(*numbers: int, known: int = 4) -> list[tuple[int, int]]:
@@ -82,7 +82,7 @@ rows = st.lists(
 @given(st.integers(1, 10), rows)
 def test_whatever_a_page_holds_what_is_called_absent_stands_between_two_neighbours(known: int, rows: list) -> None:
     page = read_page(known, rows)
-    numbers = [one.number if isinstance(one, Refused) else int(one.trade_id) for one in rows]
+    numbers = [one.number if isinstance(one, RefusedTrade) else int(one.trade_id) for one in rows]
     neighbours = set(pairwise(numbers))
     for first, last in page.absent:
         assert (first - 1, last + 1) in neighbours

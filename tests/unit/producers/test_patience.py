@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchanges.binance import Binance
-from producers.feed import find_symbols_patiently
-from producers.rest import LONGEST_BAN_S, RateLimitedError, RestClient
+from producers.feed.rest import LONGEST_BAN_S, RateLimitedError, RestClient
+from producers.feed.runner import find_symbols_patiently
 from runtime.settings import Settings
 from runtime.telemetry import Meter
 

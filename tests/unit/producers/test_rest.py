@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from producers.exchange import Request, RestLimits
-from producers.rest import ATTEMPTS, RefusedError, RestClient
+from producers.exchange import RestLimits, RestRequest
+from producers.feed.rest import ATTEMPTS, RefusedError, RestClient
 from runtime.errors import UnavailableError
 
 LIMITS = RestLimits(weight_per_minute=6000, used_weight_header="X-Used")
@@ -46,7 +46,7 @@ async def serve() -> AsyncIterator[Callable[..., object]]:
 
 async def test_what_is_asked_is_answered_and_weighed(serve: Callable) -> None:
     client, asked = await serve((200, {"X-Used": "70"}))
-    assert await client.get(Request("/a?b=1", 25)) == b"body"
+    assert await client.get(RestRequest("/a?b=1", 25)) == b"body"
     assert asked == ["/a?b=1"]
     assert client.weights.used == 70, "the exchange counted more than this client"
 
@@ -54,7 +54,7 @@ async def test_what_is_asked_is_answered_and_weighed(serve: Callable) -> None:
 async def test_told_to_wait_it_waits_and_asks_again(serve: Callable) -> None:
     client, asked = await serve((429, {"Retry-After": "1"}), (200, {}))
     began = time.monotonic()
-    assert await client.get(Request("/", 1)) == b"body"
+    assert await client.get(RestRequest("/", 1)) == b"body"
     assert time.monotonic() - began >= 1.0
     assert len(asked) == 2
 
@@ -63,19 +63,19 @@ async def test_banned_for_long_it_does_not_even_ask(serve: Callable) -> None:
     client, asked = await serve((418, {"Retry-After": "3600"}))
     for _ in range(3):
         with pytest.raises(UnavailableError):
-            await client.get(Request("/", 1))
+            await client.get(RestRequest("/", 1))
     assert len(asked) == 1
 
 
 async def test_a_server_that_fails_is_asked_a_few_times(serve: Callable) -> None:
     client, asked = await serve(*[(500, {})] * ATTEMPTS)
     with pytest.raises(UnavailableError):
-        await client.get(Request("/", 1))
+        await client.get(RestRequest("/", 1))
     assert len(asked) == ATTEMPTS
 
 
 async def test_a_refusal_is_not_asked_again(serve: Callable) -> None:
     client, asked = await serve((400, {}))
     with pytest.raises(RefusedError):
-        await client.get(Request("/", 1))
+        await client.get(RestRequest("/", 1))
     assert len(asked) == 1

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.weights import Weights
+from producers.feed.weights import Weights
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.sampled_from([2, 20, 25])), max_size=80))

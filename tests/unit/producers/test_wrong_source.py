@@ -11,10 +11,10 @@ from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, id
 
 from market.feed import FeedEvent, FeedEventKind
 from market.trade import Marker, Proof, Side, Trade
-from producers.exchange import Refused
-from producers.marker_clock import Reset
-from producers.round import Round
-from producers.symbol import REFUSALS, SymbolFeed
+from producers.exchange import RefusedTrade
+from producers.feed.marker_clock import IdReset
+from producers.feed.round import Round
+from producers.feed.symbol import REFUSALS, SymbolFeed
 
 Rows = list[Trade]
 
@@ -29,10 +29,10 @@ def without(*lacking: int) -> Callable[[Rows], Rows]:
     return lambda rows: [row for row in rows if int(row.trade_id) not in lacking]
 
 
-def broken(number: int) -> Callable[[Rows], Sequence[Trade | Refused]]:
+def broken(number: int) -> Callable[[Rows], Sequence[Trade | RefusedTrade]]:
     """A history with a row that is no trade."""
     return lambda rows: [
-        Refused(b"?", "price is 0", "A-B", number) if row.trade_id == str(number) else row for row in rows
+        RefusedTrade(b"?", "price is 0", "A-B", number) if row.trade_id == str(number) else row for row in rows
     ]
 
 
@@ -239,7 +239,7 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
     world = begun()
     world.connect()
     world.skip(10_000_000)
-    world.round(lambda round_: world.feed.refused(Refused(b"?", "price is 0", "A-B", 6), world.server_us, round_))
+    world.round(lambda round_: world.feed.refused(RefusedTrade(b"?", "price is 0", "A-B", 6), world.server_us, round_))
     world.tick(2 * MINUTE_US)
     assert world.proofs() == {}, "it is known that there is a trade"
     world.ask_all()
@@ -251,7 +251,7 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
 def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
     world = begun()
     world.connect()
-    world.round(lambda round_: world.feed.refused(Refused(b"?", "?", "A-B", 10**17), world.server_us, round_))
+    world.round(lambda round_: world.feed.refused(RefusedTrade(b"?", "?", "A-B", 10**17), world.server_us, round_))
     world.trade(1_000_000)
     world.tick(2 * MINUTE_US)
     assert set(world.proofs().values()) == {Proof.IDS}
@@ -268,7 +268,7 @@ def after_an_outage_with_what_cannot_be_read(*, readable: bool) -> World:
     world.skip(10_000_000)  # 9
     stale_us = world.carried_us
     world.connect()
-    world.round(lambda round_: world.feed.refused(Refused(b"?", "price is 0", "A-B", 9), stale_us, round_))
+    world.round(lambda round_: world.feed.refused(RefusedTrade(b"?", "price is 0", "A-B", 9), stale_us, round_))
     world.history = lambda _: []
     if readable:
         world.trade(60_000_000)  # 10
@@ -416,7 +416,7 @@ def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_take
     clock = world.feed.clock
     assert clock is not None
     assert (noted.complete_until_us, noted.last_trade_id) == (clock.complete_until_us, "6")
-    assert clock.reset_behind(noted) == Reset("2", world.server_us)
+    assert clock.reset_behind(noted) == IdReset("2", world.server_us)
 
 
 def trade_of(number: int, time_us: int) -> Trade:
@@ -495,7 +495,7 @@ steps = st.lists(
             ["trade", "trade", "trade", "skip", "jump", "tick", "up", "down", "ask", "ask", "late", "wait"]
         ),
         st.sampled_from([0, 1_000_000, 20_000_000, 45_000_000, 70_000_000]),
-        st.sampled_from(["whole", "whole", "short", "cut", "lacking", "reversed", "twice", "broken", "empty", "none"]),
+        st.sampled_from(["whole", "whole", "short", "roll", "lacking", "reversed", "twice", "broken", "empty", "none"]),
         st.integers(0, 5),
     ),
     min_size=20,
@@ -503,15 +503,15 @@ steps = st.lists(
 )
 
 
-MOODS: dict[str, Callable[[Rows, int], Sequence[Trade | Refused]]] = {
+MOODS: dict[str, Callable[[Rows, int], Sequence[Trade | RefusedTrade]]] = {
     "whole": lambda rows, _: rows,
     "short": lambda rows, at: rows[at:],
-    "cut": lambda rows, at: rows[: len(rows) - at],
+    "roll": lambda rows, at: rows[: len(rows) - at],
     "lacking": lambda rows, at: rows[:at] + rows[at + 1 :],
     "reversed": lambda rows, _: rows[::-1],
     "twice": lambda rows, _: [row for row in rows for _ in range(2)],
     "broken": lambda rows, at: [
-        Refused(b"?", "?", "A-B", int(row.trade_id) if at % 2 else None) if at == place else row
+        RefusedTrade(b"?", "?", "A-B", int(row.trade_id) if at % 2 else None) if at == place else row
         for place, row in enumerate(rows)
     ],
     "empty": lambda rows, _: rows[:0],
@@ -534,8 +534,8 @@ class Witness:
         """From now on pages are told in this mood."""
         self.world.told_as = lambda rows: self._told(MOODS[mood](rows, at))
 
-    def _told(self, shown: Sequence[Trade | Refused]) -> Sequence[Trade | Refused]:
-        numbers = [row.number if isinstance(row, Refused) else int(row.trade_id) for row in shown]
+    def _told(self, shown: Sequence[Trade | RefusedTrade]) -> Sequence[Trade | RefusedTrade]:
+        numbers = [row.number if isinstance(row, RefusedTrade) else int(row.trade_id) for row in shown]
         for one, other in pairwise(numbers):
             if one is not None and other is not None:
                 self.absent.update(range(one + 1, other))

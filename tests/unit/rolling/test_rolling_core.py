@@ -41,7 +41,7 @@ def log(seed: int, minutes: int, *, correct: float = 0.3, start: int = START) ->
 
 def outputs_of(records: Sequence[Minute], core: Rolling | None = None) -> list[Output]:
     core = core or Rolling(0, 1)
-    return [output for one in records for output in core.take(one)] + core.settle()
+    return [output for one in records for output in core.take(one)] + core.flush()
 
 
 def last_candles(outputs: Iterable[Output]) -> dict[tuple[str, int], dict[str, object]]:
@@ -188,9 +188,9 @@ def test_a_record_without_value_and_a_malformed_one_count_as_read() -> None:
     (one,) = log(1, 1)
     core.take(one)
     assert (core.offset, core.position, core.pending) == (0, 0, True)
-    assert core.take(Minute(1, START, b"", None, (("cut", b""),))) == []
+    assert core.take(Minute(1, START, b"", None, (("roll", b""),))) == []
     assert (core.offset, core.position, core.pending) == (1, 0, True)
-    assert core.settle() != []
+    assert core.flush() != []
     assert (core.offset, core.position, core.pending) == (1, 2, False)
     with pytest.raises(MalformedError):
         core.take(Minute(2, START, KEY, b"{"))
@@ -214,7 +214,7 @@ def test_hostile_records_are_malformed_and_change_nothing(value: bytes, key: byt
     core = Rolling(0, 1)
     with pytest.raises(MalformedError):
         core.take(Minute(0, START, key, value))
-    assert core.settle() == []
+    assert core.flush() == []
     core.recall(Minute(0, START, key, value))
     assert core.refresh(record(minute(random.Random(1), START + MINUTE, 9))) == []
 

@@ -45,7 +45,7 @@ class Processor:
     def take_all(self, batch: Sequence[Minute]) -> list[Output]:
         self.prepare(batch)
         outputs = [output for record in batch for output in self.take(record)]
-        return outputs + self.core.settle()
+        return outputs + self.core.flush()
 
 
 def since_ms(at: random.Random, clock_ms: int) -> int:
@@ -69,14 +69,14 @@ def test_every_window_is_at_every_moment_the_sum_of_its_newest_minutes(seed: int
         batch = records[number : number + at.randint(1, 30)]
         processor.prepare(batch)
         for record in batch:
-            outputs = processor.take(record) + processor.core.settle()
+            outputs = processor.take(record) + processor.core.flush()
             if not is_candle(record):
                 assert outputs == []
                 continue
             _check(record, outputs, held.setdefault(record.key, {}), shown, newest_live)
         number += len(batch)
         if at.random() < 0.5:
-            assert processor.core.let_go() == []
+            assert processor.core.release() == []
     assert processor.core.position == len(records)
 
 
@@ -129,14 +129,14 @@ def test_what_is_published_over_kills_is_what_one_pass_publishes_and_has_one_for
             found += processor.take(record)
         number += len(batch)
         if at.random() < 0.3 and _is_boundary(records, number):  # the log ends here, for now
-            found += processor.core.settle()
-        processor.core.let_go()
+            found += processor.core.flush()
+        processor.core.release()
         if at.random() < 0.5:
             committed = processor.core.position
         if at.random() < 0.2:
             number = committed
             processor.restart(number, since_ms(at, records[max(0, number - 1)].timestamp))
-    found += processor.core.settle()
+    found += processor.core.flush()
     assert set(found) == expected
     forms: dict[tuple[object, ...], bytes] = {}
     for output in found:
@@ -187,7 +187,7 @@ def test_an_import_of_days_that_the_log_does_not_hold_reads_nothing_back() -> No
     processor = Processor(records, most_old_days=1)
     for number in range(0, len(records), 20):
         processor.take_all(records[number : number + 20])
-        processor.core.let_go()
+        processor.core.release()
     assert processor.log.reads == 0
 
 
@@ -219,7 +219,7 @@ def test_memory_holds_few_old_days() -> None:
     processor = Processor(records, most_old_days=3)
     for record in records:
         processor.take_all([record])
-        processor.core.let_go()
+        processor.core.release()
     assert processor.core.held_days == 3
 
 

@@ -2,14 +2,14 @@
 
 from candlewick.verify.check import digests_of, first_told, hold_log, hold_lost
 from candlewick.verify.demands import Demands
-from candlewick.verify.expected import MINUTE_US, Sent, Span
-from candlewick.verify.findings import Findings, Kind
+from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
+from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import KeyLog
 from candlewick.verify.verify import as_said
 
 KEY = "binance:BTC-USDT"
 T0 = 1_700_000_040_000_000
-SPAN = Span(T0, T0 + 2 * MINUTE_US)
+SPAN = SpanUs(T0, T0 + 2 * MINUTE_US)
 ONE, OTHER = Sent(7, "5", "1", "buy", T0), Sent(7, "6", "1", "buy", T0)
 
 
@@ -39,8 +39,8 @@ def test_of_two_contents_the_first_in_the_log_counts() -> None:
 
 def test_a_content_that_nobody_told_is_different_also_at_a_second_offset() -> None:
     strange = ONE._replace(price="7")
-    assert held(strange).counts[Kind.DIFFERENT] == 1
-    assert held(ONE, strange).counts[Kind.DIFFERENT] == 1
+    assert held(strange).counts[FindingKind.DIFFERENT] == 1
+    assert held(ONE, strange).counts[FindingKind.DIFFERENT] == 1
 
 
 def test_lost_trades_and_their_complete_minutes_are_counted_in_the_span() -> None:

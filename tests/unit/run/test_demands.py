@@ -5,10 +5,10 @@ from collections.abc import Container
 import pytest
 
 from candlewick.verify.demands import Demands, Exception_, demands
-from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, Span, expected_candles
+from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, SpanUs, expected_candles
 
 T0 = 1_700_000_040_000_000  # a whole minute
-SPAN = Span(T0, T0 + 6 * MINUTE_US)
+SPAN = SpanUs(T0, T0 + 6 * MINUTE_US)
 LESS, ANY = LESS_THAN_COMPLETE, ANY_STATUS
 
 
@@ -47,7 +47,7 @@ def test_a_lost_trades_minute_is_less_than_complete_and_its_neighbours_may_be(fa
     assert statuses(what) == [COMPLETE, COMPLETE, ANY, LESS, ANY, COMPLETE]
     assert what.absent == {5}
     assert (what.lost_in(SPAN), what.lost_minutes(SPAN)) == (1, [T0 + 3 * MINUTE_US])
-    assert what.lost_in(Span(T0, T0 + 3 * MINUTE_US)) == 0
+    assert what.lost_in(SpanUs(T0, T0 + 3 * MINUTE_US)) == 0
 
 
 def test_lost_trades_side_by_side_reach_from_the_given_one_before_to_the_one_behind() -> None:
@@ -117,7 +117,9 @@ def test_a_reset_costs_what_the_log_lacks_before_it_and_right_behind_it() -> Non
         sent(100, 0.5), sent(101, 1.5), sent(102, hour - 1.5), sent(103, hour + 0.5),  # the log has 101 and 103
         sent(50, hour + 1.5), sent(51, hour + 2.5), sent(52, hour + 3.5), sent(53, hour + 4.5),  # and 52
     ]  # fmt: skip
-    what = demands(Span(T0, T0 + 2 * hour * MINUTE_US), market, [Exception_(market[4], "reset")], logged={101, 103, 52})
+    what = demands(
+        SpanUs(T0, T0 + 2 * hour * MINUTE_US), market, [Exception_(market[4], "reset")], logged={101, 103, 52}
+    )
     assert [trade.trade_id for trade in what.lost] == [102, 50, 51]
     assert what.absent == {102, 50, 51}
     less = [minute for minute, said in sorted(what.statuses.items()) if said == LESS]
@@ -128,7 +130,7 @@ def test_a_reset_costs_what_the_log_lacks_before_it_and_right_behind_it() -> Non
 
 def test_a_reset_that_cost_nothing_makes_only_the_minutes_around_it_doubtful() -> None:
     market = [sent(100, 0.5), sent(101, 30.5), sent(50, 31.5), sent(51, 60.5)]
-    what = demands(Span(T0, T0 + 70 * MINUTE_US), market, [Exception_(market[2], "reset")], logged={100, 101, 50, 51})
+    what = demands(SpanUs(T0, T0 + 70 * MINUTE_US), market, [Exception_(market[2], "reset")], logged={100, 101, 50, 51})
     assert (what.lost, what.absent) == ((), frozenset())
     assert sorted(what.statuses) == [T0 + minute * MINUTE_US for minute in range(21, 42)]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from candlewick.verify.amounts import clock, parse_amount, plain_amount, trimmed
-from candlewick.verify.expected import MINUTE_US, Sent, Span, differences, expected_candles
+from candlewick.verify.expected import MINUTE_US, Sent, SpanUs, differences, expected_candles
 
 KEY = "binance:BTC-USDT"
 T0 = 1_700_000_040_000_000  # a whole minute
@@ -19,7 +19,7 @@ def test_a_minute_is_folded_exactly() -> None:
         sent(10, "0.3", "0.00000001", "sell", 5),
         sent(12, "0.2", "2", "buy", 59_999_999),
     ]
-    (candle,) = expected_candles(KEY, Span(T0, T0 + MINUTE_US), trades, last_price=None)
+    (candle,) = expected_candles(KEY, SpanUs(T0, T0 + MINUTE_US), trades, last_price=None)
     assert candle == {
         "exchange": "binance",
         "symbol": "BTC-USDT",
@@ -42,7 +42,7 @@ def test_a_minute_is_folded_exactly() -> None:
 
 
 def test_quiet_minutes_stand_flat_at_the_last_price() -> None:
-    span = Span(T0, T0 + 3 * MINUTE_US)
+    span = SpanUs(T0, T0 + 3 * MINUTE_US)
     candles = list(expected_candles(KEY, span, [sent(1, "7", "1", "sell", MINUTE_US)], last_price="5"))
     assert [(candle["open"], candle["close"], candle["trades"]) for candle in candles] == [
         ("5", "5", 0),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from candlewick.common import parse_span
-from candlewick.pipeline.memory import Market, begin_run, recall, remember
+from candlewick.pipeline.memory import SimulatedMarket, begin_run, recall, remember
 from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
 from runtime.errors import UsageError
 
@@ -14,7 +14,7 @@ PLAN = RunPlan(symbols=("BTCUSDT",), seed=5)
 
 
 def test_a_first_run_without_faults_is_undisturbed_and_a_second_is_not(tmp_path: Path) -> None:
-    assert begin_run(tmp_path, PLAN) == Market(seed=5, symbols=("BTCUSDT",), disturbed=False)
+    assert begin_run(tmp_path, PLAN) == SimulatedMarket(seed=5, symbols=("BTCUSDT",), disturbed=False)
     assert begin_run(tmp_path, PLAN).disturbed
 
 
@@ -33,7 +33,9 @@ def test_symbols_seed_and_what_the_simulator_remembers_are_kept_over_runs(tmp_pa
 def test_what_an_older_version_wrote_down_is_still_known(tmp_path: Path) -> None:
     text = '{"seed": 5, "symbols": ["BTCUSDT"], "withheld": ["BTCUSDT:7-9"], "disturbed": true}'
     (tmp_path / "run.json").write_text(text)
-    assert recall(tmp_path) == Market(seed=5, symbols=("BTCUSDT",), simulator=("withheld:BTCUSDT:7-9",), disturbed=True)
+    assert recall(tmp_path) == SimulatedMarket(
+        seed=5, symbols=("BTCUSDT",), simulator=("withheld:BTCUSDT:7-9",), disturbed=True
+    )
 
 
 def test_another_seed_on_the_same_data_is_a_usage_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-from candlewick.supervise.restarts import MAX_QUICK_DEATHS, QUICK_DEATH_S, decide, describe_end
+from candlewick.pipeline.supervise.restarts import MAX_QUICK_DEATHS, QUICK_DEATH_S, decide, describe_end
 
 
 def test_quick_deaths_wait_longer_each_time_and_are_given_up_in_the_end() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from candlewick.supervise.lock import run_lock
-from candlewick.supervise.logfile import LogFile
-from candlewick.supervise.process import Part
-from candlewick.supervise.supervisor import PartEvent, Supervisor, Turn
+from candlewick.pipeline.supervise.lock import run_lock
+from candlewick.pipeline.supervise.logfile import LogFile
+from candlewick.pipeline.supervise.process import Stage
+from candlewick.pipeline.supervise.supervisor import PartEvent, StageChange, Supervisor
 from runtime.errors import CandlewickError
 
 TIMEOUT_S = 20.0
@@ -37,15 +37,15 @@ class Heard:
     def supervisor(self, logs: Path) -> Supervisor:
         return Supervisor(logs, on_event=self.events.append, on_entry=lambda _part, entry: self.entries.append(entry))
 
-    def texts(self, turn: Turn) -> list[str]:
+    def texts(self, turn: StageChange) -> list[str]:
         return [event.text for event in self.events if event.turn is turn]
 
-    async def turn(self, turn: Turn) -> None:
+    async def turn(self, turn: StageChange) -> None:
         await until(lambda: self.texts(turn))
 
 
-def part(name: str, code: str, *, grace_s: float = 10.0) -> Part:
-    return Part(name=name, command=[sys.executable, "-u", "-c", code], environment=dict(os.environ), grace_s=grace_s)
+def part(name: str, code: str, *, grace_s: float = 10.0) -> Stage:
+    return Stage(name=name, command=[sys.executable, "-u", "-c", code], environment=dict(os.environ), grace_s=grace_s)
 
 
 SLEEP = "import time; time.sleep(60)"
@@ -55,10 +55,10 @@ async def test_a_killed_part_comes_back_and_it_is_said(tmp_path: Path) -> None:
     heard = Heard()
     async with heard.supervisor(tmp_path) as supervisor:
         supervisor.start(part("candles", SLEEP))
-        await heard.turn(Turn.STARTED)
+        await heard.turn(StageChange.STARTED)
         os.kill(supervisor.pid("candles"), signal.SIGKILL)
-        await heard.turn(Turn.RESTARTED)
-    assert heard.texts(Turn.RESTARTED) == ["candles died (signal 9), restarted"]
+        await heard.turn(StageChange.RESTARTED)
+    assert heard.texts(StageChange.RESTARTED) == ["candles died (signal 9), restarted"]
 
 
 async def test_a_part_that_cannot_live_is_given_up_with_its_own_words(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ async def test_a_stopped_part_drains_and_does_not_come_back(tmp_path: Path) -> N
         supervisor.start(part("sink", code))
         await until(lambda: heard.entries)
         assert await supervisor.stop("sink") == 0
-    assert [event.turn for event in heard.events] == [Turn.STARTED, Turn.STOPPED]
+    assert [event.turn for event in heard.events] == [StageChange.STARTED, StageChange.STOPPED]
 
 
 async def test_a_part_that_does_not_drain_is_killed_after_its_grace(tmp_path: Path) -> None:
@@ -103,11 +103,11 @@ async def test_a_part_that_does_not_drain_is_killed_after_its_grace(tmp_path: Pa
 SUPERVISED = """
 import asyncio, os, sys
 from pathlib import Path
-from candlewick.supervise.process import Part
-from candlewick.supervise.supervisor import Supervisor
+from candlewick.pipeline.supervise.process import Stage
+from candlewick.pipeline.supervise.supervisor import Supervisor
 async def main():
     async with Supervisor(Path(sys.argv[1]), on_event=lambda e: None, on_entry=lambda p, e: None) as supervisor:
-        supervisor.start(Part(name="p", command=[sys.executable, "-c", "import time; time.sleep(60)"], environment={}))
+        supervisor.start(Stage(name="p", command=[sys.executable, "-c", "import time; time.sleep(60)"], environment={}))
         while not supervisor.pid("p"):
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.5)  # past the tether's exec

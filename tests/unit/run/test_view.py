@@ -6,9 +6,9 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from candlewick.view.board import MAX_HAPPENINGS, Board, StageFigures, Tone
-from candlewick.view.line import duration, summary_line
-from candlewick.view.screen import Screen
+from candlewick.pipeline.view.board import MAX_HAPPENINGS, Board, StageFigures, Tone
+from candlewick.pipeline.view.line import duration, summary_line
+from candlewick.pipeline.view.screen import Screen
 from market.candle import Candle, Status
 from market.feed import FeedEvent, FeedEventKind
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from market.candle import Candle, Status
 from market.timeframe import Timeframe
-from serving.planner import MAX_CANDLES, Answers, Span, Tier, coverage, merge, opens_of, questions, sources
+from serving.planner import MAX_CANDLES, Answers, SpanMs, Tier, coverage, merge, opens_of, questions, sources
 
 MINUTE = 60_000
 T0 = 1_610_064_000_000  # 2021-01-08 00:00 UTC
@@ -35,7 +35,7 @@ all_answers = st.dictionaries(st.sampled_from(Tier), tier_answers)
 
 
 def test_hot_and_warm_are_asked_first_for_all_of_it() -> None:
-    whole = Span(T0, T0 + 6 * MINUTE)
+    whole = SpanMs(T0, T0 + 6 * MINUTE)
     assert questions(M1, OPENS, {}) == {Tier.HOT: whole, Tier.WARM: whole}
 
 
@@ -56,13 +56,13 @@ def test_cold_is_asked_for_what_then_misses(
     def of(minutes: list[int] | None) -> list[Candle] | None:
         return None if minutes is None else [candle(minute) for minute in minutes]
 
-    expected = {Tier.COLD: Span(T0 + asked[0] * MINUTE, T0 + asked[1] * MINUTE)} if asked else {}
+    expected = {Tier.COLD: SpanMs(T0 + asked[0] * MINUTE, T0 + asked[1] * MINUTE)} if asked else {}
     assert questions(M1, OPENS, {Tier.HOT: of(hot), Tier.WARM: of(warm)}) == expected
 
 
 def test_longer_candles_are_asked_of_hot_alone() -> None:
     opens = [T0, T0 + 60 * MINUTE]
-    assert questions(Timeframe.H1, opens, {}) == {Tier.HOT: Span(T0, T0 + 120 * MINUTE)}
+    assert questions(Timeframe.H1, opens, {}) == {Tier.HOT: SpanMs(T0, T0 + 120 * MINUTE)}
     assert questions(Timeframe.H1, opens, {Tier.HOT: []}) == {}
 
 

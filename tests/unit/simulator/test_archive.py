@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producers.simulator.archive import Archive, WithheldError
-from producers.simulator.clock import MarketClock
+from producers.simulator.clock import SimulatedClock
 from producers.simulator.fates import Fate
 from producers.simulator.history import GeneratedHistory, Match
 from producers.simulator.ids import IdRange
@@ -116,7 +116,7 @@ def test_weights_add_up_to_429_then_to_418_and_a_new_minute_begins_at_nothing() 
 def test_market_time_runs_at_its_speed_and_never_ahead_of_the_wall(
     past: int, speed: float, elapsed: int, more: int
 ) -> None:
-    clock = MarketClock(start_us=10**15 - past, wall_start_us=10**15, speed=speed)
+    clock = SimulatedClock(start_us=10**15 - past, wall_start_us=10**15, speed=speed)
     now = clock.at(10**15 + elapsed)
     assert now <= 10**15 + elapsed
     assert now in {10**15 + elapsed, 10**15 - past + int(elapsed * speed)}

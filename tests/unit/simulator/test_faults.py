@@ -15,12 +15,16 @@ from producers.simulator.faults import Action, FaultPlan, Faults
 from producers.simulator.frames import ABSURD_TIMES, payload_of, text_frame
 from producers.simulator.history import GeneratedHistory
 from producers.simulator.instruments import instrument
-from producers.simulator.tape import Channel, Entry, Form, Kind
+from producers.simulator.tape import Channel, Entry, Form, MessageKind
 from runtime.errors import UsageError
 
 CHANNELS = [
     Channel(f"{name.lower()}@{kind}", kind, Archive(GeneratedHistory(1, instrument(name))), Form(1, combined=False))
-    for name, kind in (("BTCUSDT", Kind.TRADE), ("ETHUSDT", Kind.TRADE), ("BTCUSDT", Kind.KLINE_1S))
+    for name, kind in (
+        ("BTCUSDT", MessageKind.TRADE),
+        ("ETHUSDT", MessageKind.TRADE),
+        ("BTCUSDT", MessageKind.KLINE_1S),
+    )
 ]
 
 
@@ -51,7 +55,7 @@ def test_every_message_is_sent_but_for_the_skipped_and_twice_only_the_duplicated
     counts = Counter(Counter(sent).values())
     assert counts[1] + counts[2] == 600 - plan.done["skipped"]
     assert counts[2] == plan.done["duplicated"]
-    carriers = [frame for _, channel, frame in entries(600) if channel.kind is Kind.KLINE_1S]
+    carriers = [frame for _, channel, frame in entries(600) if channel.kind is MessageKind.KLINE_1S]
     assert [frame for frame in sent if frame in set(carriers)] == carriers
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from runtime.kafka import Committed, OffsetMetadata
-from sinks.start import Found, StartError, start_by_group, start_by_store
+from sinks.start import SinkStartError, SinkStartFacts, start_by_group, start_by_store
 
 NOW = OffsetMetadata("topic-1", "store-1")
 
@@ -13,26 +13,28 @@ def found(
     end: int = 50,
     was: OffsetMetadata = NOW,
     now: OffsetMetadata = NOW,
-) -> Found:
+) -> SinkStartFacts:
     offset = None if committed is None else Committed(committed, was)
-    return Found(group="candlewick.sink.x", name="t/0", committed=offset, beginning=beginning, end=end, now=now)
+    return SinkStartFacts(
+        group="candlewick.sink.x", name="t/0", committed=offset, beginning=beginning, end=end, now=now
+    )
 
 
 def test_a_group_goes_on_from_its_offset_and_begins_at_the_log_s_beginning() -> None:
-    assert start_by_group(found(30), accept_cut=False) == 30
-    assert start_by_group(found(50), accept_cut=False) == 50
-    assert start_by_group(found(None), accept_cut=False) == 10
+    assert start_by_group(found(30), accept_truncation=False) == 30
+    assert start_by_group(found(50), accept_truncation=False) == 50
+    assert start_by_group(found(None), accept_truncation=False) == 10
 
 
 def test_a_cut_log_is_said_before_it_is_accepted() -> None:
-    with pytest.raises(StartError, match=r"7 records were deleted .* --accept-cut"):
-        start_by_group(found(3), accept_cut=False)
-    assert start_by_group(found(3), accept_cut=True) == 10
+    with pytest.raises(SinkStartError, match=r"7 records were deleted .* --accept-truncation"):
+        start_by_group(found(3), accept_truncation=False)
+    assert start_by_group(found(3), accept_truncation=True) == 10
 
 
 def test_an_offset_beyond_the_end_is_never_accepted() -> None:
-    with pytest.raises(StartError, match="made anew"):
-        start_by_group(found(51), accept_cut=True)
+    with pytest.raises(SinkStartError, match="made anew"):
+        start_by_group(found(51), accept_truncation=True)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +58,14 @@ ANEW = OffsetMetadata("topic-2", "store-1")
 
 
 def test_an_offset_of_a_topic_that_was_made_anew_stops_the_sink_and_says_the_way_on() -> None:
-    with pytest.raises(StartError, match=r"topic-1.* made anew .*topic-2.*: candlewick replay .* --to ear"):
-        start_by_group(found(30, now=ANEW), accept_cut=True)
+    with pytest.raises(SinkStartError, match=r"topic-1.* made anew .*topic-2.*: candlewick replay .* --to ear"):
+        start_by_group(found(30, now=ANEW), accept_truncation=True)
 
 
 @pytest.mark.parametrize("store_id", [None, "store-2"])
 def test_an_offset_that_claims_more_than_the_store_holds_stops_the_sink(store_id: str | None) -> None:
-    with pytest.raises(StartError, match=r"before offset 30 .*store-1.*--to earliest --execute.*--to current"):
-        start_by_group(found(30, now=OffsetMetadata("topic-1", store_id)), accept_cut=True)
+    with pytest.raises(SinkStartError, match=r"before offset 30 .*store-1.*--to earliest --execute.*--to current"):
+        start_by_group(found(30, now=OffsetMetadata("topic-1", store_id)), accept_truncation=True)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,7 @@ def test_an_offset_that_claims_more_than_the_store_holds_stops_the_sink(store_id
     ],
 )
 def test_what_an_offset_does_not_say_is_taken_as_it_is(was: OffsetMetadata) -> None:
-    assert start_by_group(found(30, was=was), accept_cut=False) == 30
+    assert start_by_group(found(30, was=was), accept_truncation=False) == 30
 
 
 def test_a_store_with_positions_does_not_follow_an_offset_of_another_topic() -> None:

@@ -1,0 +1,144 @@
+"""The live view: the board as a screenful, never higher than the terminal."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from candlewick.pipeline.view.board import Board, StageFigures, SymbolFigures, Tone
+from candlewick.pipeline.view.line import duration
+from market.candle import Status
+from market.decimals import plain
+
+_FIXED_ROWS = 6
+"""The heading, three rules, two table heads."""
+_MIN_HAPPENINGS = 4
+_WIDE = 100
+"""Columns of a terminal that has room for everything."""
+_TONES = {Tone.CALM: "default", Tone.GOOD: "green", Tone.WARNING: "yellow", Tone.BAD: "bold red"}
+_UP, _DOWN, _DIM = "green", "red", "bright_black"
+_STORES = ("sink.redis", "sink.clickhouse", "sink.parquet")
+
+
+class Screen:
+    """Renders `board`, to the height it is given; `elapsed_s` says how long the run is up, `title` what it runs on."""
+
+    def __init__(self, board: Board, *, title: str, elapsed_s: Callable[[], float]) -> None:
+        self._board = board
+        self._title = title
+        self._elapsed_s = elapsed_s
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        board = self._board
+        room = (options.height or console.height) - _FIXED_ROWS - len(board.stages)
+        happenings = max(_MIN_HAPPENINGS, room - len(board.symbols))
+        symbols = max(0, room - happenings)
+        yield Group(
+            self._heading(options),
+            _rule(f"symbols ({len(board.symbols)})"),
+            _symbols(board, symbols, wide=options.max_width >= _WIDE),
+            _rule("stages"),
+            _stages(board),
+            _rule("what happens"),
+            _happenings(board, happenings),
+        )
+
+    def _heading(self, options: ConsoleOptions) -> RenderableType:
+        board, grid = self._board, Table.grid(expand=True)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+        grid.add_column(no_wrap=True, overflow="ellipsis", justify="right")
+        market = datetime.fromtimestamp(board.market_ms / 1000, UTC)
+        clock = f"{market:%Y-%m-%d %H:%M} UTC" if board.market_ms else "…"
+        left = Text.assemble(("Candlewick ", "bold"), (f" {self._title}", _DIM))
+        counts = f"{board.candles:,} candles"
+        if options.max_width >= _WIDE:
+            gaps = board.gaps
+            counts += f" · {board.revisions:,} revised · {gaps.open:,} gaps · {gaps.holes:,} holes"
+        grid.add_row(left, Text(f"{counts}   market {clock}   up {duration(self._elapsed_s())}"))
+        return grid
+
+
+def _rule(title: str) -> Rule:
+    return Rule(Text(title, style=_DIM), align="left", style=_DIM)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, expand=True, pad_edge=False, header_style=_DIM, padding=(0, 1))
+    for column in columns:
+        left = column in ("symbol", "stage", "state", "status", "stands at")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _symbols(board: Board, height: int, *, wide: bool) -> RenderableType:
+    prices = ("open", "high", "low", "volume") if wide else ()
+    table = _table("symbol", "last", "minute", "24h", *prices, "trades", "status")
+    names = sorted(board.symbols)
+    shown = names if len(names) <= height else names[: max(0, height - 1)]
+    for name in shown:
+        table.add_row(*_symbol_row(board.symbols[name], wide=wide))
+    if len(shown) < len(names):
+        table.add_row(Text(f"… {len(names) - len(shown)} more", style=_DIM))
+    return table
+
+
+def _symbol_row(figures: SymbolFigures, *, wide: bool) -> list[RenderableType]:
+    candle = figures.candle
+    prices = (candle.open, candle.high, candle.low, candle.volume) if wide else ()
+    in_minute = None if not candle.open else (candle.close - candle.open) / candle.open * 100
+    tone = _tone(candle.close - candle.open)
+    status = Text(candle.status.value, style=_DIM if candle.status in (Status.OPEN, Status.COMPLETE) else "yellow")
+    return [
+        candle.symbol,
+        Text(plain(candle.close), style=f"bold {tone}"),
+        _percent(in_minute),
+        _percent(figures.change_percent()),
+        *(Text(plain(value)) for value in prices),
+        f"{candle.trades:,}",
+        status,
+    ]
+
+
+def _percent(value: Decimal | None) -> Text:
+    return Text("-", style=_DIM) if value is None else Text(f"{value:+.2f} %", style=_tone(value))
+
+
+def _tone(change: Decimal) -> str:
+    return _UP if change > 0 else _DOWN if change < 0 else "default"
+
+
+def _stages(board: Board) -> RenderableType:
+    table = _table("stage", "state", "records/s", "records", "lag", "newest", "written", "restarts")
+    for name, figures in board.stages.items():
+        table.add_row(*_stage_row(name, figures))
+    return table
+
+
+def _stage_row(name: str, figures: StageFigures) -> list[RenderableType]:
+    state_style = "green" if figures.state == "running" else "yellow"
+    age = "-" if figures.newest_age_ms is None else f"{figures.newest_age_ms / 1000:.1f} s"
+    written = f"{figures.total('rows'):,} rows" if name in _STORES else ""
+    return [
+        name,
+        Text(figures.state, style=state_style),
+        f"{figures.records_per_s:,.0f}",
+        f"{figures.total_records():,}",
+        "-" if figures.lag is None else f"{figures.lag:,}",
+        age,
+        written,
+        Text(str(figures.restarts), style="yellow" if figures.restarts else _DIM),
+    ]
+
+
+def _happenings(board: Board, height: int) -> RenderableType:
+    table = Table(box=None, expand=True, pad_edge=False, show_header=False)
+    table.add_column(width=8, style=_DIM)
+    table.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    for happening in list(board.happenings)[-height:]:
+        at = datetime.fromtimestamp(happening.at_s, UTC).strftime("%H:%M:%S")
+        table.add_row(at, Text(happening.text, style=_TONES[happening.tone]))
+    return table

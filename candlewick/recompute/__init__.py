@@ -1,0 +1,1 @@
+"""A range of candles computed again, and held against those that are live."""

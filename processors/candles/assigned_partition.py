@@ -1,0 +1,247 @@
+"""A partition that this process owns: taken over from its old owner, worked on, committed in transactions."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
+from market.topics import Topics
+from processors.candles.core import Core, Outputs, Rules
+from processors.candles.range import RecomputeRange
+from processors.candles.start import EngineStartError, EngineStartFacts, decide_start
+from processors.candles.state import StoredState, changes, committed, mark_clean
+from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
+from runtime.kafka.records import BareRecord
+from runtime.settings import Settings
+
+CHECKPOINT_INTERVAL_S = 5.0
+"""The state is written this often, twice as long where candles come all the time: a restart reads so much again."""
+LINGER_S = 0.06
+"""Candles wait for others while each poll brings more, at most this long: the markers of many keys come together."""
+MOST_WAITING = 10_000
+"""Outputs that may wait for the commit before theirs; the partition is not read until it is through."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandlesConfig:
+    """How the engine is run."""
+
+    rules: Rules = field(default_factory=Rules)
+    once: bool = False
+    from_start: bool = False
+    accept_truncation: bool = False
+    instance_id: str | None = None
+    range: RecomputeRange | None = None
+    """What is recomputed beside the live topics; None: the live topics themselves."""
+
+    def topics(self, topics: Topics) -> Topics:
+        """The names to read and write by."""
+        return topics if self.range is None else self.range.topics(topics)
+
+
+class AssignedPartition:
+    """One input partition with its series, its transactional id, and what is not committed yet."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        subscription: Subscription,
+        tp: TopicPartition,
+        config: CandlesConfig,
+        topic_id: str | None = None,
+    ) -> None:
+        self.tp = tp
+        self._topic_id = topic_id
+        self._settings = settings
+        self._topics = config.topics(settings.topics)
+        self._range = config.range
+        self._subscription = subscription
+        self._config = config
+        self._publisher = TransactionalPublisher(settings, f"{subscription.group}.{tp.topic}.{tp.partition}")
+        self._clearing: list[Outgoing] = []
+        self._outputs = Outputs()
+        self._committed_position = 0
+        self._has_checkpoint = False
+        self._checkpoint_position = 0
+        # Not all at once: what a checkpoint costs, candles wait for.
+        self._checkpoint_at_s = time.monotonic() - CHECKPOINT_INTERVAL_S * tp.partition / settings.partitions
+        self._output_at_s = 0.0
+        """When the oldest output that is not committed came."""
+        self._is_growing = False
+        """Whether the last poll led to outputs."""
+        self.end = 0
+        """As far as ``--once`` goes: the log's end when it was taken over, or when its range was planned."""
+        self.newest_ms = 0
+        """Append time of the newest record processed."""
+        self.core: Core
+
+    async def take_over(self) -> Self:
+        """Fence the old owner, **then** read the state and the group's offset, and go on from there."""
+        await self._publisher.__aenter__()
+        try:
+            try:
+                await self._restore()
+            except EngineStartError:  # who was too late finds anything: that is the new owner's to tell
+                await self._publisher.confirm(self._subscription.group, self.tp)
+                raise
+        except BaseException:
+            await self._publisher.discard()
+            raise
+        return self
+
+    async def release(self) -> None:
+        """Discard what is not committed."""
+        await self._publisher.discard()
+
+    def process(self, records: Sequence[BareRecord]) -> None:
+        """Take in what a poll brought, if anything; what it leads to waits for the next commit."""
+        self._is_growing = False
+        if records and records[0].offset < self.core.position:  # fetched before the seek to where the state stands
+            records = [record for record in records if record.offset >= self.core.position]
+        if self.core.position < self._committed_position:  # their outputs are committed, the state goes less far
+            self.core.process([record for record in records if record.offset < self._committed_position])
+            records = [record for record in records if record.offset >= self._committed_position]
+        if not records:
+            return
+        new = self.core.process(records)
+        if self._range is not None:
+            new.candles = self._range.keep(new.candles)
+        if new and not self._outputs:
+            self._output_at_s = time.monotonic()
+        self._is_growing = bool(new)
+        self._outputs.candles += new.candles
+        self._outputs.late += new.late
+        self._outputs.dead += new.dead
+        self.newest_ms = records[-1].timestamp
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to commit now: no more outputs come, or they have waited, or it is time for a checkpoint."""
+        now_s = time.monotonic()
+        if self._outputs:
+            return not self._is_growing or now_s - self._output_at_s >= LINGER_S
+        return self.is_changed and now_s - self._checkpoint_at_s >= CHECKPOINT_INTERVAL_S
+
+    @property
+    def is_lingering(self) -> bool:
+        """Whether outputs wait for others."""
+        return bool(self._outputs)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything that no checkpoint holds."""
+        if self.core.position < self._committed_position:
+            return False
+        return bool(self._outputs) or self.core.position != self._checkpoint_position
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to wait for a commit before more is read."""
+        return len(self._outputs.candles) + len(self._outputs.late) + len(self._outputs.dead) >= MOST_WAITING
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the range that is recomputed can't change any more; never without one."""
+        return self._range is not None and self._range.is_final(self.core)
+
+    async def commit(self, *, last: bool = False) -> Outputs:
+        """Outputs, position, and now and then the state, in one transaction; after an error it must be let go.
+
+        All of it is cut before the first wait: what is processed while this one is on its way belongs to the next.
+        """
+        outputs, position, partition, topics = self._outputs, self.core.position, self.tp.partition, self._topics
+        records = {
+            topics.state: [committed(self.core), *self._checkpoint(last=last)],
+            topics.late: list(_again(outputs, partition)),
+            topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
+            topics.candles(): list(_candles(outputs, partition)),
+        }
+        self._outputs = Outputs()
+        self._committed_position = position
+        async with self._publisher.transaction() as transaction:
+            # The offset first: a partition that is written to while the group is added may have to wait and try again.
+            await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
+            for topic, of_topic in records.items():
+                await transaction.send(topic, of_topic)
+        return outputs
+
+    def _checkpoint(self, *, last: bool) -> list[Outgoing]:
+        """What brings the stored state up to here, if it is time: candles do not wait for it if that can be helped."""
+        aged_s = time.monotonic() - self._checkpoint_at_s
+        due_s = 2 * CHECKPOINT_INTERVAL_S if self._outputs else CHECKPOINT_INTERVAL_S
+        if self._has_checkpoint and not last and aged_s < due_s:
+            return []
+        records = [*self._clearing, *changes(self.core, self._topic_id)]
+        mark_clean(self.core)
+        self._clearing = []
+        self._has_checkpoint = True
+        self._checkpoint_position = self.core.position
+        self._checkpoint_at_s = time.monotonic()
+        return records
+
+    async def _restore(self) -> None:
+        stored = StoredState()
+        async for records in read_to_end(self._settings, self._topics.state, partitions=[self.tp.partition]):
+            stored.take(records)
+        group_offset = await self._subscription.committed(self.tp)
+        found = EngineStartFacts(
+            name=f"{self.tp.topic}/{self.tp.partition}",
+            state_position=stored.position,
+            committed_position=stored.committed,
+            group_offset=group_offset,
+            beginning=await self._subscription.beginning(self.tp),
+            end=await self._subscription.end(self.tp),
+            has_output=group_offset is None and await self._has_output(),
+            topic_id=self._topic_id,
+            state_topic_id=stored.topic_id,
+            state_base=stored.revision_base,
+        )
+        start = decide_start(
+            found,
+            from_start=self._config.from_start,
+            accept_truncation=self._config.accept_truncation,
+            revision_base=self._config.rules.revision_base,
+        )
+        partitions = self._topics.partitions
+        if start.keep_state:
+            self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)
+            self._has_checkpoint = True
+        else:
+            self._clearing = stored.drop(self.tp.partition)
+            self.core = Core(
+                partition=self.tp.partition,
+                partitions=partitions,
+                position=start.position,
+                rules=self._config.rules,
+                awaits_floor=start.mid_log,
+            )
+        self.end = found.end if self._range is None else self._range.pieces[self.tp.partition].end
+        self._committed_position = start.position
+        self._checkpoint_position = self.core.position
+        self._subscription.seek(self.tp, self.core.position)
+
+    async def _has_output(self) -> bool:
+        async for records in read_to_end(self._settings, self._topics.candles(), partitions=[self.tp.partition]):
+            if records:
+                return True
+        return False
+
+
+def _candles(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
+    for candle, run in outputs.candles:
+        headers = () if run is None else ((RUN_HEADER, run.encode()),)
+        yield Outgoing(candle.key.encode(), encode_candle(candle), headers, partition)
+
+
+def _again(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
+    for record in outputs.late:
+        yield Outgoing(record.key or b"", record.value, record.headers, partition)
+
+
+def _dead_letters(outputs: Outputs, tp: TopicPartition) -> Iterator[Outgoing]:
+    for record, error in outputs.dead:
+        headers = dead_letter_headers(
+            error, topic=tp.topic, partition=tp.partition, offset=record.offset, headers=record.headers
+        )
+        yield Outgoing(record.key or b"", record.value, headers, tp.partition)

@@ -1,0 +1,89 @@
+"""Where symbols go on from: their newest markers in `md.progress.v1`, those of them that can be used.
+
+What stands there was written by some producer at some time, maybe with a wrong clock or by a program of another kind.
+A record that cannot be read, or be true, stops nobody: the newest one before it is taken, as far as compaction has
+left it, else the symbol begins anew and says so.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from market.codec import decode_marker, decode_progress
+from market.errors import MalformedError
+from market.partition import partition_of
+from market.trade import Marker, numeric_id
+from producers.feed.marker_clock import IdReset
+from producers.feed.market_clock import AHEAD_US
+from runtime.kafka import read_to_end
+from runtime.kafka.records import Record
+from runtime.settings import Settings
+from runtime.telemetry import logger
+
+STAGE = "produce"
+
+
+@dataclass(frozen=True)
+class StoredProgress:
+    """By key: the newest marker that can be used, and why there is none where there should be."""
+
+    markers: Mapping[bytes, Marker] = field(default_factory=dict)
+    resets: Mapping[bytes, IdReset] = field(default_factory=dict)
+    """Where ids began anew behind that marker."""
+    began_anew: Mapping[bytes, str] = field(default_factory=dict)
+
+
+async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) -> StoredProgress:
+    """Read the live progress of these keys, whoever wrote it; `now_us` is our own clock."""
+    wanted = set(keys)
+    partitions = {partition_of(key, settings.partitions) for key in wanted}
+    markers: dict[bytes, Marker] = {}
+    resets: dict[bytes, IdReset | None] = {}
+    wrong: dict[bytes, str] = {}
+    async for records in read_to_end(settings, settings.topics.progress, partitions=partitions):
+        for record in records:
+            if record.key not in wanted:
+                continue
+            if record.value is None:  # deleted: a person's way to let it begin anew
+                markers.pop(record.key, None)
+                wrong.pop(record.key, None)
+                continue
+            try:
+                markers[record.key], resets[record.key] = usable(record, now_us)
+            except MalformedError as error:
+                where = f"{record.topic}/{record.partition}/{record.offset}"
+                wrong[record.key] = f"the progress at {where} cannot be used: {error}"
+                continue
+            wrong.pop(record.key, None)
+    for key, reason in wrong.items():
+        goes_on = f"goes on from the marker of {markers[key].complete_until_us}" if key in markers else "begins anew"
+        logger(STAGE).error("progress cannot be used", key=key.decode(), reason=reason, way_on=goes_on)
+    return StoredProgress(
+        markers,
+        {key: reset for key, reset in resets.items() if reset is not None and key in markers},
+        {key: reason for key, reason in wrong.items() if key not in markers},
+    )
+
+
+def usable(record: Record, now_us: int) -> tuple[Marker, IdReset | None]:
+    """The marker of a progress record, and where ids began anew behind it; `MalformedError` where it can't be true."""
+    marker = decode_marker(record.headers)
+    if marker is None:
+        raise MalformedError("there is no marker in its headers")
+    if marker.complete_until_us > now_us + AHEAD_US:
+        raise MalformedError(f"its minute ends at {marker.complete_until_us} us, and it is {now_us} us now")
+    if marker.last_trade_id is not None and numeric_id(marker.last_trade_id) is None:
+        raise MalformedError(f"its last trade id {marker.last_trade_id!r} is no number")
+    return marker, _reset(record, now_us)
+
+
+def _reset(record: Record, now_us: int) -> IdReset | None:
+    if record.value is None:
+        return None
+    progress = decode_progress(record.value)
+    if progress.reset_id is None or progress.reset_us is None:
+        return None
+    if numeric_id(progress.reset_id) is None:
+        raise MalformedError(f"the id {progress.reset_id!r}, with which ids began anew, is no number")
+    if progress.reset_us > now_us + AHEAD_US:
+        raise MalformedError(f"ids began anew at {progress.reset_us} us, and it is {now_us} us now")
+    return IdReset(progress.reset_id, progress.reset_us)

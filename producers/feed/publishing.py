@@ -1,0 +1,127 @@
+"""The order in which a round of the feed goes to Kafka.
+
+A first `begin` is noted in the progress topic before anything of its symbol is published: whoever starts after a
+crash in between goes on from that same minute. So is a reset of ids, after the claims that it takes back. A marker
+follows the acknowledgement of the trades that it speaks of; the progress record follows that of the marker.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from market.codec import (
+    encode_feed_event,
+    encode_marker,
+    encode_progress,
+    encode_trade,
+    progress_key,
+)
+from market.errors import MalformedError
+from market.feed import Progress
+from market.trade import Marker
+from producers.feed.round import Round
+from producers.feed.symbol import SymbolFeed
+from runtime.kafka import Outgoing, Publisher
+from runtime.settings import Settings
+
+ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
+LARGE_BYTES = 64 * 1024
+"""Of what is no trade, so much is kept."""
+_MAX_REASON = 1_000
+
+
+class Publishing:
+    """Publishes rounds through one publisher; after any error both must be discarded."""
+
+    def __init__(self, publisher: Publisher, settings: Settings, exchange: str) -> None:
+        self._publisher = publisher
+        self._exchange = exchange.encode()
+        self._topics = settings.topics
+        self._partitions = settings.partitions
+        self._progress: list[asyncio.Future[Any]] = []
+
+    async def begin_again(self, symbols: Iterable[SymbolFeed]) -> None:
+        """Publish the `begin` of the symbols that go on from a marker."""
+        await self._acknowledged(
+            await self._send_markers([(one, one.begin) for one in symbols if one.begin is not None])
+        )
+
+    async def publish(self, round_: Round) -> int | None:
+        """Publish a round; returns Kafka's append time of the newest trade, in milliseconds."""
+        if round_.begins:
+            await self._acknowledged(await self._send_progress(round_.begins))
+            await self._acknowledged(await self._send_markers(round_.begins))
+        if round_.taken_back:
+            await self._acknowledged(await self._send_markers(round_.taken_back))
+        if round_.resets:
+            await self.finish()
+            await self._acknowledged(await self._send_progress(round_.resets))
+        newest_ms = None
+        if round_.trades or round_.events or round_.refused:
+            newest_ms = await self._trades_and_events(round_)
+        if round_.markers:
+            await self._acknowledged(await self._send_markers(round_.markers))
+            await self.finish()
+            self._progress = await self._send_progress(dict(round_.markers).items())
+        return newest_ms
+
+    async def finish(self) -> None:
+        """Wait for what may be outstanding: progress records are awaited a round later."""
+        outstanding, self._progress = self._progress, []
+        await self._acknowledged(outstanding)
+
+    async def _trades_and_events(self, round_: Round) -> int | None:
+        trades = [
+            Outgoing(symbol.key, encode_trade(trade), partition=symbol.partition) for symbol, trade in round_.trades
+        ]
+        events = [Outgoing(event.key.encode(), encode_feed_event(event)) for event in round_.events]
+        sent = await self._publisher.send_batches(self._topics.trades, trades, self._partitions)
+        told = await self._publisher.send_batches(self._topics.feeds, events, self._partitions)
+        dead = await self._publisher.send_batches(
+            self._topics.dead_letters(self._topics.trades), self._dead_letters(round_), self._partitions
+        )
+        acknowledged = await self._publisher.await_acknowledgements([*sent, *told, *dead])
+        return max((metadata.timestamp for metadata in acknowledged[: len(sent)]), default=None)
+
+    def _dead_letters(self, round_: Round) -> list[Outgoing]:
+        """What the exchange sent in place of trades, as it did; it never had a place in the log."""
+        letters = []
+        for symbol, refused in round_.refused:
+            reason = refused.reason[:_MAX_REASON].encode(errors="backslashreplace")
+            headers = [(ERROR_HEADER, MalformedError.__name__.encode()), (REASON_HEADER, reason)]
+            raw = refused.raw
+            if len(raw) > LARGE_BYTES:  # or the broker might refuse it
+                headers.append(("__streams.errors.value.bytes", b"%d" % len(raw)))
+                raw = raw[:LARGE_BYTES]
+            letters.append(Outgoing(symbol.key if symbol else self._exchange, raw, headers))
+        return letters
+
+    async def _send_markers(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
+        records = [Outgoing(one.key, None, encode_marker(marker), one.partition) for one, marker in markers]
+        return await self._publisher.send_batches(self._topics.trades, records, self._partitions)
+
+    async def _send_progress(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
+        records = [
+            Outgoing(
+                progress_key(one.key.decode(), None),
+                encode_progress(_progress(one, marker)),
+                encode_marker(marker),
+                one.partition,
+            )
+            for one, marker in markers
+        ]
+        return await self._publisher.send_batches(self._topics.progress, records, self._partitions)
+
+    async def _acknowledged(self, futures: "list[asyncio.Future[Any]]") -> None:
+        if futures:
+            await self._publisher.await_acknowledgements(futures)
+
+
+def _progress(symbol: SymbolFeed, marker: Marker) -> Progress:
+    reset = None if symbol.clock is None else symbol.clock.reset_behind(marker)
+    return Progress(
+        key=symbol.key.decode(),
+        complete_until_us=marker.complete_until_us,
+        reset_id=None if reset is None else reset.trade_id,
+        reset_us=None if reset is None else reset.time_us,
+    )

@@ -1,0 +1,109 @@
+"""Asking an exchange over REST: paced by its weights, patient when told to wait, a bounded number of times.
+
+An exchange that bans an address wants silence: who goes on asking is banned for longer. So nothing is asked until the
+time it named is over, by none who shares this client.
+"""
+
+import asyncio
+import time
+
+import aiohttp
+import stamina
+
+from producers.exchange import RestLimits, RestRequest
+from producers.feed.weights import Weights
+from runtime.errors import CandlewickError, UnavailableError
+from runtime.telemetry import logger
+
+ATTEMPTS = 3
+REQUEST_TIMEOUT_S = 10.0
+LONGEST_WAIT_S = 60.0
+"""Told to wait longer, a request fails at once, without asking."""
+LONGEST_BAN_S = 3 * 86_400.0
+"""Exchanges ban for three days at most."""
+_BANNED = 418
+_TOO_MANY = frozenset({_BANNED, 429})
+_UNTOLD_S = {429: 10.0, _BANNED: 120.0}
+"""How long to wait where the exchange does not say."""
+_MAX_DIGITS = 9
+_SERVER_ERROR = 500
+_OK = 200
+
+
+class RefusedError(CandlewickError):
+    """The exchange does not take the request: asking again would not help."""
+
+
+class RateLimitedError(UnavailableError):
+    """The exchange wants to be left alone for `retry_after_s`."""
+
+
+class RestClient:
+    """One exchange's REST API; all requests of the process share the weights and the waiting."""
+
+    def __init__(self, http: aiohttp.ClientSession, url: str, limits: RestLimits) -> None:
+        self._http = http
+        self._url = url
+        self._limits = limits
+        self._closed_until_s = 0.0
+        self.weights = Weights(limits.weight_per_minute)
+
+    @property
+    def closed_for_s(self) -> float:
+        """How long nothing may be asked; 0: ask."""
+        return max(0.0, self._closed_until_s - time.monotonic())
+
+    async def get(self, request: RestRequest) -> bytes:
+        """The body of the answer. Raises `RefusedError`, or `UnavailableError` after `ATTEMPTS`."""
+        async for attempt in stamina.retry_context(on=_again, attempts=ATTEMPTS, timeout=None, wait_max=10.0):
+            with attempt:
+                await self._wait(request.weight)
+                return await self._get(request)
+        raise AssertionError("stamina raises the last error")
+
+    async def _wait(self, weight: int) -> None:
+        closed_s = self.closed_for_s
+        if closed_s > LONGEST_WAIT_S:
+            raise RateLimitedError(
+                f"{self._url} does not want requests for another {closed_s:.0f} s", retry_after_s=closed_s
+            )
+        while (wait_s := max(closed_s, self.weights.wait_s(weight, time.monotonic()))) > 0:
+            await asyncio.sleep(wait_s)
+            closed_s = self.closed_for_s
+        self.weights.spend(weight, time.monotonic())
+
+    async def _get(self, request: RestRequest) -> bytes:
+        try:
+            timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+            async with self._http.get(self._url + request.path, timeout=timeout) as response:
+                body = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UnavailableError(f"{self._url} does not answer: {type(error).__name__} {error}".rstrip()) from error
+        used = response.headers.get(self._limits.used_weight_header, "")
+        if used.isdigit():
+            self.weights.told(int(used), time.monotonic(), time.time() % 60)
+        if response.status in _TOO_MANY:
+            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), response.status)
+            self._closed_until_s = max(self._closed_until_s, time.monotonic() + retry_after_s)
+            logger("produce").warning(
+                "the exchange wants to be left alone", status=response.status, wait_s=retry_after_s, url=self._url
+            )
+            raise RateLimitedError(
+                f"{self._url} answered {response.status}: wait {retry_after_s:.0f} s", retry_after_s=retry_after_s
+            )
+        if response.status >= _SERVER_ERROR:
+            raise UnavailableError(f"{self._url} answered {response.status}")
+        if response.status != _OK:
+            raise RefusedError(f"{self._url} refuses {request.path}: {response.status} {body[:200]!r}")
+        return body
+
+
+def _again(error: Exception) -> bool | float:
+    if isinstance(error, RateLimitedError):
+        return error.retry_after_s if error.retry_after_s <= LONGEST_WAIT_S else False
+    return isinstance(error, UnavailableError)
+
+
+def _retry_after_s(header: str, status: int) -> float:
+    told = header.isascii() and header.isdigit()
+    return min(float(header[:_MAX_DIGITS]), LONGEST_BAN_S) if told else _UNTOLD_S[status]
