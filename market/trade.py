@@ -77,12 +77,6 @@ class Marker(Struct, frozen=True, kw_only=True):
     """The minute was called better than it is, and this marker's proof counts whatever was said before."""
 
 
-def split_key(key: str) -> tuple[str, str]:
-    """Part a record key ``exchange:SYMBOL`` into exchange and symbol."""
-    exchange, _, symbol = key.partition(":")
-    return exchange, symbol
-
-
 def numeric_id(trade_id: str) -> int | None:
     """The id as a number, or None where it is not one in plain form (``007`` and ``7`` are two ids).
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from runtime.kafka import Record, TopicPartition
+from market.records import Record
+from runtime.kafka import TopicPartition
 from sinks.rolling_policy import RollingPolicy, file_parts
 from sinks.store import Batch, RejectedRecord, Store
 

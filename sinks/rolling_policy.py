@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from market.codec import ROLL_HEADER, header
-from runtime.kafka import Record
+from market.records import Record
 from sinks.store import Batch
 
 FILE_RECORDS = 50_000

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from market.codec import run_of
 from market.errors import MalformedError
 from market.partition import check_place
-from runtime.kafka import Record
+from market.records import Record
 from sinks.store import RejectedRecord
 
 _LIVE_MOST = (1 << 63) - 1

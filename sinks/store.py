@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from runtime.kafka import Record, TopicPartition
+from market.records import Record
+from runtime.kafka import TopicPartition
 
 
 class RejectedRecord(NamedTuple):

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from market.records import BareRecord
 from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
 from processors.candles.worker import run_candles
-from runtime.kafka.records import BareRecord
 from runtime.lifecycle import run
 from runtime.settings import load_settings
 from runtime.telemetry import configure_logs

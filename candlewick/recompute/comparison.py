@@ -12,10 +12,11 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from candlewick.recompute.recompute import recomputed
+from market.records import Record
 from processors.candles.range import RecomputeRange, load_recomputation
 from processors.candles.range_plan import utc
 from runtime.errors import UsageError
-from runtime.kafka import Record, offsets_at, read_to_end
+from runtime.kafka import offsets_at, read_to_end
 from runtime.settings import Settings
 
 CHUNK = 100_000

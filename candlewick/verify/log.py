@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
-from runtime.kafka import Record, ends, read_to_end
+from market.records import Record
+from runtime.kafka import ends, read_to_end
 from runtime.settings import Settings
 
 BEGIN = "begin"

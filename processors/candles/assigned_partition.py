@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
+from market.records import BareRecord
 from market.topics import Topics
 from processors.candles.core import Core, Outputs, Rules
 from processors.candles.range import RecomputeRange
 from processors.candles.start import EngineStartError, EngineStartFacts, decide_start
 from processors.candles.state import StoredState, changes, committed, mark_clean
 from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
-from runtime.kafka.records import BareRecord
 from runtime.settings import Settings
 
 CHECKPOINT_INTERVAL_S = 5.0

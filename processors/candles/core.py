@@ -12,14 +12,15 @@ from market.candle import Candle
 from market.codec import decode_marker, decode_trade, run_of, usual_form
 from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
+from market.key import MarketKey
 from market.kline import parse_kline
 from market.limits import check_key
 from market.partition import partition_of
+from market.records import BareRecord
 from market.timeframe import MINUTE_US, next_minute_us
-from market.trade import Marker, Proof, Trade, split_key
+from market.trade import Marker, Proof, Trade
 from processors.candles.batch_fold import fold_batch
 from processors.candles.series import ALLOWED_LATENESS_US, Series, TradeOutcome
-from runtime.kafka.records import BareRecord
 
 AHEAD_US = 2 * MINUTE_US
 """How far a trade or marker may be ahead of its record's append time: one bad clock must not close minutes."""
@@ -216,7 +217,7 @@ class Core:
                 raise MalformedError(f"the key is not UTF-8: {error}") from error
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
-            exchange, symbol = split_key(key)
+            exchange, symbol = MarketKey.parse(key)
             check_key(exchange, symbol)
             if len(self._placed) >= _PLACED_KEYS:
                 self._forget_keys()

@@ -11,8 +11,9 @@ from typing import Any
 
 from market.candle import STATUS_OF_PROOF, Candle, PartialFold, Status
 from market.decimals import plain
+from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
-from market.trade import Marker, Proof, Trade, split_key
+from market.trade import Marker, Proof, Trade
 from processors.candles.minute import HeldMinute
 
 ALLOWED_LATENESS_US = 10 * MINUTE_US
@@ -39,7 +40,7 @@ class Series:
     ) -> None:
         self.key = key
         self.run = run
-        self.exchange, self.symbol = split_key(key)
+        self.exchange, self.symbol = MarketKey.parse(key)
         self.allowed_lateness_us = allowed_lateness_us
         self.floor_us = floor_us if run is None else None
         self.begin_us: int | None = None

@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
+from market.records import Record
 from processors.candles.core import Core, Rules
 from processors.candles.minute import HeldMinute
 from processors.candles.series import Series
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing
-from runtime.kafka.records import Record
 
 VERSION = 1
 _POSITION = orjson.dumps(["position"])

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
+from market.records import BareRecord
 from market.timeframe import Timeframe
 from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
 from processors.candles.core import Outputs
@@ -11,7 +12,6 @@ from processors.candles.live import LiveCandles
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import FencedError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics, topic_id
-from runtime.kafka.records import BareRecord
 from runtime.lifecycle import rejoining
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand

@@ -17,12 +17,12 @@ from market.candle import Candle
 from market.codec import decode_candle, encode_candle, encode_ticker, run_of
 from market.errors import MalformedError
 from market.partition import partition_of
+from market.records import Record
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.day import Day
 from processors.rolling.history import AHEAD_MS, CandleHistory, DayName, MinuteRecord, minute_of
 from processors.rolling.ticker import make_ticker
 from processors.rolling.windows import TIMEFRAMES, window_candle, windows
-from runtime.kafka import Record
 
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""

@@ -6,8 +6,8 @@ import msgspec
 
 from market.codec import run_of
 from market.errors import MalformedError
+from market.records import Record
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
-from runtime.kafka import Record
 
 AHEAD_MS = 2 * MINUTE_MS
 """How far a minute may open after its record's append time: one bad clock must not move a market's ticker."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from market.codec import dead_letter_headers
 from market.errors import MalformedError
+from market.records import Record
 from processors.rolling.core import Output
-from runtime.kafka import Outgoing, Publisher, Record
+from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 

@@ -3,10 +3,11 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from market.records import Record
 from processors.rolling.core import Rolling
 from processors.rolling.day import Day
 from processors.rolling.history import DayName, Extent, minute_of, needs_since_ms
-from runtime.kafka import Record, ends, offsets_at, read_to_end
+from runtime.kafka import ends, offsets_at, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
 

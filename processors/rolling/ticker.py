@@ -5,9 +5,9 @@ from decimal import Decimal
 
 from market.candle import Candle
 from market.decimals import EXACT, ZERO
+from market.key import MarketKey
 from market.ticker import Ticker, Window
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
-from market.trade import split_key
 from processors.rolling.day import DAY_MINUTES, Day, Sum, joined, sum_of
 
 WINDOWS = {"1h": HOUR_MS // MINUTE_MS, "24h": DAY_MS // MINUTE_MS}
@@ -21,7 +21,7 @@ def make_ticker(key: str, days: Mapping[int, Day], end_ms: int, live: Candle | N
 
     `days`: day since 1970 → its minutes; one that is not in it has none. The newest minute of the windows is there.
     """
-    exchange, symbol = split_key(key)
+    exchange, symbol = MarketKey.parse(key)
     until = end_ms // MINUTE_MS
     shown = {
         name: _window_sum(days, until - length + (live is not None), until, live) for name, length in WINDOWS.items()

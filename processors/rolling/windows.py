@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from market.candle import Candle
+from market.key import MarketKey
 from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
-from market.trade import split_key
 from processors.rolling.day import Day
 
 TIMEFRAMES = (
@@ -28,7 +28,7 @@ def window_candle(key: str, day: int, minutes: Day, window: tuple[Timeframe, int
     found = minutes.sum(since, until) if minutes.is_whole(since, until) else None
     if found is None:
         return None
-    exchange, symbol = split_key(key)
+    exchange, symbol = MarketKey.parse(key)
     return Candle(
         exchange=exchange,
         symbol=symbol,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from market.errors import MalformedError
+from market.records import Record
 from market.timeframe import DAY_MS
 from processors.rolling.core import LATE_MS, Left, Output, Rolling
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
@@ -20,7 +21,7 @@ from processors.rolling.publishing import publish
 from processors.rolling.restore import CandleLog, read_back, restore
 from processors.rolling.source import CandleSource
 from runtime.errors import UnavailableError
-from runtime.kafka import Publisher, Record, ends
+from runtime.kafka import Publisher, ends
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
-from market.trade import split_key
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
@@ -229,7 +229,7 @@ class _Import:
 
     def _read(self, file: _File) -> AsyncIterator[RowsRead]:
         """The rows of a file once more, as long as they are those of the first reading."""
-        market, content = RecordedMarket(*split_key(self._market.key)), Content(file.surveyed.content)
+        market, content = RecordedMarket(*MarketKey.parse(self._market.key)), Content(file.surveyed.content)
         return read_rows(file.recording, market, content, self._stop)
 
     def _go_on(self) -> None:

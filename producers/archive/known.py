@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 from market.codec import decode_candle, decode_marker, decode_progress, decode_trade, header, run_of
 from market.errors import MalformedError
 from market.partition import partition_of
+from market.records import Record
 from market.timeframe import minute_us
 from market.trade import Trade
 from producers.archive.logged import LogSurvey, Run
 from runtime.errors import CandlewickError
-from runtime.kafka import Record, read_to_end
+from runtime.kafka import read_to_end
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 

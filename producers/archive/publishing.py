@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 from market.codec import RUN_HEADER, encode_feed_event, encode_marker, encode_trade
 from market.feed import FeedEvent, FeedEventKind
+from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
-from market.trade import Marker, Proof, Trade, split_key
+from market.trade import Marker, Proof, Trade
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
@@ -191,7 +192,7 @@ class RunPublisher:
         )
 
     def _event(self, kind: FeedEventKind, span: DumpPeriod, **about: str | None) -> FeedEvent:
-        exchange, symbol = split_key(self._run.key)
+        exchange, symbol = MarketKey.parse(self._run.key)
         return FeedEvent(
             exchange=exchange,
             symbol=symbol,

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from market.codec import decode_marker, decode_progress
 from market.errors import MalformedError
 from market.partition import partition_of
+from market.records import Record
 from market.trade import Marker, numeric_id
 from producers.feed.marker_clock import IdReset
 from producers.feed.market_clock import AHEAD_US
 from runtime.kafka import read_to_end
-from runtime.kafka.records import Record
 from runtime.settings import Settings
 from runtime.telemetry import logger
 

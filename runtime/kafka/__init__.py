@@ -1,5 +1,7 @@
 """The only Kafka client code: reading, publishing, transactions, topics."""
 
+from aiokafka import TopicPartition
+
 from runtime.kafka.consumer import Changes, OutOfRangeError, Subscription, move_group
 from runtime.kafka.decoded import decoded
 from runtime.kafka.follow import follow
@@ -7,7 +9,6 @@ from runtime.kafka.log import all_open_transactions, ends, offsets_at, open_tran
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction
 from runtime.kafka.publisher import Outgoing, Publisher
-from runtime.kafka.records import Record, TopicPartition
 from runtime.kafka.transaction import FencedError, TransactionalPublisher
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "OutOfRangeError",
     "Outgoing",
     "Publisher",
-    "Record",
     "Subscription",
     "TopicPartition",
     "TransactionalPublisher",

@@ -14,7 +14,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.structs import TopicPartition
 
-from runtime.kafka.records import BareRecord
+from market.records import BareRecord
 
 
 def WHOLE_BATCHES(key: bytes) -> bytes:  # noqa: N802  # a marker, that has to be callable

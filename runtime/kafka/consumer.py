@@ -15,13 +15,13 @@ from aiokafka.errors import (
     UnknownMemberIdError,
 )
 
+from market.records import BareRecord, Record
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.batches import WHOLE_BATCHES, flattened
 from runtime.kafka.connection import connection, kafka_errors
 from runtime.kafka.log import FETCH_BYTES, ends, plain_consumer, stop
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import OpenTransaction, asked_open_transactions
-from runtime.kafka.records import BareRecord, Record
 from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 

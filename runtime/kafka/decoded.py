@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from market.errors import MalformedError
+from market.records import Record
 from runtime.errors import CandlewickError
 from runtime.kafka.log import read_to_end
-from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 Value = TypeVar("Value")

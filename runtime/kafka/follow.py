@@ -5,9 +5,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from market.records import Record
 from runtime.kafka.connection import connection, kafka_errors
 from runtime.kafka.log import FETCH_BYTES, ends
-from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 _POLL_MS = 500

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from market.records import Record
 from runtime.errors import UnavailableError
 from runtime.kafka.connection import connection, is_cancelled, kafka_errors
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction, asked_open_transactions
-from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 FETCH_BYTES = 1024 * 1024

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from market.codec import decode_candle, decode_feed_event, decode_ticker, decode_trade
+from market.records import Record
 from market.ticker import Ticker
-from runtime.kafka import Record
 from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
 from sinks.rows import Row, decode_rows, precedence
 from sinks.store import Encoded

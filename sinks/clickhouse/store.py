@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from market.records import Record
 from runtime.errors import CandlewickError
-from runtime.kafka import Record, TopicPartition
+from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
 from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
 from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode

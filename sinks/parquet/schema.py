@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from market.codec import decode_candle, decode_trade
-from runtime.kafka import Record
+from market.records import Record
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
 from sinks.rows import Row, decode_rows
 from sinks.store import Encoded

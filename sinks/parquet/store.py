@@ -11,8 +11,9 @@ import orjson
 import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
 
+from market.records import Record
 from runtime.errors import CandlewickError
-from runtime.kafka import Record, TopicPartition
+from runtime.kafka import TopicPartition
 from runtime.settings import Settings, cold_address
 from sinks.parquet.connect import NameRefusedError, cold_errors, connect
 from sinks.parquet.files import File, parquet_bytes, rows_hash, split, stored_hash

@@ -13,10 +13,10 @@ from market.codec import (
     encode_ticker,
     encode_trade,
 )
+from market.records import Record
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
-from runtime.kafka import Record
 from sinks.redis.keys import (
     LIVE_TTL_S,
     TICKER_TTL_S,

@@ -7,8 +7,9 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
+from market.records import Record
 from market.timeframe import Timeframe
-from runtime.kafka import Record, TopicPartition
+from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from runtime.telemetry import logger
 from sinks.redis.connect import connect, redis_errors

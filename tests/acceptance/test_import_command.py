@@ -15,9 +15,9 @@ from candle_engine import read_all
 from dumps import BTC, XRP, candles_of, simulated, zipped
 from eventually import eventually
 
+from market.records import Record
 from market.topics import Topics
 from runtime.kafka import ends
-from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 Environment = dict[str, str]

@@ -14,11 +14,11 @@ from past_log import fill_past, minutes_ago
 from ranges import Lines, candles
 
 from market.codec import decode_marker, decode_trade
+from market.records import Record
 from market.topics import Topics
 from processors.candles import worker
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.worker import run_candles
-from runtime.kafka import Record
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 

@@ -15,12 +15,12 @@ from market_log import Log
 
 from market.codec import encode_candle, header
 from market.partition import partition_of
+from market.records import Record
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Core, Rules
 from processors.candles.worker import run_candles
 from runtime.kafka import Outgoing, Publisher, ends, read_to_end
 from runtime.kafka.admin import group_offsets
-from runtime.kafka.records import Record
 from runtime.settings import Settings, kafka_address
 
 CONFIG = {"once": True}

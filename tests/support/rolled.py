@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from market.records import Record
 from processors.rolling.restore import RollingStart
-from runtime.kafka import Record
 
 MINUTE = 60_000
 DAY = 86_400_000

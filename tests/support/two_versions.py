@@ -9,9 +9,9 @@ from next_version import known_bytes, with_unknown
 
 from market.candle import Candle
 from market.codec import decode_candle, encode_candle, header, run_of
+from market.records import Record
 from market.trade import Trade
 from processors.candles.core import Core, Outputs, Rules
-from runtime.kafka.records import Record
 from runtime.settings import Settings
 
 Truths = dict[str, list[Trade]]

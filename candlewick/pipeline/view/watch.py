@@ -5,8 +5,9 @@ import time
 from candlewick.pipeline.view.board import Board, Tone
 from market.codec import decode_candle, decode_feed_event, decode_ticker, run_of
 from market.errors import MalformedError
+from market.records import Record
 from runtime.errors import UnavailableError
-from runtime.kafka import Record, follow
+from runtime.kafka import follow
 from runtime.settings import Settings
 
 

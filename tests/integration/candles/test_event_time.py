@@ -9,11 +9,11 @@ from typing import Any
 from candle_engine import read_all
 from confluent_kafka import Producer
 
+from market.records import Record
 from market.topics import Topics
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
-from runtime.kafka import Record
 from runtime.settings import Settings, kafka_address
 
 MINUTE = 60_000_000

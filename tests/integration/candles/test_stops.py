@@ -12,12 +12,13 @@ from past_log import fill_past, minutes_ago
 
 from candlewick.replay import apply_moves, plan_moves
 from market.codec import decode_candle, encode_candle, run_of
+from market.records import Record
 from market.topics import Topics
 from processors.candles.core import Core, Rules
 from processors.candles.start import EngineStartError
 from processors.candles.state import VERSION, StateError
 from runtime.errors import CandlewickError
-from runtime.kafka import Outgoing, Publisher, Record
+from runtime.kafka import Outgoing, Publisher
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from market.records import BareRecord
 from runtime.kafka import Outgoing, Publisher, Subscription, TopicPartition, TransactionalPublisher
-from runtime.kafka.records import BareRecord
 from runtime.settings import Settings
 
 

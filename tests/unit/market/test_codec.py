@@ -42,8 +42,9 @@ from market.codec import (
 )
 from market.errors import MalformedError
 from market.fields import MAX_TIME_US
+from market.key import MarketKey
 from market.timeframe import Timeframe
-from market.trade import Marker, Proof, Side, Source, Trade, split_key
+from market.trade import Marker, Proof, Side, Source, Trade
 
 DECODERS = [decode_trade, decode_candle, decode_ticker, decode_feed_event, decode_progress]
 
@@ -197,7 +198,7 @@ def test_no_two_markets_share_a_key(fields: dict[str, Any], decode: Decoder, nam
 
 def test_a_symbol_may_hold_a_colon() -> None:
     trade = decode_trade(orjson.dumps({**TRADE, "symbol": "A:B"}))
-    assert split_key(trade.key) == ("binance", "A:B")
+    assert MarketKey.parse(trade.key) == ("binance", "A:B")
 
 
 @records

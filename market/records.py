@@ -1,9 +1,7 @@
-"""A Kafka record, as every part sees it."""
+"""A Kafka record, as every part sees it; no client is needed for it."""
 
 from collections.abc import Sequence
 from typing import Protocol
-
-from aiokafka import TopicPartition as TopicPartition  # noqa: PLC0414  # re-exported: only runtime imports aiokafka
 
 
 class BareRecord(Protocol):
