@@ -266,10 +266,12 @@ class SymbolFeed:
         elif found is Verdict.LATE:
             came_late(self, trade, round_)
         if self.clock is not None:
-            self.clock.published(number, trade.price, trade.time_us)
+            self.clock.published(number, trade.price, trade.time_us, former=found is Verdict.FORMER)
             if found is Verdict.RESET:
                 round_.resets.append((self, self.clock.after_reset()))
-        elif self._last is None or number > int(self._last.trade_id) or found is Verdict.RESET:
+        elif found is not Verdict.FORMER and (
+            self._last is None or number > int(self._last.trade_id) or found is Verdict.RESET
+        ):
             self._last = trade
         round_.trades.append((self, trade))
         if self._refusals:
