@@ -431,6 +431,12 @@ def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_take
     assert clock is not None
     assert (noted.complete_until_us, noted.last_trade_id) == (clock.complete_until_us, "6")
     assert clock.reset_behind(noted) == IdReset("2", world.server_us)
+    world.note(round_.resets)
+    world.crash()  # before the trade went out
+    world.trades[:] = [trade_of(2, world.server_us), trade_of(3, world.server_us)]
+    world.connect()
+    world.ask_all()
+    assert ids(world)[-2:] == ["2", "3"]
 
 
 def trade_of(number: int, time_us: int) -> Trade:
