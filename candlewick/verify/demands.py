@@ -12,6 +12,8 @@ The simulator says of each trade whether a client may lack it without a fault of
 - **retold** trades have two contents. The copy that comes first in the log counts, everywhere.
 - With a **reset** ids begin anew. Nobody can be asked for older trades any more, nor does a client that was away know
   where the new ids begin: what the log lacks before it, and right behind it, is refused (`REACH_US`).
+- Where REST refuses to show even the newest trade that a client knows, and a minute or more passes without another
+  one, nobody can know in time that there was none.
 
 A minute that lost trades are of must not say `complete`. A minute next to them may say less than `complete`: the lost
 ids may belong to it for all that a client can know. So may ids that are refused after the feed began again from an
@@ -20,6 +22,7 @@ earlier minute: it cannot know what it had published. Every other minute must be
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from heapq import merge
+from itertools import zip_longest
 from typing import NamedTuple
 
 from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, SpanUs
@@ -97,9 +100,10 @@ def demands(
         times_us = [reset.time_us, *(trade.time_us for trade in cost)]
         first_us, last_us = min(times_us) - _DOUBT_US, max(times_us) + _DOUBT_US
         doubtful.update(range(first_us - first_us % MINUTE_US, last_us, MINUTE_US))
-    for number, why in fates.items():
-        if number in logged and number not in forgotten:
-            why.discard(REFUSED)
+    known = {number for number, why in fates.items() if REFUSED in why and number in logged and number not in forgotten}
+    doubtful |= _quiet_minutes(span, ordered, known)
+    for number in known:
+        fates[number].discard(REFUSED)
     absent = frozenset(number for number, why in fates.items() if why & _NEVER_GIVEN or number not in logged)
     lost = tuple(
         trade
@@ -123,6 +127,19 @@ def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[int]) -> It
         if trade.trade_id in logged or trade.time_us - reset.time_us > REACH_US:
             return
         yield trade
+
+
+def _quiet_minutes(span: Span, ordered: Sequence[Sent], refused: Container[int]) -> set[int]:
+    """The minutes behind a trade that REST refused to show, where there was none for a minute.
+
+    A page that does not begin with the newest known trade cannot show that there was nothing after it.
+    """
+    minutes: set[int] = set()
+    for trade, later in zip_longest(ordered, ordered[1:]):
+        until_us = span.until_us if later is None else later.time_us + 1
+        if trade.trade_id in refused and until_us - trade.time_us > MINUTE_US:
+            minutes.update(range(_minute(trade), until_us, MINUTE_US))
+    return minutes
 
 
 def _unproved_minutes(

@@ -319,7 +319,8 @@ class SymbolFeed:
             lose(self, min(from_us, ledger.latest_us), max(ledger.latest_us, server_us), round_, reason=reason)
             ledger.stay_undecided(server_us)
         # As long as the market time that is proved is one from before the connection, it bounds nothing.
-        if not self.joined and server_us >= self._joins_from_us:
+        # As long as it was not asked for in vain, it is we who are slow.
+        if not self.joined and self._asked_in_vain and server_us >= self._joins_from_us:
             reason = "the exchange did not say whether there were trades"
             lose(self, from_us, max(from_us, server_us), round_, reason=reason)
             self.joined = True

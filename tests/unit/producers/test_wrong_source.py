@@ -87,6 +87,18 @@ def test_an_empty_page_says_nothing_of_a_quiet_symbol() -> None:
     assert world.proofs() == {0: Proof.IDS, 1: Proof.IDS}
 
 
+def test_a_quiet_symbol_that_nobody_asked_for_yet_is_no_hole() -> None:
+    world = begun()
+    world.connect()
+    world.now_s += 2 * TIMEOUT_S  # requests wait for their turn
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {}
+    world.history = from_id(99)
+    assert world.ask()
+    world.tick(1_000_000)
+    assert world.proofs() == {0: Proof.HOLE, 1: Proof.HOLE}
+
+
 def test_a_full_page_does_not_say_that_there_is_nothing_behind_it() -> None:
     world = after_an_outage(until=8)
     assert world.ask()

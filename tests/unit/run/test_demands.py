@@ -57,9 +57,17 @@ def test_lost_trades_side_by_side_reach_from_the_given_one_before_to_the_one_beh
 
 
 def test_a_refused_trade_that_the_log_has_is_not_lost_and_its_minute_is_complete() -> None:
-    what = held({5: "refused"}, {1, 2, 3, 4, 5, 6, 7})
+    what = held({3: "refused"}, {1, 2, 3, 4, 5, 6, 7})
     assert (what.absent, what.lost) == (frozenset(), ())
     assert statuses(what) == [COMPLETE] * 6
+
+
+def test_a_quiet_time_behind_a_known_trade_that_rest_refused_to_show_may_say_less() -> None:
+    market = [sent(1, 0.5), sent(2, 1.5), sent(3, 4.5), sent(4, 5.1), sent(5, 5.5)]
+    refused = [Exception_(market[1], "refused"), Exception_(market[3], "refused")]
+    what = demands(SPAN, market, refused, logged={1, 2, 3, 4, 5})
+    assert (what.absent, what.lost) == (frozenset(), ())
+    assert sorted(what.statuses) == [T0 + minute * MINUTE_US for minute in (1, 2, 3, 4)]
 
 
 def test_what_a_feed_that_began_again_could_not_know_may_say_less() -> None:
