@@ -35,7 +35,7 @@ Candles = dict[tuple[str, str, int], tuple[Any, ...]]
 async def run_all(settings: Settings) -> None:
     """Engine, rolling and sinks, each with ``--once``."""
     await one_pass(settings)
-    await asyncio.wait_for(rolling.run_rolling(settings, rolling.Config(once=True), asyncio.Event()), 60)
+    await asyncio.wait_for(rolling.run_rolling(settings, rolling.RollingConfig(once=True), asyncio.Event()), 60)
     for store in (RedisStore, ClickHouseStore, ParquetStore):
         await asyncio.wait_for(run_sink(settings, store(settings), SinkConfig(once=True), asyncio.Event()), 60)
 
