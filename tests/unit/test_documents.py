@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from market.timeframe import Timeframe
 from pages.gather import FIRST, ROOT, BrokenLinkError, gather
+from sinks.redis.keys import TRADES_KEPT, candles_kept
+from sinks.rolling_policy import FILE_RECORDS, SLOT_MS
 
 DOCUMENTS = [*(ROOT / name for name in FIRST), *sorted((ROOT / "docs").glob("*.md")), ROOT / "bench" / "README.md"]
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
@@ -39,6 +42,15 @@ def test_a_document_names_only_files_that_are_there_and_no_old_word(path: Path) 
     named = re.findall(rf"`((?:{ROOMS})/[\w./-]+\.(?:py|sql|lua|json|md|yaml|csv))`", text)
     assert not [file for file in named if not (ROOT / file).exists()]
     assert not OLD_WORDS.search(text)
+
+
+def test_the_page_on_stores_says_how_much_is_kept() -> None:
+    page = (ROOT / "docs" / "stores.md").read_text()
+    kept = f"{candles_kept(Timeframe.M1):,} of `1m`, {candles_kept(Timeframe.H1):,} of each longer timeframe"
+    assert kept in page
+    assert f"the latest {TRADES_KEPT:,} trades" in page
+    assert f"after {FILE_RECORDS:,} records of a partition" in page
+    assert f"another {SLOT_MS // 60_000}-minute slot" in page
 
 
 def test_links_lead_to_pages_of_the_site_or_are_left_out() -> None:
