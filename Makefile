@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults simulate check format bench benches schemas constraints clean
+.PHONY: help setup run test faults simulate check format bench benches schemas docs constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,11 @@ benches: setup  ## all benchmarks; each prints its own table
 
 schemas: setup  ## docs/asyncapi.yaml and docs/schemas, made of the models; RELEASE=yes keeps them as this version's
 	@PYTHONPATH=tools $(BIN)/python -m describe $(if $(RELEASE),release)
+
+docs: setup  ## the documents as a site in build/site; warnings are errors
+	@PYTHONPATH=tools $(BIN)/python -m pages
+	@$(BIN)/zensical build --strict
+	@echo "build/site/index.html"
 
 constraints: setup  ## pin what is installed now, without index addresses
 	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^-' | sort -f > constraints.txt
