@@ -27,6 +27,7 @@ from market.candle import Candle
 from market.decimals import EXACT, plain
 from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
+from market.given_candle import GivenCandle
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
@@ -119,7 +120,7 @@ def have_few_digits(price: str, qty: str) -> bool:
 
 
 def check_price(price: Decimal, what: str) -> None:
-    """A price alone, as that of a marker or a kline."""
+    """A price alone, as that of a marker."""
     _check_positive(price, what)
 
 
@@ -129,8 +130,7 @@ def check_candle(candle: Candle) -> None:
     for name in ("first_trade_id", "last_trade_id"):
         if (trade_id := getattr(candle, name)) is not None:
             check_name(trade_id, name)
-    check_prices(candle)
-    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
+    check_amounts_of_candle(candle)
     try:
         timeframe = Timeframe(candle.timeframe)
     except ValueError:
@@ -138,6 +138,12 @@ def check_candle(candle: Candle) -> None:
     open_ms, close_ms = candle.open_time_ms, candle.close_time_ms
     if timeframe.open_ms(open_ms) != open_ms or timeframe.end_ms(open_ms) - 1 != close_ms:
         raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not of a {timeframe} candle")
+
+
+def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
+    """Prices and sums within their limits; a sum that is None is not told."""
+    check_prices(candle)
+    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
 
 
 def check_ticker(ticker: Ticker) -> None:
@@ -151,7 +157,7 @@ def check_ticker(ticker: Ticker) -> None:
 
 
 def check_prices(of: _Prices) -> None:
-    """Open, high, low and close of a candle, a window or a kline."""
+    """Open, high, low and close of a candle or a window."""
     for name in ("open", "high", "low", "close"):
         _check_positive(getattr(of, name), name)
     if not of.low <= min(of.open, of.close) <= max(of.open, of.close) <= of.high:

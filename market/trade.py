@@ -6,6 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from market.fields import Name, TimeUs, Whole
+from market.given_candle import GivenCandle
 
 _MAX_ID_DIGITS = 18
 
@@ -70,7 +71,8 @@ class Marker(Struct, frozen=True, kw_only=True):
     last_price: Decimal | None = None
     run: str | None = None
     end: bool = False
-    kline: bytes | None = None
+    kline: GivenCandle | None = None
+    """What the exchange itself says of the minute; it counts where the proof is `kline`."""
     claim: Proof | None = None
     """In a run: what its source says of the minute, ids apart; None where ids alone speak of it."""
     takes_back: bool = False

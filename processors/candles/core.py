@@ -13,7 +13,6 @@ from market.codec import decode_marker, decode_trade, run_of, usual_form
 from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.key import MarketKey
-from market.kline import parse_kline
 from market.limits import check_key
 from market.partition import partition_of
 from market.records import BareRecord
@@ -170,15 +169,11 @@ class Core:
             self._close_on_event_time(series, trade, record, outputs)
 
     def _take_marker(self, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
-        key, exchange, _ = self._key(record)
+        key, _, _ = self._key(record)
         if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(
                 f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
             )
-        if marker.kline is not None:
-            open_us = parse_kline(exchange, marker.kline).open_time_ms * 1000
-            if open_us + MINUTE_US != marker.complete_until_us:
-                raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
         self._mark(self._series(key, marker.run), marker, record, outputs)
 
     def _mark(self, series: Series, marker: Marker, record: BareRecord, outputs: Outputs) -> None:

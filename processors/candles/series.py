@@ -172,12 +172,12 @@ class Series:
         if self.begin_us is None or open_us < self.begin_us:
             return
         minute = self.minutes.get(open_us) or self.insert(HeldMinute(open_us))
-        close_before = minute.closing_price(self.exchange)
+        close_before = minute.closing_price()
         if minute.close(status, marker):
             self.dirty_minutes.add(open_us)
             self.to_emit.add(open_us)
             # In a run the price before counts from its marker on: that it is closed now is a change of its own.
-            if self.run is not None or minute.closing_price(self.exchange) != close_before:
+            if self.run is not None or minute.closing_price() != close_before:
                 self._change_flat_after(open_us)
 
     def _close_unmarked(self, final_before_us: int | None) -> None:
@@ -194,7 +194,7 @@ class Series:
             minute = self.minutes[open_us]
             if not minute.due:
                 continue
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             flat = None if own is not None else self._flat_price(minute, *self._price_before(open_us))
             if own is None and flat is None:
                 continue
@@ -209,13 +209,13 @@ class Series:
         earlier = sorted(at for at in self.minutes if at < open_us)
         if self.run is None:
             for at in reversed(earlier):
-                own = self.minutes[at].closing_price(self.exchange)
+                own = self.minutes[at].closing_price()
                 if own is not None:
                     return own, at
         price, price_open_us = self.prior_price, self.prior_open_us
         for at in earlier:
             minute = self.minutes[at]
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             given = own if own is not None else self._flat_price(minute, price, price_open_us)
             if given is not None and self._gives_price(minute):
                 price, price_open_us = given, at
@@ -246,7 +246,7 @@ class Series:
         assert self.final_until_us is not None  # noqa: S101  # set by the marker that led here
         while self.minutes and ((open_us := min(self.minutes)) + MINUTE_US <= self.final_until_us or everything):
             minute = self.minutes[open_us]
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             price = own if own is not None else self._flat_price(minute, self.prior_price, self.prior_open_us)
             if price is not None and self._gives_price(minute):
                 self.prior_price, self.prior_open_us = price, open_us
@@ -267,7 +267,7 @@ class Series:
         right_after_us = open_us + MINUTE_US
         for later in sorted(at for at in self.minutes if at > open_us):
             minute = self.minutes[later]
-            if minute.closing_price(self.exchange) is not None or (self.run is not None and later != right_after_us):
+            if minute.closing_price() is not None or (self.run is not None and later != right_after_us):
                 return
             right_after_us = later + MINUTE_US
             minute.changed = True

@@ -1,10 +1,13 @@
 """The rules of the design's section "Candles", one by one."""
 
+from decimal import Decimal
+
 import pytest
 from market_log import KEYS, MINUTE, START, Log, make_trade
 
 from market.candle import Candle
 from market.codec import encode_trade
+from market.given_candle import GivenCandle
 from market.trade import Proof, Side
 from processors.candles.core import AheadError, CloseOn, Core, MisplacedError, Outputs, Rules
 
@@ -212,16 +215,19 @@ def test_takers_side_decides_the_taker_buy_sums() -> None:
 
 
 def test_proof_kline_publishes_the_exchanges_own_kline_until_a_better_proof() -> None:
-    row = b'[%d,"1","9","1","8","100","%d","500",42,"60","300","0"]' % (T0 // 1000, at(1) // 1000 - 1)
-    row = row.replace(b'"%d"' % (at(1) // 1000 - 1), b"%d" % (at(1) // 1000 - 1))
+    given = GivenCandle(
+        open_time_ms=T0 // 1000, open=Decimal(1), high=Decimal(9), low=Decimal(1), close=Decimal(8),
+        volume=Decimal(100), trades=42,
+    )  # fmt: skip
     log = Log()
     key = "binance:AAA-USD"
     log.marker(key, T0, Proof.BEGIN)
     log.trade(make_trade(key, 1, at(0.5), "2"))
-    log.marker(key, at(1), Proof.KLINE, kline=row)
+    log.marker(key, at(1), Proof.KLINE, kline=given)
     log.marker(key, at(1), Proof.IDS)
     (kline, _), (own, _) = run_log(log).candles
     assert (str(kline.close), kline.trades, kline.status.value, kline.first_trade_id) == ("8", 42, "kline", None)
+    assert (str(kline.volume), str(kline.quote_volume)) == ("100", "2")  # what the exchange does not tell: our trades'
     assert (str(own.close), own.trades, own.status.value, own.first_trade_id) == ("2", 1, "complete", "1")
 
 

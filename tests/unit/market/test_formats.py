@@ -15,12 +15,14 @@ from market.codec import (
     dead_letter_headers,
     decode_candle,
     decode_feed_event,
+    decode_given_candle,
     decode_marker,
     decode_progress,
     decode_ticker,
     decode_trade,
     encode_candle,
     encode_feed_event,
+    encode_given_candle,
     encode_marker,
     encode_progress,
     encode_ticker,
@@ -28,6 +30,7 @@ from market.codec import (
 )
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
+from market.given_candle import GivenCandle
 from market.partition import partition_of
 from market.ticker import Ticker, Window
 from market.trade import Marker, Trade
@@ -50,6 +53,7 @@ def headers(section: str) -> list[tuple[str, bytes]]:
     ("section", "decode", "encode"),
     [
         ("Trade", decode_trade, encode_trade),
+        ("Kline", decode_given_candle, encode_given_candle),
         ("Candle", decode_candle, encode_candle),
         ("Ticker", decode_ticker, encode_ticker),
         ("Feed event", decode_feed_event, encode_feed_event),
@@ -68,6 +72,7 @@ def test_the_example_is_what_is_written_and_read(
     [
         ("Trade", [Trade]),
         ("Marker", [Marker]),
+        ("Kline", [GivenCandle]),
         ("Candle", [Candle]),
         ("Ticker", [Ticker, Window]),
         ("Feed event", [FeedEvent]),
