@@ -173,7 +173,7 @@ def check_sums(of: object, names: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=16_384)
 def check_key(exchange: str, symbol: str) -> None:
-    """Exchange and symbol, and the record key ``exchange:SYMBOL`` that they make."""
+    """Exchange and symbol of a `MarketKey`, and its text, which is a record key."""
     for name, what in ((exchange, "exchange"), (symbol, "symbol")):
         check_name(name, what)
         encoded = len(name.encode()) + 2 * len(_to_encode(name.encode()))

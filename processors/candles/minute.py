@@ -10,6 +10,7 @@ from market.candle import Candle, Fold, Status
 from market.codec import decode_given_candle, encode_given_candle
 from market.decimals import ZERO, plain
 from market.given_candle import GivenCandle
+from market.key import MarketKey
 from market.timeframe import MINUTE_US
 from market.trade import Marker
 
@@ -66,7 +67,7 @@ class HeldMinute:
             return self.kline.close
         return self.fold.close if self.fold.trades else None
 
-    def candle(self, exchange: str, symbol: str, flat: Decimal | None, *, status: Status, revision: int) -> Candle:
+    def candle(self, market: MarketKey, flat: Decimal | None, *, status: Status, revision: int) -> Candle:
         """The candle as it stands; `flat` is the price of a minute without trades."""
         fold = self.fold
         values: dict[str, Any] = {
@@ -87,8 +88,8 @@ class HeldMinute:
         elif not fold.trades:
             values |= dict.fromkeys(("open", "high", "low", "close"), flat or ZERO)
         return Candle(
-            exchange=exchange,
-            symbol=symbol,
+            exchange=market.exchange,
+            symbol=market.symbol,
             timeframe="1m",
             open_time_ms=self.open_us // 1000,
             close_time_ms=self.end_us // 1000 - 1,

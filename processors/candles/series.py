@@ -36,11 +36,15 @@ class Series:
     """One series's minutes. `floor_us`: no live series begins before it, and only trades give it its first price."""
 
     def __init__(
-        self, key: str, run: str | None, *, allowed_lateness_us: int = ALLOWED_LATENESS_US, floor_us: int | None = None
+        self,
+        market: MarketKey,
+        run: str | None,
+        *,
+        allowed_lateness_us: int = ALLOWED_LATENESS_US,
+        floor_us: int | None = None,
     ) -> None:
-        self.key = key
+        self.market = market
         self.run = run
-        self.exchange, self.symbol = MarketKey.parse(key)
         self.allowed_lateness_us = allowed_lateness_us
         self.floor_us = floor_us if run is None else None
         self.begin_us: int | None = None
@@ -134,7 +138,7 @@ class Series:
         if (open_us, minute.newest_offset) == self.shown_us:
             return None
         self.shown_us = (open_us, minute.newest_offset)
-        return minute.candle(self.exchange, self.symbol, None, status=Status.OPEN, revision=minute.newest_offset)
+        return minute.candle(self.market, None, status=Status.OPEN, revision=minute.newest_offset)
 
     def snapshot(self) -> dict[str, Any]:
         """The series's own record, without its minutes, as JSON values."""
@@ -149,10 +153,10 @@ class Series:
 
     @classmethod
     def restore(
-        cls, key: str, run: str | None, snapshot: dict[str, Any], allowed_lateness_us: int = ALLOWED_LATENESS_US
+        cls, market: MarketKey, run: str | None, snapshot: dict[str, Any], *, allowed_lateness_us: int
     ) -> "Series":
         """The series of a snapshot; its minutes are put in by the caller."""
-        series = cls(key, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
+        series = cls(market, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
         series.begin_us = snapshot["begin_us"]
         series.final_until_us = snapshot["final_until_us"]
         series.first_price = _decimal(snapshot["first_price"])
@@ -199,7 +203,7 @@ class Series:
             if own is None and flat is None:
                 continue
             assert minute.status is not None  # noqa: S101  # what is due has been closed
-            yield minute.candle(self.exchange, self.symbol, flat, status=minute.status, revision=revision)
+            yield minute.candle(self.market, flat, status=minute.status, revision=revision)
             minute.emitted, minute.changed = True, False
             self.to_emit.discard(open_us)
             self.dirty_minutes.add(open_us)

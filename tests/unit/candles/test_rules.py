@@ -8,6 +8,7 @@ from market_log import KEYS, MINUTE, START, Log, make_trade
 from market.candle import Candle
 from market.codec import encode_trade
 from market.given_candle import GivenCandle
+from market.key import MarketKey
 from market.trade import Proof, Side
 from processors.candles.core import AheadError, CloseOn, Core, MisplacedError, Outputs, Rules
 
@@ -314,7 +315,7 @@ def test_an_ended_run_leaves_one_small_record() -> None:
     log.marker(KEY, at(1), run="r", end=True)
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    assert core.series[KEY, "r"].minutes == {}
+    assert core.series[MarketKey.parse(KEY), "r"].minutes == {}
 
 
 def test_after_a_start_in_mid_log_no_live_lane_begins_before_the_append_time_plus_two_minutes() -> None:
@@ -366,7 +367,7 @@ def test_the_live_candle_is_the_newest_open_minute_when_it_changed() -> None:
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    series = core.series[KEY, None]
+    series = core.series[MarketKey.parse(KEY), None]
     candle = series.open_candle()
     assert candle is not None
     assert (str(candle.close), candle.revision, candle.status.value) == ("1", 1, "open")
