@@ -15,6 +15,7 @@ from market.errors import MalformedError
 from market.fields import Count, Name, TimeMs, TimeUs, Whole
 from market.ids import SeenIds
 from market.key import OfMarket
+from market.timeframe import Timeframe
 from market.trade import Proof, Side, Trade, numeric_id
 
 
@@ -46,7 +47,7 @@ STATUS_OF_PROOF = {
 class Candle(OfMarket, frozen=True, kw_only=True, gc=False):
     """One candle, in the fields of `md.candles.*.v1`; times in UTC milliseconds, a greater `revision` replaces."""
 
-    timeframe: Name
+    timeframe: Timeframe
     open_time_ms: TimeMs
     close_time_ms: TimeMs
     open: Decimal

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 from msgspec import UNSET, UnsetType, structs
 
-from market.candle import Candle
+from market.candle import Candle, Status
 from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
@@ -31,7 +31,7 @@ from market.limits import (
     have_few_digits,
 )
 from market.ticker import Ticker, Window
-from market.timeframe import MINUTE_US
+from market.timeframe import MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
 
 Headers = Sequence[tuple[str, bytes]]
@@ -73,7 +73,7 @@ class _CandleJson(msgspec.Struct, gc=False):
 
     exchange: str
     symbol: str
-    timeframe: str
+    timeframe: Timeframe
     open_time_ms: int
     close_time_ms: int
     open: str
@@ -88,7 +88,7 @@ class _CandleJson(msgspec.Struct, gc=False):
     first_trade_id: str | None
     last_trade_id: str | None
     revision: int
-    status: str
+    status: Status
 
 
 _trade_from_json = msgspec.json.Decoder(_TradeJson).decode

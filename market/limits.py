@@ -29,7 +29,6 @@ from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
 from market.given_candle import GivenCandle
 from market.ticker import Ticker
-from market.timeframe import Timeframe
 from market.trade import Trade
 
 MAX_ENCODED_NAME = 240
@@ -131,11 +130,7 @@ def check_candle(candle: Candle) -> None:
         if (trade_id := getattr(candle, name)) is not None:
             check_name(trade_id, name)
     check_amounts_of_candle(candle)
-    try:
-        timeframe = Timeframe(candle.timeframe)
-    except ValueError:
-        raise MalformedError(f"timeframe {candle.timeframe!r} is none of {', '.join(Timeframe)}") from None
-    open_ms, close_ms = candle.open_time_ms, candle.close_time_ms
+    timeframe, open_ms, close_ms = candle.timeframe, candle.open_time_ms, candle.close_time_ms
     if timeframe.open_ms(open_ms) != open_ms or timeframe.end_ms(open_ms) - 1 != close_ms:
         raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not of a {timeframe} candle")
 

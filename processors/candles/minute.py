@@ -11,7 +11,7 @@ from market.codec import decode_given_candle, encode_given_candle
 from market.decimals import ZERO, plain
 from market.given_candle import GivenCandle
 from market.key import MarketKey
-from market.timeframe import MINUTE_US
+from market.timeframe import MINUTE_US, Timeframe
 from market.trade import Marker
 
 
@@ -90,7 +90,7 @@ class HeldMinute:
         return Candle(
             exchange=market.exchange,
             symbol=market.symbol,
-            timeframe="1m",
+            timeframe=Timeframe.M1,
             open_time_ms=self.open_us // 1000,
             close_time_ms=self.end_us // 1000 - 1,
             revision=revision,

@@ -97,7 +97,7 @@ trades = st.builds(
 def _candle(timeframe: Timeframe, time_ms: int, prices: dict[str, Decimal], **fields: Any) -> Candle:
     open_ms = timeframe.open_ms(time_ms)
     return Candle(
-        timeframe=timeframe.value,
+        timeframe=timeframe,
         open_time_ms=open_ms,
         close_time_ms=timeframe.end_ms(open_ms) - 1,
         **prices,

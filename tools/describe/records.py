@@ -21,7 +21,6 @@ from market.fields import MAX_NAME
 from market.given_candle import GivenCandle
 from market.limits import AMOUNTS, PRICE, Limit
 from market.ticker import Ticker, Window
-from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Trade
 
 Schema = dict[str, Any]
@@ -90,8 +89,6 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
     match kind:
         case inspect.DecimalType():
             schema = _decimal(AMOUNTS.get(name, PRICE), positive=name not in AMOUNTS, signed=name in _SIGNED)
-        case inspect.StrType() if name == "timeframe":
-            schema = {"type": "string", "enum": [timeframe.value for timeframe in Timeframe]}
         case inspect.StrType():
             schema = {**NAME, "pattern": _PATTERNS.get(name, _NAME)} if kind.max_length else {"type": "string"}
         case inspect.IntType():

@@ -67,7 +67,7 @@ CANDLES = [
     ({"taker_buy_quote_volume": "9" * 16}, {"taker_buy_quote_volume": "0." + "1" * 23}, "at most 22 digits"),
     ({"revision": (1 << 53) - 1}, {"revision": 1 << 53}, "revision"),
     ({"trades": (1 << 53) - 1}, {"trades": 1 << 53}, "trades"),
-    (DAY, DAY | {"timeframe": "99x"}, "timeframe '99x' is none of 1m, 3m"),
+    (DAY, DAY | {"timeframe": "99x"}, "Invalid enum value '99x' - at `$.timeframe`"),
     (DAY, DAY | {"open_time_ms": 60_000}, "open_time_ms 60000 and close_time_ms 86399999 are not of a 1d candle"),
     ({"close_time_ms": 59_999}, {"close_time_ms": 60_000}, "are not of a 1m candle"),
     ({"first_trade_id": None}, {"first_trade_id": "a\x00"}, "first_trade_id 'a\\x00' holds a control character"),
