@@ -29,7 +29,7 @@ class CloseOn(StrEnum):
     """What closes a minute."""
 
     MARKERS = "markers"
-    EVENT_TIME = "event_time"
+    EVENT_TIME = "event-time"
     """For topics that another producer fills without markers: the key's own event time less a grace."""
 
 

@@ -340,6 +340,10 @@ def test_after_a_start_in_mid_log_minutes_before_the_lanes_first_trade_do_not_co
     assert [(m, close) for m, _, close, _ in minutes(core.process(log.records))] == [(5, "5"), (6, "5"), (7, "5")]
 
 
+def test_a_way_of_closing_is_said_as_the_option_shows_it() -> None:
+    assert [kind.value for kind in CloseOn] == [kind.name.lower().replace("_", "-") for kind in CloseOn]
+
+
 def test_close_on_event_time_closes_on_the_keys_own_time_less_a_grace() -> None:
     log = Log()
     log.trade(make_trade(KEY, 1, at(-0.5), "1"))

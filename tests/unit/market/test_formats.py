@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from enum import EnumType
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -88,6 +89,19 @@ def test_the_tables_name_every_field_and_mark_the_optional(section: str, models:
         for field in structs.fields(model)
     }
     assert told == fields
+
+
+@pytest.mark.parametrize(
+    ("section", "model"),
+    [("Trade", Trade), ("Marker", Marker), ("Candle", Candle), ("Feed event", FeedEvent)],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_the_tables_name_every_value_of_a_kind(section: str, model: Any) -> None:
+    kinds = {field.name: field.type for field in structs.fields(model) if isinstance(field.type, EnumType)}
+    assert kinds
+    for name, kind in kinds.items():
+        (row,) = [row for row in SECTIONS[section].splitlines() if re.match(rf"\| .*`{name}`", row)]
+        assert {f"`{value}`" for value in kind} <= set(re.findall("`[^`]+`", row))
 
 
 def test_the_marker_is_what_is_written_and_read() -> None:
