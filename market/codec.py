@@ -1,9 +1,9 @@
 """Bytes to models and back: the record formats of the topics.
 
 Decimals are strings in canonical plain form. Unknown fields are passed over; missing optional ones have the model's
-default. Whatever is wrong with the bytes, or beyond `market.limits`, decoding raises `MalformedError` and nothing else:
-it is the one judge of what a record may hold. Encoding does not look again. `docs/formats.md` describes each record
-with an example.
+default. Decoding is the one judge of what a record may hold: for bytes that are wrong, or beyond `market.limits`, it
+raises `MalformedError`, and no other error. Encoding does not check again. `docs/formats.md` describes each record with
+an example.
 """
 
 from collections.abc import Sequence
@@ -141,8 +141,8 @@ def decode_trade(value: bytes) -> Trade:
 def usual_form(value: bytes) -> bytes:
     """The trade as `encode_trade` would write it, for `market.columns`; empty where it is none.
 
-    For values with other spaces, or their fields in another order. Nothing but the trade itself is kept as it was;
-    ids that `market.columns` reads are numbers, and order without `seq`.
+    For values with other spaces, or with their fields in another order. `received_us` and `seq` are not kept: no candle
+    needs them where ids are numbers, and `market.columns` reads only those.
     """
     try:
         wire = _trade_from_json(value)
@@ -178,7 +178,10 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
 
 
 def decode_marker(headers: Headers) -> Marker | None:
-    """The marker in a record's headers; None where there is none (a `roll`, or another's record without value)."""
+    """The marker in a record's headers; None where there is none (a `roll`, or another program's record without value).
+
+    What is wrong in a marker is a `MalformedError`.
+    """
     by_name = dict(headers)
     if _MARKER_HEADERS.isdisjoint(by_name):
         return None
@@ -217,9 +220,9 @@ def decode_marker(headers: Headers) -> Marker | None:
 
 def header(headers: Headers, name: str) -> bytes | None:
     """The value of the last header of that name, or None."""
-    for at in range(len(headers) - 1, -1, -1):
-        if headers[at][0] == name:
-            return headers[at][1]
+    for header_name, value in reversed(headers):
+        if header_name == name:
+            return value
     return None
 
 
@@ -323,7 +326,7 @@ def progress_key(key: str, run: str | None) -> bytes:
 def dead_letter_headers(
     error: Exception, *, topic: str, partition: int, offset: int, headers: Headers = ()
 ) -> list[tuple[str, bytes]]:
-    """The headers of a dead letter: the record's own, and where and why it was refused, as Kafka Streams names them."""
+    """The headers of a dead letter: the record's own, then where and why it was refused, by Kafka Streams' names."""
     return [
         *headers,
         ("__streams.errors.exception", type(error).__name__.encode()),
@@ -376,7 +379,7 @@ def _time_us(value: bytes | None) -> int:
 
 def _proof(value: bytes | None) -> Proof:
     proof = _PROOFS.get(value)
-    return Proof(_text(value)) if proof is None else proof  # which says what is wrong with it
+    return Proof(_text(value)) if proof is None else proof  # raises with a word on what is wrong
 
 
 def _name(headers: dict[str, bytes], name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""One held minute of a series: its trades, what markers said of it, and whether it has to be emitted."""
+"""One held minute of a series: its trades, what markers said of it, and whether it has to be emitted. Pure."""
 
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from market.trade import Marker
 
 
 class HeldMinute:
-    """A minute [open, open + 60 s) that is not behind its series's line."""
+    """A minute [open, open + 60 s) that is not behind the final boundary of its series."""
 
     __slots__ = ("changed", "emitted", "fold", "kline", "newest_offset", "open_us", "price", "status")
 
@@ -24,16 +24,16 @@ class HeldMinute:
         self.open_us = open_us
         self.fold = Fold()
         self.status: Status | None = None
-        """The best that markers said; None while none has closed it."""
+        """The best that markers said of it; None until one has closed it."""
         self.price: Decimal | None = None
         """`last_price` of its own marker."""
         self.kline: GivenCandle | None = None
         """The exchange's own candle, where that stands in."""
         self.emitted = False
         self.changed = False
-        """Whether a new trade, a better proof or a changed close before it came since it was emitted."""
+        """Whether, since it was emitted, a new trade came, a better proof, or a changed close before it."""
         self.newest_offset = 0
-        """Input offset of the newest trade in it."""
+        """Offset in the input of the newest trade in it."""
 
     @property
     def end_us(self) -> int:
@@ -41,14 +41,14 @@ class HeldMinute:
         return self.open_us + MINUTE_US
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether it is closed and not emitted as it now stands."""
         return self.status is not None and (self.changed or not self.emitted)
 
     def close(self, status: Status, marker: Marker | None) -> bool:
-        """Take in what a marker says of it; False where that changes nothing.
+        """Take in what a marker says of it (None: it got none); False where that changes nothing.
 
-        The best that was said counts, unless the marker takes back what was said before.
+        Of several the best status counts, unless the marker takes back what was said before.
         """
         takes_back = marker is not None and marker.takes_back and status is not self.status
         if self.status is not None and self.status.rank <= status.rank and not takes_back:

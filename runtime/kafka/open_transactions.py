@@ -70,9 +70,9 @@ class OpenTransaction(NamedTuple):
         ends = "" if self.timeout_ms is None else f" (Kafka ends it {self.timeout_ms / 1000:.0f} s after it began)"
         topic, partition = self.tp
         return (
-            f"the transaction{name} (producer {self.producer_id}) is open in {topic}/{partition}{since}, and nothing "
-            f"from offset {self.first_offset} on can be read before it ends: end that producer and wait{ends}, or abort "
-            f"it: kafka-transactions.sh --bootstrap-server … abort --topic {topic} --partition {partition} "
+            f"the transaction{name} (producer {self.producer_id}) is open in {topic}/{partition}{since}, and "
+            f"nothing from offset {self.first_offset} on can be read before it ends: end that producer and wait{ends}, "
+            f"or abort it: kafka-transactions.sh --bootstrap-server … abort --topic {topic} --partition {partition} "
             f"--start-offset {self.first_offset}"
         )
 

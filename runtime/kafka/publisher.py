@@ -84,7 +84,7 @@ class Publisher:
             return [future async for future in sent_in_batches(self._producer, topic, placed)]
 
     async def await_acknowledgements(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
-        """Wait until all are acknowledged; `UnavailableError` at the first failure, or where no answer comes in time."""
+        """Wait until all are acknowledged; `UnavailableError` at the first failure, or where no answer comes."""
         with kafka_errors(self._settings, "publishing"):
             try:
                 return await asyncio.wait_for(asyncio.gather(*futures), ACK_TIMEOUT_S)
