@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -181,6 +182,16 @@ def test_every_package_says_what_it_is_and_every_name_means_something() -> None:
         assert opening.exists(), f"{_place(folder)} has no __init__.py"
         assert ast.get_docstring(ast.parse(opening.read_bytes())), f"{_place(opening)} has no docstring"
     assert not [_place(path) for path in MODULES if {path.stem, path.parent.name} & NAMELESS]
+
+
+def test_no_two_classes_share_a_name() -> None:
+    classes: dict[str, list[str]] = defaultdict(list)
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name].append(f"{_place(path)}:{node.lineno}")
+    assert classes
+    assert not {name: places for name, places in classes.items() if len(places) > 1}
 
 
 def test_no_text_names_a_path_of_one_machine() -> None:
