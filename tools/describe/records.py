@@ -83,7 +83,9 @@ def _object(model: type[msgspec.Struct], meaning: Mapping[str, str]) -> Schema:
 
 def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema:
     if isinstance(kind, inspect.UnionType):
-        (inner,) = (_field(model, name, one) for one in kind.types if not isinstance(one, inspect.NoneType))
+        (inner,) = (
+            _field(model, name, of_union) for of_union in kind.types if not isinstance(of_union, inspect.NoneType)
+        )
         return {**inner, "type": [inner["type"], "null"]}
     schema: Schema
     match kind:
@@ -118,7 +120,7 @@ def _marker_schema() -> Schema:
 
 
 def _header(kind: Any) -> Schema:
-    (kind,) = [one for one in get_args(kind) if one is not NoneType] or [kind]
+    (kind,) = [given for given in get_args(kind) if given is not NoneType] or [kind]
     if kind is int:
         return _TIME_TEXT
     if kind is Proof:
