@@ -1,7 +1,7 @@
-"""What a record may hold: the limits of every store in one place, so that all of them hold a record exactly or none.
+"""What a record may hold: the limits of all stores in one place, so that every store holds a record exactly, or none.
 
 =======================================  ==============================================================================
-limit                                    is that of
+limit                                    comes from
 =======================================  ==============================================================================
 `VOLUME`, `QUOTE_VOLUME`                 Parquet: a decimal has 38 digits there, in Iceberg and in DuckDB too:
                                          (38, 18) and (38, 22)
@@ -12,7 +12,7 @@ whole numbers below 2^53                 Redis: its scripts, like JavaScript, kn
 times before `MAX_TIME_US`               the same, in microseconds
 names of `MAX_NAME` bytes, and of 240    Parquet: a part of a path has at most 255 bytes, and ``exchange=`` is one of
 bytes percent-encoded                    them
-no control characters in names           paths, headers, and whoever reads a log
+no control characters in names           paths, headers, and people who read a log
 =======================================  ==============================================================================
 
 All checks raise `MalformedError`, which names the field and the limit.
@@ -94,7 +94,7 @@ AMOUNTS = {
 
 
 def check_trade(trade: Trade) -> None:
-    """Whether the log may hold the trade: for adapters and imports, who make trades without `decode_trade`."""
+    """Check a trade that was not made by `decode_trade`: those of adapters and imports."""
     check_key(trade.exchange, trade.symbol)
     check_name(trade.trade_id, "trade_id")
     check_amounts(trade.price, trade.qty)
@@ -113,7 +113,7 @@ def check_amounts(price: Decimal, qty: Decimal) -> None:
 
 
 def have_few_digits(price: str, qty: str) -> bool:
-    """Whether plain decimals above 0 are so short that `check_amounts` has nothing against them. It costs more."""
+    """Whether plain decimals above 0 are so short that `check_amounts`, which costs more, would pass them."""
     whole = (price.find(".") + 1 or len(price) + 1) + (qty.find(".") + 1 or len(qty) + 1) - 2
     return whole <= TURNOVER.whole and len(price) + len(qty) <= PRICE.places + 2
 
@@ -142,7 +142,7 @@ def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
 
 
 def check_ticker(ticker: Ticker) -> None:
-    """The same of a ticker and its windows."""
+    """Prices, sums and names of a ticker and of its windows within their limits."""
     check_key(ticker.exchange, ticker.symbol)
     _check_positive(ticker.last, "last")
     for name, window in ticker.windows.items():
@@ -160,7 +160,7 @@ def check_prices(of: _Prices) -> None:
 
 
 def check_sums(of: object, names: tuple[str, ...]) -> None:
-    """What is computed of many trades; None stays None."""
+    """These fields, which are computed of many trades; one that is None is passed over."""
     for name in names:
         if (value := getattr(of, name)) is not None:
             AMOUNTS[name].check(value, name)

@@ -68,9 +68,9 @@ class Marker(Struct, frozen=True, kw_only=True):
     kline: GivenCandle | None = None
     """What the exchange itself says of the minute; it counts where the proof is `kline`."""
     claim: Proof | None = None
-    """In a run: what its source says of the minute, ids apart; None where ids alone speak of it."""
+    """In a run: what its source says of the minute besides what ids prove; None where it says nothing more."""
     takes_back: bool = False
-    """The minute was called better than it is, and this marker's proof counts whatever was said before."""
+    """An earlier marker called the minute better than it is: this marker's proof counts instead."""
 
 
 def numeric_id(trade_id: str) -> int | None:
