@@ -15,7 +15,7 @@ ZERO = Decimal(0)
 PLAIN = r"[0-9]{1,40}(?:\.[0-9]{1,40})?"
 """The form of a price or size."""
 SUM = r"-?[0-9]{1,100}(?:\.[0-9]{1,80})?"
-"""Of products of two prices or sizes, and sums of 2^63 of them; only a ticker's changes carry a sign."""
+"""The form of products of two prices or sizes, and of sums of 2^63 of them; only a ticker's changes have a sign."""
 _is_plain = re.compile(PLAIN).fullmatch
 _is_sum = re.compile(SUM).fullmatch
 

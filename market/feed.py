@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from market.fields import Name, TimeMs, TimeUs
+from market.key import OfMarket
 
 
 class FeedEventKind(StrEnum):
@@ -17,23 +18,21 @@ class FeedEventKind(StrEnum):
     HOLE = "hole"
     RESET = "reset"
     TAKEN_BACK = "taken_back"
-    """Ids turned up, or are missing, of minutes that were called complete without them."""
+    """Minutes were called complete, but lack trades."""
     CONFLICT = "conflict"
-    """One id was told with two contents: the first copy counts."""
+    """One id came with two contents: the first copy counts."""
     CLOCK_IGNORED = "clock_ignored"
-    """The exchange's clock said what cannot be."""
+    """The exchange's clock gave a time that cannot be."""
     CLOCK_AWAY = "clock_away"
-    """It does so for good: no minute is marked until it comes back."""
+    """It goes on doing so: no minute is marked until it is right again."""
     CLOCK_BACK = "clock_back"
     RUN_BEGUN = "run_begun"
     RUN_ENDED = "run_ended"
 
 
-class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event; ids are inclusive, times in UTC microseconds of the market, but `at_ms`: of the producer's clock."""
+class FeedEvent(OfMarket, frozen=True, kw_only=True, omit_defaults=True):
+    """One event. Ids are inclusive, times in UTC microseconds of the market; `at_ms` is of the producer's own clock."""
 
-    exchange: Name
-    symbol: Name
     event: FeedEventKind
     at_ms: TimeMs
     first_id: Name | None = None
@@ -43,17 +42,12 @@ class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     run: Name | None = None
     reason: str | None = None
 
-    @property
-    def key(self) -> str:
-        """The record key, ``exchange:SYMBOL``."""
-        return f"{self.exchange}:{self.symbol}"
-
 
 class Progress(Struct, frozen=True, kw_only=True):
     """A value of `md.progress.v1`: the newest marker of a key (its headers ride along), or a run that is finished.
 
     Where trade ids began anew behind the marker, `reset_id` and `reset_us` are id and time of the first trade that
-    is surely of the new ones: a producer that starts with this record goes on from there.
+    surely has one of the new ids: a producer that starts with this record goes on from there.
     """
 
     key: str

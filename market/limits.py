@@ -1,7 +1,7 @@
-"""What a record may hold: the limits of every store in one place, so that all of them hold a record exactly or none.
+"""What a record may hold: the limits of all stores in one place, so that every store holds a record exactly, or none.
 
 =======================================  ==============================================================================
-limit                                    is that of
+limit                                    comes from
 =======================================  ==============================================================================
 `VOLUME`, `QUOTE_VOLUME`                 Parquet: a decimal has 38 digits there, in Iceberg and in DuckDB too:
                                          (38, 18) and (38, 22)
@@ -12,7 +12,7 @@ whole numbers below 2^53                 Redis: its scripts, like JavaScript, kn
 times before `MAX_TIME_US`               the same, in microseconds
 names of `MAX_NAME` bytes, and of 240    Parquet: a part of a path has at most 255 bytes, and ``exchange=`` is one of
 bytes percent-encoded                    them
-no control characters in names           paths, headers, and whoever reads a log
+no control characters in names           paths, headers, and people who read a log
 =======================================  ==============================================================================
 
 All checks raise `MalformedError`, which names the field and the limit.
@@ -27,8 +27,8 @@ from market.candle import Candle
 from market.decimals import EXACT, plain
 from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
+from market.given_candle import GivenCandle
 from market.ticker import Ticker
-from market.timeframe import Timeframe
 from market.trade import Trade
 
 MAX_ENCODED_NAME = 240
@@ -94,7 +94,7 @@ AMOUNTS = {
 
 
 def check_trade(trade: Trade) -> None:
-    """Whether the log may hold the trade: for adapters and imports, who make trades without `decode_trade`."""
+    """Check a trade that was not made by `decode_trade`: those of adapters and imports."""
     check_key(trade.exchange, trade.symbol)
     check_name(trade.trade_id, "trade_id")
     check_amounts(trade.price, trade.qty)
@@ -113,13 +113,13 @@ def check_amounts(price: Decimal, qty: Decimal) -> None:
 
 
 def have_few_digits(price: str, qty: str) -> bool:
-    """Whether plain decimals above 0 are so short that `check_amounts` has nothing against them. It costs more."""
+    """Whether plain decimals above 0 are so short that `check_amounts`, which costs more, would pass them."""
     whole = (price.find(".") + 1 or len(price) + 1) + (qty.find(".") + 1 or len(qty) + 1) - 2
     return whole <= TURNOVER.whole and len(price) + len(qty) <= PRICE.places + 2
 
 
 def check_price(price: Decimal, what: str) -> None:
-    """A price alone, as that of a marker or a kline."""
+    """A price alone, as that of a marker."""
     _check_positive(price, what)
 
 
@@ -129,19 +129,20 @@ def check_candle(candle: Candle) -> None:
     for name in ("first_trade_id", "last_trade_id"):
         if (trade_id := getattr(candle, name)) is not None:
             check_name(trade_id, name)
-    check_prices(candle)
-    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
-    try:
-        timeframe = Timeframe(candle.timeframe)
-    except ValueError:
-        raise MalformedError(f"timeframe {candle.timeframe!r} is none of {', '.join(Timeframe)}") from None
-    open_ms, close_ms = candle.open_time_ms, candle.close_time_ms
+    check_amounts_of_candle(candle)
+    timeframe, open_ms, close_ms = candle.timeframe, candle.open_time_ms, candle.close_time_ms
     if timeframe.open_ms(open_ms) != open_ms or timeframe.end_ms(open_ms) - 1 != close_ms:
         raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not of a {timeframe} candle")
 
 
+def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
+    """Prices and sums within their limits; a sum that is None is not told."""
+    check_prices(candle)
+    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
+
+
 def check_ticker(ticker: Ticker) -> None:
-    """The same of a ticker and its windows."""
+    """Prices, sums and names of a ticker and of its windows within their limits."""
     check_key(ticker.exchange, ticker.symbol)
     _check_positive(ticker.last, "last")
     for name, window in ticker.windows.items():
@@ -151,7 +152,7 @@ def check_ticker(ticker: Ticker) -> None:
 
 
 def check_prices(of: _Prices) -> None:
-    """Open, high, low and close of a candle, a window or a kline."""
+    """Open, high, low and close of a candle or a window."""
     for name in ("open", "high", "low", "close"):
         _check_positive(getattr(of, name), name)
     if not of.low <= min(of.open, of.close) <= max(of.open, of.close) <= of.high:
@@ -159,7 +160,7 @@ def check_prices(of: _Prices) -> None:
 
 
 def check_sums(of: object, names: tuple[str, ...]) -> None:
-    """What is computed of many trades; None stays None."""
+    """These fields, which are computed of many trades; one that is None is passed over."""
     for name in names:
         if (value := getattr(of, name)) is not None:
             AMOUNTS[name].check(value, name)
@@ -167,7 +168,7 @@ def check_sums(of: object, names: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=16_384)
 def check_key(exchange: str, symbol: str) -> None:
-    """Exchange and symbol, and the record key ``exchange:SYMBOL`` that they make."""
+    """Exchange and symbol of a `MarketKey`, and its text, which is a record key."""
     for name, what in ((exchange, "exchange"), (symbol, "symbol")):
         check_name(name, what)
         encoded = len(name.encode()) + 2 * len(_to_encode(name.encode()))

@@ -29,10 +29,10 @@ class Topics:
     prefix: str = ""
     partitions: int = 12
     suffix: str = ""
-    """Parts a recomputation from the live pipeline (``.fix1``): its group, and what the candle engine writes."""
+    """Of a recomputation (``.fix1``): it is added to its group, and to the topics that its candle engine writes."""
 
     def beside(self, suffix: str) -> "Topics":
-        """The names of the recomputation `suffix` (``fix1``); what it only reads is shared."""
+        """The names of the recomputation `suffix` (``fix1``); the topics that it only reads are shared."""
         return replace(self, suffix=f".{suffix}")
 
     @property

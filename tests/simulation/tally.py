@@ -28,7 +28,7 @@ class _Minutes:
     """Those that stand before the newest marker: what came since has not come out yet."""
     ranks: dict[int, int] = field(default_factory=dict)
     begin: int | None = None
-    line: int | None = None
+    final_until: int | None = None
 
     def price_at(self, open_us: int) -> int | None:
         """At what a minute without trades is flat, where there are trades before it."""
@@ -97,7 +97,7 @@ def _counted(
 
 
 def _count(series: _Minutes, trade: Trade, allowed_lateness: int) -> None:
-    if series.line is not None and trade.time_us < series.line:
+    if series.final_until is not None and trade.time_us < series.final_until:
         return
     open_us = trade.time_us // MINUTE * MINUTE
     if series.begin is None:  # nothing is held longer than a final boundary would hold it
@@ -109,12 +109,12 @@ def _count(series: _Minutes, trade: Trade, allowed_lateness: int) -> None:
 
 def _close(series: _Minutes, marker: Any, allowed_lateness: int) -> None:
     until = marker.complete_until_us
-    if series.line is not None and until <= series.line:
+    if series.final_until is not None and until <= series.final_until:
         return
     if series.begin is None:
         series.begin = -(-marker.published_until_us // MINUTE) * MINUTE
         series.trades = {at: trades for at, trades in series.trades.items() if at >= series.begin}
-    series.line = max(series.line or 0, until if marker.end else until - allowed_lateness)
+    series.final_until = max(series.final_until or 0, until if marker.end else until - allowed_lateness)
     series.told = {open_us: dict(trades) for open_us, trades in series.trades.items()}
     if marker.proof is not Proof.BEGIN and until - MINUTE >= series.begin:
         rank = RANKS[marker.proof]

@@ -18,7 +18,7 @@ Truths = dict[str, list[Trade]]
 
 
 def log_of_both(seed: int, minutes: int) -> tuple[Log, Truths]:
-    """A log in which every second record has unknown fields and headers, with trades behind the line at its end."""
+    """A log of two versions: every second record has unknown fields and headers; late trades stand at its end."""
     log, truths = make_log(seed, minutes=minutes)
     for key in KEYS:
         for trade in truths[key][:6]:

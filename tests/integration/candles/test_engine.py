@@ -92,7 +92,7 @@ async def test_a_fenced_owner_writes_nothing(settings: Settings, topics: Topics)
     assert len(written.candles) == len(await candles_in(settings)) > 0
 
 
-async def test_a_group_moved_into_old_records_begins_no_live_lane_that_it_has_not_read_whole(
+async def test_a_group_moved_into_old_records_begins_no_live_series_that_it_has_not_read_whole(
     settings: Settings, topics: Topics
 ) -> None:
     log, _ = make_log(5, runs=False)

@@ -1,4 +1,4 @@
-"""A topic that another producer filled without markers: `close_on=event_time`, held against plain integers."""
+"""A topic that another producer filled without markers: `--close-on event-time`, held against plain integers."""
 
 import asyncio
 import json
@@ -90,7 +90,7 @@ def figures(trades: Any) -> tuple[int, int, str]:
     return len(ordered), sum(int(one["qty"][2:]) for one in ordered), ordered[-1]["price"] if ordered else ""
 
 
-def lane_of(record: Record) -> Series:
+def series_of(record: Record) -> Series:
     return record.key or b"", dict(record.headers).get("run")
 
 
@@ -105,11 +105,11 @@ async def test_another_producers_topic_is_closed_on_event_time(settings: Setting
 
     all_series = defaultdict[Series, Expected](Expected)
     for record in await read_all(settings, topics.trades):
-        all_series[lane_of(record)].take(json.loads(record.value or b""), record.offset)
+        all_series[series_of(record)].take(json.loads(record.value or b""), record.offset)
     seen: dict[Series, dict[int, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for record in await read_all(settings, topics.candles()):
         candle = json.loads(record.value or b"")
-        seen[lane_of(record)][candle["open_time_ms"] * 1000].append(candle)
+        seen[series_of(record)][candle["open_time_ms"] * 1000].append(candle)
 
     assert len(all_series) == 3
     for series, expected in all_series.items():
@@ -126,11 +126,11 @@ async def test_another_producers_topic_is_closed_on_event_time(settings: Setting
     late = sorted(
         (record.key, json.loads(record.value or b"")["trade_id"]) for record in await read_all(settings, topics.late)
     )
-    live = [record for record in await read_all(settings, topics.trades) if lane_of(record)[1] is None]
+    live = [record for record in await read_all(settings, topics.trades) if series_of(record)[1] is None]
     assert late == sorted(
         (record.key, json.loads(record.value or b"")["trade_id"])
         for record in live
-        if record.offset in all_series[lane_of(record)].late
+        if record.offset in all_series[series_of(record)].late
     )
     assert late
 

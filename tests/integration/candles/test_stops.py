@@ -32,7 +32,7 @@ async def assert_stops(settings: Settings, kind: type[CandlewickError], match: s
     assert holdings(settings) == before
 
 
-async def test_retention_that_passed_the_group_stops_it_and_accept_cut_goes_on(
+async def test_retention_that_passed_the_group_stops_it_and_accept_truncation_goes_on(
     settings: Settings, topics: Topics
 ) -> None:
     log, _ = make_log(7, minutes=60, start_us=minutes_ago(80))

@@ -183,7 +183,7 @@ def _scaled(name: str, value: object) -> object:
 
 @few
 @given(SEEDS)
-def test_no_minute_is_missing_between_a_lanes_first_and_last_candle(seed: int) -> None:
+def test_no_minute_is_missing_between_a_series_first_and_last_candle(seed: int) -> None:
     log, _ = make_log(seed)
     opens: dict[str, set[int]] = {}
     for candle, run in candles_of(log.records):
@@ -207,7 +207,7 @@ def test_a_replay_from_any_offset_gives_the_same_bytes_for_every_minute_it_emits
 
 @few
 @given(SEEDS)
-def test_lanes_do_not_influence_one_another(seed: int) -> None:
+def test_series_do_not_influence_one_another(seed: int) -> None:
     log, _ = make_log(seed)
     together = candles_of(log.records)
     for key in KEYS:

@@ -1,10 +1,14 @@
 """The rules of the design's section "Candles", one by one."""
 
+from decimal import Decimal
+
 import pytest
 from market_log import KEYS, MINUTE, START, Log, make_trade
 
 from market.candle import Candle
 from market.codec import encode_trade
+from market.given_candle import GivenCandle
+from market.key import MarketKey
 from market.trade import Proof, Side
 from processors.candles.core import AheadError, CloseOn, Core, MisplacedError, Outputs, Rules
 
@@ -35,7 +39,7 @@ def at(minute: float) -> int:
     return T0 + int(minute * MINUTE)
 
 
-def test_a_lane_begins_at_the_first_whole_minute_after_published_until() -> None:
+def test_a_series_begins_at_the_first_whole_minute_after_published_until() -> None:
     log = Log()
     log.marker(KEY, at(0), Proof.IDS, published_until_us=at(0.5))
     log.trade(make_trade(KEY, 1, at(0.6), "1"))
@@ -45,7 +49,7 @@ def test_a_lane_begins_at_the_first_whole_minute_after_published_until() -> None
     assert minutes(run_log(log)) == [(1, "complete", "2", 4)]
 
 
-def test_trades_before_the_lane_began_are_in_no_candle_and_not_late() -> None:
+def test_trades_before_the_series_began_are_in_no_candle_and_not_late() -> None:
     log = begun()
     log.trade(make_trade(KEY, 1, at(-0.5), "9"))
     log.trade(make_trade(KEY, 2, at(0.5), "1"))
@@ -81,7 +85,7 @@ def test_a_better_proof_is_a_new_revision_and_a_worse_one_is_nothing() -> None:
     assert minutes(run_log(log)) == [(0, "connected", "1", 2), (0, "complete", "1", 4)]
 
 
-def test_a_late_trade_within_the_horizon_is_a_new_revision_at_the_next_marker() -> None:
+def test_a_late_trade_within_the_allowed_lateness_is_a_new_revision_at_the_next_marker() -> None:
     log = begun()
     log.trade(make_trade(KEY, 1, at(0.1), "1"))
     log.marker(KEY, at(1))
@@ -101,7 +105,7 @@ def test_a_duplicate_changes_nothing() -> None:
     assert minutes(run_log(log)) == [(0, "complete", "1", 2)]
 
 
-def test_a_live_trade_behind_the_line_goes_to_late() -> None:
+def test_a_live_trade_behind_the_final_boundary_goes_to_late() -> None:
     log = begun()
     for minute in range(1, 13):
         log.trade(make_trade(KEY, minute, at(minute - 0.5), "1"))
@@ -115,7 +119,7 @@ def test_a_live_trade_behind_the_line_goes_to_late() -> None:
     assert not any(minute == 1 for minute, _, _, revision in minutes(outputs) if revision > late.offset)
 
 
-def test_a_live_minute_that_reaches_the_line_without_its_marker_comes_out_as_hole() -> None:
+def test_a_live_minute_that_reaches_the_final_boundary_without_its_marker_comes_out_as_hole() -> None:
     log = begun()
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     jump = log.marker(KEY, at(13)).offset
@@ -127,7 +131,7 @@ def test_a_live_minute_that_reaches_the_line_without_its_marker_comes_out_as_hol
     ]
 
 
-def test_markers_behind_the_line_are_ignored() -> None:
+def test_markers_behind_the_final_boundary_are_ignored() -> None:
     log = begun()
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     log.marker(KEY, at(13))
@@ -136,7 +140,7 @@ def test_markers_behind_the_line_are_ignored() -> None:
     assert {revision for *_, revision in minutes(run_log(log))} == {2}
 
 
-def test_begin_moves_the_line_like_any_marker() -> None:
+def test_begin_moves_the_final_boundary_like_any_marker() -> None:
     log = begun()
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     log.marker(KEY, at(11), Proof.BEGIN)
@@ -212,16 +216,19 @@ def test_takers_side_decides_the_taker_buy_sums() -> None:
 
 
 def test_proof_kline_publishes_the_exchanges_own_kline_until_a_better_proof() -> None:
-    row = b'[%d,"1","9","1","8","100","%d","500",42,"60","300","0"]' % (T0 // 1000, at(1) // 1000 - 1)
-    row = row.replace(b'"%d"' % (at(1) // 1000 - 1), b"%d" % (at(1) // 1000 - 1))
+    given = GivenCandle(
+        open_time_ms=T0 // 1000, open=Decimal(1), high=Decimal(9), low=Decimal(1), close=Decimal(8),
+        volume=Decimal(100), trades=42,
+    )  # fmt: skip
     log = Log()
     key = "binance:AAA-USD"
     log.marker(key, T0, Proof.BEGIN)
     log.trade(make_trade(key, 1, at(0.5), "2"))
-    log.marker(key, at(1), Proof.KLINE, kline=row)
+    log.marker(key, at(1), Proof.KLINE, kline=given)
     log.marker(key, at(1), Proof.IDS)
     (kline, _), (own, _) = run_log(log).candles
     assert (str(kline.close), kline.trades, kline.status.value, kline.first_trade_id) == ("8", 42, "kline", None)
+    assert (str(kline.volume), str(kline.quote_volume)) == ("100", "2")  # what the exchange does not tell: our trades'
     assert (str(own.close), own.trades, own.status.value, own.first_trade_id) == ("2", 1, "complete", "1")
 
 
@@ -258,7 +265,7 @@ def test_records_with_neither_value_nor_marker_headers_are_skipped() -> None:
     assert run_log(log) == Outputs()
 
 
-def test_a_run_is_a_lane_of_its_own_and_its_candles_say_so() -> None:
+def test_a_run_is_a_series_of_its_own_and_its_candles_say_so() -> None:
     log = begun()
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     log.marker(KEY, at(0), Proof.BEGIN, run="r")
@@ -268,7 +275,7 @@ def test_a_run_is_a_lane_of_its_own_and_its_candles_say_so() -> None:
     assert [(str(c.close), run) for c, run in run_log(log).candles] == [("9", "r"), ("1", None)]
 
 
-def test_a_runs_trade_behind_its_line_is_dropped_not_late() -> None:
+def test_a_runs_trade_behind_its_final_boundary_is_dropped_not_late() -> None:
     log = Log()
     log.marker(KEY, at(0), Proof.BEGIN, run="r")
     log.trade(make_trade(KEY, 1, at(0.5), "1"), run="r")
@@ -308,10 +315,10 @@ def test_an_ended_run_leaves_one_small_record() -> None:
     log.marker(KEY, at(1), run="r", end=True)
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    assert core.series[KEY, "r"].minutes == {}
+    assert core.series[MarketKey.parse(KEY), "r"].minutes == {}
 
 
-def test_after_a_start_in_mid_log_no_live_lane_begins_before_the_append_time_plus_two_minutes() -> None:
+def test_after_a_start_in_mid_log_no_live_series_begins_before_the_append_time_plus_two_minutes() -> None:
     log = Log()
     for minute in range(6):
         log.trade(make_trade(KEY, minute, at(minute + 0.5), str(minute + 1)))
@@ -322,7 +329,7 @@ def test_after_a_start_in_mid_log_no_live_lane_begins_before_the_append_time_plu
     assert [one[0] for one in minutes(outputs)] == [3, 4, 5]
 
 
-def test_after_a_start_in_mid_log_minutes_before_the_lanes_first_trade_do_not_come_out() -> None:
+def test_after_a_start_in_mid_log_minutes_before_the_series_first_trade_do_not_come_out() -> None:
     log = Log()
     price = make_trade(KEY, 0, 0, "70").price
     for minute in range(8):
@@ -331,6 +338,10 @@ def test_after_a_start_in_mid_log_minutes_before_the_lanes_first_trade_do_not_co
         log.marker(KEY, at(minute + 1), last_price=price)
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=True)
     assert [(m, close) for m, _, close, _ in minutes(core.process(log.records))] == [(5, "5"), (6, "5"), (7, "5")]
+
+
+def test_a_way_of_closing_is_said_as_the_option_shows_it() -> None:
+    assert [kind.value for kind in CloseOn] == [kind.name.lower().replace("_", "-") for kind in CloseOn]
 
 
 def test_close_on_event_time_closes_on_the_keys_own_time_less_a_grace() -> None:
@@ -360,7 +371,7 @@ def test_the_live_candle_is_the_newest_open_minute_when_it_changed() -> None:
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    series = core.series[KEY, None]
+    series = core.series[MarketKey.parse(KEY), None]
     candle = series.open_candle()
     assert candle is not None
     assert (str(candle.close), candle.revision, candle.status.value) == ("1", 1, "open")
@@ -377,7 +388,7 @@ def test_a_marker_can_take_back_what_was_said_of_its_minute() -> None:
     assert minutes(run_log(log)) == [(0, "complete", "1", 1), (1, "complete", "1", 2), (0, "hole", "1", 4)]
 
 
-def test_what_was_taken_back_can_be_proved_again_and_not_behind_the_line() -> None:
+def test_what_was_taken_back_can_be_proved_again_and_not_behind_the_final_boundary() -> None:
     log = begun("1")
     log.marker(KEY, at(1))
     log.marker(KEY, at(1), Proof.HOLE, takes_back=True)

@@ -47,14 +47,14 @@ def test_a_log_whose_beginning_is_gone_is_read_as_from_mid_log() -> None:
     assert decide(facts) == EngineStart(position=40, keep_state=False, mid_log=True)
 
 
-def test_an_offset_that_is_no_longer_in_the_log_stops_it_unless_the_cut_is_accepted() -> None:
+def test_an_offset_that_is_no_longer_in_the_log_stops_it_unless_the_truncation_is_accepted() -> None:
     facts = found(beginning=80)
     with pytest.raises(EngineStartError, match=r"10 records were deleted.*--accept-truncation"):
         decide(facts)
     assert decide(facts, accept_truncation=True) == EngineStart(position=80, keep_state=False, mid_log=True)
 
 
-def test_a_state_that_can_no_longer_be_brought_up_to_the_last_commit_counts_as_cut_off() -> None:
+def test_a_state_that_can_no_longer_be_brought_up_to_the_last_commit_counts_as_truncated() -> None:
     facts = found(beginning=65)
     with pytest.raises(
         EngineStartError, match=r"the state stands at offset 60, which is no longer.*--accept-truncation"
