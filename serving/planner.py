@@ -38,7 +38,7 @@ Answers = Mapping[Tier, Sequence[Candle] | None]
 """What each tier that was asked gave; None where it is away."""
 
 
-class Sourced(NamedTuple):
+class SourcedCandle(NamedTuple):
     """A candle and the tier it was taken from."""
 
     candle: Candle
@@ -46,7 +46,7 @@ class Sourced(NamedTuple):
 
 
 class SourcedRange(NamedTuple):
-    """Candles one behind the other out of one tier."""
+    """Candles that follow each other and come out of one tier."""
 
     span: SpanMs
     tier: Tier
@@ -100,41 +100,43 @@ def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> d
     return {Tier.COLD: SpanMs(missing[0].from_ms, missing[-1].until_ms)} if missing else {}
 
 
-def merge(opens: Iterable[int], answers: Answers) -> dict[int, Sourced]:
+def merge(opens: Iterable[int], answers: Answers) -> dict[int, SourcedCandle]:
     """By open time, in order: of several candles that of the highest revision, of equal ones the nearest tier's."""
-    best: dict[int, Sourced] = {}
+    best: dict[int, SourcedCandle] = {}
     for tier in Tier:
         for candle in answers.get(tier) or ():
             known = best.get(candle.open_time_ms)
             if known is None or candle.revision > known.candle.revision:
-                best[candle.open_time_ms] = Sourced(candle, tier)
-    return {at: best[at] for at in opens if at in best}
+                best[candle.open_time_ms] = SourcedCandle(candle, tier)
+    return {open_ms: best[open_ms] for open_ms in opens if open_ms in best}
 
 
-def coverage(timeframe: Timeframe, opens: Sequence[int], merged: Mapping[int, Sourced]) -> Coverage:
-    """Hold what is there against what was asked for; without `opens` the span is empty."""
+def coverage(timeframe: Timeframe, opens: Sequence[int], merged: Mapping[int, SourcedCandle]) -> Coverage:
+    """Which of the candles asked for are there; without `opens` the span is empty."""
     span = SpanMs(opens[0], timeframe.end_ms(opens[-1])) if opens else SpanMs(0, 0)
-    missing = [stretch for stretch, there in _stretches(timeframe, [(at, at in merged) for at in opens]) if not there]
+    present = [(open_ms, open_ms in merged) for open_ms in opens]
+    missing = [missing_span for missing_span, is_there in _spans(timeframe, present) if not is_there]
     statuses = Counter(sourced.candle.status for sourced in merged.values())
     worst = max(statuses, key=lambda status: status.rank, default=None)
     return Coverage(span, len(opens), len(merged), missing, dict(statuses), worst)
 
 
-def sources(timeframe: Timeframe, merged: Mapping[int, Sourced]) -> list[SourcedRange]:
-    """Which tier each stretch of candles comes from, in order."""
-    return [SourcedRange(*one) for one in _stretches(timeframe, [(at, sourced.tier) for at, sourced in merged.items()])]
+def sources(timeframe: Timeframe, merged: Mapping[int, SourcedCandle]) -> list[SourcedRange]:
+    """Which tier the candles come from, range by range, in order."""
+    tiers = [(open_ms, sourced.tier) for open_ms, sourced in merged.items()]
+    return [SourcedRange(span, tier) for span, tier in _spans(timeframe, tiers)]
 
 
-def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[SpanMs, Mark]]:
-    """Neighbours with the same mark, put together."""
-    stretches: list[tuple[SpanMs, Mark]] = []
-    for at, mark in marked:
-        span = SpanMs(at, timeframe.end_ms(at))
-        if stretches and stretches[-1][0].until_ms == at and stretches[-1][1] == mark:
-            before, _ = stretches.pop()
+def _spans(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[SpanMs, Mark]]:
+    """Open times with a mark each, in order → the spans of neighbours with the same mark."""
+    spans: list[tuple[SpanMs, Mark]] = []
+    for open_ms, mark in marked:
+        span = SpanMs(open_ms, timeframe.end_ms(open_ms))
+        if spans and spans[-1][0].until_ms == open_ms and spans[-1][1] == mark:
+            before, _ = spans.pop()
             span = SpanMs(before.from_ms, span.until_ms)
-        stretches.append((span, mark))
-    return stretches
+        spans.append((span, mark))
+    return spans
 
 
 def _ceil(timeframe: Timeframe, time_ms: int) -> int:

@@ -15,6 +15,7 @@ from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings
 from runtime.telemetry import logger
 from serving.api import build_api
+from serving.metrics import measured
 from serving.tiers import Tiers
 
 DEFAULT_PORT = 8080
@@ -59,7 +60,7 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     ip, port = _free_place(where)
     tiers = Tiers(settings)
     server = Server(
-        limited(build_api(tiers), _AT_WORK),
+        measured(limited(build_api(tiers), _AT_WORK)),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,

@@ -3,14 +3,16 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.driver import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
+Client = AsyncClient
+"""What the readers ask."""
 _TIMEOUT_S = 30
 _CODE = re.compile(r"\bcode: (\d+)", re.IGNORECASE)
 # Each passes without anybody's doing, or by an operator's, while the sink waits: time-outs, limits, full disks,
@@ -26,8 +28,11 @@ class RowsRefusedError(Exception):
     """The server says that some row of an insert cannot be held."""
 
 
-async def connect(url: str, *, database: str | None = None) -> Any:
-    """A client of clickhouse_connect; `database` must be there. Close it with ``await client.close()``."""
+async def connect(url: str, *, database: str | None = None) -> AsyncClient:
+    """A client; `database` must be there. Close it with ``await client.close()``.
+
+    Raises `UsageError` where `url` is no HTTP URL, else as `clickhouse_errors`.
+    """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise UsageError("CANDLEWICK_CLICKHOUSE is no HTTP URL (http://HOST:8123, https://USER:PASSWORD@HOST:8443)")
     with clickhouse_errors(url):

@@ -5,9 +5,9 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
 
 import pyarrow as pa
+from clickhouse_connect.driver import AsyncClient
 
 from market.records import Record
 from runtime.errors import CandlewickError
@@ -50,7 +50,7 @@ class ClickHouseStore:
             topics.feeds: FEEDS,
         }
         self.topics = tuple(self._tables)
-        self._client: Any = None
+        self._client: AsyncClient | None = None
         self._process = uuid.uuid4().hex
 
     async def open(self) -> None:
@@ -130,6 +130,7 @@ class ClickHouseStore:
 
     async def _insert(self, name: str, rows: pa.Table, token: str | None) -> None:
         settings = _INSERT | ({"insert_deduplication_token": token} if token else {})
+        assert self._client is not None  # noqa: S101  # a store is opened before it is written to
         with clickhouse_errors(self._url):
             await self._client.insert_arrow(name, rows, settings=settings)
 

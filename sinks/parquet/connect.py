@@ -5,14 +5,15 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from obstore import exceptions
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
+Client = ObjectStore
+"""What the readers ask."""
 _RETRY_FOR = dt.timedelta(seconds=15)
 # As the client tells them; nothing of a path looks so, because names are percent-encoded in it.
 _NEVER = re.compile(
@@ -32,7 +33,7 @@ class NameRefusedError(Exception):
     """No file can have this name in the store: it is too long."""
 
 
-def connect(url: str) -> Any:
+def connect(url: str) -> ObjectStore:
     """An obstore store at ``file://``, ``s3://``, ``gs://`` or ``az://``; paths are relative to the URL's.
 
     Credentials and endpoints are taken as those clouds' own tools do (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``…).

@@ -4,12 +4,12 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 import obstore
 import orjson
 import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
+from obstore.store import ObjectStore
 
 from market.records import Record
 from runtime.errors import CandlewickError
@@ -38,7 +38,7 @@ class ParquetStore:
         self._partitions = settings.partitions
         self._datasets: dict[str, Dataset] = {topics.trades: TRADES, topics.candles(): CANDLES}
         self.topics = tuple(self._datasets)
-        self._client: Any = None
+        self._client: ObjectStore | None = None
 
     async def open(self) -> None:
         """Find the store, and give it an id where it has none."""
@@ -97,18 +97,23 @@ class ParquetStore:
     async def close(self) -> None:
         """Nothing is held."""
 
+    @property
+    def _opened(self) -> ObjectStore:
+        assert self._client is not None  # noqa: S101  # a store is opened before it is written to
+        return self._client
+
     async def _put(self, dataset: Dataset, file: File) -> None:
         content = await asyncio.to_thread(parquet_bytes, dataset, file.rows)
         try:
             with cold_errors(self._url):
-                await obstore.put_async(self._client, file.path, content, mode="create")
+                await obstore.put_async(self._opened, file.path, content, mode="create")
         except AlreadyExistsError:
             await self._compare(file)
 
     async def _compare(self, file: File) -> None:
         """The name is taken: by these very rows, or something is wrong that a person has to look at."""
         with cold_errors(self._url):
-            there = bytes(await (await obstore.get_async(self._client, file.path)).bytes_async())
+            there = bytes(await (await obstore.get_async(self._opened, file.path)).bytes_async())
         if stored_hash(there) != rows_hash(file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "

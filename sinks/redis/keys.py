@@ -19,6 +19,7 @@ that of the sorted set). All stand behind the pipeline's prefix. The braces are 
 by one script over the keys of several symbols, so this takes one primary, not a sharded cluster.
 """
 
+from market.key import MarketKey
 from market.timeframe import DAY_MS, Timeframe
 
 _HOUR_S = 3600
@@ -54,6 +55,18 @@ def trades_data_key(prefix: str, key: str) -> str:
 def candles_key(prefix: str, key: str, timeframe: str) -> str:
     """Recent candles."""
     return f"{prefix}cw:candles:{timeframe}:{{{key}}}"
+
+
+def markets_pattern(prefix: str) -> str:
+    """The glob of the 1m candles' keys of all markets."""
+    return candles_key(prefix, "*", Timeframe.M1)
+
+
+def market_of(name: bytes) -> MarketKey | None:
+    """The market of a key of this store; None where the key is no text or names none."""
+    _, _, rest = name.decode(errors="replace").partition("{")
+    market = MarketKey.parse(rest.removesuffix("}"))
+    return market if all(market) else None
 
 
 def live_key(prefix: str, key: str) -> str:

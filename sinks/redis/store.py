@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from market.records import Record
@@ -43,7 +44,7 @@ class RedisStore:
         }
         self.topics = tuple(self._kinds)
         self.recent_only = frozenset({topics.trades})
-        self._client: Any = None
+        self._client: Redis | None = None
         self._script = files("sinks.redis").joinpath("write.lua").read_bytes()
         self._sha = ""
         self._positions: dict[TopicPartition, str] = {}
@@ -72,9 +73,9 @@ class RedisStore:
         if not asked:
             return {}
         with redis_errors(self._url):
-            found = await self._client.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
+            values = await self._opened.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
         positions: dict[TopicPartition, int] = {}
-        for tp, value in zip(asked, found, strict=True):
+        for tp, value in zip(asked, cast("list[bytes | None]", values), strict=True):
             self._topic_ids[tp.topic] = now = topic_ids.get(tp.topic)
             self._positions[tp] = "" if value is None else value.decode()
             offset, _, was = self._positions[tp].partition("@")
@@ -108,16 +109,21 @@ class RedisStore:
             client, self._client = self._client, None
             await client.aclose()
 
+    @property
+    def _opened(self) -> Redis:
+        assert self._client is not None  # noqa: S101  # a store is opened before it is asked or written to
+        return self._client
+
     async def _load(self) -> None:
         with redis_errors(self._url):
-            self._sha = await self._client.script_load(self._script)
+            self._sha = await self._opened.script_load(self._script)
 
     async def _call(self, batches: Sequence[Batch]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._opened.pipeline(transaction=False)
         for batch in batches:
             keys, arguments = self._arguments(batch)
             pipeline.evalsha(self._sha, len(keys), *keys, *arguments)
-        return await pipeline.execute()  # type: ignore[no-any-return]
+        return await pipeline.execute()
 
     def _arguments(self, batch: Batch) -> tuple[list[str], list[Any]]:
         place: dict[str, int] = {positions_key(self._prefix): 1}
