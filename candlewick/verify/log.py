@@ -31,9 +31,9 @@ class KeyLog:
     digests: "array[int]" = field(default_factory=lambda: array("q"))
     times_us: "array[int]" = field(default_factory=lambda: array("q"))
     begun_us: int | None = None
-    """`complete_until_us` of the first `begin` marker: the series's first whole minute."""
+    """`complete_until_us` of the first `begin` marker: where the first whole minute of the series opens."""
     begun_with: int | None = None
-    """The id of the trade that this marker names as the last before it: the feed had it, and need not publish it."""
+    """The id that this marker names as its `last_trade_id`: the feed had that trade, and need not publish it."""
     newest_us: int | None = None
     """The greatest `complete_until_us` of its markers."""
     marked: set[int] = field(default_factory=set)
@@ -42,13 +42,16 @@ class KeyLog:
     """Open time in milliseconds → the 1m candle of the highest revision."""
 
     begins: list[tuple[int, int]] = field(default_factory=list)
-    """Of each later `begin` marker how many trades stand before it, and its `complete_until_us`."""
+    """For each later `begin` marker: how many trades stand before it, and its `complete_until_us`."""
 
     @property
     def forgotten(self) -> set[int]:
         """The ids of trades that a feed which began again later could not know of."""
         return {
-            self.ids[at] for trades, until_us in self.begins for at in range(trades) if self.times_us[at] >= until_us
+            self.ids[index]
+            for trades, until_us in self.begins
+            for index in range(trades)
+            if self.times_us[index] >= until_us
         }
 
     def take_marker(self, complete_until_us: int, proof: str, last_trade_id: str) -> None:
@@ -80,10 +83,7 @@ class PartitionLog:
 
     def key(self, name: str) -> KeyLog:
         """The log of a key, made at its first record."""
-        found = self.keys.get(name)
-        if found is None:
-            found = self.keys[name] = KeyLog()
-        return found
+        return self.keys.setdefault(name, KeyLog())
 
 
 async def partitions_of(settings: Settings) -> list[int]:
