@@ -9,7 +9,7 @@ from sinks.store import Batch, RejectedRecord, Store
 
 
 class Partition:
-    """Batches of one partition in the making; `committed` never goes back."""
+    """The batches of one partition that are not written yet; `committed` never goes back."""
 
     def __init__(self, tp: TopicPartition, *, position: int, committed: int | None, end: int) -> None:
         self.tp = tp
@@ -34,15 +34,14 @@ class Partition:
         """Bytes of the values in the batch that has not ended."""
         return self._open.size_bytes
 
-    def take(self, records: Sequence[Record], store: Store, rule: RollingPolicy | None) -> Iterator[RejectedRecord]:
+    def take(self, records: Sequence[Record], store: Store, policy: RollingPolicy | None) -> Iterator[RejectedRecord]:
         """Batch and encode what was read; yields what cannot be encoded."""
-        if rule is None:
-            part = [record for record in records if record.value is not None]
-            yield from self._add(part, store)
+        if policy is None:
+            yield from self._add([record for record in records if record.value is not None], store)
             self._open.next = self.position = records[-1].offset + 1
             return
-        for part, ends, position in file_parts(self._open, records, rule):
-            yield from self._add(part, store, rule.slot_ms)
+        for of_file, ends, position in file_parts(self._open, records, policy):
+            yield from self._add(of_file, store, policy.slot_ms)
             self._open.next = self.position = position
             if ends:
                 self.end_batch()

@@ -38,9 +38,10 @@ def decode_rows(
 
 
 def precedence(run: str | None, offset: int) -> int:
-    """Of a minute's copies of one trade that of the greatest precedence counts, as it does in candles; below 2^64.
+    """Of several copies of a trade in a minute, the one of the greatest precedence counts, as in candles; below 2^64.
 
-    A run's copy before a live one; of several runs the later in the log, for it made the candle anew; of live copies
-    the first, for the candle has taken it when the next one comes.
+    - A run's copy counts before a live one.
+    - Of copies of several runs the last in the log counts: its run made the candle anew.
+    - Of live copies the first in the log counts: the candle has it when the next one comes.
     """
     return _LIVE_MOST - offset if run is None else _LIVE_MOST + 1 + offset

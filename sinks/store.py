@@ -27,12 +27,12 @@ class Encoded(NamedTuple):
 class Batch:
     """Consecutive records of one partition that are written together.
 
-    Its identity (topic, partition, first and last offset) never changes: a retry writes the same batch.
+    Topic, partition, first and last offset identify it and never change: a retry writes the same batch.
     """
 
     tp: TopicPartition
     first: int
-    """Offset of its first record with a value; where it has none, of its first record."""
+    """Offset of its first record with a value; without such a record, of its first one."""
     slot: int = 0
     """The slot of the log clock that its first record lies in (`sinks.rolling_policy`)."""
     last: int = 0
@@ -54,7 +54,7 @@ class Pace(NamedTuple):
 
 
 class RejectedError(Exception):
-    """The store said no to these records and can hold the others; nothing of the batches need be in it."""
+    """The store refuses these records and can hold the others; it may hold none of the batches yet."""
 
     def __init__(self, reasons: Mapping[tuple[TopicPartition, int], str]) -> None:
         super().__init__(f"{len(reasons)} records are rejected")
@@ -62,7 +62,7 @@ class RejectedError(Exception):
 
 
 class MovedError(Exception):
-    """The position kept in the store is not where this process left it: reading must resume from there."""
+    """The store's own position is not where this process left it: reading must go on from there."""
 
 
 class Store(Protocol):
@@ -78,30 +78,30 @@ class Store(Protocol):
 
     @property
     def topics(self) -> Sequence[str]:
-        """What it takes in."""
+        """The topics that it takes."""
 
     @property
     def recent_only(self) -> frozenset[str]:
-        """Topics of which a store that keeps positions and has none needs no more than the last hour."""
+        """Topics of which a store that lost its positions needs the last hour only."""
 
     @property
     def pace(self) -> Pace | None:
-        """When batches end; None: where the log says (`sinks.rolling_policy`)."""
+        """When batches end; None: where the log alone says (`sinks.rolling_policy`)."""
 
     async def open(self) -> None:
-        """Connect, and make what must be there; harmless to repeat."""
+        """Connect, and make what is missing; harmless to repeat."""
 
     async def identities(self) -> Mapping[str, str | None]:
-        """By topic, the id of the place that holds its records, which another one in its stead would not have.
+        """Topic → the id of the table or store that holds its records; one that replaces it has another id.
 
-        None where that place is empty or not there; a topic is left out whose place has no id. Changes nothing, and
-        can be asked before `open`.
+        None where it is empty or missing; a topic is left out where there are no such ids. Changes nothing, and can be
+        asked before `open`.
         """
 
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """Where the store itself says reading of the topics with these ids goes on; None: the group's offsets tell."""
+        """The store's own positions in the topics with these ids; None where the group's offsets count."""
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """Records (each with a value, all of one topic) in the store's form. Pure."""
@@ -110,4 +110,4 @@ class Store(Protocol):
         """Write batches; they are held safely once this returns. `RejectedError` and `MovedError` as above."""
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""

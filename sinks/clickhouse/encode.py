@@ -47,7 +47,7 @@ class Table(NamedTuple):
     columns: Mapping[str, Column]
     schema: pa.Schema
     spread: Callable[[Sequence[Row]], Iterator[Row]] = iter
-    """Several rows of one record."""
+    """Makes several rows of one record, where the table has several."""
 
 
 def _table(

@@ -1,4 +1,4 @@
-"""A batch as files: their paths, their bytes, and the hash by which two files are known to hold the same rows. Pure.
+"""A batch as files: their paths, their bytes, and the hash that shows whether two files hold the same rows. Pure.
 
 ``<dataset>/exchange=EXCHANGE/date=YYYY-MM-DD/<topic>-<partition>-<first>-<last>.parquet``: a file lies in one exchange
 and one UTC day of market time; `first` and `last` are the offsets of the batch's first and last record, so that the
@@ -20,7 +20,7 @@ from sinks.parquet.schema import Dataset
 
 ROWS_HASH = b"candlewick.rows_sha256"
 _DAY_US = 86_400_000_000
-_PART = "\x1f"
+_SEPARATOR = "\x1f"
 _NULL = "\x00"
 _NO_NUMBER = -1
 
@@ -70,7 +70,7 @@ def rows_hash(rows: pa.Table) -> str:
         digest.update(f"{field.name} {field.type} {len(values)}\n".encode())
         if pa.types.is_string(field.type):
             texts = [_NULL if value is None else value for value in values.to_pylist()]
-            digest.update(_PART.join(texts).encode())
+            digest.update(_SEPARATOR.join(texts).encode())
         else:
             fixed = (values.fill_null(_NO_NUMBER) if values.null_count else values).combine_chunks()
             width = field.type.bit_width // 8

@@ -21,7 +21,7 @@ from sinks.parquet.schema import CANDLES, TRADES, Dataset, encode
 from sinks.store import Batch, Encoded, RejectedError
 
 MARKER = "_candlewick.json"
-"""Says which store this is: one that was emptied or is another has another, or none."""
+"""Holds the id of the store: a store that was emptied has none, and another store has another."""
 _UPLOADS = 4
 
 
@@ -41,7 +41,7 @@ class ParquetStore:
         self._client: ObjectStore | None = None
 
     async def open(self) -> None:
-        """Find the store, and give it an id where it has none."""
+        """Connect, and give the store an id where it has none."""
         self._client = connect(self._url)
         with cold_errors(self._url), suppress(AlreadyExistsError):
             content = orjson.dumps({"id": str(uuid.uuid4())})
@@ -50,9 +50,9 @@ class ParquetStore:
     async def identities(self) -> Mapping[str, str | None]:
         """The id that the store got at its first `open`, from the object that says it."""
         try:
-            with cold_errors(self._url, missing_is_told=True):
-                found = await obstore.get_async(self._client or connect(self._url), MARKER)
-                content = bytes(await found.bytes_async())
+            with cold_errors(self._url, raise_missing=True):
+                marker = await obstore.get_async(self._client or connect(self._url), MARKER)
+                content = bytes(await marker.bytes_async())
         except FileNotFoundError:
             return dict.fromkeys(self.topics)
         try:
@@ -68,7 +68,7 @@ class ParquetStore:
         tps: Iterable[TopicPartition],  # noqa: ARG002
         topic_ids: Mapping[str, str | None],  # noqa: ARG002
     ) -> Mapping[TopicPartition, int] | None:
-        """The group's offsets tell: a file that was put is not lost."""
+        """The group's offsets count: a file that was put is not lost."""
         return None
 
     def encode(self, records: Sequence[Record]) -> Encoded:
@@ -95,7 +95,7 @@ class ParquetStore:
                 await asyncio.gather(*(put(dataset, batch.tp, file) for file in files))
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
 
     @property
     def _opened(self) -> ObjectStore:
@@ -111,7 +111,7 @@ class ParquetStore:
             await self._compare(file)
 
     async def _compare(self, file: File) -> None:
-        """The name is taken: by these very rows, or something is wrong that a person has to look at."""
+        """The name is taken. Raises `CandlewickError` where the file holds other rows: a person has to look at it."""
         with cold_errors(self._url):
             there = bytes(await (await obstore.get_async(self._opened, file.path)).bytes_async())
         if stored_hash(there) != rows_hash(file.rows):

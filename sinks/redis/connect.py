@@ -35,7 +35,7 @@ def connect(url: str) -> Redis:
 
 @contextmanager
 def redis_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into one sentence."""
+    """Turn what the client raises into `UnavailableError` (it may pass by itself) or `CandlewickError`."""
     where = urlsplit(url).hostname
     try:
         yield

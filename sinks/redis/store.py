@@ -1,4 +1,4 @@
-"""Writing to Redis: one script call a partition and round, which keeps the partition's position too."""
+"""Writing to Redis: in each round one script call a partition, which writes the partition's position too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -22,10 +22,10 @@ from sinks.store import Batch, Encoded, MovedError, Pace
 class RedisStore:
     """The hot store of `sinks.store.Store`.
 
-    A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them: so each partition's
-    position is written with its data, each batch says which position it goes on from, and where that is not what Redis
-    holds, reading resumes from there. A Redis without positions is filled anew: candles and tickers from the
-    beginning of their topics, trades of the last hour.
+    A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them. So each partition's
+    position is written together with its data, and each batch names the position that it goes on from. Where Redis
+    holds another position, reading goes on from that one. A Redis without positions is filled anew: candles and
+    tickers from the beginning of their topics, trades of the last hour.
     """
 
     name = "redis"
@@ -59,13 +59,13 @@ class RedisStore:
         await self._load()
 
     async def identities(self) -> Mapping[str, str | None]:
-        """None: what Redis holds says for itself how far it goes."""
+        """None needed: Redis holds its own positions."""
         return {}
 
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """Where the data in Redis ends, of topics with these ids; those of another id are filled anew, and it is told.
+        """Where the data in Redis ends. A partition of a topic with another id has no position here: it is filled anew.
 
         A position without an id (of an earlier version) is taken as it is.
         """
@@ -104,7 +104,7 @@ class RedisStore:
             raise MovedError(", ".join(map(_field, lost)))
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
@@ -134,7 +134,7 @@ class RedisStore:
         return list(place), arguments
 
     def _position(self, batch: Batch) -> str:
-        """Where reading goes on behind the batch, and in which topic: the offset says nothing in another one."""
+        """Where reading goes on behind the batch, and in which topic: in another one the offset means nothing."""
         topic_id = self._topic_ids.get(batch.tp.topic)
         return f"{batch.next}@{topic_id}" if topic_id else f"{batch.next}"
 
