@@ -45,7 +45,7 @@ TimeMs = Annotated[int, Field(ge=0, lt=MAX_TIME_US // 1000)]
 
 
 class _Parameters(BaseModel):
-    """Unknown ones are refused: a misspelt limit would otherwise pass for none."""
+    """Unknown parameters are refused: a misspelt limit would otherwise count as none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -106,7 +106,7 @@ class Health(StrEnum):
 
 
 def build_api(tiers: Tiers) -> FastAPI:
-    """The application; whoever made `tiers` closes them."""
+    """The application; the caller closes `tiers`."""
     markets = Markets(tiers)
     api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
 

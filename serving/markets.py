@@ -18,7 +18,7 @@ _punctuation = re.compile(r"[^0-9A-Z]+")
 
 
 class UnknownMarketError(Exception):
-    """Nobody has any of these markets; `nearest` are markets with names like theirs, the likest first."""
+    """Nobody has any of these markets; `nearest` are markets with names like that of the first, the likest first."""
 
     def __init__(self, asked: Collection[MarketKey], nearest: Collection[MarketKey]) -> None:
         names = ", ".join(str(market) for market in nearest)
@@ -37,7 +37,7 @@ class Markets:
         self._listed_at_s = -_LISTED_FOR_S
 
     async def require_any(self, asked: Collection[MarketKey]) -> None:
-        """Raise `UnknownMarketError` where hot and warm both say that they have none of these markets.
+        """Raise `UnknownMarketError` where hot and warm both say that they have none of these markets, one at least.
 
         A tier that is away may have them: then nothing is raised.
         """
@@ -48,9 +48,8 @@ class Markets:
                         return
                 except AwayError:
                     return
-        listed = await self._list()
-        nearest = dict.fromkeys(like for market in asked for like in nearest_markets(market, listed))
-        raise UnknownMarketError(asked, list(nearest)[:MOST_NAMED])
+        nearest = await asyncio.to_thread(nearest_markets, next(iter(asked)), await self._list())
+        raise UnknownMarketError(asked, nearest)
 
     async def _list(self) -> frozenset[MarketKey]:
         """Asked for at most every half minute, because each tier reads much for it."""

@@ -1,8 +1,8 @@
 """Which tiers to ask for candles, and how their answers become one: pure, without I/O and without a clock.
 
-Hot and warm are asked first, and both for all of it: either may lag, or hold a repair that the other has not got yet,
-and the highest revision decides. Cold is asked for what then still misses, because a read there opens files. Only 1m
-candles are kept in every tier; longer ones are in hot alone.
+Hot and warm are asked first, both for the whole span: either may lag, or have a repair that the other does not have
+yet; the highest revision decides. Cold is asked for what is still missing then, because a read there opens files. Only
+1m candles are in every tier; longer ones are in hot alone.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from market.candle import Candle, Status
 from market.timeframe import Timeframe
 
 MAX_CANDLES = 1500
-"""In one answer; so cold is asked for three days at most."""
+"""In one answer; so a question to cold spans three days at most."""
 
 
 class Tier(StrEnum):
@@ -35,7 +35,7 @@ class SpanMs(NamedTuple):
 Mark = TypeVar("Mark")
 
 Answers = Mapping[Tier, Sequence[Candle] | None]
-"""What each tier that was asked gave; None where it is away."""
+"""The answer of each tier that was asked; None where it is away."""
 
 
 class SourcedCandle(NamedTuple):
@@ -53,7 +53,7 @@ class SourcedRange(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """Which candles of a span are there. `worst` and `statuses` speak of those that are."""
+    """Which candles of a span are there. `worst` and `statuses` are of those that are there."""
 
     span: SpanMs
     expected: int
@@ -68,8 +68,7 @@ def opens_of(
 ) -> list[int]:
     """Open times of the candles asked for, at most `limit`: the first ones from `from_ms` on, else the last ones.
 
-    A candle belongs where it opens in [from_ms, until_ms) and its end is not after `newest_ms`, the time up to
-    which there can be closed candles.
+    They open in [from_ms, until_ms) and end at or before `newest_ms`, the time up to which there can be closed candles.
     """
     end = timeframe.open_ms(newest_ms)
     if until_ms is not None:
@@ -87,7 +86,7 @@ def opens_of(
 
 
 def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> dict[Tier, SpanMs]:
-    """The tiers to ask next and for which span; empty when nothing more can be learnt."""
+    """The tiers to ask next, and for which span; empty when no tier can add anything."""
     if not opens:
         return {}
     whole = SpanMs(opens[0], timeframe.end_ms(opens[-1]))
@@ -101,7 +100,7 @@ def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> d
 
 
 def merge(opens: Iterable[int], answers: Answers) -> dict[int, SourcedCandle]:
-    """By open time, in order: of several candles that of the highest revision, of equal ones the nearest tier's."""
+    """Open time → candle, in order: the one of the highest revision; of equal ones the one from the nearest tier."""
     best: dict[int, SourcedCandle] = {}
     for tier in Tier:
         for candle in answers.get(tier) or ():

@@ -9,7 +9,7 @@ from market.trade import Trade, numeric_id
 from serving.planner import Tier
 
 MAX_TRADES = 500
-"""As many as hot keeps of a symbol."""
+"""In one answer: as many as hot keeps of a market."""
 
 
 class SourcedTrade(NamedTuple):
