@@ -63,7 +63,7 @@ def trades_json(market: MarketKey, answer: TradesAnswer) -> Json:
 
 
 def tickers_json(exchange: str, answer: TickersAnswer) -> Json:
-    """The answer of ``/v1/tickers``; how complete a ticker is, its windows say themselves."""
+    """The answer of ``/v1/tickers``; each window of a ticker says how complete it is."""
     present = {symbol: ticker for symbol, ticker in answer.tickers.items() if ticker is not None}
     statuses = {window.status for ticker, _ in present.values() for window in ticker.windows.values()}
     return {

@@ -1,4 +1,4 @@
-"""Requests counted by route and status, and how long they took; on the metrics port, beside what every stage tells.
+"""Requests counted by route and status, and how long they took; on the metrics port, beside the metrics of every stage.
 
 ``candlewick_http_requests_total{route,status}`` and ``candlewick_http_request_seconds{route}``. A route is as in the
 API's own description (``/v1/candles``), never a path as it was asked: there would be no end of them.
@@ -11,7 +11,7 @@ from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NO_ROUTE = "none"
-"""The route of a request for what is not there."""
+"""The route of a request that no route matches."""
 _BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Up to the time after which a tier counts as away (`serving.tiers`)."""
 

@@ -63,7 +63,7 @@ class NearTier(TierStore, Protocol):
         """Whether anything of the market is held."""
 
     async def markets(self, most: int) -> set[MarketKey]:
-        """The markets that candles are held of, at most so many."""
+        """The markets that have candles there, at most so many."""
 
 
 class Guard:

@@ -12,7 +12,7 @@ class Identities(NamedTuple):
     topics: Mapping[str, str | None]
     """Ids of the topics that exist; None where brokers cannot say."""
     stores: Mapping[str, str | None]
-    """The id of the place that a topic's records are written to; None: it holds nothing, or has none."""
+    """The id of the table or store that a topic's records are written to; None: it is empty, or has no id."""
 
     def metadata(self, topic: str) -> OffsetMetadata:
         """What goes with an offset that is committed now."""

@@ -35,7 +35,7 @@ class Partition:
         return self._open.size_bytes
 
     def take(self, records: Sequence[Record], store: Store, policy: RollingPolicy | None) -> Iterator[RejectedRecord]:
-        """Batch and encode what was read; yields what cannot be encoded."""
+        """Batch and encode records that were read; yields those that cannot be encoded."""
         if policy is None:
             yield from self._add([record for record in records if record.value is not None], store)
             self._open.next = self.position = records[-1].offset + 1
@@ -53,7 +53,7 @@ class Partition:
             self._open = self._new()
 
     def rewind(self) -> int:
-        """Drop what is not written; returns the offset to read from again."""
+        """Drop all batches that are not written; returns the offset to read from again."""
         self.position = self.whole[0].first if self.whole else self._open.first
         self.whole.clear()
         self._open = self._new()

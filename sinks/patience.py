@@ -1,4 +1,4 @@
-"""Waiting for a store that is away, as a member of the group."""
+"""Waiting for a store that is away, without leaving the group."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Records decoded for a store, those that cannot be set apart; and which of a trade's copies counts."""
+"""Records decoded for a store, the malformed ones apart; and which of a trade's copies counts."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ _LIVE_MOST = (1 << 63) - 1
 
 
 class Row(NamedTuple):
-    """A record, what it says (a trade, a candle…), and the run it belongs to; None for live."""
+    """A record, its model (a trade, a candle…), and the run it belongs to; None for live."""
 
     record: Record
     model: Any
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 def decode_rows(
     records: Iterable[Record], decode: Callable[[bytes], Any], partitions: int
 ) -> tuple[list[Row], list[RejectedRecord]]:
-    """Decode records that have a value, and stand under their key in the partition of it, of so many."""
+    """Decode records with a value, in a topic of so many partitions; malformed and misplaced ones are refused."""
     rows: list[Row] = []
     refused: list[RejectedRecord] = []
     for record in records:

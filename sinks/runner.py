@@ -1,12 +1,12 @@
 """The runner that all sinks share: a group member that moves records into a store and says how far it came.
 
-In this order, so that a kill at any point loses nothing and repeats only what the store knows to be the same:
+In this order, so that a kill at any point loses nothing and repeats only what the store recognises:
 
-1. consume: committed records, from where the group (or the store itself) says
-2. batch: by pace, or where the log says
-3. encode: pure; what the store can never hold is refused
-4. dead-letter what was refused, acknowledged
-5. write, again and again while the store is away, until it acknowledges
+1. consume: committed records, from the position of the group (or of the store itself)
+2. batch: by pace, or by what the log alone decides
+3. encode: pure; records that the store can never hold are refused
+4. publish the refused records as dead letters, and wait until they are acknowledged
+5. write, again while the store is away, until it acknowledges
 6. commit the offsets behind what is written
 """
 

@@ -12,7 +12,7 @@ class SinkStartError(CandlewickError):
 
 @dataclass(frozen=True, kw_only=True)
 class SinkStartFacts:
-    """What is known of one partition when it is assigned; offsets are the next to read."""
+    """What is known of one partition when it is assigned. An offset is that of the next record to read."""
 
     group: str
     name: str

@@ -1,4 +1,4 @@
-"""What a store is to the runner, and what passes between them."""
+"""What the runner needs of a store, and what passes between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -107,7 +107,7 @@ class Store(Protocol):
         """Records (each with a value, all of one topic) in the store's form. Pure."""
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write batches; they are held safely once this returns. `RejectedError` and `MovedError` as above."""
+        """Write batches; they are safe once this returns. Raises `RejectedError` and `MovedError` as said there."""
 
     async def close(self) -> None:
         """Close the connection."""

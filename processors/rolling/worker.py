@@ -164,9 +164,8 @@ class Worker:
         if self._generation is None or self._generation != self._app.consumer_generation_id:
             if time.monotonic() - self._worked_at_s > JOIN_TIMEOUT_S:
                 raise UnavailableError(f"Kafka gave no partitions to this member within {JOIN_TIMEOUT_S:.0f} s")
-            await asyncio.sleep(
-                IDLE_S
-            )  # Faust may hand over the new generation's records before it says what is assigned
+            # Faust may hand over the new generation's records before it says what is assigned.
+            await asyncio.sleep(IDLE_S)
             return
         self._worked_at_s = time.monotonic()
         await self._restore_new()

@@ -86,7 +86,7 @@ async def connect(url: str, *, database: str | None = None) -> AsyncClient:
 
 @contextmanager
 def clickhouse_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into `UnavailableError`, `RowsRefusedError`, or a sentence for a person."""
+    """Turn what the client raises into `UnavailableError`, `RowsRefusedError`, or `CandlewickError` for a person."""
     where = urlsplit(url).hostname
     try:
         yield

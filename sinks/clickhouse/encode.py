@@ -139,7 +139,7 @@ TICKERS = _table(
 
 
 def encode(into: Table, records: Sequence[Record], partitions: int) -> Encoded:
-    """Records of one topic of so many partitions as an Arrow table; what is malformed is refused."""
+    """The records of one topic (of so many partitions) as an Arrow table; malformed ones are refused."""
     rows, malformed = decode_rows(records, into.decode, partitions)
     encoded = table(list(into.spread(rows)), into.schema, into.columns)
     return Encoded(encoded, encoded.num_rows, malformed)

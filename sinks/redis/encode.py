@@ -1,4 +1,4 @@
-"""Records as the writes that `write.lua` knows. Pure."""
+"""Records as the writes of `write.lua`. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -130,7 +130,7 @@ TICKERS = HotKind(decode_ticker, _ticker)
 
 
 def encode(kind: HotKind, prefix: str, records: Sequence[Record], partitions: int) -> Encoded:
-    """Records of one topic of so many partitions as writes; what is malformed is refused."""
+    """The records of one topic (of so many partitions) as writes; malformed ones are refused."""
     rows, malformed = decode_rows(records, kind.decode, partitions)
     writes = [kind.write(prefix, row) for row in rows]
     return Encoded(writes, len(writes), malformed)

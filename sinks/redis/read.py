@@ -18,7 +18,7 @@ from market.trade import Trade
 from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
 
 _SCANNED = 1000
-"""Keys that Redis looks at before it answers others in between."""
+"""Keys that Redis looks at in one go; between, it answers others."""
 
 
 async def read_candles(
@@ -66,7 +66,7 @@ async def read_ticker(client: Redis, prefix: str, market: MarketKey) -> Ticker |
 
 
 async def is_market_held(client: Redis, prefix: str, market: MarketKey) -> bool:
-    """Whether there is anything of a market: trades, an open candle, closed 1m candles or a ticker."""
+    """Whether Redis has anything of a market: trades, an open candle, closed 1m candles or a ticker."""
     key = str(market)
     keys = (
         trades_key(prefix, key),
@@ -78,7 +78,7 @@ async def is_market_held(client: Redis, prefix: str, market: MarketKey) -> bool:
 
 
 async def read_markets(client: Redis, prefix: str, *, most: int) -> set[MarketKey]:
-    """The markets with closed 1m candles, `most` of them; every key of the database is looked at."""
+    """The markets with closed 1m candles, at most `most`; every key of the database is looked at."""
     markets: set[MarketKey] = set()
     async for key in client.scan_iter(match=markets_pattern(prefix), count=_SCANNED):
         market = market_of(cast("bytes", key))

@@ -93,7 +93,7 @@ async def test_one_answer_out_of_all_tiers_says_where_from_and_what_misses(fille
         "statuses": {"complete": 5, "kline": 2}, "worst_status": "kline",
     }  # fmt: skip
     assert trades.body["trades"] == [json.loads(trade(number)) for number in (9, 8, 7, 6, 5)]
-    assert [one["tier"] for one in trades.body["source"]["ranges"]] == ["hot", "warm"]
+    assert [sourced["tier"] for sourced in trades.body["source"]["ranges"]] == ["hot", "warm"]
     assert trades.body["coverage"]["id_ranges"] == [{"first": "5", "last": "9"}]
     assert tickers.body["tickers"] == [json.loads(ticker("BTC-USDT", 3)), json.loads(ticker("ETH-USDT", 2))]
     assert tickers.body["source"]["symbols"] == {"BTC-USDT": "hot", "ETH-USDT": "warm"}

@@ -87,7 +87,7 @@ def _check(
     shown: dict[tuple[bytes, str, int], dict[str, object]],
     newest_live: dict[bytes, int],
 ) -> None:
-    """Hold what a record led to against a plain computation; only windows that hold its minute may have changed."""
+    """Compare a record's outputs with a plain computation; only windows with its minute may have changed."""
     open_ms = record.fields["open_time_ms"]
     held[open_ms] = newest([*_as_records(record, held.get(open_ms)), record])[open_ms]
     tickers = [orjson.loads(output.value) for output in outputs if output.timeframe is None]
