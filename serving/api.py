@@ -7,6 +7,7 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 import asyncio
 import re
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -187,7 +188,7 @@ async def _on_defect(request: Request, error: Exception) -> Response:
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
 
 
-def _problem(status: HTTPStatus, detail: str, *, headers: Any = None, **more: Any) -> Response:
+def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
     """RFC 9457's members, and `more` of our own."""
     body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
