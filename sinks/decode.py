@@ -17,7 +17,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MS = dt.timedelta(milliseconds=1)
 _US = dt.timedelta(microseconds=1)
 _OF_CANDLE = (
-    "exchange", "symbol", "timeframe", "open", "high", "low", "close", "volume", "quote_volume", "trades",
+    "exchange", "symbol", "open", "high", "low", "close", "volume", "quote_volume", "trades",
     "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id", "revision",
 )  # fmt: skip
 _OF_TRADE = ("exchange", "symbol", "trade_id", "price", "qty", "seq")
@@ -26,11 +26,12 @@ _OF_TRADE = ("exchange", "symbol", "trade_id", "price", "qty", "seq")
 def decode_candle_row(row: StoredRow) -> Candle:
     """A candle; its close time follows from the timeframe. Raises `MalformedError`."""
     with malformed_rows("candle"):
-        open_time_ms = epoch_ms(row["open_time"])
+        open_time_ms, timeframe = epoch_ms(row["open_time"]), Timeframe(row["timeframe"])
         return Candle(
             **{name: row[name] for name in _OF_CANDLE},
+            timeframe=timeframe,
             open_time_ms=open_time_ms,
-            close_time_ms=Timeframe(row["timeframe"]).end_ms(open_time_ms) - 1,
+            close_time_ms=timeframe.end_ms(open_time_ms) - 1,
             status=Status(row["status"]),
         )
 

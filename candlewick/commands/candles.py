@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, parse_span, single_command
-from candlewick.recompute.recompute import RecomputeOptions, recompute
+from candlewick.recompute.recompute import Asked, recompute
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
@@ -69,7 +69,7 @@ def candles(
         accept_truncation=accept_truncation,
         instance_id=instance_id,
     )
-    asked = RecomputeOptions(into=into, from_=from_, until=until, lead_s=parse_span(lead))
+    asked = Asked(into=into, from_=from_, until=until, lead_s=parse_span(lead))
     if not asked.anything:
         run(lambda stop: run_candles(settings, config, stop))
         return 0

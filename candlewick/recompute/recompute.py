@@ -17,7 +17,7 @@ from runtime.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecomputeOptions:
+class Asked:
     """What the command line says of a recomputation; times as a person writes them."""
 
     into: str | None
@@ -59,23 +59,21 @@ class Recomputed:
         return f"recomputed: {span}: {what}; candlewick verify --replay {self.range.suffix} compares it"
 
 
-async def recompute(
-    settings: Settings, config: CandlesConfig, options: RecomputeOptions, stop: asyncio.Event
-) -> Recomputed:
+async def recompute(settings: Settings, config: CandlesConfig, asked: Asked, stop: asyncio.Event) -> Recomputed:
     """Recompute what is asked for, or go on with it, until its range is final or `stop`.
 
     Raises `UsageError` where options are missing, contradict each other or are no times.
     """
-    if options.into is None or options.from_ is None or options.until is None:
+    if asked.into is None or asked.from_ is None or asked.until is None:
         raise UsageError("a recomputation needs all of --from, --until and --into")
     if config.from_start or config.accept_truncation:
         raise UsageError("--from-start and --accept-truncation are for the live topics, --into is not")
     recomputation = await prepare_range(
         settings,
-        options.into,
-        from_us=_minute_us("--from", options.from_),
-        until_us=_minute_us("--until", options.until),
-        lead_us=round(options.lead_s * 1_000_000),
+        asked.into,
+        from_us=_minute_us("--from", asked.from_),
+        until_us=_minute_us("--until", asked.until),
+        lead_us=round(asked.lead_s * 1_000_000),
         rules=config.rules,
     )
     await run_candles(settings, replace(config, once=True, range=recomputation), stop)

@@ -6,7 +6,7 @@ import pytest
 from market_log import MINUTE, START
 
 from candlewick.recompute.comparison import compare_recomputation
-from candlewick.recompute.recompute import RecomputeOptions, recompute
+from candlewick.recompute.recompute import Asked, recompute
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.range_plan import utc
 from runtime.errors import UsageError
@@ -26,10 +26,7 @@ async def test_what_can_not_be_asked_for_is_wrong_usage(settings: Settings) -> N
     ):
         with pytest.raises(UsageError, match=wrong):
             await recompute(
-                settings,
-                CandlesConfig(),
-                RecomputeOptions(into=into, from_=from_, until=until, lead_s=60),
-                asyncio.Event(),
+                settings, CandlesConfig(), Asked(into=into, from_=from_, until=until, lead_s=60), asyncio.Event()
             )
     with pytest.raises(UsageError, match="there is no recomputation fix"):
         await compare_recomputation(settings, "fix")
