@@ -65,6 +65,8 @@ class Verdict(Enum):
     """It had been given up."""
     UNKNOWN = "unknown"
     """Nobody knows whether it was published: to do it again does no harm."""
+    FORMER = "former"
+    """Its id is one of those before the exchange counted anew: as with unknown ones, nobody knows."""
     RESET = "reset"
     """The second of two lower ids at later times than any: the exchange counts anew."""
 
@@ -108,7 +110,7 @@ class Ledger:
         head = self.head
         if number > head:
             if number <= self.former_head and time_us < self.began_us:
-                return Verdict.UNKNOWN
+                return Verdict.FORMER
             if self.gaps:
                 self._bound(time_us)
             if number > head + 1:

@@ -34,16 +34,16 @@ class MarkerClock:
         self._last_of_minute: dict[int, _Last] = {}
         self._holes: list[tuple[int, int]] = []
 
-    def published(self, number: int, price: Decimal, time_us: int) -> None:
-        """A trade goes out: its id as a number, its price, its time."""
+    def published(self, number: int, price: Decimal, time_us: int, *, former: bool = False) -> None:
+        """A trade goes out: its id as a number, its price, its time; `former`: its id is of before ids began anew."""
+        last_trade = self._resets - former, number, price
         if time_us >= self._published_until_us:
             self._published_until_us = time_us + 1
         if time_us < self.complete_until_us:
-            self._last = _later(self._last, (self._resets, number, price))
+            self._last = _later(self._last, last_trade)
             return
         opened_us = minute_us(time_us)
-        last = self._last_of_minute.get(opened_us)
-        self._last_of_minute[opened_us] = _later(last, (self._resets, number, price))
+        self._last_of_minute[opened_us] = _later(self._last_of_minute.get(opened_us), last_trade)
 
     def restart_ids(self, reset: IdReset) -> None:
         """The exchange counts anew: from now on lower ids are later."""

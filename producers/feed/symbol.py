@@ -85,9 +85,10 @@ class SymbolFeed:
             self.begin = begin_again(newest)
             self.ledger = Ledger(head, newest.complete_until_us, floor=head)
             self.clock = MarkerClock(self.begin)
-            if reset is not None:  # what lay between the last of the old ids and this one can't be told
+            if reset is not None:
+                # What lay between the last of the old ids and this one can't be told. It may not have been published.
                 first, from_us = int(reset.trade_id), newest.complete_until_us
-                self.ledger = Ledger(first, max(from_us, reset.time_us), floor=first, former_head=head)
+                self.ledger = Ledger(first - 1, max(from_us, reset.time_us), floor=first, former_head=head)
                 self.clock.hole(from_us, reset.time_us)
                 self.clock.restart_ids(reset)
 
@@ -266,10 +267,12 @@ class SymbolFeed:
         elif found is Verdict.LATE:
             came_late(self, trade, round_)
         if self.clock is not None:
-            self.clock.published(number, trade.price, trade.time_us)
+            self.clock.published(number, trade.price, trade.time_us, former=found is Verdict.FORMER)
             if found is Verdict.RESET:
                 round_.resets.append((self, self.clock.after_reset()))
-        elif self._last is None or number > int(self._last.trade_id) or found is Verdict.RESET:
+        elif found is not Verdict.FORMER and (
+            self._last is None or number > int(self._last.trade_id) or found is Verdict.RESET
+        ):
             self._last = trade
         round_.trades.append((self, trade))
         if self._refusals:

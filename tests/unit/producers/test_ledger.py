@@ -94,6 +94,6 @@ def test_whether_ids_begin_anew_is_undecided_until_another_trade_tells() -> None
 
 def test_a_trade_of_before_the_reset_that_comes_late_does_not_move_the_ids() -> None:
     ledger = Ledger(501, 60 * SECOND_US, former_head=1_000)
-    assert ledger.add(990, 55 * SECOND_US, 0.0) is Verdict.UNKNOWN
+    assert ledger.add(990, 55 * SECOND_US, 0.0) is Verdict.FORMER
     assert (ledger.head, ledger.gaps) == (501, [])
     assert ledger.add(990, 70 * SECOND_US, 0.0) is Verdict.NEW, "a jump"

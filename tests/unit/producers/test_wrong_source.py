@@ -401,6 +401,20 @@ def test_a_feed_that_is_killed_after_ids_began_anew_goes_on_with_the_new_ones() 
     assert (world.progress[0].last_trade_id, world.progress[1]) == ("7", None)
 
 
+def test_a_trade_of_the_old_ids_that_comes_late_is_not_the_last_one_of_a_marker() -> None:
+    world = ids_began_anew()
+    world.live(trade_of(8, START_US + 60_000_000))  # before the reset, at 71 s, and in its minute
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert "8" in ids(world)
+    assert [marker.last_trade_id for marker in world.markers[-4:]] == ["2", "2", "5", "5"]
+    world.crash()
+    world.connect()
+    world.trade(10_000_000)
+    world.trade(1_000_000)
+    assert world.events.count(FeedEventKind.RESET) == 1
+
+
 def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_takes_back() -> None:
     world = begun()
     world.connect()
@@ -417,6 +431,12 @@ def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_take
     assert clock is not None
     assert (noted.complete_until_us, noted.last_trade_id) == (clock.complete_until_us, "6")
     assert clock.reset_behind(noted) == IdReset("2", world.server_us)
+    world.note(round_.resets)
+    world.crash()  # before the trade went out
+    world.trades[:] = [trade_of(2, world.server_us), trade_of(3, world.server_us)]
+    world.connect()
+    world.ask_all()
+    assert ids(world)[-2:] == ["2", "3"]
 
 
 def trade_of(number: int, time_us: int) -> Trade:
