@@ -14,11 +14,13 @@ from market.decimals import EXACT, ZERO, parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.fields import Count, Name, TimeMs, TimeUs, Whole
 from market.ids import SeenIds
+from market.key import OfMarket
+from market.timeframe import Timeframe
 from market.trade import Proof, Side, Trade, numeric_id
 
 
 class Status(StrEnum):
-    """How complete a candle is; of several claims the best wins (least `rank`)."""
+    """How complete a candle is; of several claims the best wins (the one with the least `rank`)."""
 
     COMPLETE = "complete"
     CONNECTED = "connected"
@@ -42,12 +44,10 @@ STATUS_OF_PROOF = {
 }
 
 
-class Candle(Struct, frozen=True, kw_only=True, gc=False):
+class Candle(OfMarket, frozen=True, kw_only=True, gc=False):
     """One candle, in the fields of `md.candles.*.v1`; times in UTC milliseconds, a greater `revision` replaces."""
 
-    exchange: Name
-    symbol: Name
-    timeframe: Name
+    timeframe: Timeframe
     open_time_ms: TimeMs
     close_time_ms: TimeMs
     open: Decimal
@@ -64,14 +64,9 @@ class Candle(Struct, frozen=True, kw_only=True, gc=False):
     revision: Count
     status: Status
 
-    @property
-    def key(self) -> str:
-        """The record key, ``exchange:SYMBOL``."""
-        return f"{self.exchange}:{self.symbol}"
-
 
 IdOrder = tuple[int, int, str]
-"""Ids by number where they are numbers, and before all that are not; these by `seq`, those without it first."""
+"""A sort key of ids: numbers first, by number; then texts, by `seq` and then by text, those without `seq` first."""
 
 _NO_SEQ = -1
 
@@ -93,7 +88,7 @@ def _order(number: int | None, trade_id: str, seq: int | None) -> IdOrder:
 
 
 class PartialFold(NamedTuple):
-    """Trades of one minute whose ids are all the numbers of a range, folded; the least id is of the first trade."""
+    """Trades of one minute, folded; their ids are all the numbers of a range, in the order of their times."""
 
     first_id: int
     last_id: int
@@ -135,7 +130,7 @@ class Fold:
     """
 
     __slots__ = (
-        "close", "close_at", "high", "ids", "low", "open", "open_at",
+        "close", "close_order", "high", "ids", "low", "open", "open_order",
         "quote_volume", "taker_buy_quote_volume", "taker_buy_volume", "trades", "volume",
     )  # fmt: skip
 
@@ -143,8 +138,8 @@ class Fold:
         self.ids = SeenIds()
         self.trades = 0
         self.open = self.high = self.low = self.close = ZERO
-        self.open_at: tuple[int, IdOrder] = (0, (0, 0, ""))
-        self.close_at = self.open_at
+        self.open_order: tuple[int, IdOrder] = (0, (0, 0, ""))
+        self.close_order = self.open_order
         self.volume = self.quote_volume = ZERO
         self.taker_buy_volume = self.taker_buy_quote_volume = ZERO
 
@@ -154,15 +149,15 @@ class Fold:
         if not self.ids.add(trade.trade_id, number):
             return False
         price, qty = trade.price, trade.qty
-        at = (trade.time_us, _order(number, trade.trade_id, trade.seq))
+        order = (trade.time_us, _order(number, trade.trade_id, trade.seq))
         if self.trades == 0:
             self.open = self.high = self.low = self.close = price
-            self.open_at = self.close_at = at
+            self.open_order = self.close_order = order
         else:
-            if at < self.open_at:
-                self.open, self.open_at = price, at
-            if at > self.close_at:
-                self.close, self.close_at = price, at
+            if order < self.open_order:
+                self.open, self.open_order = price, order
+            if order > self.close_order:
+                self.close, self.close_order = price, order
             self.high = max(self.high, price)
             self.low = min(self.low, price)
         self.trades += 1
@@ -173,23 +168,23 @@ class Fold:
             self.taker_buy_quote_volume = EXACT.fma(price, qty, self.taker_buy_quote_volume)
         return True
 
-    def add_part(self, part: PartialFold) -> bool:
-        """Fold many trades in; False, and nothing done, where the id of any was in already."""
-        if not self.ids.numbers.add_range(part.first_id, part.last_id):
+    def add_partial(self, partial: PartialFold) -> bool:
+        """Fold many trades in; False, and nothing is done, where the id of any was in already."""
+        if not self.ids.numbers.add_range(partial.first_id, partial.last_id):
             return False
-        open_at = (part.open_us, _order(part.first_id, str(part.first_id), None))
-        close_at = (part.close_us, _order(part.last_id, str(part.last_id), None))
-        if self.trades == 0 or open_at < self.open_at:
-            self.open, self.open_at = part.open, open_at
-        if self.trades == 0 or close_at > self.close_at:
-            self.close, self.close_at = part.close, close_at
-        self.high = part.high if self.trades == 0 else max(self.high, part.high)
-        self.low = part.low if self.trades == 0 else min(self.low, part.low)
-        self.trades += part.last_id - part.first_id + 1
-        self.volume = EXACT.add(self.volume, part.volume)
-        self.quote_volume = EXACT.add(self.quote_volume, part.quote_volume)
-        self.taker_buy_volume = EXACT.add(self.taker_buy_volume, part.taker_buy_volume)
-        self.taker_buy_quote_volume = EXACT.add(self.taker_buy_quote_volume, part.taker_buy_quote_volume)
+        open_order = (partial.open_us, _order(partial.first_id, str(partial.first_id), None))
+        close_order = (partial.close_us, _order(partial.last_id, str(partial.last_id), None))
+        if self.trades == 0 or open_order < self.open_order:
+            self.open, self.open_order = partial.open, open_order
+        if self.trades == 0 or close_order > self.close_order:
+            self.close, self.close_order = partial.close, close_order
+        self.high = partial.high if self.trades == 0 else max(self.high, partial.high)
+        self.low = partial.low if self.trades == 0 else min(self.low, partial.low)
+        self.trades += partial.last_id - partial.first_id + 1
+        self.volume = EXACT.add(self.volume, partial.volume)
+        self.quote_volume = EXACT.add(self.quote_volume, partial.quote_volume)
+        self.taker_buy_volume = EXACT.add(self.taker_buy_volume, partial.taker_buy_volume)
+        self.taker_buy_quote_volume = EXACT.add(self.taker_buy_quote_volume, partial.taker_buy_quote_volume)
         return True
 
     def first_trade_id(self) -> str | None:
@@ -197,7 +192,7 @@ class Fold:
         if not self.trades:
             return None
         if self.ids.texts:
-            return self.open_at[1][2]
+            return self.open_order[1][2]
         return str(self.ids.numbers.least)
 
     def last_trade_id(self) -> str | None:
@@ -205,18 +200,18 @@ class Fold:
         if not self.trades:
             return None
         if self.ids.texts:
-            return self.close_at[1][2]
+            return self.close_order[1][2]
         return str(self.ids.numbers.greatest)
 
     def snapshot(self) -> dict[str, Any]:
         """The fold as JSON values; `restore` reads it back."""
         return {
-            **_seqs(open_seq=self.open_at, close_seq=self.close_at),
+            **_seqs(open_seq=self.open_order, close_seq=self.close_order),
             "ids": [list(pair) for pair in self.ids.numbers],
             "texts": sorted(self.ids.texts),
             "trades": self.trades,
-            "open": [plain(self.open), self.open_at[0], self.open_at[1][2]],
-            "close": [plain(self.close), self.close_at[0], self.close_at[1][2]],
+            "open": [plain(self.open), self.open_order[0], self.open_order[1][2]],
+            "close": [plain(self.close), self.close_order[0], self.close_order[1][2]],
             "high": plain(self.high),
             "low": plain(self.low),
             "sums": [
@@ -235,8 +230,8 @@ class Fold:
             read = msgspec.convert(snapshot, _Snapshot)
             fold.ids = SeenIds(read.ids, read.texts)
             fold.trades = read.trades
-            fold.open, fold.open_at = _edge(read.open, read.open_seq)
-            fold.close, fold.close_at = _edge(read.close, read.close_seq)
+            fold.open, fold.open_order = _edge(read.open, read.open_seq)
+            fold.close, fold.close_order = _edge(read.close, read.close_seq)
             fold.high, fold.low = parse_decimal(read.high), parse_decimal(read.low)
             sums = [parse_sum(text) for text in read.sums]
             fold.volume, fold.quote_volume, fold.taker_buy_volume, fold.taker_buy_quote_volume = sums
@@ -251,5 +246,5 @@ def _edge(values: _EdgeJson, seq: int | None) -> tuple[Decimal, tuple[int, IdOrd
 
 
 def _seqs(**edges: tuple[int, IdOrder]) -> dict[str, int]:
-    """Of those edges that have one; most have none, and a minute's record is small without."""
+    """The `seq` of each edge that has one: most have none, and a minute's record stays small."""
     return {name: number for name, (_, (kind, number, _)) in edges.items() if kind and number != _NO_SEQ}

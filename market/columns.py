@@ -7,12 +7,12 @@ and one of a few ends:
     ","side":"buy","time_us":1700000000000000,"received_us":1700000000000000,"source":"ws"}
 
 Values in that form (the source may be missing), with numbers of up to 16 digits and well within the limits of a trade,
-are read here in some dozens of array operations for all of them together. The others are told apart; `decode_trade`
-stays the one judge of what a trade is, and a test holds the two against each other.
+are read here in some dozens of array operations for all of them together. All other values are marked as not valid.
+`decode_trade` stays the one judge of what a trade is, and a test compares the two.
 
-How: the values stand in one buffer. Rows of eight-byte words are copied out of it, at a place in each value, and "is
-this that text", "how far is the next quote", "the number of these digits" are arithmetic on columns of such words
-(SWAR, SIMD within a register).
+How: the values stand in one buffer. From a place in each value, rows of eight-byte words are copied out of it. "Is
+this that text", "how far is the next quote" and "the number of these digits" are then arithmetic on columns of such
+words (SWAR: SIMD within a register).
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ _SIDE_BYTES: Ints = np.array([len(side) for side in _SIDES])
 _SOURCE_BYTES: Ints = np.array([len(source) for source in _SOURCES])
 _ENDING_BYTES = int(_SIDE_BYTES.max() + len(_TIME) + _SOURCE_BYTES.max()) + 7 & ~7
 _MARGIN = bytes(1024)
-"""Before the first value and behind the last: what is no trade may lead astray, but not out of the buffer."""
+"""Before the first value and behind the last: a value that is no trade never leads outside of the buffer."""
 
 
 class TradeColumns(NamedTuple):
@@ -100,7 +100,7 @@ class TradeReader:
         prices, price_digits, price_whole = text.decimal(words, prices_at, prices_end)
         qtys_at, words = text.step_over(prices_end, b'","qty":"')
         qtys, qty_digits, qty_whole = text.decimal(words, qtys_at, times_at - _SIDE_BYTES[side])
-        # By their digits alone: whoever is beyond these may still be within the limits.
+        # By their digits alone: a trade with more of them may still be within the limits.
         text.valid &= (prices > 0) & (qtys > 0) & (price_whole + qty_whole <= TURNOVER.whole)
         text.valid &= price_digits + qty_digits <= TURNOVER.places
         return TradeColumns(text.valid, ids, prices, price_digits, qtys, qty_digits, side == 0, times_us)
@@ -115,8 +115,8 @@ class _Patterns:
         pad = bytes.rjust if end else bytes.ljust
         padded = [pad(text, 8 * self.width, b"\0") for text in texts]
         self.rows = _rows(padded, bytes.maketrans(_DIGIT.encode(), b"0"))
-        # By how much a byte may differ, as what lifts it over 0x7f where it differs by more: not at all, by up to
-        # nine, or (no word of the text) by anything.
+        # By how much each byte may differ: not at all, by up to nine (a digit), or by anything (outside of the text).
+        # Written as the number whose sum with a greater difference is above 0x7f.
         leeway = bytes.maketrans(bytes(range(256)), bytes([0, 0x80 - 10, *[0x7F] * 254]))
         self.leeway = _rows(padded, leeway)
 
@@ -129,39 +129,39 @@ class _Text:
         self.bytes = np.frombuffer(buffer, np.uint8)
         self.valid: Bools = np.ones(count, np.bool_)
 
-    def words(self, at: Ints, count: int) -> Words:
-        """The words from these places on, a row each: to copy a row costs less than to look at each word."""
+    def words(self, offsets: Ints, count: int) -> Words:
+        """The words from these places on, a row each: to copy a row costs less than to read each word."""
         rows = np.ndarray((len(self._buffer) - 8 * count + 1,), f"V{8 * count}", self._buffer, strides=(1,))
-        return rows[at].view(np.uint64).reshape(-1, count)
+        return rows[offsets].view(np.uint64).reshape(-1, count)
 
-    def expect(self, at: Ints, patterns: _Patterns, which: Ints) -> None:
+    def expect(self, offsets: Ints, patterns: _Patterns, which: Ints) -> None:
         """At each place stands the pattern of this number."""
-        differs = self.words(at, patterns.width) ^ patterns.rows[which]
+        differs = self.words(offsets, patterns.width) ^ patterns.rows[which]
         differs |= differs + patterns.leeway[which]
         self.valid &= reduce(np.bitwise_or, differs.T) & _HIGH_BITS == 0
 
-    def step_over(self, at: Ints, literal: bytes) -> tuple[Ints, Words]:
+    def step_over(self, offsets: Ints, literal: bytes) -> tuple[Ints, Words]:
         """These nine to sixteen bytes stand here: the places behind them, and the three words from there on."""
-        words = self.words(at + (len(literal) - 16), 5).T
+        words = self.words(offsets + (len(literal) - 16), 5).T
         beginning, rest = literal[:-8], literal[-8:]
         self.valid &= words[0] >> np.uint64(64 - 8 * len(beginning)) == int.from_bytes(beginning, "little")
         self.valid &= words[1] == int.from_bytes(rest, "little")
-        return at + len(literal), words[2:]
+        return offsets + len(literal), words[2:]
 
-    def integer(self, at: Ints, end: Ints) -> Ints:
+    def integer(self, starts: Ints, ends: Ints) -> Ints:
         """The whole number that stands here, without leading zeros."""
-        length = end - at
-        self.valid &= (length > 0) & ((self.bytes[at] != ord("0")) | (length == 1))
-        return self._digits(end, length)
+        length = ends - starts
+        self.valid &= (length > 0) & ((self.bytes[starts] != ord("0")) | (length == 1))
+        return self._digits(ends, length)
 
-    def decimal(self, words: Words, at: Ints, end: Ints) -> tuple[Ints, Ints, Ints]:
+    def decimal(self, words: Words, starts: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
         """The plain decimal that stands here, in `words`: all its digits; how many are behind the point, and before."""
-        length, point = end - at, _distance(words, b".")
+        length, point = ends - starts, _distance(words, b".")
         whole = np.minimum(point, length)
         behind = np.maximum(length - whole - 1, 0)
         self.valid &= (whole > 0) & ((point > length) | (behind > 0)) & (whole + behind <= MAX_DIGITS)
-        number = self._digits(at + whole, whole) * _POWERS[np.minimum(behind, MAX_DIGITS)]
-        return number + self._digits(end, behind), behind, whole
+        number = self._digits(starts + whole, whole) * _POWERS[np.minimum(behind, MAX_DIGITS)]
+        return number + self._digits(ends, behind), behind, whole
 
     def _digits(self, end: Ints, length: Ints) -> Ints:
         """The number of the `length` digits before `end`."""

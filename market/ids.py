@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 
 
 class IdRanges:
-    """A set of whole numbers as sorted, disjoint, never touching ranges, both ends inclusive."""
+    """A set of whole numbers as sorted ranges with both ends inclusive; between two of them a number is missing."""
 
     __slots__ = ("_firsts", "_lasts")
 
@@ -23,8 +23,8 @@ class IdRanges:
         return zip(self._firsts, self._lasts, strict=True)
 
     def __contains__(self, number: int) -> bool:
-        at = bisect_right(self._firsts, number) - 1
-        return at >= 0 and number <= self._lasts[at]
+        index = bisect_right(self._firsts, number) - 1
+        return index >= 0 and number <= self._lasts[index]
 
     def __bool__(self) -> bool:
         return bool(self._firsts)
@@ -35,37 +35,37 @@ class IdRanges:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def add(self, number: int) -> bool:
-        """Take in a number; False where it was there already."""
+        """Take in a number; False where it was in already."""
         firsts, lasts = self._firsts, self._lasts
         if lasts and number == lasts[-1] + 1:  # the common case: the next id
             lasts[-1] = number
             return True
-        at = bisect_right(firsts, number) - 1
-        if at >= 0 and number <= lasts[at]:
+        index = bisect_right(firsts, number) - 1
+        if index >= 0 and number <= lasts[index]:
             return False
-        joins_left = at >= 0 and number == lasts[at] + 1
-        joins_right = at + 1 < len(firsts) and number == firsts[at + 1] - 1
+        joins_left = index >= 0 and number == lasts[index] + 1
+        joins_right = index + 1 < len(firsts) and number == firsts[index + 1] - 1
         if joins_left and joins_right:
-            lasts[at] = lasts.pop(at + 1)
-            firsts.pop(at + 1)
+            lasts[index] = lasts.pop(index + 1)
+            firsts.pop(index + 1)
         elif joins_left:
-            lasts[at] = number
+            lasts[index] = number
         elif joins_right:
-            firsts[at + 1] = number
+            firsts[index + 1] = number
         else:
-            firsts.insert(at + 1, number)
-            lasts.insert(at + 1, number)
+            firsts.insert(index + 1, number)
+            lasts.insert(index + 1, number)
         return True
 
     def add_range(self, first: int, last: int) -> bool:
-        """Take in all numbers of a range, both ends inclusive; False, and nothing done, where any was there already."""
+        """Take in all numbers of a range, both ends inclusive; False, and nothing is done, where any was in already."""
         firsts, lasts = self._firsts, self._lasts
-        at = bisect_right(firsts, last)  # the first range that lies wholly behind
-        if at and lasts[at - 1] >= first:
+        behind = bisect_right(firsts, last)  # the first range that lies wholly behind
+        if behind and lasts[behind - 1] >= first:
             return False
-        joins_left = at > 0 and lasts[at - 1] == first - 1
-        joins_right = at < len(firsts) and firsts[at] == last + 1
-        begin, end = at - joins_left, at + joins_right
+        joins_left = behind > 0 and lasts[behind - 1] == first - 1
+        joins_right = behind < len(firsts) and firsts[behind] == last + 1
+        begin, end = behind - joins_left, behind + joins_right
         first = firsts[begin] if joins_left else first
         last = lasts[end - 1] if joins_right else last
         firsts[begin:end] = [first]
@@ -73,9 +73,9 @@ class IdRanges:
         return True
 
     def cover(self, first: int, last: int) -> None:
-        """Take in all numbers of a range, both ends inclusive, whether some were there already or not."""
+        """Take in all numbers of a range, both ends inclusive, whether some were in already or not."""
         firsts, lasts = self._firsts, self._lasts
-        begin = bisect_left(lasts, first - 1)  # the first range that touches it
+        begin = bisect_left(lasts, first - 1)  # the first range that overlaps it or adjoins
         end = bisect_right(firsts, last + 1)
         if begin < end:
             first, last = min(first, firsts[begin]), max(last, lasts[end - 1])
@@ -102,7 +102,7 @@ class IdRanges:
 
 
 _NONE: AbstractSet[str] = frozenset()
-"""Shared by all that have no texts: an empty set of its own would be a tenth of what a minute takes."""
+"""Shared by all that have no texts: an empty set of their own would take a tenth of a minute's memory."""
 
 
 class SeenIds:
@@ -115,7 +115,7 @@ class SeenIds:
         self.texts: AbstractSet[str] = set(texts) or _NONE
 
     def add(self, trade_id: str, number: int | None) -> bool:
-        """Take in an id, `number` being its `numeric_id`; False where it was there already."""
+        """Take in an id, `number` being its `numeric_id`; False where it was in already."""
         if number is not None:
             return self.numbers.add(number)
         if trade_id in self.texts:

@@ -12,8 +12,8 @@ def murmur2(data: bytes) -> int:
     """The 32-bit murmur2 hash of Kafka's default partitioner, seed 0x9747b28c, unsigned."""
     length = len(data)
     h = 0x9747B28C ^ length
-    for at in range(0, length - 3, 4):
-        k = int.from_bytes(data[at : at + 4], "little") * _M & _MASK
+    for start in range(0, length - 3, 4):
+        k = int.from_bytes(data[start : start + 4], "little") * _M & _MASK
         h = (h * _M & _MASK) ^ ((k ^ k >> 24) * _M & _MASK)
     if tail := data[length & ~3 :]:
         h = (h ^ int.from_bytes(tail, "little")) * _M & _MASK
@@ -27,9 +27,12 @@ def partition_of(key: bytes, partitions: int) -> int:
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
-def check_place(key: bytes | None, owner: str, partition: int, partitions: int) -> None:
-    """Malformed where a record about the market `owner` has another's key, or stands in a partition of another."""
-    if key != owner.encode():
-        raise MalformedError(f"key {key!r} over a record of {owner!r}")
+def check_place(key: bytes | None, market_key: str, partition: int, partitions: int) -> None:
+    """Check that a record about the market `market_key` has its key, and stands in the partition of it.
+
+    Else it is a `MalformedError`.
+    """
+    if key != market_key.encode():
+        raise MalformedError(f"key {key!r} over a record of {market_key!r}")
     if (right := partition_of(key, partitions)) != partition:
-        raise MalformedError(f"key {owner!r} belongs in partition {right}, not {partition}")
+        raise MalformedError(f"key {market_key!r} belongs in partition {right}, not {partition}")

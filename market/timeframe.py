@@ -32,8 +32,8 @@ class Timeframe(StrEnum):
     def open_ms(self, time_ms: int) -> int:
         """Open time of the candle that holds `time_ms`; weeks open on Monday, months on the first."""
         if self is Timeframe.MO1:
-            at = datetime.fromtimestamp(time_ms // 1000, UTC)
-            return _month_ms(at.year, at.month)
+            time = datetime.fromtimestamp(time_ms // 1000, UTC)
+            return _month_ms(time.year, time.month)
         if self is Timeframe.W1:
             return time_ms - (time_ms - _MONDAY_MS) % (7 * DAY_MS)
         return time_ms - time_ms % _LENGTH_MS[self]
@@ -41,8 +41,8 @@ class Timeframe(StrEnum):
     def end_ms(self, open_ms: int) -> int:
         """First millisecond after the candle that opens at `open_ms`."""
         if self is Timeframe.MO1:
-            at = datetime.fromtimestamp(open_ms // 1000, UTC)
-            return _month_ms(at.year + at.month // _MONTHS, at.month % _MONTHS + 1)
+            time = datetime.fromtimestamp(open_ms // 1000, UTC)
+            return _month_ms(time.year + time.month // _MONTHS, time.month % _MONTHS + 1)
         return open_ms + _LENGTH_MS[self]
 
 

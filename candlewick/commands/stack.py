@@ -106,7 +106,7 @@ def bring_up(settings: Settings, *, brokers: int | None = None, progress: Progre
         settings = settings.model_copy(update={"replication": copies})
     different = asyncio.run(apply_topics(settings))
     for one in different:
-        progress(f"the topic {one.topic} has {one.what} = {one.found}, not {one.wanted}: see candlewick topics diff")
+        progress(f"the topic {one.topic} has {one.what} = {one.actual}, not {one.wanted}: see candlewick topics diff")
     progress("topics ready")
 
 

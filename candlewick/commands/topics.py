@@ -43,6 +43,6 @@ def _show(differences: list[TopicDifference]) -> int:
         return 0
     table = Table("topic", "what", "must be", "is")
     for one in differences:
-        table.add_row(one.topic, one.what, one.wanted, one.found or "")
+        table.add_row(one.topic, one.what, one.wanted, one.actual or "")
     Console().print(table)
     return CandlewickError.exit_code

@@ -1,4 +1,4 @@
-"""A partition that this process owns: taken over from its old owner, worked on, committed in transactions."""
+"""A partition that is assigned to this process: taken over from its old owner, processed, committed in transactions."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalP
 from runtime.settings import Settings
 
 CHECKPOINT_INTERVAL_S = 5.0
-"""The state is written this often, twice as long where candles come all the time: a restart reads so much again."""
+"""How often the state is written (half as often where candles come all the time): a restart reads so much again."""
 LINGER_S = 0.06
-"""Candles wait for others while each poll brings more, at most this long: the markers of many keys come together."""
+"""Candles wait for others while each poll brings more, at most this long: markers of many markets come together."""
 MOST_WAITING = 10_000
-"""Outputs that may wait for the commit before theirs; the partition is not read until it is through."""
+"""So many outputs may wait for the commit before theirs; then the partition is not read until that is done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,25 +64,28 @@ class AssignedPartition:
         self._committed_position = 0
         self._has_checkpoint = False
         self._checkpoint_position = 0
-        # Not all at once: what a checkpoint costs, candles wait for.
+        # Candles wait while a checkpoint is written, so partitions do not write theirs all at once.
         self._checkpoint_at_s = time.monotonic() - CHECKPOINT_INTERVAL_S * tp.partition / settings.partitions
         self._output_at_s = 0.0
-        """When the oldest output that is not committed came."""
+        """When the oldest of the outputs came that are not committed."""
         self._is_growing = False
         """Whether the last poll led to outputs."""
         self.end = 0
-        """As far as ``--once`` goes: the log's end when it was taken over, or when its range was planned."""
+        """Where ``--once`` ends: the log's end when the partition was taken over, or when its range was planned."""
         self.newest_ms = 0
         """Append time of the newest record processed."""
         self.core: Core
 
     async def take_over(self) -> Self:
-        """Fence the old owner, **then** read the state and the group's offset, and go on from there."""
+        """Fence the old owner, **then** read the state and the group's offset, and go on from there.
+
+        `EngineStartError` where it must not start, `FencedError` where another process has taken over meanwhile.
+        """
         await self._publisher.__aenter__()
         try:
             try:
                 await self._restore()
-            except EngineStartError:  # who was too late finds anything: that is the new owner's to tell
+            except EngineStartError:  # perhaps a newer owner changed what we read: then FencedError is the truth
                 await self._publisher.confirm(self._subscription.group, self.tp)
                 raise
         except BaseException:
@@ -91,15 +94,15 @@ class AssignedPartition:
         return self
 
     async def release(self) -> None:
-        """Discard what is not committed."""
+        """Discard what is not committed; whoever takes over next reads it again."""
         await self._publisher.discard()
 
     def process(self, records: Sequence[BareRecord]) -> None:
-        """Take in what a poll brought, if anything; what it leads to waits for the next commit."""
+        """Take in the records of a poll, or none; their outputs wait for the next commit."""
         self._is_growing = False
-        if records and records[0].offset < self.core.position:  # fetched before the seek to where the state stands
+        if records and records[0].offset < self.core.position:  # fetched before we sought to the state's position
             records = [record for record in records if record.offset >= self.core.position]
-        if self.core.position < self._committed_position:  # their outputs are committed, the state goes less far
+        if self.core.position < self._committed_position:  # their outputs are committed, the state is older
             self.core.process([record for record in records if record.offset < self._committed_position])
             records = [record for record in records if record.offset >= self._committed_position]
         if not records:
@@ -117,7 +120,7 @@ class AssignedPartition:
 
     @property
     def is_due(self) -> bool:
-        """Whether to commit now: no more outputs come, or they have waited, or it is time for a checkpoint."""
+        """Whether to commit now: outputs have waited long enough, or no more come, or a checkpoint is due."""
         now_s = time.monotonic()
         if self._outputs:
             return not self._is_growing or now_s - self._output_at_s >= LINGER_S
@@ -125,49 +128,50 @@ class AssignedPartition:
 
     @property
     def is_lingering(self) -> bool:
-        """Whether outputs wait for others."""
+        """Whether outputs wait to be committed together with others."""
         return bool(self._outputs)
 
     @property
     def is_changed(self) -> bool:
-        """Whether there is anything that no checkpoint holds."""
+        """Whether there are changes that no checkpoint holds."""
         if self.core.position < self._committed_position:
             return False
         return bool(self._outputs) or self.core.position != self._checkpoint_position
 
     @property
     def is_full(self) -> bool:
-        """Whether to wait for a commit before more is read."""
+        """Whether so many outputs wait that nothing more is read before a commit."""
         return len(self._outputs.candles) + len(self._outputs.late) + len(self._outputs.dead) >= MOST_WAITING
 
     @property
     def is_final(self) -> bool:
-        """Whether the range that is recomputed can't change any more; never without one."""
+        """Whether the range that is recomputed can't change any more; False without a range."""
         return self._range is not None and self._range.is_final(self.core)
 
     async def commit(self, *, last: bool = False) -> Outputs:
-        """Outputs, position, and now and then the state, in one transaction; after an error it must be let go.
+        """Commit outputs and position, and now and then the state, in one transaction; returns the outputs.
 
-        All of it is cut before the first wait: what is processed while this one is on its way belongs to the next.
+        What belongs to it is decided before the first wait: what is processed meanwhile belongs to the next commit.
+        After an error (`FencedError`, `UnavailableError`) the partition must be released.
         """
         outputs, position, partition, topics = self._outputs, self.core.position, self.tp.partition, self._topics
         records = {
             topics.state: [committed(self.core), *self._checkpoint(last=last)],
-            topics.late: list(_again(outputs, partition)),
+            topics.late: list(_late(outputs, partition)),
             topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
             topics.candles(): list(_candles(outputs, partition)),
         }
         self._outputs = Outputs()
         self._committed_position = position
         async with self._publisher.transaction() as transaction:
-            # The offset first: a partition that is written to while the group is added may have to wait and try again.
+            # The offset first: Kafka may refuse a partition, for a moment, while the group is being added.
             await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
             for topic, of_topic in records.items():
                 await transaction.send(topic, of_topic)
         return outputs
 
     def _checkpoint(self, *, last: bool) -> list[Outgoing]:
-        """What brings the stored state up to here, if it is time: candles do not wait for it if that can be helped."""
+        """The records of a checkpoint, if one is due; where candles wait for it, it is due later."""
         aged_s = time.monotonic() - self._checkpoint_at_s
         due_s = 2 * CHECKPOINT_INTERVAL_S if self._outputs else CHECKPOINT_INTERVAL_S
         if self._has_checkpoint and not last and aged_s < due_s:
@@ -185,7 +189,7 @@ class AssignedPartition:
         async for records in read_to_end(self._settings, self._topics.state, partitions=[self.tp.partition]):
             stored.take(records)
         group_offset = await self._subscription.committed(self.tp)
-        found = EngineStartFacts(
+        facts = EngineStartFacts(
             name=f"{self.tp.topic}/{self.tp.partition}",
             state_position=stored.position,
             committed_position=stored.committed,
@@ -198,7 +202,7 @@ class AssignedPartition:
             state_base=stored.revision_base,
         )
         start = decide_start(
-            found,
+            facts,
             from_start=self._config.from_start,
             accept_truncation=self._config.accept_truncation,
             revision_base=self._config.rules.revision_base,
@@ -216,7 +220,7 @@ class AssignedPartition:
                 rules=self._config.rules,
                 awaits_floor=start.mid_log,
             )
-        self.end = found.end if self._range is None else self._range.pieces[self.tp.partition].end
+        self.end = facts.end if self._range is None else self._range.pieces[self.tp.partition].end
         self._committed_position = start.position
         self._checkpoint_position = self.core.position
         self._subscription.seek(self.tp, self.core.position)
@@ -234,7 +238,7 @@ def _candles(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
         yield Outgoing(candle.key.encode(), encode_candle(candle), headers, partition)
 
 
-def _again(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
+def _late(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
     for record in outputs.late:
         yield Outgoing(record.key or b"", record.value, record.headers, partition)
 

@@ -1,6 +1,6 @@
 """A batch of trades without a marker between them: columns in, one `PartialFold` a series, minute and range of ids out.
 
-The arithmetic is on whole numbers alone, ticks and lots; where 64 bits might not hold a sum, on Python's own.
+The arithmetic is on whole numbers (ticks and lots): of 64 bits, and where these might not hold a sum, Python's own.
 """
 
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ _POWERS: Ints = 10 ** np.arange(MAX_DIGITS + 1, dtype=np.int64)
 _UNITS = [Decimal((0, (1,), -digits)) for digits in range(2 * MAX_DIGITS + 1)]
 
 
-class PlacedPart(NamedTuple):
-    """A part, the number of its symbol, its minute, and the places of its trades in the batch."""
+class BatchFold(NamedTuple):
+    """A partial fold of a batch: the number of its symbol, its minute, and the places of its trades in the batch."""
 
     symbol: int
     open_us: int
-    part: PartialFold
+    partial: PartialFold
     places: Ints
 
 
-def fold_batch(columns: TradeColumns, symbols: Ints) -> Iterator[PlacedPart]:
-    """The valid trades, in parts; of a repeated id the copy that comes first counts, as it does one by one."""
+def fold_batch(columns: TradeColumns, symbols: Ints) -> Iterator[BatchFold]:
+    """The valid trades, folded; of a repeated id the copy that comes first counts, as it does one by one."""
     rows = np.flatnonzero(columns.valid)
     if not len(rows):
         return
@@ -40,7 +40,7 @@ def fold_batch(columns: TradeColumns, symbols: Ints) -> Iterator[PlacedPart]:
     order = _by_group_and_id(groups, columns.ids[rows])
     groups, minutes, symbols, places = groups[order], minutes[order], symbols[order], rows[order]
     ids, times_us = columns.ids[places], columns.times_us[places]
-    # In a part time goes on with the ids: then its first trade opens it, and its last one closes it.
+    # Within a partial fold times rise with the ids, so that its first trade opens it and its last one closes it.
     together = (groups[1:] == groups[:-1]) & (np.diff(ids) == 1) & (times_us[1:] >= times_us[:-1])
     starts = np.flatnonzero(np.concatenate(([True], ~together)))
     ends = np.append(starts[1:], len(places))
@@ -48,14 +48,14 @@ def fold_batch(columns: TradeColumns, symbols: Ints) -> Iterator[PlacedPart]:
     head = zip(symbols[starts].tolist(), (minutes[starts] * MINUTE_US).tolist(), strict=True)
     spans = zip(starts.tolist(), ends.tolist(), strict=True)
     figures = _figures(columns, places, starts, ends)
-    for (symbol, open_us), (start, end), *at, prices in zip(
+    for (symbol, open_us), (start, end), *edge_values, amounts in zip(
         head, spans, *(edge.tolist() for edge in edges), figures, strict=True
     ):
-        yield PlacedPart(symbol, open_us, PartialFold(*at, *prices), places[start:end])
+        yield BatchFold(symbol, open_us, PartialFold(*edge_values, *amounts), places[start:end])
 
 
 def _numbered(symbols: Ints, minutes: Ints) -> Any:
-    """A number for each pair; a small one where that is possible, because those are sorted several times faster."""
+    """A number for each pair; of 16 bits where that is possible, because those are sorted several times faster."""
     least = minutes.min()
     span = int(minutes.max() - least) + 1
     groups = symbols * span + (minutes - least)
@@ -75,7 +75,7 @@ def _by_group_and_id(groups: Any, ids: Ints) -> Ints:
 
 
 def _figures(columns: TradeColumns, places: Ints, starts: Ints, ends: Ints) -> Iterator[tuple[Decimal, ...]]:
-    """Open, high, low, close and the four sums of each part."""
+    """Open, high, low, close and the four sums of each partial fold."""
     prices, price_digits = _aligned(columns.prices[places], columns.price_digits[places], starts, ends)
     qtys, qty_digits = _aligned(columns.qtys[places], columns.qty_digits[places], starts, ends)
     greatest = (np.maximum(prices, 1).astype(np.float64) * qtys.astype(np.float64)).max()
@@ -93,7 +93,7 @@ def _figures(columns: TradeColumns, places: Ints, starts: Ints, ends: Ints) -> I
 
 
 def _aligned(values: Ints, digits: Ints, starts: Ints, ends: Ints) -> tuple[Any, Ints]:
-    """The values of each part with as many digits behind the point as its longest, and how many those are."""
+    """The values of each partial fold, all with as many digits behind the point as its longest; and how many."""
     most = np.maximum.reduceat(digits, starts)
     factors = _POWERS[np.repeat(most, ends - starts) - digits]
     if (values.astype(np.float64) * factors).max() >= _SAFE:

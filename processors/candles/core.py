@@ -1,4 +1,8 @@
-"""The candle engine's pure core for one input partition: records in offset order in, outputs out."""
+"""The candle engine's pure core for one input partition: records in offset order in, outputs out.
+
+Trades take one of two ways. Between two markers, many live trades of one market are folded at once; the others, and all
+that need a closer look, are taken one by one. Both ways give the same candles.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +17,6 @@ from market.codec import decode_marker, decode_trade, run_of, usual_form
 from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.key import MarketKey
-from market.kline import parse_kline
 from market.limits import check_key
 from market.partition import partition_of
 from market.records import BareRecord
@@ -23,26 +26,26 @@ from processors.candles.batch_fold import fold_batch
 from processors.candles.series import ALLOWED_LATENESS_US, Series, TradeOutcome
 
 AHEAD_US = 2 * MINUTE_US
-"""How far a trade or marker may be ahead of its record's append time: one bad clock must not close minutes."""
+"""A trade or marker may be so far ahead of its record's append time: one wrong clock must not close minutes."""
 
 
 class CloseOn(StrEnum):
     """What closes a minute."""
 
     MARKERS = "markers"
-    EVENT_TIME = "event_time"
-    """For topics that another producer fills without markers: the key's own event time less a grace."""
+    EVENT_TIME = "event-time"
+    """For topics that another producer fills without markers: the market's own event time less a grace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules that may be set; the same for the life of a state."""
+    """The rules that may be set; they stay the same for the life of a state."""
 
     allowed_lateness_us: int = ALLOWED_LATENESS_US
     close_on: CloseOn = CloseOn.MARKERS
     grace_us: int = 2_000_000
     revision_base: int = 0
-    """Added to every revision: after a recreated topic it keeps them rising."""
+    """Added to every revision, so that they go on rising after a topic was made anew."""
 
 
 @dataclass(kw_only=True)
@@ -63,16 +66,17 @@ class MisplacedError(MalformedError):
 
 
 class AheadError(MalformedError):
-    """The record speaks of a time more than two minutes after its append time."""
+    """The record has a time that is more than two minutes after its append time."""
 
 
-_PLACED_KEYS = 65_536
-"""Keys remembered to be in their right partition; beyond that the memory begins anew."""
+_MOST_KEYS = 65_536
+"""So many keys are remembered to be in their right partition; then the memory begins anew."""
 
 _AT_ONCE = 100
-"""Trades without a marker between them that are worth taking together."""
+"""With so many trades between two markers it is faster to fold them at once."""
 
-SeriesKey = tuple[str, str | None]
+SeriesKey = tuple[MarketKey, str | None]
+"""A market and a run; live without one."""
 
 _key, _value, _headers, _timestamp = map(attrgetter, ("key", "value", "headers", "timestamp"))
 
@@ -80,8 +84,8 @@ _key, _value, _headers, _timestamp = map(attrgetter, ("key", "value", "headers",
 class Core:
     """All series of one partition, and the offset of the next record.
 
-    `floor_us` is set where reading began in mid-log: what lies before was not read, so no live series begins
-    before it. `awaits_floor`: it comes from the first record read.
+    `floor_us` is set where reading began in mid-log: no live series begins before it, because the records before were
+    not read. `awaits_floor`: the first record that is read gives it.
     """
 
     def __init__(self, *, partition: int, partitions: int, position: int, rules: Rules, awaits_floor: bool) -> None:
@@ -97,14 +101,14 @@ class Core:
         self._forget_keys()
 
     def process(self, records: Sequence[BareRecord]) -> Outputs:
-        """Take records in; the same records in other batches give the same outputs."""
+        """Take in records; the same records in other batches give the same outputs."""
         outputs = Outputs()
         if records and self.awaits_floor:
             self.floor_us = next_minute_us(records[0].timestamp * 1000 + AHEAD_US)
             self.awaits_floor = False
         for batch in _batches(records):
-            many = len(batch) >= _AT_ONCE and self.rules.close_on is CloseOn.MARKERS
-            for record in self._take_trades(batch) if many else batch:
+            are_many = len(batch) >= _AT_ONCE and self.rules.close_on is CloseOn.MARKERS
+            for record in self._fold_many(batch) if are_many else batch:
                 try:
                     self._process(record, outputs)
                 except MalformedError as error:
@@ -113,39 +117,50 @@ class Core:
             self.position = records[-1].offset + 1
         return outputs
 
-    def _take_trades(self, records: Sequence[BareRecord]) -> Sequence[BareRecord]:
-        """Fold live trades many at once; returns those that have to go one by one, in order."""
+    def _fold_many(self, records: Sequence[BareRecord]) -> Sequence[BareRecord]:
+        """Fold live trades at once; returns the records that have to be taken one by one, in offset order.
+
+        There are six outcomes:
+        1. Nothing is known of any key yet: all records are returned.
+        2. A trade is not valid as a column (another form, an unknown key, perhaps ahead of its append time): it is
+           returned, with all trades of its market, because of two copies of an id the first counts.
+        3. A partial fold is taken by its series: its trades are in their minute.
+        4. It is of before the series began: its trades are in no candle, and nothing is left to do.
+        5. It is behind the final boundary: all late trades of the market are returned, repeated ids too, because each
+           late copy is an output.
+        6. The series has not begun, or an id was in its minute already: the trades of this fold are returned.
+        """
         if not self._symbols:
             return records
         symbols = np.fromiter(map(self._symbols.get, map(_key, records), repeat(-1)), np.int64, len(records))
         columns = self._columns(list(map(_value, records)), symbols)
         soonest_us = min(map(_timestamp, records)) * 1000 + AHEAD_US
         columns.valid[(symbols < 0) | (columns.times_us > soonest_us)] = False
-        if not columns.valid.all():  # of two copies the first counts: a symbol's trades go one way, all of them
+        if not columns.valid.all():
             columns.valid[np.isin(symbols, symbols[~columns.valid])] = False
         one_by_one = np.flatnonzero(~columns.valid).tolist()
-        behind: dict[int, int] = {}
-        for symbol, open_us, part, places in fold_batch(columns, symbols):
-            series_key = self._live_keys[symbol]
+        late_until_us: dict[int, int] = {}
+        for symbol, open_us, partial, places in fold_batch(columns, symbols):
+            series_key = self._live_series[symbol]
             series = self.series.get(series_key)
             newest = records[places.max()].offset + self.rules.revision_base
-            if series is not None and series.add_part(open_us, part, newest):
+            if series is not None and series.add_partial(open_us, partial, newest):
                 self.dirty_series[series_key] = None
             elif series is not None and series.final_until_us is not None and open_us < series.final_until_us:
-                behind[symbol] = series.final_until_us
+                late_until_us[symbol] = series.final_until_us
             else:
                 one_by_one += places.tolist()
-        for symbol, final_until_us in behind.items():  # each copy of a late trade is an output of its own
+        for symbol, final_until_us in late_until_us.items():
             one_by_one += np.flatnonzero((symbols == symbol) & (columns.times_us < final_until_us)).tolist()
         return [records[place] for place in sorted(one_by_one)]
 
     def _columns(self, values: list[bytes], symbols: Ints) -> TradeColumns:
         columns = self._reader.read(values, symbols)
         others = np.flatnonzero(~columns.valid)
-        if len(others) >= _AT_ONCE:  # another publisher's form, perhaps
-            rewritten = self._reader.read([usual_form(values[at]) for at in others.tolist()], symbols[others])
-            for column, part in zip(columns, rewritten, strict=True):
-                column[others] = part
+        if len(others) >= _AT_ONCE:  # perhaps another publisher's form
+            rewritten = self._reader.read([usual_form(values[place]) for place in others.tolist()], symbols[others])
+            for column, values_of_others in zip(columns, rewritten, strict=True):
+                column[others] = values_of_others
         return columns
 
     def _process(self, record: BareRecord, outputs: Outputs) -> None:
@@ -154,40 +169,36 @@ class Core:
             if marker is not None:
                 self._take_marker(marker, record, outputs)
             return
-        key, exchange, symbol = self._key(record)
+        market = self._market(record)
         trade = decode_trade(record.value)
-        if trade.symbol != symbol or trade.exchange != exchange:
-            raise MalformedError(f"key {key!r} over a trade of {trade.key!r}")
+        if trade.symbol != market.symbol or trade.exchange != market.exchange:
+            raise MalformedError(f"key '{market}' over a trade of '{trade.market}'")
         if trade.time_us > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(f"trade time {trade.time_us} is over two minutes after append time {record.timestamp} ms")
-        series = self._series(key, run_of(record.headers))
-        fate = series.add(trade, record.offset + self.rules.revision_base)
-        if fate is TradeOutcome.LATE and series.run is None:
+        series = self._series(market, run_of(record.headers))
+        outcome = series.add(trade, record.offset + self.rules.revision_base)
+        if outcome is TradeOutcome.LATE and series.run is None:
             outputs.late.append(record)
-        elif fate is TradeOutcome.FOLDED:
-            self.dirty_series[key, series.run] = None
+        elif outcome is TradeOutcome.FOLDED:
+            self.dirty_series[market, series.run] = None
         if self.rules.close_on is CloseOn.EVENT_TIME:
             self._close_on_event_time(series, trade, record, outputs)
 
     def _take_marker(self, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
-        key, exchange, _ = self._key(record)
+        market = self._market(record)
         if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(
                 f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
             )
-        if marker.kline is not None:
-            open_us = parse_kline(exchange, marker.kline).open_time_ms * 1000
-            if open_us + MINUTE_US != marker.complete_until_us:
-                raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
-        self._mark(self._series(key, marker.run), marker, record, outputs)
+        self._mark(self._series(market, marker.run), marker, record, outputs)
 
     def _mark(self, series: Series, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         candles = series.mark(marker, record.offset + self.rules.revision_base)
         outputs.candles += ((candle, series.run) for candle in candles)
-        self.dirty_series[series.key, series.run] = None
+        self.dirty_series[series.market, series.run] = None
 
     def _close_on_event_time(self, series: Series, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
-        """Stand in for the markers that the topic's producer does not write."""
+        """Make the markers that the topic's producer does not write, of the times of its trades."""
         if series.final_until_us is None:
             begin_us = next_minute_us(trade.time_us)
             begin = Marker(complete_until_us=begin_us, published_until_us=begin_us, proof=Proof.BEGIN)
@@ -198,52 +209,53 @@ class Core:
             marker = Marker(complete_until_us=until_us, published_until_us=until_us, proof=Proof.CONNECTION)
             self._mark(series, marker, record, outputs)
 
-    def _series(self, key: str, run: str | None) -> Series:
-        series = self.series.get((key, run))
+    def _series(self, market: MarketKey, run: str | None) -> Series:
+        series = self.series.get((market, run))
         if series is None:
-            series = Series(key, run, allowed_lateness_us=self.rules.allowed_lateness_us, floor_us=self.floor_us)
-            self.series[key, run] = series
+            series = Series(market, run, allowed_lateness_us=self.rules.allowed_lateness_us, floor_us=self.floor_us)
+            self.series[market, run] = series
         return series
 
-    def _key(self, record: BareRecord) -> tuple[str, str, str]:
-        """The record's key as text, its exchange and symbol; held against its partition once per key."""
+    def _market(self, record: BareRecord) -> MarketKey:
+        """The market of the record's key, which is held against its partition once."""
         if record.key is None:
             raise MalformedError("no key")
-        placed = self._placed.get(record.key)
-        if placed is None:
+        market = self._markets.get(record.key)
+        if market is None:
             try:
                 key = record.key.decode()
             except UnicodeDecodeError as error:
                 raise MalformedError(f"the key is not UTF-8: {error}") from error
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
-            exchange, symbol = MarketKey.parse(key)
-            check_key(exchange, symbol)
-            if len(self._placed) >= _PLACED_KEYS:
+            market = MarketKey.parse(key)
+            check_key(*market)
+            if len(self._markets) >= _MOST_KEYS:
                 self._forget_keys()
-            placed = self._placed[record.key] = (key, exchange, symbol)
-            self._symbols[record.key] = self._reader.add(exchange, symbol)
-            self._live_keys.append((key, None))
-        return placed
+            self._markets[record.key] = market
+            self._symbols[record.key] = self._reader.add(*market)
+            self._live_series.append((market, None))
+        return market
 
     def _forget_keys(self) -> None:
-        self._placed: dict[bytes, tuple[str, str, str]] = {}
+        self._markets: dict[bytes, MarketKey] = {}
+        """By key, whose partition is right."""
         self._symbols: dict[bytes, int] = {}
-        """By key, the number of its symbol with the reader, and in `_live_keys`."""
-        self._live_keys: list[SeriesKey] = []
+        """By key, the number of its symbol with the reader, and in `_live_series`."""
+        self._live_series: list[SeriesKey] = []
         self._reader = TradeReader()
 
 
 def _batches(records: Sequence[BareRecord]) -> Iterator[Sequence[BareRecord]]:
-    """The trades of live series between markers and trades of runs, and these one at a time."""
+    """Live trades in batches; between them each marker, and each record with headers (a run's), alone."""
     if all(map(_value, records)) and not any(map(_headers, records)):
         yield records
         return
     begin = 0
-    for at in [at for at, record in enumerate(records) if not record.value or record.headers]:
-        if begin < at:
-            yield records[begin:at]
-        yield records[at : at + 1]
-        begin = at + 1
+    for place in [place for place, record in enumerate(records) if not record.value or record.headers]:
+        if begin < place:
+            yield records[begin:place]
+        yield records[place : place + 1]
+        begin = place + 1
     if begin < len(records):
         yield records[begin:]

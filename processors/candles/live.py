@@ -1,4 +1,4 @@
-"""Live candles: open minutes that changed, shown beside the transactions, each at most once a second."""
+"""Live candles: open minutes that changed, published outside of the transactions, each at most once a second."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ from runtime.settings import Settings
 
 INTERVAL_S = 1.0
 CAUGHT_UP_MS = 5_000
-"""Live candles only while the newest record is younger than this: never while catching up."""
+"""Live candles are published only while the newest record is younger than this: never while catching up."""
 
 
 class LiveCandles:
-    """Shows one partition at a time, so that no closed candle waits for all of them."""
+    """Publishes them, one partition at a time, so that no closed candle waits for all partitions."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topics.live
@@ -34,12 +34,15 @@ class LiveCandles:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._sending is not None:
-            self._sending.cancel()  # nobody counts on them: the next start shows newer ones
+            self._sending.cancel()  # nobody relies on them: the next start publishes newer ones
             await asyncio.gather(self._sending, return_exceptions=True)
         await self._publisher.__aexit__(kind, error, trace)
 
     def show(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Send what changed in one of the partitions whose turn it is; nothing while the last ones are on their way."""
+        """Publish what changed in one partition whose turn it is; nothing while others are not acknowledged.
+
+        `UnavailableError` where those could not be published.
+        """
         if self._sending is not None:
             if not self._sending.done():
                 return

@@ -1,7 +1,7 @@
-"""A series: one key's live trades, or those of one run, made into candles. Pure: trades and markers in, candles out.
+"""A series: one market's live trades, or those of one run, made into candles. Pure: trades and markers in, candles out.
 
 What a series does depends on its own trades and markers alone, in offset order. The rules are those of
-ARCHITECTURE.md, "Candles"; each method says which one it holds.
+ARCHITECTURE.md, "The candle engine"; each method says which one it keeps.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from market.trade import Marker, Proof, Trade
 from processors.candles.minute import HeldMinute
 
 ALLOWED_LATENESS_US = 10 * MINUTE_US
-"""How far behind the newest marker a minute can still be corrected."""
+"""How far behind the watermark a minute can still be corrected."""
 
 
 class TradeOutcome(Enum):
-    """What became of a trade."""
+    """What a series did with a trade."""
 
     FOLDED = auto()
     REPEATED = auto()
@@ -33,37 +33,45 @@ class TradeOutcome(Enum):
 
 
 class Series:
-    """One series's minutes. `floor_us`: no live series begins before it, and only trades give it its first price."""
+    """The minutes of one series. With a `floor_us`, which only a live series has, it does not begin before that time.
+
+    `final_until_us` is its final boundary: the watermark, its greatest `complete_until_us`, less the allowed lateness.
+    """
 
     def __init__(
-        self, key: str, run: str | None, *, allowed_lateness_us: int = ALLOWED_LATENESS_US, floor_us: int | None = None
+        self,
+        market: MarketKey,
+        run: str | None,
+        *,
+        allowed_lateness_us: int = ALLOWED_LATENESS_US,
+        floor_us: int | None = None,
     ) -> None:
-        self.key = key
+        self.market = market
         self.run = run
-        self.exchange, self.symbol = MarketKey.parse(key)
         self.allowed_lateness_us = allowed_lateness_us
         self.floor_us = floor_us if run is None else None
         self.begin_us: int | None = None
         self.final_until_us: int | None = None
         self.first_price: Decimal | None = None
-        """`last_price` of the series's first marker."""
+        """`last_price` of its first marker."""
         self.prior_price: Decimal | None = None
-        """Close of the newest minute that was let go."""
+        """Close of the newest minute that was released."""
         self.prior_open_us: int | None = None
+        """Open time of that minute."""
         self.minutes: dict[int, HeldMinute] = {}
         self.newest_us = 0
         """Open time of the newest minute there ever was; not part of the state."""
         self.dirty_minutes: set[int] = set()
-        """Open times of minutes that changed, or were let go, since the state was last written."""
+        """Open times of minutes that changed, or were released, since the state was last written."""
         self.to_emit: set[int] = set()
-        """Open times of minutes that may have to be emitted: they changed since they were, or never were."""
+        """Open times of minutes that may have to be emitted: never emitted, or changed since."""
         self.is_dirty = True
-        """Whether the series's own record changed since the state was last written."""
+        """Whether its own record changed since the state was last written."""
         self.shown_us: tuple[int, int] | None = None
         """Minute and revision of the live candle that was last shown; not part of the state."""
 
     def add(self, trade: Trade, offset: int) -> TradeOutcome:
-        """Fold a trade into its minute."""
+        """Fold a trade into its minute; `offset` is that of its record. The outcome says what happened."""
         if self.final_until_us is not None and trade.time_us < self.final_until_us:
             return TradeOutcome.LATE
         if self.begin_us is not None and trade.time_us < self.begin_us:
@@ -72,40 +80,45 @@ class Series:
         minute = self.minutes.get(open_us)
         if minute is None:
             minute = self.insert(HeldMinute(open_us))
-            if self.begin_us is None:
-                self._forget_before_begin(open_us)
-        closed_by = minute.fold.close_at
+            if self.begin_us is None:  # and there is no final boundary yet: hold no more than it would
+                self._drop_before(open_us - self.allowed_lateness_us)
+        close_before = minute.fold.close_order
         if not minute.fold.add(trade):
             return TradeOutcome.REPEATED
-        self._note_folded(minute, offset, closed_by)
+        self._note_folded(minute, offset, close_before)
         return TradeOutcome.FOLDED
 
-    def add_part(self, open_us: int, part: PartialFold, offset: int) -> bool:
-        """Fold many trades of one minute; `offset` is of the newest. False, nothing done: add them one by one.
+    def add_partial(self, open_us: int, partial: PartialFold, offset: int) -> bool:
+        """Fold many trades of one minute at once; `offset` is that of the newest.
 
-        That is wherever their fates could differ, or depend on the order.
+        - True: all are folded, or all are of before the series began, and in no candle.
+        - False, and nothing is done: their outcomes could differ, so that they must be added one by one. The series has
+          not begun, the minute is behind the final boundary, or one of the ids was in already.
         """
         if self.begin_us is None or self.final_until_us is None or open_us < self.final_until_us:
             return False
         if open_us < self.begin_us:
             return True
         minute = self.minutes.get(open_us) or self.insert(HeldMinute(open_us))
-        closed_by = minute.fold.close_at
-        if not minute.fold.add_part(part):
+        close_before = minute.fold.close_order
+        if not minute.fold.add_partial(partial):
             return False
-        self._note_folded(minute, offset, closed_by)
+        self._note_folded(minute, offset, close_before)
         return True
 
     def insert(self, minute: HeldMinute) -> HeldMinute:
         """Put a minute in."""
         self.minutes[minute.open_us] = minute
-        if minute.changed or minute.due:
+        if minute.changed or minute.is_due:
             self.to_emit.add(minute.open_us)
         self.newest_us = max(self.newest_us, minute.open_us)
         return minute
 
     def mark(self, marker: Marker, offset: int) -> list[Candle]:
-        """Take in a marker and emit, oldest minute first, what is due; `offset` becomes the candles' revision."""
+        """Take in a marker and emit the candles that are due, oldest first; `offset` becomes their revision.
+
+        None where the marker is behind the final boundary: then it is ignored.
+        """
         until_us = marker.complete_until_us
         if self.final_until_us is not None and until_us <= self.final_until_us:
             return []
@@ -127,17 +140,18 @@ class Series:
         """The newest minute with trades that no marker has closed, if it changed since it was last asked for."""
         if self.run is not None or self.begin_us is None:
             return None
-        open_us = max((at for at, minute in self.minutes.items() if minute.status is None), default=None)
+        unmarked = (open_us for open_us, minute in self.minutes.items() if minute.status is None)
+        open_us = max(unmarked, default=None)
         if open_us is None:
             return None
         minute = self.minutes[open_us]
         if (open_us, minute.newest_offset) == self.shown_us:
             return None
         self.shown_us = (open_us, minute.newest_offset)
-        return minute.candle(self.exchange, self.symbol, None, status=Status.OPEN, revision=minute.newest_offset)
+        return minute.candle(self.market, None, status=Status.OPEN, revision=minute.newest_offset)
 
     def snapshot(self) -> dict[str, Any]:
-        """The series's own record, without its minutes, as JSON values."""
+        """Its own record, without its minutes, as JSON values."""
         return {
             "begin_us": self.begin_us,
             "final_until_us": self.final_until_us,
@@ -149,10 +163,10 @@ class Series:
 
     @classmethod
     def restore(
-        cls, key: str, run: str | None, snapshot: dict[str, Any], allowed_lateness_us: int = ALLOWED_LATENESS_US
+        cls, market: MarketKey, run: str | None, snapshot: dict[str, Any], *, allowed_lateness_us: int
     ) -> "Series":
         """The series of a snapshot; its minutes are put in by the caller."""
-        series = cls(key, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
+        series = cls(market, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
         series.begin_us = snapshot["begin_us"]
         series.final_until_us = snapshot["final_until_us"]
         series.first_price = _decimal(snapshot["first_price"])
@@ -165,19 +179,18 @@ class Series:
         """A series begins at the first whole minute at or after `published_until_us` of its first marker."""
         self.begin_us = max(next_minute_us(marker.published_until_us), self.floor_us or 0)
         self.first_price = marker.last_price
-        for open_us in [at for at in self.minutes if at < self.begin_us]:
-            self._drop(open_us)
+        self._drop_before(self.begin_us)
 
     def _close(self, open_us: int, status: Status, marker: Marker | None) -> None:
         if self.begin_us is None or open_us < self.begin_us:
             return
         minute = self.minutes.get(open_us) or self.insert(HeldMinute(open_us))
-        close_before = minute.closing_price(self.exchange)
+        close_before = minute.closing_price()
         if minute.close(status, marker):
             self.dirty_minutes.add(open_us)
             self.to_emit.add(open_us)
-            # In a run the price before counts from its marker on: that it is closed now is a change of its own.
-            if self.run is not None or minute.closing_price(self.exchange) != close_before:
+            # A minute of a run gives its price to the next one only once it has its marker: that is a change too.
+            if self.run is not None or minute.closing_price() != close_before:
                 self._change_flat_after(open_us)
 
     def _close_unmarked(self, final_before_us: int | None) -> None:
@@ -192,40 +205,40 @@ class Series:
     def _emit(self, revision: int) -> Iterator[Candle]:
         for open_us in sorted(self.to_emit):
             minute = self.minutes[open_us]
-            if not minute.due:
+            if not minute.is_due:
                 continue
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             flat = None if own is not None else self._flat_price(minute, *self._price_before(open_us))
             if own is None and flat is None:
                 continue
             assert minute.status is not None  # noqa: S101  # what is due has been closed
-            yield minute.candle(self.exchange, self.symbol, flat, status=minute.status, revision=revision)
+            yield minute.candle(self.market, flat, status=minute.status, revision=revision)
             minute.emitted, minute.changed = True, False
             self.to_emit.discard(open_us)
             self.dirty_minutes.add(open_us)
 
     def _price_before(self, open_us: int) -> tuple[Decimal | None, int | None]:
-        """The price that the nearest earlier minute gives, and which minute that is."""
-        earlier = sorted(at for at in self.minutes if at < open_us)
+        """The price that the nearest earlier minute gives, and the open time of that minute."""
+        earlier = sorted(earlier_us for earlier_us in self.minutes if earlier_us < open_us)
         if self.run is None:
-            for at in reversed(earlier):
-                own = self.minutes[at].closing_price(self.exchange)
+            for earlier_us in reversed(earlier):
+                own = self.minutes[earlier_us].closing_price()
                 if own is not None:
-                    return own, at
+                    return own, earlier_us
         price, price_open_us = self.prior_price, self.prior_open_us
-        for at in earlier:
-            minute = self.minutes[at]
-            own = minute.closing_price(self.exchange)
+        for earlier_us in earlier:
+            minute = self.minutes[earlier_us]
+            own = minute.closing_price()
             given = own if own is not None else self._flat_price(minute, price, price_open_us)
             if given is not None and self._gives_price(minute):
-                price, price_open_us = given, at
+                price, price_open_us = given, earlier_us
         return price, price_open_us
 
     def _flat_price(self, minute: HeldMinute, before: Decimal | None, before_open_us: int | None) -> Decimal | None:
-        """Of a minute without trades: the close before it, else its own marker's price, else the first marker's.
+        """The price of a minute without trades: the close before it, else its own marker's, else the first marker's.
 
-        In a run only the minute right before counts. Where the series began in mid-log what came before it was not
-        read: a price out of a marker could differ from the one that the first reading used, so there is none.
+        In a run only the minute right before counts. A series that began in mid-log has no price of a marker: the
+        records before were not read, and the first reading may have used another price.
         """
         adjacent = before_open_us is not None and before_open_us + MINUTE_US == minute.open_us
         if before is not None and (self.run is None or adjacent):
@@ -235,48 +248,47 @@ class Series:
         return minute.price if minute.price is not None else self.first_price
 
     def _gives_price(self, minute: HeldMinute) -> bool:
-        """Live: any minute. In a run: one that had its marker."""
+        """Whether a later minute without trades takes its price: in a run only where it has its own marker."""
         return self.run is None or minute.status is not None
 
     def _release(self, *, everything: bool) -> None:
-        """Forget the minutes behind the final boundary, but for the last close: minutes without trades need it.
+        """Forget the minutes behind the final boundary, or all of them where a run has ended.
 
-        A run that has ended keeps no minute at all.
+        The last close is kept: minutes without trades need it.
         """
         assert self.final_until_us is not None  # noqa: S101  # set by the marker that led here
         while self.minutes and ((open_us := min(self.minutes)) + MINUTE_US <= self.final_until_us or everything):
             minute = self.minutes[open_us]
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             price = own if own is not None else self._flat_price(minute, self.prior_price, self.prior_open_us)
             if price is not None and self._gives_price(minute):
                 self.prior_price, self.prior_open_us = price, open_us
             self._drop(open_us)
 
-    def _note_folded(self, minute: HeldMinute, offset: int, closed_by: object) -> None:
+    def _note_folded(self, minute: HeldMinute, offset: int, close_before: object) -> None:
         minute.changed = True
         minute.newest_offset = max(minute.newest_offset, offset)
         self.dirty_minutes.add(minute.open_us)
         self.to_emit.add(minute.open_us)
-        # Another closing trade counts as a change though its price be the same: so it is one in whatever order and
-        # however many at once the trades came.
-        if minute.open_us < self.newest_us and minute.fold.close_at != closed_by:
+        # Another closing trade counts as a change even at the same price. Otherwise it would depend on the order of the
+        # trades, and on how many are folded at once, whether there was one.
+        if minute.open_us < self.newest_us and minute.fold.close_order != close_before:
             self._change_flat_after(minute.open_us)
 
     def _change_flat_after(self, open_us: int) -> None:
-        """The close of a minute changed: those without trades right after it have another price now."""
+        """The close of a minute changed: the minutes without trades right after it have another price now."""
         right_after_us = open_us + MINUTE_US
-        for later in sorted(at for at in self.minutes if at > open_us):
-            minute = self.minutes[later]
-            if minute.closing_price(self.exchange) is not None or (self.run is not None and later != right_after_us):
+        for later_us in sorted(later_us for later_us in self.minutes if later_us > open_us):
+            minute = self.minutes[later_us]
+            if minute.closing_price() is not None or (self.run is not None and later_us != right_after_us):
                 return
-            right_after_us = later + MINUTE_US
+            right_after_us = later_us + MINUTE_US
             minute.changed = True
-            self.dirty_minutes.add(later)
-            self.to_emit.add(later)
+            self.dirty_minutes.add(later_us)
+            self.to_emit.add(later_us)
 
-    def _forget_before_begin(self, newest_us: int) -> None:
-        """Before the first marker there is no final boundary: hold no more than a final boundary would."""
-        for open_us in [at for at in self.minutes if at < newest_us - self.allowed_lateness_us]:
+    def _drop_before(self, begin_us: int) -> None:
+        for open_us in [open_us for open_us in self.minutes if open_us < begin_us]:
             self._drop(open_us)
 
     def _drop(self, open_us: int) -> None:

@@ -1,4 +1,4 @@
-"""Where a new owner of a partition goes on from: a decision, apart from the asking."""
+"""Where a new owner of a partition goes on from. Pure: the facts in, the decision out."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from runtime.errors import CandlewickError
 
 
 class EngineStartError(CandlewickError):
-    """The engine must not start here by itself; nothing was changed."""
+    """The engine must not start here without a person's word; nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,9 @@ class EngineStartFacts:
     name: str
     """``topic/partition``, for messages."""
     state_position: int | None
-    """Of the last checkpoint."""
+    """Offset of the last checkpoint."""
     committed_position: int | None
-    """Of the last commit, by the state's own record; the group's offset is the same, unless someone moved it."""
+    """Offset of the last commit, by the state's own record; the group's is the same unless someone moved it."""
     group_offset: int | None
     beginning: int
     end: int
@@ -26,13 +26,13 @@ class EngineStartFacts:
     """Whether the output partition holds committed records."""
     topic_id: str | None = None
     state_topic_id: str | None = None
-    """The id of the topic that the state was made of; None: it does not say."""
+    """Kafka's id of the topic that the state was made of; None: the state does not say."""
     state_base: int = 0
-    """What was added to the revisions that were published."""
+    """The revision base that was added to the revisions that were published."""
 
     @property
     def is_another_topic(self) -> bool:
-        """Whether the state was made of a topic of this name that is no more (or of records that its brokers lost)."""
+        """Whether the state was made of an earlier topic of this name (or of records that the brokers lost)."""
         if self.state_position is None:
             return False
         differs = None not in (self.topic_id, self.state_topic_id) and self.topic_id != self.state_topic_id
@@ -45,7 +45,7 @@ class EngineStartFacts:
 
     @property
     def least_base(self) -> int:
-        """What has to be added to revisions for them to rise on."""
+        """The least revision base with which revisions go on rising."""
         return self.state_base + self.reached if self.is_another_topic else self.state_base
 
 
@@ -62,58 +62,72 @@ class EngineStart:
 
 
 def decide_start(
-    found: EngineStartFacts, *, from_start: bool, accept_truncation: bool, revision_base: int = 0
+    facts: EngineStartFacts, *, from_start: bool, accept_truncation: bool, revision_base: int = 0
 ) -> EngineStart:
-    """The rules of the design's section "Candles"; raises `EngineStartError` with the way out."""
-    if revision_base < found.least_base:
-        raise EngineStartError(_too_low(found))
-    if found.group_offset is None:
-        # Kafka forgets a group's offsets with the topic: the revision base says that the new one is meant.
-        if found.has_output and not from_start and not found.is_another_topic:
+    """Decide by the rules of ARCHITECTURE.md, "The candle engine".
+
+    Outcomes:
+    - No group offset: from the log's beginning, without the state.
+    - An offset that retention has passed, and `accept_truncation`: from the log's beginning, without the state.
+    - The group's offset is that of the state's last commit, of this topic: from there, with the state.
+    - Another group offset, which someone set: from there, without the state.
+
+    `EngineStartError`, which says the way on:
+    - A revision base that is too low for revisions to rise.
+    - No group offset, but candles were published, without `from_start`.
+    - An offset beyond the log's end.
+    - Group offset or state position no longer in the log, without `accept_truncation`.
+    """
+    if revision_base < facts.least_base:
+        raise EngineStartError(_too_low(facts))
+    if facts.group_offset is None:
+        # Kafka forgets a group's offsets with the topic. Where the topic is another one, the revision base that was
+        # given says that a start from its beginning is meant.
+        if facts.has_output and not from_start and not facts.is_another_topic:
             raise EngineStartError(
-                f"{found.name}: the group has no offset (expired or deleted) but candles were published: "
+                f"{facts.name}: the group has no offset (expired or deleted) but candles were published: "
                 "starting over would publish them again; say --from-start if that is what you want, "
                 "or set the offset with candlewick replay"
             )
-        return EngineStart(position=found.beginning, keep_state=False, mid_log=found.beginning > 0)
-    if found.group_offset > found.end:
+        return EngineStart(position=facts.beginning, keep_state=False, mid_log=facts.beginning > 0)
+    if facts.group_offset > facts.end:
         raise EngineStartError(
-            f"{found.name}: the group's offset {found.group_offset} is beyond the log's end {found.end}: "
+            f"{facts.name}: the group's offset {facts.group_offset} is beyond the log's end {facts.end}: "
             "the topic was made anew; move the group with candlewick replay --to earliest, and start with a "
-            f"--revision-base of at least {found.group_offset + found.state_base} so that revisions keep rising"
+            f"--revision-base of at least {facts.group_offset + facts.state_base} so that revisions keep rising"
         )
-    if found.group_offset < found.beginning:
+    if facts.group_offset < facts.beginning:
         if not accept_truncation:
             raise EngineStartError(
-                f"{found.name}: offset {found.group_offset} is no longer in the log, it begins at "
-                f"{found.beginning}: {found.beginning - found.group_offset} records were deleted before they were "
+                f"{facts.name}: offset {facts.group_offset} is no longer in the log, it begins at "
+                f"{facts.beginning}: {facts.beginning - facts.group_offset} records were deleted before they were "
                 "read; import that time again, and say --accept-truncation to go on from the first record"
             )
-        return EngineStart(position=found.beginning, keep_state=False, mid_log=True)
-    is_ours = found.state_position is not None and not found.is_another_topic
-    keep_state = is_ours and found.group_offset == found.committed_position
-    if keep_state and (found.state_position or 0) < found.beginning:
+        return EngineStart(position=facts.beginning, keep_state=False, mid_log=True)
+    is_ours = facts.state_position is not None and not facts.is_another_topic
+    keep_state = is_ours and facts.group_offset == facts.committed_position
+    if keep_state and (facts.state_position or 0) < facts.beginning:
         if not accept_truncation:
             raise EngineStartError(
-                f"{found.name}: the state stands at offset {found.state_position}, which is no longer in the log (it "
-                f"begins at {found.beginning}): say --accept-truncation to go on from offset "
-                f"{found.group_offset} without it, series beginning there"
+                f"{facts.name}: the state stands at offset {facts.state_position}, which is no longer in the log (it "
+                f"begins at {facts.beginning}): say --accept-truncation to go on from offset "
+                f"{facts.group_offset} without it, series beginning there"
             )
         keep_state = False
     return EngineStart(
-        position=found.group_offset, keep_state=keep_state, mid_log=not keep_state and found.group_offset > 0
+        position=facts.group_offset, keep_state=keep_state, mid_log=not keep_state and facts.group_offset > 0
     )
 
 
-def _too_low(found: EngineStartFacts) -> str:
-    if found.is_another_topic:
+def _too_low(facts: EngineStartFacts) -> str:
+    if facts.is_another_topic:
         return (
-            f"{found.name}: the topic was made anew since {found.reached} of its records were read: its offsets "
-            f"begin again, and newer candles would lose to older ones; start with --revision-base {found.least_base} "
+            f"{facts.name}: the topic was made anew since {facts.reached} of its records were read: its offsets "
+            f"begin again, and newer candles would lose to older ones; start with --revision-base {facts.least_base} "
             "or more, the most that any partition asks for, from then on (candlewick replay candles --to earliest "
             "first, should the group have an offset)"
         )
     return (
-        f"{found.name}: candles were published with --revision-base {found.state_base}: without it newer ones would "
+        f"{facts.name}: candles were published with --revision-base {facts.state_base}: without it newer ones would "
         "lose to them; start with it, as every time since the topic was made anew"
     )

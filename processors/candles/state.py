@@ -1,9 +1,9 @@
 """The engine's state as records of the compacted topic `candlewick.candles.state.v1`.
 
-One partition holds, for the input partition of the same number: how far outputs are committed, how far the state goes
-(a checkpoint, now and then), a small record per series, and one per held minute. Keys are JSON arrays
-(``["minute","binance:BTC-USDT",null,1700000000000000]``), so that no run or symbol can be mistaken for a separator.
-A record of a newer version than ours stops the start.
+A partition holds, for the input partition of the same number: how far outputs are committed, how far the state goes (a
+checkpoint, now and then), a small record per series, and one per held minute. Keys are JSON arrays
+(``["minute","binance:BTC-USDT",null,1700000000000000]``), so that no run or symbol can be mistaken for a separator. A
+record of a newer version than ours stops the start.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from market.key import MarketKey
 from market.records import Record
-from processors.candles.core import Core, Rules
+from processors.candles.core import Core, Rules, SeriesKey
 from processors.candles.minute import HeldMinute
 from processors.candles.series import Series
 from runtime.errors import CandlewickError
@@ -25,7 +26,7 @@ _POSITION = orjson.dumps(["position"])
 _COMMITTED = orjson.dumps(["committed"])
 _OFFSETS = {_POSITION, _COMMITTED}
 RANGE_KEY = orjson.dumps(["range"])
-"""What a recomputation is made of; it outlives the state."""
+"""The plan of a recomputation; it stays when the state is dropped."""
 
 
 class StateError(CandlewickError):
@@ -50,7 +51,10 @@ class StoredState:
 
     @cached_property
     def values(self) -> dict[bytes, dict[str, Any]]:
-        """By key, once all is read: what a newer record replaced is not looked at, compacted or not."""
+        """By key, once all is read. Only the newest record of a key is decoded, whatever compaction has left.
+
+        `StateError` where a record is broken, or of a newer version.
+        """
         return {key: _read(key, record) for key, record in self._newest.items()}
 
     @property
@@ -60,7 +64,7 @@ class StoredState:
 
     @property
     def committed(self) -> int | None:
-        """The same as of the last commit: records between the two led to outputs, and are not in the state."""
+        """The same as of the last commit. The outputs of the records between the two are committed, not their state."""
         return self._offset(_COMMITTED)
 
     def _offset(self, key: bytes) -> int | None:
@@ -69,16 +73,19 @@ class StoredState:
 
     @property
     def topic_id(self) -> str | None:
-        """The id of the topic whose records it was made of; None where it does not say."""
+        """Kafka's id of the topic that it was made of; None where it does not say."""
         return self.values.get(_POSITION, {}).get("topic_id")
 
     @property
     def revision_base(self) -> int:
-        """What was added to the revisions that were published."""
+        """The revision base that was added to the revisions that were published."""
         return int(self.values.get(_POSITION, {}).get("revision_base", 0))
 
     def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
-        """The core as it stood at the checkpoint; unknown fields and records of unknown kinds are passed over."""
+        """The core as it stood at the checkpoint; unknown fields and records of unknown kinds are passed over.
+
+        `StateError` where something is missing or broken.
+        """
         try:
             return self._core(partition=partition, partitions=partitions, rules=rules)
         except (KeyError, TypeError, ValueError, ArithmeticError) as error:
@@ -96,17 +103,20 @@ class StoredState:
             awaits_floor=False,
         )
         core.floor_us = self.values[_POSITION]["floor_us"]
-        minutes: list[tuple[str, str | None, int, dict[str, Any]]] = []
+        minutes: list[tuple[SeriesKey, HeldMinute]] = []
         for raw, value in self.values.items():
             kind, *name = orjson.loads(raw)
             if kind == "series":
                 key, run = name
-                core.series[key, run] = Series.restore(key, run, value, rules.allowed_lateness_us)
+                market = MarketKey.parse(key)
+                core.series[market, run] = Series.restore(
+                    market, run, value, allowed_lateness_us=rules.allowed_lateness_us
+                )
             elif kind == "minute":
                 key, run, open_us = name
-                minutes.append((key, run, open_us, value))
-        for key, run, open_us, value in minutes:
-            core.series[key, run].insert(HeldMinute.restore(open_us, value))
+                minutes.append(((MarketKey.parse(key), run), HeldMinute.restore(open_us, value)))
+        for series_key, minute in minutes:
+            core.series[series_key].insert(minute)
         return core
 
     def drop(self, partition: int) -> list[Outgoing]:
@@ -120,9 +130,9 @@ def committed(core: Core) -> Outgoing:
 
 
 def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
-    """A checkpoint: the records that bring the stored state up to `core`; `settle` notes that they are written.
+    """A checkpoint: the records that bring the stored state up to `core`; then call `mark_clean`.
 
-    `topic_id` is that of the topic read: its offsets mean nothing in another topic of the same name.
+    `topic_id` is Kafka's id of the input topic: offsets mean nothing in another topic of the same name.
     """
     partition = core.partition
     position = {
@@ -134,7 +144,7 @@ def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
     yield Outgoing(_POSITION, _value(position), (), partition)
     for series_key in core.dirty_series:
         series = core.series[series_key]
-        name = orjson.dumps(series_key)[1:-1]  # "binance:BTC-USDT",null
+        name = orjson.dumps([str(series.market), series.run])[1:-1]  # "binance:BTC-USDT",null
         if series.is_dirty:
             yield Outgoing(b'["series",%b]' % name, _value(series.snapshot()), (), partition)
         for open_us in series.dirty_minutes:
@@ -144,7 +154,7 @@ def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
 
 
 def mark_clean(core: Core) -> None:
-    """All changes are written."""
+    """Note that all changes are written."""
     for series_key in core.dirty_series:
         series = core.series[series_key]
         series.is_dirty = False
@@ -169,5 +179,5 @@ def _read(key: bytes, record: Record) -> dict[str, Any]:
 
 
 def _value(fields: dict[str, Any]) -> bytes:
-    # orjson leaves a kilobyte or more allocated behind a short text; a checkpoint holds ten thousands of them at once.
+    # A copy: orjson allocates a kilobyte or more for a short text, and a checkpoint has tens of thousands of them.
     return memoryview(orjson.dumps({"v": VERSION, **fields})).tobytes()

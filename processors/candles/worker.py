@@ -19,11 +19,11 @@ from runtime.telemetry import Meter, logger
 
 POLL_S = 0.1
 POLL_BATCHES = 64
-"""With the fetch size this bounds what is held between two commits."""
+"""With the fetch size this bounds how much is held between two commits."""
 COMMITTING_BATCHES = 16
-"""So many while a transaction is under way, so that it gets its turns."""
+"""Fewer while a transaction is under way, so that it gets its turns."""
 SHORT_POLL_S = 0.005
-"""While a partition commits or is about to: its next commit should not wait for records that do not come."""
+"""While a partition commits or is about to: its next commit must not wait for records that do not come."""
 
 LOOK_S = 1.0
 PROMPT_S = 5.0
@@ -33,18 +33,18 @@ log = logger("candles")
 
 
 class StuckError(CandlewickError):
-    """A partition is not read on, although the broker is there and has more."""
+    """Reading a partition does not go on, although the broker answers and has more records."""
 
 
 async def run_candles(settings: Settings, config: CandlesConfig, stop: asyncio.Event) -> None:
     """Make candles until `stop` (or, with ``once``, to the log's end as it stands).
 
-    A broker that is away, or another process that took a partition over, makes this one let everything go and join
-    anew; nothing uncommitted can be read. `StartError` and other wrong set-ups end it.
+    Where a broker is away, or another process took a partition over, everything is released and the group is joined
+    anew; nothing uncommitted can be read. `EngineStartError`, `StateError` and other wrong set-ups end it.
     """
     await _require_topics(settings, config)
     meter = Meter("candles")
-    # With `once` a broker that is away is told; a partition that was taken over is not the end of the pass.
+    # With `once` a broker that is away ends the pass with its error; a partition that was taken over does not.
     bearable = (FencedError,) if config.once else (FencedError, UnavailableError)
     async with meter.reporting():
         await rejoining(
@@ -68,13 +68,13 @@ class _CandlesWorker:
         self._meter = meter
         self._assigned: dict[TopicPartition, AssignedPartition] = {}
         self._commits: dict[TopicPartition, asyncio.Task[Outputs]] = {}
-        """Transactions under way, one a partition: while the broker is waited for, reading goes on."""
+        """Transactions under way, at most one a partition; reading goes on while they wait for the broker."""
         self._joined = False
         self._stalls = StallWatch(settings.stall_timeout_s)
         self._looked_at_s = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`, then commit what is pending and leave."""
+        """Work until `stop`, then commit what is left and leave the group."""
         group = self._topics.group("candles")
         subscription = Subscription(
             self._settings,
@@ -99,13 +99,13 @@ class _CandlesWorker:
                 await self._release(list(self._assigned))
 
     async def _follow_assignment(self, subscription: Subscription) -> bool:
-        """Take over what came and let go what went; whether there was a rebalance."""
+        """Take over the partitions that came and release those that went; returns whether there was a rebalance."""
         changes = subscription.changes()
         if changes.rebalanced:
             self._joined = True
             self._stalls.clear()
             await self._finish_commits()
-            # Every rebalance stops the world: what was held is read back, whoever had it in between.
+            # Every rebalance revokes all: a partition that came back is read back, someone may have had it in between.
             await self._release([tp for tp in self._assigned if tp in changes.revoked | changes.assigned])
             await _require_topics(self._settings, self._config)  # a topic that changed leads to a rebalance
             made = await topic_id(self._settings, self._topics.trades)
@@ -140,7 +140,7 @@ class _CandlesWorker:
             for tp, assigned in self._assigned.items()
         )
         self._commit(assigned for assigned in self._assigned.values() if assigned.is_due)
-        if self._commits:  # a transaction must end within its timeout: it gets as much of the time as folding did
+        if self._commits:  # transactions must end within their time-out: they get as much time as processing took
             await asyncio.wait(
                 self._commits.values(), timeout=time.monotonic() - began_s, return_when=asyncio.FIRST_COMPLETED
             )
@@ -148,7 +148,7 @@ class _CandlesWorker:
         await self._look_for_stalls(subscription)
 
     async def _look_for_stalls(self, subscription: Subscription) -> None:
-        """A reader that is stuck can't mend itself: the process ends, and whoever runs it starts another."""
+        """`StuckError` for a reader that is stuck: it can't mend itself, so the process has to be started anew."""
         now_s = time.monotonic()
         if now_s - self._looked_at_s < LOOK_S:
             return
@@ -160,7 +160,7 @@ class _CandlesWorker:
             if stand is Stand.FINE:
                 continue
             if not await _answers(subscription, tp):
-                self._stalls.clear()  # nobody could have read
+                self._stalls.clear()  # without a broker nobody reads
                 return
             if stand is Stand.STUCK:
                 raise StuckError(
@@ -171,7 +171,7 @@ class _CandlesWorker:
                 )
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
-        """Records; none of a partition whose commits can't keep up, or that is read as far as it has to be."""
+        """Records, but of no partition whose commits can't keep up, or that is read as far as it has to be."""
         free = [
             tp
             for tp, assigned in self._assigned.items()
@@ -198,7 +198,7 @@ class _CandlesWorker:
             self._count_commits()
 
     def _count_commits(self) -> None:
-        """Note what was committed; an error of any commit ends this membership."""
+        """Count what was committed; raises the error of a commit, which ends this membership."""
         for tp in [tp for tp, commit in self._commits.items() if commit.done()]:
             outputs = self._commits.pop(tp).result()
             self._meter.add("candles", len(outputs.candles))
@@ -211,7 +211,7 @@ class _CandlesWorker:
         await asyncio.gather(*(self._assigned.pop(tp).release() for tp in tps))
 
     async def _at_end(self, subscription: Subscription) -> bool:
-        """Whether all assigned partitions are read to where they ended; control records count for nothing."""
+        """Whether all assigned partitions are read to their end, control records passed over."""
         for tp, assigned in self._assigned.items():
             if (
                 not assigned.is_final
@@ -223,7 +223,7 @@ class _CandlesWorker:
 
 
 async def _answers(subscription: Subscription, tp: TopicPartition) -> bool:
-    """Whether the broker that has the partition is there; where it can't be reached at all, an outage is told."""
+    """Whether the broker that leads the partition answers in time; `UnavailableError` where it can't be reached."""
     try:
         async with asyncio.timeout(PROMPT_S):
             await subscription.end(tp)

@@ -20,13 +20,12 @@ from producers.feed.ledger import OPEN_US, REORDER_S, Gap, Ledger, Verdict
 from producers.feed.marker_clock import IdReset, MarkerClock, begin_again, first_begin
 from producers.feed.page import PageRows, read_page
 from producers.feed.round import Round
+from runtime.backoff import pause_s
 
 SERVER_GRACE_US = 500_000
 """How far the server's clock must be past a minute's end: trades and clock come on different streams."""
 REFUSALS = 5
 """So often the history has to give a row that is no trade before its id is given up: the next answer may be right."""
-_ASK_AGAIN_S = 0.5
-_ASK_AGAIN_MOST_S = 10.0
 
 
 class Wanted(NamedTuple):
@@ -347,12 +346,8 @@ class SymbolFeed:
     def _ask_later(self, wanted: Wanted, round_: Round) -> None:
         gap = None if wanted.known is None or self.ledger is None else self.ledger.behind(wanted.known)
         if gap is not None:
-            gap.ask_at_s = round_.now_s + _pause_s(gap.asked)
+            gap.ask_at_s = round_.now_s + pause_s(gap.asked)
             gap.asked += 1
         else:
-            self._ask_at_s = round_.now_s + _pause_s(self._asked_in_vain)
+            self._ask_at_s = round_.now_s + pause_s(self._asked_in_vain)
             self._asked_in_vain += 1
-
-
-def _pause_s(asked: int) -> float:
-    return min(_ASK_AGAIN_S * (1 << min(asked, 10)), _ASK_AGAIN_MOST_S)

@@ -36,7 +36,7 @@ class TopicDifference(NamedTuple):
     what: str
     """``missing``, ``partitions``, or the name of a Kafka setting."""
     wanted: str
-    found: str | None
+    actual: str | None
 
 
 @asynccontextmanager
@@ -61,8 +61,8 @@ async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = No
     differences = [TopicDifference(spec.name, "missing", "", None) for spec in specs if spec.name not in names]
     for spec in there:
         if counts[spec.name] != spec.partitions:
-            found = str(counts[spec.name])
-            differences.append(TopicDifference(spec.name, "partitions", str(spec.partitions), found))
+            actual = str(counts[spec.name])
+            differences.append(TopicDifference(spec.name, "partitions", str(spec.partitions), actual))
         for name, wanted in spec.config.items():
             if (value := configs[spec.name].get(name)) != wanted:
                 differences.append(TopicDifference(spec.name, name, wanted, value))
@@ -70,7 +70,10 @@ async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = No
 
 
 async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[TopicDifference]:
-    """Create what is missing (default: of all topics); what differs on one that is there is left to a person."""
+    """Create the missing ones (default: of all topics). A topic that is there with other settings is left to a person.
+
+    Returns what differed before. `CandlewickError` where Kafka refuses to create one.
+    """
     specs = list(settings.topics.specs() if specs is None else specs)
     differences = await diff_topics(settings, specs)
     missing = {difference.topic for difference in differences if difference.what == "missing"}
@@ -86,7 +89,7 @@ async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = N
 
 
 async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[TopicDifference]:
-    """Brokers learn of a new topic a moment after it was made: who asks earlier is told that it is missing."""
+    """What differs once all topics are visible: brokers learn of a new topic a moment after it was made."""
     deadline_s = time.monotonic() + VISIBLE_TIMEOUT_S
     while True:
         differences = await diff_topics(settings, specs)
@@ -98,42 +101,44 @@ async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[Topi
 
 
 async def require_topics(settings: Settings, names: set[str], topics: Topics | None = None) -> None:
-    """Raise unless these topics are there with the right partition count, clean-up policy and timestamp type.
+    """Check that these topics are there with the right partition count, clean-up policy and timestamp type.
 
-    `topics` are those that the names are out of; default: the settings'.
+    `topics`: whose names they are; default: the settings'. `CandlewickError` says what is wrong, and the way on.
     """
-    for difference in await diff_topics(
-        settings, [one for one in (topics or settings.topics).specs() if one.name in names]
-    ):
+    specs = [spec for spec in (topics or settings.topics).specs() if spec.name in names]
+    for difference in await diff_topics(settings, specs):
         if difference.what in ("missing", "partitions", *STRICT_CONFIG):
             if difference.what == "missing":
                 raise CandlewickError(f"the topic {difference.topic} is missing: run candlewick topics apply")
             way_on = "set it back with kafka-configs" if difference.what in STRICT_CONFIG else "make it anew"
             raise CandlewickError(
-                f"the topic {difference.topic} has {difference.what} = {difference.found}, it must be "
+                f"the topic {difference.topic} has {difference.what} = {difference.actual}, it must be "
                 f"{difference.wanted}: results would differ on a replay; {way_on}, or point "
                 "CANDLEWICK_PREFIX or CANDLEWICK_PARTITIONS at the right ones"
             )
 
 
 async def topic_id(settings: Settings, topic: str) -> str | None:
-    """What tells `topic` from another of the same name that was made before or after; None where brokers can't say."""
+    """Kafka's id of `topic`, which tells it from another of the same name; None where brokers can't say.
+
+    Raises `UnknownTopicOrPartitionError` as a `CandlewickError` where there is no such topic.
+    """
     async with _admin(settings, f"asking for the id of {topic}") as client:
-        found = await asked_topic_ids(client._client, [topic])  # noqa: SLF001
-        if topic not in found:
+        ids = await asked_topic_ids(client._client, [topic])  # noqa: SLF001
+        if topic not in ids:
             raise UnknownTopicOrPartitionError(topic)
-    return found[topic]
+    return ids[topic]
 
 
 async def topic_ids(settings: Settings, topics: Collection[str]) -> dict[str, str | None]:
-    """The same of several; one that is not there is left out."""
+    """Kafka's ids of several topics; one that is not there is left out."""
     async with _admin(settings, "asking for the ids of topics") as client:
         return await asked_topic_ids(client._client, topics)  # noqa: SLF001
 
 
 async def group_offsets(settings: Settings, group: str) -> dict[tuple[str, int], int]:
     """The committed offsets of a group, by (topic, partition)."""
-    return {place: found.offset for place, found in (await committed_offsets(settings, group)).items()}
+    return {place: committed.offset for place, committed in (await committed_offsets(settings, group)).items()}
 
 
 async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, int], Committed]:
@@ -143,11 +148,11 @@ async def committed_offsets(settings: Settings, group: str) -> dict[tuple[str, i
         missing = GroupCoordinatorNotAvailableError
         async for attempt in stamina.retry_context(on=missing, attempts=None, timeout=COORDINATOR_TIMEOUT_S):
             with attempt:
-                found = await client.list_consumer_group_offsets(group)
+                listed = await client.list_consumer_group_offsets(group)
     return {
-        (tp.topic, tp.partition): Committed(at.offset, OffsetMetadata.decode(at.metadata))
-        for tp, at in found.items()
-        if at.offset >= 0
+        (tp.topic, tp.partition): Committed(committed.offset, OffsetMetadata.decode(committed.metadata))
+        for tp, committed in listed.items()
+        if committed.offset >= 0
     }
 
 

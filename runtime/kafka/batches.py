@@ -1,9 +1,9 @@
 """Reading by whole batches: the records as aiokafka's C code unpacks them, without an object of Python's for each.
 
-`getmany` builds a `ConsumerRecord` for every record, which costs more than all else it does. A consumer that is given
-`WHOLE_BATCHES` for a deserializer gets lists of bare records instead, a list a batch; all others are as they were.
-`tests/integration/kafka/test_batches.py` holds both against each other, so that a new aiokafka can't change this
-unnoticed.
+`getmany` builds a `ConsumerRecord` for every record, which costs more than all else that it does. A consumer with
+`WHOLE_BATCHES` as its key deserializer gets lists of bare records instead, one list a batch. All other consumers work
+as before. `tests/integration/kafka/test_batches.py` compares the two ways, so that a new aiokafka can't break this
+unseen.
 """
 
 from collections.abc import Iterator
@@ -36,17 +36,17 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"a batch of {self._tp.topic}/{self._tp.partition} has a wrong checksum")
             behind, begin = batch.next_offset, self.next_fetch_offset
-            self.next_fetch_offset = behind  # also where compaction, a control record or an abort leaves nothing
+            self.next_fetch_offset = behind  # also where nothing of the batch is left to read
             if self._is_aborted(batch) or batch.is_control_batch:
                 continue
             records: list[BareRecord] = list(batch)
-            if records and records[0].offset < begin:  # fetched for an offset in its middle
+            if records and records[0].offset < begin:  # reading begins in the middle of the batch
                 records = [record for record in records if record.offset >= begin]
             if records:
                 yield records
 
     def _is_aborted(self, batch: Any) -> bool:
-        """Whether a reader of committed records passes this batch over; keeps account of who aborts."""
+        """Whether a reader of committed records passes this batch over; notes which producers aborted."""
         if self._isolation_level != fetcher.READ_COMMITTED or batch.producer_id is None:
             return False
         self._consume_aborted_up_to(batch.base_offset)

@@ -53,7 +53,7 @@ def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
         raise CandlewickError(f"Kafka refuses access while {doing}: {error}; check the ACLs of this user") from error
     except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
         raise UnavailableError(
-            f"what was to be written is larger than a topic takes while {doing}: raise its max.message.bytes"
+            f"a record is larger than its topic takes while {doing}: raise the topic's max.message.bytes"
         ) from error
     except asyncio.CancelledError as error:
         if is_cancelled():
@@ -64,10 +64,10 @@ def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
 
 
 def is_cancelled() -> bool:
-    """Whether somebody cancelled the task at hand; else a `CancelledError` is of a task or future of aiokafka's own.
+    """Whether somebody cancelled the current task; else a `CancelledError` comes from aiokafka's own tasks or futures.
 
-    aiokafka hands those on where a connection breaks while it stops or leaves something: taken for a cancellation of
-    ours, one would end the process.
+    aiokafka passes those on where a connection breaks while it stops. Taken for a cancellation of ours, one would end
+    the process.
     """
     own = asyncio.current_task()
     return own is None or own.cancelling() > 0

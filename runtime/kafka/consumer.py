@@ -26,11 +26,11 @@ from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 
 SESSION_TIMEOUT_MS = 10_000
-"""A member that is not heard of for this long is out of its group."""
+"""Kafka removes a member from its group where it hears nothing of it for this long."""
 MAX_POLL_INTERVAL_MS = 300_000
-"""A member that asks for nothing for this long leaves its group."""
+"""A member that asks for no records for this long leaves its group."""
 METADATA_MAX_AGE_MS = 30_000
-"""A topic that got more partitions, or was made anew, leads to a rebalance after this at the latest."""
+"""After this at the latest a topic that has more partitions now, or was made anew, leads to a rebalance."""
 _NOWHERE = TopicPartition("", 0)
 
 
@@ -47,7 +47,7 @@ _NO_CHANGES = Changes(frozenset(), frozenset(), rebalanced=False)
 
 
 class OutOfRangeError(UnavailableError):
-    """What was to be read next is not in the log: retention has passed it, or the topic was made anew."""
+    """The offset to be read next is not in the log: retention has passed it, or the topic was made anew."""
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -120,9 +120,9 @@ class Subscription:
             await stop(self._consumer)
 
     def changes(self) -> Changes:
-        """Partitions that came and went since the last call; one that came back is in both.
+        """The partitions that came and went since the last call; one that came back is in both.
 
-        Nothing is told while a rebalance is under way: what went is told together with what came.
+        While a rebalance is under way there are no changes: what went is told together with what came.
         """
         notes = self._notes
         if not notes.rebalanced:
@@ -140,13 +140,16 @@ class Subscription:
     async def poll(
         self, partitions: Iterable[TopicPartition], *, timeout_s: float, max_records: int
     ) -> dict[TopicPartition, list[Record]]:
-        """Records of these partitions in offset order, as soon as there are any."""
+        """Records of these partitions in offset order, as soon as there are any; none after `timeout_s`.
+
+        `OutOfRangeError` where an offset is not in the log, `UnavailableError` where the broker is away.
+        """
         return await self._poll(partitions, timeout_s, max_records)
 
     async def poll_batches(
         self, partitions: Iterable[TopicPartition], *, timeout_s: float, max_batches: int
     ) -> dict[TopicPartition, list[BareRecord]]:
-        """The same by whole batches, as their producers made them: several times cheaper a record."""
+        """What `poll` gives, read by whole batches as their producers made them: several times cheaper a record."""
         return flattened(await self._poll(partitions, timeout_s, max_batches))
 
     async def _poll(
@@ -164,13 +167,13 @@ class Subscription:
             except NoOffsetForPartitionError:
                 if not self._notes.rebalanced:
                     raise
-                return {}  # dealt out anew while we waited: where to read is sought again once that is looked at
+                return {}  # a rebalance came while we waited: the caller seeks again once it has looked at that
             except OffsetOutOfRangeError as error:
                 where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in held)
                 raise OutOfRangeError(f"an offset is not in the log while reading {where}") from error
 
     async def pause_for(self, timeout_s: float) -> None:
-        """Read nothing for a while, and stay a member: one that never asks for records is thrown out."""
+        """Read nothing for a while, and stay a member: Kafka removes members that never ask for records."""
         with kafka_errors(self._settings, f"waiting as {self.group}"):
             await self._consumer.getmany(_NOWHERE, timeout_ms=int(timeout_s * 1000))
 
@@ -183,8 +186,8 @@ class Subscription:
         """The group's offsets where it has any, with what they speak of."""
         with kafka_errors(self._settings, f"asking for the offsets of {self.group}"):
             # aiokafka's own `committed` drops the metadata.
-            found = await self._consumer._coordinator.fetch_committed_offsets(list(tps))  # noqa: SLF001
-        return {tp: Committed(at.offset, OffsetMetadata.decode(at.metadata)) for tp, at in found.items()}
+            fetched = await self._consumer._coordinator.fetch_committed_offsets(list(tps))  # noqa: SLF001
+        return {tp: Committed(said.offset, OffsetMetadata.decode(said.metadata)) for tp, said in fetched.items()}
 
     async def commit(
         self, offsets: Mapping[TopicPartition, int], metadata: Mapping[str, OffsetMetadata] | None = None
@@ -192,7 +195,9 @@ class Subscription:
         """Commit the next offsets to read, and, by topic, what they speak of."""
         said = {topic: of_topic.encode() for topic, of_topic in (metadata or {}).items()}
         with kafka_errors(self._settings, f"committing as {self.group}"):
-            await self._consumer.commit({tp: (at, said[tp.topic]) if said else at for tp, at in offsets.items()})
+            await self._consumer.commit(
+                {tp: (offset, said[tp.topic]) if said else offset for tp, offset in offsets.items()}
+            )
 
     async def topic_ids(self) -> dict[str, str | None]:
         """The ids of the subscribed topics that are there; None where brokers can't say."""
@@ -200,12 +205,12 @@ class Subscription:
             return await asked_topic_ids(self._consumer._client, self._topics)  # noqa: SLF001
 
     async def open_transactions(self, tps: Iterable[TopicPartition]) -> list[OpenTransaction]:
-        """Who holds back these partitions, where reading gets no further."""
+        """The open transactions that hold back these partitions: committed readers get no further than they."""
         with kafka_errors(self._settings, f"asking for open transactions as {self.group}"):
             return await asked_open_transactions(self._consumer._client, list(tps))  # noqa: SLF001
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Read on from `offset`; nothing where a rebalance has just taken the partition away."""
+        """Read on from `offset`; does nothing where a rebalance has just taken the partition away."""
         if tp in self._consumer.assignment():
             self._consumer.seek(tp, offset)
 
@@ -221,18 +226,18 @@ class Subscription:
     async def offset_at(self, tp: TopicPartition, time_ms: int) -> int | None:
         """The first offset appended at or after `time_ms`; None where there is none yet."""
         with kafka_errors(self._settings, f"asking for a time in {tp.topic}"):
-            found = (await self._consumer.offsets_for_times({tp: time_ms}))[tp]
-        return None if found is None else found.offset
+            looked_up = (await self._consumer.offsets_for_times({tp: time_ms}))[tp]
+        return None if looked_up is None else looked_up.offset
 
     def highwater(self, tp: TopicPartition) -> int | None:
         """The log's end as of the last fetch: lag without asking; None where the partition is not ours now."""
         return self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
 
     async def position(self, tp: TopicPartition) -> int:
-        """The offset that will be read next, past control records too; 0 where the partition is not ours now.
+        """The offset that will be read next, past control records too.
 
-        Nor is it before the caller was told of the rebalance that brought it: where to read is not sought yet, and
-        aiokafka would wait for that.
+        0 where the partition is not ours now, and while the caller does not know of the rebalance that brought it: it
+        has not sought yet, and aiokafka would wait for that.
         """
         if self._notes.rebalanced or tp not in self._consumer.assignment():
             return 0
@@ -241,13 +246,17 @@ class Subscription:
 
 
 async def move_group(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
-    """Commit `offsets` (partition → next to read) of the topic as it is now, for a group that has no members."""
+    """Commit `offsets` (partition → next to read) of the topic as it is now, for a group that has no members.
+
+    `CandlewickError` where it has some.
+    """
     async with plain_consumer(settings, f"moving {group}", group_id=group, enable_auto_commit=False) as consumer:
         metadata = OffsetMetadata((await asked_topic_ids(consumer._client, [topic])).get(topic)).encode()  # noqa: SLF001
         try:
             consumer.assign([TopicPartition(topic, partition) for partition in offsets])
-            moved = {TopicPartition(topic, partition): (at, metadata) for partition, at in offsets.items()}
-            await consumer.commit(moved)
+            await consumer.commit(
+                {TopicPartition(topic, partition): (offset, metadata) for partition, offset in offsets.items()}
+            )
         except (CommitFailedError, UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError):
             raise CandlewickError(
                 f"the group {group} has members, its offsets were not moved: stop them, wait "

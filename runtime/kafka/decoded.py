@@ -1,4 +1,4 @@
-"""The values of a topic, decoded: what a broken one means is decided here."""
+"""The values of a topic, decoded; what happens to a broken one is decided here."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
@@ -20,9 +20,9 @@ async def decoded(
     broken: Callable[[str], None] | None = None,
     wait: bool = True,
 ) -> AsyncIterator[tuple[Record, Value]]:
-    """Each record that has a value, with it, to the topic's end as it stands; `wait` as in `read_to_end`.
+    """Each record that has a value, and its decoded value, to the topic's end as it stands; `wait` as in `read_to_end`.
 
-    A broken one is told to `broken`, in a sentence, and passed over; without it, it raises `CandlewickError`.
+    A broken value is passed over, and `broken` is called with a sentence; without `broken` it is a `CandlewickError`.
     """
     async for records in read_to_end(settings, topic, wait=wait):
         for record in records:

@@ -14,9 +14,9 @@ _POLL_MS = 500
 
 
 async def follow(settings: Settings, topics: Iterable[str]) -> AsyncIterator[list[Record]]:
-    """The committed records of all partitions of `topics` from now on, without end, group or offset.
+    """The committed records of all partitions of `topics` from now on, without end; it needs no group.
 
-    Lists hold records of one partition. A watcher that is too slow for the log's retention goes on with what is left.
+    Each list holds records of one partition. Where retention has passed what comes next, it goes on at the log's end.
     """
     tps = [TopicPartition(topic, partition) for topic in topics for partition in await ends(settings, topic)]
     with kafka_errors(settings, "watching"):

@@ -29,8 +29,8 @@ class Ends(NamedTuple):
 async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, Ends]:
     """Both ends of the partitions of `topic` (default: all) as they stand.
 
-    A commit is acknowledged a moment before committed readers see it, so the end is that of the whole log: who reads
-    up to it waits for what was committed before the call.
+    The end is that of the whole log, uncommitted records included: Kafka acknowledges a commit a moment before
+    committed readers see it, so a reader up to this end waits for all that was committed before the call.
     """
     async with plain_consumer(
         settings, f"asking for the ends of {topic}", isolation_level="read_uncommitted"
@@ -42,12 +42,12 @@ async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None 
 
 
 async def stable_ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, int]:
-    """As far as committed readers get now, by partition: the end, or the first record of an open transaction."""
+    """How far committed readers get now, by partition: the end, or the first record of an open transaction."""
     async with plain_consumer(
         settings, f"asking for the ends of {topic}", isolation_level="read_committed"
     ) as consumer:
-        found = await consumer.end_offsets(await partitions_of(consumer, topic, partitions))
-    return {tp.partition: at for tp, at in found.items()}
+        stable = await consumer.end_offsets(await partitions_of(consumer, topic, partitions))
+    return {tp.partition: offset for tp, offset in stable.items()}
 
 
 async def open_transactions(settings: Settings, topic: str, partitions: Iterable[int]) -> list[OpenTransaction]:
@@ -58,19 +58,19 @@ async def open_transactions(settings: Settings, topic: str, partitions: Iterable
 
 
 async def all_open_transactions(settings: Settings, topics: Iterable[str]) -> list[OpenTransaction]:
-    """The same of all partitions of `topics`, asked for at once."""
+    """The open transaction that holds back each partition of `topics`, asked for at once."""
     async with plain_consumer(settings, "asking for open transactions") as consumer:
         tps = [tp for topic in topics for tp in await partitions_of(consumer, topic, None)]
         return await asked_open_transactions(consumer._client, tps)  # noqa: SLF001
 
 
 async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
-    """The first offset appended at or after `time_ms`, by partition; where there is none, the log's end."""
+    """By partition, the offset of the first record appended at or after `time_ms`; where there is none, the end."""
     async with plain_consumer(settings, f"looking for a time in {topic}") as consumer:
         tps = [TopicPartition(topic, partition) for partition in partitions]
         nexts = await consumer.end_offsets(tps)
-        found = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
-    return {tp.partition: at.offset if (at := found[tp]) else nexts[tp] for tp in tps}
+        looked_up = await consumer.offsets_for_times(dict.fromkeys(tps, max(0, time_ms)))
+    return {tp.partition: first.offset if (first := looked_up[tp]) else nexts[tp] for tp in tps}
 
 
 async def read_to_end(
@@ -85,14 +85,15 @@ async def read_to_end(
 ) -> AsyncGenerator[list[Record], None]:
     """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
 
-    `stop` (partition → first offset not read) ends a partition sooner. Lists hold records of one partition in offset
-    order. Needs no group and commits nothing. Open transactions are waited for, and named (`HeldBackError`) where they
-    do not end; without `wait`, what they hide is left out.
+    `stop` (partition → first offset not read) ends a partition sooner. Each list holds records of one partition in
+    offset order. Needs no group and commits nothing. Waits for open transactions; without `wait`, what they hide is
+    left out. Raises `HeldBackError`, which names the transaction, where one does not end, and `UnavailableError` where
+    nothing comes for `STALL_TIMEOUT_S`.
     """
     bounds = await ends(settings, topic, partitions)
     begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
     until = {partition: min(end, (stop or {}).get(partition, end)) for partition, (_, end) in bounds.items()}
-    left = {TopicPartition(topic, partition) for partition, at in begin.items() if at < until[partition]}
+    left = {TopicPartition(topic, partition) for partition, offset in begin.items() if offset < until[partition]}
     if not left:
         return
     async with plain_consumer(
@@ -107,30 +108,30 @@ async def read_to_end(
         for tp in left:
             consumer.seek(tp, begin[tp.partition])
         if not wait:
-            until |= {
-                tp.partition: min(until[tp.partition], at) for tp, at in (await consumer.end_offsets(left)).items()
-            }
+            stable = await consumer.end_offsets(left)
+            until |= {tp.partition: min(until[tp.partition], offset) for tp, offset in stable.items()}
             left = {tp for tp in left if begin[tp.partition] < until[tp.partition]}
-        moved = time.monotonic()
+        read_at_s = time.monotonic()
         while left:
             batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
             for tp, records in batches.items():
-                moved = time.monotonic()
+                read_at_s = time.monotonic()
                 yield [record for record in records if record.offset < until[tp.partition]]
             done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
             consumer.pause(*done)
             left -= done
-            if committed and time.monotonic() - moved > HELD_BACK_S:
-                held = await asked_open_transactions(consumer._client, left)  # noqa: SLF001
-                if held:
-                    raise HeldBackError(held)
-            if time.monotonic() - moved > STALL_TIMEOUT_S:
+            waited_s = time.monotonic() - read_at_s
+            if committed and waited_s > HELD_BACK_S:
+                open_ones = await asked_open_transactions(consumer._client, left)  # noqa: SLF001
+                if open_ones:
+                    raise HeldBackError(open_ones)
+            if waited_s > STALL_TIMEOUT_S:
                 raise UnavailableError(f"{topic} could not be read to its end: no record for {STALL_TIMEOUT_S} s")
 
 
 @asynccontextmanager
 async def plain_consumer(settings: Settings, doing: str, **config: Any) -> AsyncIterator[Any]:
-    """A consumer that is no member of a group; it is closed however this ends, a start that fails included."""
+    """A consumer that is no member of a group; it is closed in any case, after a failed start too."""
     with kafka_errors(settings, doing):
         consumer: Any = AIOKafkaConsumer(**connection(settings), **config)
         try:
@@ -141,7 +142,7 @@ async def plain_consumer(settings: Settings, doing: str, **config: Any) -> Async
 
 
 async def stop(consumer: Any) -> None:
-    """Stop a consumer, all of it: aiokafka's own stop ends half-way where connections break meanwhile."""
+    """Stop all of a consumer: aiokafka's own stop ends half-way where connections break meanwhile."""
     try:
         await consumer.stop()
     except asyncio.CancelledError:
@@ -154,12 +155,15 @@ async def stop(consumer: Any) -> None:
 
 
 async def partitions_of(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:
-    """Those `wanted` of `topic` (default: all), whose leaders the client knows from then on."""
-    found = consumer.partitions_for_topic(topic)
-    if not found:  # it may have been made a moment ago
+    """The `wanted` partitions of `topic` (default: all); the client knows their leaders from then on.
+
+    `UnavailableError` where there is no such topic.
+    """
+    known = consumer.partitions_for_topic(topic)
+    if not known:  # it may have been made a moment ago
         consumer._client.add_topic(topic)  # noqa: SLF001  # aiokafka offers no public way to ask again
         await consumer._client.force_metadata_update()  # noqa: SLF001
-        found = consumer.partitions_for_topic(topic)
-    if not found:
+        known = consumer.partitions_for_topic(topic)
+    if not known:
         raise UnavailableError(f"the topic {topic} is not there: run candlewick topics apply")
-    return [TopicPartition(topic, partition) for partition in sorted(found if wanted is None else wanted)]
+    return [TopicPartition(topic, partition) for partition in sorted(known if wanted is None else wanted)]

@@ -1,13 +1,13 @@
 """What a group's committed offset speaks of, carried as its metadata.
 
-An offset is a number: it means something only in the topic that it was read from, and where a store was written to,
-only together with what that store held. A topic that is deleted and made anew has the same name and other records, and
-a table that is dropped and made anew is empty: the number alone would skip what neither has seen. So who commits says
-the topic's id (`runtime.kafka.topic_id`) and, where there is one, the store's own. Who goes on from an offset compares.
+An offset is a number. It means something only in the topic that it was read from and, for a sink, only together with
+what the store held then. A topic that is deleted and made anew has the same name and other records; a table that is
+dropped and made anew is empty. The number alone would skip records that nobody has read. So a committed offset carries
+the topic's id (`runtime.kafka.topic_id`) and, of a sink, the store's own. At a start they are compared.
 
-Any consumer may use it: `Subscription.commit` takes it, `runtime.kafka.admin.committed_offsets` reads it, and with a
-consumer of aiokafka's own ``commit({tp: (offset, OffsetMetadata(topic_id=…).encode())})`` writes it. An offset without
-it (of an earlier version, or set by another tool) was meant by whoever set it: it is taken as it is.
+`Subscription.commit` writes it, and `runtime.kafka.admin.committed_offsets` reads it. A consumer of aiokafka's own
+writes it by ``commit({tp: (offset, OffsetMetadata(topic_id=…).encode())})``. An offset without it (of an earlier
+version, or set by another tool) is taken as it is.
 """
 
 from typing import NamedTuple, Self
@@ -27,14 +27,14 @@ class OffsetMetadata(NamedTuple):
 
     @classmethod
     def decode(cls, text: str | None) -> Self:
-        """Out of an offset's metadata; whatever another program wrote there says nothing."""
+        """Out of an offset's metadata; what another program wrote there counts as nothing said."""
         try:
-            found = orjson.loads(text or "{}")
+            fields = orjson.loads(text or "{}")
         except orjson.JSONDecodeError:
             return cls()
-        if not isinstance(found, dict):
+        if not isinstance(fields, dict):
             return cls()
-        said = {name: found.get(name) for name in cls._fields}
+        said = {name: fields.get(name) for name in cls._fields}
         return cls(**{name: value for name, value in said.items() if isinstance(value, str)})
 
     def is_of_another_topic(self, topic_id: str | None) -> bool:
@@ -42,7 +42,7 @@ class OffsetMetadata(NamedTuple):
         return None not in (self.topic_id, topic_id) and self.topic_id != topic_id
 
     def is_of_another_store(self, store_id: str | None) -> bool:
-        """Whether what the offset says is written went to a store that is no more, or was emptied (None)."""
+        """Whether the offset speaks of another store than this one, or of this one before it was emptied (None)."""
         return self.store_id is not None and self.store_id != store_id
 
 

@@ -1,12 +1,13 @@
-"""Transactions that are open in a topic: who holds back what committed readers could read.
+"""Transactions that are open in a topic: which of them hold back committed readers.
 
-A reader of committed records gets nothing from the first record of an open transaction on, whoever opened it. It ends
-by itself only after its own time-out, which its producer chose. aiokafka knows none of the requests of KIP-664 that say
-who that is, so they stand here in their wire form.
+A reader of committed records gets nothing from the first record of an open transaction on, whoever opened it. Kafka
+ends a transaction only after a time-out that its producer chose. The requests that say whose it is (KIP-664:
+DescribeProducers, ListTransactions, DescribeTransactions) stand here in their wire form, because aiokafka has none of
+them.
 """
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -14,10 +15,11 @@ from aiokafka.errors import NotLeaderForPartitionError, for_code
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
+from market.utc import time_of_day
 from runtime.errors import UnavailableError
 
 HELD_BACK_S = 25.0
-"""A transaction of ours is over by then, that of a killed process included: 10 s, and the broker's scan."""
+"""By then a transaction of ours is over, that of a killed process too: its time-out of 10 s, and the broker's scan."""
 _TEXT = CompactString("utf-8")
 _TAGS = ("tags", TaggedFields)
 _PRODUCER = (
@@ -51,7 +53,7 @@ _DESCRIBED = (
 
 
 class OpenTransaction(NamedTuple):
-    """A transaction that holds back a partition; what is None could not be found out."""
+    """A transaction that holds back a partition; None where Kafka did not say."""
 
     tp: TopicPartition
     first_offset: int
@@ -64,13 +66,13 @@ class OpenTransaction(NamedTuple):
     def __str__(self) -> str:
         """One sentence that says who it is and the way on."""
         name = f" of {self.transactional_id!r}" if self.transactional_id is not None else ""
-        at = "" if self.since_ms is None else f" since {datetime.fromtimestamp(self.since_ms // 1000, UTC):%H:%M:%S}Z"
+        since = "" if self.since_ms is None else f" since {time_of_day(self.since_ms * 1000)}Z"
         ends = "" if self.timeout_ms is None else f" (Kafka ends it {self.timeout_ms / 1000:.0f} s after it began)"
         topic, partition = self.tp
         return (
-            f"the transaction{name} (producer {self.producer_id}) is open in {topic}/{partition}{at}, and nothing from "
-            f"offset {self.first_offset} on can be read before it ends: end that producer and wait{ends}, or abort it: "
-            f"kafka-transactions.sh --bootstrap-server … abort --topic {topic} --partition {partition} "
+            f"the transaction{name} (producer {self.producer_id}) is open in {topic}/{partition}{since}, and "
+            f"nothing from offset {self.first_offset} on can be read before it ends: end that producer and wait{ends}, "
+            f"or abort it: kafka-transactions.sh --bootstrap-server … abort --topic {topic} --partition {partition} "
             f"--start-offset {self.first_offset}"
         )
 
@@ -168,9 +170,9 @@ class _DescribeTransactions(Request[_DescribeTransactionsStruct]):  # type: igno
 
 
 async def asked_open_transactions(client: Any, tps: Collection[TopicPartition]) -> list[OpenTransaction]:
-    """The open transaction that holds back each of `tps`, where there is one, by aiokafka's low-level `client`.
+    """The open transaction that holds back each of `tps`, where there is one, asked with aiokafka's low-level `client`.
 
-    Nothing from brokers that cannot say (before Kafka 3.0).
+    Brokers before Kafka 3.0 can't say: then there are none.
     """
     by_leader: dict[int, list[TopicPartition]] = {}
     for tp in tps:
@@ -178,30 +180,30 @@ async def asked_open_transactions(client: Any, tps: Collection[TopicPartition]) 
         if leader is not None and leader >= 0:
             by_leader.setdefault(leader, []).append(tp)
     try:
-        found = [one for node, led in by_leader.items() for one in await _first_open(client, node, led)]
-        states = await _states(client, {one.producer_id for one in found}) if found else {}
+        transactions = [first for node, led in by_leader.items() for first in await _first_open(client, node, led)]
+        states = await _states(client, {of.producer_id for of in transactions}) if transactions else {}
     except NotImplementedError:  # aiokafka's word for: no version that both sides speak
         return []
-    return [one._replace(**states.get(one.producer_id, {})) for one in found]
+    return [transaction._replace(**states.get(transaction.producer_id, {})) for transaction in transactions]
 
 
 async def _first_open(client: Any, node: int, tps: list[TopicPartition]) -> list[OpenTransaction]:
     response = await client.send(node, _DescribeProducers(tps))
-    found: list[OpenTransaction] = []
+    first_open: list[OpenTransaction] = []
     for topic, partitions, _ in response.topics:
         for partition, error_code, _, producers, _ in partitions:
             if for_code(error_code) is NotLeaderForPartitionError:
-                continue  # it has moved: who still waits asks again
+                continue  # another broker leads it now: the next question goes there
             if error_code:
                 raise for_code(error_code)(f"{topic}/{partition}")
             tp = TopicPartition(topic, partition)
-            held = [OpenTransaction(tp, start, producer_id) for producer_id, *_, start, _ in producers if start >= 0]
-            found += sorted(held, key=lambda one: one.first_offset)[:1]
-    return found
+            all_open = [OpenTransaction(tp, start, producer) for producer, *_, start, _ in producers if start >= 0]
+            first_open += sorted(all_open, key=attrgetter("first_offset"))[:1]
+    return first_open
 
 
 async def _states(client: Any, producer_ids: set[int]) -> dict[int, dict[str, Any]]:
-    """By producer: what the coordinators of their transactions say. Each broker knows of its own only."""
+    """By producer, what the coordinators say of their transactions; each broker knows only those it coordinates."""
     states: dict[int, dict[str, Any]] = {}
     for broker in client.cluster.brokers():
         listed = await client.send(broker.nodeId, _ListTransactions(producer_ids))

@@ -1,4 +1,4 @@
-"""Publishing at least once: zstd batches, idempotent, every send acknowledged by all replicas or told."""
+"""Publishing at least once: zstd batches, idempotent, every send acknowledged by all replicas or its error told."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -15,7 +15,7 @@ from runtime.settings import Settings
 LINGER_MS = 10
 BATCH_BYTES = 64 * 1024
 ACK_TIMEOUT_S = 30.0
-"""An answer of the broker that never comes never expires by itself under idempotence: the wait is bounded here."""
+"""An idempotent producer waits for ever for a broker's answer: the wait is bounded here."""
 
 
 class Outgoing(NamedTuple):
@@ -28,7 +28,7 @@ class Outgoing(NamedTuple):
 
 
 class Publisher:
-    """An idempotent producer. After any error it must be discarded: what was not acknowledged is sent by another."""
+    """An idempotent producer. After any error discard it, and send what was not acknowledged by a new one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -54,7 +54,7 @@ class Publisher:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # A producer with records that can't be delivered would wait for them: they are told by their futures.
+        # A producer would wait for records that can't be delivered; their futures tell the error.
         try:
             await asyncio.wait_for(self._producer.stop(), timeout=ACK_TIMEOUT_S if kind is None else 2.0)
         except TimeoutError:
@@ -62,7 +62,7 @@ class Publisher:
                 raise UnavailableError("Kafka did not acknowledge the last records in time") from None
 
     async def send(self, topic: str, record: Outgoing) -> "asyncio.Future[Any]":
-        """Queue one record, waiting while the queue is full; the future ends with the broker's acknowledgement."""
+        """Queue one record; waits while the queue is full. The future ends with the broker's acknowledgement."""
         with kafka_errors(self._settings, f"publishing to {topic}"):
             return await self._producer.send(  # type: ignore[no-any-return]
                 topic,
@@ -84,7 +84,7 @@ class Publisher:
             return [future async for future in sent_in_batches(self._producer, topic, placed)]
 
     async def await_acknowledgements(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
-        """Wait until all are acknowledged; the first failure, or silence, raises `UnavailableError`."""
+        """Wait until all are acknowledged; `UnavailableError` at the first failure, or where no answer comes."""
         with kafka_errors(self._settings, "publishing"):
             try:
                 return await asyncio.wait_for(asyncio.gather(*futures), ACK_TIMEOUT_S)
@@ -95,14 +95,14 @@ class Publisher:
 async def sent_in_batches(
     producer: Any, topic: str, records: Iterable[Outgoing]
 ) -> AsyncIterator["asyncio.Future[Any]"]:
-    """Hand the records to aiokafka's producer by whole batches, in order; each batch's future, as it is queued.
+    """Hand the records to aiokafka's producer by whole batches, in order; yields each batch's future as it is queued.
 
-    Their partitions must be given. A record larger than a batch goes alone; the broker's limit is what may refuse it.
+    Each record must have its partition. A record that is larger than a batch goes alone; only the broker may refuse it.
     """
     open_batches: dict[int, Any] = {}
     for record in records:
         assert record.partition is not None  # noqa: S101  # asked for above
-        while True:  # a full batch goes out, and a fresh one takes the record
+        while True:  # a full batch goes out, and a new one takes the record
             batch = open_batches.get(record.partition)
             if batch is None:
                 batch = open_batches[record.partition] = producer.create_batch()

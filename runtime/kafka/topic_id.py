@@ -1,6 +1,6 @@
-"""The id that Kafka gives a topic when it is made: the one thing that tells a topic from another of the same name.
+"""The id that Kafka gives a topic when it is made: only this tells a topic from another of the same name.
 
-aiokafka asks for metadata in a version without it, so the request of KIP-516 stands here in its wire form.
+aiokafka asks for metadata in a version without ids, so the request of KIP-516 stands here in its wire form.
 """
 
 from collections.abc import Collection
@@ -102,18 +102,18 @@ class _MetadataRequest(Request[_MetadataStruct]):  # type: ignore[misc]
 
 
 async def asked_topic_ids(client: Any, topics: Collection[str]) -> dict[str, str | None]:
-    """The ids of those `topics` that are there, by aiokafka's low-level `client`.
+    """The ids of those `topics` that are there, asked with aiokafka's low-level `client`.
 
-    None: brokers before Kafka 2.8 know of no ids.
+    None where brokers are older than Kafka 2.8, which know no ids.
     """
     try:
         response = await client.send(client.get_random_node(), _MetadataRequest(topics))
     except NotImplementedError:  # aiokafka's word for: no version that both sides speak
         return dict.fromkeys(topics)
-    found: dict[str, str | None] = {}
+    ids: dict[str, str | None] = {}
     for error_code, topic, topic_id, *_ in response.topics:
         if not error_code:
-            found[topic] = None if topic_id == _NO_ID else str(topic_id)
+            ids[topic] = None if topic_id == _NO_ID else str(topic_id)
         elif for_code(error_code) is not UnknownTopicOrPartitionError:
             raise for_code(error_code)(topic)
-    return found
+    return ids

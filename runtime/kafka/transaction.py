@@ -16,20 +16,20 @@ from runtime.kafka.publisher import BATCH_BYTES, Outgoing, sent_in_batches
 from runtime.settings import Settings
 
 TRANSACTION_TIMEOUT_MS = 10_000
-"""An open transaction hides what is committed behind it: the broker aborts it after this."""
+"""The broker aborts a transaction that is open for longer: it hides what others commit behind it."""
 COMMIT_TIMEOUT_S = 15.0
 RETRY_MS = 20
-"""The broker asks to come again where the transaction before, or a step of this one, is not written down yet."""
+"""How soon to ask again where the broker has not written down the transaction before, or a step of this one."""
 MOST_BATCH_BYTES = 15 * BATCH_BYTES
 """Before compression, and below what a broker takes by default: a second batch of a partition waits for the first."""
 
 
 class FencedError(CandlewickError):
-    """Another process owns the transactional id now: whatever this one holds is stale."""
+    """Another process has taken the transactional id over: what this one holds is stale."""
 
 
 class _GivenUp(Exception):  # noqa: N818  # no error: it ends a transaction without a commit
-    """Nothing of it is to be kept."""
+    """Abort the transaction: nothing of it is kept."""
 
 
 class TransactionalPublisher:
@@ -50,7 +50,10 @@ class TransactionalPublisher:
         )
 
     async def __aenter__(self) -> Self:
-        """Take the transactional id over: this fences whoever had it and ends what they left open."""
+        """Take the transactional id over: this fences its owner before and ends the transaction that it left open.
+
+        `UnavailableError` where Kafka does not answer in time.
+        """
         with kafka_errors(self._settings, f"taking over {self.transactional_id}"):
             try:
                 await asyncio.wait_for(self._producer.start(), 4 * COMMIT_TIMEOUT_S)
@@ -67,16 +70,16 @@ class TransactionalPublisher:
         await self.discard()
 
     async def discard(self) -> None:
-        """Let go without waiting for what is not acknowledged; the successor's start aborts it."""
+        """Stop without waiting for acknowledgements; the start of the successor aborts what is open."""
         try:
             await asyncio.wait_for(self._producer.stop(), 2.0)
         except (TimeoutError, KafkaError):
-            return  # the connection ends with the process at the latest; nothing uncommitted can be read
+            return  # the connection ends at the latest with the process; committed readers never see what was open
 
     async def confirm(self, group: str, tp: TopicPartition) -> None:
-        """Raise `FencedError` where another has taken the transactional id over; ends this publisher's use either way.
+        """Raise `FencedError` where another process has taken the transactional id over. The publisher is used up then.
 
-        Kafka says so only in a transaction: one that moves an offset and is never committed.
+        Kafka says so only in a transaction, so there is one, which is never committed.
         """
         with suppress(_GivenUp):
             async with self.transaction() as transaction:
@@ -85,7 +88,11 @@ class TransactionalPublisher:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator["Transaction"]:
-        """Commit at the block's end, or raise: then nothing of it can be read, and this publisher is of no more use."""
+        """A transaction that is committed at the block's end.
+
+        `FencedError` where another process has taken over, `UnavailableError` where Kafka fails or takes too long.
+        After an error nothing of it can be read, and the publisher must be discarded.
+        """
         transaction = Transaction(self._producer)
         try:
             with kafka_errors(self._settings, "writing a transaction"):
@@ -115,7 +122,7 @@ class Transaction:
             async for future in sent_in_batches(self._producer, topic, records):
                 future.add_done_callback(_retrieved)
                 self._futures.append(future)
-        except IllegalOperation as error:  # an earlier send failed for good, and says why
+        except IllegalOperation as error:  # an earlier send failed for good, and its future says why
             await self.await_acknowledgements()
             raise UnavailableError(f"Kafka ended a transaction early: {error}") from error
 
@@ -130,6 +137,6 @@ class Transaction:
 
 
 def _retrieved(future: "asyncio.Future[Any]") -> None:
-    """A failure is raised by `settle`, or the transaction was given up for another: no second complaint."""
+    """Nobody need look at the error again: `await_acknowledgements` raises it, or the transaction failed by another."""
     if not future.cancelled():
         future.exception()

@@ -49,7 +49,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "each owner with an id of its own": (Edit(
         ASSIGNED, '{tp.topic}.{tp.partition}")', '{tp.topic}.{tp.partition}.{time.monotonic()}")'
     ),),
-    "sends not waited for": (Edit(TRANSACTION, "await transaction.settle()", "pass"),),
+    "sends not waited for": (Edit(TRANSACTION, "await transaction.await_acknowledgements()", "pass"),),
     "outputs kept after a commit": (Edit(
         ASSIGNED, "        self._outputs = Outputs()\n        self._committed_position = position", "        self._committed_position = position"
     ),),
@@ -71,11 +71,11 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
             WORKER, "for tp in sorted(changes.assigned)\n", "for tp in sorted(changes.assigned) if tp not in self._assigned\n"
         ),
     ),
-    "minutes let go left in the state": (Edit(
-        STATE, "        for open_us in series.dirty_minutes:", "        for open_us in series.touched & series.minutes.keys():"
+    "released minutes left in the state": (Edit(
+        STATE, "        for open_us in series.dirty_minutes:", "        for open_us in series.dirty_minutes & series.minutes.keys():"
     ),),
     "changes noted as written one commit too many": (Edit(
-        STATE, "        if series.is_dirty:", "        if series.moved and core.position % 3:"
+        STATE, "        if series.is_dirty:", "        if series.is_dirty and core.position % 3:"
     ),),
     "no commit without output": (Edit(
         ASSIGNED, "return self.is_changed and now_s", "return False and now_s"
@@ -100,7 +100,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "a late owner is a wrong set-up": (
         Edit(ASSIGNED, "await self._publisher.confirm(self._subscription.group, self.tp)", "pass"),
     ),
-    "one copy of late trades told": (Edit(CORE, "behind[symbol] = series.final_until_us", "one_by_one += places.tolist()"),),
+    "one copy of late trades told": (Edit(CORE, "late_until_us[symbol] = series.final_until_us", "one_by_one += places.tolist()"),),
     "flat minutes not told of a changed close": (Edit(
         SERIES, "        right_after_us = open_us + MINUTE_US\n", "        return\n        right_after_us = open_us + MINUTE_US\n"
     ),),

@@ -43,7 +43,7 @@ made = st.builds(
 
 @settings(deadline=None, max_examples=200)
 @given(trades=st.lists(made, min_size=1, max_size=120), in_order=st.booleans())
-def test_parts_make_the_same_folds(trades: list[Trade], *, in_order: bool) -> None:
+def test_many_at_once_make_the_same_folds(trades: list[Trade], *, in_order: bool) -> None:
     copies = {(trade.symbol, minute_us(trade.time_us), trade.trade_id): trade for trade in trades}
     trades = [copies[trade.symbol, minute_us(trade.time_us), trade.trade_id] for trade in trades]
     if in_order:
@@ -56,11 +56,11 @@ def test_parts_make_the_same_folds(trades: list[Trade], *, in_order: bool) -> No
     symbols = np.array([by_symbol[trade.symbol] for trade in trades], np.int64)
     columns = reader.read([encode_trade(trade) for trade in trades], symbols)
     assert columns.valid.all()
-    in_parts: dict[tuple[str, int], Fold] = defaultdict(Fold)
-    for symbol, open_us, part, places in fold_batch(columns, symbols):
+    at_once: dict[tuple[str, int], Fold] = defaultdict(Fold)
+    for symbol, open_us, partial, places in fold_batch(columns, symbols):
         assert {trades[place].symbol for place in places} == {SYMBOLS[symbol]}
-        assert in_parts[SYMBOLS[symbol], open_us].add_part(part)
-        assert not in_parts[SYMBOLS[symbol], open_us].add_part(part)
-    assert {at: fold.snapshot() for at, fold in in_parts.items()} == {
-        at: fold.snapshot() for at, fold in one_by_one.items()
+        assert at_once[SYMBOLS[symbol], open_us].add_partial(partial)
+        assert not at_once[SYMBOLS[symbol], open_us].add_partial(partial)
+    assert {place: fold.snapshot() for place, fold in at_once.items()} == {
+        place: fold.snapshot() for place, fold in one_by_one.items()
     }
