@@ -7,7 +7,7 @@ is in seconds or milliseconds; its only label is ``stage``.
 from typing import Literal, NamedTuple
 
 FigureName = Literal[
-    "records", "lag", "newest_age_ms",
+    "records", "lag", "newest_age_ms", "rebalances",
     "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "surveying_rows", "publishing_rows",
@@ -25,6 +25,7 @@ FIGURES: dict[FigureName, Figure] = {
     "records": Figure("Records handled"),
     "lag": Figure("Records in the log that are not handled yet", is_counter=False),
     "newest_age_ms": Figure("Age of the newest record handled, by the log clock", is_counter=False),
+    "rebalances": Figure("Rebalances of the consumer group that this process took part in"),
     "candles": Figure("Candles published"),
     "late": Figure("Trades behind the final boundary, published to the late topic"),
     "dead_letters": Figure("Records published to a dead letter topic"),
