@@ -19,6 +19,7 @@ from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import HELD_BACK_S, HeldBackError, OutOfRangeError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
 from runtime.lifecycle import GRACE_S, rejoining, stopped_within
+from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
@@ -249,6 +250,7 @@ class _SinkWorker:
         self._partitions.clear()  # the next owner, which may be this process, reads again what was not committed
         await self._assign(list(changes.assigned))
         self._log.info("assigned", partitions=len(self._partitions))
+        note_assigned(self._meter, self._partitions, self._config.instance_id)
         return True
 
     async def _assign(self, tps: list[TopicPartition]) -> None:

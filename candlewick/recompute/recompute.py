@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from candlewick.common import parse_time_us
+from candlewick.common import utc_us
 from market.codec import RUN_HEADER, header
 from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
@@ -19,12 +20,12 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the command line says of a recomputation; times as a person writes them."""
+    """What the command line says of a recomputation."""
 
     into: str | None
-    from_: str | None
-    until: str | None
-    lead_s: float
+    from_: datetime | None
+    until: datetime | None
+    lead: timedelta
 
     @property
     def anything(self) -> bool:
@@ -72,9 +73,9 @@ async def recompute(settings: Settings, config: CandlesConfig, asked: Asked, sto
     recomputation = await prepare_range(
         settings,
         asked.into,
-        from_us=_minute_us("--from", asked.from_),
-        until_us=_minute_us("--until", asked.until),
-        lead_us=round(asked.lead_s * 1_000_000),
+        from_us=utc_us(asked.from_),
+        until_us=utc_us(asked.until),
+        lead_us=asked.lead // timedelta(microseconds=1),
         rules=config.rules,
     )
     await run_candles(settings, replace(config, once=True, range=recomputation), stop)
@@ -127,10 +128,3 @@ async def _is_final(settings: Settings, recomputation: RecomputeRange, cores: Ma
             if records:
                 return False
     return True
-
-
-def _minute_us(flag: str, text: str) -> int:
-    try:
-        return parse_time_us(text)
-    except (ValueError, OverflowError):
-        raise UsageError(f"{flag} {text} is no time like 2026-01-31T12:00Z") from None

@@ -23,6 +23,7 @@ from processors.rolling.source import CandleSource
 from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, ends
 from runtime.kafka.admin import group_offsets
+from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
@@ -158,6 +159,7 @@ class Worker:
             self._committed.clear()
             self._generation = self._app.consumer_generation_id
         log.info("assigned", partitions=sorted(self._assigned))
+        note_assigned(self._meter, self._assigned, self._config.instance_id)
 
     async def _work(self) -> None:
         """One round: rebuild what is new here, take in what has come, publish, and commit when it is time."""

@@ -1,6 +1,7 @@
 """Recomputations of a range, as tests ask for them, and the candles they are held against."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import orjson
 from candle_engine import read_all
@@ -26,10 +27,14 @@ async def recomputed(
     stop: asyncio.Event | None = None,
     rules: Rules | None = None,
 ) -> Recomputed:
-    asked = Asked(into=into, from_=utc(from_us), until=utc(until_us), lead_s=lead_s)
+    asked = Asked(into=into, from_=_moment(from_us), until=_moment(until_us), lead=timedelta(seconds=lead_s))
     return await asyncio.wait_for(
         recompute(settings, CandlesConfig(rules=rules or Rules()), asked, stop or asyncio.Event()), 60
     )
+
+
+def _moment(time_us: int) -> datetime:
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC)
 
 
 async def candles(settings: Settings, topic: str, from_us: int = 0, until_us: int = 2**62) -> Lines:
