@@ -1,5 +1,6 @@
-"""What the tiers gave, as JSON values; records keep the very form they have in the topics. Pure."""
+"""What the tiers gave, and the same as JSON values; records have the form they have in the topics. Pure."""
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -8,12 +9,39 @@ import orjson
 from market.candle import Status
 from market.codec import encode_candle, encode_ticker, encode_trade
 from market.key import MarketKey
+from market.ticker import Ticker
 from market.timeframe import Timeframe
-from serving.planner import SpanMs
-from serving.reader import CandlesAnswer, TickersAnswer, TradesAnswer
+from serving.planner import Coverage, SourcedCandle, SourcedRange, SpanMs, Tier
 from serving.trades import SourcedTrade, trade_coverage
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandlesAnswer:
+    """Candles by open time; `next_from_ms` is where more of what was asked for begins, beyond the limit."""
+
+    merged: dict[int, SourcedCandle]
+    coverage: Coverage
+    sources: list[SourcedRange]
+    away: list[Tier]
+    next_from_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradesAnswer:
+    """The latest trades, newest first."""
+
+    trades: list[SourcedTrade]
+    away: list[Tier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickersAnswer:
+    """By symbol; None for those that no tier has."""
+
+    tickers: dict[str, tuple[Ticker, Tier] | None]
+    away: list[Tier]
 
 
 def candles_json(market: MarketKey, timeframe: Timeframe, answer: CandlesAnswer) -> Json:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
 from market.candle import Candle
@@ -11,10 +10,8 @@ from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
+from serving.answers import CandlesAnswer, TickersAnswer, TradesAnswer
 from serving.planner import (
-    Coverage,
-    SourcedCandle,
-    SourcedRange,
     SpanMs,
     Tier,
     coverage,
@@ -24,40 +21,13 @@ from serving.planner import (
     sources,
 )
 from serving.tiers import AwayError, Tiers
-from serving.trades import SourcedTrade, latest, tier_to_ask
+from serving.trades import latest, tier_to_ask
 
 Answer = TypeVar("Answer")
 
 
 class NoTierError(Exception):
     """Every tier that could have answered is away."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CandlesAnswer:
-    """Candles by open time; `next_from_ms` is where more of what was asked for begins, beyond the limit."""
-
-    merged: dict[int, SourcedCandle]
-    coverage: Coverage
-    sources: list[SourcedRange]
-    away: list[Tier]
-    next_from_ms: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TradesAnswer:
-    """The latest trades, newest first."""
-
-    trades: list[SourcedTrade]
-    away: list[Tier]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TickersAnswer:
-    """By symbol; None for those that no tier has."""
-
-    tickers: dict[str, tuple[Ticker, Tier] | None]
-    away: list[Tier]
 
 
 async def read_candles(

@@ -9,7 +9,7 @@ from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher, TopicPartition, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
-from sinks.store import RejectedRecord
+from sinks.encoded import RejectedRecord
 
 GROUP_HEADER = "candlewick.group"
 """Which group refused the record: another store may well have taken it."""

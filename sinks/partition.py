@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from market.records import Record
 from runtime.kafka import TopicPartition
+from sinks.encoded import RejectedRecord
 from sinks.rolling_policy import RollingPolicy, file_parts
-from sinks.store import Batch, RejectedRecord, Store
+from sinks.store import Batch, Store
 
 
 class Partition:

@@ -7,7 +7,7 @@ from market.codec import run_of
 from market.errors import MalformedError
 from market.partition import check_place
 from market.records import Record
-from sinks.store import RejectedRecord
+from sinks.encoded import RejectedRecord
 
 _LIVE_MOST = (1 << 63) - 1
 

@@ -25,12 +25,13 @@ from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
 from sinks.dead_letters import DeadLetters
+from sinks.encoded import RejectedRecord
 from sinks.identity import Identities
 from sinks.partition import Partition
 from sinks.patience import LeaveError, Patience
 from sinks.rolling_policy import USUAL_ROLLING_POLICY, RollingPolicy
 from sinks.rolls import ask_for_rolls
-from sinks.store import MovedError, RejectedError, RejectedRecord, Store
+from sinks.store import MovedError, RejectedError, Store
 
 POLL_S = 0.1
 POLL_RECORDS = 5_000

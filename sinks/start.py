@@ -1,4 +1,4 @@
-"""Where reading a partition goes on. Pure: `sinks.assignment` asks for the facts."""
+"""Where reading a partition goes on: decided from facts that `sinks.assignment` asks for."""
 
 from dataclasses import dataclass
 

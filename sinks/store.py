@@ -6,21 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from market.records import Record
 from runtime.kafka import TopicPartition
-
-
-class RejectedRecord(NamedTuple):
-    """A record that the store can never hold, and why; it goes to the dead letters."""
-
-    record: Record
-    error: Exception
-
-
-class Encoded(NamedTuple):
-    """Records of one topic in the store's own form; `chunk` is opaque to the runner."""
-
-    chunk: Any
-    rows: int
-    refused: list[RejectedRecord]
+from sinks.encoded import Encoded
 
 
 @dataclass(kw_only=True)

@@ -17,7 +17,8 @@ from candlewick.verify.demands import Demands, demands
 from candlewick.verify.expected import MINUTE_US, Fields, Sent, SpanUs, expected_candles
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
-from candlewick.verify.log import KeyLog, partitions_of, read_partition
+from candlewick.verify.log import KeyLog
+from candlewick.verify.log_reader import partitions_of, read_partition
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
 from runtime.settings import Settings

@@ -10,8 +10,8 @@ from market.codec import decode_candle, decode_feed_event, decode_ticker, decode
 from market.records import Record
 from market.ticker import Ticker
 from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
+from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows, precedence
-from sinks.store import Encoded
 
 _MS = pa.timestamp("ms", tz="UTC")
 _SIZES = ("price", "qty", "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap")

@@ -15,7 +15,8 @@ from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
 from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
 from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode
-from sinks.store import Batch, Encoded, Pace, RejectedError
+from sinks.encoded import Encoded
+from sinks.store import Batch, Pace, RejectedError
 
 SCHEMA_VERSION = 2
 _COMMENT = f"candlewick {SCHEMA_VERSION}"

@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from runtime.kafka import TopicPartition
 from sinks.parquet.schema import Dataset
 
 ROWS_HASH = b"candlewick.rows_sha256"
@@ -25,6 +24,18 @@ _NULL = "\x00"
 _NO_NUMBER = -1
 
 
+class BatchName(NamedTuple):
+    """What all files of a batch have in their names; `first` and `last` are offsets."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}-{self.first}-{self.last}"
+
+
 class File(NamedTuple):
     """One file of a batch."""
 
@@ -32,7 +43,7 @@ class File(NamedTuple):
     rows: pa.Table
 
 
-def split(dataset: Dataset, tp: TopicPartition, first: int, last: int, rows: pa.Table) -> Iterator[File]:
+def split(dataset: Dataset, name: BatchName, rows: pa.Table) -> Iterator[File]:
     """The files of a batch, one for each exchange and day in it, each in offset order."""
     days = pc.divide(rows[dataset.time].cast(pa.int64()), _DAY_US)
     marked = rows.append_column("_day", days)
@@ -41,7 +52,7 @@ def split(dataset: Dataset, tp: TopicPartition, first: int, last: int, rows: pa.
         chosen = pc.and_(pc.equal(rows["exchange"], exchange), pc.equal(days, day))
         date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
         folder = f"{dataset.name}/exchange={quote(exchange, safe='')}/date={date.isoformat()}"
-        yield File(f"{folder}/{tp.topic}-{tp.partition}-{first}-{last}.parquet", rows.filter(chosen))
+        yield File(f"{folder}/{name}.parquet", rows.filter(chosen))
 
 
 def parquet_bytes(dataset: Dataset, rows: pa.Table) -> bytes:

@@ -9,8 +9,8 @@ import pyarrow as pa
 from market.codec import decode_candle, decode_trade
 from market.records import Record
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
+from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows
-from sinks.store import Encoded
 
 _TEXT, _INT, _LONG = pa.string(), pa.int32(), pa.int64()
 

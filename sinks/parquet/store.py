@@ -15,10 +15,11 @@ from market.records import Record
 from runtime.errors import CandlewickError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, cold_address
+from sinks.encoded import Encoded
 from sinks.parquet.connect import NameRefusedError, cold_errors, connect
-from sinks.parquet.files import File, parquet_bytes, rows_hash, split, stored_hash
+from sinks.parquet.files import BatchName, File, parquet_bytes, rows_hash, split, stored_hash
 from sinks.parquet.schema import CANDLES, TRADES, Dataset, encode
-from sinks.store import Batch, Encoded, RejectedError
+from sinks.store import Batch, RejectedError
 
 MARKER = "_candlewick.json"
 """Holds the id of the store: a store that was emptied has none, and another store has another."""
@@ -91,7 +92,8 @@ class ParquetStore:
             if batch.rows:
                 dataset = self._datasets[batch.tp.topic]
                 rows = pa.concat_tables(batch.chunks).combine_chunks()
-                files = split(dataset, batch.tp, batch.first, batch.last, rows)
+                name = BatchName(batch.tp.topic, batch.tp.partition, batch.first, batch.last)
+                files = split(dataset, name, rows)
                 await asyncio.gather(*(put(dataset, batch.tp, file) for file in files))
 
     async def close(self) -> None:

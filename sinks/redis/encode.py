@@ -18,6 +18,7 @@ from market.records import Record
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
+from sinks.encoded import Encoded
 from sinks.redis.keys import (
     LIVE_TTL_S,
     TICKER_TTL_S,
@@ -32,7 +33,6 @@ from sinks.redis.keys import (
     trades_key,
 )
 from sinks.rows import Row, decode_rows
-from sinks.store import Encoded
 
 _TRADE_ARGUMENTS = 4
 

@@ -13,10 +13,11 @@ from market.timeframe import Timeframe
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from runtime.telemetry import logger
+from sinks.encoded import Encoded
 from sinks.redis.connect import connect, redis_errors
 from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, HotKind, arrange, encode
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key
-from sinks.store import Batch, Encoded, MovedError, Pace
+from sinks.store import Batch, MovedError, Pace
 
 
 class RedisStore:
