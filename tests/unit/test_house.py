@@ -131,10 +131,7 @@ def _place(path: Path) -> str:
 
 LOADED_BY = {_name(path): loaded_by(path) for path in MODULES}
 PURE_MODULES = [path for path in MODULES if calls_itself_pure(path)]
-NOT_YET_PURE = {
-    *("candlewick/pipeline/view/board.py", "serving/answers.py"),
-    *("sinks/clickhouse/encode.py", "sinks/parquet/files.py", "sinks/redis/encode.py"),
-}
+NOT_YET_PURE = {"candlewick/pipeline/view/board.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)
