@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 data found wrong, 130 interrupted.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,8 +12,8 @@ from keyword import iskeyword
 
 from cyclopts import App
 from cyclopts.exceptions import CycloptsError
-from rich.console import Console
 
+from candlewick.wrong_usage import usage_sentence
 from runtime.errors import CandlewickError, UsageError
 
 INTERRUPTED = 130
@@ -50,7 +51,6 @@ app = App(
     help_format="markdown",
     suppress_keyboard_interrupt=False,
     version=version("candlewick"),
-    error_console=Console(stderr=True),
 )
 for name, purpose in _COMMANDS.items():
     module = name + "_" * iskeyword(name)
@@ -59,10 +59,13 @@ for name, purpose in _COMMANDS.items():
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    # Where a command writes no log, a client's own lines would stand before our sentence and say less.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
-        result = app(arguments, exit_on_error=False, result_action="return_value")
+        result = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
-    except CycloptsError:  # cyclopts has said what is wrong
+    except CycloptsError as error:
+        sys.stderr.write(f"candlewick: {usage_sentence(error)}\n")
         return UsageError.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -82,5 +85,5 @@ def _known(error: BaseException) -> Iterator[CandlewickError]:
     if isinstance(error, CandlewickError):
         yield error
     elif isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _known(one)
+        for inner in error.exceptions:
+            yield from _known(inner)

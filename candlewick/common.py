@@ -9,17 +9,21 @@ A command takes them in one line, and asks them for its settings::
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
+from cyclopts.help import DefaultFormatter
+from rich.console import Console, ConsoleOptions
+from rich.markdown import Markdown
 
 from market.fields import MAX_TIME_US
 from runtime.errors import UsageError
-from runtime.settings import Settings, load_settings
+from runtime.settings import Settings, load_settings, unknown_variables
 
 _GROUP = Group(
     "Settings", help="Each is CANDLEWICK_NAME in the environment too; all of them: candlewick settings.", sort_key=100
@@ -41,39 +45,75 @@ class Common:
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None
 
     def settings(self, **overrides: object) -> Settings:
-        """The settings of this run; `overrides` are a command's own flags that are settings."""
+        """The settings of this run; `overrides` are a command's own flags that are settings.
+
+        Variables that look like settings and are none are warned of.
+        """
+        for name, nearest in unknown_variables().items():
+            way_on = f"did you mean {nearest}?" if nearest else "candlewick settings shows those that there are"
+            sys.stderr.write(f"candlewick: warning: {name} is no setting and is ignored: {way_on}\n")
         return load_settings(**(vars(self) | overrides))
 
 
 NONE_GIVEN = Common()
 
 
-def parse_time_us(text: str) -> int:
-    """An ISO 8601 time, UTC where it names no zone, as UTC microseconds; `ValueError` where it is none we can hold."""
-    at = datetime.fromisoformat(text)
-    time_us = round(at.replace(tzinfo=at.tzinfo or UTC).timestamp() * 1_000_000)
+def utc_us(moment: datetime) -> int:
+    """A moment, UTC where it names no zone, as UTC microseconds; a `UsageError` where a trade can't be of that time."""
+    time_us = (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // timedelta(microseconds=1)
     if not 0 <= time_us < MAX_TIME_US:
-        raise ValueError(f"{text} is out of range")
+        raise UsageError(f"{moment.isoformat()} is out of range: give a time from 1970 on, such as 2026-01-31T12:00Z")
     return time_us
 
 
-def parse_span(text: str) -> float:
-    """A time span such as ``90s``, ``2m``, ``1h`` or plain seconds, in seconds."""
-    number, unit = (text[:-1], text[-1]) if text and text[-1] in _UNITS else (text, "s")
-    if not number.replace(".", "", 1).isdigit() or float(number) <= 0:
-        raise UsageError(f"{text!r} is no time span: write 90s, 2m or 1h")
-    return float(number) * _UNITS[unit]
+def parse_time_us(text: str) -> int:
+    """An ISO 8601 time, UTC where it names no zone, as UTC microseconds; `ValueError` where it is none."""
+    return utc_us(datetime.fromisoformat(text))
+
+
+def _positive(_: Any, span: timedelta | None) -> None:
+    if span is not None and span <= timedelta(0):
+        raise ValueError("Give a time span greater than 0, such as 90s, 2m or 1h.")
+
+
+def _written(span: timedelta | None) -> str | None:
+    """A whole time span, as it is given: ``1h``; nothing where the default is none."""
+    if span is None:
+        return None
+    seconds = int(span.total_seconds())
+    size, unit = next((size, unit) for size, unit in ((3600, "h"), (60, "m"), (1, "s")) if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
+SPAN = Parameter(validator=_positive, show_default=_written)
+"""What a flag of type `timedelta` is annotated with, before its own `Parameter`."""
 
 
 def single_command(name: str, function: Callable[..., Any]) -> App:
-    """The app of a command without subcommands; the function's docstring, examples and all, ends its help.
+    """The app of a command without subcommands.
 
-    (Above the parameters stands the line of `candlewick.cli`'s table: it is known without loading the command.)
+    Its help is the line of `candlewick.cli`'s table (known without loading the command), the examples of the function's
+    docstring, the rest of the docstring, then the parameters.
     """
     about = re.split(r"^Args:$", inspect.getdoc(function) or "", flags=re.MULTILINE)[0]
-    app = App(name=name, help_format="markdown", help_epilogue=about)
+    examples = re.findall(r"^```$.*?^```$", about, flags=re.MULTILINE | re.DOTALL)
+    prose = [text.strip() for text in re.split(r"^```$.*?^```$", about, flags=re.MULTILINE | re.DOTALL)]
+    text = "\n\n".join(filter(None, [*examples, *prose]))
+    app = App(name=name, help_format="markdown", help_formatter=_WithDescription(Markdown(text)))
     app.default(function)
     return app
 
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+class _WithDescription(DefaultFormatter):
+    """Puts `text` between a command's one line and its parameters."""
+
+    def __init__(self, text: Markdown) -> None:
+        super().__init__()
+        self._text = text
+
+    def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
+        super().render_description(console, options, description)
+        console.print(self._text)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

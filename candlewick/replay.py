@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 
-from candlewick.common import parse_time_us
+from candlewick.common import utc_us
 from candlewick.health.lag import inputs
 from processors.candles.range_plan import first_minute_us
 from runtime.errors import UsageError
@@ -13,12 +15,22 @@ from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
 
+class Place(StrEnum):
+    """Where a group can be moved to, beside an offset and a time."""
+
+    EARLIEST = "earliest"
+    LATEST = "latest"
+    CURRENT = "current"
+    """Offsets stay as they are; the topic and the store as they are now are taken for the right ones."""
+
+
 class Move(NamedTuple):
-    """One partition's move; `now` None: the group has no offset there."""
+    """One partition's move, in offsets."""
 
     topic: str
     partition: int
     now: int | None
+    """None: the group has no offset there."""
     to: int
     end: int
     candles_from_us: int | None = None
@@ -26,7 +38,7 @@ class Move(NamedTuple):
 
     @property
     def again(self) -> int:
-        """Records that are read again; below 0: that are skipped, by offsets."""
+        """How many offsets are read again; below 0: how many are skipped."""
         return 0 if self.now is None else self.now - self.to
 
 
@@ -39,17 +51,19 @@ def stage_of(settings: Settings, group: str) -> str:
     return stage
 
 
-async def plan_moves(settings: Settings, stage: str, to: str) -> list[Move]:
+async def plan_moves(settings: Settings, stage: str, to: Place | int | datetime) -> list[Move]:
     """Where every partition of the stage's topics stands, and where `to` is.
 
-    `to` is ``earliest``, ``latest``, ``current``, an offset (of every partition, held within its ends) or a time of the
-    log clock. ``current`` leaves the offsets as they are and takes the topic and the store for the right ones.
+    `to` is a place, an offset (of every partition, held within its ends) or a time of the log clock. A `UsageError`
+    says that there can be no such offset or time.
     """
+    if isinstance(to, int) and to < 0:
+        raise UsageError(f"--to {to} is no offset: give 0 or more")
     committed = await group_offsets(settings, settings.topics.group(stage))
     moves: list[Move] = []
     for topic in inputs(settings.topics)[stage]:
         bounds = await ends(settings, topic)
-        if to == "current":
+        if to is Place.CURRENT:
             targets: Mapping[int, int] = {partition: committed.get((topic, partition), 0) for partition in bounds}
         else:
             targets = await _targets(settings, topic, to, bounds)
@@ -70,20 +84,16 @@ async def apply_moves(settings: Settings, stage: str, moves: Iterable[Move]) -> 
         await move_group(settings, settings.topics.group(stage), topic, offsets)
 
 
-async def _targets(settings: Settings, topic: str, to: str, bounds: Mapping[int, tuple[int, int]]) -> Mapping[int, int]:
-    if to == "earliest":
+async def _targets(
+    settings: Settings, topic: str, to: Place | int | datetime, bounds: Mapping[int, tuple[int, int]]
+) -> Mapping[int, int]:
+    if to is Place.EARLIEST:
         return {partition: first for partition, (first, _) in bounds.items()}
-    if to == "latest":
+    if to is Place.LATEST:
         return {partition: end for partition, (_, end) in bounds.items()}
-    if to.isascii() and to.isdigit():
-        return dict.fromkeys(bounds, int(to))
-    try:
-        time_us = parse_time_us(to)
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"--to {to} is neither earliest, latest, current, an offset, nor a time like 2026-01-31T12:00Z"
-        ) from None
-    return await offsets_at(settings, topic, time_us // 1000, bounds)
+    if isinstance(to, datetime):
+        return await offsets_at(settings, topic, utc_us(to) // 1000, bounds)
+    return dict.fromkeys(bounds, int(to))
 
 
 async def _with_first_minute(settings: Settings, move: Move) -> Move:

@@ -6,16 +6,60 @@ of that name under `CANDLEWICK_SECRETS` (a folder, as Kubernetes mounts them); f
 
 import json
 import os
+import re
+from collections.abc import Iterator
+from difflib import get_close_matches
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, SettingsConfigDict
 
 from market.topics import Topics
 from runtime.errors import UsageError
+from runtime.wrong_setting import allowed_words
 
 ENV_PREFIX = "CANDLEWICK_"
+_OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_(TCP|UDP)")
+"""Kubernetes sets these, and NAME_PORT=tcp://…, for every Service: one that is called candlewick makes no typo."""
+
+
+class LogLevel(StrEnum):
+    """From which level on lines are logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class KafkaSecurity(StrEnum):
+    """Kafka's `security.protocol`."""
+
+    PLAINTEXT = "PLAINTEXT"
+    SSL = "SSL"
+    SASL_PLAINTEXT = "SASL_PLAINTEXT"
+    SASL_SSL = "SASL_SSL"
+
+
+class SaslMechanism(StrEnum):
+    """Kafka's `sasl.mechanism`: those that need a user and a password."""
+
+    PLAIN = "PLAIN"
+    SCRAM_SHA_256 = "SCRAM-SHA-256"
+    SCRAM_SHA_512 = "SCRAM-SHA-512"
+
+
+def _matching(pattern: str, wanted: str) -> AfterValidator:
+    """Text that matches `pattern`; else the error says that `wanted` has to be given."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(pattern, value):
+            raise ValueError(wanted)
+        return value
+
+    return AfterValidator(check)
 
 
 class Settings(BaseSettings):
@@ -37,54 +81,58 @@ class Settings(BaseSettings):
         int | None,
         Field(description="the local stack's ClickHouse port; unset: 8123 or the next free one", ge=0, le=65535),
     ] = None
-    kafka: Annotated[str | None, Field(description="Kafka bootstrap servers; unset: the local stack's")] = None
+    kafka: Annotated[
+        str | None,
+        Field(description="Kafka bootstrap servers; unset: the local stack's"),
+        _matching(r"([^,]+:\d+\s*(,[^,]+:\d+\s*)*)?", "give HOST:PORT, several with commas between them"),
+    ] = None
     kafka_security: Annotated[
-        str, Field(description="security protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
-    ] = "PLAINTEXT"
-    kafka_sasl: Annotated[str, Field(description="SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")] = "PLAIN"
+        KafkaSecurity, Field(description="security protocol: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
+    ] = KafkaSecurity.PLAINTEXT
+    kafka_sasl: Annotated[SaslMechanism, Field(description="SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")] = (
+        SaslMechanism.PLAIN
+    )
     kafka_user: Annotated[str | None, Field(description="SASL user")] = None
     kafka_password: Annotated[SecretStr | None, Field(description="SASL password")] = None
     kafka_ca: Annotated[Path | None, Field(description="CA certificate file of the brokers")] = None
     redis: Annotated[SecretStr | None, Field(description="Redis URL; unset: the local stack's")] = None
     clickhouse: Annotated[SecretStr | None, Field(description="ClickHouse HTTP URL; unset: the local stack's")] = None
-    clickhouse_database: Annotated[str, Field(description="ClickHouse database", pattern=r"^[A-Za-z_]\w*$")] = (
-        "candlewick"
-    )
+    clickhouse_database: Annotated[
+        str,
+        Field(description="ClickHouse database"),
+        _matching(r"[A-Za-z_]\w*", "give a name of letters, digits and _ that does not begin with a digit"),
+    ] = "candlewick"
     cold: Annotated[
         str | None, Field(description="cold store URL (file://, s3://, gs://, az://); unset: the local stack's")
     ] = None
     prefix: Annotated[
-        str, Field(description="put before every topic, group and Redis key", pattern=r"^[A-Za-z0-9._-]*$")
+        str,
+        Field(description="put before every topic, group and Redis key"),
+        _matching(r"[A-Za-z0-9._-]*", "use only letters, digits, dots, _ and -"),
     ] = ""
     partitions: Annotated[
         int, Field(description="partitions of every topic, fixed for the life of .v1", ge=1, le=1000)
     ] = 12
     replication: Annotated[int, Field(description="replicas of every topic", ge=1, le=9)] = 1
-    binance_ws: Annotated[str, Field(description="Binance's WebSocket host", pattern="^wss?://.+[^/]$")] = (
-        "wss://data-stream.binance.vision"
-    )
-    binance_rest: Annotated[str, Field(description="Binance's REST host", pattern="^https?://.+[^/]$")] = (
-        "https://data-api.binance.vision"
-    )
+    binance_ws: Annotated[
+        str,
+        Field(description="Binance's WebSocket host"),
+        _matching("wss?://.+[^/]", "give wss://HOST or ws://HOST:PORT, without a slash at the end"),
+    ] = "wss://data-stream.binance.vision"
+    binance_rest: Annotated[
+        str,
+        Field(description="Binance's REST host"),
+        _matching("https?://.+[^/]", "give https://HOST or http://HOST:PORT, without a slash at the end"),
+    ] = "https://data-api.binance.vision"
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0
     stall_timeout_s: Annotated[
         float, Field(description="seconds of unread records and no progress after which a processor ends", gt=0)
     ] = 45.0
-    log_level: Annotated[
-        str, Field(description="debug, info, warning or error", pattern="^(debug|info|warning|error)$")
-    ] = "info"
+    progress_s: Annotated[float, Field(description="seconds between two progress lines of a stage", gt=0)] = 10.0
+    log_level: Annotated[LogLevel, Field(description="debug, info, warning or error")] = LogLevel.INFO
     metrics_port: Annotated[int, Field(description="port of /metrics; 0: none", ge=0, le=65535)] = 0
-
-    @field_validator("kafka")
-    @classmethod
-    def _host_and_port(cls, value: str | None) -> str | None:
-        for server in (value or "").split(",") if value else ():
-            host, _, port = server.strip().rpartition(":")
-            if not host or not port.isdigit():
-                raise ValueError(f"{server!r} is not HOST:PORT")
-        return value
 
     @property
     def topics(self) -> Topics:
@@ -100,18 +148,45 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(_secrets_dir=secrets, **given)  # type: ignore[call-arg,arg-type]  # pydantic's own way
     except ValidationError as error:
         wrong = error.errors()[0]
-        name = "_".join(str(part) for part in wrong["loc"])
-        raise UsageError(f"setting {ENV_PREFIX}{name.upper()} is wrong: {wrong['msg']}") from None
+        name = str(wrong["loc"][0])
+        field = Settings.model_fields[name]
+        spoken = f"--{name.replace('_', '-')}" if name in given else variable(name)
+        value = "" if "Secret" in str(field.annotation) else f" is '{wrong['input']}'"
+        raise UsageError(f"{spoken}{value}: {allowed_words(wrong, field)}") from None
+
+
+def variable(name: str) -> str:
+    """The environment variable of the setting `name`."""
+    return f"{ENV_PREFIX}{name.upper()}"
+
+
+def unknown_variables() -> dict[str, str | None]:
+    """Variables in the environment and `candlewick.env` that look like settings and are none: each with the nearest."""
+    known = ["SECRETS", *map(str.upper, Settings.model_fields)]
+    unknown = [name for name in sorted(set(_given())) if name.removeprefix(ENV_PREFIX) not in known]
+    nearest = {name: get_close_matches(name.removeprefix(ENV_PREFIX), known, n=1) for name in unknown}
+    return {name: variable(near[0]) if near else None for name, near in nearest.items()}
+
+
+def _given() -> Iterator[str]:
+    for source in (EnvSettingsSource(Settings), DotEnvSettingsSource(Settings)):
+        for name, value in source.env_vars.items():
+            of_ours = name.upper().startswith(ENV_PREFIX)
+            if of_ours and not _OF_KUBERNETES.search(name.upper()) and not (value or "").startswith(("tcp:", "udp:")):
+                yield name.upper()
 
 
 def child_environment(settings: Settings, **more: str) -> dict[str, str]:
     """The environment in which a process of ours has exactly these settings, and `more` of them by name.
 
-    Passwords travel in it rather than in a command line, which every user of the machine can read.
+    Passwords travel in it rather than in a command line, which every user of the machine can read. Unknown variables,
+    of which this process has warned, stay behind.
     """
     own = {**settings.model_dump(exclude_none=True), **more}
     plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in own.items()}
-    return os.environ | {f"{ENV_PREFIX}{name.upper()}": str(value) for name, value in plain.items()}
+    unknown = unknown_variables()
+    inherited = {name: value for name, value in os.environ.items() if name.upper() not in unknown}
+    return inherited | {variable(name): str(value) for name, value in plain.items()}
 
 
 def kafka_address(settings: Settings) -> str:
@@ -140,9 +215,7 @@ def stack_file(settings: Settings) -> Path:
 
 
 def _local(settings: Settings, part: str) -> str:
-    missing = UsageError(
-        f"no {part} to talk to: start the local stack (candlewick stack up) or set {ENV_PREFIX}{part.upper()}"
-    )
+    missing = UsageError(f"no {part} to talk to: start the local stack (candlewick stack up) or set {variable(part)}")
     try:
         address = json.loads(stack_file(settings).read_bytes()).get(part)
     except FileNotFoundError:

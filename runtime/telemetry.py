@@ -1,57 +1,87 @@
-"""Logs as JSON lines, metrics for Prometheus, and the progress line by which a stage says how it does.
+"""Logs, metrics for Prometheus, and the progress line by which a stage says how it does.
 
-Log fields: `event` (a sentence or name), `level`, `timestamp` (UTC, ISO 8601), `stage` (``candles``, ``sink.redis``…),
-then what the event is about, units in names. Metrics: ``candlewick_<what>_<unit>`` labelled by stage.
+Logs are sentences on a terminal and JSON lines elsewhere. Their fields: `event` (a sentence or name), `level`,
+`timestamp` (UTC, ISO 8601), `stage` (``candles``, ``sink.redis``…), then what the event is about, units in names.
 """
 
 import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from importlib.metadata import version
+from typing import Any, ClassVar
 
 import orjson
 import structlog
-from prometheus_client import Counter, Gauge, start_http_server
+from prometheus_client import REGISTRY, Info, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+from rich.console import Console
+from structlog.dev import ConsoleRenderer, plain_traceback
 
-from runtime.settings import Settings
+from runtime.errors import UsageError
+from runtime.figures import FIGURES, FigureName, in_metric_units, metric_name
+from runtime.settings import Settings, variable
 
 PROGRESS_EVENT = "progress"
-"""`event` of the line that every stage logs each second: records, records_per_s, lag, newest_age_ms, and its own."""
-PROGRESS_INTERVAL_S = 1.0
+"""`event` of the progress line: `records_per_s`, and the stage's figures (`runtime.figures`)."""
+VERSION = version("candlewick")
 
-_records = Counter("candlewick_records", "Records handled", ["stage"])
-_lag = Gauge("candlewick_lag_records", "Records in the log not handled yet", ["stage"])
-_newest_age = Gauge("candlewick_newest_age_seconds", "Age of the newest record handled, by the log clock", ["stage"])
+Info("candlewick_build", "What is running").info({"version": VERSION})
 
 
 def configure_logs(settings: Settings) -> None:
-    """JSON lines on standard error, the libraries' own warnings among them; metrics where a port is set."""
+    """Write logs to standard error, the libraries' warnings among them; serve metrics where a port is set.
+
+    A `UsageError` says that the port of the metrics cannot be used.
+    """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    shared: list[Any] = [
+    common: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
     ]
-    render = structlog.processors.JSONRenderer(serializer=lambda entry, **_: orjson.dumps(entry, default=str).decode())
+    render = _for_people() if sys.stderr.isatty() else _for_machines()
     structlog.configure(
-        processors=[*shared, render],
+        processors=[*common, *render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, render],
+            foreign_pre_chain=[*common, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
     logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler], force=True)
+    Meter.progress_s = settings.progress_s
     if settings.metrics_port:
-        start_http_server(settings.metrics_port)
+        _serve_metrics(settings.metrics_port)
+
+
+def _for_people() -> list[Any]:
+    is_plain = Console(stderr=True).no_color
+    return [ConsoleRenderer(colors=not is_plain, sort_keys=False, exception_formatter=plain_traceback)]
+
+
+def _for_machines() -> list[Any]:
+    def as_json(entry: Any, **_: Any) -> str:
+        return orjson.dumps(entry, default=str).decode()
+
+    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(serializer=as_json)]
+
+
+def _serve_metrics(port: int) -> None:
+    try:
+        start_http_server(port)
+    except OSError as error:
+        raise UsageError(
+            f"cannot serve metrics on port {port} ({error.strerror}): set {variable('metrics_port')} to a free port, "
+            "one for each process, or to 0 for none"
+        ) from error
 
 
 def logger(stage: str) -> Any:
@@ -60,29 +90,37 @@ def logger(stage: str) -> Any:
 
 
 class Meter:
-    """What a stage counts. `fields` are its own figures for the progress line (rows, gaps, revisions…)."""
+    """What a stage counts. `fields` are its own figures, beside records, lag and the newest record's age."""
+
+    progress_s: ClassVar[float] = Settings.model_fields["progress_s"].default
+    """Seconds between two progress lines."""
 
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.records = 0
         self.lag: int | None = None
         self.newest_ms: int | None = None
-        self.fields: dict[str, Any] = {}
+        self.fields: dict[FigureName, Any] = {}
+        _METRICS.meters[stage] = self
 
     def count(self, records: int, *, newest_ms: int | None = None) -> None:
-        """Records done with, and the log clock of the newest of them."""
+        """Count records that are done with; `newest_ms` is the log clock of the newest of them."""
         self.records += records
         if newest_ms is not None:
             self.newest_ms = max(newest_ms, self.newest_ms or 0)
-        _records.labels(self.stage).inc(records)
 
-    def add(self, field: str, amount: int = 1) -> None:
+    def add(self, figure: FigureName, amount: int = 1) -> None:
         """Raise one of the stage's own figures."""
-        self.fields[field] = self.fields.get(field, 0) + amount
+        self.fields[figure] = self.fields.get(figure, 0) + amount
+
+    def figures(self) -> dict[FigureName, Any]:
+        """All figures at this moment; None where nothing is known yet."""
+        age_ms = None if self.newest_ms is None else max(0, int(time.time() * 1000) - self.newest_ms)
+        return {"records": self.records, "lag": self.lag, "newest_age_ms": age_ms, **self.fields}
 
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:
-        """Log a progress line each second for as long as the block runs, and once at its end."""
+        """Log a progress line now and then for as long as the block runs, and once at its end."""
         task = asyncio.create_task(self._report())
         try:
             yield
@@ -91,24 +129,35 @@ class Meter:
             self._log(0.0)
 
     async def _report(self) -> None:
-        before, at = self.records, time.monotonic()
+        records_before, before_s = self.records, time.monotonic()
         while True:
-            await asyncio.sleep(PROGRESS_INTERVAL_S)
-            now = time.monotonic()
-            self._log((self.records - before) / (now - at))
-            before, at = self.records, now
+            await asyncio.sleep(self.progress_s)
+            now_s = time.monotonic()
+            self._log((self.records - records_before) / (now_s - before_s))
+            records_before, before_s = self.records, now_s
 
     def _log(self, records_per_s: float) -> None:
-        age_ms = None if self.newest_ms is None else max(0, int(time.time() * 1000) - self.newest_ms)
-        if self.lag is not None:
-            _lag.labels(self.stage).set(self.lag)
-        if age_ms is not None:
-            _newest_age.labels(self.stage).set(age_ms / 1000)
-        logger(self.stage).info(
-            PROGRESS_EVENT,
-            records=self.records,
-            records_per_s=round(records_per_s, 1),
-            lag=self.lag,
-            newest_age_ms=age_ms,
-            **self.fields,
-        )
+        logger(self.stage).info(PROGRESS_EVENT, records_per_s=round(records_per_s, 1), **self.figures())
+
+
+class _Metrics(Collector):
+    """The figures of this process's meters, as they are when Prometheus asks."""
+
+    def __init__(self) -> None:
+        self.meters: dict[str, Meter] = {}
+        """By stage."""
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        figures = {stage: meter.figures() for stage, meter in self.meters.items()}
+        for name, figure in FIGURES.items():
+            values = {stage: own[name] for stage, own in figures.items() if own.get(name) is not None}
+            if values:
+                family = CounterMetricFamily if figure.is_counter else GaugeMetricFamily
+                metric = family(metric_name(name), figure.meaning, labels=["stage"])
+                for stage, value in values.items():
+                    metric.add_metric([stage], in_metric_units(name, value))
+                yield metric
+
+
+_METRICS = _Metrics()
+REGISTRY.register(_METRICS)

@@ -1,1 +1,1 @@
-"""Reading the tiers as one."""
+"""All tiers behind one HTTP interface."""

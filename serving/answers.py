@@ -1,5 +1,6 @@
-"""What was found, as JSON values; records keep the very form they have in the topics. Pure."""
+"""What the tiers gave, and the same as JSON values; records have the form they have in the topics. Pure."""
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -7,51 +8,77 @@ import orjson
 
 from market.candle import Status
 from market.codec import encode_candle, encode_ticker, encode_trade
+from market.key import MarketKey
+from market.ticker import Ticker
 from market.timeframe import Timeframe
-from serving.planner import SpanMs
-from serving.reader import CandlesFound, TickersFound, TradesFound
+from serving.planner import Coverage, SourcedCandle, SourcedRange, SpanMs, Tier
 from serving.trades import SourcedTrade, trade_coverage
 
 Json = dict[str, Any]
 
 
-def candles_answer(exchange: str, symbol: str, timeframe: Timeframe, found: CandlesFound) -> Json:
+@dataclass(frozen=True, kw_only=True)
+class CandlesAnswer:
+    """Candles by open time; `next_from_ms` is where more of what was asked for begins, beyond the limit."""
+
+    merged: dict[int, SourcedCandle]
+    coverage: Coverage
+    sources: list[SourcedRange]
+    away: list[Tier]
+    next_from_ms: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradesAnswer:
+    """The latest trades, newest first."""
+
+    trades: list[SourcedTrade]
+    away: list[Tier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TickersAnswer:
+    """By symbol; None for those that no tier has."""
+
+    tickers: dict[str, tuple[Ticker, Tier] | None]
+    away: list[Tier]
+
+
+def candles_json(market: MarketKey, timeframe: Timeframe, answer: CandlesAnswer) -> Json:
     """The answer of ``/v1/candles``."""
-    held = found.coverage
+    covered = answer.coverage
     return {
-        "exchange": exchange,
-        "symbol": symbol,
+        **market._asdict(),
         "timeframe": timeframe,
-        "candles": [orjson.Fragment(encode_candle(sourced.candle)) for sourced in found.merged.values()],
+        "candles": [orjson.Fragment(encode_candle(sourced.candle)) for sourced in answer.merged.values()],
         "source": {
-            "ranges": [_span(stretch.span) | {"tier": stretch.tier} for stretch in found.sources],
-            "away": found.away,
+            "ranges": [_span(sourced.span) | {"tier": sourced.tier} for sourced in answer.sources],
+            "away": answer.away,
         },
-        "coverage": _span(held.span)
+        "coverage": _span(covered.span)
         | {
-            "expected": held.expected,
-            "present": held.present,
-            "missing": [_span(span) for span in held.missing],
-            "statuses": {status.value: count for status, count in held.statuses.items()},
-            "worst_status": held.worst,
+            "expected": covered.expected,
+            "present": covered.present,
+            "missing": [_span(span) for span in covered.missing],
+            "statuses": {status.value: count for status, count in covered.statuses.items()},
+            "worst_status": covered.worst,
         },
-        "next_from_ms": found.next_from_ms,
+        "next_from_ms": answer.next_from_ms,
     }
 
 
-def trades_answer(exchange: str, symbol: str, found: TradesFound) -> Json:
-    """The answer of ``/v1/trades``; id ranges have both ends in them."""
-    covered = trade_coverage(found.trades)
+def trades_json(market: MarketKey, answer: TradesAnswer) -> Json:
+    """The answer of ``/v1/trades``; id ranges include both their ends."""
+    covered = trade_coverage(answer.trades)
     return {
-        "exchange": exchange,
-        "symbol": symbol,
-        "trades": [orjson.Fragment(encode_trade(sourced.trade)) for sourced in found.trades],
+        **market._asdict(),
+        "trades": [orjson.Fragment(encode_trade(sourced.trade)) for sourced in answer.trades],
         "source": {
             "ranges": [
                 {"tier": tier, **_times(list(trades))}
-                for tier, trades in groupby(found.trades, key=lambda sourced: sourced.tier)
+                for tier, trades in groupby(answer.trades, key=lambda sourced: sourced.tier)
             ],
-            "away": found.away,
+            "away": answer.away,
         },
         "coverage": covered
         and {
@@ -63,18 +90,18 @@ def trades_answer(exchange: str, symbol: str, found: TradesFound) -> Json:
     }
 
 
-def tickers_answer(exchange: str, found: TickersFound) -> Json:
-    """The answer of ``/v1/tickers``; how complete a ticker is, its windows say themselves."""
-    present = {symbol: ticker for symbol, ticker in found.tickers.items() if ticker is not None}
+def tickers_json(exchange: str, answer: TickersAnswer) -> Json:
+    """The answer of ``/v1/tickers``; each window of a ticker says how complete it is."""
+    present = {symbol: ticker for symbol, ticker in answer.tickers.items() if ticker is not None}
     statuses = {window.status for ticker, _ in present.values() for window in ticker.windows.values()}
     return {
         "exchange": exchange,
         "tickers": [orjson.Fragment(encode_ticker(ticker)) for ticker, _ in present.values()],
-        "source": {"symbols": {symbol: tier for symbol, (_, tier) in present.items()}, "away": found.away},
+        "source": {"symbols": {symbol: tier for symbol, (_, tier) in present.items()}, "away": answer.away},
         "coverage": {
-            "expected": len(found.tickers),
+            "expected": len(answer.tickers),
             "present": len(present),
-            "missing": [symbol for symbol in found.tickers if symbol not in present],
+            "missing": [symbol for symbol in answer.tickers if symbol not in present],
             "worst_status": _worst(statuses),
         },
     }

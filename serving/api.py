@@ -7,6 +7,8 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 import asyncio
 import re
 import time
+from collections.abc import Mapping
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -17,11 +19,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 from starlette.exceptions import HTTPException
 
 from market.fields import MAX_NAME, MAX_TIME_US
+from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
-from serving.answers import candles_answer, tickers_answer, trades_answer
+from serving.answers import candles_json, tickers_json, trades_json
+from serving.markets import Markets, UnknownMarketError
 from serving.planner import MAX_CANDLES, Tier
-from serving.reader import NoTierError, find_candles, find_tickers, find_trades
+from serving.reader import NoTierError, read_candles, read_tickers, read_trades
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
@@ -31,7 +35,7 @@ _no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
 
 
 def _check_name(value: str) -> str:
-    """What cannot stand in a record key is in no store."""
+    """A name that no record key can have is in no store."""
     if _no_name(value):
         raise ValueError("must not have a colon, a bar or a control character in it")
     return value
@@ -42,16 +46,24 @@ TimeMs = Annotated[int, Field(ge=0, lt=MAX_TIME_US // 1000)]
 
 
 class _Parameters(BaseModel):
-    """Unknown ones are refused: a misspelt limit would otherwise pass for none."""
+    """Unknown parameters are refused: a misspelt limit would otherwise count as none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class CandlesQuery(_Parameters):
-    """Parameters of ``/v1/candles``."""
-
+class _OfMarket(_Parameters):
     exchange: Name
     symbol: Name
+
+    @property
+    def market(self) -> MarketKey:
+        """The market asked about."""
+        return MarketKey(self.exchange, self.symbol)
+
+
+class CandlesQuery(_OfMarket):
+    """Parameters of ``/v1/candles``."""
+
     timeframe: Timeframe = Timeframe.M1
     from_ms: Annotated[TimeMs | None, Field(description="first open time, UTC ms; without: the last ones")] = None
     until_ms: Annotated[
@@ -60,11 +72,9 @@ class CandlesQuery(_Parameters):
     limit: Annotated[int, Field(ge=1, le=MAX_CANDLES)] = 500
 
 
-class TradesQuery(_Parameters):
+class TradesQuery(_OfMarket):
     """Parameters of ``/v1/trades``."""
 
-    exchange: Name
-    symbol: Name
     limit: Annotated[int, Field(ge=1, le=MAX_TRADES)] = 100
 
 
@@ -82,48 +92,68 @@ class TickersQuery(_Parameters):
             raise ValueError(f"must name 1 to {MAX_SYMBOLS} symbols with a comma between them")
         return _check_name(value)
 
+    @property
+    def markets(self) -> list[MarketKey]:
+        """The markets asked about."""
+        return [MarketKey(self.exchange, symbol) for symbol in self.symbols.split(",")]
+
+
+class Health(StrEnum):
+    """How many of the tiers answer."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
 
 def build_api(tiers: Tiers) -> FastAPI:
-    """The application; whoever made `tiers` closes them."""
+    """The application; the caller closes `tiers`."""
+    markets = Markets(tiers)
     api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
 
     @api.get("/v1/candles", summary="Closed candles of a symbol, oldest first")
     async def candles(query: Annotated[CandlesQuery, Query()]) -> Response:
         if query.from_ms is not None and query.until_ms is not None and query.from_ms > query.until_ms:
             return _problem(HTTPStatus.BAD_REQUEST, "from_ms lies after until_ms")
-        found = await find_candles(
+        answer = await read_candles(
             tiers,
-            query.exchange,
-            query.symbol,
+            query.market,
             query.timeframe,
             from_ms=query.from_ms,
             until_ms=query.until_ms,
             limit=query.limit,
             now_ms=time.time_ns() // 1_000_000,
         )
-        return _json(candles_answer(query.exchange, query.symbol, query.timeframe, found))
+        if not answer.merged and not answer.away:
+            await markets.require_any([query.market])
+        return _json(candles_json(query.market, query.timeframe, answer))
 
     @api.get("/v1/trades", summary="The latest trades of a symbol, newest first")
     async def trades(query: Annotated[TradesQuery, Query()]) -> Response:
-        found = await find_trades(tiers, query.exchange, query.symbol, limit=query.limit)
-        return _json(trades_answer(query.exchange, query.symbol, found))
+        answer = await read_trades(tiers, query.market, limit=query.limit)
+        if not answer.trades and not answer.away:
+            await markets.require_any([query.market])
+        return _json(trades_json(query.market, answer))
 
     @api.get("/v1/tickers", summary="The newest rolling statistics of symbols")
     async def tickers(query: Annotated[TickersQuery, Query()]) -> Response:
-        return _json(
-            tickers_answer(query.exchange, await find_tickers(tiers, query.exchange, query.symbols.split(",")))
-        )
+        answer = await read_tickers(tiers, query.markets)
+        if not any(answer.tickers.values()) and not answer.away:
+            await markets.require_any(query.markets)
+        return _json(tickers_json(query.exchange, answer))
 
     @api.get("/v1/health", summary="Which tiers answer; always 200")
     async def health() -> Response:
         reachable = dict(zip(Tier, await asyncio.gather(*map(tiers.reachable, Tier)), strict=True))
-        status = "ok" if all(reachable.values()) else "degraded" if any(reachable.values()) else "down"
+        there = reachable.values()
+        status = Health.OK if all(there) else Health.DEGRADED if any(there) else Health.DOWN
         return _json(
-            {"status": status, "tiers": {tier.value: {"reachable": there} for tier, there in reachable.items()}}
+            {"status": status, "tiers": {tier.value: {"reachable": answers} for tier, answers in reachable.items()}}
         )
 
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
+    api.add_exception_handler(UnknownMarketError, _on_unknown_market)
     api.add_exception_handler(NoTierError, _on_no_tier)
     api.add_exception_handler(Exception, _on_defect)
     return api
@@ -132,7 +162,8 @@ def build_api(tiers: Tiers) -> FastAPI:
 async def _on_wrong_parameters(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this one
     sentences = [
-        f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()
+        f"{'.'.join(map(str, wrong['loc'][1:]))}: {wrong['msg'].removeprefix('Value error, ')}"
+        for wrong in error.errors()
     ]
     return _problem(HTTPStatus.BAD_REQUEST, "; ".join(sentences))
 
@@ -141,6 +172,11 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this one
     status = HTTPStatus(error.status_code)
     return _problem(status, f"{request.method} {request.url.path}: {status.phrase}", headers=error.headers)
+
+
+async def _on_unknown_market(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    assert isinstance(error, UnknownMarketError)  # noqa: S101  # registered for this one
+    return _problem(HTTPStatus.NOT_FOUND, str(error), nearest=[market._asdict() for market in error.nearest])
 
 
 async def _on_no_tier(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
@@ -152,8 +188,9 @@ async def _on_defect(request: Request, error: Exception) -> Response:
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
 
 
-def _problem(status: HTTPStatus, detail: str, *, headers: Any = None) -> Response:
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail}
+def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """RFC 9457's members, and `more` of our own."""
+    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 

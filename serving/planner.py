@@ -1,8 +1,8 @@
 """Which tiers to ask for candles, and how their answers become one: pure, without I/O and without a clock.
 
-Hot and warm are asked first, and both for all of it: either may lag, or hold a repair that the other has not got yet,
-and the highest revision decides. Cold is asked for what then still misses, because a read there opens files. Only 1m
-candles are kept in every tier; longer ones are in hot alone.
+Hot and warm are asked first, both for the whole span: either may lag, or have a repair that the other does not have
+yet; the highest revision decides. Cold is asked for what is still missing then, because a read there opens files. Only
+1m candles are in every tier; longer ones are in hot alone.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from market.candle import Candle, Status
 from market.timeframe import Timeframe
 
 MAX_CANDLES = 1500
-"""In one answer; so cold is asked for three days at most."""
+"""In one answer; so a question to cold spans three days at most."""
 
 
 class Tier(StrEnum):
@@ -35,10 +35,10 @@ class SpanMs(NamedTuple):
 Mark = TypeVar("Mark")
 
 Answers = Mapping[Tier, Sequence[Candle] | None]
-"""What each tier that was asked gave; None where it is away."""
+"""The answer of each tier that was asked; None where it is away."""
 
 
-class Sourced(NamedTuple):
+class SourcedCandle(NamedTuple):
     """A candle and the tier it was taken from."""
 
     candle: Candle
@@ -46,14 +46,14 @@ class Sourced(NamedTuple):
 
 
 class SourcedRange(NamedTuple):
-    """Candles one behind the other out of one tier."""
+    """Candles that follow each other and come out of one tier."""
 
     span: SpanMs
     tier: Tier
 
 
 class Coverage(NamedTuple):
-    """Which candles of a span are there. `worst` and `statuses` speak of those that are."""
+    """Which candles of a span are there. `worst` and `statuses` are of those that are there."""
 
     span: SpanMs
     expected: int
@@ -68,8 +68,7 @@ def opens_of(
 ) -> list[int]:
     """Open times of the candles asked for, at most `limit`: the first ones from `from_ms` on, else the last ones.
 
-    A candle belongs where it opens in [from_ms, until_ms) and its end is not after `newest_ms`, the time up to
-    which there can be closed candles.
+    They open in [from_ms, until_ms) and end at or before `newest_ms`, the time up to which there can be closed candles.
     """
     end = timeframe.open_ms(newest_ms)
     if until_ms is not None:
@@ -87,7 +86,7 @@ def opens_of(
 
 
 def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> dict[Tier, SpanMs]:
-    """The tiers to ask next and for which span; empty when nothing more can be learnt."""
+    """The tiers to ask next, and for which span; empty when no tier can add anything."""
     if not opens:
         return {}
     whole = SpanMs(opens[0], timeframe.end_ms(opens[-1]))
@@ -100,41 +99,43 @@ def questions(timeframe: Timeframe, opens: Sequence[int], answers: Answers) -> d
     return {Tier.COLD: SpanMs(missing[0].from_ms, missing[-1].until_ms)} if missing else {}
 
 
-def merge(opens: Iterable[int], answers: Answers) -> dict[int, Sourced]:
-    """By open time, in order: of several candles that of the highest revision, of equal ones the nearest tier's."""
-    best: dict[int, Sourced] = {}
+def merge(opens: Iterable[int], answers: Answers) -> dict[int, SourcedCandle]:
+    """Open time → candle, in order: the one of the highest revision; of equal ones the one from the nearest tier."""
+    best: dict[int, SourcedCandle] = {}
     for tier in Tier:
         for candle in answers.get(tier) or ():
             known = best.get(candle.open_time_ms)
             if known is None or candle.revision > known.candle.revision:
-                best[candle.open_time_ms] = Sourced(candle, tier)
-    return {at: best[at] for at in opens if at in best}
+                best[candle.open_time_ms] = SourcedCandle(candle, tier)
+    return {open_ms: best[open_ms] for open_ms in opens if open_ms in best}
 
 
-def coverage(timeframe: Timeframe, opens: Sequence[int], merged: Mapping[int, Sourced]) -> Coverage:
-    """Hold what is there against what was asked for; without `opens` the span is empty."""
+def coverage(timeframe: Timeframe, opens: Sequence[int], merged: Mapping[int, SourcedCandle]) -> Coverage:
+    """Which of the candles asked for are there; without `opens` the span is empty."""
     span = SpanMs(opens[0], timeframe.end_ms(opens[-1])) if opens else SpanMs(0, 0)
-    missing = [stretch for stretch, there in _stretches(timeframe, [(at, at in merged) for at in opens]) if not there]
+    present = [(open_ms, open_ms in merged) for open_ms in opens]
+    missing = [missing_span for missing_span, is_there in _spans(timeframe, present) if not is_there]
     statuses = Counter(sourced.candle.status for sourced in merged.values())
     worst = max(statuses, key=lambda status: status.rank, default=None)
     return Coverage(span, len(opens), len(merged), missing, dict(statuses), worst)
 
 
-def sources(timeframe: Timeframe, merged: Mapping[int, Sourced]) -> list[SourcedRange]:
-    """Which tier each stretch of candles comes from, in order."""
-    return [SourcedRange(*one) for one in _stretches(timeframe, [(at, sourced.tier) for at, sourced in merged.items()])]
+def sources(timeframe: Timeframe, merged: Mapping[int, SourcedCandle]) -> list[SourcedRange]:
+    """Which tier the candles come from, range by range, in order."""
+    tiers = [(open_ms, sourced.tier) for open_ms, sourced in merged.items()]
+    return [SourcedRange(span, tier) for span, tier in _spans(timeframe, tiers)]
 
 
-def _stretches(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[SpanMs, Mark]]:
-    """Neighbours with the same mark, put together."""
-    stretches: list[tuple[SpanMs, Mark]] = []
-    for at, mark in marked:
-        span = SpanMs(at, timeframe.end_ms(at))
-        if stretches and stretches[-1][0].until_ms == at and stretches[-1][1] == mark:
-            before, _ = stretches.pop()
+def _spans(timeframe: Timeframe, marked: Iterable[tuple[int, Mark]]) -> list[tuple[SpanMs, Mark]]:
+    """Open times with a mark each, in order → the spans of neighbours with the same mark."""
+    spans: list[tuple[SpanMs, Mark]] = []
+    for open_ms, mark in marked:
+        span = SpanMs(open_ms, timeframe.end_ms(open_ms))
+        if spans and spans[-1][0].until_ms == open_ms and spans[-1][1] == mark:
+            before, _ = spans.pop()
             span = SpanMs(before.from_ms, span.until_ms)
-        stretches.append((span, mark))
-    return stretches
+        spans.append((span, mark))
+    return spans
 
 
 def _ceil(timeframe: Timeframe, time_ms: int) -> int:

@@ -3,16 +3,25 @@
 import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
 from market.candle import Candle
+from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
-from serving.planner import Coverage, Sourced, SourcedRange, SpanMs, Tier, coverage, merge, opens_of, questions, sources
-from serving.tiers import AwayError, HotTier, Tiers, WarmTier
-from serving.trades import SourcedTrade, latest, tier_to_ask
+from serving.answers import CandlesAnswer, TickersAnswer, TradesAnswer
+from serving.planner import (
+    SpanMs,
+    Tier,
+    coverage,
+    merge,
+    opens_of,
+    questions,
+    sources,
+)
+from serving.tiers import AwayError, Tiers
+from serving.trades import latest, tier_to_ask
 
 Answer = TypeVar("Answer")
 
@@ -21,45 +30,17 @@ class NoTierError(Exception):
     """Every tier that could have answered is away."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CandlesFound:
-    """Candles by open time; `next_from_ms` is where more of what was asked for begins, beyond the limit."""
-
-    merged: dict[int, Sourced]
-    coverage: Coverage
-    sources: list[SourcedRange]
-    away: list[Tier]
-    next_from_ms: int | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TradesFound:
-    """The latest trades, newest first."""
-
-    trades: list[SourcedTrade]
-    away: list[Tier]
-
-
-@dataclass(frozen=True, kw_only=True)
-class TickersFound:
-    """By symbol; None for those that no tier has."""
-
-    tickers: dict[str, tuple[Ticker, Tier] | None]
-    away: list[Tier]
-
-
-async def find_candles(
+async def read_candles(
     tiers: Tiers,
-    exchange: str,
-    symbol: str,
+    market: MarketKey,
     timeframe: Timeframe,
     *,
     from_ms: int | None,
     until_ms: int | None,
     limit: int,
     now_ms: int,
-) -> CandlesFound:
-    """Closed candles, as `planner.opens_of` chooses them.
+) -> CandlesAnswer:
+    """Closed candles, as `planner.opens_of` chooses them. Raises `NoTierError`.
 
     Without `until_ms` they end with the newest that hot has (a simulated market is behind the clock), else now.
     """
@@ -67,7 +48,7 @@ async def find_candles(
     newest_ms = now_ms
     if until_ms is None:
         try:
-            newest = await tiers.hot.newest(exchange, symbol, timeframe)
+            newest = await tiers.hot.newest(market, timeframe)
         except AwayError:
             answers[Tier.HOT] = None
         else:
@@ -81,9 +62,9 @@ async def find_candles(
     )
     opens, beyond = opens[:limit], opens[limit:]
     while asked := questions(timeframe, opens, answers):
-        answers |= await _ask(tiers, exchange, symbol, timeframe, asked)
+        answers |= await _ask(tiers, market, timeframe, asked)
     merged = merge(opens, answers)
-    return CandlesFound(
+    return CandlesAnswer(
         merged=merged,
         coverage=coverage(timeframe, opens, merged),
         sources=sources(timeframe, merged),
@@ -92,39 +73,38 @@ async def find_candles(
     )
 
 
-async def find_trades(tiers: Tiers, exchange: str, symbol: str, *, limit: int) -> TradesFound:
-    """The latest trades; cold is not asked, for it is always behind warm."""
+async def read_trades(tiers: Tiers, market: MarketKey, *, limit: int) -> TradesAnswer:
+    """The latest trades; cold is not asked, for it is always behind warm. Raises `NoTierError`."""
     answers: dict[Tier, Sequence[Trade] | None] = {}
-    stores: dict[Tier, HotTier | WarmTier] = {Tier.HOT: tiers.hot, Tier.WARM: tiers.warm}
     while (tier := tier_to_ask(answers, limit)) is not None:
-        answers[tier] = await _or_none(stores[tier].trades(exchange, symbol, limit))
-    return TradesFound(trades=latest(answers, limit), away=_away(answers))
+        answers[tier] = await _or_none(tiers.near[tier].trades(market, limit))
+    return TradesAnswer(trades=latest(answers, limit), away=_away(answers))
 
 
-async def find_tickers(tiers: Tiers, exchange: str, symbols: Sequence[str]) -> TickersFound:
-    """The newest ticker of each symbol, from hot; from warm those that hot has not."""
-    found: dict[str, tuple[Ticker, Tier] | None] = dict.fromkeys(symbols)
+async def read_tickers(tiers: Tiers, markets: Sequence[MarketKey]) -> TickersAnswer:
+    """The newest ticker of each market, from hot; from warm those that hot has not. Raises `NoTierError`."""
+    tickers: dict[str, tuple[Ticker, Tier] | None] = {market.symbol: None for market in markets}
     answered: dict[Tier, bool | None] = {}
-    for tier, store in ((Tier.HOT, tiers.hot), (Tier.WARM, tiers.warm)):
-        lacking = [symbol for symbol, ticker in found.items() if ticker is None]
+    for tier, store in tiers.near.items():
+        lacking = [market for market in markets if tickers[market.symbol] is None]
         if not lacking:
             break
         answered[tier] = None
         with suppress(AwayError):
-            for symbol in lacking:
-                ticker = await store.ticker(exchange, symbol)
-                found[symbol] = None if ticker is None else (ticker, tier)
+            for market in lacking:
+                ticker = await store.ticker(market)
+                tickers[market.symbol] = None if ticker is None else (ticker, tier)
             answered[tier] = True
-    return TickersFound(tickers=found, away=_away(answered))
+    return TickersAnswer(tickers=tickers, away=_away(answered))
 
 
 async def _ask(
-    tiers: Tiers, exchange: str, symbol: str, timeframe: Timeframe, asked: dict[Tier, SpanMs]
+    tiers: Tiers, market: MarketKey, timeframe: Timeframe, asked: dict[Tier, SpanMs]
 ) -> dict[Tier, Sequence[Candle] | None]:
-    found = await asyncio.gather(
-        *(_or_none(tiers[tier].candles(exchange, symbol, timeframe, span)) for tier, span in asked.items())
+    answers = await asyncio.gather(
+        *(_or_none(tiers[tier].candles(market, timeframe, span)) for tier, span in asked.items())
     )
-    return dict(zip(asked, found, strict=True))
+    return dict(zip(asked, answers, strict=True))
 
 
 async def _or_none(answer: Awaitable[Answer]) -> Answer | None:

@@ -1,4 +1,4 @@
-"""The interface on a port, for as long as it is wanted."""
+"""The interface on a port, until it is told to stop."""
 
 import asyncio
 import socket
@@ -15,18 +15,19 @@ from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings
 from runtime.telemetry import logger
 from serving.api import build_api
+from serving.metrics import measured
 from serving.tiers import Tiers
 
 DEFAULT_PORT = 8080
 _CONNECTIONS = 768
 """Open at a time; more wait in the listening queue, which is as long. The usual limit of open files is 1,024."""
 _AT_WORK = 256
-"""Requests answered at a time."""
+"""Requests that are answered at a time; others wait."""
 _QUIET_MS = 4000
-"""A connection that takes longer than this for the head of its request is closed, an idle one too.
+"""A connection that takes longer for the head of its next request is closed, an idle one too.
 
-Otherwise as many as there may be stop the interface for everyone. Clients tend to ask every three or five seconds: one
-of these would meet the end of its idle connection each time.
+Otherwise slow or idle connections could take all places. Clients tend to ask every three or every five seconds: with
+four seconds neither meets the end of its connection each time.
 """
 _POLL_S = 0.02
 
@@ -40,7 +41,10 @@ class ServeSettings:
 
 
 async def serve(settings: Settings, where: ServeSettings, stop: asyncio.Event) -> None:
-    """Serve until `stop` is set; requests at work are answered first."""
+    """Serve until `stop` is set; requests that are being answered are finished.
+
+    Raises `UsageError` where the address cannot be used, and `CandlewickError` where the server ends by itself.
+    """
     log = logger("serve")
     async with serving(settings, where) as (address, ended):
         log.info("serving", address=address)
@@ -59,11 +63,11 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     ip, port = _free_place(where)
     tiers = Tiers(settings)
     server = Server(
-        limited(build_api(tiers), _AT_WORK),
+        measured(limited(build_api(tiers), _AT_WORK)),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,  # no other mode keeps that time from the first byte on
+        http=HTTPModes.http1,  # no other mode counts that time from the first byte on
         http1_settings=HTTP1Settings(header_read_timeout=_QUIET_MS),
         backlog=_CONNECTIONS,
         backpressure=_CONNECTIONS,
@@ -80,7 +84,7 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
 
 
 def limited(app: ASGIApp, most: int) -> ASGIApp:
-    """The application, at work on at most `most` requests at a time; the others wait."""
+    """The application, answering at most `most` requests at a time; the others wait."""
     slots = asyncio.Semaphore(most)
 
     async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +95,7 @@ def limited(app: ASGIApp, most: int) -> ASGIApp:
 
 
 def _free_place(where: ServeSettings) -> tuple[str, int]:
-    """The address to bind, seen to be free: the server itself would share a port with one that serves there already."""
+    """The address to bind. Raises `UsageError` where it is not free: the server itself would share the port."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             where.host, where.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,15 +1,16 @@
-"""The tiers behind one face: what each can be asked, and the one place where it is found to be away."""
+"""The tiers behind one face: what each can be asked, and the one place where a tier turns out to be away."""
 
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
 from market.candle import Candle
 from market.errors import MalformedError
+from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import DAY_MS, Timeframe
 from market.trade import Trade
@@ -17,7 +18,6 @@ from runtime.errors import CandlewickError
 from runtime.settings import Settings, clickhouse_address, cold_address, redis_address
 from runtime.telemetry import logger
 from serving.planner import SpanMs, Tier
-from serving.rows import candle_of, ticker_of, trade_of
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
 from sinks.parquet import connect as parquet
@@ -26,12 +26,12 @@ from sinks.redis import connect as redis
 from sinks.redis import read as hot
 
 _NEAR_S = 5.0
+"""How long hot and warm may take before they count as away."""
 _COLD_S = 30.0
-"""How long a tier may take before it counts as away."""
 _COLD_READS = 2
 """At a time: each holds a file of a day in memory. More wait, within the time above."""
-_NOBODY = "-"
-"""Neither exchange nor symbol: asked for to see whether a tier answers."""
+_NOBODY = MarketKey("-", "-")
+"""Asked for to see whether a tier answers."""
 
 Answer = TypeVar("Answer")
 
@@ -43,11 +43,27 @@ class AwayError(CandlewickError):
 class TierStore(Protocol):
     """What every tier can be asked. All raise `AwayError`."""
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
+    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
         """Closed candles that open in the span, oldest first."""
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
+
+
+class NearTier(TierStore, Protocol):
+    """What hot and warm can be asked besides. All raise `AwayError`."""
+
+    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:
+        """The latest trades, newest first."""
+
+    async def ticker(self, market: MarketKey) -> Ticker | None:
+        """The newest ticker."""
+
+    async def has_market(self, market: MarketKey) -> bool:
+        """Whether anything of the market is held."""
+
+    async def markets(self, most: int) -> set[MarketKey]:
+        """The markets that have candles there, at most so many."""
 
 
 class Guard:
@@ -90,7 +106,7 @@ class Guard:
 
 
 class HotTier:
-    """Redis: the latest trades, recent candles of every timeframe, tickers."""
+    """Redis: the latest trades, recent candles of every timeframe, tickers. Its methods are those of `NearTier`."""
 
     def __init__(self, settings: Settings) -> None:
         url = redis_address(settings)
@@ -98,86 +114,79 @@ class HotTier:
         self._client = redis.connect(url)
         self._guard = Guard(Tier.HOT, lambda: redis.redis_errors(url), _NEAR_S)
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
-        """As `TierStore` says."""
-        key = f"{exchange}:{symbol}"
+    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:  # noqa: D102
         return await self._guard.ask(
             lambda: hot.read_candles(
-                self._client, self._prefix, key, from_ms=span.from_ms, until_ms=span.until_ms, timeframe=timeframe
+                self._client, self._prefix, market, from_ms=span.from_ms, until_ms=span.until_ms, timeframe=timeframe
             )
         )
 
-    async def newest(self, exchange: str, symbol: str, timeframe: Timeframe) -> Candle | None:
+    async def newest(self, market: MarketKey, timeframe: Timeframe) -> Candle | None:
         """The closed candle that opens last."""
-        key = f"{exchange}:{symbol}"
         return await self._guard.ask(
-            lambda: hot.read_newest_candle(self._client, self._prefix, key, timeframe=timeframe)
+            lambda: hot.read_newest_candle(self._client, self._prefix, market, timeframe=timeframe)
         )
 
-    async def trades(self, exchange: str, symbol: str, limit: int) -> list[Trade]:
-        """The latest trades, newest first."""
-        key = f"{exchange}:{symbol}"
-        return await self._guard.ask(lambda: hot.read_trades(self._client, self._prefix, key, limit=limit))
+    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:  # noqa: D102
+        return await self._guard.ask(lambda: hot.read_trades(self._client, self._prefix, market, limit=limit))
 
-    async def ticker(self, exchange: str, symbol: str) -> Ticker | None:
-        """The newest ticker."""
-        return await self._guard.ask(lambda: hot.read_ticker(self._client, self._prefix, f"{exchange}:{symbol}"))
+    async def ticker(self, market: MarketKey) -> Ticker | None:  # noqa: D102
+        return await self._guard.ask(lambda: hot.read_ticker(self._client, self._prefix, market))
 
-    async def close(self) -> None:
-        """Let the connections go."""
+    async def has_market(self, market: MarketKey) -> bool:  # noqa: D102
+        return await self._guard.ask(lambda: hot.is_market_held(self._client, self._prefix, market))
+
+    async def markets(self, most: int) -> set[MarketKey]:  # noqa: D102
+        return await self._guard.ask(lambda: hot.read_markets(self._client, self._prefix, most=most))
+
+    async def close(self) -> None:  # noqa: D102
         await self._client.aclose()
 
 
 class WarmTier:
-    """ClickHouse: every trade, 1m candle and ticker; reached when it is first asked, and again after it was away."""
+    """ClickHouse: every trade, 1m candle and ticker. Its methods are those of `NearTier`.
+
+    It is connected when it is first asked, and again after it was away.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._url = clickhouse_address(settings)
         self._database = settings.clickhouse_database
         self._connecting = asyncio.Lock()
-        self._client: Any = None
+        self._client: clickhouse.Client | None = None
         self._guard = Guard(Tier.WARM, lambda: clickhouse.clickhouse_errors(self._url), _NEAR_S)
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
-        """As `TierStore` says."""
-
-        async def read(client: Any) -> list[Candle]:
-            from_ms, until_ms = span
-            rows = await warm.read_candles(
-                client, exchange, symbol, from_ms=from_ms, until_ms=until_ms, timeframe=timeframe.value
+    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:  # noqa: D102
+        return await self._ask(
+            lambda client: warm.read_candles(
+                client, market, from_ms=span.from_ms, until_ms=span.until_ms, timeframe=timeframe
             )
-            return [candle_of(row) for row in rows]
+        )
 
-        return await self._ask(read)
+    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:  # noqa: D102
+        return await self._ask(lambda client: warm.read_trades(client, market, limit=limit))
 
-    async def trades(self, exchange: str, symbol: str, limit: int) -> list[Trade]:
-        """The latest trades, newest first."""
+    async def ticker(self, market: MarketKey) -> Ticker | None:  # noqa: D102
+        return await self._ask(lambda client: warm.read_ticker(client, market))
 
-        async def read(client: Any) -> list[Trade]:
-            return [trade_of(row) for row in await warm.read_trades(client, exchange, symbol, limit=limit)]
+    async def has_market(self, market: MarketKey) -> bool:  # noqa: D102
+        return await self._ask(lambda client: warm.is_market_held(client, market))
 
-        return await self._ask(read)
+    async def markets(self, most: int) -> set[MarketKey]:  # noqa: D102
+        return await self._ask(lambda client: warm.read_markets(client, most=most))
 
-    async def ticker(self, exchange: str, symbol: str) -> Ticker | None:
-        """The newest ticker."""
-
-        async def read(client: Any) -> Ticker | None:
-            return ticker_of(await warm.read_ticker(client, exchange, symbol))
-
-        return await self._ask(read)
-
-    async def close(self) -> None:
-        """Let the connections go."""
+    async def close(self) -> None:  # noqa: D102
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()
 
-    async def _ask(self, read: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    async def _ask(self, read: Callable[[clickhouse.Client], Awaitable[Answer]]) -> Answer:
         async def question() -> Answer:
             async with self._connecting:
-                if self._client is None:
-                    self._client = await clickhouse.connect(self._url, database=self._database)
-            return await read(self._client)
+                client = self._client
+                if client is None:
+                    client = self._client = await clickhouse.connect(self._url, database=self._database)
+            return await read(client)
 
         return await self._guard.ask(question)
 
@@ -187,31 +196,31 @@ class ColdTier:
 
     def __init__(self, settings: Settings) -> None:
         self._url = cold_address(settings)
-        self._client: Any = None
+        self._store: parquet.Client | None = None
         self._slots = asyncio.Semaphore(_COLD_READS)
         self._guard = Guard(Tier.COLD, lambda: parquet.cold_errors(self._url), _COLD_S)
 
-    async def candles(self, exchange: str, symbol: str, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
+    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
         """As `TierStore` says; of other timeframes than 1m it has none."""
         if timeframe is not Timeframe.M1:
             return []
 
         async def question() -> list[Candle]:
             async with self._slots:
-                if self._client is None:
-                    self._client = parquet.connect(self._url)
-                days = [await cold.read_candles(self._client, exchange, symbol, day) for day in _days(span)]
-            return [candle_of(row) for rows in days for row in rows]
+                if self._store is None:
+                    self._store = parquet.connect(self._url)
+                days = [await cold.read_candles(self._store, market, day) for day in _days(span)]
+            return [candle for candles in days for candle in candles]
 
-        found = await self._guard.ask(question)
-        return [candle for candle in found if span.from_ms <= candle.open_time_ms < span.until_ms]
+        candles = await self._guard.ask(question)
+        return [candle for candle in candles if span.from_ms <= candle.open_time_ms < span.until_ms]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
 
 
 class Tiers:
-    """All of them. Nothing is reached for before it is asked."""
+    """All of them. Nothing is connected before it is asked."""
 
     def __init__(self, settings: Settings) -> None:
         self.hot = HotTier(settings)
@@ -222,16 +231,21 @@ class Tiers:
         stores: dict[Tier, TierStore] = {Tier.HOT: self.hot, Tier.WARM: self.warm, Tier.COLD: self.cold}
         return stores[tier]
 
+    @property
+    def near(self) -> dict[Tier, NearTier]:
+        """Hot, then warm."""
+        return {Tier.HOT: self.hot, Tier.WARM: self.warm}
+
     async def reachable(self, tier: Tier) -> bool:
         """Whether it answers."""
         try:
-            await self[tier].candles(_NOBODY, _NOBODY, Timeframe.M1, SpanMs(0, 1))
+            await self[tier].candles(_NOBODY, Timeframe.M1, SpanMs(0, 1))
         except AwayError:
             return False
         return True
 
     async def close(self) -> None:
-        """Let all connections go."""
+        """Close all connections."""
         for tier in Tier:
             await self[tier].close()
 

@@ -9,7 +9,7 @@ from market.trade import Trade, numeric_id
 from serving.planner import Tier
 
 MAX_TRADES = 500
-"""As many as hot keeps of a symbol."""
+"""In one answer: as many as hot keeps of a market."""
 
 
 class SourcedTrade(NamedTuple):
@@ -20,7 +20,7 @@ class SourcedTrade(NamedTuple):
 
 
 class TradeCoverage(NamedTuple):
-    """What stretch of the market the trades are. `id_ranges` is None where an id is no number."""
+    """From when until when the trades are, and which ids. `id_ranges` is None where an id is no number."""
 
     from_us: int
     until_us: int
@@ -41,8 +41,7 @@ def latest(answers: Mapping[Tier, Sequence[Trade] | None], limit: int) -> list[S
     for tier in Tier:
         for trade in answers.get(tier) or ():
             by_id.setdefault(trade.trade_id, SourcedTrade(trade, tier))
-    ordered = sorted(by_id.values(), key=lambda one: trade_order(one.trade), reverse=True)
-    return ordered[:limit]
+    return sorted(by_id.values(), key=lambda sourced: trade_order(sourced.trade), reverse=True)[:limit]
 
 
 def trade_coverage(trades: Sequence[SourcedTrade]) -> TradeCoverage | None:
@@ -50,7 +49,7 @@ def trade_coverage(trades: Sequence[SourcedTrade]) -> TradeCoverage | None:
     if not trades:
         return None
     ranges = IdRanges()
-    numbers = [numeric_id(one.trade.trade_id) for one in trades]
+    numbers = [numeric_id(sourced.trade.trade_id) for sourced in trades]
     for number in numbers:
         if number is not None:
             ranges.add(number)

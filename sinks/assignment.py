@@ -1,4 +1,4 @@
-"""Partitions taken over: what is asked, before `sinks.start` decides."""
+"""Partitions taken over: asks Kafka for the facts by which `sinks.start` decides where to go on."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from sinks.partition import Partition
 from sinks.start import SinkStartFacts, start_by_group, start_by_store
 
 HOT_MS = 60 * 60_000
-"""A store that keeps its own positions and has none is filled with the trades of the last hour, and all else."""
+"""A store that keeps its own positions and has none gets the trades of the last hour, and all of everything else."""
 
 
 async def assign(
@@ -25,7 +25,8 @@ async def assign(
 ) -> list[Partition]:
     """Decide where each partition goes on, and seek there. `positions` are the store's own, or None.
 
-    An offset that does not say yet what it speaks of is committed again, as it is, with the first commit.
+    A committed offset without today's identities in its metadata is committed again, with them, at the first commit.
+    Raises `UnavailableError` where a topic is missing, and `SinkStartError` where a person has to decide.
     """
     tps = list(tps)
     missing = {tp.topic for tp in tps} - identities.topics.keys()
@@ -33,10 +34,10 @@ async def assign(
         raise UnavailableError(f"the topic {min(missing)} is not there: run candlewick topics apply")
     offsets = await subscription.committed_offsets(tps)
 
-    async def one(tp: TopicPartition) -> Partition:
+    async def assign_one(tp: TopicPartition) -> Partition:
         committed, now = offsets.get(tp), identities.metadata(tp.topic)
         beginning, end = await asyncio.gather(subscription.beginning(tp), subscription.end(tp))
-        found = SinkStartFacts(
+        facts = SinkStartFacts(
             group=subscription.group,
             name=f"{tp.topic}/{tp.partition}",
             committed=committed,
@@ -45,15 +46,15 @@ async def assign(
             now=now,
         )
         if positions is None:
-            start = start_by_group(found, accept_truncation=accept_truncation)
+            start = start_by_group(facts, accept_truncation=accept_truncation)
         else:
             recent = beginning
             if tp not in positions and tp.topic in recent_only:
-                at = await subscription.offset_at(tp, time.time_ns() // 1_000_000 - HOT_MS)
-                recent = end if at is None else at
-            start = start_by_store(found, stored=positions.get(tp), recent=recent)
+                offset = await subscription.offset_at(tp, time.time_ns() // 1_000_000 - HOT_MS)
+                recent = end if offset is None else offset
+            start = start_by_store(facts, stored=positions.get(tp), recent=recent)
         subscription.seek(tp, start)
-        told = committed is not None and committed.metadata == now
-        return Partition(tp, position=start, committed=committed.offset if committed and told else None, end=end)
+        is_current = committed is not None and committed.metadata == now
+        return Partition(tp, position=start, committed=committed.offset if committed and is_current else None, end=end)
 
-    return list(await asyncio.gather(*(one(tp) for tp in tps)))
+    return list(await asyncio.gather(*map(assign_one, tps)))

@@ -1,4 +1,4 @@
-"""Rows as Arrow columns, every value exact: what `market.limits` lets in fits the types."""
+"""Rows as Arrow columns, every value exact: the types hold all that `market.limits` allows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,7 +19,7 @@ Column = Callable[[Row], Any]
 
 
 def table(rows: Sequence[Row], schema: pa.Schema, columns: Mapping[str, Column]) -> pa.Table:
-    """The rows under `schema`, by the functions that give each column's value."""
+    """The rows as a table of `schema`; `columns` has a function for each column's value."""
     return pa.Table.from_arrays(
         [pa.array([columns[field.name](row) for row in rows], field.type) for field in schema], schema=schema
     )

@@ -1,4 +1,4 @@
-"""Refused records, told once: in `<topic>.dlq`, with where they came from and why."""
+"""Refused records, published once each: to `<topic>.dlq`, with where they came from and why."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,16 @@ from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher, TopicPartition, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
-from sinks.store import RejectedRecord
+from sinks.encoded import RejectedRecord
 
 GROUP_HEADER = "candlewick.group"
 """Which group refused the record: another store may well have taken it."""
 TOPIC_ID_HEADER = "candlewick.topic_id"
-"""In which topic of that name the record stood: one made anew has other records at the same offsets."""
+"""The id of the record's topic: a topic made anew has other records at the same offsets."""
 _OFFSET = "__streams.errors.offset"
 _OFFSET_DIGITS = 19
 LARGE_BYTES = 900_000
-"""With the headers on, a larger value may not fit into a record any more: then it is left out, and its size told."""
+"""A larger value may not fit into a record together with the headers: then only its size is published."""
 VALUE_BYTES_HEADER = "__streams.errors.value.bytes"
 _TOO_LARGE = "MessageSizeTooLargeError"
 
@@ -26,42 +26,42 @@ _TOO_LARGE = "MessageSizeTooLargeError"
 class DeadLetters:
     """The dead letters of one group.
 
-    What was told already is read from the dead-letter topic at the first refusal after an assignment: so a record is
-    told once, whether the group dies before its offset is committed or is moved back and reads it again. What others
-    wrote there says nothing.
+    At the first refusal after an assignment the dead-letter topic is read, to know what this group has published. So
+    a record is published once, also when the group dies before its offset is committed, or is moved back and reads it
+    again. Dead letters of other groups do not count.
     """
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._settings = settings
         self._group = group.encode()
         self._publisher: Publisher | None = None
-        self._told: dict[TopicPartition, IdRanges] = {}
+        self._published: dict[TopicPartition, IdRanges] = {}
         self._topic_ids: Mapping[str, str | None] = {}
         self._log = logger(group)
 
     async def publish(self, refused: Sequence[RejectedRecord]) -> int:
-        """Publish those not told yet, acknowledged; returns how many."""
+        """Publish those not published yet; returns how many, once they are acknowledged."""
         by_tp: dict[TopicPartition, list[RejectedRecord]] = defaultdict(list)
-        for one in refused:
-            by_tp[TopicPartition(one.record.topic, one.record.partition)].append(one)
-        published = 0
+        for letter in refused:
+            by_tp[TopicPartition(letter.record.topic, letter.record.partition)].append(letter)
+        count = 0
         for tp, letters in by_tp.items():
-            told = self._told.get(tp) or await self._read(tp)
-            self._told[tp] = told
-            new = {one.record.offset: one for one in letters if one.record.offset not in told}
+            published = self._published.get(tp) or await self._read(tp)
+            self._published[tp] = published
+            new = {letter.record.offset: letter for letter in letters if letter.record.offset not in published}
             await self._send([self._outgoing(letter) for letter in new.values()], tp.topic)
             for offset in new:
-                told.add(offset)
-            published += len(new)
-        return published
+                published.add(offset)
+            count += len(new)
+        return count
 
     def begin(self, topic_ids: Mapping[str, str | None]) -> None:
-        """After an assignment: another process may have told some since, and the topics may be others."""
-        self._told.clear()
+        """To be called after an assignment: other processes may have published since, and topics may be other ones."""
+        self._published.clear()
         self._topic_ids = topic_ids
 
     async def close(self) -> None:
-        """Let the producer go."""
+        """Close the producer."""
         if self._publisher is not None:
             publisher, self._publisher = self._publisher, None
             await publisher.__aexit__(None, None, None)
@@ -80,8 +80,8 @@ class DeadLetters:
         return Outgoing(record.key or b"", record.value, headers, record.partition)
 
     def _topic_id(self, topic: str) -> bytes | None:
-        found = self._topic_ids.get(topic)
-        return None if found is None else found.encode()
+        topic_id = self._topic_ids.get(topic)
+        return None if topic_id is None else topic_id.encode()
 
     async def _send(self, letters: list[Outgoing], source: str) -> None:
         topic = self._settings.topics.dead_letters(source)
@@ -113,7 +113,8 @@ class DeadLetters:
             raise
 
     async def _read(self, tp: TopicPartition) -> IdRanges:
-        told = IdRanges()
+        """The offsets of a partition that this group has published."""
+        published = IdRanges()
         topic = self._settings.topics.dead_letters(tp.topic)
         async for records in read_to_end(self._settings, topic, partitions=[tp.partition]):
             for record in records:
@@ -123,5 +124,5 @@ class DeadLetters:
                     continue
                 offset = header(record.headers, _OFFSET) or b""
                 if offset.isdigit() and len(offset) <= _OFFSET_DIGITS:
-                    told.add(int(offset))
-        return told
+                    published.add(int(offset))
+        return published

@@ -1,4 +1,4 @@
-"""What a group's offsets speak of: the topics read, by Kafka's ids, and the store written to, by its own."""
+"""What a group's offsets are about: the topics read (by Kafka's ids) and the store written to (by its own ids)."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,25 +7,25 @@ from runtime.kafka import OffsetMetadata
 
 
 class Identities(NamedTuple):
-    """As they are at one moment, by topic."""
+    """The ids of one moment, by topic."""
 
     topics: Mapping[str, str | None]
-    """Ids of the topics that are there; None where brokers can't say."""
+    """Ids of the topics that exist; None where brokers cannot say."""
     stores: Mapping[str, str | None]
-    """The id of the place that a topic's records are written to; None: it holds nothing, or has none."""
+    """The id of the table or store that a topic's records are written to; None: it is empty, or has no id."""
 
     def metadata(self, topic: str) -> OffsetMetadata:
-        """What an offset committed now speaks of."""
+        """What goes with an offset that is committed now."""
         return OffsetMetadata(self.topics.get(topic), self.stores.get(topic))
 
     def with_learnt(self, now: "Identities") -> "Identities":
-        """These, and the ids that places have got since; none that changed."""
+        """These, and the store ids that were None and are known now; a changed id stays as it was."""
         return self._replace(
-            stores={topic: now.stores.get(topic) if at is None else at for topic, at in self.stores.items()}
+            stores={topic: now.stores.get(topic) if known is None else known for topic, known in self.stores.items()}
         )
 
     def replaced(self, now: "Identities") -> list[str]:
-        """The topics that were made anew since, or whose records' place was; those that are missing now are not."""
+        """The topics that were made anew since, or whose store was. A topic that is missing now is not among them."""
         return [
             topic
             for topic in self.topics

@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from market.records import Record
 from runtime.kafka import TopicPartition
+from sinks.encoded import RejectedRecord
 from sinks.rolling_policy import RollingPolicy, file_parts
-from sinks.store import Batch, RejectedRecord, Store
+from sinks.store import Batch, Store
 
 
 class Partition:
-    """Batches of one partition in the making; `committed` never goes back."""
+    """The batches of one partition that are not written yet; `committed` never goes back."""
 
     def __init__(self, tp: TopicPartition, *, position: int, committed: int | None, end: int) -> None:
         self.tp = tp
@@ -34,15 +35,14 @@ class Partition:
         """Bytes of the values in the batch that has not ended."""
         return self._open.size_bytes
 
-    def take(self, records: Sequence[Record], store: Store, rule: RollingPolicy | None) -> Iterator[RejectedRecord]:
-        """Batch and encode what was read; yields what cannot be encoded."""
-        if rule is None:
-            part = [record for record in records if record.value is not None]
-            yield from self._add(part, store)
+    def take(self, records: Sequence[Record], store: Store, policy: RollingPolicy | None) -> Iterator[RejectedRecord]:
+        """Batch and encode records that were read; yields those that cannot be encoded."""
+        if policy is None:
+            yield from self._add([record for record in records if record.value is not None], store)
             self._open.next = self.position = records[-1].offset + 1
             return
-        for part, ends, position in file_parts(self._open, records, rule):
-            yield from self._add(part, store, rule.slot_ms)
+        for of_file, ends, position in file_parts(self._open, records, policy):
+            yield from self._add(of_file, store, policy.slot_ms)
             self._open.next = self.position = position
             if ends:
                 self.end_batch()
@@ -54,7 +54,7 @@ class Partition:
             self._open = self._new()
 
     def rewind(self) -> int:
-        """Drop what is not written; returns the offset to read from again."""
+        """Drop all batches that are not written; returns the offset to read from again."""
         self.position = self.whole[0].first if self.whole else self._open.first
         self.whole.clear()
         self._open = self._new()

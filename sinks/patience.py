@@ -1,4 +1,4 @@
-"""Waiting for a store that is away, as a member of the group."""
+"""Waiting for a store that is away, without leaving the group."""
 
 import asyncio
 import time
@@ -11,8 +11,8 @@ from runtime.kafka import Subscription
 
 LONGEST_PAUSE_S = 15.0
 ONCE_PATIENCE_S = 60.0
-"""How long ``--once`` bears a store that is away; without it there is no end to patience."""
-HOLD_S = 0.5
+"""How long ``--once`` waits for a store that is away; without it the waiting has no end."""
+PAUSE_S = 0.5
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class LeaveError(Exception):
 
 
 class Patience:
-    """Tries until the store is there; nothing is read meanwhile."""
+    """Retries until the store answers; nothing is read meanwhile, and this member stays in the group."""
 
     def __init__(self, subscription: Subscription, log: Any, *, once: bool) -> None:
         self._subscription = subscription
@@ -36,7 +36,10 @@ class Patience:
         """Ends the waiting with `LeaveError`."""
 
     async def until_done(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Do it until the store does not say that it is away."""
+        """The result of `action`, called again while it raises `UnavailableError`, at growing intervals.
+
+        Raises `StoreAwayError` and `LeaveError`, and whatever else `action` raises.
+        """
         failures, began_s = 0, time.monotonic()
         while True:
             try:
@@ -50,5 +53,5 @@ class Patience:
             while time.monotonic() < until_s:
                 if self.stop.is_set():
                     raise LeaveError
-                await self._subscription.pause_for(HOLD_S)
+                await self._subscription.pause_for(PAUSE_S)
             failures += 1

@@ -1,4 +1,4 @@
-"""Where a partition's batches end, record by record: by what the log says alone, so that a replay cuts alike."""
+"""Where a partition's files end, record by record: the log alone decides it, so that a replay makes the same files."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -23,36 +23,36 @@ USUAL_ROLLING_POLICY = RollingPolicy()
 
 
 class FilePart(NamedTuple):
-    """Consecutive records with a value, and whether the batch they belong to ends behind them."""
+    """Consecutive records with a value that go into one file, and whether the file ends behind them."""
 
     records: list[Record]
     ends: bool
     next: int
 
 
-def file_parts(batch: Batch, records: Iterable[Record], rule: RollingPolicy) -> Iterator[FilePart]:
-    """Part `records`, which stand behind `batch` in the log. Only records with a value count and open a batch.
+def file_parts(batch: Batch, records: Iterable[Record], policy: RollingPolicy) -> Iterator[FilePart]:
+    """Divide `records`, which stand behind `batch` in the log. Only records with a value count, and open a batch.
 
-    So what lies between two batches (markers, cuts) belongs to neither, and committing past it changes no later cut.
+    So what lies between two batches (markers, rolls) belongs to neither, and committing past it changes no later file.
     """
     count, slot = batch.records, batch.slot
-    part: list[Record] = []
+    of_file: list[Record] = []
     position = batch.next
     for record in records:
-        at = record.timestamp // rule.slot_ms
-        if count and at != slot:
-            yield FilePart(part, ends=True, next=position)
-            part, count = [], 0
+        record_slot = record.timestamp // policy.slot_ms
+        if count and record_slot != slot:
+            yield FilePart(of_file, ends=True, next=position)
+            of_file, count = [], 0
         position = record.offset + 1
         if record.value is not None:
             if not count:
-                slot = at
-            part.append(record)
+                slot = record_slot
+            of_file.append(record)
             count += 1
-        if count and (count >= rule.records or is_roll(record)):
-            yield FilePart(part, ends=True, next=position)
-            part, count = [], 0
-    yield FilePart(part, ends=False, next=position)
+        if count and (count >= policy.records or is_roll(record)):
+            yield FilePart(of_file, ends=True, next=position)
+            of_file, count = [], 0
+    yield FilePart(of_file, ends=False, next=position)
 
 
 def is_roll(record: Record) -> bool:

@@ -1,4 +1,4 @@
-"""Asking for open files to be ended: a `roll` record behind what was read, so that every replay cuts there too."""
+"""Asking for open files to be ended: a `roll` record behind what was read, so that every replay ends them there."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ _ROLL = Outgoing(b"", None, [(ROLL_HEADER, b"1")])
 
 
 async def ask_for_rolls(settings: Settings, partitions: Sequence[Partition]) -> None:
-    """Write a `roll` to each partition; its end is behind it from now on.
+    """Write a `roll` to each partition, and let the partition's end lie behind it.
 
-    It is a plain record, outside any transaction: into a candle topic too, where it waits like every reader for the
-    engine's open transaction but hides nothing itself.
+    It is a plain record, outside any transaction. In a candle topic it can be read once the engine's open transaction
+    ends, like any record behind one; it delays no other record itself.
     """
     async with Publisher(settings) as publisher:
         futures = [

@@ -1,4 +1,4 @@
-"""Records decoded for a store, those that cannot be set apart; and which of a trade's copies counts."""
+"""Records decoded for a store, the malformed ones apart; and which of a trade's copies counts."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -7,13 +7,13 @@ from market.codec import run_of
 from market.errors import MalformedError
 from market.partition import check_place
 from market.records import Record
-from sinks.store import RejectedRecord
+from sinks.encoded import RejectedRecord
 
 _LIVE_MOST = (1 << 63) - 1
 
 
 class Row(NamedTuple):
-    """A record, what it says (a trade, a candle…), and the run it belongs to; None for live."""
+    """A record, its model (a trade, a candle…), and the run it belongs to; None for live."""
 
     record: Record
     model: Any
@@ -23,7 +23,7 @@ class Row(NamedTuple):
 def decode_rows(
     records: Iterable[Record], decode: Callable[[bytes], Any], partitions: int
 ) -> tuple[list[Row], list[RejectedRecord]]:
-    """Decode records that have a value, and stand under their key in the partition of it, of so many."""
+    """Decode records with a value, in a topic of so many partitions; malformed and misplaced ones are refused."""
     rows: list[Row] = []
     refused: list[RejectedRecord] = []
     for record in records:
@@ -38,9 +38,10 @@ def decode_rows(
 
 
 def precedence(run: str | None, offset: int) -> int:
-    """Of a minute's copies of one trade that of the greatest precedence counts, as it does in candles; below 2^64.
+    """Of several copies of a trade in a minute, the one of the greatest precedence counts, as in candles; below 2^64.
 
-    A run's copy before a live one; of several runs the later in the log, for it made the candle anew; of live copies
-    the first, for the candle has taken it when the next one comes.
+    - A run's copy counts before a live one.
+    - Of copies of several runs the last in the log counts: its run made the candle anew.
+    - Of live copies the first in the log counts: the candle has it when the next one comes.
     """
     return _LIVE_MOST - offset if run is None else _LIVE_MOST + 1 + offset

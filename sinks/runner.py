@@ -1,12 +1,12 @@
 """The runner that all sinks share: a group member that moves records into a store and says how far it came.
 
-In this order, so that a kill at any point loses nothing and repeats only what the store knows to be the same:
+In this order, so that a kill at any point loses nothing and repeats only what the store recognises:
 
-1. consume: committed records, from where the group (or the store itself) says
-2. batch: by pace, or where the log says
-3. encode: pure; what the store can never hold is refused
-4. dead-letter what was refused, acknowledged
-5. write, again and again while the store is away, until it acknowledges
+1. consume: committed records, from the position of the group (or of the store itself)
+2. batch: by pace, or by what the log alone decides
+3. encode: pure; records that the store can never hold are refused
+4. publish the refused records as dead letters, and wait until they are acknowledged
+5. write, again while the store is away, until it acknowledges
 6. commit the offsets behind what is written
 """
 
@@ -19,28 +19,30 @@ from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import HELD_BACK_S, HeldBackError, OutOfRangeError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
 from runtime.lifecycle import GRACE_S, rejoining, stopped_within
+from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
 from sinks.dead_letters import DeadLetters
+from sinks.encoded import RejectedRecord
 from sinks.identity import Identities
 from sinks.partition import Partition
 from sinks.patience import LeaveError, Patience
 from sinks.rolling_policy import USUAL_ROLLING_POLICY, RollingPolicy
 from sinks.rolls import ask_for_rolls
-from sinks.store import MovedError, RejectedError, RejectedRecord, Store
+from sinks.store import MovedError, RejectedError, Store
 
 POLL_S = 0.1
 POLL_RECORDS = 5_000
 FEW_RECORDS = 500
 BREATH_S = 0.05
-"""After a poll that brought few records more may gather: many small polls would cost the most of a core."""
+"""After a poll that brought few records: more may gather, and many small polls would take most of a core."""
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
-"""How long a stopped sink goes on to end its open files; what is left is read again at the next start."""
+"""How long a stopped sink may take to end its open files; what is left is read again at the next start."""
 LOOK_INTERVAL_S = 20.0
-"""How often it is looked whether topics and store are still those that the offsets speak of."""
+"""How often to check that topics and store are still those that the offsets are about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ async def run_sink(settings: Settings, store: Store, config: SinkConfig, stop: a
         with suppress(LeaveError):
             await _SinkWorker(settings, store, config, meter).run(stop)
 
-    # Kafka's failures: the store's are borne by the worker.
+    # Of Kafka's failures; those of the store are the worker's.
     bearable = () if config.once else (UnavailableError,)
     try:
         async with meter.reporting():
@@ -83,7 +85,7 @@ class _SinkWorker:
         self._config = config
         self._meter = meter
         self._log = logger(meter.stage)
-        self._rule = None if store.pace else config.rolling_policy
+        self._policy = None if store.pace else config.rolling_policy
         self._subscription = Subscription(
             settings,
             group=settings.topics.group(meter.stage),
@@ -124,10 +126,10 @@ class _SinkWorker:
             await self._assign(list(self._partitions))
             return
         if await self._follow_assignment():
-            return  # what was polled may stand before what is held already
+            return  # the records may stand before those that are batched already
         for tp, records in polled.items():
             if tp in self._partitions and records:
-                refused += self._partitions[tp].take(records, self._store, self._rule)
+                refused += self._partitions[tp].take(records, self._store, self._policy)
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
         if refused:
             self._meter.add("rejected", await self._dead_letters.publish(refused))
@@ -164,11 +166,11 @@ class _SinkWorker:
         except (RejectedError, MovedError) as error:
             failure = error
         if await self._follow_assignment():
-            return False  # both the batches and what failed are the next owner's
+            return False  # the next owner writes the batches, or meets the failure
         if isinstance(failure, RejectedError):
             self._read_again(failure)
         elif failure is not None:
-            self._log.warning("the store lost writes: reading them again", reason=str(failure))
+            self._log.warning("the store lost writes: reading their records again", reason=str(failure))
             await self._assign(list(self._partitions))
         else:
             for partition in partitions:
@@ -180,21 +182,21 @@ class _SinkWorker:
         return failure is None
 
     def _read_again(self, error: RejectedError) -> None:
-        """Back to where the batches begin; what the store rejected is refused this time."""
+        """Go back to where the batches begin; the records that the store rejected are refused this time."""
         for (tp, offset), reason in error.reasons.items():
             self._partitions[tp].rejected[offset] = reason
         for tp, partition in self._partitions.items():
             self._subscription.seek(tp, partition.rewind())
 
     async def _commit(self) -> None:
-        """Commit the offsets behind what is written; never backwards."""
+        """Commit the offsets behind what is written; they never go back."""
         self._committed_at_s = time.monotonic()
-        held = self._subscription.assignment()
+        assignment = self._subscription.assignment()
         offsets: dict[TopicPartition, int] = {}
         stuck: list[TopicPartition] = []
         lag = 0
         for tp, partition in self._partitions.items():
-            if tp in held:
+            if tp in assignment:
                 position = await self._subscription.position(tp)
                 behind = max(0, (self._subscription.highwater(tp) or 0) - position)
                 lag += behind
@@ -212,12 +214,12 @@ class _SinkWorker:
             await self._name_who_holds_back(stuck)
 
     async def _name_who_holds_back(self, tps: list[TopicPartition]) -> None:
-        """Nothing came for long, although the log goes on: where a transaction hides it, that is said."""
+        """Name the open transactions that have kept records back for long. Raises `HeldBackError` with ``once``."""
         self._stalls.clear()
-        held = await self._subscription.open_transactions(tps)
-        if held and self._config.once:
-            raise HeldBackError(held)
-        for transaction in held:
+        transactions = await self._subscription.open_transactions(tps)
+        if transactions and self._config.once:
+            raise HeldBackError(transactions)
+        for transaction in transactions:
             self._log.warning("waiting for another program's transaction", reason=str(transaction))
 
     async def _ask(self) -> Identities:
@@ -226,7 +228,7 @@ class _SinkWorker:
         return Identities(await self._subscription.topic_ids(), await self._patience.until_done(self._store.identities))
 
     async def _is_as_it_was(self) -> bool:
-        """Whether topics and store are those that offsets are committed of; else it is decided anew where to go on."""
+        """Whether topics and store are still those that the offsets are about; else decide anew where to go on."""
         now = await self._ask()
         missing = sorted(set(self._store.topics) - now.topics.keys())
         if missing and self._config.once:
@@ -235,7 +237,7 @@ class _SinkWorker:
             self._log.warning("topics are missing: run candlewick topics apply", topics=missing)
         replaced = self._identities.replaced(now)
         if replaced:
-            self._log.warning("made anew meanwhile, or the store of their records was", topics=replaced)
+            self._log.warning("topics, or their tables or files, were made anew meanwhile", topics=replaced)
             await self._assign(list(self._partitions))
             return False
         return True
@@ -246,9 +248,10 @@ class _SinkWorker:
         if not changes.rebalanced:
             return False
         self._joined = True
-        self._partitions.clear()  # what was not committed is the next owner's, who may be this process
+        self._partitions.clear()  # the next owner, which may be this process, reads again what was not committed
         await self._assign(list(changes.assigned))
         self._log.info("assigned", partitions=len(self._partitions))
+        note_assigned(self._meter, self._partitions, self._config.instance_id)
         return True
 
     async def _assign(self, tps: list[TopicPartition]) -> None:
@@ -267,7 +270,7 @@ class _SinkWorker:
         self._partitions |= {partition.tp: partition for partition in assigned}
 
     async def _is_finished(self) -> bool:
-        """Whether to leave: with ``once`` or after `stop`, when all is read as far as it goes, open files ended."""
+        """Whether to leave: with ``once`` or after `stop`, when all is read to its end and open files are ended."""
         await self._follow_assignment()
         if self._stop.is_set() and self._leave_by_s is None:
             self._leave_by_s = time.monotonic() + DRAIN_S
@@ -281,7 +284,7 @@ class _SinkWorker:
         for tp, partition in self._partitions.items():
             if partition.position < partition.end and await self._subscription.position(tp) < partition.end:
                 return False
-        open_ = [p for p in self._partitions.values() if self._rule and p.open_records and not p.roll_asked]
+        open_ = [p for p in self._partitions.values() if self._policy and p.open_records and not p.roll_asked]
         if open_:
             await ask_for_rolls(self._settings, open_)
         return not open_

@@ -1,4 +1,4 @@
-"""What a store is to the runner, and what passes between them."""
+"""What the runner needs of a store, and what passes between them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,33 +6,19 @@ from typing import Any, NamedTuple, Protocol
 
 from market.records import Record
 from runtime.kafka import TopicPartition
-
-
-class RejectedRecord(NamedTuple):
-    """A record that the store can never hold, and why; it goes to the dead letters."""
-
-    record: Record
-    error: Exception
-
-
-class Encoded(NamedTuple):
-    """Records of one topic in the store's own form; `chunk` is opaque to the runner."""
-
-    chunk: Any
-    rows: int
-    refused: list[RejectedRecord]
+from sinks.encoded import Encoded
 
 
 @dataclass(kw_only=True)
 class Batch:
     """Consecutive records of one partition that are written together.
 
-    Its identity (topic, partition, first and last offset) never changes: a retry writes the same batch.
+    Topic, partition, first and last offset identify it and never change: a retry writes the same batch.
     """
 
     tp: TopicPartition
     first: int
-    """Offset of its first record with a value; where it has none, of its first record."""
+    """Offset of its first record with a value; without such a record, of its first one."""
     slot: int = 0
     """The slot of the log clock that its first record lies in (`sinks.rolling_policy`)."""
     last: int = 0
@@ -54,7 +40,7 @@ class Pace(NamedTuple):
 
 
 class RejectedError(Exception):
-    """The store said no to these records and can hold the others; nothing of the batches need be in it."""
+    """The store refuses these records and can hold the others; it may hold none of the batches yet."""
 
     def __init__(self, reasons: Mapping[tuple[TopicPartition, int], str]) -> None:
         super().__init__(f"{len(reasons)} records are rejected")
@@ -62,7 +48,7 @@ class RejectedError(Exception):
 
 
 class MovedError(Exception):
-    """The position kept in the store is not where this process left it: reading must resume from there."""
+    """The store's own position is not where this process left it: reading must go on from there."""
 
 
 class Store(Protocol):
@@ -78,36 +64,36 @@ class Store(Protocol):
 
     @property
     def topics(self) -> Sequence[str]:
-        """What it takes in."""
+        """The topics that it takes."""
 
     @property
     def recent_only(self) -> frozenset[str]:
-        """Topics of which a store that keeps positions and has none needs no more than the last hour."""
+        """Topics of which a store that lost its positions needs the last hour only."""
 
     @property
     def pace(self) -> Pace | None:
-        """When batches end; None: where the log says (`sinks.rolling_policy`)."""
+        """When batches end; None: where the log alone says (`sinks.rolling_policy`)."""
 
     async def open(self) -> None:
-        """Connect, and make what must be there; harmless to repeat."""
+        """Connect, and make what is missing; harmless to repeat."""
 
     async def identities(self) -> Mapping[str, str | None]:
-        """By topic, the id of the place that holds its records, which another one in its stead would not have.
+        """Topic → the id of the table or store that holds its records; one that replaces it has another id.
 
-        None where that place is empty or not there; a topic is left out whose place has no id. Changes nothing, and
-        can be asked before `open`.
+        None where it is empty or missing; a topic is left out where there are no such ids. Changes nothing, and can be
+        asked before `open`.
         """
 
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """Where the store itself says reading of the topics with these ids goes on; None: the group's offsets tell."""
+        """The store's own positions in the topics with these ids; None where the group's offsets count."""
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """Records (each with a value, all of one topic) in the store's form. Pure."""
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write batches; they are held safely once this returns. `RejectedError` and `MovedError` as above."""
+        """Write batches; they are safe once this returns. Raises `RejectedError` and `MovedError` as said there."""
 
     async def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""

@@ -1,17 +1,18 @@
 """``candlewick candles``: trades in, closed 1m candles out, exactly once."""
 
 import sys
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from candlewick.common import NONE_GIVEN, Common, parse_span, single_command
+from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.recompute.recompute import Asked, recompute
+from candlewick.stage import begin_stage
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
 from runtime.lifecycle import run
-from runtime.telemetry import configure_logs
 
 
 def candles(
@@ -33,21 +34,27 @@ def candles(
         int, Parameter(help="added to every revision, so that they rise on after a recreated topic")
     ] = 0,
     grace: Annotated[
-        str, Parameter(help="with event-time: how long a minute waits for trades after its end, in their own time")
-    ] = "2s",
-    from_: Annotated[str | None, Parameter(name="--from", help="first minute to recompute, TIME")] = None,
-    until: Annotated[str | None, Parameter(help="end of the minutes to recompute, TIME")] = None,
+        timedelta,
+        SPAN,
+        Parameter(help="with event-time: how long a minute waits for trades after its end, in their own time"),
+    ] = timedelta(seconds=2),
+    from_: Annotated[datetime | None, Parameter(name="--from", help="first minute to recompute")] = None,
+    until: Annotated[datetime | None, Parameter(help="end of the minutes to recompute")] = None,
     into: Annotated[
         str | None, Parameter(help="recompute beside the live topics, into those with this name behind theirs")
     ] = None,
-    lead: Annotated[str, Parameter(help="how much of the log before --from is read, so that series have begun")] = "1h",
+    lead: Annotated[
+        timedelta,
+        SPAN,
+        Parameter(help="how much of the log before --from is read, so that series have begun"),
+    ] = timedelta(hours=1),
     common: Common = NONE_GIVEN,
 ) -> int:
     """Read md.trades.v1 and write md.candles.1m.v1, with state, position and outputs in one transaction.
 
     With --from, --until and --into the candles of a range are computed again beside the live topics, which stay as
     they are: in a group of their own, into md.candles.1m.v1.NAME. It ends by itself when they are final; interrupted,
-    the same command goes on. TIME is ISO 8601, UTC where it names no zone.
+    the same command goes on. A DATETIME is ISO 8601, UTC where it names no zone.
 
     With --close-on event-time a minute closes when its key has a trade that is later than its end and the grace: for
     topics that another producer fills without markers. Its candles are `connected`.
@@ -60,16 +67,15 @@ def candles(
     candlewick candles --from 2026-01-31T12:00Z --until 2026-01-31T18:00Z --into fix1
     ```
     """
-    settings = common.settings()
-    configure_logs(settings)
+    asked = Asked(into=into, from_=from_, until=until, lead=lead)
+    settings = begin_stage("candles", common) if not asked.anything else begin_stage("recompute", common, into=into)
     config = CandlesConfig(
-        rules=Rules(close_on=close_on, grace_us=round(parse_span(grace) * 1_000_000), revision_base=revision_base),
+        rules=Rules(close_on=close_on, grace_us=grace // timedelta(microseconds=1), revision_base=revision_base),
         once=once,
         from_start=from_start,
         accept_truncation=accept_truncation,
         instance_id=instance_id,
     )
-    asked = Asked(into=into, from_=from_, until=until, lead_s=parse_span(lead))
     if not asked.anything:
         run(lambda stop: run_candles(settings, config, stop))
         return 0

@@ -24,6 +24,7 @@ from producers.archive.reading import Reading, Watch
 from producers.archive.recording import Described, Format
 from producers.archive.report import ReportedRange, ranges
 from runtime.errors import UsageError
+from runtime.figures import FigureName
 from runtime.lifecycle import run
 from runtime.settings import Settings
 from runtime.telemetry import Meter, configure_logs
@@ -92,6 +93,7 @@ app = single_command("import", import_)
 
 MAX_RANGES = 20
 """So many are printed."""
+_FIGURES: dict[Reading, FigureName] = {Reading.SURVEYING: "surveying_rows", Reading.PUBLISHING: "publishing_rows"}
 _WORDS = {Proof.IDS: "proved by ids", Proof.CONNECTION: "only claimed", Proof.HOLE: "trades missing"}
 
 
@@ -104,7 +106,7 @@ async def _import(settings: Settings, request: ImportRequest, stop: asyncio.Even
         meter = Meter("import")
 
         def watch(reading: Reading, rows: int) -> None:
-            meter.add(f"{reading}_rows", rows)
+            meter.add(_FIGURES[reading], rows)
             meter.count(rows)
 
         async with meter.reporting():

@@ -5,9 +5,9 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
+from candlewick.stage import begin_stage
 from producers.feed.runner import run_feed
 from runtime.lifecycle import run
-from runtime.telemetry import configure_logs
 
 
 def produce(
@@ -26,8 +26,7 @@ def produce(
         candlewick produce binance BTCUSDT
     ```
     """
-    settings = common.settings()
-    configure_logs(settings)
+    settings = begin_stage("produce", common, exchange=exchange, symbols=list(symbols))
     run(lambda stop: run_feed(settings, exchange, symbols, stop))
 
 

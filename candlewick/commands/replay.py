@@ -5,17 +5,17 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.console import Console
 from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common, single_command
-from candlewick.replay import Move, apply_moves, plan_moves, stage_of
+from candlewick.replay import Move, Place, apply_moves, plan_moves, stage_of
+from candlewick.tables import print_table
 
 
 async def replay(
     group: Annotated[str, Parameter(help="candles, rolling, sink.redis, sink.clickhouse or sink.parquet")],
     *,
-    to: Annotated[str, Parameter(help="earliest, latest, current, an offset, or a time of the log clock")],
+    to: Annotated[Place | int | datetime, Parameter(help="a place, an offset, or a time of the log clock")],
     execute: Annotated[bool, Parameter(negative="", help="do it; without it nothing is changed")] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
@@ -35,9 +35,9 @@ async def replay(
     moves = await plan_moves(settings, stage, to)
     if execute:
         await apply_moves(settings, stage, moves)
-    Console().print(_table(moves))
+    print_table(_table(moves))
     sys.stdout.write(
-        f"{settings.topics.group(stage)} was moved\n" if execute else "nothing was changed: say --execute\n"
+        f"{settings.topics.group(stage)} was moved\n" if execute else "nothing was changed: add --execute to move it\n"
     )
 
 

@@ -5,10 +5,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
+from candlewick.stage import begin_stage
 from processors.rolling.app import run_rolling
 from processors.rolling.worker import RollingConfig
 from runtime.lifecycle import run
-from runtime.telemetry import configure_logs
 
 
 def rolling(
@@ -32,8 +32,7 @@ def rolling(
     candlewick rolling --once
     ```
     """
-    settings = common.settings()
-    configure_logs(settings)
+    settings = begin_stage("rolling", common)
     config = RollingConfig(
         once=once, from_start=from_start, accept_truncation=accept_truncation, instance_id=instance_id
     )

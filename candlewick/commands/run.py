@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from candlewick.commands.stack import bring_up
-from candlewick.common import NONE_GIVEN, Common, parse_span, single_command
+from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.pipeline.memory import begin_run
 from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
 from candlewick.pipeline.run import PipelineRun
@@ -28,7 +29,9 @@ INTERRUPTED = 130
 def run(
     *,
     for_: Annotated[
-        str | None, Parameter(name="--for", help="stop by itself after so long: 90s, 2m, 1h; unset: at Ctrl-C")
+        timedelta | None,
+        SPAN,
+        Parameter(name="--for", help="stop by itself after so long: 90s, 2m, 1h; unset: at Ctrl-C"),
     ] = None,
     headless: Annotated[bool, Parameter(help="one summary line every few seconds, no live view")] = False,
     speed: Annotated[float, Parameter(help="simulated market seconds a second, 1 to 1000")] = 10.0,
@@ -38,7 +41,9 @@ def run(
     exchange: Annotated[str | None, Parameter(help="a real exchange, such as binance; unset: the simulator")] = None,
     seed: Annotated[int | None, Parameter(help="which simulated market; fixed for the life of the data")] = None,
     market_start: Annotated[
-        str | None, Parameter(help="how long ago the simulated market begins: 3h; unset: where the log ends")
+        timedelta | None,
+        SPAN,
+        Parameter(help="how long ago the simulated market begins: 3h; unset: where the log ends"),
     ] = None,
     fault: Annotated[
         tuple[str, ...],
@@ -69,7 +74,7 @@ def run(
     settings = common.settings()
     settings = settings.model_copy(update={"home": settings.home.expanduser().absolute()})
     plan = RunPlan(
-        for_s=parse_span(for_) if for_ else None,
+        for_s=for_.total_seconds() if for_ else None,
         headless=headless or not sys.stdout.isatty(),
         speed=speed,
         exchange=exchange,
@@ -77,7 +82,7 @@ def run(
         seed=seed,
         faults=fault,
         kills=parse_kills(kill),
-        market_start_s=parse_span(market_start) if market_start else None,
+        market_start_s=market_start.total_seconds() if market_start else None,
     )
     with run_lock(settings.home) as lock:
         return _run(settings, plan, lock)

@@ -2,10 +2,10 @@
 
 import sys
 
-from rich.console import Console
 from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common, single_command
+from candlewick.tables import print_table
 from runtime.settings import ENV_PREFIX, Settings
 
 
@@ -29,7 +29,7 @@ def show(*, markdown: bool = False, common: Common = NONE_GIVEN) -> None:
     for name, meaning, default in rows():
         value = getattr(settings, name.removeprefix(ENV_PREFIX).lower())
         table.add_row(name, meaning, default, "" if value is None else str(value))
-    Console().print(table)
+    print_table(table)
 
 
 app = single_command("settings", show)

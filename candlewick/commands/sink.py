@@ -6,9 +6,9 @@ from typing import Annotated
 from cyclopts import App, Parameter, validators
 
 from candlewick.common import NONE_GIVEN, Common
+from candlewick.stage import begin_stage
 from runtime.lifecycle import run
 from runtime.settings import Settings
-from runtime.telemetry import configure_logs
 from sinks.rolling_policy import FILE_RECORDS, RollingPolicy
 from sinks.runner import SinkConfig, run_sink
 from sinks.store import Store
@@ -35,7 +35,7 @@ def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Commo
     """
     from sinks.redis.store import RedisStore  # noqa: PLC0415  # a sink starts without the clients of the others
 
-    _run(RedisStore, SinkConfig(once=once, instance_id=instance_id), common)
+    _run("sink.redis", RedisStore, SinkConfig(once=once, instance_id=instance_id), common)
 
 
 @app.command
@@ -55,7 +55,8 @@ def clickhouse(
     """
     from sinks.clickhouse.store import ClickHouseStore  # noqa: PLC0415
 
-    _run(ClickHouseStore, SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id), common)
+    config = SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id)
+    _run("sink.clickhouse", ClickHouseStore, config, common)
 
 
 @app.command
@@ -75,21 +76,25 @@ def parquet(
 ) -> None:
     """Write every trade and 1m candle into Parquet files in the cold store.
 
-    With --once, and when told to stop, it asks for open files to be ended (a `roll` record) and writes them first.
-
     ```
     candlewick sink parquet
     CANDLEWICK_COLD=s3://bucket/candlewick candlewick sink parquet --once
     ```
+
+    With --once, and when it is told to stop, it first asks for open files to be ended (a `roll` record) and writes
+    them.
     """
     from sinks.parquet.store import ParquetStore  # noqa: PLC0415
 
-    rule = RollingPolicy(records=file_records)
-    config = SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id, rolling_policy=rule)
-    _run(ParquetStore, config, common)
+    config = SinkConfig(
+        once=once,
+        accept_truncation=accept_truncation,
+        instance_id=instance_id,
+        rolling_policy=RollingPolicy(records=file_records),
+    )
+    _run("sink.parquet", ParquetStore, config, common)
 
 
-def _run(store: Callable[[Settings], Store], config: SinkConfig, common: Common) -> None:
-    settings = common.settings()
-    configure_logs(settings)
+def _run(stage: str, store: Callable[[Settings], Store], config: SinkConfig, common: Common) -> None:
+    settings = begin_stage(stage, common)
     run(lambda stop: run_sink(settings, store(settings), config, stop))

@@ -3,10 +3,10 @@
 import sys
 
 from cyclopts import App
-from rich.console import Console
 from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common
+from candlewick.tables import print_table
 from runtime.errors import CandlewickError
 from runtime.kafka.admin import TopicDifference, apply_topics, diff_topics
 
@@ -15,20 +15,24 @@ app = App(name="topics", help="Create or check the topics.")
 
 @app.command
 async def apply(*, common: Common = NONE_GIVEN) -> int:
-    """Create the topics that are missing; what differs on those that are there is shown and left alone.
+    """Create the topics that are missing. A topic that is there but differs is shown and left as it is.
 
     ```
     candlewick topics apply
     candlewick topics apply --prefix test. --partitions 4
     ```
     """
-    left = await apply_topics(common.settings())
+    settings = common.settings()
+    missing = [difference.topic for difference in await diff_topics(settings) if difference.what == "missing"]
+    left = await apply_topics(settings)
+    if missing:
+        sys.stdout.write(f"created {len(missing)} topics\n")
     return _show(left)
 
 
 @app.command
 async def diff(*, common: Common = NONE_GIVEN) -> int:
-    """Compare the topics with what they have to be; exit code 1 where something differs.
+    """Compare the topics with what they have to be. The exit code is 1 where something differs.
 
     ```
     candlewick topics diff
@@ -39,10 +43,10 @@ async def diff(*, common: Common = NONE_GIVEN) -> int:
 
 def _show(differences: list[TopicDifference]) -> int:
     if not differences:
-        sys.stdout.write("all topics are as they have to be\n")
+        sys.stdout.write("all topics are there, with the right settings\n")
         return 0
     table = Table("topic", "what", "must be", "is")
-    for one in differences:
-        table.add_row(one.topic, one.what, one.wanted, one.actual or "")
-    Console().print(table)
+    for difference in differences:
+        table.add_row(difference.topic, difference.what, difference.wanted, difference.actual or "")
+    print_table(table)
     return CandlewickError.exit_code

@@ -34,6 +34,8 @@ from runtime.telemetry import PROGRESS_EVENT
 Result = TypeVar("Result")
 _TONES = {StageChange.RESTARTED: Tone.WARNING, StageChange.DIED: Tone.WARNING, StageChange.GAVE_UP: Tone.BAD}
 _WORTH_SAYING_S = 300.0
+PROGRESS_S = "1"
+"""The view shows what the stages said last: so often."""
 _TOLD = frozenset({StageChange.RESTARTED, StageChange.DIED, StageChange.GAVE_UP})
 """Turns that a person must hear of; the others are only shown."""
 
@@ -101,7 +103,7 @@ class PipelineRun:
             )
 
     async def _start(self, supervisor: Supervisor) -> None:
-        environment = child_environment(self._settings, home=str(self._settings.home.absolute()))
+        environment = child_environment(self._settings, home=str(self._settings.home.absolute()), progress_s=PROGRESS_S)
         if self._plan.simulated:
             start_us = await market_start_us(self._settings, self._plan)
             supervisor.start(

@@ -1,1 +1,1 @@
-"""A range of candles computed again, and held against those that are live."""
+"""A range of candles computed again, and compared with those that are live."""

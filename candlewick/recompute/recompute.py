@@ -1,10 +1,11 @@
-"""A range of market time, computed again beside the live topics: planned, run to its end, and told."""
+"""A range of market time, computed again beside the live topics: planned, run to its end, and reported."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from candlewick.common import parse_time_us
+from candlewick.common import utc_us
 from market.codec import RUN_HEADER, header
 from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
@@ -19,12 +20,12 @@ from runtime.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What the command line says of a recomputation; times as a person writes them."""
+    """What the command line says of a recomputation."""
 
     into: str | None
-    from_: str | None
-    until: str | None
-    lead_s: float
+    from_: datetime | None
+    until: datetime | None
+    lead: timedelta
 
     @property
     def anything(self) -> bool:
@@ -34,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """What stands in a recomputation's candle topic, and whether it is done."""
+    """What is in a recomputation's candle topic, and whether it is done."""
 
     range: RecomputeRange
     topic: str
@@ -61,29 +62,33 @@ class Recomputed:
 
 
 async def recompute(settings: Settings, config: CandlesConfig, asked: Asked, stop: asyncio.Event) -> Recomputed:
-    """Recompute what is asked for, or go on with it, until its range is final or `stop`."""
+    """Recompute what is asked for, or go on with it, until its range is final or `stop`.
+
+    Raises `UsageError` where options are missing, contradict each other or are no times.
+    """
     if asked.into is None or asked.from_ is None or asked.until is None:
         raise UsageError("a recomputation needs all of --from, --until and --into")
     if config.from_start or config.accept_truncation:
         raise UsageError("--from-start and --accept-truncation are for the live topics, --into is not")
-    found = await prepare_range(
+    recomputation = await prepare_range(
         settings,
         asked.into,
-        from_us=_minute_us("--from", asked.from_),
-        until_us=_minute_us("--until", asked.until),
-        lead_us=round(asked.lead_s * 1_000_000),
+        from_us=utc_us(asked.from_),
+        until_us=utc_us(asked.until),
+        lead_us=asked.lead // timedelta(microseconds=1),
         rules=config.rules,
     )
-    await run_candles(settings, replace(config, once=True, range=found), stop)
-    return await recomputed(settings, found.suffix)
+    await run_candles(settings, replace(config, once=True, range=recomputation), stop)
+    return await recomputed(settings, recomputation.suffix)
 
 
 async def recomputed(settings: Settings, suffix: str) -> Recomputed:
-    """How far the recomputation of that name is; a `UsageError` where there is none."""
-    found, cores = await load_recomputation(settings, suffix)
-    if found is None:
+    """How far the recomputation of that name is. Raises `UsageError` where there is none."""
+    recomputation, cores = await load_recomputation(settings, suffix)
+    if recomputation is None:
         raise UsageError(f"there is no recomputation {suffix}: candlewick candles --from … --until … --into {suffix}")
-    topic = found.topics(settings.topics).candles()
+    topic = recomputation.topics(settings.topics).candles()
+    pieces = recomputation.pieces
     candles = of_runs = 0
     markets: set[bytes] = set()
     async for records in read_to_end(settings, topic):
@@ -94,37 +99,32 @@ async def recomputed(settings: Settings, suffix: str) -> Recomputed:
             of_runs += header(record.headers, RUN_HEADER) is not None
             markets.add(record.key or b"")
     return Recomputed(
-        range=found,
+        range=recomputation,
         topic=topic,
         candles=candles,
         of_runs=of_runs,
         markets=len(markets),
-        begun_within=sum(_begins_within(found, core) for core in cores.values() if found.pieces[core.partition].start),
-        records=sum(core.position - found.pieces[partition].start for partition, core in cores.items()),
-        is_final=await _is_final(settings, found, cores),
+        begun_within=sum(
+            _begins_within(recomputation, core) for core in cores.values() if pieces[core.partition].start
+        ),
+        records=sum(core.position - pieces[partition].start for partition, core in cores.items()),
+        is_final=await _is_final(settings, recomputation, cores),
     )
 
 
-def _begins_within(found: RecomputeRange, core: Core) -> int:
+def _begins_within(recomputation: RecomputeRange, core: Core) -> int:
     live = (series for series in core.series.values() if series.run is None)
-    return sum(found.from_us < (series.begin_us or 0) < found.until_us for series in live)
+    return sum(recomputation.from_us < (series.begin_us or 0) < recomputation.until_us for series in live)
 
 
-async def _is_final(settings: Settings, found: RecomputeRange, cores: Mapping[int, Core]) -> bool:
-    """Whether nothing is left to read; the ends of transactions take offsets too, and are nothing."""
+async def _is_final(settings: Settings, recomputation: RecomputeRange, cores: Mapping[int, Core]) -> bool:
+    """Whether no record is left to read; offsets that only end a transaction are none."""
     for partition, core in cores.items():
-        if found.is_final(core):
+        if recomputation.is_final(core):
             continue
-        where = {partition: core.position}
-        stop = {partition: found.pieces[partition].end}
-        async for records in read_to_end(settings, settings.topics.trades, partitions=where, start=where, stop=stop):
+        start = {partition: core.position}
+        stop = {partition: recomputation.pieces[partition].end}
+        async for records in read_to_end(settings, settings.topics.trades, partitions=start, start=start, stop=stop):
             if records:
                 return False
     return True
-
-
-def _minute_us(flag: str, text: str) -> int:
-    try:
-        return parse_time_us(text)
-    except (ValueError, OverflowError):
-        raise UsageError(f"{flag} {text} is no time like 2026-01-31T12:00Z") from None

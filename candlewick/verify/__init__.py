@@ -1,5 +1,6 @@
-"""The verifier: holds the log and the stores against the simulator's own record of what it sent.
+"""The verifier: compares the log and the stores with the simulator's own record of what it sent.
 
-It shares no code with the fold, the codec or the sinks' readers: records are read as plain JSON, amounts as whole
-numbers, the stores by their own raw queries. So a mistake in one of those cannot hide here.
+It shares no code with what it verifies: records are read as plain JSON, amounts as whole numbers, each store by raw
+queries of a plain client. So a mistake in the codec, the engine or a sink cannot hide here. What it has from the
+pipeline are settings, topic names and the reading of a Kafka topic to its end (`tests/unit/test_house.py`).
 """

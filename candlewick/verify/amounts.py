@@ -7,7 +7,7 @@ _ONE: int = 10**SCALE
 
 
 def parse_amount(text: str) -> int:
-    """A plain decimal text in units of 10^-18; more than 18 fraction digits are an error."""
+    """A plain decimal text in units of 10^-18. Raises `ValueError` for more than 18 fraction digits."""
     whole, _, fraction = text.partition(".")
     if len(fraction) > SCALE:
         raise ValueError(f"{text} has more than {SCALE} fraction digits")
@@ -27,5 +27,5 @@ def trimmed(text: str) -> str:
 
 def clock(time_us: int) -> str:
     """A time in words: ``2026-11-21 02:35`` UTC, with seconds where there are any."""
-    at = datetime.fromtimestamp(time_us / 1e6, UTC)
-    return at.strftime("%Y-%m-%d %H:%M" if time_us % 60_000_000 == 0 else "%Y-%m-%d %H:%M:%S.%f")
+    moment = datetime.fromtimestamp(time_us / 1e6, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M" if time_us % 60_000_000 == 0 else "%Y-%m-%d %H:%M:%S.%f")

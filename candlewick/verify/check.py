@@ -1,4 +1,4 @@
-"""One key held against the simulator's record: its trades and its candles, in the log and in every store."""
+"""One key compared with the simulator's record: its trades and its candles, in the log and in every store. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import KeyLog, trade_digest
 
 
-class StoredRow(NamedTuple):
+class StoredTrade(NamedTuple):
     """A trade as a store has it: its id and its digest."""
 
     trade_id: str
@@ -32,12 +32,12 @@ def digests_of(key: str, trades: Iterable[Sent]) -> dict[int, int]:
     }
 
 
-def hold_log(
+def check_log(
     key: str, log: KeyLog, sent: Mapping[int, int], span: SpanUs, findings: Findings, *, also: Mapping[int, int]
 ) -> None:
-    """Hold the log's trades of a span: each that was sent at least once, all of them right, none besides.
+    """The log must have each trade of a span that was sent, at least once, unchanged, and no others.
 
-    `also` are the digests of the other content of ids that were told with two.
+    `also` has the digests of the other content of ids that were sent with two contents.
     """
     seen: set[int] = set()
     for trade_id, digest, time_us in zip(log.ids, log.digests, log.times_us, strict=True):
@@ -53,8 +53,10 @@ def hold_log(
         findings.add(FindingKind.MISSING, f"trade {trade_id} of {key} in the log")
 
 
-def hold_store(store: str, key: str, stored: Iterable[StoredRow], sent: Mapping[int, int], findings: Findings) -> None:
-    """Hold a store's trades of a span: each that was sent once, all of them right, none besides."""
+def check_store(
+    store: str, key: str, stored: Iterable[StoredTrade], sent: Mapping[int, int], findings: Findings
+) -> None:
+    """A store must have each trade of a span that was sent, exactly once, unchanged, and no others."""
     left = dict(sent)
     for text, digest in stored:
         trade_id = int(text) if text.isdecimal() else -1
@@ -68,44 +70,45 @@ def hold_store(store: str, key: str, stored: Iterable[StoredRow], sent: Mapping[
         findings.add(FindingKind.MISSING, f"trade {trade_id} of {key} in {store}")
 
 
-def hold_candles(
-    place: str, key: str, found: Mapping[int, Fields], expected: Sequence[Fields], findings: Findings
+def check_candles(
+    place: str, key: str, candles: Mapping[int, Fields], expected: Sequence[Fields], findings: Findings
 ) -> None:
-    """Hold a place's candles of the highest revision, by open time in milliseconds, against the expected ones."""
+    """A place must have all expected candles. `candles`: open time (milliseconds) → the one of the highest revision."""
     for fields in expected:
         open_ms = fields["open_time_ms"]
-        at = f"the candle of {key} at {clock(open_ms * 1000)} in {place}"
-        if open_ms not in found:
-            findings.add(FindingKind.MISSING, at)
-        elif differing := differences(fields, found[open_ms]):
-            findings.add(FindingKind.DIFFERENT, f"{at}: {differing}")
+        name = f"the candle of {key} at {clock(open_ms * 1000)} in {place}"
+        if open_ms not in candles:
+            findings.add(FindingKind.MISSING, name)
+        elif differing := differences(fields, candles[open_ms]):
+            findings.add(FindingKind.DIFFERENT, f"{name}: {differing}")
 
 
-def hold_markers(key: str, log: KeyLog, span: SpanUs, findings: Findings) -> None:
-    """Hold the markers: one for every minute of the span."""
+def check_markers(key: str, log: KeyLog, span: SpanUs, findings: Findings) -> None:
+    """There must be a marker for every minute of the span."""
     for open_us in span.minutes():
         if open_us + MINUTE_US not in log.marked:
             findings.add(FindingKind.MISSING, f"the marker of {key} for the minute {clock(open_us)}")
 
 
-def hold_lost(log: KeyLog, lost: Demands, span: SpanUs, findings: Findings) -> None:
-    """Count the trades that the source lost, and their minutes that nevertheless say `complete`."""
+def count_lost(log: KeyLog, lost: Demands, span: SpanUs, findings: Findings) -> None:
+    """Count the trades that the source lost, their minutes, and those of the minutes that still say `complete`."""
     minutes = lost.lost_minutes(span)
-    found = [log.candles.get(open_us // 1000, {}).get("status") for open_us in minutes]
+    statuses = [log.candles.get(open_us // 1000, {}).get("status") for open_us in minutes]
     findings.lost += lost.lost_in(span)
     findings.lost_minutes += len(minutes)
-    findings.lost_complete += found.count("complete")
+    findings.lost_complete += statuses.count("complete")
 
 
-def first_told(key: str, log: KeyLog, retold: Mapping[int, Sent]) -> dict[int, Sent]:
-    """Of the ids that were told with two contents those whose other content came first in the log."""
+def first_in_log(key: str, log: KeyLog, retold: Mapping[int, Sent]) -> dict[int, Sent]:
+    """Of the ids that were sent with two contents: those whose other content (`retold`) stands first in the log."""
     if not retold:
         return {}
-    others, found = digests_of(key, retold.values()), {}
+    others = digests_of(key, retold.values())
+    first: dict[int, Sent] = {}
     seen: set[int] = set()
     for trade_id, digest in zip(log.ids, log.digests, strict=True):
         if trade_id in retold and trade_id not in seen:
             seen.add(trade_id)
             if digest == others[trade_id]:
-                found[trade_id] = retold[trade_id]
-    return found
+                first[trade_id] = retold[trade_id]
+    return first

@@ -51,16 +51,16 @@ class ColdFiles:
             files = self._trades if "trade_id" in metadata.schema.names else self._candles
             files.add(path, _partitions(metadata, path))
 
-    def hold_partition(self, log: PartitionLog, findings: Findings) -> None:
-        """Hold the rows of a partition against the log: each of its records there once, and the same."""
+    def check_partition(self, log: PartitionLog, findings: Findings) -> None:
+        """The files must have each record of a partition of the log, exactly once, unchanged, and no others."""
         trades = (
             (row["offset"], _trade_digest(row)) for row in self._rows(self._trades, _TRADE_COLUMNS, log.partition)
         )
-        _hold(self._topics.trades, log.partition, log.trades, trades, findings)
-        _hold(self._topics.candles(), log.partition, log.candles, self._candle_rows(log.partition), findings)
+        _check(self._topics.trades, log.partition, log.trades, trades, findings)
+        _check(self._topics.candles(), log.partition, log.candles, self._candle_rows(log.partition), findings)
 
     def candles(self, key: str) -> Mapping[int, Fields]:
-        """Of the partition that was held last: open time in milliseconds → the candle of the highest revision."""
+        """Of the partition that was checked last: open time in milliseconds → the candle of the highest revision."""
         return self._best.get(key, {})
 
     def _candle_rows(self, partition: int) -> Iterator[tuple[int, int]]:
@@ -86,7 +86,7 @@ class ColdFiles:
                             yield named
 
 
-def _hold(
+def _check(
     topic: str, partition: int, in_log: Mapping[int, int], rows: Iterator[tuple[int, int]], findings: Findings
 ) -> None:
     left = dict(in_log)
@@ -114,17 +114,19 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 
 def _parquet_files(store: Any, root: str) -> list[str]:
-    found = store.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
-    return sorted(one.path for one in found if one.is_file and Path(one.path).suffix == ".parquet")
+    entries = store.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+    return sorted(entry.path for entry in entries if entry.is_file and Path(entry.path).suffix == ".parquet")
 
 
 def _partitions(metadata: Any, path: str) -> range:
     """The partitions that a file may hold, by the statistics of that column."""
-    at = metadata.schema.names.index("partition")
-    seen = [metadata.row_group(group).column(at).statistics for group in range(metadata.num_row_groups)]
-    if not all(statistics and statistics.has_min_max for statistics in seen):
+    column = metadata.schema.names.index("partition")
+    of_groups = [metadata.row_group(group).column(column).statistics for group in range(metadata.num_row_groups)]
+    if not all(statistics and statistics.has_min_max for statistics in of_groups):
         raise CandlewickError(f"{path} has no statistics of its column partition: no file of ours")
-    return range(min((one.min for one in seen), default=0), max((one.max for one in seen), default=-1) + 1)
+    least = min((statistics.min for statistics in of_groups), default=0)
+    greatest = max((statistics.max for statistics in of_groups), default=-1)
+    return range(least, greatest + 1)
 
 
 def _plain(column: Any) -> list[Any]:

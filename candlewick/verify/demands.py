@@ -1,59 +1,83 @@
-"""What may be demanded of a key where the source itself was wrong: computed from the simulator's record and exceptions.
+"""What may be demanded of a key where the source itself was wrong: computed from the simulator's record and exemptions.
 
-The simulator says of each trade whether a client may lack it without a fault of its own, and why (its word for it is a
-*fate*). From that, and from which ids the log has, follows what candles may say:
+The simulator says of each trade whether a client may lack it through no fault of its own, and why (`ExemptionKind`).
+Together with the ids that the log has, this decides what candles may say:
 
-- **withheld** and **spoiled** trades (nobody gives them, or with price or quantity 0) are in no log. They are lost.
-- **refused** trades (REST was asked for them and had them no more, and no connection that was open then had carried
-  them) may be in the log: got before, or published before a kill. Where they are not, they are lost.
-- **jumped** ids are no trades. They are told only where REST was asked for them and refused to show that.
-- **passed over** trades (REST gave the ids before and behind them side by side) may be in the log too. Where they are
-  not, the exchange's own word was that there are none: nothing can know better, and nothing is demanded.
-- **retold** trades have two contents. The copy that comes first in the log counts, everywhere.
-- With a **reset** ids begin anew. Nobody can be asked for older trades any more, nor does a client that was away know
-  where the new ids begin: what the log lacks before it, and right behind it, is refused (`REACH_US`).
+- A minute that lost trades must not be `complete`.
+- A minute next to it may be less than `complete`: for all that a client can know, the lost ids belong to it. The same
+  holds for refused ids after the feed began again from an earlier minute: it cannot know what it had published.
 - Where REST refuses to show even the newest trade that a client knows, and a minute or more passes without another
-  one, nobody can know in time that there was none.
+  one, the minutes until then may be less than `complete`: nobody can know in time that there was none.
+- Every other minute must be `complete`.
 
-A minute that lost trades are of must not say `complete`. A minute next to them may say less than `complete`: the lost
-ids may belong to it for all that a client can know. So may ids that are refused after the feed began again from an
-earlier minute: it cannot know what it had published. Every other minute must be `complete`.
+Pure.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from heapq import merge
 from itertools import zip_longest
 from typing import NamedTuple
 
 from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, SpanUs
 
-WITHHELD, SPOILED, REFUSED, JUMPED, RETOLD, RESET = "withheld", "spoiled", "refused", "jumped", "retold", "reset"
+
+class ExemptionKind(StrEnum):
+    """Why a client may lack a trade, or have it with other content; the words of the simulator."""
+
+    WITHHELD = "withheld"
+    """No source gave the trade. It is in no log: it is lost."""
+    SPOILED = "spoiled"
+    """Every source gave it with price or quantity 0. It is in no log: it is lost."""
+    REFUSED = "refused"
+    """REST was asked for it and did not have it any more, and no open connection had carried it.
+
+    The log may have it: received before, or published before a kill. Where the log lacks it, it is lost.
+    """
+    JUMPED = "jumped"
+    """The exchange left this id out: there is no such trade. Given only where REST refused to show that."""
+    PASSED_OVER = "passed_over"
+    """REST gave the ids before and behind it side by side, without it.
+
+    The log may have it. Where it does not, the exchange's own word was that there is no such trade: nothing can know
+    better, and nothing is demanded.
+    """
+    RETOLD = "retold"
+    """It was given with two contents. The one that stands first in the log counts, everywhere."""
+    RESET = "reset"
+    """Ids begin anew with this trade.
+
+    Nobody can be asked for older trades any more, and a client that was away cannot know where the new ids begin. So
+    the trades that the log lacks before it, and right behind it, count as refused (`REACH_US`).
+    """
+
+
 REACH_US = 60 * MINUTE_US
 """How far from a reset trades may be missing because of it: a client's absence and its patience, in market time."""
 _DOUBT_US = 10 * MINUTE_US
-"""How far before what a reset cost the last minute that was marked may lie, and how near to it all is doubtful."""
-_NEVER_GIVEN = frozenset({WITHHELD, SPOILED})
-_NOT_PROVED = frozenset({WITHHELD, SPOILED, JUMPED, REFUSED})
+"""All minutes so near to what a reset cost are doubtful; the last marked minute may lie so far before it."""
+_NEVER_GIVEN = frozenset({ExemptionKind.WITHHELD, ExemptionKind.SPOILED})
+_NOT_PROVED = _NEVER_GIVEN | {ExemptionKind.JUMPED, ExemptionKind.REFUSED}
 
 
-class Exception_(NamedTuple):  # noqa: N801  # the builtin has the plain name
-    """A trade that a client may lack, or have with this content, and the fate that says why."""
+class Exemption(NamedTuple):
+    """A trade that a client may lack, or have with this content, and why."""
 
     trade: Sent
-    fate: str
+    kind: ExemptionKind
 
 
 class Demands(NamedTuple):
-    """What may be demanded of one key. Minutes are open times in microseconds."""
+    """What may be demanded of one key. Minutes are given by their open times in microseconds."""
 
     absent: frozenset[int] = frozenset()
     """Ids that the log rightly lacks."""
     lost: tuple[Sent, ...] = ()
-    """Those of them that the exchange had and never gave, in order of time."""
+    """Those trades among them that the exchange had and never gave, in order of time."""
     statuses: Mapping[int, tuple[str, ...]] = {}
     """Minute → what it may say, where that is not `complete` alone."""
     retold: Mapping[int, Sent] = {}
-    """Id → the other content that it was told with."""
+    """Id → the other content that it was sent with."""
 
     def lost_in(self, span: SpanUs) -> int:
         """How many of the lost trades are of a span."""
@@ -67,69 +91,74 @@ class Demands(NamedTuple):
 def demands(
     span: SpanUs,
     record: Sequence[Sent],
-    exceptions: Iterable[Exception_],
+    exemptions: Iterable[Exemption],
     *,
     logged: Container[int],
     forgotten: Container[int] = (),
 ) -> Demands:
-    """What follows from the record of a span and its exceptions, given which ids the log has.
+    """What follows from the record of a span and its exemptions, given the ids that the log has (`logged`).
 
-    `forgotten` are those of them that lie before a later beginning of the feed, and after the minute it began with.
+    `forgotten` are the logged ids that a feed which began again later could not know of (`KeyLog.forgotten`).
     """
-    fates: dict[int, set[str]] = {}
-    told = {trade.trade_id for trade in record}
-    untold: dict[int, Sent] = {}
+    kinds: dict[int, set[ExemptionKind]] = {}
+    recorded = {trade.trade_id for trade in record}
+    unrecorded: dict[int, Sent] = {}
     retold: dict[int, Sent] = {}
     resets: list[Sent] = []
-    for trade, fate in exceptions:
-        if fate == RETOLD:
+    for trade, kind in exemptions:
+        if kind is ExemptionKind.RETOLD:
             retold[trade.trade_id] = trade
-        elif fate == RESET:
+        elif kind is ExemptionKind.RESET:
             resets.append(trade)
         else:
-            fates.setdefault(trade.trade_id, set()).add(fate)
-            if trade.trade_id not in told:
-                untold.setdefault(trade.trade_id, trade)
-    # Both are in the order in which the exchange made them; of one time, what it left out has its place by id.
-    ordered = list(merge(record, untold.values(), key=lambda trade: (trade.time_us, trade.trade_id)))
+            kinds.setdefault(trade.trade_id, set()).add(kind)
+            if trade.trade_id not in recorded:
+                unrecorded.setdefault(trade.trade_id, trade)
+    # Both are in the order in which the exchange made them; among trades of one time, ids decide.
+    ordered = list(merge(record, unrecorded.values(), key=lambda trade: (trade.time_us, trade.trade_id)))
     doubtful: set[int] = set()
     for reset in resets:
         cost = list(_cost_of(reset, ordered, logged))
         for trade in cost:
-            fates.setdefault(trade.trade_id, set()).add(REFUSED)
+            kinds.setdefault(trade.trade_id, set()).add(ExemptionKind.REFUSED)
         times_us = [reset.time_us, *(trade.time_us for trade in cost)]
         first_us, last_us = min(times_us) - _DOUBT_US, max(times_us) + _DOUBT_US
         doubtful.update(range(first_us - first_us % MINUTE_US, last_us, MINUTE_US))
-    known = {number for number, why in fates.items() if REFUSED in why and number in logged and number not in forgotten}
+    known = {
+        number
+        for number, of_trade in kinds.items()
+        if ExemptionKind.REFUSED in of_trade and number in logged and number not in forgotten
+    }
     doubtful |= _quiet_minutes(span, ordered, known)
     for number in known:
-        fates[number].discard(REFUSED)
-    absent = frozenset(number for number, why in fates.items() if why & _NEVER_GIVEN or number not in logged)
-    lost = tuple(
-        trade
-        for trade in ordered
-        if trade.trade_id in absent and (fates[trade.trade_id] & _NEVER_GIVEN or fates[trade.trade_id] == {REFUSED})
-    )
+        kinds[number].discard(ExemptionKind.REFUSED)
+    absent = frozenset(number for number, of_trade in kinds.items() if of_trade & _NEVER_GIVEN or number not in logged)
+    lost = tuple(trade for trade in ordered if trade.trade_id in absent and _is_lost(kinds[trade.trade_id]))
     statuses: dict[int, tuple[str, ...]] = dict.fromkeys(
-        doubtful | _unproved_minutes(span, ordered, fates, absent), ANY_STATUS
+        doubtful | _unproved_minutes(span, ordered, kinds, absent), ANY_STATUS
     )
     statuses |= dict.fromkeys((_minute(trade) for trade in lost), LESS_THAN_COMPLETE)
     return Demands(absent, lost, statuses, retold)
 
 
+def _is_lost(kinds: set[ExemptionKind]) -> bool:
+    """Whether an absent trade of these kinds was one that the exchange had."""
+    return bool(kinds & _NEVER_GIVEN) or kinds == {ExemptionKind.REFUSED}
+
+
 def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[int]) -> Iterator[Sent]:
-    """What the log lacks because of a reset: before it all, behind it what comes before the first that it has."""
-    at = next(number for number, trade in enumerate(ordered) if trade.trade_id == reset.trade_id)
+    """What the log lacks because of a reset: all before it, and behind it up to the first trade that the log has."""
+    index = next(number for number, trade in enumerate(ordered) if trade.trade_id == reset.trade_id)
     yield from (
-        trade for trade in ordered[:at] if trade.trade_id not in logged and reset.time_us - trade.time_us <= REACH_US
+        trade for trade in ordered[:index] if trade.trade_id not in logged and reset.time_us - trade.time_us <= REACH_US
     )
-    for trade in ordered[at:]:
+    for trade in ordered[index:]:
         if trade.trade_id in logged or trade.time_us - reset.time_us > REACH_US:
             return
         yield trade
 
 
-def _quiet_minutes(span: Span, ordered: Sequence[Sent], refused: Container[int]) -> set[int]:
+def _quiet_minutes(span: SpanUs, ordered: Sequence[Sent], refused: Container[int]) -> set[int]:
     """The minutes behind a trade that REST refused to show, where there was none for a minute.
 
     A page that does not begin with the newest known trade cannot show that there was nothing after it.
@@ -143,14 +172,14 @@ def _quiet_minutes(span: Span, ordered: Sequence[Sent], refused: Container[int])
 
 
 def _unproved_minutes(
-    span: SpanUs, ordered: Sequence[Sent], fates: Mapping[int, set[str]], absent: Container[int]
+    span: SpanUs, ordered: Sequence[Sent], kinds: Mapping[int, set[ExemptionKind]], absent: Container[int]
 ) -> set[int]:
-    """The minutes from the last given trade before a trade that is not proved to the first given after it."""
+    """The minutes from the last given trade before a trade that is not proved, to the first given trade behind it."""
     minutes: set[int] = set()
     before: Sent | None = None
     first: Sent | None = None
     for trade in ordered:
-        if fates.get(trade.trade_id, set()) & _NOT_PROVED:
+        if kinds.get(trade.trade_id, set()) & _NOT_PROVED:
             first = first or before or trade
         elif trade.trade_id not in absent:
             if first is not None:

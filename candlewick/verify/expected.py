@@ -1,4 +1,4 @@
-"""What the candles have to be: computed from the simulator's record alone."""
+"""What the candles must be: computed from the simulator's record alone. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -58,20 +58,20 @@ def expected_candles(
 ) -> Iterator[Fields]:
     """The candles of every minute of `span`, in order.
 
-    `trades` are those of the span. `last_price` is that of the last trade before it: what a quiet minute stands at.
-    `statuses` says by open time (microseconds) what minutes may say that need not be `complete`.
+    `trades` are those of the span. `last_price` is that of the last trade before it: a minute without trades has it.
+    `statuses`: open time (microseconds) → what the minute may say, where that is not `complete` alone.
     """
     exchange, _, symbol = key.partition(":")
     by_minute: dict[int, list[Sent]] = {}
     for trade in trades:
         by_minute.setdefault(trade.time_us - trade.time_us % MINUTE_US, []).append(trade)
     for open_us in span.minutes():
-        if found := by_minute.pop(open_us, None):
-            values = _traded(found)
+        if of_minute := by_minute.pop(open_us, None):
+            values = _traded(of_minute)
         elif last_price is not None:
             values = _flat(last_price)
         else:
-            continue  # nothing was ever traded: no candle can stand anywhere
+            continue  # nothing was traded yet: there can be no candle
         last_price = values["close"]
         yield {
             "exchange": exchange,
@@ -115,10 +115,10 @@ def _flat(price: str) -> Fields:
     }
 
 
-def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    """Which fields differ and how, in words; empty where none does. `revision` is passed over."""
-    names = [name for name in {**expected, **found} if name != "revision" and expected.get(name) != found.get(name)]
-    wrong = [f"{name} is {found.get(name)!r}, not {expected.get(name)!r}" for name in names if name != "status"]
-    if found.get("status") not in expected["status"]:
-        wrong.append(f"status is {found.get('status')!r}, not {' or '.join(expected['status'])}")
+def differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> str:
+    """Which fields differ and how, in words; empty where none does. `revision` is not compared."""
+    names = [name for name in {**expected, **actual} if name != "revision" and expected.get(name) != actual.get(name)]
+    wrong = [f"{name} is {actual.get(name)!r}, not {expected.get(name)!r}" for name in names if name != "status"]
+    if actual.get("status") not in expected["status"]:
+        wrong.append(f"status is {actual.get('status')!r}, not {' or '.join(expected['status'])}")
     return ", ".join(wrong)

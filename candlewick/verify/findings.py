@@ -1,4 +1,4 @@
-"""What the verifier found: counts, and the first differences by name."""
+"""The outcome of a verification: counts, and the first differences by name."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,18 +16,18 @@ class FindingKind(StrEnum):
 
 @dataclass
 class Findings:
-    """Counts of what was held against the record; `named` has the first `MAX_NAMED` differences as sentences."""
+    """Counts of what was compared with the record; `named` has the first `MAX_NAMED` differences as sentences."""
 
     trades: int = 0
     candles: int = 0
     redelivered: int = 0
-    """Trades at a second offset of the log: harmless, but none without faults."""
+    """Trades at a second offset of the log: harmless, but without faults there are none."""
     lost: int = 0
-    """Trades that the source had and did not give."""
+    """Trades that the source had and never gave."""
     lost_minutes: int = 0
-    """The minutes that they are of."""
+    """Minutes that lack such trades."""
     lost_complete: int = 0
-    """Those of these minutes that say `complete`, which none may."""
+    """Those of the minutes that say `complete`; none may."""
     counts: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(FindingKind, 0))
     named: list[str] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Findings:
 
     @property
     def right(self) -> bool:
-        """Whether nothing is wrong, and there was something to hold against the record."""
+        """Whether nothing is wrong, and there was something to compare."""
         return not self.named and self.trades > 0 and self.candles > 0
 
     def lost_line(self) -> str:

@@ -1,14 +1,9 @@
-"""The log's side: one partition of the trades and 1m candle topics, read as plain JSON into little memory."""
+"""What one partition of the trades and 1m candle topics says, in little memory. Pure."""
 
-import json
 from array import array
 from dataclasses import dataclass, field
 
 from candlewick.verify.expected import Fields
-from candlewick.verify.findings import FindingKind, Findings
-from market.records import Record
-from runtime.kafka import ends, read_to_end
-from runtime.settings import Settings
 
 BEGIN = "begin"
 
@@ -31,9 +26,9 @@ class KeyLog:
     digests: "array[int]" = field(default_factory=lambda: array("q"))
     times_us: "array[int]" = field(default_factory=lambda: array("q"))
     begun_us: int | None = None
-    """`complete_until_us` of the first `begin` marker: the series's first whole minute."""
+    """`complete_until_us` of the first `begin` marker: where the first whole minute of the series opens."""
     begun_with: int | None = None
-    """The id of the trade that this marker names as the last before it: the feed had it, and need not publish it."""
+    """The id that this marker names as its `last_trade_id`: the feed had that trade, and need not publish it."""
     newest_us: int | None = None
     """The greatest `complete_until_us` of its markers."""
     marked: set[int] = field(default_factory=set)
@@ -42,13 +37,16 @@ class KeyLog:
     """Open time in milliseconds → the 1m candle of the highest revision."""
 
     begins: list[tuple[int, int]] = field(default_factory=list)
-    """Of each later `begin` marker how many trades stand before it, and its `complete_until_us`."""
+    """For each later `begin` marker: how many trades stand before it, and its `complete_until_us`."""
 
     @property
     def forgotten(self) -> set[int]:
         """The ids of trades that a feed which began again later could not know of."""
         return {
-            self.ids[at] for trades, until_us in self.begins for at in range(trades) if self.times_us[at] >= until_us
+            self.ids[index]
+            for trades, until_us in self.begins
+            for index in range(trades)
+            if self.times_us[index] >= until_us
         }
 
     def take_marker(self, complete_until_us: int, proof: str, last_trade_id: str) -> None:
@@ -80,61 +78,4 @@ class PartitionLog:
 
     def key(self, name: str) -> KeyLog:
         """The log of a key, made at its first record."""
-        found = self.keys.get(name)
-        if found is None:
-            found = self.keys[name] = KeyLog()
-        return found
-
-
-async def partitions_of(settings: Settings) -> list[int]:
-    """The partitions of the trades topic."""
-    return sorted(await ends(settings, settings.topics.trades))
-
-
-async def read_partition(settings: Settings, partition: int, findings: Findings) -> PartitionLog:
-    """One partition of both topics, as they stand; a record that is not what its topic holds is a finding."""
-    log = PartitionLog(partition)
-    for topic, take in ((settings.topics.trades, _take_trade), (settings.topics.candles(), _take_candle)):
-        async for records in read_to_end(settings, topic, partitions=[partition]):
-            for record in records:
-                try:
-                    take(log, record, dict(record.headers))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    where = f"{topic} partition {partition} offset {record.offset}"
-                    findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
-    return log
-
-
-def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
-    name = (record.key or b"").decode()
-    if record.value is None:
-        if "proof" in headers and "run" not in headers:
-            proof, last_id = headers["proof"].decode(), headers.get("last_trade_id", b"").decode()
-            log.key(name).take_marker(int(headers["complete_until_us"]), proof, last_id)
-        return
-    trade = json.loads(record.value.decode())
-    if name != f"{trade['exchange']}:{trade['symbol']}":
-        raise ValueError(f"a trade of {trade['exchange']}:{trade['symbol']} under the key {name}")
-    digest = trade_digest(
-        key=name,
-        trade_id=trade["trade_id"],
-        price=trade["price"],
-        qty=trade["qty"],
-        side=trade["side"],
-        time_us=trade["time_us"],
-    )
-    log.trades[record.offset] = digest
-    if "run" not in headers and trade["trade_id"].isdecimal():
-        key = log.key(name)
-        key.ids.append(int(trade["trade_id"]))
-        key.digests.append(digest)
-        key.times_us.append(trade["time_us"])
-
-
-def _take_candle(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
-    if record.value is None:
-        return
-    fields: Fields = json.loads(record.value.decode())
-    log.candles[record.offset] = candle_digest(fields)
-    if "run" not in headers:
-        log.key(f"{fields['exchange']}:{fields['symbol']}").take_candle(fields)
+        return self.keys.setdefault(name, KeyLog())

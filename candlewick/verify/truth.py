@@ -7,7 +7,7 @@ from typing import Any, Self
 import aiohttp
 
 from candlewick.verify.amounts import trimmed
-from candlewick.verify.demands import Exception_
+from candlewick.verify.demands import Exemption, ExemptionKind
 from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
 from runtime.errors import UnavailableError
 
@@ -33,20 +33,20 @@ class Truth:
     async def keys(self) -> dict[str, str]:
         """Record key → the symbol as the exchange names it, of everything it trades."""
         info = await self._json("/api/v3/exchangeInfo")
-        return {f"binance:{one['baseAsset']}-{one['quoteAsset']}": one["symbol"] for one in info["symbols"]}
+        return {f"binance:{market['baseAsset']}-{market['quoteAsset']}": market["symbol"] for market in info["symbols"]}
 
     async def now_us(self) -> int:
-        """Market time: no minute that ends later can be over."""
+        """Market time; no minute that ends later is over."""
         return int((await self._json("/sim/now"))["now_us"])
 
     async def trades(self, symbol: str, span: SpanUs) -> list[Sent]:
-        """The trades of a span that some source had in good order, in time order."""
+        """The trades of a span that some source gave correctly, in time order."""
         return [_parse(line.split(",")) for line in await self._lines("/sim/record", symbol, span)]
 
-    async def exceptions(self, symbol: str, span: SpanUs) -> list[Exception_]:
+    async def exemptions(self, symbol: str, span: SpanUs) -> list[Exemption]:
         """The trades of a span that a client may lack, or have with other content, in time order."""
         rows = [line.rsplit(",", 1) for line in await self._lines("/sim/exceptions", symbol, span)]
-        return [Exception_(_parse(row.split(",")), fate) for row, fate in rows]
+        return [Exemption(_parse(row.split(",")), ExemptionKind(kind)) for row, kind in rows]
 
     async def before(self, symbol: str, before_us: int) -> list[Sent]:
         """The last trades before a time, one at least where there is any within a day; in time order."""

@@ -4,37 +4,39 @@ from collections.abc import Iterable, Sequence
 
 from candlewick.verify.amounts import clock
 from candlewick.verify.check import (
+    check_candles,
+    check_log,
+    check_markers,
+    check_store,
+    count_lost,
     digests_of,
-    first_told,
-    hold_candles,
-    hold_log,
-    hold_lost,
-    hold_markers,
-    hold_store,
+    first_in_log,
 )
 from candlewick.verify.cold import ColdFiles
 from candlewick.verify.demands import Demands, demands
 from candlewick.verify.expected import MINUTE_US, Fields, Sent, SpanUs, expected_candles
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
-from candlewick.verify.log import KeyLog, partitions_of, read_partition
+from candlewick.verify.log import KeyLog
+from candlewick.verify.log_reader import partitions_of, read_partition
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
 from runtime.settings import Settings
 
 WINDOW_US = 360 * MINUTE_US
-"""This much of a symbol's market time is compared at once."""
+"""So much of a symbol's market time is compared at once."""
 RECENT_MS = 60 * 60_000
 """Redis must have at least the candles of the last hour of market time; older ones must be right where it has them."""
 AROUND_US = 60 * MINUTE_US
-"""What the source did so long before and after what is compared may excuse it: a quiet market trades that seldom."""
+"""So long before and after the compared span exemptions count too: in a quiet market trades may lie that far apart."""
 
 
 async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redelivery_allowed: bool) -> Findings:
-    """Hold Kafka, ClickHouse, Parquet and Redis against the record of the simulator at `url`.
+    """Compare Kafka, ClickHouse, Parquet and Redis with the record of the simulator at `url`.
 
-    Looked at are the live series of `symbols` (as the exchange names them), each from its first `begin` marker to its
-    newest marker. Without faults, kills and earlier runs no trade may stand at a second offset.
+    Compared are the live series of `symbols` (as the exchange names them), each from its first `begin` marker to its
+    newest marker. Without faults, kills and earlier runs no trade may stand at a second offset: then
+    `redelivery_allowed` is false. Raises `UnavailableError` where one of them does not answer.
     """
     findings = Findings()
     async with Truth(url) as truth, WarmRows(settings) as warm, HotCandles(settings, findings) as hot:
@@ -47,7 +49,7 @@ async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redeli
         check = _Check(findings, truth, warm, hot, cold)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
-            cold.hold_partition(log, findings)
+            cold.check_partition(log, findings)
             for key in sorted(names.keys() & log.keys.keys()):
                 await check.key(key, names.pop(key), log.keys[key], now_us)
     for key in names:
@@ -60,7 +62,7 @@ async def verify(settings: Settings, url: str, *, symbols: Iterable[str], redeli
 
 
 class _Check:
-    """One key after the other."""
+    """The comparison of one key after the other."""
 
     def __init__(self, findings: Findings, truth: Truth, warm: WarmRows, hot: HotCandles, cold: ColdFiles) -> None:
         self._findings = findings
@@ -70,7 +72,7 @@ class _Check:
         self._cold = cold
 
     async def key(self, key: str, symbol: str, log: KeyLog, now_us: int) -> None:
-        """Hold one key against the record; `now_us` is market time."""
+        """Compare one key with the record; `now_us` is market time."""
         findings = self._findings
         if log.begun_us is None or log.newest_us is None or log.newest_us <= log.begun_us:
             findings.add(FindingKind.MISSING, f"every whole minute of {key}: the log has no markers that close one")
@@ -82,51 +84,51 @@ class _Check:
             )
         before = await self._truth.before(symbol, span.from_us)
         wanted = await self._demands(symbol, before, span, log)
-        first = first_told(key, log, wanted.retold)
+        first = first_in_log(key, log, wanted.retold)
         sent: dict[int, int] = {}
-        last_price = next((one.price for one in reversed(before) if one.trade_id not in wanted.absent), None)
+        last_price = next((trade.price for trade in reversed(before) if trade.trade_id not in wanted.absent), None)
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(symbol, window)
-            trades = [first.get(one.trade_id, one) for one in record if one.trade_id not in wanted.absent]
+            trades = [first.get(trade.trade_id, trade) for trade in record if trade.trade_id not in wanted.absent]
             digests = digests_of(key, trades)
             sent |= digests
             candles = list(expected_candles(key, window, trades, last_price=last_price, statuses=wanted.statuses))
             last_price = candles[-1]["close"] if candles else last_price
             if unpriced := len(window.minutes()) - len(candles):
                 findings.add(FindingKind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")
-            hold_store("ClickHouse", key, await self._warm.trades(key, window), digests, findings)
+            check_store("ClickHouse", key, await self._warm.trades(key, window), digests, findings)
             await self._candles(key, window, candles, log)
             findings.candles += len(candles)
         findings.trades += len(sent)
-        hold_log(key, log, sent, span, findings, also=digests_of(key, wanted.retold.values()))
-        hold_markers(key, log, span, findings)
-        hold_lost(log, wanted, span, findings)
+        check_log(key, log, sent, span, findings, also=digests_of(key, wanted.retold.values()))
+        check_markers(key, log, span, findings)
+        count_lost(log, wanted, span, findings)
 
     async def _candles(self, key: str, window: SpanUs, expected: Sequence[Fields], log: KeyLog) -> None:
         findings = self._findings
-        hold_candles("Kafka", key, log.candles, expected, findings)
-        expected = [as_said(fields, log) for fields in expected]
-        hold_candles("ClickHouse", key, await self._warm.candles(key, window), expected, findings)
-        hold_candles("Parquet", key, self._cold.candles(key), expected, findings)
+        check_candles("Kafka", key, log.candles, expected, findings)
+        expected = [as_in_log(fields, log) for fields in expected]
+        check_candles("ClickHouse", key, await self._warm.candles(key, window), expected, findings)
+        check_candles("Parquet", key, self._cold.candles(key), expected, findings)
         hot = await self._hot.candles(key)
         recent_ms = min(min(hot, default=0), (log.newest_us or 0) // 1000 - RECENT_MS)
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
-        hold_candles("Redis", key, hot, recent, findings)
+        check_candles("Redis", key, hot, recent, findings)
 
     async def _demands(self, symbol: str, before: Sequence[Sent], span: SpanUs, log: KeyLog) -> Demands:
         from_us = min([span.from_us, *(trade.time_us for trade in before[-1:])])
         around = SpanUs(from_us - AROUND_US, span.until_us + AROUND_US)
-        exceptions = await self._truth.exceptions(symbol, around)
-        if not exceptions:
+        exemptions = await self._truth.exemptions(symbol, around)
+        if not exemptions:
             return Demands()
         known = set(log.ids)
         if log.begun_with is not None:
             known.add(log.begun_with)
         record = await self._truth.trades(symbol, around)
-        return demands(around, record, exceptions, logged=known, forgotten=log.forgotten)
+        return demands(around, record, exemptions, logged=known, forgotten=log.forgotten)
 
 
-def as_said(expected: Fields, log: KeyLog) -> Fields:
-    """Where a minute may say more than one thing, the stores have to say what the log says."""
-    said = log.candles.get(expected["open_time_ms"], {}).get("status")
-    return {**expected, "status": (said,)} if said in expected["status"] else expected
+def as_in_log(expected: Fields, log: KeyLog) -> Fields:
+    """The expected candle of a store: where a minute may have several statuses, the store must have the log's."""
+    status = log.candles.get(expected["open_time_ms"], {}).get("status")
+    return {**expected, "status": (status,)} if status in expected["status"] else expected

@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from candlewick.verify.amounts import trimmed
-from candlewick.verify.check import StoredRow
+from candlewick.verify.check import StoredTrade
 from candlewick.verify.expected import Fields, SpanUs
 from candlewick.verify.log import trade_digest
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.settings import Settings, clickhouse_address
 
 _TIMEOUT_S = 120.0
-# What a reader sees: FINAL keeps one row a sorting key, so an id in two rows is a duplicate by data key.
+# As readers do: FINAL keeps one row for each sorting key, so an id in two rows is a duplicate by data key.
 _TRADES = """
 SELECT trade_id, toString(price), toString(qty), side, toUnixTimestamp64Micro(time) FROM trades FINAL
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}
@@ -57,8 +57,8 @@ class WarmRows:
     ) -> None:
         await self._session.close()
 
-    async def trades(self, key: str, span: SpanUs) -> Iterator[StoredRow]:
-        """The trades of a span, as a reader by data key gets them."""
+    async def trades(self, key: str, span: SpanUs) -> Iterator[StoredTrade]:
+        """The trades of a span, as readers by data key get them. Raises `UnavailableError` and `CandlewickError`."""
         return (_trade(key, row) for row in await self._rows(_TRADES, key, span))
 
     async def candles(self, key: str, span: SpanUs) -> dict[int, Fields]:
@@ -84,12 +84,12 @@ class WarmRows:
         return [line.split("\t") for line in text.splitlines()]
 
 
-def _trade(key: str, row: list[str]) -> StoredRow:
+def _trade(key: str, row: list[str]) -> StoredTrade:
     trade_id, price, qty, side, time_us = row
     digest = trade_digest(
         key=key, trade_id=trade_id, price=trimmed(price), qty=trimmed(qty), side=side, time_us=int(time_us)
     )
-    return StoredRow(trade_id, digest)
+    return StoredTrade(trade_id, digest)
 
 
 def _candle(key: str, row: list[str]) -> Fields:

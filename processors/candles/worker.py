@@ -13,6 +13,7 @@ from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import FencedError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics, topic_id
 from runtime.lifecycle import rejoining
+from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
@@ -121,6 +122,7 @@ class _CandlesWorker:
             if failures:
                 raise failures[0]
             log.info("assigned", partitions=sorted(tp.partition for tp in self._assigned))
+            note_assigned(self._meter, self._assigned, self._config.instance_id)
         return changes.rebalanced
 
     async def _step(self, subscription: Subscription) -> None:

@@ -1,4 +1,4 @@
-"""The rolling processor: where it may start, and one membership in the group after the other until it is done."""
+"""The rolling processor: checks where it may start, then joins the group, again after each failure that passes."""
 
 import asyncio
 
@@ -14,9 +14,9 @@ from runtime.telemetry import Meter
 
 
 async def run_rolling(settings: Settings, config: RollingConfig, stop: asyncio.Event) -> None:
-    """Roll candles until `stop` (or, with ``once``, to the 1m topic's end as it stands).
+    """Make longer candles and tickers until `stop` (or, with ``once``, up to the 1m topic's present end).
 
-    A broker that is away makes it let everything go and join anew; a wrong set-up ends it.
+    Where a broker is away, it leaves the group and joins anew. Raises `CandlewickError` where a person has to act.
     """
     topics = settings.topics
     outputs = {topics.candles(timeframe) for timeframe in TIMEFRAMES} | {topics.tickers}

@@ -1,4 +1,4 @@
-"""Columns of a day's values, four or eight bytes each: a day of minutes for thousands of symbols fits into memory."""
+"""Columns of a day's values, four or eight bytes each: so a day of minutes of thousands of symbols fits into memory."""
 
 from array import array
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 from market.decimals import EXACT
 from market.trade import numeric_id
 
-_LIMB_BITS = 31  # of four bytes: most prices and sizes need one limb, and no value more than it has to
+_LIMB_BITS = 31  # a limb takes four bytes, and most prices and sizes need one
 _LIMB_MASK = (1 << _LIMB_BITS) - 1
 _NO_ID = -1
 _TEXT_ID = -2
@@ -15,7 +15,7 @@ _TEXT_ID = -2
 class Column:
     """Unsigned decimals as whole multiples of 10^-scale, in as many 31-bit limbs as the greatest of them needs.
 
-    It is as long as its last value asks for; what was never put is 0.
+    It grows to the greatest index that was set; a value that was never set is 0.
     """
 
     __slots__ = ("_limbs", "_scale")
@@ -27,15 +27,15 @@ class Column:
     def __len__(self) -> int:
         return len(self._limbs[0])
 
-    def __getitem__(self, at: int) -> Decimal:
-        return self._decimal(sum(limb[at] << _LIMB_BITS * n for n, limb in enumerate(self._limbs)))
+    def __getitem__(self, index: int) -> Decimal:
+        return self._decimal(sum(limb[index] << _LIMB_BITS * n for n, limb in enumerate(self._limbs)))
 
-    def put(self, at: int, value: Decimal) -> None:
-        """Let `value` stand at `at`."""
+    def put(self, index: int, value: Decimal) -> None:
+        """Set the value at `index`."""
         number = self._whole(value)
         for limb in self._limbs:
-            lengthen(limb, at + 1)
-            limb[at] = number & _LIMB_MASK
+            lengthen(limb, index + 1)
+            limb[index] = number & _LIMB_MASK
             number >>= _LIMB_BITS
 
     def total(self, since: int, until: int) -> Decimal:
@@ -76,7 +76,7 @@ class Column:
 
 
 class IdColumn:
-    """Trade ids: plain numbers as numbers, others as the texts they are, and none where there is none."""
+    """Trade ids or None: ids that are plain numbers as numbers, others as texts."""
 
     __slots__ = ("_numbers", "_texts")
 
@@ -84,28 +84,28 @@ class IdColumn:
         self._numbers = array("q")
         self._texts: dict[int, str] = {}
 
-    def __getitem__(self, at: int) -> str | None:
-        number = self._numbers[at]
+    def __getitem__(self, index: int) -> str | None:
+        number = self._numbers[index]
         if number == _TEXT_ID:
-            return self._texts[at]
+            return self._texts[index]
         return None if number == _NO_ID else str(number)
 
-    def put(self, at: int, trade_id: str | None) -> None:
-        """Let `trade_id` stand at `at`."""
-        lengthen(self._numbers, at + 1)
-        self._texts.pop(at, None)
+    def put(self, index: int, trade_id: str | None) -> None:
+        """Set the id at `index`."""
+        lengthen(self._numbers, index + 1)
+        self._texts.pop(index, None)
         number = _NO_ID if trade_id is None else numeric_id(trade_id)
-        self._numbers[at] = _TEXT_ID if number is None else number
+        self._numbers[index] = _TEXT_ID if number is None else number
         if trade_id is not None and number is None:
-            self._texts[at] = trade_id
+            self._texts[index] = trade_id
 
     def first(self, since: int, until: int) -> str | None:
         """The first id from `since` to before `until`."""
-        return next((self[at] for at in range(since, until) if self._numbers[at] != _NO_ID), None)
+        return next((self[index] for index in range(since, until) if self._numbers[index] != _NO_ID), None)
 
     def last(self, since: int, until: int) -> str | None:
         """The last id from `since` to before `until`."""
-        return next((self[at] for at in range(until - 1, since - 1, -1) if self._numbers[at] != _NO_ID), None)
+        return next((self[index] for index in range(until - 1, since - 1, -1) if self._numbers[index] != _NO_ID), None)
 
 
 def lengthen(values: "array[int]", length: int) -> None:

@@ -2,11 +2,11 @@
 
 A longer candle is the aggregate of the newest revision of each of its minutes, whoever wrote them: a live feed or any
 run. One marker leads to several 1m candles of one revision, which stand side by side in the log. A window that holds
-two of them must come out once, or two different candles would bear one revision: so what candles lead to comes out
-when the next revision begins, or, by `settle`, when the caller knows that the log holds no more of this one.
+two of them must come out once: else two different candles would have one revision. So outputs come out when the next
+revision begins, or by `flush`, when the caller knows that the log holds no more candles of this one.
 
-The state is whole days of minutes by key. Those of yesterday and today are always held; of older ones the log is
-asked when a minute of theirs comes (`missing`), and a limited number is held.
+The state is whole days of minutes by key. Yesterday and today are always in memory. An older day is read back from
+the log when a candle of it comes (`missing`, `insert`), and a limited number of them is kept.
 """
 
 from collections import Counter
@@ -20,38 +20,38 @@ from market.partition import partition_of
 from market.records import Record
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.day import Day
-from processors.rolling.history import AHEAD_MS, CandleHistory, DayName, MinuteRecord, minute_of
+from processors.rolling.history import AHEAD_MS, CandleHistory, DayKey, MinuteRecord, minute_of
 from processors.rolling.ticker import make_ticker
 from processors.rolling.windows import TIMEFRAMES, window_candle, windows
 
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""
 LATE_MS = 2 * HOUR_MS
-"""A day is held until the one after the next is this old: what comes late is in memory, and so are 24 h before it."""
+"""A day is kept until the one after the next is this old: so late minutes, and 24 h before them, are in memory."""
 MOST_OLD_DAYS = 128
-"""Older days held at a time, some 150 KB each."""
+"""Older days kept at a time, some 150 KB each."""
 
 
 class Output(NamedTuple):
-    """A record to be published: a candle of `timeframe`, or without one a ticker."""
+    """A record to be published: a candle of `timeframe`, or, where that is None, a ticker."""
 
     timeframe: Timeframe | None
     key: str
     value: bytes
 
 
-class Left(NamedTuple):
-    """Windows that a minute changed and that could not come out: others of their minutes have left the log."""
+class UnfinishedWindows(NamedTuple):
+    """Windows that were changed and could not come out, because other minutes of theirs have left the log."""
 
     key: str
     open_ms: int
     """Of the day."""
     windows: dict[str, int]
-    """How many of each timeframe."""
+    """Timeframe → how many."""
 
 
 class Rolling:
-    """All keys of one partition. The same records, from the log's beginning or not, give the same outputs."""
+    """All keys of one partition. The same records give the same outputs, wherever in the log reading begins."""
 
     def __init__(self, partition: int, partitions: int, *, most_old_days: int = MOST_OLD_DAYS) -> None:
         self.partition = partition
@@ -61,23 +61,23 @@ class Rolling:
         """Offset of the newest 1m record that was read."""
         self.most_old_days = most_old_days
         self._clock_ms = 0
-        self._days: dict[DayName, Day] = {}  # the one that was changed last stands last
+        self._days: dict[DayKey, Day] = {}  # the one that changed last stands last
         self._revision: int | None = None
         self._revision_offset = -1
-        self._touched: dict[DayName, set[int]] = {}
-        self._moved: dict[str, int] = {}
+        self._dirty: dict[DayKey, set[int]] = {}
+        self._due_tickers: dict[str, int] = {}
         self._fed_ms: dict[str, int] = {}  # append time of each key's newest live minute
         self._refreshed_ms: dict[str, int] = {}
-        self._waiting: dict[DayName, set[tuple[Timeframe, int]]] = {}
+        self._unfinished: dict[DayKey, set[tuple[Timeframe, int]]] = {}
 
     @property
     def pending(self) -> bool:
         """Whether the newest revision's outputs are still to come out."""
-        return bool(self._touched or self._moved)
+        return bool(self._dirty or self._due_tickers)
 
     @property
     def position(self) -> int:
-        """The offset from which on records must be taken in again, should all else be forgotten."""
+        """The offset from which a new owner has to take records in again."""
         return self._revision_offset if self.pending else self.offset + 1
 
     @property
@@ -86,9 +86,9 @@ class Rolling:
         return len(self._days)
 
     def recall(self, record: Record) -> None:
-        """Know of a record from before the start; its minute is held where all of its day are known of.
+        """Note a record that lies before the start; its minute is kept where all records of its day are known.
 
-        One that is malformed was told of when it was first read.
+        A malformed one is passed over: it became a dead letter when it was first read.
         """
         self.offset = max(self.offset, record.offset)
         self._clock_ms = max(self._clock_ms, record.timestamp)
@@ -104,15 +104,15 @@ class Rolling:
             self.history.note_newest(minute)
 
     def read_again(self, record: Record) -> Candle | None:
-        """The candle of a record that was read before; None where it is none."""
+        """The candle of a record that was read before; None where it is malformed."""
         try:
             return self._candle(record)
         except MalformedError:
             return None
 
-    def missing(self, records: Iterable[Record]) -> set[DayName]:
-        """The days that must be known of and held (`hold`) before these records can be taken in."""
-        names: set[DayName] = set()
+    def missing(self, records: Iterable[Record]) -> set[DayKey]:
+        """The days that must be known and in memory (`insert`) before these records can be taken in."""
+        names: set[DayKey] = set()
         for record in records:
             if (minute := minute_of(record)) is not None:
                 names |= _needed(minute)
@@ -122,14 +122,14 @@ class Rolling:
             if name not in self._days and (self.history.extent(name) or not self.history.is_known(name[1]))
         }
 
-    def insert(self, name: DayName, day: Day) -> None:
-        """Hold a day that was read back."""
+    def insert(self, name: DayKey, day: Day) -> None:
+        """Keep a day that was read back."""
         self._days[name] = day
 
     def take(self, record: Record) -> list[Output]:
-        """Take in a record of the 1m topic; what the revision before it led to comes out.
+        """Take in a record of the 1m topic. Returns the outputs of the revision before it, where a new one begins.
 
-        Whatever it is, it counts as read. Raises `MalformedError` where it is no candle of this partition.
+        Raises `MalformedError` where it is no candle of this partition; it counts as read all the same.
         """
         self.offset = record.offset
         self._clock_ms = max(self._clock_ms, record.timestamp)
@@ -137,40 +137,43 @@ class Rolling:
             self.history.begins_ms = record.timestamp
         candle = self._candle(record)
         minute = minute_of(record)
-        if candle is None or minute is None:  # a record without value: a cut, or a stranger's
+        if candle is None or minute is None:  # a record without value: a `roll`, or another program's
             return []
         outputs = self.flush() if candle.revision != self._revision else []
         if not self.pending:
             self._revision, self._revision_offset = candle.revision, record.offset
         if self.history.is_newest(minute):
             self.history.note_newest(minute)
-            self._moved[candle.key] = minute.open_ms
+            self._due_tickers[candle.key] = minute.open_ms
             self._fed_ms[candle.key] = record.timestamp
         self.history.note(minute, record.offset)
         day = self._days.pop(minute.name, None) or Day()
         self._days[minute.name] = day
         if day.put(candle):
-            self._touched.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
+            self._dirty.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
         return outputs
 
     def flush(self) -> list[Output]:
-        """What the newest revision led to: shortest timeframe first, then the ticker where a live minute is new.
+        """The outputs of the newest revision: longer candles, the shortest first, and tickers of new live minutes.
 
-        A minute that is only corrected, and one of a run, moves no ticker: it is in the next one, and a ticker never
-        goes back in time.
+        A corrected minute and a minute of a run make no ticker, for tickers never go back in time. They are in the
+        next one.
         """
         outputs: list[Output] = []
-        for (key, day), minutes in self._touched.items():
+        for (key, day), minutes in self._dirty.items():
             outputs += self._rolled(key, day, minutes)
-        for key, open_ms in self._moved.items():
+        for key, open_ms in self._due_tickers.items():
             ticker = make_ticker(key, self._two_days(key, open_ms), open_ms + MINUTE_MS)
             outputs.append(Output(None, key, encode_ticker(ticker)))
-        self._touched.clear()
-        self._moved.clear()
+        self._dirty.clear()
+        self._due_tickers.clear()
         return outputs
 
     def refresh(self, record: Record) -> list[Output]:
-        """Take in a record of the live topic: the ticker with that minute in it, where it follows the newest one."""
+        """Take in a record of the live topic. Returns the ticker with that minute, if it follows the newest closed one.
+
+        Raises `MalformedError` where it is no candle of this partition.
+        """
         live = self._candle(record)
         if live is None or live.open_time_ms != self.history.newest_ms(live.key) + MINUTE_MS:
             return []
@@ -181,32 +184,33 @@ class Rolling:
         self._refreshed_ms[live.key] = record.timestamp
         return [Output(None, live.key, encode_ticker(make_ticker(live.key, days, live.open_time_ms, live)))]
 
-    def release(self) -> list[Left]:
-        """Let go of the old days that are too many, and tell what was left of them."""
+    def release(self) -> list[UnfinishedWindows]:
+        """Release the oldest days where too many are kept. Returns their unfinished windows."""
         old = [name for name in self._days if not self._is_in_use(*name)]
-        gone = old[: max(0, len(old) - self.most_old_days)]
-        for name in gone:
+        released = old[: max(0, len(old) - self.most_old_days)]
+        for name in released:
             del self._days[name]
-        return self.left(gone)
+        return self.take_unfinished(released)
 
     def _is_in_use(self, key: str, day: int) -> bool:
-        """Whether it is yesterday or today by the log clock, or by a market that is fed but behind it."""
+        """Whether a day is yesterday or today by the log clock, or by a live market that lags behind it, or is due."""
         if day >= (self._clock_ms - LATE_MS) // DAY_MS - 1:
             return True
-        if key in self._moved or (key, day) in self._touched:
+        if key in self._due_tickers or (key, day) in self._dirty:
             return True
         is_fed = self._fed_ms.get(key, 0) > self._clock_ms - LATE_MS
         return is_fed and day >= self.history.newest_ms(key) // DAY_MS - 1
 
-    def left(self, names: Sequence[DayName] | None = None) -> list[Left]:
-        """What could not come out of these days (default: of all) since this was last asked."""
-        names = list(self._waiting) if names is None else names
-        told = [(name, self._waiting.pop(name)) for name in names if name in self._waiting]
-        counts = [(name, Counter(timeframe for timeframe, _ in found)) for name, found in told]
-        return [
-            Left(key, day * DAY_MS, {timeframe.value: of[timeframe] for timeframe in TIMEFRAMES if of[timeframe]})
-            for (key, day), of in counts
-        ]
+    def take_unfinished(self, names: Sequence[DayKey] | None = None) -> list[UnfinishedWindows]:
+        """The windows of these days (default: all) that could not come out since this was last asked."""
+        names = list(self._unfinished) if names is None else names
+        unfinished: list[UnfinishedWindows] = []
+        for key, day in names:
+            counts = Counter(timeframe for timeframe, _ in self._unfinished.pop((key, day), ()))
+            if counts:
+                by_timeframe = {timeframe.value: counts[timeframe] for timeframe in TIMEFRAMES if counts[timeframe]}
+                unfinished.append(UnfinishedWindows(key, day * DAY_MS, by_timeframe))
+        return unfinished
 
     def _rolled(self, key: str, day: int, minutes: set[int]) -> list[Output]:
         outputs: list[Output] = []
@@ -215,17 +219,17 @@ class Rolling:
             if candle is not None:
                 outputs.append(Output(window[0], key, encode_candle(candle)))
             if self.history.may_have_lost(day):
-                self._note_waiting((key, day), window[:2], is_whole=candle is not None)
+                self._note_unfinished((key, day), window[:2], is_whole=candle is not None)
         return outputs
 
-    def _note_waiting(self, name: DayName, window: tuple[Timeframe, int], *, is_whole: bool) -> None:
-        waiting = self._waiting.setdefault(name, set())
+    def _note_unfinished(self, name: DayKey, window: tuple[Timeframe, int], *, is_whole: bool) -> None:
+        unfinished = self._unfinished.setdefault(name, set())
         if is_whole:
-            waiting.discard(window)
+            unfinished.discard(window)
         else:
-            waiting.add(window)
-        if not waiting:
-            del self._waiting[name]
+            unfinished.add(window)
+        if not unfinished:
+            del self._unfinished[name]
 
     def _two_days(self, key: str, open_ms: int) -> dict[int, Day]:
         day = open_ms // DAY_MS
@@ -247,11 +251,11 @@ class Rolling:
         run_of(record.headers)  # raises where the header is broken
         minute = minute_of(record)
         if minute is None or minute.open_ms != candle.open_time_ms:
-            raise MalformedError("it says in two ways when it opens")
+            raise MalformedError("it has two different open times")
         return candle
 
 
-def _needed(minute: MinuteRecord) -> set[DayName]:
-    """A live minute may move the ticker, whose windows reach into the day before."""
+def _needed(minute: MinuteRecord) -> set[DayKey]:
+    """The days that a minute needs: a live one may lead to a ticker, whose windows reach into the day before."""
     key, day = minute.name
     return {(key, day), (key, day - 1)} if minute.is_live else {(key, day)}

@@ -1,7 +1,7 @@
 """One UTC day of a key's minutes, the newest revision of each, in columns: what all windows are summed from.
 
-Every window up to a day lies in one UTC day, and the sliding ones in two: a day is the unit that is held, read back
-from the log, and let go. It takes some hundred bytes a minute.
+Every window up to a day lies in one UTC day, and a sliding one in two. So a day is the unit that is kept in memory,
+read back from the log, and released. It takes some hundred bytes a minute.
 """
 
 from array import array
@@ -25,7 +25,7 @@ _COLUMNS = (
 
 
 class Sum(NamedTuple):
-    """Minutes taken together; what a longer candle or a sliding window says of them."""
+    """Several minutes as one: the values of a longer candle or a sliding window."""
 
     minutes: int
     open: Decimal
@@ -63,26 +63,26 @@ class Day:
         self._hours: dict[int, Sum | None] = {}
 
     def put(self, candle: Candle) -> bool:
-        """Take in a minute; False where that changes nothing: a lower revision than the one held, or the same again.
+        """Put a minute in. False where nothing changes: the minute here has a higher revision, or is the same.
 
-        Of one revision the later in the log counts: a candle engine that closes on event time may write two.
+        Of two candles of one revision the later in the log counts: an engine that closes on event time may write two.
         """
-        at = candle.open_time_ms % DAY_MS // MINUTE_MS
-        if self._is_there(at):
-            held = self._revisions[at]
-            if candle.revision < held or (candle.revision == held and self.sum(at, at + 1) == sum_of(candle)):
+        minute = candle.open_time_ms % DAY_MS // MINUTE_MS
+        if self._is_there(minute):
+            known = self._revisions[minute]
+            if candle.revision < known or (candle.revision == known and self.sum(minute, minute + 1) == sum_of(candle)):
                 return False
         for name, column in self._columns.items():
-            column.put(at, getattr(candle, name))
-        self._first_ids.put(at, candle.first_trade_id)
-        self._last_ids.put(at, candle.last_trade_id)
+            column.put(minute, getattr(candle, name))
+        self._first_ids.put(minute, candle.first_trade_id)
+        self._last_ids.put(minute, candle.last_trade_id)
         for values, value in ((self._trades, candle.trades), (self._revisions, candle.revision)):
-            lengthen(values, at + 1)
-            values[at] = value
-        if (missing := at + 1 - len(self._ranks)) > 0:
+            lengthen(values, minute + 1)
+            values[minute] = value
+        if (missing := minute + 1 - len(self._ranks)) > 0:
             self._ranks += bytes((_ABSENT,)) * missing
-        self._ranks[at] = candle.status.rank
-        self._hours.pop(at // HOUR_MINUTES, None)
+        self._ranks[minute] = candle.status.rank
+        self._hours.pop(minute // HOUR_MINUTES, None)
         return True
 
     def is_whole(self, since: int, until: int) -> bool:
@@ -97,22 +97,22 @@ class Day:
             return self._plain_sum(since, until)
         hours = [self._hour(hour) for hour in range(first, last)]
         ends = (self._plain_sum(since, first * HOUR_MINUTES), self._plain_sum(last * HOUR_MINUTES, until))
-        return joined([one for one in (ends[0], *hours, ends[1]) if one is not None])
+        return joined([part for part in (ends[0], *hours, ends[1]) if part is not None])
 
     def _hour(self, hour: int) -> Sum | None:
-        """Kept until one of its minutes changes: days and sliding windows would add up 1,440 minutes each time."""
+        """The sum of an hour, kept until one of its minutes changes: else a sum of a day would add up 1,440 minutes."""
         if hour not in self._hours:
             self._hours[hour] = self._plain_sum(hour * HOUR_MINUTES, (hour + 1) * HOUR_MINUTES)
         return self._hours[hour]
 
     def _plain_sum(self, since: int, until: int) -> Sum | None:
-        return joined([self._stretch(*ends) for ends in self._stretches(since, until)])
+        return joined([self._sum_of_run(*ends) for ends in self._runs_of_minutes(since, until)])
 
-    def _is_there(self, at: int) -> bool:
-        return at < len(self._ranks) and self._ranks[at] != _ABSENT
+    def _is_there(self, minute: int) -> bool:
+        return minute < len(self._ranks) and self._ranks[minute] != _ABSENT
 
-    def _stretches(self, since: int, until: int) -> Iterator[tuple[int, int]]:
-        """Where minutes stand side by side."""
+    def _runs_of_minutes(self, since: int, until: int) -> Iterator[tuple[int, int]]:
+        """The runs of neighbouring minutes that are there: first minute, first minute behind."""
         while since < until:
             gap = self._ranks.find(_ABSENT, since, until)
             end = until if gap < 0 else gap
@@ -120,18 +120,18 @@ class Day:
                 yield since, end
             since = end + 1
 
-    def _stretch(self, since: int, until: int) -> Sum:
-        held = self._columns
+    def _sum_of_run(self, since: int, until: int) -> Sum:
+        columns = self._columns
         return Sum(
             minutes=until - since,
-            open=held["open"][since],
-            high=held["high"].greatest(since, until),
-            low=held["low"].least(since, until),
-            close=held["close"][until - 1],
-            volume=held["volume"].total(since, until),
-            quote_volume=held["quote_volume"].total(since, until),
-            taker_buy_volume=held["taker_buy_volume"].total(since, until),
-            taker_buy_quote_volume=held["taker_buy_quote_volume"].total(since, until),
+            open=columns["open"][since],
+            high=columns["high"].greatest(since, until),
+            low=columns["low"].least(since, until),
+            close=columns["close"][until - 1],
+            volume=columns["volume"].total(since, until),
+            quote_volume=columns["quote_volume"].total(since, until),
+            taker_buy_volume=columns["taker_buy_volume"].total(since, until),
+            taker_buy_quote_volume=columns["taker_buy_quote_volume"].total(since, until),
             trades=sum(self._trades[since:until]),
             first_trade_id=self._first_ids.first(since, until),
             last_trade_id=self._last_ids.last(since, until),
@@ -161,26 +161,26 @@ def sum_of(candle: Candle) -> Sum:
 
 
 def joined(sums: Sequence[Sum]) -> Sum | None:
-    """One sum of several that follow each other; None where there is none."""
+    """One sum of several that follow each other; None for an empty sequence."""
     if len(sums) <= 1:
         return sums[0] if sums else None
-    first_ids = (one.first_trade_id for one in sums if one.first_trade_id is not None)
-    last_ids = (one.last_trade_id for one in reversed(sums) if one.last_trade_id is not None)
+    first_ids = (part.first_trade_id for part in sums if part.first_trade_id is not None)
+    last_ids = (part.last_trade_id for part in reversed(sums) if part.last_trade_id is not None)
     return Sum(
-        minutes=sum(one.minutes for one in sums),
+        minutes=sum(part.minutes for part in sums),
         open=sums[0].open,
-        high=max(one.high for one in sums),
-        low=min(one.low for one in sums),
+        high=max(part.high for part in sums),
+        low=min(part.low for part in sums),
         close=sums[-1].close,
-        volume=_total(one.volume for one in sums),
-        quote_volume=_total(one.quote_volume for one in sums),
-        taker_buy_volume=_total(one.taker_buy_volume for one in sums),
-        taker_buy_quote_volume=_total(one.taker_buy_quote_volume for one in sums),
-        trades=sum(one.trades for one in sums),
+        volume=_total(part.volume for part in sums),
+        quote_volume=_total(part.quote_volume for part in sums),
+        taker_buy_volume=_total(part.taker_buy_volume for part in sums),
+        taker_buy_quote_volume=_total(part.taker_buy_quote_volume for part in sums),
+        trades=sum(part.trades for part in sums),
         first_trade_id=next(first_ids, None),
         last_trade_id=next(last_ids, None),
-        revision=max(one.revision for one in sums),
-        rank=max(one.rank for one in sums),
+        revision=max(part.revision for part in sums),
+        rank=max(part.rank for part in sums),
     )
 
 

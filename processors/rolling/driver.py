@@ -1,7 +1,7 @@
-"""Faust's consumer as this pipeline needs it: committed records only, topics of one key together, and where it stands.
+"""Faust's consumer as this pipeline needs it: committed records only, co-partitioned, and saying how far it has read.
 
 Faust 0.15 reads uncommitted records unless it processes "exactly once", and without tables it assigns round-robin: a
-symbol's live and closed candles would go to two workers. Both are changed on the consumer it makes, before it starts.
+symbol's live and closed candles would go to two workers. Both are changed on the consumer that it makes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -21,10 +21,10 @@ from runtime.settings import Settings, kafka_address
 
 
 class Tail(NamedTuple):
-    """Where reading of a partition stands, all taken at one moment."""
+    """How far a partition is read, all values taken at one moment."""
 
     generation: int
-    """Of the group's membership: after a rebalance a partition is read from its committed offset again."""
+    """The group's generation: after a rebalance a partition is read from its committed offset again."""
     offset: int
     """Newest record handed out in this generation; -1: none."""
     position: int
@@ -80,9 +80,9 @@ async def _commit(
     metadata: Mapping[str, OffsetMetadata],
     offsets: Mapping[Any, Any],
 ) -> None:
-    """Commit as aiokafka does, and say with each offset what it speaks of."""
+    """Commit as aiokafka does, with the topic's metadata at each offset."""
     none = OffsetMetadata()
-    await commit({tp: (at.offset, metadata.get(tp.topic, none).encode()) for tp, at in offsets.items()})
+    await commit({tp: (next_.offset, metadata.get(tp.topic, none).encode()) for tp, next_ in offsets.items()})
 
 
 class _Consumer(driver.Consumer):
@@ -93,11 +93,11 @@ class _Consumer(driver.Consumer):
 
     @property
     def tails(self) -> dict[TP, Tail]:
-        """Where reading of each partition stands."""
+        """How far each partition is read."""
         return self._thread.tails
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> None:
-        """Commit next offsets as they are given, acknowledged events or not."""
+        """Commit these next offsets, whether Faust counts their events as acknowledged or not."""
         await self._commit(offsets)
 
 
@@ -106,7 +106,7 @@ class _Transport(driver.Transport):
 
 
 class _Boot(BootStrategy):
-    """What it makes is published by `runtime.kafka.Publisher`, which tells of every acknowledgement."""
+    """Outputs are published by `runtime.kafka.Publisher`, which reports every acknowledgement."""
 
     enable_kafka_producer = False
     enable_web = False
@@ -117,7 +117,7 @@ class CandleApp(App):
 
     BootStrategy = _Boot
     offset_metadata: Mapping[str, OffsetMetadata] = MappingProxyType({})
-    """Topic → what the offsets that are committed speak of."""
+    """Topic → what is committed with its offsets."""
 
     def _new_transport(self) -> _Transport:
         return _Transport(self.conf.broker_consumer, self)
@@ -126,14 +126,16 @@ class CandleApp(App):
         """Make no data folder: there is nothing to keep in it."""
 
     def tail(self, topic: str, partition: int) -> Tail | None:
-        """Where reading stands; None before the broker's first answer in this generation."""
+        """How far a partition is read; None before the broker's first answer in this generation."""
         tail = self._own_consumer.tails.get(TP(topic, partition))
         return tail if tail and tail.generation == self.consumer_generation_id else None
 
     async def commit_offsets(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Commit partition → next offset; what is no longer assigned is left out."""
         if offsets:
-            await self._own_consumer.commit_offsets({TP(topic, partition): at for partition, at in offsets.items()})
+            await self._own_consumer.commit_offsets(
+                {TP(topic, partition): offset for partition, offset in offsets.items()}
+            )
 
     @property
     def _own_consumer(self) -> _Consumer:
@@ -145,7 +147,7 @@ def make_app(
 ) -> CandleApp:
     """The application, as a member of `group`; nothing of it comes from the environment or the command line.
 
-    `metadata`: topic → what the offsets that are committed speak of.
+    `metadata`: topic → what is committed with its offsets.
     """
     servers = kafka_address(settings).split(",")
     app = CandleApp(

@@ -10,11 +10,11 @@ from market.records import Record
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 
 AHEAD_MS = 2 * MINUTE_MS
-"""How far a minute may open after its record's append time: one bad clock must not move a market's ticker."""
+"""How long after its record's append time a minute may open: one bad clock must not change a market's ticker."""
 MARGIN_MS = HOUR_MS
-"""No minute of a day is in the log sooner than this before the day: a minute is over when its candle is written."""
+"""No candle of a day was appended earlier than so long before the day: a minute is over when its candle is written."""
 
-DayName = tuple[str, int]
+DayKey = tuple[str, int]
 """Key, and number of the day since 1970."""
 
 
@@ -30,7 +30,7 @@ class Extent(NamedTuple):
 
 
 class _Opening(msgspec.Struct, gc=False):
-    """As little of a candle as says which day it belongs to."""
+    """The only field of a candle that is needed to know its day."""
 
     open_time_ms: int
 
@@ -39,15 +39,15 @@ _opening = msgspec.json.Decoder(_Opening).decode
 
 
 class MinuteRecord(NamedTuple):
-    """Which minute a record is of. Whether it is a candle at all is not looked at."""
+    """Which minute a record is of. Whether it is a candle at all is not checked."""
 
-    name: DayName
+    name: DayKey
     open_ms: int
     is_live: bool
 
 
 def minute_of(record: Record) -> MinuteRecord | None:
-    """What minute the record is of; None where it can't be a candle, or is one of the future."""
+    """The minute of a record; None where the record cannot be a candle, or the minute lies in the future."""
     if record.value is None or record.key is None:
         return None
     try:
@@ -61,48 +61,51 @@ def minute_of(record: Record) -> MinuteRecord | None:
 
 
 class CandleHistory:
-    """The records of a partition that are known of: all from some append time on, and in the end all of them.
+    """Where the records of a partition lie: all that were appended since some time, later perhaps all of the log.
 
-    Some hundred bytes for each key and day that the log holds, and no more than that.
+    It takes some hundred bytes for each key and day in the log.
     """
 
     def __init__(self) -> None:
         self.reaches_ms = 0
-        """Append time from which on the log's candles are known; 0: all of the log's."""
+        """The append time since which all candles are known; 0: all of the log's are."""
         self.start = 0
-        """Offset from which on they are known."""
+        """The offset from which they are known."""
         self.begins_ms: int | None = 0
-        """Append time of the log's first record where older ones were deleted; 0: none were; None: the next one's."""
-        self._extents: dict[DayName, Extent] = {}
+        """The append time of the log's first record, where older ones were deleted.
+
+        0: none were deleted. None: the log is empty, and the next record says it.
+        """
+        self._extents: dict[DayKey, Extent] = {}
         self._newest_ms: dict[str, int] = {}
 
     def note(self, minute: MinuteRecord, offset: int) -> None:
-        """Know where a record lies; in any order."""
+        """Note where a record lies; records may come in any order."""
         extent = self._extents.get(minute.name)
         self._extents[minute.name] = extent.with_offset(offset) if extent else Extent(offset, offset)
 
     def is_newest(self, minute: MinuteRecord) -> bool:
-        """Whether it is live, and newer than all live minutes of its key."""
+        """Whether a minute is live, and newer than all live minutes of its key."""
         return minute.is_live and minute.open_ms > self.newest_ms(minute.name[0])
 
     def note_newest(self, minute: MinuteRecord) -> None:
-        """Know that a live minute that `is_newest` is a candle."""
+        """Note that a minute which `is_newest` has a valid candle."""
         self._newest_ms[minute.name[0]] = minute.open_ms
 
     def newest_ms(self, key: str) -> int:
         """Open time of the key's newest live minute; -1: there is none."""
         return self._newest_ms.get(key, -1)
 
-    def extent(self, name: DayName) -> Extent | None:
+    def extent(self, name: DayKey) -> Extent | None:
         """Where the records of a key and day lie; None where the log holds none."""
         return self._extents.get(name)
 
     def is_known(self, day: int) -> bool:
-        """Whether all records of that day, of any key, are known of."""
+        """Whether all records of that day, of any key, are known."""
         return max(0, needs_since_ms(day)) >= self.reaches_ms
 
     def lose(self, day: int) -> None:
-        """Know that candles of that day have left the log."""
+        """Note that candles of that day have left the log."""
         self.begins_ms = max(self.begins_ms or 0, needs_since_ms(day) + 1)
 
     def may_have_lost(self, day: int) -> bool:

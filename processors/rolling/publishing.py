@@ -1,4 +1,4 @@
-"""Publishing what candles led to, and the records that are none: acknowledged when it returns."""
+"""Publishing longer candles, tickers and dead letters."""
 
 import asyncio
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ async def publish(
     outputs: Iterable[tuple[int, Output]],
     dead: list[tuple[Record, MalformedError]],
 ) -> None:
-    """Publish outputs, each to the partition that it came from, and dead letters; wait for the brokers' word."""
+    """Publish outputs, each to the partition that it came from, and dead letters; returns once all are acknowledged."""
     topics = settings.topics
     by_topic: dict[str, list[Outgoing]] = {}
     for partition, output in outputs:

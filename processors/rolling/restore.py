@@ -1,4 +1,4 @@
-"""What the core has to know of the log before it goes on: read at the start, and further back where history comes."""
+"""What the core must know of the log: read at the start, and further back when history is imported."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -6,26 +6,26 @@ from typing import NamedTuple, Protocol
 from market.records import Record
 from processors.rolling.core import Rolling
 from processors.rolling.day import Day
-from processors.rolling.history import DayName, Extent, minute_of, needs_since_ms
+from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
 from runtime.kafka import ends, offsets_at, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
 
 GAP_RECORDS = 20_000
-"""Days that lie closer together in the log than this are read in one go."""
+"""Days with fewer records than this between them are read in one go."""
 
 log = logger("rolling")
 
 
 class RollingStart(NamedTuple):
-    """Where a partition begins, and the first offset in it that was appended at or after some time."""
+    """A partition's first offset, and the first one that was appended at or after some time."""
 
     first: int
     offset: int
 
 
 class Log(Protocol):
-    """The 1m candles' topic, as far as it is read back."""
+    """The topic of 1m candles, as it is read back."""
 
     async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
         """Where to read what was appended since `since_ms`."""
@@ -67,7 +67,7 @@ async def restore(source: Log, partitions: int, stops: Mapping[int, int], since_
 
 
 async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[Record]]]) -> None:
-    """Let each partition's core know and hold what it needs to take its records in."""
+    """Read back what each partition's core needs before it can take its records in."""
     missing = {partition: rolling.missing(records) for partition, (rolling, records) in batches.items()}
     unknown = {
         partition: min(days)
@@ -85,10 +85,10 @@ async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[R
 
 
 async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, stops: Mapping[int, int]) -> None:
-    """Know of what was appended from `since_ms` to before `stops`, and how far back that is."""
+    """Have the cores recall what was appended from `since_ms` to before `stops`, and note how far back that is."""
     starts = await source.starts(rollings.keys(), since_ms)
     oldest_ms: dict[int, int] = {}
-    async for records in source.read({partition: at.offset for partition, at in starts.items()}, stops):
+    async for records in source.read({partition: start.offset for partition, start in starts.items()}, stops):
         for record in records:
             oldest_ms.setdefault(record.partition, record.timestamp)
             rollings[record.partition].recall(record)
@@ -100,8 +100,8 @@ async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, s
             history.begins_ms = oldest_ms.get(partition)
 
 
-async def _insert(source: Log, rolling: Rolling, names: Iterable[DayName]) -> None:
-    """Read whole days back, those that lie together in one go."""
+async def _insert(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
+    """Read whole days back; days that lie close together are read in one go."""
     days = {name: Day() for name in names}
     extents = {name: extent for name in days if (extent := rolling.history.extent(name)) is not None}
     for first, last in _in_one_go(extents.values()):
@@ -117,7 +117,7 @@ async def _insert(source: Log, rolling: Rolling, names: Iterable[DayName]) -> No
         rolling.insert(name, day)
 
 
-def _put_back(rolling: Rolling, days: Mapping[DayName, Day], record: Record) -> None:
+def _put_back(rolling: Rolling, days: Mapping[DayKey, Day], record: Record) -> None:
     minute = minute_of(record)
     day = None if minute is None else days.get(minute.name)
     candle = None if day is None else rolling.read_again(record)

@@ -1,4 +1,4 @@
-"""The 1m topic as something that others can make anew, and hold back: told in a sentence, never taken for silence."""
+"""The 1m topic, which others can make anew or hold back: both are reported, and never look like a quiet topic."""
 
 import time
 
@@ -10,18 +10,18 @@ from runtime.stall import StallWatch, Stand
 from runtime.telemetry import logger
 
 LOOK_INTERVAL_S = 20.0
-"""How often it is looked whether the topic is still the one that is read."""
+"""How often to check that the topic is still the same one."""
 AGAIN = "candlewick replay rolling --to earliest --execute (or start with --from-start)"
 
 log = logger("rolling")
 
 
 class CandleSource:
-    """The topic that a membership reads."""
+    """The topic that one membership reads."""
 
     def __init__(self, settings: Settings, topic_id: str | None, *, once: bool) -> None:
         self.metadata = OffsetMetadata(topic_id=topic_id)
-        """What its offsets speak of."""
+        """What is committed with its offsets."""
         self._settings = settings
         self._topic = settings.topics.candles()
         self._once = once
@@ -29,40 +29,45 @@ class CandleSource:
         self._looked_at_s = time.monotonic()
 
     async def look(self, *, now: bool = False) -> None:
-        """Raise where the topic is another one than at the start; looks when it is time, or `now`.
+        """Check, when it is time or `now`, that the topic is the one it was at the start.
 
-        A topic that is gone is waited for, but with ``--once``.
+        Raises `CandlewickError` where it was made anew, and with ``--once`` where it is missing; without, a missing
+        topic is waited for.
         """
         if not now and time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
             return
         self._looked_at_s = time.monotonic()
-        found = await topic_ids(self._settings, [self._topic])
-        if self._topic not in found:
+        ids = await topic_ids(self._settings, [self._topic])
+        if self._topic not in ids:
             missing = f"the topic {self._topic} is missing: run candlewick topics apply"
             if self._once:
                 raise CandlewickError(missing)
             log.warning(missing)
-        elif self.metadata.is_of_another_topic(found[self._topic]):
+        elif self.metadata.is_of_another_topic(ids[self._topic]):
             raise CandlewickError(
                 f"{self._topic} was made anew while it was read (id {self.metadata.topic_id}, now "
-                f"{found[self._topic]}): candles of the two must not be mixed; read the new one from its beginning "
+                f"{ids[self._topic]}): candles of the two must not be mixed; read the new one from its beginning "
                 f"with: {AGAIN}"
             )
 
     async def name_who_holds_back(self, partition: int, position: int, behind: int) -> None:
-        """Say which transaction is open where reading got no further for long; raise so with ``--once``."""
+        """Name the open transactions where reading got no further for long. Raises `HeldBackError` with ``--once``."""
         if self._stalls.look(partition, position, behind, time.monotonic()) is not Stand.STUCK:
             return
         self._stalls.clear()
-        held = await open_transactions(self._settings, self._topic, [partition])
-        if held and self._once:
-            raise HeldBackError(held)
-        for transaction in held:
+        transactions = await open_transactions(self._settings, self._topic, [partition])
+        if transactions and self._once:
+            raise HeldBackError(transactions)
+        for transaction in transactions:
             log.warning("waiting for another program's transaction", reason=str(transaction))
 
 
 async def checked_source(settings: Settings, *, once: bool, accept_truncation: bool) -> CandleSource:
-    """The topic as it is now; raises where the group's offset is not one of it, or would jump over deleted candles."""
+    """The topic as it is now.
+
+    Raises `CandlewickError` where the group's offset is of an earlier topic of that name, or where candles behind it
+    were deleted (but with `accept_truncation`).
+    """
     topic, group = settings.topics.candles(), settings.topics.group("rolling")
     topic_id = (await topic_ids(settings, [topic])).get(topic)
     committed = await committed_offsets(settings, group)

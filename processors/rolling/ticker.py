@@ -34,7 +34,7 @@ def make_ticker(key: str, days: Mapping[int, Day], end_ms: int, live: Candle | N
         last=longest.close,
         live=live is not None,
         revision=longest.revision,
-        windows={name: _window(found) for name, found in shown.items()},
+        windows={name: _window(window_sum) for name, window_sum in shown.items()},
     )
 
 
@@ -43,9 +43,9 @@ def _window_sum(days: Mapping[int, Day], since: int, until: int, live: Candle | 
     sums: list[Sum] = []
     for day in range(since // DAY_MINUTES, (until - 1) // DAY_MINUTES + 1):
         begin = day * DAY_MINUTES
-        found = days[day].sum(max(since - begin, 0), min(until - begin, DAY_MINUTES)) if day in days else None
-        if found is not None:
-            sums.append(found)
+        of_day = days[day].sum(max(since - begin, 0), min(until - begin, DAY_MINUTES)) if day in days else None
+        if of_day is not None:
+            sums.append(of_day)
     if live is not None:
         sums.append(sum_of(live))
     whole = joined(sums)
@@ -53,22 +53,22 @@ def _window_sum(days: Mapping[int, Day], since: int, until: int, live: Candle | 
     return whole
 
 
-def _window(found: Sum) -> Window:
-    change = EXACT.subtract(found.close, found.open)
+def _window(whole: Sum) -> Window:
+    change = EXACT.subtract(whole.close, whole.open)
     return Window(
-        minutes=found.minutes,
-        open=found.open,
-        high=found.high,
-        low=found.low,
-        close=found.close,
+        minutes=whole.minutes,
+        open=whole.open,
+        high=whole.high,
+        low=whole.low,
+        close=whole.close,
         change=change,
-        change_percent=quotient(EXACT.scaleb(change, 2), found.open, CHANGE_PERCENT_PLACES) or ZERO,
-        vwap=quotient(found.quote_volume, found.volume, VWAP_PLACES),
-        volume=found.volume,
-        quote_volume=found.quote_volume,
-        taker_buy_volume=found.taker_buy_volume,
-        trades=found.trades,
-        status=found.status,
+        change_percent=quotient(EXACT.scaleb(change, 2), whole.open, CHANGE_PERCENT_PLACES) or ZERO,
+        vwap=quotient(whole.quote_volume, whole.volume, VWAP_PLACES),
+        volume=whole.volume,
+        quote_volume=whole.quote_volume,
+        taker_buy_volume=whole.taker_buy_volume,
+        trades=whole.trades,
+        status=whole.status,
     )
 
 

@@ -25,8 +25,8 @@ def windows(minutes: Iterable[int]) -> Iterator[tuple[Timeframe, int, int]]:
 def window_candle(key: str, day: int, minutes: Day, window: tuple[Timeframe, int, int]) -> Candle | None:
     """The candle of `window` in the day with that number since 1970; None where not all its minutes are there."""
     timeframe, since, until = window
-    found = minutes.sum(since, until) if minutes.is_whole(since, until) else None
-    if found is None:
+    whole = minutes.sum(since, until) if minutes.is_whole(since, until) else None
+    if whole is None:
         return None
     exchange, symbol = MarketKey.parse(key)
     return Candle(
@@ -35,17 +35,17 @@ def window_candle(key: str, day: int, minutes: Day, window: tuple[Timeframe, int
         timeframe=timeframe,
         open_time_ms=day * DAY_MS + since * MINUTE_MS,
         close_time_ms=day * DAY_MS + until * MINUTE_MS - 1,
-        open=found.open,
-        high=found.high,
-        low=found.low,
-        close=found.close,
-        volume=found.volume,
-        quote_volume=found.quote_volume,
-        trades=found.trades,
-        taker_buy_volume=found.taker_buy_volume,
-        taker_buy_quote_volume=found.taker_buy_quote_volume,
-        first_trade_id=found.first_trade_id,
-        last_trade_id=found.last_trade_id,
-        revision=found.revision,
-        status=found.status,
+        open=whole.open,
+        high=whole.high,
+        low=whole.low,
+        close=whole.close,
+        volume=whole.volume,
+        quote_volume=whole.quote_volume,
+        trades=whole.trades,
+        taker_buy_volume=whole.taker_buy_volume,
+        taker_buy_quote_volume=whole.taker_buy_quote_volume,
+        first_trade_id=whole.first_trade_id,
+        last_trade_id=whole.last_trade_id,
+        revision=whole.revision,
+        status=whole.status,
     )

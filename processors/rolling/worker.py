@@ -1,8 +1,8 @@
-"""One membership in the group: a Faust agent hands candles in, the pure core says what comes of them.
+"""One membership in the group: a Faust agent hands candles in, and the pure core makes the outputs.
 
-Faust brings the records and keeps the membership; what is done with them, and what is committed, is decided here, in
-one task: records are taken in offset order, what they lead to is acknowledged by the brokers, then offsets are
-committed. Faust's own acknowledging of events is off: it counts an event as done when its agent is cancelled over it.
+Faust brings the records and keeps the membership. What is done with them, and what is committed, is decided here, in
+one task: records are taken in offset order, their outputs are acknowledged by the brokers, then offsets are committed.
+Faust's own acknowledging of events is off: it counts an event as done when its agent is cancelled while working on it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from market.errors import MalformedError
 from market.records import Record
 from market.timeframe import DAY_MS
-from processors.rolling.core import LATE_MS, Left, Output, Rolling
+from processors.rolling.core import LATE_MS, Output, Rolling, UnfinishedWindows
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
 from processors.rolling.history import needs_since_ms
 from processors.rolling.publishing import publish
@@ -23,19 +23,20 @@ from processors.rolling.source import CandleSource
 from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, ends
 from runtime.kafka.admin import group_offsets
+from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 GROUP = "rolling"
 INBOX_RECORDS = 2_000
-"""Records that wait between Faust and the core; where it is full, Faust waits."""
+"""Records that wait between Faust and the core; when it is full, Faust waits."""
 BATCH_RECORDS = 1_000
 IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 JOIN_TIMEOUT_S = 120.0
-"""A member that is in no generation for this long has lost its way: it joins anew."""
+"""A member without partitions for this long joins anew."""
 QUIET_S = 60.0
-"""After this long without a record it is told which windows could not come out."""
+"""After this long without a record, the windows that could not come out are named."""
 
 log = logger(GROUP)
 
@@ -79,7 +80,7 @@ class Worker:
         self._log = CandleLog(settings)
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_RECORDS)
         self._busy = asyncio.Lock()
-        self._held: frozenset[int] = frozenset()
+        self._assigned: frozenset[int] = frozenset()
         self._rollings: dict[int, Rolling] = {}
         self._committed: dict[int, int] = {}
         self._live: dict[int, int] = {}
@@ -87,14 +88,14 @@ class Worker:
         self._committed_at_s = time.monotonic()
         self._worked_at_s = self._taken_at_s = time.monotonic()
         self._generation: int | None = None
-        """The membership whose partitions are held; None while the group rebalances."""
+        """The generation whose partitions are assigned here; None while the group rebalances."""
         self._app = self._make_app()
 
     def _make_app(self) -> CandleApp:
         topics = self._settings.topics
-        said = {topics.candles(): self._source.metadata}
-        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id, said)
-        # Also under --once, where live candles count for nothing: members that read other topics would part a symbol's.
+        metadata = {topics.candles(): self._source.metadata}
+        app = make_app(self._settings, topics.group(GROUP), self._config.instance_id, metadata)
+        # Under --once too, where live candles are not used: members must read the same topics to be assigned alike.
         names = (topics.candles(), topics.live)
         source = app.topic(*names, key_type=bytes, value_type=bytes, value_serializer="raw", acks=False)
         app.agent(source, name=GROUP, concurrency=1)(self._hand_over)
@@ -118,13 +119,13 @@ class Worker:
             async with self._busy:
                 await self._commit()
                 for rolling in self._rollings.values():
-                    self._tell(rolling.left())
+                    self._warn_of_unfinished(rolling.take_unfinished())
         finally:
             starting.cancel()
             await self._app.stop()
 
     async def _hand_over(self, stream: Any) -> None:
-        """The agent: only moves records on; it waits where the inbox is full."""
+        """The agent: only passes records on; it waits when the inbox is full."""
         async for event in stream.noack().events():
             message = event.message
             await self._inbox.put(
@@ -146,41 +147,45 @@ class Worker:
         async with self._busy:
             await self._commit()
             self._generation = None
-            self._held = frozenset()
+            self._assigned = frozenset()
             self._rollings.clear()
             self._live.clear()
 
     async def _on_assigned(self, *arguments: Any, **_: Any) -> None:
         assigned: Iterable[TP] = arguments[-1]
         async with self._busy:
-            self._held = frozenset(tp.partition for tp in assigned if tp.topic == self._topic)
+            self._assigned = frozenset(tp.partition for tp in assigned if tp.topic == self._topic)
             self._rollings.clear()
             self._committed.clear()
             self._generation = self._app.consumer_generation_id
-        log.info("assigned", partitions=sorted(self._held))
+        log.info("assigned", partitions=sorted(self._assigned))
+        note_assigned(self._meter, self._assigned, self._config.instance_id)
 
     async def _work(self) -> None:
         """One round: rebuild what is new here, take in what has come, publish, and commit when it is time."""
         if self._generation is None or self._generation != self._app.consumer_generation_id:
             if time.monotonic() - self._worked_at_s > JOIN_TIMEOUT_S:
                 raise UnavailableError(f"Kafka gave no partitions to this member within {JOIN_TIMEOUT_S:.0f} s")
-            await asyncio.sleep(IDLE_S)  # Faust may hand over the new generation's records before it says what is held
+            # Faust may hand over the new generation's records before it says what is assigned.
+            await asyncio.sleep(IDLE_S)
             return
         self._worked_at_s = time.monotonic()
         await self._restore_new()
         await self._take(await self._next_batch())
-        await self._settle_ended()
-        self._tell_when_quiet()
-        behind = {p: (at := self._position(p, tail), tail.log_end - at) for p, tail in self._tails()}
-        self._meter.lag = sum(records for _, records in behind.values())
+        await self._flush_ended()
+        self._warn_when_quiet()
+        tails = self._tails()
+        positions = {partition: self._position(partition, tail) for partition, tail in tails}
+        lags = {partition: tail.log_end - positions[partition] for partition, tail in tails}
+        self._meter.lag = sum(lags.values())
         await self._source.look()
-        for partition, (position, records) in behind.items():
-            await self._source.name_who_holds_back(partition, position, records)
+        for partition, position in positions.items():
+            await self._source.name_who_holds_back(partition, position, lags[partition])
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
 
     async def _restore_new(self) -> None:
-        new = self._held - self._rollings.keys()
+        new = self._assigned - self._rollings.keys()
         if not new:
             return
         committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
@@ -198,13 +203,13 @@ class Worker:
         while len(batch) < BATCH_RECORDS and not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
         current = [record for record in batch if record.generation == self._generation]
-        return [one for one in current if one.topic == self._topic or one.partition in self._rollings]
+        return [record for record in current if record.topic == self._topic or record.partition in self._rollings]
 
     async def _take(self, batch: list[Incoming]) -> None:
         if not batch:
             return
         self._taken_at_s = time.monotonic()
-        if self._config.once:  # live candles count for nothing
+        if self._config.once:  # live candles are not used
             batch = [record for record in batch if record.topic == self._topic]
         by_partition: dict[int, list[Incoming]] = {}
         for record in batch:
@@ -225,14 +230,14 @@ class Worker:
         for partition, records in closed.items():
             if records:
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
-            self._tell(self._rollings[partition].release())
+            self._warn_of_unfinished(self._rollings[partition].release())
 
     def _outputs(self, record: Incoming) -> list[Output]:
         rolling = self._rollings[record.partition]
         return rolling.take(record) if record.topic == self._topic else rolling.refresh(record)
 
-    async def _settle_ended(self) -> None:
-        """Where the log holds no more of the newest revision, what it led to is due."""
+    async def _flush_ended(self) -> None:
+        """Publish the outputs of the newest revision where the log holds no more candles of it."""
         outputs: list[tuple[int, Output]] = []
         for partition, tail in self._tails():
             rolling = self._rollings[partition]
@@ -243,39 +248,39 @@ class Worker:
     async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Record, MalformedError]]) -> None:
         await publish(self._settings, self._publisher, self._meter, outputs, dead)
 
-    def _tell(self, found: Iterable[Left]) -> None:
-        """Say which windows were left because minutes of theirs are no longer in the log."""
-        for left in found:
-            self._meter.add("windows_left", sum(left.windows.values()))
+    def _warn_of_unfinished(self, unfinished: Iterable[UnfinishedWindows]) -> None:
+        """Name the windows that were left because minutes of theirs are no longer in the log."""
+        for of_day in unfinished:
+            self._meter.add("windows_left", sum(of_day.windows.values()))
             log.warning(
                 "windows left as they were: others of their minutes are no longer in the candle topic; import the "
                 "whole day again to have them",
-                key=left.key,
-                day_ms=left.open_ms,
-                windows=left.windows,
+                key=of_day.key,
+                day_ms=of_day.open_ms,
+                windows=of_day.windows,
             )
 
-    def _tell_when_quiet(self) -> None:
+    def _warn_when_quiet(self) -> None:
         if time.monotonic() - self._taken_at_s > QUIET_S:
             for rolling in self._rollings.values():
-                self._tell(rolling.left())
+                self._warn_of_unfinished(rolling.take_unfinished())
 
     def _tails(self) -> list[tuple[int, Tail]]:
-        found = ((partition, self._app.tail(self._topic, partition)) for partition in self._rollings)
-        return [(partition, tail) for partition, tail in found if tail is not None]
+        tails = ((partition, self._app.tail(self._topic, partition)) for partition in self._rollings)
+        return [(partition, tail) for partition, tail in tails if tail is not None]
 
     def _position(self, partition: int, tail: Tail) -> int:
-        """The next offset of what is done with; past control records where nothing waits."""
+        """The next offset to commit; behind control records too, where nothing is pending."""
         rolling = self._rollings[partition]
         if tail.ended_at(rolling.offset) and not rolling.pending:
             return tail.position
         return max(rolling.position, self._committed.get(partition, 0))
 
     async def _commit(self) -> None:
-        """Commit what moved."""
+        """Commit the positions that advanced."""
         self._committed_at_s = time.monotonic()
         positions = {partition: self._position(partition, tail) for partition, tail in self._tails()}
-        advanced = {p: at for p, at in positions.items() if at > self._committed.get(p, 0)}
+        advanced = {p: offset for p, offset in positions.items() if offset > self._committed.get(p, 0)}
         await self._app.commit_offsets(self._topic, advanced)
         await self._app.commit_offsets(self._settings.topics.live, self._live)
         self._committed |= advanced
@@ -284,8 +289,8 @@ class Worker:
     def _is_done(self, last: dict[int, int]) -> bool:
         """Whether everything below the ends in `last` is published."""
         tails = dict(self._tails())
-        return self._held == self._rollings.keys() and all(
+        return self._assigned == self._rollings.keys() and all(
             last[partition] <= self._committed.get(partition, 0)
             or (partition in tails and self._position(partition, tails[partition]) >= last[partition])
-            for partition in self._held
+            for partition in self._assigned
         )

@@ -17,6 +17,7 @@ from producers.feed.rest import RateLimitedError, RefusedError, RestClient
 from producers.feed.session import STAGE, Session
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError, UsageError
+from runtime.figures import FigureName
 from runtime.kafka.admin import require_topics
 from runtime.lifecycle import stopped_within
 from runtime.settings import Settings
@@ -58,7 +59,7 @@ async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str
             await _pause(failures, failed, stop)
 
 
-_FIGURES = (
+_FIGURES: tuple[FigureName, ...] = (
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s",
 )  # fmt: skip

@@ -22,6 +22,7 @@ from producers.feed.rest import LONGEST_WAIT_S, RestClient
 from producers.feed.round import Round
 from producers.feed.symbol import SERVER_GRACE_US, SymbolFeed, Wanted
 from runtime.errors import CandlewickError
+from runtime.figures import FigureName
 from runtime.kafka import Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
@@ -286,7 +287,7 @@ class Session:
                 )
 
 
-_COUNTED = {
+_COUNTED: dict[FeedEventKind, FigureName] = {
     FeedEventKind.GAP_FILLED: "gaps_filled",
     FeedEventKind.HOLE: "holes",
     FeedEventKind.RESET: "resets",

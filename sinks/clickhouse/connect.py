@@ -3,31 +3,74 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from enum import IntEnum
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.driver import AsyncClient
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
+Client = AsyncClient
+"""What the readers ask."""
 _TIMEOUT_S = 30
 _CODE = re.compile(r"\bcode: (\d+)", re.IGNORECASE)
-# Each passes without anybody's doing, or by an operator's, while the sink waits: time-outs, limits, full disks,
-# too many parts or queries, read-only tables, a keeper or replicas that are away.
-_PASSING = frozenset(
-    {159, 160, 164, 198, 202, 203, 209, 210, 225, 236, 241, 242, 243, 252, 285, 286, 319, 425, 439, 999, 1000, 1002}
-)
-_REJECTING = frozenset({69, 131, 321, 407, 469})
-"""Values out of bounds, too large strings, overflows, violated constraints: these rows, not the others."""
+
+
+class PassingCode(IntEnum):
+    """Errors that pass by themselves, or by what an operator does while the sink waits.
+
+    Names and numbers are those of ClickHouse (``src/Common/ErrorCodes.cpp``).
+    """
+
+    TIMEOUT_EXCEEDED = 159
+    TOO_SLOW = 160
+    READONLY = 164
+    DNS_ERROR = 198
+    TOO_MANY_SIMULTANEOUS_QUERIES = 202
+    NO_FREE_CONNECTION = 203
+    SOCKET_TIMEOUT = 209
+    NETWORK_ERROR = 210
+    NO_ZOOKEEPER = 225
+    ABORTED = 236
+    MEMORY_LIMIT_EXCEEDED = 241
+    TABLE_IS_READ_ONLY = 242
+    NOT_ENOUGH_SPACE = 243
+    TOO_MANY_PARTS = 252
+    TOO_FEW_LIVE_REPLICAS = 285
+    UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE = 286
+    UNKNOWN_STATUS_OF_INSERT = 319
+    SYSTEM_ERROR = 425
+    CANNOT_SCHEDULE_TASK = 439
+    KEEPER_EXCEPTION = 999
+    POCO_EXCEPTION = 1000
+    UNKNOWN_EXCEPTION = 1002
+
+
+class RowCode(IntEnum):
+    """Errors of some rows of an insert; the others can be held. Names and numbers as above."""
+
+    ARGUMENT_OUT_OF_BOUND = 69
+    TOO_LARGE_STRING_SIZE = 131
+    VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE = 321
+    DECIMAL_OVERFLOW = 407
+    VIOLATED_CONSTRAINT = 469
+
+
+_PASSING_CODES = frozenset(PassingCode)
+_ROW_CODES = frozenset(RowCode)
 
 
 class RowsRefusedError(Exception):
-    """The server says that some row of an insert cannot be held."""
+    """The server says that it cannot hold some row of an insert."""
 
 
-async def connect(url: str, *, database: str | None = None) -> Any:
-    """A client of clickhouse_connect; `database` must be there. Close it with ``await client.close()``."""
+async def connect(url: str, *, database: str | None = None) -> AsyncClient:
+    """A client; `database` must be there. Close it with ``await client.close()``.
+
+    Raises `UsageError` where `url` is no HTTP URL, else as `clickhouse_errors`.
+    """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise UsageError("CANDLEWICK_CLICKHOUSE is no HTTP URL (http://HOST:8123, https://USER:PASSWORD@HOST:8443)")
     with clickhouse_errors(url):
@@ -43,17 +86,17 @@ async def connect(url: str, *, database: str | None = None) -> Any:
 
 @contextmanager
 def clickhouse_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into `UnavailableError`, `RowsRefusedError`, or a sentence for a person."""
+    """Turn what the client raises into `UnavailableError`, `RowsRefusedError`, or `CandlewickError` for a person."""
     where = urlsplit(url).hostname
     try:
         yield
     except (ClickHouseError, OSError, TimeoutError) as error:
-        found = _CODE.search(str(error))
-        code = int(found[1]) if found else None
+        match = _CODE.search(str(error))
+        code = int(match[1]) if match else None
         reason = " ".join(str(error).split())[:300]
-        if code in _REJECTING:
+        if code in _ROW_CODES:
             raise RowsRefusedError(reason) from error
-        if code is None or code in _PASSING:
+        if code is None or code in _PASSING_CODES:
             raise UnavailableError(f"ClickHouse at {where} is away: {reason}") from error
         raise CandlewickError(
             f"ClickHouse at {where} refuses: {reason}; check CANDLEWICK_CLICKHOUSE, its user's rights and the tables"

@@ -10,8 +10,8 @@ from market.codec import decode_candle, decode_feed_event, decode_ticker, decode
 from market.records import Record
 from market.ticker import Ticker
 from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
+from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows, precedence
-from sinks.store import Encoded
 
 _MS = pa.timestamp("ms", tz="UTC")
 _SIZES = ("price", "qty", "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap")
@@ -47,7 +47,7 @@ class Table(NamedTuple):
     columns: Mapping[str, Column]
     schema: pa.Schema
     spread: Callable[[Sequence[Row]], Iterator[Row]] = iter
-    """Several rows of one record."""
+    """Makes several rows of one record, where the table has several."""
 
 
 def _table(
@@ -139,7 +139,7 @@ TICKERS = _table(
 
 
 def encode(into: Table, records: Sequence[Record], partitions: int) -> Encoded:
-    """Records of one topic of so many partitions as an Arrow table; what is malformed is refused."""
+    """The records of one topic (of so many partitions) as an Arrow table; malformed ones are refused."""
     rows, malformed = decode_rows(records, into.decode, partitions)
     encoded = table(list(into.spread(rows)), into.schema, into.columns)
     return Encoded(encoded, encoded.num_rows, malformed)

@@ -1,6 +1,20 @@
-"""Reading the warm store: always by data key, each key once."""
+"""Reading the warm store: always by data key, each key once.
+
+All raise what the client raises (`sinks.clickhouse.connect.clickhouse_errors` translates it), and `MalformedError`
+for a row that is not ours.
+"""
 
 from typing import Any
+
+from clickhouse_connect.driver import AsyncClient
+
+from market.candle import Candle
+from market.key import MarketKey
+from market.ticker import Ticker
+from market.timeframe import Timeframe
+from market.trade import Trade
+from sinks.clickhouse.decode import decode_ticker_rows
+from sinks.decode import StoredRow, decode_candle_row, decode_trade_row
 
 _CANDLES = """
 SELECT * FROM candles FINAL
@@ -20,25 +34,44 @@ SELECT * FROM tickers FINAL
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}
 ORDER BY time DESC LIMIT 1 BY window
 """
+_IS_HELD = """
+SELECT 1 FROM candles WHERE exchange = {exchange:String} AND symbol = {symbol:String} LIMIT 1
+UNION ALL
+SELECT 1 FROM trades WHERE exchange = {exchange:String} AND symbol = {symbol:String} LIMIT 1
+"""
+_MARKETS = "SELECT DISTINCT exchange, symbol FROM candles LIMIT {most:UInt32}"
+_AS_FAR_AS_TIME_ALLOWS = {"max_execution_time": 2, "timeout_overflow_mode": "break"}
 
 
 async def read_candles(
-    client: Any, exchange: str, symbol: str, *, from_ms: int, until_ms: int, timeframe: str = "1m"
-) -> list[dict[str, Any]]:
-    """Candles that open in [from_ms, until_ms), oldest first: column → value, decimals exact."""
-    parameters = {
-        "exchange": exchange, "symbol": symbol, "timeframe": timeframe, "from_ms": from_ms, "until_ms": until_ms,
-    }  # fmt: skip
-    return list((await client.query(_CANDLES, parameters=parameters)).named_results())
+    client: AsyncClient, market: MarketKey, *, from_ms: int, until_ms: int, timeframe: Timeframe = Timeframe.M1
+) -> list[Candle]:
+    """Candles that open in [from_ms, until_ms), oldest first."""
+    rows = await _rows(client, _CANDLES, market, timeframe=timeframe.value, from_ms=from_ms, until_ms=until_ms)
+    return [decode_candle_row(row) for row in rows]
 
 
-async def read_trades(client: Any, exchange: str, symbol: str, *, limit: int) -> list[dict[str, Any]]:
-    """The latest trades, newest first: column → value, decimals exact."""
-    parameters = {"exchange": exchange, "symbol": symbol, "limit": limit}
-    return list((await client.query(_TRADES, parameters=parameters)).named_results())
+async def read_trades(client: AsyncClient, market: MarketKey, *, limit: int) -> list[Trade]:
+    """The latest trades, newest first."""
+    return [decode_trade_row(row) for row in await _rows(client, _TRADES, market, limit=limit)]
 
 
-async def read_ticker(client: Any, exchange: str, symbol: str) -> list[dict[str, Any]]:
-    """The newest ticker, one row a window."""
-    parameters = {"exchange": exchange, "symbol": symbol}
-    return list((await client.query(_TICKER, parameters=parameters)).named_results())
+async def read_ticker(client: AsyncClient, market: MarketKey) -> Ticker | None:
+    """The newest ticker."""
+    return decode_ticker_rows(await _rows(client, _TICKER, market))
+
+
+async def is_market_held(client: AsyncClient, market: MarketKey) -> bool:
+    """Whether there is any candle or trade of a market."""
+    return bool(await _rows(client, _IS_HELD, market))
+
+
+async def read_markets(client: AsyncClient, *, most: int) -> set[MarketKey]:
+    """The markets with candles: at most `most`, and at most as many as are read within two seconds."""
+    answer = await client.query(_MARKETS, parameters={"most": most}, settings=_AS_FAR_AS_TIME_ALLOWS)
+    return {MarketKey(exchange, symbol) for exchange, symbol in answer.result_rows}
+
+
+async def _rows(client: AsyncClient, query: str, market: MarketKey, **parameters: Any) -> list[StoredRow]:
+    answer = await client.query(query, parameters=market._asdict() | parameters)
+    return list(answer.named_results())

@@ -1,8 +1,9 @@
 -- The warm store's tables, version 2 (in each table's comment). Every one replaces by its data key, which is its
 -- sorting key: read with FINAL, or argMax by the version. No TTL: rows leave when their cold copy is verified.
--- Decimals have 76 digits, twice what a value needs: sums and products beyond their digits are wrong in ClickHouse and
--- no error says so. So the product of any two columns, and sums of it, are right; of three, cast to Float64 first.
--- non_replicated_deduplication_window: an insert that is sent again, its answer lost, is recognised by its token.
+-- Decimals have 76 digits, twice what a value needs: where a sum or product has more digits, ClickHouse gives a wrong
+-- result without an error. So the product of any two columns, and sums of it, are right; for three, cast to Float64.
+-- non_replicated_deduplication_window: an insert that is sent again because its answer was lost is recognised by its
+-- token.
 
 CREATE TABLE IF NOT EXISTS trades
 (

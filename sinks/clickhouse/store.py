@@ -1,13 +1,13 @@
-"""Writing to ClickHouse: one insert a table and round, recognised by its token when it has to be sent again."""
+"""Writing to ClickHouse: in each round one insert a table, with a token by which a repeated insert is recognised."""
 
 import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from typing import Any
 
 import pyarrow as pa
+from clickhouse_connect.driver import AsyncClient
 
 from market.records import Record
 from runtime.errors import CandlewickError
@@ -15,7 +15,8 @@ from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
 from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
 from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode
-from sinks.store import Batch, Encoded, Pace, RejectedError
+from sinks.encoded import Encoded
+from sinks.store import Batch, Pace, RejectedError
 
 SCHEMA_VERSION = 2
 _COMMENT = f"candlewick {SCHEMA_VERSION}"
@@ -29,9 +30,9 @@ _INSERT = {
 class ClickHouseStore:
     """The warm store of `sinks.store.Store`.
 
-    Rows replace by data key, so that whatever is written twice counts once; the insert's token (table, schema
-    version, topic, partition, first and last offset) besides spares the rows of a repeated insert. The token is of
-    this process: after rows were deleted by hand, a replay in a new one writes them again.
+    Rows replace by data key, so that whatever is written twice counts once. Besides, an insert has a token (of its
+    table, schema version, topics, partitions and offsets), so that the server skips a repeated one. The token also
+    names this process: after rows were deleted by hand, a replay in a new process writes them again.
     """
 
     name = "clickhouse"
@@ -50,11 +51,11 @@ class ClickHouseStore:
             topics.feeds: FEEDS,
         }
         self.topics = tuple(self._tables)
-        self._client: Any = None
+        self._client: AsyncClient | None = None
         self._process = uuid.uuid4().hex
 
     async def open(self) -> None:
-        """Make the database and its tables where they are not there; refuse those of another version."""
+        """Make the database and its tables where they are missing. Raises `CandlewickError` for another version's."""
         await self.close()
         server = await connect(self._url)
         try:
@@ -66,12 +67,12 @@ class ClickHouseStore:
         with clickhouse_errors(self._url):
             for statement in files("sinks.clickhouse").joinpath("schema.sql").read_text().split(";\n"):
                 await self._client.command(statement)
-            found = await self._client.query(
+            tables = await self._client.query(
                 "SELECT name, comment FROM system.tables "
                 "WHERE database = {database:String} AND name IN {names:Array(String)}",
                 parameters={"database": self._database, "names": [table.name for table in self._tables.values()]},
             )
-        for name, comment in found.result_rows:
+        for name, comment in tables.result_rows:
             if comment != _COMMENT:
                 raise CandlewickError(
                     f"the table {self._database}.{name} is not of schema {_COMMENT!r} but {comment!r}: "
@@ -83,14 +84,14 @@ class ClickHouseStore:
         client = self._client or await connect(self._url)
         try:
             with clickhouse_errors(self._url):
-                found = await client.query(
+                tables = await client.query(
                     "SELECT name, toString(uuid) FROM system.tables WHERE database = {database:String} AND total_rows",
                     parameters={"database": self._database},
                 )
         finally:
             if client is not self._client:
                 await client.close()
-        ids = {name: uuid for name, uuid in found.result_rows if uuid != _NO_UUID}
+        ids = {name: uuid for name, uuid in tables.result_rows if uuid != _NO_UUID}
         return {topic: ids.get(table.name) for topic, table in self._tables.items()}
 
     async def positions(
@@ -98,7 +99,7 @@ class ClickHouseStore:
         tps: Iterable[TopicPartition],  # noqa: ARG002
         topic_ids: Mapping[str, str | None],  # noqa: ARG002
     ) -> Mapping[TopicPartition, int] | None:
-        """The group's offsets tell: a write that was acknowledged is not lost."""
+        """The group's offsets count: a write that was acknowledged is not lost."""
         return None
 
     def encode(self, records: Sequence[Record]) -> Encoded:
@@ -119,7 +120,7 @@ class ClickHouseStore:
                 raise RejectedError(await self._find_refused(name, of_table)) from None
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()
@@ -130,11 +131,15 @@ class ClickHouseStore:
 
     async def _insert(self, name: str, rows: pa.Table, token: str | None) -> None:
         settings = _INSERT | ({"insert_deduplication_token": token} if token else {})
+        assert self._client is not None  # noqa: S101  # a store is opened before it is written to
         with clickhouse_errors(self._url):
             await self._client.insert_arrow(name, rows, settings=settings)
 
     async def _find_refused(self, name: str, batches: Sequence[Batch]) -> dict[tuple[TopicPartition, int], str]:
-        """Halve until the rows stand alone that the server refuses; the others are in by then, and may be again."""
+        """Halve the rows until those that the server refuses stand alone; the others are written by then.
+
+        The caller writes these again: that is harmless.
+        """
         reasons: dict[tuple[TopicPartition, int], str] = {}
         for batch in batches:
             halves = [pa.concat_tables(batch.chunks)]

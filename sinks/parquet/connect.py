@@ -5,16 +5,17 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from obstore import exceptions
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
+Client = ObjectStore
+"""What the readers ask."""
 _RETRY_FOR = dt.timedelta(seconds=15)
-# As the client tells them; nothing of a path looks so, because names are percent-encoded in it.
+# As they stand in the client's messages; no path can look like them, because names in it are percent-encoded.
 _NEVER = re.compile(
     rf"\(os error ({errno.ENOTDIR}|{errno.EISDIR}|{errno.EINVAL}|{errno.ELOOP})\)|<Code>InvalidBucketName<"
 )
@@ -32,10 +33,11 @@ class NameRefusedError(Exception):
     """No file can have this name in the store: it is too long."""
 
 
-def connect(url: str) -> Any:
+def connect(url: str) -> ObjectStore:
     """An obstore store at ``file://``, ``s3://``, ``gs://`` or ``az://``; paths are relative to the URL's.
 
-    Credentials and endpoints are taken as those clouds' own tools do (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``…).
+    Credentials and endpoints come from the variables of the clouds' own tools (``AWS_ACCESS_KEY_ID``,
+    ``AWS_ENDPOINT_URL``…). Raises `UsageError` where `url` is no such URL.
     """
     try:
         if urlsplit(url).scheme == "file":
@@ -48,18 +50,18 @@ def connect(url: str) -> Any:
 
 
 @contextmanager
-def cold_errors(url: str, *, missing_is_told: bool = False) -> Iterator[None]:
-    """Turn what the client raises into one sentence. Only what may pass by itself is `UnavailableError`.
+def cold_errors(url: str, *, raise_missing: bool = False) -> Iterator[None]:
+    """Turn what the client raises into `UnavailableError` (it may pass by itself) or `CandlewickError`.
 
-    The caller's are a name that is taken (`AlreadyExistsError`), one that cannot be (`NameRefusedError`) and, with
-    `missing_is_told`, one that is not there (`FileNotFoundError`).
+    Three errors are left to the caller: `AlreadyExistsError` (the name is taken), `NameRefusedError` (there can be no
+    such name) and, with `raise_missing`, `FileNotFoundError`.
     """
     try:
         yield
     except exceptions.AlreadyExistsError:
         raise
     except (exceptions.BaseError, OSError) as error:
-        if missing_is_told and isinstance(error, FileNotFoundError):
+        if raise_missing and isinstance(error, FileNotFoundError):
             raise
         if _LONG_NAME.search(str(error)):
             raise NameRefusedError(
@@ -73,5 +75,5 @@ def cold_errors(url: str, *, missing_is_told: bool = False) -> Iterator[None]:
 
 
 def _brief(error: Exception) -> str:
-    told, _, _ = str(error).partition("Debug source:")
-    return " ".join(told.split())[:300]
+    reason, _, _ = str(error).partition("Debug source:")
+    return " ".join(reason.split())[:300]

@@ -1,4 +1,4 @@
-"""A batch as files: their paths, their bytes, and the hash by which two files are known to hold the same rows. Pure.
+"""A batch as files: their paths, their bytes, and the hash that shows whether two files hold the same rows. Pure.
 
 ``<dataset>/exchange=EXCHANGE/date=YYYY-MM-DD/<topic>-<partition>-<first>-<last>.parquet``: a file lies in one exchange
 and one UTC day of market time; `first` and `last` are the offsets of the batch's first and last record, so that the
@@ -15,14 +15,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from runtime.kafka import TopicPartition
 from sinks.parquet.schema import Dataset
 
 ROWS_HASH = b"candlewick.rows_sha256"
 _DAY_US = 86_400_000_000
-_PART = "\x1f"
+_SEPARATOR = "\x1f"
 _NULL = "\x00"
 _NO_NUMBER = -1
+
+
+class BatchName(NamedTuple):
+    """What all files of a batch have in their names; `first` and `last` are offsets."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}-{self.partition}-{self.first}-{self.last}"
 
 
 class File(NamedTuple):
@@ -32,7 +43,7 @@ class File(NamedTuple):
     rows: pa.Table
 
 
-def split(dataset: Dataset, tp: TopicPartition, first: int, last: int, rows: pa.Table) -> Iterator[File]:
+def split(dataset: Dataset, name: BatchName, rows: pa.Table) -> Iterator[File]:
     """The files of a batch, one for each exchange and day in it, each in offset order."""
     days = pc.divide(rows[dataset.time].cast(pa.int64()), _DAY_US)
     marked = rows.append_column("_day", days)
@@ -41,7 +52,7 @@ def split(dataset: Dataset, tp: TopicPartition, first: int, last: int, rows: pa.
         chosen = pc.and_(pc.equal(rows["exchange"], exchange), pc.equal(days, day))
         date = dt.date(1970, 1, 1) + dt.timedelta(days=day)
         folder = f"{dataset.name}/exchange={quote(exchange, safe='')}/date={date.isoformat()}"
-        yield File(f"{folder}/{tp.topic}-{tp.partition}-{first}-{last}.parquet", rows.filter(chosen))
+        yield File(f"{folder}/{name}.parquet", rows.filter(chosen))
 
 
 def parquet_bytes(dataset: Dataset, rows: pa.Table) -> bytes:
@@ -70,7 +81,7 @@ def rows_hash(rows: pa.Table) -> str:
         digest.update(f"{field.name} {field.type} {len(values)}\n".encode())
         if pa.types.is_string(field.type):
             texts = [_NULL if value is None else value for value in values.to_pylist()]
-            digest.update(_PART.join(texts).encode())
+            digest.update(_SEPARATOR.join(texts).encode())
         else:
             fixed = (values.fill_null(_NO_NUMBER) if values.null_count else values).combine_chunks()
             width = field.type.bit_width // 8

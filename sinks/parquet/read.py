@@ -1,4 +1,8 @@
-"""Reading the cold store: a day of a symbol, each data key once."""
+"""Reading the cold store: a day of a market, each data key once.
+
+All raise what the client raises (`sinks.parquet.connect.cold_errors` translates it), `pyarrow.ArrowException` for a
+file that is damaged, and `MalformedError` for a row that is not ours.
+"""
 
 import asyncio
 import datetime as dt
@@ -9,36 +13,40 @@ import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from obstore.store import ObjectStore
 
-from market.candle import id_order
+from market.candle import Candle, trade_order
+from market.key import MarketKey
+from market.trade import Trade
+from sinks.decode import StoredRow, decode_candle_row, decode_trade_row
 from sinks.parquet.schema import CANDLES, TRADES, Dataset
 from sinks.rows import precedence
 
 
-async def read_trades(client: Any, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
-    """The trades of a UTC day in their order: column → value; of several copies of a trade the one that counts."""
-    rows = await _read(client, TRADES, exchange, symbol, date)
+async def read_trades(store: ObjectStore, market: MarketKey, date: dt.date) -> list[Trade]:
+    """The trades of a UTC day, oldest first; of several copies of a trade the one that counts."""
+    rows = await _read(store, TRADES, market, date)
     rows.sort(key=lambda row: precedence(row["run"], row["offset"]))
     by_key = {(row["time"].replace(second=0, microsecond=0), row["trade_id"]): row for row in rows}
-    return sorted(by_key.values(), key=lambda row: (row["time"], id_order(row["trade_id"], row.get("seq"))))
+    return sorted(map(decode_trade_row, by_key.values()), key=trade_order)
 
 
-async def read_candles(client: Any, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
-    """The 1m candles that open on a UTC day, in order: column → value; of several the highest revision."""
-    rows = await _read(client, CANDLES, exchange, symbol, date)
+async def read_candles(store: ObjectStore, market: MarketKey, date: dt.date) -> list[Candle]:
+    """The 1m candles that open on a UTC day, oldest first; of several the one of the highest revision."""
+    rows = await _read(store, CANDLES, market, date)
     rows.sort(key=lambda row: (row["revision"], row["offset"]))
     by_key = {row["open_time"]: row for row in rows}
-    return [by_key[time] for time in sorted(by_key)]
+    return [decode_candle_row(by_key[time]) for time in sorted(by_key)]
 
 
-async def _read(client: Any, dataset: Dataset, exchange: str, symbol: str, date: dt.date) -> list[dict[str, Any]]:
-    folder = f"{dataset.name}/exchange={quote(exchange, safe='')}/date={date.isoformat()}/"
-    rows: list[dict[str, Any]] = []
-    async for found in obstore.list(client, prefix=folder):
-        for entry in found:
+async def _read(store: ObjectStore, dataset: Dataset, market: MarketKey, date: dt.date) -> list[StoredRow]:
+    folder = f"{dataset.name}/exchange={quote(market.exchange, safe='')}/date={date.isoformat()}/"
+    rows: list[StoredRow] = []
+    async for entries in obstore.list(store, prefix=folder):
+        for entry in entries:
             if entry["path"].endswith(".parquet"):
-                content = await (await obstore.get_async(client, entry["path"])).bytes_async()
-                rows += await asyncio.to_thread(_rows_of, bytes(content), symbol)
+                content = await (await obstore.get_async(store, entry["path"])).bytes_async()
+                rows += await asyncio.to_thread(_rows_of, bytes(content), market.symbol)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""The columns of the cold files; field ids and types are those of the Iceberg table kept over them."""
+"""The columns of the cold files; field ids and types are ready for an Iceberg table over them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
@@ -9,8 +9,8 @@ import pyarrow as pa
 from market.codec import decode_candle, decode_trade
 from market.records import Record
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
+from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows
-from sinks.store import Encoded
 
 _TEXT, _INT, _LONG = pa.string(), pa.int32(), pa.int64()
 
@@ -25,9 +25,9 @@ class Dataset(NamedTuple):
     time: str
     """The column whose UTC day is the file's date."""
     repeating: list[str]
-    """Columns with few values, for Parquet's dictionaries."""
+    """Columns with few different values, for Parquet's dictionaries."""
     deltas: dict[str, str]
-    """Parquet encodings of the columns whose neighbours are close."""
+    """Parquet encodings of the columns whose neighbouring values are close."""
 
 
 def _schema(*fields: tuple[str, pa.DataType] | tuple[str, pa.DataType, None]) -> pa.Schema:
@@ -111,7 +111,7 @@ CANDLES = Dataset(
 
 
 def encode(dataset: Dataset, records: Sequence[Record], partitions: int) -> Encoded:
-    """Records of one topic of so many partitions as an Arrow table; what is malformed is refused."""
+    """The records of one topic (of so many partitions) as an Arrow table; malformed ones are refused."""
     rows, malformed = decode_rows(records, dataset.decode, partitions)
     encoded = table(rows, dataset.schema, dataset.columns)
     return Encoded(encoded, encoded.num_rows, malformed)

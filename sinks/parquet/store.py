@@ -4,24 +4,25 @@ import asyncio
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 import obstore
 import orjson
 import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
+from obstore.store import ObjectStore
 
 from market.records import Record
 from runtime.errors import CandlewickError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, cold_address
+from sinks.encoded import Encoded
 from sinks.parquet.connect import NameRefusedError, cold_errors, connect
-from sinks.parquet.files import File, parquet_bytes, rows_hash, split, stored_hash
+from sinks.parquet.files import BatchName, File, parquet_bytes, rows_hash, split, stored_hash
 from sinks.parquet.schema import CANDLES, TRADES, Dataset, encode
-from sinks.store import Batch, Encoded, RejectedError
+from sinks.store import Batch, RejectedError
 
 MARKER = "_candlewick.json"
-"""Says which store this is: one that was emptied or is another has another, or none."""
+"""Holds the id of the store: a store that was emptied has none, and another store has another."""
 _UPLOADS = 4
 
 
@@ -38,10 +39,10 @@ class ParquetStore:
         self._partitions = settings.partitions
         self._datasets: dict[str, Dataset] = {topics.trades: TRADES, topics.candles(): CANDLES}
         self.topics = tuple(self._datasets)
-        self._client: Any = None
+        self._client: ObjectStore | None = None
 
     async def open(self) -> None:
-        """Find the store, and give it an id where it has none."""
+        """Connect, and give the store an id where it has none."""
         self._client = connect(self._url)
         with cold_errors(self._url), suppress(AlreadyExistsError):
             content = orjson.dumps({"id": str(uuid.uuid4())})
@@ -50,9 +51,9 @@ class ParquetStore:
     async def identities(self) -> Mapping[str, str | None]:
         """The id that the store got at its first `open`, from the object that says it."""
         try:
-            with cold_errors(self._url, missing_is_told=True):
-                found = await obstore.get_async(self._client or connect(self._url), MARKER)
-                content = bytes(await found.bytes_async())
+            with cold_errors(self._url, raise_missing=True):
+                marker = await obstore.get_async(self._client or connect(self._url), MARKER)
+                content = bytes(await marker.bytes_async())
         except FileNotFoundError:
             return dict.fromkeys(self.topics)
         try:
@@ -68,7 +69,7 @@ class ParquetStore:
         tps: Iterable[TopicPartition],  # noqa: ARG002
         topic_ids: Mapping[str, str | None],  # noqa: ARG002
     ) -> Mapping[TopicPartition, int] | None:
-        """The group's offsets tell: a file that was put is not lost."""
+        """The group's offsets count: a file that was put is not lost."""
         return None
 
     def encode(self, records: Sequence[Record]) -> Encoded:
@@ -91,24 +92,30 @@ class ParquetStore:
             if batch.rows:
                 dataset = self._datasets[batch.tp.topic]
                 rows = pa.concat_tables(batch.chunks).combine_chunks()
-                files = split(dataset, batch.tp, batch.first, batch.last, rows)
+                name = BatchName(batch.tp.topic, batch.tp.partition, batch.first, batch.last)
+                files = split(dataset, name, rows)
                 await asyncio.gather(*(put(dataset, batch.tp, file) for file in files))
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is open."""
+
+    @property
+    def _opened(self) -> ObjectStore:
+        assert self._client is not None  # noqa: S101  # a store is opened before it is written to
+        return self._client
 
     async def _put(self, dataset: Dataset, file: File) -> None:
         content = await asyncio.to_thread(parquet_bytes, dataset, file.rows)
         try:
             with cold_errors(self._url):
-                await obstore.put_async(self._client, file.path, content, mode="create")
+                await obstore.put_async(self._opened, file.path, content, mode="create")
         except AlreadyExistsError:
             await self._compare(file)
 
     async def _compare(self, file: File) -> None:
-        """The name is taken: by these very rows, or something is wrong that a person has to look at."""
+        """The name is taken. Raises `CandlewickError` where the file holds other rows: a person has to look at it."""
         with cold_errors(self._url):
-            there = bytes(await (await obstore.get_async(self._client, file.path)).bytes_async())
+            there = bytes(await (await obstore.get_async(self._opened, file.path)).bytes_async())
         if stored_hash(there) != rows_hash(file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from redis import exceptions
@@ -23,8 +22,11 @@ _PASSING = (
 _PASSING_WORDS = ("OOM", "LOADING", "READONLY", "MASTERDOWN", "MISCONF", "NOREPLICAS", "BUSY")
 
 
-def connect(url: str) -> Any:
-    """An asyncio client that answers bytes; nothing is sent yet. Close it with ``await client.aclose()``."""
+def connect(url: str) -> Redis:
+    """An asyncio client that answers bytes; nothing is sent yet. Close it with ``await client.aclose()``.
+
+    Raises `UsageError` where `url` is no Redis URL.
+    """
     try:
         return Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, protocol=2)
     except ValueError as error:
@@ -33,7 +35,7 @@ def connect(url: str) -> Any:
 
 @contextmanager
 def redis_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into one sentence."""
+    """Turn what the client raises into `UnavailableError` (it may pass by itself) or `CandlewickError`."""
     where = urlsplit(url).hostname
     try:
         yield

@@ -1,7 +1,8 @@
-"""Records as the writes that `write.lua` knows. Pure."""
+"""Records as the writes of `write.lua`. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from market.candle import Candle, id_order
@@ -17,6 +18,7 @@ from market.records import Record
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
+from sinks.encoded import Encoded
 from sinks.redis.keys import (
     LIVE_TTL_S,
     TICKER_TTL_S,
@@ -31,33 +33,47 @@ from sinks.redis.keys import (
     trades_key,
 )
 from sinks.rows import Row, decode_rows
-from sinks.store import Encoded
 
 _TRADE_ARGUMENTS = 4
+
+
+class WriteKind(StrEnum):
+    """What the script does with a write."""
+
+    TRADES = "trades"
+    CANDLE = "candle"
+    LATEST = "latest"
+
+
+class Condition(StrEnum):
+    """When the script takes a trade, as in Redis's own ``SET``."""
+
+    IF_ABSENT = "NX"
+    IF_PRESENT = "XX"
 
 
 class Write(NamedTuple):
     """One write of the script: its kind, its keys, its other arguments in order."""
 
-    kind: str
+    kind: WriteKind
     keys: tuple[str, ...]
     arguments: tuple[Any, ...]
 
 
 def arrange(writes: Iterable[Write], place: Callable[[str], int]) -> Iterator[Any]:
-    """The script's arguments for one partition's writes; `place` tells a key's place among its keys.
+    """The script's arguments for one partition's writes; `place` gives a key's place among the script's keys.
 
-    Trades are put together by symbol, so that they are trimmed once; candles and tickers keep their order.
+    The trades of a symbol are put together, so that the script trims them once; candles and tickers keep their order.
     """
     trades: dict[tuple[str, ...], list[Any]] = defaultdict(list)
     for write in writes:
-        if write.kind == "trades":
+        if write.kind is WriteKind.TRADES:
             trades[write.keys] += write.arguments
         else:
             yield from (write.kind, *map(place, write.keys), *write.arguments)
     for keys, arguments in trades.items():
         count = len(arguments) // _TRADE_ARGUMENTS
-        yield from ("trades", *map(place, keys), TRADES_TTL_S, TRADES_KEPT, count, *arguments)
+        yield from (WriteKind.TRADES, *map(place, keys), TRADES_TTL_S, TRADES_KEPT, count, *arguments)
 
 
 class HotKind(NamedTuple):
@@ -68,15 +84,16 @@ class HotKind(NamedTuple):
 
 
 def _trade(prefix: str, row: Row) -> Write:
-    """A live trade enters, and its first copy stays; a run's only takes the place of one that is held already."""
+    """A live trade enters, and its first copy stays; a run's trade only replaces one that is there already."""
     trade: Trade = row.model
     keys = (trades_key(prefix, trade.key), trades_data_key(prefix, trade.key))
     member = trade_member(trade.trade_id)
-    return Write("trades", keys, ("NX" if row.run is None else "XX", trade.time_us, member, encode_trade(trade)))
+    condition = Condition.IF_ABSENT if row.run is None else Condition.IF_PRESENT
+    return Write(WriteKind.TRADES, keys, (condition, trade.time_us, member, encode_trade(trade)))
 
 
 def trade_member(trade_id: str) -> str:
-    """The id such that members sort as ids do: numbers by value, and before all that are not."""
+    """The id in a form in which texts sort as ids do: numbers by value, and before all that are no numbers."""
     number = id_order(trade_id)[0] == 0
     return f"0{len(trade_id):02d}{trade_id}" if number else f"1{trade_id}"
 
@@ -91,19 +108,19 @@ def _candle(prefix: str, row: Row) -> Write:
         candle.revision,
         encode_candle(candle),
     )
-    return Write("candle", (candles_key(prefix, candle.key, timeframe),), arguments)
+    return Write(WriteKind.CANDLE, (candles_key(prefix, candle.key, timeframe),), arguments)
 
 
 def _live(prefix: str, row: Row) -> Write:
     candle: Candle = row.model
     arguments = (LIVE_TTL_S, candle.open_time_ms, candle.revision, encode_candle(candle))
-    return Write("latest", (live_key(prefix, candle.key),), arguments)
+    return Write(WriteKind.LATEST, (live_key(prefix, candle.key),), arguments)
 
 
 def _ticker(prefix: str, row: Row) -> Write:
     ticker: Ticker = row.model
     arguments = (TICKER_TTL_S, ticker.time_ms, ticker.revision, encode_ticker(ticker))
-    return Write("latest", (ticker_key(prefix, ticker.key),), arguments)
+    return Write(WriteKind.LATEST, (ticker_key(prefix, ticker.key),), arguments)
 
 
 TRADES = HotKind(decode_trade, _trade)
@@ -113,7 +130,7 @@ TICKERS = HotKind(decode_ticker, _ticker)
 
 
 def encode(kind: HotKind, prefix: str, records: Sequence[Record], partitions: int) -> Encoded:
-    """Records of one topic of so many partitions as writes; what is malformed is refused."""
+    """The records of one topic (of so many partitions) as writes; malformed ones are refused."""
     rows, malformed = decode_rows(records, kind.decode, partitions)
     writes = [kind.write(prefix, row) for row in rows]
     return Encoded(writes, len(writes), malformed)

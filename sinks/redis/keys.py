@@ -14,11 +14,12 @@ key                                     type       holds
                                                    sink goes on, and in which topic
 ======================================  =========  ==============================================================
 
-JSON is that of the topics. Each change of a data key is published on the channel of the key's own name (for trades
-that of the sorted set). All stand behind the pipeline's prefix. The braces are hash tags; but a partition is written
-by one script over the keys of several symbols, so this takes one primary, not a sharded cluster.
+JSON is that of the topics. Each change of a data key is published on the channel of the key's own name (for trades:
+of the sorted set's). All names begin with the pipeline's prefix. The braces are hash tags. But one script writes the
+keys of all symbols of a partition, so this needs one primary, not a sharded cluster.
 """
 
+from market.key import MarketKey
 from market.timeframe import DAY_MS, Timeframe
 
 _HOUR_S = 3600
@@ -28,16 +29,16 @@ TRADES_TTL_S = _DAY_S
 LIVE_TTL_S = _HOUR_S
 TICKER_TTL_S = 2 * _DAY_S
 POSITIONS_TTL_S = 7 * _DAY_S
-"""Not longer than any candle: a position must not outlive what was written before it."""
+"""No longer than any candle's: a position must not outlive what was written before it."""
 
 
 def candles_kept(timeframe: Timeframe) -> int:
-    """How many recent candles a symbol has."""
+    """How many recent candles of a market are kept."""
     return 1500 if timeframe is Timeframe.M1 else 500
 
 
 def candles_ttl_s(timeframe: Timeframe) -> int:
-    """A week, or three candles where they are longer."""
+    """How long candles are kept: a week, or the time of three candles where that is longer."""
     return max(POSITIONS_TTL_S, 3 * (timeframe.end_ms(0) + DAY_MS) // 1000)
 
 
@@ -54,6 +55,18 @@ def trades_data_key(prefix: str, key: str) -> str:
 def candles_key(prefix: str, key: str, timeframe: str) -> str:
     """Recent candles."""
     return f"{prefix}cw:candles:{timeframe}:{{{key}}}"
+
+
+def markets_pattern(prefix: str) -> str:
+    """The glob of the 1m candles' keys of all markets."""
+    return candles_key(prefix, "*", Timeframe.M1)
+
+
+def market_of(name: bytes) -> MarketKey | None:
+    """The market of a key of this store; None where the key is no text or names none."""
+    _, _, rest = name.decode(errors="replace").partition("{")
+    market = MarketKey.parse(rest.removesuffix("}"))
+    return market if all(market) else None
 
 
 def live_key(prefix: str, key: str) -> str:

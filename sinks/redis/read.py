@@ -1,42 +1,89 @@
-"""Reading the hot store."""
+"""Reading the hot store.
 
-from typing import Any
+All raise what the client raises (`sinks.redis.connect.redis_errors` translates it), and `MalformedError` for a value
+that is not ours.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+from redis.asyncio import Redis
 
 from market.candle import Candle, trade_order
 from market.codec import decode_candle, decode_ticker, decode_trade
+from market.key import MarketKey
 from market.ticker import Ticker
+from market.timeframe import Timeframe
 from market.trade import Trade
-from sinks.redis.keys import candles_key, live_key, ticker_key, trades_data_key, trades_key
+from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
+
+_SCANNED = 1000
+"""Keys that Redis looks at in one go; between, it answers others."""
 
 
 async def read_candles(
-    client: Any, prefix: str, key: str, *, from_ms: int, until_ms: int, timeframe: str = "1m"
+    client: Redis,
+    prefix: str,
+    market: MarketKey,
+    *,
+    from_ms: int,
+    until_ms: int,
+    timeframe: Timeframe = Timeframe.M1,
 ) -> list[Candle]:
-    """Recent candles that open in [from_ms, until_ms), oldest first; `key` is ``exchange:SYMBOL``."""
-    found = await client.zrangebyscore(candles_key(prefix, key, timeframe), from_ms, f"({until_ms}")
-    return [decode_candle(value) for value in found]
+    """Recent candles that open in [from_ms, until_ms), oldest first."""
+    key = candles_key(prefix, str(market), timeframe)
+    values = cast("list[bytes]", await client.zrangebyscore(key, from_ms, f"({until_ms}"))
+    return [decode_candle(value) for value in values]
 
 
-async def read_newest_candle(client: Any, prefix: str, key: str, *, timeframe: str = "1m") -> Candle | None:
+async def read_newest_candle(
+    client: Redis, prefix: str, market: MarketKey, *, timeframe: Timeframe = Timeframe.M1
+) -> Candle | None:
     """The closed candle that opens last."""
-    found = await client.zrevrange(candles_key(prefix, key, timeframe), 0, 0)
-    return decode_candle(found[0]) if found else None
+    values = cast("list[bytes]", await client.zrevrange(candles_key(prefix, str(market), timeframe), 0, 0))
+    return decode_candle(values[0]) if values else None
 
 
-async def read_live(client: Any, prefix: str, key: str) -> Candle | None:
+async def read_live(client: Redis, prefix: str, market: MarketKey) -> Candle | None:
     """The open candle."""
-    value = await client.get(live_key(prefix, key))
+    value = cast("bytes | None", await client.get(live_key(prefix, str(market))))
     return None if value is None else decode_candle(value)
 
 
-async def read_trades(client: Any, prefix: str, key: str, *, limit: int) -> list[Trade]:
+async def read_trades(client: Redis, prefix: str, market: MarketKey, *, limit: int) -> list[Trade]:
     """The latest trades, newest first; which trades of the oldest time are among them, their ids decide."""
-    members = await client.zrevrange(trades_key(prefix, key), 0, limit - 1)
-    values = await client.hmget(trades_data_key(prefix, key), members) if members else []
+    members = cast("list[bytes]", await client.zrevrange(trades_key(prefix, str(market)), 0, limit - 1))
+    values: Sequence[bytes | None] = []
+    if members:
+        values = cast("list[bytes | None]", await client.hmget(trades_data_key(prefix, str(market)), members))
     return sorted((decode_trade(value) for value in values if value is not None), key=trade_order, reverse=True)
 
 
-async def read_ticker(client: Any, prefix: str, key: str) -> Ticker | None:
+async def read_ticker(client: Redis, prefix: str, market: MarketKey) -> Ticker | None:
     """The newest ticker."""
-    value = await client.get(ticker_key(prefix, key))
+    value = cast("bytes | None", await client.get(ticker_key(prefix, str(market))))
     return None if value is None else decode_ticker(value)
+
+
+async def is_market_held(client: Redis, prefix: str, market: MarketKey) -> bool:
+    """Whether Redis has anything of a market: trades, an open candle, closed 1m candles or a ticker."""
+    key = str(market)
+    keys = (
+        trades_key(prefix, key),
+        live_key(prefix, key),
+        candles_key(prefix, key, Timeframe.M1),
+        ticker_key(prefix, key),
+    )
+    return bool(await client.exists(*keys))
+
+
+async def read_markets(client: Redis, prefix: str, *, most: int) -> set[MarketKey]:
+    """The markets with closed 1m candles, at most `most`; every key of the database is looked at."""
+    markets: set[MarketKey] = set()
+    async for key in client.scan_iter(match=markets_pattern(prefix), count=_SCANNED):
+        market = market_of(cast("bytes", key))
+        if market is not None:
+            markets.add(market)
+        if len(markets) >= most:
+            break
+    return markets

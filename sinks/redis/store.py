@@ -1,10 +1,11 @@
-"""Writing to Redis: one script call a partition and round, which keeps the partition's position too."""
+"""Writing to Redis: in each round one script call a partition, which writes the partition's position too."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from market.records import Record
@@ -12,19 +13,20 @@ from market.timeframe import Timeframe
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from runtime.telemetry import logger
+from sinks.encoded import Encoded
 from sinks.redis.connect import connect, redis_errors
 from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, HotKind, arrange, encode
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key
-from sinks.store import Batch, Encoded, MovedError, Pace
+from sinks.store import Batch, MovedError, Pace
 
 
 class RedisStore:
     """The hot store of `sinks.store.Store`.
 
-    A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them: so each partition's
-    position is written with its data, each batch says which position it goes on from, and where that is not what Redis
-    holds, reading resumes from there. A Redis without positions is filled anew: candles and tickers from the
-    beginning of their topics, trades of the last hour.
+    A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them. So each partition's
+    position is written together with its data, and each batch names the position that it goes on from. Where Redis
+    holds another position, reading goes on from that one. A Redis without positions is filled anew: candles and
+    tickers from the beginning of their topics, trades of the last hour.
     """
 
     name = "redis"
@@ -43,7 +45,7 @@ class RedisStore:
         }
         self.topics = tuple(self._kinds)
         self.recent_only = frozenset({topics.trades})
-        self._client: Any = None
+        self._client: Redis | None = None
         self._script = files("sinks.redis").joinpath("write.lua").read_bytes()
         self._sha = ""
         self._positions: dict[TopicPartition, str] = {}
@@ -58,13 +60,13 @@ class RedisStore:
         await self._load()
 
     async def identities(self) -> Mapping[str, str | None]:
-        """None: what Redis holds says for itself how far it goes."""
+        """None needed: Redis holds its own positions."""
         return {}
 
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """Where the data in Redis ends, of topics with these ids; those of another id are filled anew, and it is told.
+        """Where the data in Redis ends. A partition of a topic with another id has no position here: it is filled anew.
 
         A position without an id (of an earlier version) is taken as it is.
         """
@@ -72,9 +74,9 @@ class RedisStore:
         if not asked:
             return {}
         with redis_errors(self._url):
-            found = await self._client.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
+            values = await self._opened.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
         positions: dict[TopicPartition, int] = {}
-        for tp, value in zip(asked, found, strict=True):
+        for tp, value in zip(asked, cast("list[bytes | None]", values), strict=True):
             self._topic_ids[tp.topic] = now = topic_ids.get(tp.topic)
             self._positions[tp] = "" if value is None else value.decode()
             offset, _, was = self._positions[tp].partition("@")
@@ -103,21 +105,26 @@ class RedisStore:
             raise MovedError(", ".join(map(_field, lost)))
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         if self._client is not None:
             client, self._client = self._client, None
             await client.aclose()
 
+    @property
+    def _opened(self) -> Redis:
+        assert self._client is not None  # noqa: S101  # a store is opened before it is asked or written to
+        return self._client
+
     async def _load(self) -> None:
         with redis_errors(self._url):
-            self._sha = await self._client.script_load(self._script)
+            self._sha = await self._opened.script_load(self._script)
 
     async def _call(self, batches: Sequence[Batch]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
+        pipeline = self._opened.pipeline(transaction=False)
         for batch in batches:
             keys, arguments = self._arguments(batch)
             pipeline.evalsha(self._sha, len(keys), *keys, *arguments)
-        return await pipeline.execute()  # type: ignore[no-any-return]
+        return await pipeline.execute()
 
     def _arguments(self, batch: Batch) -> tuple[list[str], list[Any]]:
         place: dict[str, int] = {positions_key(self._prefix): 1}
@@ -128,7 +135,7 @@ class RedisStore:
         return list(place), arguments
 
     def _position(self, batch: Batch) -> str:
-        """Where reading goes on behind the batch, and in which topic: the offset says nothing in another one."""
+        """Where reading goes on behind the batch, and in which topic: in another one the offset means nothing."""
         topic_id = self._topic_ids.get(batch.tp.topic)
         return f"{batch.next}@{topic_id}" if topic_id else f"{batch.next}"
 

@@ -4,12 +4,12 @@
 --   'trades', key, data key, TTL, kept, count, then so many times: NX or XX, score, member, value
 --   'candle', key, TTL, kept, open time, revision, value
 --   'latest', key, TTL, time, revision, value
---   NX: only where the member is not held; XX: only where it is.
+--   NX: only where the member is absent; XX: only where it is present.
 -- Keys are given by their place in KEYS. Numbers are below 2^53.
 -- Returns false where the position is not the expected one: writes were lost, or another process is at work.
-local at = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-if at == ARGV[3] and at ~= ARGV[2] then return 1 end -- this very batch, its answer lost
-if at ~= ARGV[2] then return false end
+local position = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if position == ARGV[3] and position ~= ARGV[2] then return 1 end -- this very batch was written, but its answer was lost
+if position ~= ARGV[2] then return false end
 
 -- A greater or equal (time, revision) replaces; JSON quotes inside strings are escaped, so the pattern finds the field.
 local function revision_of(json) return tonumber(string.match(json, '"revision":(%d+)')) or -1 end
@@ -20,10 +20,11 @@ local write = {}
 function write.trades(i)
   local key, data, kept, count = KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
   local oldest = redis.call('ZCARD', key) >= kept and tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or -1
-  for at = i + 6, i + 2 + 4 * count, 4 do
-    local held, score, member, value = redis.call('HGET', data, ARGV[at + 2]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-    local enters = ARGV[at] == 'NX' and not held and tonumber(score) >= oldest
-    if enters or (ARGV[at] == 'XX' and held and held ~= value) then
+  for n = i + 6, i + 2 + 4 * count, 4 do
+    local condition, score, member, value = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
+    local known = redis.call('HGET', data, member)
+    local enters = condition == 'NX' and not known and tonumber(score) >= oldest
+    if enters or (condition == 'XX' and known and known ~= value) then
       redis.call('HSET', data, member, value)
       redis.call('ZADD', key, score, member)
       redis.call('PUBLISH', key, value)
@@ -44,9 +45,9 @@ function write.candle(i)
   local key, kept, open_time, value = KEYS[tonumber(ARGV[i + 1])], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 6]
   local old = redis.call('ZRANGEBYSCORE', key, open_time, open_time)
   local greatest = -1
-  for _, one in ipairs(old) do greatest = math.max(greatest, revision_of(one)) end
+  for _, json in ipairs(old) do greatest = math.max(greatest, revision_of(json)) end
   if tonumber(ARGV[i + 5]) >= greatest then
-    for _, one in ipairs(old) do redis.call('ZREM', key, one) end
+    for _, json in ipairs(old) do redis.call('ZREM', key, json) end
     redis.call('ZADD', key, open_time, value)
     redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
     redis.call('EXPIRE', key, ARGV[i + 2])

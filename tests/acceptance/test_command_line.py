@@ -1,6 +1,8 @@
 """What holds for every command."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,12 @@ from candlewick import cli
 from candlewick.commands.settings import markdown_table
 from runtime.errors import CandlewickError, WrongDataError
 from runtime.settings import Settings
+
+GROUPS = ("stack", "topics", "sink")
+SUBCOMMANDS = [
+    ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "reset"],
+    ["topics", "apply"], ["topics", "diff"], ["sink", "redis"], ["sink", "clickhouse"], ["sink", "parquet"],
+]  # fmt: skip
 
 
 def run(words: Sequence[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -27,12 +35,75 @@ def test_questions_are_answered_with_exit_code_0(words: list[str]) -> None:
     assert done.stdout
 
 
-@pytest.mark.parametrize("words", [["no-such-command"], ["stack", "fly"], ["stack", "up", "--brokers", "many"]])
-def test_wrong_words_are_exit_code_2_and_no_traceback(words: list[str]) -> None:
-    done = run(words)
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["no-such-command"], 'Unknown command "no-such-command".'),
+        (["stack", "fly"], 'Unknown command "fly".'),
+        (["stack", "up", "--brokers", "many"], "--brokers is 'many': give a whole number"),
+        (["candles", "--from", "yesterday"], "--from is 'yesterday': give a time such as 2026-01-31T12:00Z"),
+        (["candles", "--grace", "7"], "--grace is '7': give a time span such as 90s, 2m or 1h"),
+        (["candles", "--grace", "0s"], "greater than 0, such as 90s, 2m or 1h"),
+        (
+            ["replay", "candles", "--to", "dawn"],
+            "--to is 'dawn': give earliest, latest, current, a whole number or a t",
+        ),
+        (["replay", "candles", "--to=-1", "--kafka", "nobody:1"], "--to -1 is no offset: give 0 or more"),
+        (["settings", "--log-level", "loud"], "--log-level is 'loud': choose debug, info, warning or error"),
+    ],
+)
+def test_wrong_words_are_exit_code_2_and_one_sentence(
+    words: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(words) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("candlewick: ")
+    assert sentence in told
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [[name] for name in cli._COMMANDS if name not in GROUPS] + SUBCOMMANDS, ids=" ".join)
+def test_help_shows_examples_first_and_settings_last(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main([*words, "--help"])
+    text = capsys.readouterr().out
+    usage, example = text.index("Usage:"), text.index(f"\n candlewick {' '.join(words)}")
+    panels = [text.index(f"╭─ {title} ─") for title in ("Parameters", "Settings") if f"╭─ {title} ─" in text]
+    assert usage < example < panels[0]
+    assert panels == sorted(panels)
+    assert len(text[usage:example].splitlines()) <= 6, "only the usage and what the command does stand before"
+
+
+def test_a_variable_that_is_no_setting_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CANDLEWICK_REDDIS", "redis://there")
+    assert cli.main(["settings"]) == 0
+    assert capsys.readouterr().err == (
+        "candlewick: warning: CANDLEWICK_REDDIS is no setting and is ignored: did you mean CANDLEWICK_REDIS?\n"
+    )
+
+
+def test_a_port_of_metrics_that_is_in_use_is_one_sentence() -> None:
+    with socket.create_server(("", 0)) as taken:
+        done = run(["simulate", "--port", "0"], CANDLEWICK_METRICS_PORT=str(taken.getsockname()[1]))
     assert done.returncode == 2
-    assert done.stderr
-    assert "Traceback" not in done.stderr
+    assert "set CANDLEWICK_METRICS_PORT to a free port" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_cell_of_a_table_is_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["settings"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    description = Settings.model_fields["clickhouse_port"].description
+    assert any("CANDLEWICK_CLICKHOUSE_DATABASE" in line for line in lines)
+    assert any(description and description in line for line in lines)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["settings"]) == 0
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "CANDLEWICK_CLICKHOUSE_DATABASE" in shown
+    assert "…" not in shown
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ async def test_a_broker_that_is_away_is_no_stuck_reader(
 ) -> None:
     log, _ = make_log(41)
     path = tmp_path / "member"
-    member = Member(environment | {"CANDLEWICK_STALL_TIMEOUT_S": str(STALL_TIMEOUT_S)}, path)
+    member = Member(
+        environment | {"CANDLEWICK_STALL_TIMEOUT_S": str(STALL_TIMEOUT_S), "CANDLEWICK_PROGRESS_S": "1"}, path
+    )
     try:
         await member.start()
         await eventually(member.assignments, timeout_s=PATIENCE_S)

@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from runtime.settings import Settings, clickhouse_address
+from sinks.clickhouse.connect import PassingCode, RowCode
 
 COLUMNS = ["id", "name", "at", "price"]
 ROWS = [[number, f"FORMAT {number}", number * 1_000_000, Decimal("27000.1")] for number in range(1000)]
@@ -112,3 +113,9 @@ def test_an_error_carries_its_status_and_code(settings: Settings) -> None:
         urllib.request.urlopen(request)  # noqa: S310
     assert refused.value.code == 404
     assert refused.value.headers["X-ClickHouse-Exception-Code"] == "60"
+
+
+def test_errors_have_the_numbers_that_clickhouse_gives_their_names(client: Client) -> None:
+    codes = [*PassingCode, *RowCode]
+    asked = client.query("SELECT arrayMap(code -> errorCodeToName(code), {codes:Array(Int32)})", {"codes": codes})
+    assert asked.result_rows == [([code.name for code in codes],)]

@@ -131,7 +131,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     home = partition_of(key_of("BTC-USDT"), PARTITIONS)
     async with Publisher(settings) as publisher:
         poison = Outgoing(key_of("BTC-USDT"), b"{", (("from", b"test"),), home)
-        await publisher.flush([await publisher.send(topics.candles(), poison)])
+        await publisher.await_acknowledgements([await publisher.send(topics.candles(), poison)])
 
     killed = workers.start("--instance-id", "rolling-0")
     await eventually(lambda: _has_records(settings, topics.tickers), timeout_s=60)
@@ -169,7 +169,7 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
         # The group may be rebalancing: what is live is said again each second until all have been seen.
         async with Publisher(settings) as publisher:
             records = [Outgoing(key_of(symbol), value) for symbol, value in live.items()]
-            await publisher.flush([await publisher.send(topics.live, record) for record in records])
+            await publisher.await_acknowledgements([await publisher.send(topics.live, record) for record in records])
         seen = {one.key for one in await published(settings, topics.tickers) if one.fields["live"]}
         return seen == {key_of(symbol) for symbol in SYMBOLS}
 
@@ -231,7 +231,7 @@ async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
     await feed(settings, {"BTC-USDT": minutes_of("BTC-USDT", 0, 10)})
     await _append(settings, key_of("BTC-USDT"), b"{", ())
     async with Publisher(settings) as publisher:
-        await publisher.flush([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
+        await publisher.await_acknowledgements([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
     for _ in range(2):
         assert workers.start("--once").wait(90) == 0
     await _is_read_to_its_end(settings)
@@ -339,7 +339,7 @@ async def _append(settings: Settings, key: bytes, value: bytes | None, headers: 
     home = partition_of(key_of("BTC-USDT"), PARTITIONS)
     async with Publisher(settings) as publisher:
         record = Outgoing(key, value, headers, home)
-        await publisher.flush([await publisher.send(settings.topics.candles(), record)])
+        await publisher.await_acknowledgements([await publisher.send(settings.topics.candles(), record)])
 
 
 async def _is_read_to_its_end(settings: Settings) -> None:
@@ -389,7 +389,7 @@ async def _abort(settings: Settings, record: Minute, partition: int) -> None:
         publisher = TransactionalPublisher(settings, name)
         async with publisher, publisher.transaction() as transaction:
             await transaction.send(settings.topics.candles(), [outgoing])
-            await transaction.flush()
+            await transaction.await_acknowledgements()
             raise ZeroDivisionError
     async with TransactionalPublisher(settings, name):
         pass  # whoever takes the id over ends what was left open

@@ -1,13 +1,13 @@
 """Recomputations of a range, as tests ask for them, and the candles they are held against."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import orjson
 from candle_engine import read_all
 
 from candlewick.recompute.recompute import Asked, Recomputed, recompute
 from market.codec import header
-from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Rules
 from runtime.kafka import Outgoing, Publisher
@@ -26,10 +26,14 @@ async def recomputed(
     stop: asyncio.Event | None = None,
     rules: Rules | None = None,
 ) -> Recomputed:
-    asked = Asked(into=into, from_=utc(from_us), until=utc(until_us), lead_s=lead_s)
+    asked = Asked(into=into, from_=_moment(from_us), until=_moment(until_us), lead=timedelta(seconds=lead_s))
     return await asyncio.wait_for(
         recompute(settings, CandlesConfig(rules=rules or Rules()), asked, stop or asyncio.Event()), 60
     )
+
+
+def _moment(time_us: int) -> datetime:
+    return datetime.fromtimestamp(time_us // 1_000_000, UTC)
 
 
 async def candles(settings: Settings, topic: str, from_us: int = 0, until_us: int = 2**62) -> Lines:

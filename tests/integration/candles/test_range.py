@@ -1,6 +1,7 @@
 """``candlewick candles --from --until --into``: what it refuses."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from market_log import MINUTE, START
@@ -15,18 +16,21 @@ from runtime.settings import Settings
 
 @pytest.mark.usefixtures("topics")
 async def test_what_can_not_be_asked_for_is_wrong_usage(settings: Settings) -> None:
-    one, other = utc(START), utc(START + MINUTE)
+    begin, end = datetime.fromisoformat(utc(START)), datetime.fromisoformat(utc(START + MINUTE))
     for into, from_, until, wrong in (
         ("fix", None, None, "needs all of --from, --until and --into"),
-        ("a.b", one, other, "1 to 64 letters"),
-        ("dlq", one, other, "not dlq"),
-        ("fix", one, one, "whole minutes, --from the earlier"),
-        ("fix", "2026-01-31T12:00:30Z", "2026-02-01", "whole minutes"),
-        ("fix", "yesterday", other, "no time like"),
+        ("a.b", begin, end, "1 to 64 letters"),
+        ("dlq", begin, end, "not dlq"),
+        ("fix", begin, begin, "whole minutes, --from the earlier"),
+        ("fix", begin + timedelta(seconds=30), end + timedelta(minutes=1), "whole minutes"),
+        ("fix", datetime(1969, 1, 1, tzinfo=UTC), end, "out of range"),
     ):
         with pytest.raises(UsageError, match=wrong):
             await recompute(
-                settings, CandlesConfig(), Asked(into=into, from_=from_, until=until, lead_s=60), asyncio.Event()
+                settings,
+                CandlesConfig(),
+                Asked(into=into, from_=from_, until=until, lead=timedelta(minutes=1)),
+                asyncio.Event(),
             )
     with pytest.raises(UsageError, match="there is no recomputation fix"):
         await compare_recomputation(settings, "fix")

@@ -1,5 +1,8 @@
 """``candlewick replay``: what it says, what it does, and when it refuses."""
 
+import asyncio
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +12,7 @@ from market_log import make_log
 from past_log import fill_past, minutes_ago
 
 from candlewick.cli import main
-from candlewick.replay import apply_moves, plan_moves, stage_of
+from candlewick.replay import Place, apply_moves, plan_moves, stage_of
 from market.topics import Topics
 from runtime.errors import CandlewickError, UsageError
 from runtime.kafka import Subscription
@@ -22,7 +25,7 @@ async def test_a_replay_is_planned_then_done_and_gives_the_same_bytes(settings: 
     await fill(settings, log)
     await one_pass(settings)
     first, before = await candles_in(settings), await group_offsets(settings, topics.group("candles"))
-    moves = await plan_moves(settings, "candles", "earliest")
+    moves = await plan_moves(settings, "candles", Place.EARLIEST)
     assert await group_offsets(settings, topics.group("candles")) == before
     assert sum(move.end - move.to for move in moves) == len(log.records)
     assert {move.candles_from_us for move in moves} == {None}
@@ -35,7 +38,7 @@ async def test_a_move_into_mid_log_says_from_which_minute_candles_come(settings:
     log, _ = make_log(22)
     await fill(settings, log)
     appended_ms = {r.partition: r.timestamp for r in await read_all(settings, topics.trades) if r.offset == 7}
-    moves = await plan_moves(settings, "candles", "7")
+    moves = await plan_moves(settings, "candles", 7)
     assert appended_ms
     for move in moves:
         if move.partition in appended_ms:
@@ -54,18 +57,20 @@ async def test_an_end_a_time_and_an_offset_are_places_too(settings: Settings, to
     middle_ms = records[len(records) // 2].timestamp
     before = {at: sum(r.partition == at and r.timestamp < middle_ms for r in records) for at in length}
     for to, expected in (
-        ("latest", length),
-        (datetime.fromtimestamp(middle_ms / 1000, UTC).isoformat(), before),
-        ("2020-01-01", dict.fromkeys(length, 0)),
-        ("2100-01-01T00:00Z", length),
-        ("50", {at: min(50, end) for at, end in length.items()}),
+        (Place.LATEST, length),
+        (datetime.fromtimestamp(middle_ms / 1000, UTC), before),
+        (datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None), dict.fromkeys(length, 0)),
+        (datetime(2100, 1, 1, tzinfo=UTC), length),
+        (50, {at: min(50, end) for at, end in length.items()}),
     ):
         moves = await plan_moves(settings, "candles", to)
         assert {move.partition: move.to for move in moves} == expected
         assert all(move.again == length[move.partition] - move.to for move in moves if length[move.partition])
 
 
-async def test_a_group_with_members_is_not_moved(settings: Settings, topics: Topics) -> None:
+async def test_a_group_with_members_is_not_moved(
+    settings: Settings, topics: Topics, environment: dict[str, str]
+) -> None:
     log, _ = make_log(23)
     await fill(settings, log)
     await one_pass(settings)
@@ -73,7 +78,19 @@ async def test_a_group_with_members_is_not_moved(settings: Settings, topics: Top
     async with Subscription(settings, group=topics.group("candles"), topics=[topics.trades]) as subscription:
         await eventually(subscription.assignment)
         with pytest.raises(CandlewickError, match="has members"):
-            await apply_moves(settings, "candles", await plan_moves(settings, "candles", "earliest"))
+            await apply_moves(settings, "candles", await plan_moves(settings, "candles", Place.EARLIEST))
+        command = [sys.executable, "-m", "candlewick", "replay", "candles", "--to", "earliest"]
+        shown, refused = [
+            await asyncio.to_thread(
+                subprocess.run, [*command, *more], env=environment, capture_output=True, text=True, check=False
+            )
+            for more in ([], ["--execute"])
+        ]
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert topics.trades in shown.stdout, "no name is cut"
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("candlewick: the group ")
+    assert refused.stderr.count("\n") == 1, "what Kafka's client says of it is not shown"
     assert await group_offsets(settings, topics.group("candles")) == before
 
 

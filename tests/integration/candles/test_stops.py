@@ -10,7 +10,7 @@ from kafka_commands import add_partitions, holdings, make_anew, set_config
 from market_log import Log, make_log
 from past_log import fill_past, minutes_ago
 
-from candlewick.replay import apply_moves, plan_moves
+from candlewick.replay import Place, apply_moves, plan_moves
 from market.codec import decode_candle, encode_candle, run_of
 from market.records import Record
 from market.topics import Topics
@@ -83,7 +83,7 @@ async def test_a_topic_made_anew_stops_it_until_revisions_rise_on(settings: Sett
     grown = await _ends(settings)
     assert all(grown[partition] > end for (_, partition), end in ends.items())
     await assert_stops(settings, EngineStartError, anew, from_start=True)
-    await apply_moves(settings, "candles", await plan_moves(settings, "candles", "earliest"))
+    await apply_moves(settings, "candles", await plan_moves(settings, "candles", Place.EARLIEST))
     await assert_stops(settings, EngineStartError, anew)
     base = max(ends.values())
     await assert_stops(

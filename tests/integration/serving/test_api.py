@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from written import MINUTE, T0, candle, ticker, trade, write
 
@@ -92,7 +93,7 @@ async def test_one_answer_out_of_all_tiers_says_where_from_and_what_misses(fille
         "statuses": {"complete": 5, "kline": 2}, "worst_status": "kline",
     }  # fmt: skip
     assert trades.body["trades"] == [json.loads(trade(number)) for number in (9, 8, 7, 6, 5)]
-    assert [one["tier"] for one in trades.body["source"]["ranges"]] == ["hot", "warm"]
+    assert [sourced["tier"] for sourced in trades.body["source"]["ranges"]] == ["hot", "warm"]
     assert trades.body["coverage"]["id_ranges"] == [{"first": "5", "last": "9"}]
     assert tickers.body["tickers"] == [json.loads(ticker("BTC-USDT", 3)), json.loads(ticker("ETH-USDT", 2))]
     assert tickers.body["source"]["symbols"] == {"BTC-USDT": "hot", "ETH-USDT": "warm"}
@@ -134,8 +135,8 @@ async def test_any_name_is_only_a_name(settings: Settings, name: str) -> None:
     async with asking(settings) as ask:
         for query in ({"exchange": name, "symbol": "BTC-USDT"}, {"exchange": "binance", "symbol": name}):
             answer = await ask("/v1/candles", **query, from_ms=T0, until_ms=T0 + MINUTE)
-            assert answer.status == 200, answer.body
-            assert (answer.body["candles"], answer.body["source"]["away"]) == ([], [])
+            assert (answer.status, answer.kind) == (404, "application/problem+json"), answer.body
+            assert f"{query['exchange']}:{query['symbol']}" in answer.body["detail"]
 
 
 async def test_wrong_requests_are_problems_in_one_sentence(settings: Settings) -> None:
@@ -160,6 +161,43 @@ async def test_wrong_requests_are_problems_in_one_sentence(settings: Settings) -
             assert set(answer.body) == {"type", "title", "status", "detail"}
             assert answer.body["status"] == status
             assert word in answer.body["detail"]
+
+
+async def test_a_market_that_nobody_has_is_a_problem_that_names_the_nearest(filled: Settings) -> None:
+    near = {"exchange": "binance", "symbol": "BTC-USDT"}
+    span = {"from_ms": T0, "until_ms": T0 + MINUTE}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/candles", {"exchange": "binance", "symbol": "BTCUSDT"}),
+        ("/v1/candles", {"exchange": "binance", "symbol": "btc_usdt"} | span),
+        ("/v1/trades", {"exchange": "Binance", "symbol": "BTC-USDT"}),
+        ("/v1/tickers", {"exchange": "binance", "symbols": "BTC-USTD"}),
+    ]
+    async with asking(filled) as ask:
+        for path, query in asked:
+            answer = await ask(path, **query)
+            assert (answer.status, answer.kind) == (404, "application/problem+json"), query
+            assert answer.body["nearest"][0] == near
+            assert "did you mean binance:BTC-USDT?" in answer.body["detail"]
+        empty = await ask("/v1/candles", **BTC, from_ms=0, until_ms=MINUTE)
+        assert (empty.status, empty.body["candles"]) == (200, [])
+    for setting, tier in (("redis", "hot"), ("clickhouse", "warm")):
+        async with asking(filled.model_copy(update={setting: NOWHERE[setting]})) as ask:
+            for path, query in asked[1:]:
+                answer = await ask(path, **query)
+                assert (answer.status, answer.body["source"]["away"]) == (200, [tier])
+
+
+async def test_requests_are_counted_on_the_metrics_port_by_route_and_status(settings: Settings) -> None:
+    def count(status: int) -> float:
+        labels = {"route": "/v1/trades", "status": str(status)}
+        return REGISTRY.get_sample_value("candlewick_http_requests_total", labels) or 0.0
+
+    before = count(200), count(400)
+    async with asking(settings.model_copy(update={"redis": NOWHERE["redis"]})) as ask:
+        await write(ClickHouseStore(settings), settings.topics.trades, [trade(1)])
+        await ask("/v1/trades", **BTC)
+        await ask("/v1/trades", **BTC, limit=0)
+    assert (count(200), count(400)) == (before[0] + 1, before[1] + 1)
 
 
 async def test_a_port_that_is_served_is_refused(settings: Settings) -> None:

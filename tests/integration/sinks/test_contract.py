@@ -194,7 +194,7 @@ async def test_nothing_is_committed_before_it_is_acknowledged_and_lost_answers_c
     assert store.lost == 2
     held = await target.held(sink_settings)
     assert_same(held, expected(trades, candles))
-    assert held.rows in (None, 33), "the insert's token did not hold"
+    assert held.rows in (None, 33), "the insert's token was not recognised"
 
 
 async def test_poison_is_told_once_and_the_rest_arrives(

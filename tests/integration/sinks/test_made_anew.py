@@ -16,7 +16,7 @@ from kafka_commands import make_anew
 from log import commit, dead_letters, publish, record, trade
 
 from candlewick.health.trouble import stale_offsets
-from candlewick.replay import apply_moves, plan_moves
+from candlewick.replay import Place, apply_moves, plan_moves
 from market.topics import Topics
 from runtime.errors import CandlewickError
 from runtime.kafka import consumer
@@ -34,7 +34,7 @@ async def drain(target: Target, settings: Settings) -> None:
     await run_sink(settings, target.store(settings), target.config(file_records=50), asyncio.Event())
 
 
-async def replay(settings: Settings, target: Target, to: str) -> None:
+async def replay(settings: Settings, target: Target, to: Place) -> None:
     stage = f"sink.{target.name}"
     await apply_moves(settings, stage, await plan_moves(settings, stage, to))
 
@@ -110,7 +110,7 @@ async def test_an_offset_of_the_topic_before_is_not_gone_on_from(settings: Setti
     if name != "redis":
         with pytest.raises(SinkStartError, match="made anew"):
             await drain(target, settings)
-        await replay(settings, target, "earliest")
+        await replay(settings, target, Place.EARLIEST)
     await drain(target, settings)
     assert await holds_all(target, settings, NEW)
     assert await stale_offsets(settings) == []
@@ -138,7 +138,7 @@ async def test_a_topic_made_anew_under_a_running_sink_is_noticed_whatever_it_hol
         await eventually(is_told_or_held, timeout_s=40)
     if (error := task.exception()) is not None:
         assert "made anew" in str(error)
-        await replay(settings, target, "earliest")
+        await replay(settings, target, Place.EARLIEST)
     await drain(target, settings)
     assert await holds_all(target, settings, new)
 
@@ -161,7 +161,7 @@ async def test_dead_letters_are_told_again_for_a_topic_made_anew_and_strangers_l
         await publish(settings, topics.trades, [record(b"first poison"), record(trade(1))])
         for _ in range(2):
             await drain(target, settings)
-            await replay(settings, target, "earliest")
+            await replay(settings, target, Place.EARLIEST)
         told = [one for one in await dead_letters(settings, topics.trades) if one.value == b"first poison"]
         assert len(told) == number + 1
 
@@ -201,7 +201,7 @@ async def test_a_store_that_holds_less_than_its_offsets_claim_is_refused_and_fil
     await sent(settings, NEW)
     with pytest.raises(SinkStartError, match="--to earliest --execute"):
         await drain(target, settings)
-    await replay(settings, target, "earliest")
+    await replay(settings, target, Place.EARLIEST)
     await drain(target, settings)
     assert await held_trades(target, settings) == expected([*OLD, *NEW], []).trades
     assert await stale_offsets(settings) == []
@@ -213,7 +213,7 @@ async def test_a_store_replaced_knowingly_is_taken_as_it_is(settings: Settings) 
     await sent(settings, OLD)
     await drain(target, settings)
     await query(settings, "TRUNCATE TABLE trades")
-    await replay(settings, target, "current")
+    await replay(settings, target, Place.CURRENT)
     await sent(settings, NEW)
     await drain(target, settings)
     assert await held_trades(target, settings) == expected(NEW, []).trades

@@ -14,8 +14,10 @@ from eventually import eventually
 from holdings import TARGETS
 from log import T0_US, candle, publish, record, rewind, trade
 
+from market.key import MarketKey
 from market.timeframe import Timeframe
 from market.topics import Topics
+from market.trade import Source
 from runtime.kafka import Outgoing
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse import read as warm
@@ -27,7 +29,8 @@ from sinks.redis import read as hot
 from sinks.redis.connect import connect as connect_redis
 from sinks.runner import run_sink
 
-KEY = "binance:BTC-USDT"
+MARKET = MarketKey("binance", "BTC-USDT")
+KEY = str(MARKET)
 WINDOW = {
     "minutes": 60, "open": "1", "high": "2", "low": "1", "close": "2", "change": "-1.5", "change_percent": "-50.1234",
     "vwap": None, "volume": "1", "quote_volume": "2", "taker_buy_volume": "1", "trades": 3, "status": "hole",
@@ -60,7 +63,7 @@ async def test_redis_keeps_the_latest_trades_by_time_and_id(settings: Settings, 
     await publish(settings, topics.trades, [record(trade(200, time_us=T0_US + 10**9), run="r1")])
     await once("redis", settings)
     client = connect_redis(redis_address(settings))
-    latest = await hot.read_trades(client, settings.prefix, KEY, limit=4)
+    latest = await hot.read_trades(client, settings.prefix, MARKET, limit=4)
     assert [one.trade_id for one in latest] == ["70", "60", "100", "10"]
     assert await client.hlen(keys.trades_data_key(settings.prefix, KEY)) == 5
     await client.aclose()
@@ -80,14 +83,13 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
     await publish(settings, topics.live, [record(one) for one in live])
     await publish(settings, topics.tickers, [record(one) for one in tickers])
     await once("redis", settings)
-    assert [
-        one.revision
-        for one in await hot.read_candles(client, settings.prefix, KEY, from_ms=0, until_ms=10**15, timeframe="5m")
-    ] == [9]
-    opened = await hot.read_live(client, settings.prefix, KEY)
+    span = {"from_ms": 0, "until_ms": 10**15}
+    recent = await hot.read_candles(client, settings.prefix, MARKET, timeframe=Timeframe.M5, **span)
+    assert [one.revision for one in recent] == [9]
+    opened = await hot.read_live(client, settings.prefix, MARKET)
     assert opened is not None
     assert (opened.open_time_ms, opened.revision) == (candle(6, 0)["open_time_ms"], 30)
-    newest = await hot.read_ticker(client, settings.prefix, KEY)
+    newest = await hot.read_ticker(client, settings.prefix, MARKET)
     assert newest is not None
     assert (newest.time_ms, newest.revision) == (120_000, 9)
 
@@ -112,18 +114,16 @@ async def test_clickhouse_keeps_the_first_sighting_and_reads_by_key(settings: Se
     await publish(settings, topics.feeds, [record(event), record(event)])
     await once("clickhouse", settings)
     client = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
-    newest, oldest = await warm.read_trades(client, "binance", "BTC-USDT", limit=10)
-    assert (oldest["source"], oldest["partition"], oldest["offset"]) == ("ws", partition, first)
-    assert newest["trade_id"] == "2"
-    [held] = await warm.read_candles(client, "binance", "BTC-USDT", from_ms=0, until_ms=10**13)
-    assert (held["revision"], held["run"], held["open_time"]) == (
-        7, "r1", dt.datetime(2023, 11, 14, 22, 14, tzinfo=dt.UTC),
-    )  # fmt: skip
-    windows = await warm.read_ticker(client, "binance", "BTC-USDT")
-    assert [(row["window"], row["last"], row["vwap"]) for row in sorted(windows, key=lambda row: row["window"])] == [
-        ("1h", 3, None),
-        ("24h", 3, None),
-    ]
+    newest, oldest = await warm.read_trades(client, MARKET, limit=10)
+    assert (oldest.trade_id, oldest.source, newest.trade_id) == ("1", Source.WS, "2")
+    place = "SELECT partition, offset FROM trades FINAL WHERE trade_id = '1'"
+    assert (await client.query(place)).result_rows == [(partition, first)]
+    [held] = await warm.read_candles(client, MARKET, from_ms=0, until_ms=10**13)
+    assert (held.revision, held.open_time_ms) == (7, candle(0, 7)["open_time_ms"])
+    assert (await client.query("SELECT run FROM candles FINAL")).result_rows == [("r1",)]
+    statistics = await warm.read_ticker(client, MARKET)
+    assert statistics is not None
+    assert (statistics.last, sorted(statistics.windows), statistics.windows["1h"].vwap) == (3, ["1h", "24h"], None)
     assert (await client.query("SELECT count() FROM feeds FINAL")).result_rows == [(2,)]
     await client.close()
 
@@ -137,16 +137,17 @@ async def copies(settings: Settings) -> dict[str, dict[str, str]]:
         asked = await clickhouse.query("SELECT trade_id, price FROM trades FINAL")
         return {
             "hot": {
-                one.trade_id: f"{one.price:f}" for one in await hot.read_trades(redis, settings.prefix, KEY, limit=100)
+                one.trade_id: f"{one.price:f}"
+                for one in await hot.read_trades(redis, settings.prefix, MARKET, limit=100)
             },
             "warm": {
-                row["trade_id"]: f"{row['price'].normalize():f}"
-                for row in await warm.read_trades(clickhouse, "binance", "BTC-USDT", limit=100)
+                one.trade_id: f"{one.price.normalize():f}"
+                for one in await warm.read_trades(clickhouse, MARKET, limit=100)
             },
             "warm, asked": {trade_id: f"{price.normalize():f}" for trade_id, price in asked.result_rows},
             "cold": {
-                row["trade_id"]: f"{row['price'].normalize():f}"
-                for row in await cold.read_trades(parquet, "binance", "BTC-USDT", dt.date(2023, 11, 14))
+                one.trade_id: f"{one.price.normalize():f}"
+                for one in await cold.read_trades(parquet, MARKET, dt.date(2023, 11, 14))
             },
         }
     finally:
@@ -277,6 +278,24 @@ async def test_the_cold_store_reads_a_day_by_key(settings: Settings, topics: Top
     await once("parquet", settings)
     client = connect_cold(settings.cold or "")
     day = dt.date(2023, 11, 14)
-    assert [row["trade_id"] for row in await cold.read_trades(client, "binance", "BTC-USDT", day)] == ["1", "2", "3"]
-    assert [row["revision"] for row in await cold.read_candles(client, "binance", "BTC-USDT", day)] == [9, 8]
-    assert await cold.read_trades(client, "binance", "ETH-USDT", day) == []
+    assert [one.trade_id for one in await cold.read_trades(client, MARKET, day)] == ["1", "2", "3"]
+    assert [one.revision for one in await cold.read_candles(client, MARKET, day)] == [9, 8]
+    assert await cold.read_trades(client, MarketKey("binance", "ETH-USDT"), day) == []
+
+
+async def test_a_store_says_which_markets_it_holds(settings: Settings, topics: Topics) -> None:
+    await publish(settings, topics.candles(), [record(candle(0, 1)), record(candle(0, 1, symbol="ETH-USDT"))])
+    await publish(settings, topics.trades, [record(trade(1, symbol="XRP-USDT"))])
+    for name in ("redis", "clickhouse"):
+        await once(name, settings)
+    redis = connect_redis(redis_address(settings))
+    clickhouse = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
+    with_candles, with_trades = {MARKET, MarketKey("binance", "ETH-USDT")}, MarketKey("binance", "XRP-USDT")
+    assert await hot.read_markets(redis, settings.prefix, most=10) == with_candles
+    assert await warm.read_markets(clickhouse, most=10) == with_candles
+    assert len(await warm.read_markets(clickhouse, most=1)) == 1
+    for market, is_held in ((MARKET, True), (with_trades, True), (MarketKey("binance", "BTCUSDT"), False)):
+        assert await hot.is_market_held(redis, settings.prefix, market) == is_held
+        assert await warm.is_market_held(clickhouse, market) == is_held
+    await redis.aclose()
+    await clickhouse.close()

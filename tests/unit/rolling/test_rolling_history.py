@@ -12,7 +12,7 @@ from made_log import TODAY, MadeLog, is_candle
 from rolled import DAY, LENGTHS, MINUTE, START, MemoryLog, Minute, minute, newest, ticker, window
 
 from market.errors import MalformedError
-from processors.rolling.core import LATE_MS, Left, Output, Rolling
+from processors.rolling.core import LATE_MS, Output, Rolling, UnfinishedWindows
 from processors.rolling.history import minute_of, needs_since_ms
 from processors.rolling.restore import read_back, restore
 
@@ -87,7 +87,7 @@ def _check(
     shown: dict[tuple[bytes, str, int], dict[str, object]],
     newest_live: dict[bytes, int],
 ) -> None:
-    """Hold what a record led to against a plain computation; only windows that hold its minute may have changed."""
+    """Compare a record's outputs with a plain computation; only windows with its minute may have changed."""
     open_ms = record.fields["open_time_ms"]
     held[open_ms] = newest([*_as_records(record, held.get(open_ms)), record])[open_ms]
     tickers = [orjson.loads(output.value) for output in outputs if output.timeframe is None]
@@ -200,9 +200,9 @@ def test_windows_whose_minutes_have_left_the_log_are_named_and_the_others_come_o
     processor.restart(60, TODAY)
     outputs = processor.take_all(repair)
     assert {output.timeframe for output in outputs} == {"3m", "5m", "15m", "30m"}
-    lost = [Left(KEY.decode(), START, dict.fromkeys(("1h", "2h", "4h", "6h", "12h", "1d"), 1))]
-    assert processor.core.left() == lost
-    assert processor.core.left() == []
+    lost = [UnfinishedWindows(KEY.decode(), START, dict.fromkeys(("1h", "2h", "4h", "6h", "12h", "1d"), 1))]
+    assert processor.core.take_unfinished() == lost
+    assert processor.core.take_unfinished() == []
 
 
 def test_windows_that_were_never_whole_are_not_called_lost() -> None:
@@ -210,7 +210,7 @@ def test_windows_that_were_never_whole_are_not_called_lost() -> None:
     records = [_of_run(minute(at, START + n * MINUTE, 10 + n), n, b"r") for n in (0, 1, 3)]
     processor = Processor(records)
     processor.take_all(records)
-    assert processor.core.left() == []
+    assert processor.core.take_unfinished() == []
 
 
 def test_memory_holds_few_old_days() -> None:

@@ -1,11 +1,11 @@
-"""Holding a key's log against the record, where ids were told with two contents or are lost."""
+"""A key's log compared with the record, where ids were sent with two contents or are lost."""
 
-from candlewick.verify.check import digests_of, first_told, hold_log, hold_lost
+from candlewick.verify.check import check_log, count_lost, digests_of, first_in_log
 from candlewick.verify.demands import Demands
 from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import KeyLog
-from candlewick.verify.verify import as_said
+from candlewick.verify.verify import as_in_log
 
 KEY = "binance:BTC-USDT"
 T0 = 1_700_000_040_000_000
@@ -22,25 +22,25 @@ def log_of(*trades: Sent) -> KeyLog:
     return log
 
 
-def held(*trades: Sent) -> Findings:
+def checked(*trades: Sent) -> Findings:
     """A log of one id's copies, against `ONE`, whose other content is `OTHER`."""
     findings, log, retold = Findings(), log_of(*trades), {7: OTHER}
-    sent = digests_of(KEY, [first_told(KEY, log, retold).get(7, ONE)])
-    hold_log(KEY, log, sent, SPAN, findings, also=digests_of(KEY, [OTHER]))
+    sent = digests_of(KEY, [first_in_log(KEY, log, retold).get(7, ONE)])
+    check_log(KEY, log, sent, SPAN, findings, also=digests_of(KEY, [OTHER]))
     return findings
 
 
 def test_of_two_contents_the_first_in_the_log_counts() -> None:
-    assert first_told(KEY, log_of(ONE, OTHER), {7: OTHER}) == {}
-    assert first_told(KEY, log_of(OTHER, ONE), {7: OTHER}) == {7: OTHER}
-    assert held(ONE, OTHER).redelivered == 1
-    assert not held(ONE, OTHER).named
+    assert first_in_log(KEY, log_of(ONE, OTHER), {7: OTHER}) == {}
+    assert first_in_log(KEY, log_of(OTHER, ONE), {7: OTHER}) == {7: OTHER}
+    assert checked(ONE, OTHER).redelivered == 1
+    assert not checked(ONE, OTHER).named
 
 
 def test_a_content_that_nobody_told_is_different_also_at_a_second_offset() -> None:
     strange = ONE._replace(price="7")
-    assert held(strange).counts[FindingKind.DIFFERENT] == 1
-    assert held(ONE, strange).counts[FindingKind.DIFFERENT] == 1
+    assert checked(strange).counts[FindingKind.DIFFERENT] == 1
+    assert checked(ONE, strange).counts[FindingKind.DIFFERENT] == 1
 
 
 def test_lost_trades_and_their_complete_minutes_are_counted_in_the_span() -> None:
@@ -48,7 +48,7 @@ def test_lost_trades_and_their_complete_minutes_are_counted_in_the_span() -> Non
     log.take_candle({"open_time_ms": T0 // 1000, "status": "complete", "revision": 1})
     log.take_candle({"open_time_ms": T0 // 1000 + 60_000, "status": "hole", "revision": 1})
     lost = [ONE, ONE._replace(trade_id=8), ONE._replace(trade_id=9, time_us=T0 + MINUTE_US)]
-    hold_lost(log, Demands(lost=(*lost, ONE._replace(trade_id=10, time_us=SPAN.until_us))), SPAN, findings)
+    count_lost(log, Demands(lost=(*lost, ONE._replace(trade_id=10, time_us=SPAN.until_us))), SPAN, findings)
     assert findings.lost_line() == "lost by the source: 3 trades in 2 minutes, 1 of them complete"
     assert Findings().lost_line() == ""
     assert (
@@ -79,6 +79,6 @@ def test_a_feed_that_began_again_forgot_what_it_published_after_its_minute() -> 
 def test_stores_have_to_say_what_the_log_says_where_a_minute_may_say_more_than_one_thing() -> None:
     log = log_of()
     log.take_candle({"open_time_ms": 60_000, "status": "hole", "revision": 1})
-    assert as_said({"open_time_ms": 60_000, "status": ("complete", "hole")}, log)["status"] == ("hole",)
-    assert as_said({"open_time_ms": 60_000, "status": ("complete",)}, log)["status"] == ("complete",)
-    assert as_said({"open_time_ms": 0, "status": ("complete", "hole")}, log)["status"] == ("complete", "hole")
+    assert as_in_log({"open_time_ms": 60_000, "status": ("complete", "hole")}, log)["status"] == ("hole",)
+    assert as_in_log({"open_time_ms": 60_000, "status": ("complete",)}, log)["status"] == ("complete",)
+    assert as_in_log({"open_time_ms": 0, "status": ("complete", "hole")}, log)["status"] == ("complete", "hole")

@@ -1,4 +1,4 @@
-"""The verifier's own arithmetic, held against candles worked out by hand."""
+"""The verifier's own arithmetic, compared with candles worked out by hand."""
 
 import pytest
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from candlewick.common import parse_span
 from candlewick.pipeline.memory import SimulatedMarket, begin_run, recall, remember
 from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
 from runtime.errors import UsageError
@@ -49,16 +48,6 @@ def test_a_broken_memory_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UsageError, match="broken"):
         recall(tmp_path)
-
-
-def test_time_spans() -> None:
-    assert [parse_span(text) for text in ("90s", "2m", "1.5h", "7")] == [90.0, 120.0, 5400.0, 7.0]
-
-
-@pytest.mark.parametrize("text", ["", "s", "-1s", "0", "1d", "banana"])
-def test_what_is_no_time_span_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match="write 90s"):
-        parse_span(text)
 
 
 def test_kills_name_stages() -> None:

@@ -107,16 +107,16 @@ def test_present_and_missing_part_the_span_and_the_worst_status_is_told(answers:
 def test_sources_are_stretches_of_one_tier_over_exactly_what_is_present(answers: Answers) -> None:
     merged = merge(OPENS, answers)
     told = {
-        at: stretch.tier
-        for stretch in sources(M1, merged)
-        for at in range(stretch.span.from_ms, stretch.span.until_ms, MINUTE)
+        open_ms: sourced.tier
+        for sourced in sources(M1, merged)
+        for open_ms in range(sourced.span.from_ms, sourced.span.until_ms, MINUTE)
     }
     assert told == {at: one.tier for at, one in merged.items()}
 
 
 def test_a_stretch_ends_where_a_candle_misses_or_another_tier_begins() -> None:
     merged = merge(OPENS, {Tier.HOT: [candle(0), candle(1), candle(3)], Tier.COLD: [candle(4)]})
-    assert [(stretch.span.from_ms - T0, stretch.tier) for stretch in sources(M1, merged)] == [
+    assert [(sourced.span.from_ms - T0, sourced.tier) for sourced in sources(M1, merged)] == [
         (0, Tier.HOT),
         (3 * MINUTE, Tier.HOT),
         (4 * MINUTE, Tier.COLD),

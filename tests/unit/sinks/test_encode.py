@@ -16,10 +16,9 @@ from records import TICKER, WINDOW
 from market.candle import Fold, id_order
 from market.codec import decode_trade
 from market.partition import partition_of
-from runtime.kafka import TopicPartition
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
-from sinks.parquet.files import parquet_bytes, rows_hash, split, stored_hash
+from sinks.parquet.files import BatchName, parquet_bytes, rows_hash, split, stored_hash
 from sinks.redis import encode as redis
 from sinks.rows import precedence
 
@@ -151,7 +150,7 @@ def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None
         TRADE | {"exchange": "a/../b"},
     ]
     encoded = parquet.encode(parquet.TRADES, [record(row, 10 + place) for place, row in enumerate(rows)], PARTITIONS)
-    files = split(parquet.TRADES, TopicPartition("p.md.trades.v1", 3), 10, 13, encoded.chunk)
+    files = split(parquet.TRADES, BatchName("p.md.trades.v1", 3, 10, 13), encoded.chunk)
     assert {file.path: file.rows["offset"].to_pylist() for file in files} == {
         "trades/exchange=binance/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [10, 11],
         "trades/exchange=binance/date=2023-11-15/p.md.trades.v1-3-10-13.parquet": [12],

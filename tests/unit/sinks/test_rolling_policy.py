@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.kafka import TopicPartition
+from sinks.encoded import Encoded
 from sinks.partition import Partition
 from sinks.rolling_policy import RollingPolicy
-from sinks.store import Encoded
 
 TP = TopicPartition("t", 0)
 

@@ -1,0 +1,63 @@
+"""The figures that stages count: one table for the progress line, the metrics and the documents.
+
+A metric is called after its figure: ``candlewick_<figure>``, of a counter with ``_total``, in seconds where the figure
+is in seconds or milliseconds; its only label is ``stage``.
+"""
+
+from typing import Literal, NamedTuple
+
+FigureName = Literal[
+    "records", "lag", "newest_age_ms", "rebalances",
+    "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
+    "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
+    "clocks_away", "rest_weight", "rest_closed_s", "surveying_rows", "publishing_rows",
+]  # fmt: skip
+
+
+class Figure(NamedTuple):
+    """What a figure means; a counter only rises, for as long as the process lives."""
+
+    meaning: str
+    is_counter: bool = True
+
+
+FIGURES: dict[FigureName, Figure] = {
+    "records": Figure("Records handled"),
+    "lag": Figure("Records in the log that are not handled yet", is_counter=False),
+    "newest_age_ms": Figure("Age of the newest record handled, by the log clock", is_counter=False),
+    "rebalances": Figure("Rebalances of the consumer group that this process took part in"),
+    "candles": Figure("Candles published"),
+    "late": Figure("Trades behind the final boundary, published to the late topic"),
+    "dead_letters": Figure("Records published to a dead letter topic"),
+    "tickers": Figure("Tickers published"),
+    "windows_left": Figure("Windows left out because some of their minutes are in no store"),
+    "rows": Figure("Rows that the store has acknowledged"),
+    "rejected": Figure("Records that the store can't hold, published to a dead letter topic"),
+    "gaps_open": Figure("Symbols with a gap that may still be filled", is_counter=False),
+    "gaps_filled": Figure("Gaps filled"),
+    "holes": Figure("Gaps given up: their trades are missing for good"),
+    "taken_back": Figure("Claims of completeness taken back"),
+    "resets": Figure("Resets of trade ids by the exchange"),
+    "reconnects": Figure("Connections lost and opened anew"),
+    "refused": Figure("Messages that are no trades, published to the dead letter topic"),
+    "conflicts": Figure("Trade ids told twice, with different contents"),
+    "clock_ignored": Figure("Messages whose clock can't be right"),
+    "clocks_away": Figure("Connections whose exchange clock is away", is_counter=False),
+    "rest_weight": Figure("Request weight used of the exchange's limit", is_counter=False),
+    "rest_closed_s": Figure("Time until the exchange takes REST requests again", is_counter=False),
+    "surveying_rows": Figure("Rows of recordings checked"),
+    "publishing_rows": Figure("Rows of recordings published"),
+}
+
+
+def metric_name(figure: FigureName) -> str:
+    """The name of the figure's metric, as Prometheus shows it."""
+    name: str = "lag_records" if figure == "lag" else figure
+    if name.endswith(("_s", "_ms")):
+        name = name.rpartition("_")[0] + "_seconds"
+    return f"candlewick_{name}{'_total' if FIGURES[figure].is_counter else ''}"
+
+
+def in_metric_units(figure: FigureName, value: float) -> float:
+    """`value` of the figure in its metric's unit."""
+    return value / 1000 if figure.endswith("_ms") else value
