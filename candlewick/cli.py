@@ -14,9 +14,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from candlewick.wrong_usage import usage_sentence
-from runtime.errors import CandlewickError, UsageError
-
-INTERRUPTED = 130
+from runtime.errors import INTERRUPTED, CandlewickError, UsageError
 
 _HELP = """Exchange trades in; exact, complete, replayable candles out.
 
@@ -27,21 +25,21 @@ candlewick stack up --help        what a command takes
 ```
 """
 
-# Each is loaded when it is called: a part starts in a third of the time without the libraries of the others.
+# Each is loaded when it is called: without the libraries of the others a stage starts in a third of the time.
 _COMMANDS = {
     "run": "The whole pipeline on this machine, on a simulated or a real exchange.",
-    "verify": "Hold the data of a simulated run against the simulator's own record.",
-    "status": "Lag of every stage, newest marker and gaps of every symbol.",
-    "stack": "The local Kafka, Redis, ClickHouse engine and cold store.",
+    "verify": "Compare the data of a simulated run with the simulator's own record.",
+    "status": "Show the lag of every stage, the newest marker and the gaps of every symbol.",
+    "stack": "Start and stop the local Kafka, Redis, ClickHouse engine and cold store.",
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
     "import": "Publish recorded trades as a run.",
-    "candles": "Make closed 1m candles out of trades, exactly once.",
+    "candles": "Make 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",
     "rolling": "Make longer candles and sliding tickers out of 1m candles.",
-    "replay": "Move a group to another place in the log; says first what it would do.",
-    "serve": "Answer for candles, trades and tickers over HTTP, out of all tiers.",
+    "replay": "Move a group to another place in the log; without --execute only show what that would do.",
+    "serve": "Serve candles, trades and tickers of all tiers over HTTP.",
     "settings": "Show every setting with its meaning, default and value.",
 }
 
@@ -69,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return UsageError.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read our output has enough of it
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (CandlewickError, BaseExceptionGroup) as error:

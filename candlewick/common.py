@@ -1,6 +1,6 @@
-"""The settings that every command takes as flags.
+"""What commands share: settings as flags, times and time spans, help.
 
-A command takes them in one line, and asks them for its settings::
+A command takes the settings' flags as one parameter, and asks it for its settings::
 
     @app.command
     async def candles(*, once: bool = False, common: Common = NONE_GIVEN) -> None:
@@ -33,14 +33,14 @@ _GROUP = Group(
 @Parameter(name="*", group=_GROUP)
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """Settings given as flags; what is not given comes from the environment and files."""
+    """Settings given as flags; the others come from the environment and files."""
 
     home: Annotated[Path | None, Parameter(help="data folder of the local stack")] = None
     kafka: Annotated[str | None, Parameter(help="Kafka bootstrap servers")] = None
     redis: Annotated[str | None, Parameter(help="Redis URL")] = None
     clickhouse: Annotated[str | None, Parameter(help="ClickHouse HTTP URL")] = None
     cold: Annotated[str | None, Parameter(help="cold store URL")] = None
-    prefix: Annotated[str | None, Parameter(help="before every topic, group and Redis key")] = None
+    prefix: Annotated[str | None, Parameter(help="put before every topic, group and Redis key")] = None
     partitions: Annotated[int | None, Parameter(help="partitions of every topic")] = None
     log_level: Annotated[str | None, Parameter(help="debug, info, warning or error")] = None
 
@@ -66,11 +66,6 @@ def utc_us(moment: datetime) -> int:
     return time_us
 
 
-def parse_time_us(text: str) -> int:
-    """An ISO 8601 time, UTC where it names no zone, as UTC microseconds; `ValueError` where it is none."""
-    return utc_us(datetime.fromisoformat(text))
-
-
 def _positive(_: Any, span: timedelta | None) -> None:
     if span is not None and span <= timedelta(0):
         raise ValueError("Give a time span greater than 0, such as 90s, 2m or 1h.")
@@ -86,7 +81,7 @@ def _written(span: timedelta | None) -> str | None:
 
 
 SPAN = Parameter(validator=_positive, show_default=_written)
-"""What a flag of type `timedelta` is annotated with, before its own `Parameter`."""
+"""Of every flag of type `timedelta`: annotate it with this, then with its own `Parameter`."""
 
 
 def single_command(name: str, function: Callable[..., Any]) -> App:

@@ -34,7 +34,7 @@ class Move(NamedTuple):
     to: int
     end: int
     candles_from_us: int | None = None
-    """Of the candle engine: no live candle of an earlier minute will come; None: all that the log holds."""
+    """Of the candle engine: the first minute that gets a live candle; None: all minutes of the log do."""
 
     @property
     def again(self) -> int:
@@ -43,7 +43,7 @@ class Move(NamedTuple):
 
 
 def stage_of(settings: Settings, group: str) -> str:
-    """The stage that a group belongs to, given its name with or without what stands before it."""
+    """The stage of `group`, which is named with or without its prefix; a `UsageError` where there is none."""
     stages = inputs(settings.topics)
     stage = group.removeprefix(settings.topics.group(""))
     if stage not in stages:
@@ -76,7 +76,7 @@ async def plan_moves(settings: Settings, stage: str, to: Place | int | datetime)
 
 
 async def apply_moves(settings: Settings, stage: str, moves: Iterable[Move]) -> None:
-    """Move the group; refused while it has members."""
+    """Move the group; a `CandlewickError` while it has members."""
     by_topic: dict[str, dict[int, int]] = {}
     for move in moves:
         by_topic.setdefault(move.topic, {})[move.partition] = move.to

@@ -1,20 +1,23 @@
-"""Errors that reach a person: one sentence each that says what is wrong and what to do, and an exit code."""
+"""Errors for people: each is a sentence that says what is wrong and what to do, and has an exit code."""
+
+INTERRUPTED = 130
+"""Exit code of a program that a person has interrupted."""
 
 
 class CandlewickError(Exception):
-    """Something failed that a person has to know about; the program ends with `exit_code`."""
+    """Something failed; the program tells it and ends with `exit_code`."""
 
     exit_code = 1
 
 
 class UsageError(CandlewickError):
-    """A setting, an argument or an input file is not what it has to be."""
+    """A setting, an argument or an input file is wrong."""
 
     exit_code = 2
 
 
 class WrongDataError(CandlewickError):
-    """A verification found data that differ."""
+    """A verification found wrong data."""
 
     exit_code = 3
 

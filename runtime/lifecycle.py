@@ -17,7 +17,7 @@ from runtime.telemetry import logger
 Result = TypeVar("Result")
 
 GRACE_S = 20.0
-"""After SIGTERM or SIGINT a part drains: it may take this long, then it is ended (Kubernetes' grace must be longer)."""
+"""How long a part may drain after SIGTERM or SIGINT before it is ended; Kubernetes' grace must be longer."""
 LONG_MEMBERSHIP_S = 20.0
 """A membership that lasted so long did not fail at once: patience begins anew behind it."""
 
@@ -27,12 +27,13 @@ class EndedError(CandlewickError):
 
 
 def run(part: Callable[[asyncio.Event], Awaitable[Result]], *, grace_s: float | None = GRACE_S) -> Result:
-    """Run `part(stop)`; `stop` is set by SIGTERM or SIGINT, and the part drains and returns; a second one ends it.
+    """Run `part(stop)` to its end, and return its result.
 
-    So does the end of the grace; None: it may take as long as it takes.
+    SIGTERM or SIGINT sets `stop`: the part drains and returns. A second signal, or the end of the grace (None: there
+    is none), ends it with an `EndedError`.
     """
-    # Records come and go by the thousand and refer to nothing that refers to them: looking for cycles among them,
-    # and among all that was imported, took a third of the candle engine's time.
+    # Records come and go by the thousand and are never part of a cycle: looking for cycles among them, and among all
+    # that was imported, took a third of the candle engine's time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     return uvloop.run(_until_done(part, grace_s))
@@ -42,7 +43,7 @@ async def _until_done(part: Callable[[asyncio.Event], Awaitable[Result]], grace_
     stop, ended = asyncio.Event(), asyncio.Event()
     task = asyncio.ensure_future(part(stop))
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_complain)
+    loop.set_exception_handler(_tell_unawaited)
 
     def end() -> None:
         ended.set()
@@ -67,8 +68,8 @@ async def _until_done(part: Callable[[asyncio.Event], Awaitable[Result]], grace_
         ) from None
 
 
-def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Kafka's client sets a failure on futures of its own too; ours are all waited for, so those say nothing new."""
+def _tell_unawaited(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Kafka's client also fails futures of its own that nobody awaits: what they say is known from ours."""
     if isinstance(context.get("exception"), KafkaError) and "future" in context:
         return
     loop.default_exception_handler(context)
@@ -83,8 +84,8 @@ async def rejoining(
 ) -> None:
     """Run one group membership after the other, until one ends by itself or `stop` is set.
 
-    An error in `bearable` ends a membership only: the next one begins after a pause that grows up to a limit, and is
-    short again after one that lasted. There is no end to patience with a broker; every other error goes on.
+    An error in `bearable` ends only a membership: the next one begins after a pause, without end. The pause grows up to
+    a limit, and is short again after a membership that lasted. Every other error is raised.
     """
     failures = 0
     while not stop.is_set():
@@ -95,7 +96,7 @@ async def rejoining(
             if time.monotonic() - began_s > LONG_MEMBERSHIP_S:
                 failures = 0
             wait_s = pause_s(failures)
-            logger(stage).warning("joining anew", reason=str(error), in_s=wait_s)
+            logger(stage).warning("joining anew", error=str(error), in_s=wait_s)
             await stopped_within(stop, wait_s)
             failures += 1
         else:
@@ -103,7 +104,7 @@ async def rejoining(
 
 
 async def stopped_within(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait until `stop` is set or the time is over; True where it is set. A sleep that a signal ends."""
+    """Sleep, but no longer than until `stop` is set; whether it is set."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:

@@ -12,26 +12,27 @@ from candlewick.stage import begin_stage
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
+from runtime.errors import INTERRUPTED
 from runtime.lifecycle import run
 
 
 def candles(
     *,
-    once: Annotated[bool, Parameter(help="on to the end of the topic as it stands, commit, exit")] = False,
+    once: Annotated[bool, Parameter(help="read to the end of the topic as it is now, commit, exit")] = False,
     from_start: Annotated[
-        bool, Parameter(help="start without a committed offset although candles were published before")
+        bool, Parameter(help="start without a committed offset even if candles were published before")
     ] = False,
     accept_truncation: Annotated[
-        bool, Parameter(help="go on from the first record where the group's offset is no longer in the log")
+        bool, Parameter(help="if the group's offset is no longer in the log, go on from the first record")
     ] = False,
     instance_id: Annotated[
-        str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
+        str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
     ] = None,
     close_on: Annotated[
         CloseOn, Parameter(help="what closes a minute; event-time for topics filled without markers")
     ] = CloseOn.MARKERS,
     revision_base: Annotated[
-        int, Parameter(help="added to every revision, so that they rise on after a recreated topic")
+        int, Parameter(help="added to every revision; after a topic was recreated, larger than any before")
     ] = 0,
     grace: Annotated[
         timedelta,
@@ -41,7 +42,7 @@ def candles(
     from_: Annotated[datetime | None, Parameter(name="--from", help="first minute to recompute")] = None,
     until: Annotated[datetime | None, Parameter(help="end of the minutes to recompute")] = None,
     into: Annotated[
-        str | None, Parameter(help="recompute beside the live topics, into those with this name behind theirs")
+        str | None, Parameter(help="name of the recomputation: its topics are the live ones with .NAME behind")
     ] = None,
     lead: Annotated[
         timedelta,
@@ -52,12 +53,12 @@ def candles(
 ) -> int:
     """Read md.trades.v1 and write md.candles.1m.v1, with state, position and outputs in one transaction.
 
-    With --from, --until and --into the candles of a range are computed again beside the live topics, which stay as
-    they are: in a group of their own, into md.candles.1m.v1.NAME. It ends by itself when they are final; interrupted,
-    the same command goes on. A DATETIME is ISO 8601, UTC where it names no zone.
+    With --from, --until and --into NAME the candles of a range are computed again, by a group of their own, into
+    md.candles.1m.v1.NAME; the live topics stay as they are. The command ends when these candles are final. If it is
+    interrupted, the same command goes on. A DATETIME is ISO 8601, UTC where it names no zone.
 
-    With --close-on event-time a minute closes when its key has a trade that is later than its end and the grace: for
-    topics that another producer fills without markers. Its candles are `connected`.
+    --close-on event-time is for topics that another producer fills without markers: a minute closes when its key has a
+    trade that is later than the minute's end plus the grace. Its candles are `connected`.
 
     ```
     candlewick candles
@@ -83,7 +84,5 @@ def candles(
     sys.stdout.write(f"{done}\n")
     return 0 if done.is_final else INTERRUPTED
 
-
-INTERRUPTED = 130
 
 app = single_command("candles", candles)

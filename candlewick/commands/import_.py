@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from candlewick.common import NONE_GIVEN, Common, parse_time_us, single_command
+from candlewick.common import NONE_GIVEN, Common, single_command, utc_us
 from market.fields import MAX_TIME_US
 from market.timeframe import MINUTE_US
 from market.trade import Proof
@@ -40,8 +40,8 @@ def import_(
     kind: Annotated[
         DumpKind | None, Parameter(help="what a dump's rows are, where neither its name nor a header tells")
     ] = None,
-    complete_from: Annotated[str | None, Parameter(help="the recording is complete from TIME on")] = None,
-    complete_until: Annotated[str | None, Parameter(help="the recording is complete until TIME")] = None,
+    complete_from: Annotated[int | datetime | None, Parameter(help="the recording is complete from TIME on")] = None,
+    complete_until: Annotated[int | datetime | None, Parameter(help="the recording is complete until TIME")] = None,
     ids: Annotated[
         IdKind | None,
         Parameter(help="whether a missing number is a missing trade (contiguous) or not; unset: found by looking"),
@@ -197,16 +197,13 @@ def _composed(symbol: str | None) -> str | None:
     return None if symbol is None else unicodedata.normalize("NFC", symbol)
 
 
-def _time_us(flag: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        time_us = int(text) * 1000 if text.isascii() and text.isdigit() else parse_time_us(text)
-    except (ValueError, OverflowError):
-        time_us = -1
-    if not 0 <= time_us < MAX_TIME_US:
-        raise UsageError(f"{flag} {text} is no time: write 2019-10-11T00:01Z or epoch milliseconds")
-    return time_us
+def _time_us(flag: str, time: int | datetime | None) -> int | None:
+    """A moment, or epoch milliseconds, in microseconds."""
+    if not isinstance(time, int):
+        return None if time is None else utc_us(time)
+    if not 0 <= time < MAX_TIME_US // 1000:
+        raise UsageError(f"{flag} {time} is no time: give epoch milliseconds or a time such as 2019-10-11T00:01Z")
+    return time * 1000
 
 
 def _utc(time_us: int) -> str:

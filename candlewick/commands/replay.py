@@ -1,4 +1,4 @@
-"""``candlewick replay``: move a group, and say first what that would do."""
+"""``candlewick replay``: shows what moving a group would do, then moves it."""
 
 import sys
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ async def replay(
     execute: Annotated[bool, Parameter(negative="", help="do it; without it nothing is changed")] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Show where the group stands and would stand, and how many records it would read; with --execute move it.
+    """Show the group's offsets now and after the move, and how many records it would read; with --execute move it.
 
-    The group must have no members: stop its processes first. A replay gives the same bytes for every minute that it
-    emits. Redis goes on from its own position where that is earlier. `--to current` moves nothing, but takes a topic or
-    store that was made anew for the right one from now on.
+    The group must have no members: stop its processes first. A replay writes the same bytes for every minute that it
+    emits. The Redis sink goes on from its own position if that is earlier. `--to current` leaves the offsets as they
+    are, and accepts a topic or store that was deleted and made anew.
 
     ```
     candlewick replay candles --to earliest

@@ -13,15 +13,15 @@ from runtime.lifecycle import run
 
 def rolling(
     *,
-    once: Annotated[bool, Parameter(help="on to the end of the topic as it stands, commit, exit")] = False,
+    once: Annotated[bool, Parameter(help="read to the end of the topic as it is now, commit, exit")] = False,
     from_start: Annotated[
-        bool, Parameter(help="take all candles of the log in again; only while no other runs")
+        bool, Parameter(help="read all candles of the log again; only while no other process of the group runs")
     ] = False,
     accept_truncation: Annotated[
-        bool, Parameter(help="go on from the first candle where the group's offset is no longer in the log")
+        bool, Parameter(help="if the group's offset is no longer in the log, go on from the first candle")
     ] = False,
     instance_id: Annotated[
-        str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
+        str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
     ] = None,
     common: Common = NONE_GIVEN,
 ) -> None:

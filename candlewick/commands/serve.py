@@ -1,4 +1,4 @@
-"""``candlewick serve``: the tiers behind one HTTP interface."""
+"""``candlewick serve``: all tiers behind one HTTP interface."""
 
 from typing import Annotated
 
@@ -17,9 +17,9 @@ def serve(
     port: Annotated[int, Parameter(help="the port to listen on; 0: any free one")] = DEFAULT_PORT,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Serve until stopped; requests at work are answered first.
+    """Serve until stopped; requests that have begun are answered first.
 
-    Every answer says which tiers it comes from, which are away, and what is missing in it (docs/api.md).
+    Every answer says which tiers it comes from, which tiers do not answer, and what is missing in it (docs/api.md).
 
     ```
     candlewick serve

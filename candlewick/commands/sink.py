@@ -15,12 +15,12 @@ from sinks.store import Store
 
 app = App(name="sink", help="Write trades, candles and tickers into a store.")
 
-_Once = Annotated[bool, Parameter(help="on to the end of the topics as they stand, commit, exit")]
+_Once = Annotated[bool, Parameter(help="read to the end of the topics as they are now, commit, exit")]
 _AcceptTruncation = Annotated[
-    bool, Parameter(help="go on from the first record where the group's offset is no longer in the log")
+    bool, Parameter(help="if the group's offset is no longer in the log, go on from the first record")
 ]
 _InstanceId = Annotated[
-    str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
+    str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
 ]
 
 
@@ -33,7 +33,7 @@ def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Commo
     CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick sink redis
     ```
     """
-    from sinks.redis.store import RedisStore  # noqa: PLC0415  # a sink starts without the clients of the others
+    from sinks.redis.store import RedisStore  # noqa: PLC0415  # a sink does not load the clients of the others
 
     _run("sink.redis", RedisStore, SinkConfig(once=once, instance_id=instance_id), common)
 
@@ -68,7 +68,7 @@ def parquet(
     file_records: Annotated[
         int,
         Parameter(
-            help="a file ends after so many records, if not before; keep it the same for good",
+            help="a file ends after so many records at the latest; never change it for existing data",
             validator=validators.Number(gte=1),
         ),
     ] = FILE_RECORDS,

@@ -16,6 +16,7 @@ from candlewick.health.lag import inputs, stage_lags
 from candlewick.health.progress import newest_markers
 from candlewick.health.trouble import held_back, stale_offsets
 from candlewick.pipeline.view.line import duration
+from candlewick.tables import print_table
 
 _MAX_SYMBOLS = 50
 
@@ -23,7 +24,9 @@ _MAX_SYMBOLS = 50
 async def status(
     *, json: Annotated[bool, Parameter(help="print it as JSON, every symbol")] = False, common: Common = NONE_GIVEN
 ) -> None:
-    """Show the lag of every stage by committed offsets, up to when each symbol is complete, and what is in the way.
+    """Show the lag of every stage, up to when each symbol is complete, and what is wrong.
+
+    A stage's lag is the number of records that it has not committed.
 
     ```
     candlewick status
@@ -43,15 +46,16 @@ async def status(
             "lag_records": lags,
             "complete_until_us": markers,
             "gaps": {
-                key: {"open": found.open, "filled": found.filled, "holes": found.holes} for key, found in gaps.items()
+                key: {"open": symbol.open, "filled": symbol.filled, "holes": symbol.holes}
+                for key, symbol in gaps.items()
             },
-            "clock_away": sorted(key for key, found in gaps.items() if found.clock_away),
+            "clock_away": sorted(key for key, symbol in gaps.items() if symbol.clock_away),
         }
         sys.stdout.write(orjson.dumps(entry).decode() + "\n")
         return
+    print_table(_stage_table(lags))
+    print_table(_symbol_table(markers, gaps))
     console = Console()
-    console.print(_stage_table(lags))
-    console.print(_symbol_table(markers, gaps))
     for sentence in trouble:
         console.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
 
@@ -67,17 +71,16 @@ def _stage_table(lags: dict[str, int]) -> Table:
 
 
 def _in_short(broken: list[str]) -> list[str]:
-    """The first of the records that cannot be read, and how many there are."""
-    return [f"records that cannot be read and count for nothing: {len(broken)}, first {broken[0]}"] if broken else []
+    return [f"{len(broken)} records can't be read and are not counted, the first: {broken[0]}"] if broken else []
 
 
 def _symbol_table(markers: dict[str, int], gaps: dict[str, Gaps]) -> Table:
     table = Table("symbol", "complete until (UTC)", "ago", "gaps open", "filled", "holes")
     for key in sorted(markers)[:_MAX_SYMBOLS]:
-        until_s, found = markers[key] / 1e6, gaps.get(key, Gaps())
-        at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until_s))
-        ago = duration(max(0.0, time.time() - until_s)) + (" (clock away)" if found.clock_away else "")
-        table.add_row(key, at, ago, str(found.open), str(found.filled), str(found.holes))
+        until_s, symbol = markers[key] / 1e6, gaps.get(key, Gaps())
+        until = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until_s))
+        ago = duration(max(0.0, time.time() - until_s)) + (" (clock away)" if symbol.clock_away else "")
+        table.add_row(key, until, ago, str(symbol.open), str(symbol.filled), str(symbol.holes))
     if len(markers) > _MAX_SYMBOLS:
         table.caption = f"and {len(markers) - _MAX_SYMBOLS} more: --json has all"
     return table

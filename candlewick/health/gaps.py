@@ -11,7 +11,7 @@ from runtime.settings import Settings
 
 @dataclass
 class Gaps:
-    """Counts of a symbol."""
+    """A symbol's gaps, counted by what became of them."""
 
     open: int = 0
     filled: int = 0
@@ -34,7 +34,7 @@ class Gaps:
 
 async def gaps_of(settings: Settings, broken: Callable[[str], None] | None = None) -> dict[str, Gaps]:
     """Key → its gaps, as far back as events are kept; `broken` as in `decoded`."""
-    found: dict[str, Gaps] = {}
+    gaps: dict[str, Gaps] = {}
     async for _, event in decoded(settings, settings.topics.feeds, decode_feed_event, broken=broken, wait=False):
-        found.setdefault(event.key, Gaps()).take(event.event)
-    return found
+        gaps.setdefault(event.key, Gaps()).take(event.event)
+    return gaps

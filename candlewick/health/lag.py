@@ -11,7 +11,7 @@ from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
 _LOOK_BELOW = 1_000
-"""Up to this many offsets it is worth looking whether they are records or a transaction's own marks."""
+"""Up to so many offsets are looked at: are they records, or the ends of transactions?"""
 
 Ends = Mapping[str, Mapping[int, tuple[int, int]]]
 """Topic → partition → first and next offset."""
@@ -30,7 +30,7 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
 
 
 async def stage_lags(settings: Settings, stages: Iterable[str]) -> dict[str, int]:
-    """Records of the log, as it stands, that each stage's group has not committed."""
+    """How many records of the log, as it is now, each stage's group has not committed."""
     by_stage = {stage: inputs(settings.topics)[stage] for stage in stages}
     names = sorted({topic for topics in by_stage.values() for topic in topics})
     log_ends: Ends = dict(zip(names, await asyncio.gather(*(ends(settings, name) for name in names)), strict=True))
@@ -50,7 +50,7 @@ async def _lag(settings: Settings, stage: str, topics: Iterable[str], log_ends: 
             for partition, (_, end) in log_ends[topic].items()
             if end > positions[partition]
         }
-        offsets = sum(log_ends[topic][partition][1] - at for partition, at in behind.items())
+        offsets = sum(log_ends[topic][partition][1] - position for partition, position in behind.items())
         if 0 < offsets <= _LOOK_BELOW:
             offsets = await _records_from(settings, topic, behind, log_ends[topic])
         total += offsets
@@ -60,12 +60,14 @@ async def _lag(settings: Settings, stage: str, topics: Iterable[str], log_ends: 
 async def _records_from(
     settings: Settings, topic: str, positions: Mapping[int, int], topic_ends: Mapping[int, tuple[int, int]]
 ) -> int:
-    """Records from `positions` on. The ends of transactions take offsets too, and cuts say nothing to most readers.
+    """The number of records from `positions` on: the ends of transactions have offsets too, and rolls are not counted.
 
-    What an open transaction hides cannot be looked at: each of its offsets counts as a record that is not read.
+    What an open transaction hides can't be read: each of its offsets counts as one record.
     """
     stable = await stable_ends(settings, topic, positions)
-    count = sum(max(0, topic_ends[partition][1] - max(at, stable[partition])) for partition, at in positions.items())
+    count = sum(
+        max(0, topic_ends[partition][1] - max(position, stable[partition])) for partition, position in positions.items()
+    )
     async for records in read_to_end(settings, topic, partitions=positions, start=positions, stop=stable, wait=False):
         count += sum(1 for record in records if record.value is not None or header(record.headers, ROLL_HEADER) is None)
     return count

@@ -1,4 +1,4 @@
-"""What stands in the way, in sentences: transactions that hide records, stores that hold less than offsets claim."""
+"""What is wrong, in sentences: transactions that hide records, stores that hold less than the offsets say."""
 
 import asyncio
 import time
@@ -16,19 +16,19 @@ _STORE_S = 5.0
 
 
 async def held_back(settings: Settings) -> list[str]:
-    """Transactions that have been open in an input topic for longer than any of ours would be."""
-    held = await all_open_transactions(settings, [*_all_inputs(settings), settings.topics.progress])
+    """Transactions that have been open in an input topic for longer than ours ever are."""
+    transactions = await all_open_transactions(settings, [*_all_inputs(settings), settings.topics.progress])
     before_ms = (time.time() - HELD_BACK_S) * 1000
-    return [str(one) for one in held if one.since_ms is None or one.since_ms < before_ms]
+    return [str(open_) for open_ in transactions if open_.since_ms is None or open_.since_ms < before_ms]
 
 
 async def stale_offsets(settings: Settings) -> list[str]:
-    """Groups whose offsets speak of a topic or a store that was made anew, or of a store that was emptied."""
+    """Groups whose offsets belong to a topic or store that was made anew, or to a store that was emptied."""
     ids = await topic_ids(settings, _all_inputs(settings))
-    told = await asyncio.gather(
+    by_stage = await asyncio.gather(
         *(_stale_offsets_of(settings, stage, topics, ids) for stage, topics in inputs(settings.topics).items())
     )
-    return [sentence for of_stage in told for sentence in of_stage]
+    return [sentence for sentences in by_stage for sentence in sentences]
 
 
 def _all_inputs(settings: Settings) -> list[str]:
@@ -39,9 +39,9 @@ async def _stale_offsets_of(
     settings: Settings, stage: str, topics: Iterable[str], ids: Mapping[str, str | None]
 ) -> list[str]:
     committed = await committed_offsets(settings, settings.topics.group(stage))
-    of_topic = {topic: [at for (name, _), at in committed.items() if name == topic] for topic in topics}
+    of_topic = {topic: [offset for (name, _), offset in committed.items() if name == topic] for topic in topics}
     sentences = _of_other_topics(stage, of_topic, ids)
-    if any(at.metadata.store_id for offsets in of_topic.values() for at in offsets):
+    if any(offset.metadata.store_id for offsets in of_topic.values() for offset in offsets):
         sentences += await _of_other_stores(settings, stage, of_topic)
     return sentences
 
@@ -52,7 +52,7 @@ def _of_other_topics(
     return [
         f"{stage}: {topic} was made anew since its offsets were committed: candlewick replay {stage} --to earliest"
         for topic, offsets in committed.items()
-        if any(at.metadata.is_of_another_topic(ids.get(topic)) for at in offsets)
+        if any(offset.metadata.is_of_another_topic(ids.get(topic)) for offset in offsets)
     ]
 
 
@@ -60,16 +60,16 @@ async def _of_other_stores(settings: Settings, stage: str, committed: Mapping[st
     try:
         store = _STORES[stage](settings)
         async with asyncio.timeout(_STORE_S):
-            now = await store.identities()
+            identities = await store.identities()
     except TimeoutError:
-        return [f"{stage}: its store does not answer, so that what it holds is not known"]
+        return [f"{stage}: its store does not answer, so it can't be checked"]
     except CandlewickError as error:
-        return [f"{stage}: what its store holds is not known: {error}"]
+        return [f"{stage}: its store can't be checked: {error}"]
     return [
-        f"{stage}: the place that the records of {topic} were written to is empty or was made anew: candlewick replay "
+        f"{stage}: the store of {topic} was emptied or made anew since its offsets were committed: candlewick replay "
         f"{stage} --to earliest writes again what the log holds"
         for topic, offsets in committed.items()
-        if any(at.metadata.is_of_another_store(now.get(topic)) for at in offsets)
+        if any(offset.metadata.is_of_another_store(identities.get(topic)) for offset in offsets)
     ]
 
 

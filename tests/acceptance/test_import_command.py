@@ -213,7 +213,10 @@ async def test_bad_rows_go_to_the_dead_letters_when_they_are_to_be_skipped(
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [(["--symbol", "BTC-USDT"], "is of XRPETH, not of BTC-USDT"), (["--complete-until", "yesterday"], "is no time")],
+    [
+        (["--symbol", "BTC-USDT"], "is of XRPETH, not of BTC-USDT"),
+        (["--complete-until", "dawn"], "'dawn': give a"),
+    ],
 )
 def test_what_is_asked_wrongly_is_one_sentence_and_exit_code_2(
     words: list[str], said: str, environment: Environment

@@ -117,7 +117,7 @@ def test_a_run_beside_another_is_refused_in_one_sentence(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--for", "banana"), "'banana' is no time span"),
+        (("--for", "banana"), "--for is 'banana': give a time span such as 90s, 2m or 1h"),
         (("--kill", "sunk=5"), "--kill sunk=5: it has to be STAGE=SECONDS"),
         (("--exchange", "binance"), "say which symbols of binance"),
     ],

@@ -74,7 +74,13 @@ async def test_a_group_with_members_is_not_moved(
     log, _ = make_log(23)
     await fill(settings, log)
     await one_pass(settings)
-    before = await group_offsets(settings, topics.group("candles"))
+
+    async def committed() -> dict[tuple[str, int], int] | None:
+        """The offsets, once those of the last transactions can be seen."""
+        offsets = await group_offsets(settings, topics.group("candles"))
+        return offsets if sum(offsets.values()) >= len(log.records) else None
+
+    before = await eventually(committed)
     async with Subscription(settings, group=topics.group("candles"), topics=[topics.trades]) as subscription:
         await eventually(subscription.assignment)
         with pytest.raises(CandlewickError, match="has members"):
