@@ -188,8 +188,8 @@ def as_trade(row: Row) -> Trade:
 
 def survey_of(file: File) -> Survey:
     survey = Survey()
-    for row in file.rows:
-        survey.skip() if row is None else survey.add(as_trade(row))
+    for line, row in enumerate(file.rows, 1):
+        survey.skip(line) if row is None else survey.add(as_trade(row))
     return survey
 
 

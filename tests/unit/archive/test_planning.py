@@ -13,7 +13,7 @@ from producers.archive.logged import LogSurvey
 from producers.archive.plan import Plan, choose_run, covered, plan, run_id
 from producers.archive.proof import IdKind
 from producers.archive.report import ReportedRange, ranges
-from producers.archive.survey import DISORDER_US, DisorderError, Survey, same_content
+from producers.archive.survey import DISORDER_US, DisorderError, SkippedRows, Survey, same_content
 from runtime.errors import UsageError
 
 MINUTE = 60_000_000
@@ -29,14 +29,14 @@ def trade(trade_id: int | str, time_us: int, price: int = 1) -> Trade:
 
 
 BAD = None
-"""A row that was passed over."""
+"""A row that was skipped."""
 
 
 def survey_of(*rows: tuple[int | str, int] | None) -> Survey:
     survey = Survey()
-    for row in rows:
+    for line, row in enumerate(rows, 1):
         if row is BAD:
-            survey.skip()
+            survey.skip(line)
         else:
             survey.add(trade(*row))
     return survey
@@ -130,7 +130,7 @@ def test_a_name_of_another_time_is_refused(named: DumpPeriod) -> None:
     [
         ([("a", 0), BAD, BAD, ("b", MINUTE), ("c", 2 * MINUTE)], "hhcccc"),
         ([("a", 2 * MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhccc"),
-        # A row that is there twice says nothing of what was passed over.
+        # A row that is there twice says nothing of what was skipped.
         ([("a", 0), ("b", MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhhcc"),
         # At the end, or the beginning, nothing bounds it.
         ([("a", 0), ("b", 3 * MINUTE), BAD], "ccchhh"),
@@ -140,8 +140,15 @@ def test_a_name_of_another_time_is_refused(named: DumpPeriod) -> None:
         ([(1, 0), BAD, (3, 2 * MINUTE), (4, 3 * MINUTE)], "hhhccc"),
     ],
 )
-def test_a_row_that_was_passed_over_may_be_a_trade(rows: list[tuple[int | str, int] | None], expected: str) -> None:
+def test_a_skipped_row_may_be_a_trade(rows: list[tuple[int | str, int] | None], expected: str) -> None:
     assert claims(survey_of(*rows), 6) == expected
+
+
+def test_skipped_rows_that_may_be_trades_are_noted_with_their_lines() -> None:
+    survey = survey_of(("a", 0), BAD, BAD, ("b", MINUTE), (1, MINUTE), BAD, (2, MINUTE), BAD)
+    assert survey.skipped(START + 9 * MINUTE) == [SkippedRows(2, 2, span(0, 2)), SkippedRows(8, 1, span(1, 9))]
+    found = planned(survey, span(0, 5))
+    assert [(told.skipped, told.span) for told in ranges(found)] == [(survey.skipped(START + DAY), span(0, 5))]
 
 
 def test_a_files_own_beginning_and_end_are_only_claimed() -> None:
@@ -161,7 +168,7 @@ def test_a_claim_is_taken_back_where_ids_show_that_trades_are_missing() -> None:
     log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 4))
     found = planned(survey_of((9, 4 * MINUTE), (10, 5 * MINUTE)), span(4, 6), log, IdKind.CONTIGUOUS)
     assert told(found) == {1: "h", 2: "h", 3: "h", 4: "h", 5: "c"}
-    assert ranges(found)[0] == ReportedRange(Proof.HOLE, span(1, 5), 2, found.gaps)
+    assert ranges(found)[0] == ReportedRange(Proof.HOLE, span(1, 5), 2, found.gaps, [])
     assert [(gap.first, gap.last) for gap in found.gaps] == [(3, 8)]
 
 
