@@ -88,8 +88,8 @@ class ConflictError(WrongDataError):
     def __init__(self, path: Path, conflicts: Conflicts) -> None:
         self.conflicts = conflicts
         super().__init__(
-            f"{path}: {conflicts.count:,} trades are in the log with another content ({named(conflicts)}). Nothing of "
-            "this file was published: --force publishes it, and then its contents count"
+            f"{path}: the log has other contents for {conflicts.count:,} of its trade ids ({named(conflicts)}). "
+            "Nothing of this file was published: --force publishes it, and then its contents count"
         )
 
 

@@ -154,7 +154,7 @@ async def test_another_content_is_told_and_published_when_asked(settings: Settin
     mended = tmp_path / BTC.name
     mended.write_text("".join(lines))
     request = replace(WHOLE, files=[mended])
-    with pytest.raises(ConflictError, match=f"1 ids are in the log with another content .{cells[0]} at 2021-01-08T00"):
+    with pytest.raises(ConflictError, match=f"other contents for 1 of its trade ids .id {cells[0]} at 2021-01-08T00"):
         await imported(settings, request)
     assert ConflictError.exit_code == 3
     assert await trades_end(settings) == end

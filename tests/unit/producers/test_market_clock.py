@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.feed.market_clock import AHEAD_US, CarriedTime, ClockTurn, MarketClock
+from producers.feed.market_clock import AHEAD_US, ClockChange, MarketClock, ProvenTime
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
@@ -25,8 +25,8 @@ class World:
         self.start_us = WALL_US - (int(speed * 3_600 * SECOND_US) if before_us is None else before_us)
         self.s = 1_000.0
         self.market = MarketClock()
-        self.time = CarriedTime(self.market)
-        self.turns: list[ClockTurn] = []
+        self.time = ProvenTime(self.market)
+        self.turns: list[ClockChange] = []
         self.refused = 0
 
     @property
@@ -47,7 +47,7 @@ class World:
                 self.time.hear(clock(self.true_us))
             if not self.quiet:
                 self.refused += not self.time.hear(clock(self.true_us), trade(self.true_us - 1_000))
-            if (turn := self.time.turn(self.s)) is not None:
+            if (turn := self.time.change(self.s)) is not None:
                 self.turns.append(turn)
             self.check()
 
@@ -120,11 +120,11 @@ def test_a_clock_that_stays_away_is_told_and_comes_back(speed: float, off_us: in
     world.run(10)
     before_us = world.time.us
     world.run(30, clock=lambda us: us + off_us)
-    assert world.turns == [ClockTurn.AWAY]
+    assert world.turns == [ClockChange.AWAY]
     assert world.time.us == before_us, "markers wait"
     assert world.refused == 0, "the trades' own times go on as they should"
     world.run(5)
-    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
+    assert world.turns == [ClockChange.AWAY, ClockChange.BACK]
     assert world.behind_s <= 1.1
     assert world.refused == 0
 
@@ -136,7 +136,7 @@ def test_a_clock_that_is_away_is_still_so_on_the_next_connection() -> None:
     assert world.time.is_away, "which is why the session does not forget the pace"
     world.run(300, clock=lambda us: us + HOUR_US)
     world.run(5)
-    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
+    assert world.turns == [ClockChange.AWAY, ClockChange.BACK]
 
 
 def test_an_exchange_that_sets_its_clock_right_is_believed_when_its_trades_say_the_same() -> None:
@@ -153,9 +153,9 @@ def test_an_exchange_without_trades_that_sets_its_clock_right_is_believed_after_
     world.run(30)
     world.start_us += 9 * SECOND_US  # nine seconds behind until now
     world.run(50)
-    assert world.turns == [ClockTurn.AWAY]
+    assert world.turns == [ClockChange.AWAY]
     world.run(20)
-    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
+    assert world.turns == [ClockChange.AWAY, ClockChange.BACK]
     assert world.behind_s <= 1.1
 
 

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
 
 from market.feed import FeedEvent, FeedEventKind
+from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import RefusedTrade
 from producers.feed.marker_clock import IdReset
-from producers.feed.round import Round
+from producers.feed.outbox import Outbox
 from producers.feed.symbol import REFUSALS, SymbolFeed
 
 Rows = list[Trade]
@@ -239,7 +240,7 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
     world = begun()
     world.connect()
     world.skip(10_000_000)
-    world.round(lambda round_: world.feed.refused(RefusedTrade(b"?", "price is 0", "A-B", 6), world.server_us, round_))
+    world.round(lambda outbox: world.feed.refused(RefusedTrade(b"?", "price is 0", "A-B", 6), world.server_us, outbox))
     world.tick(2 * MINUTE_US)
     assert world.proofs() == {}, "it is known that there is a trade"
     world.ask_all()
@@ -251,7 +252,7 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
 def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
     world = begun()
     world.connect()
-    world.round(lambda round_: world.feed.refused(RefusedTrade(b"?", "?", "A-B", 10**17), world.server_us, round_))
+    world.round(lambda outbox: world.feed.refused(RefusedTrade(b"?", "?", "A-B", 10**17), world.server_us, outbox))
     world.trade(1_000_000)
     world.tick(2 * MINUTE_US)
     assert set(world.proofs().values()) == {Proof.IDS}
@@ -268,7 +269,7 @@ def after_an_outage_with_what_cannot_be_read(*, readable: bool) -> World:
     world.skip(10_000_000)  # 9
     stale_us = world.carried_us
     world.connect()
-    world.round(lambda round_: world.feed.refused(RefusedTrade(b"?", "price is 0", "A-B", 9), stale_us, round_))
+    world.round(lambda outbox: world.feed.refused(RefusedTrade(b"?", "price is 0", "A-B", 9), stale_us, outbox))
     world.history = lambda _: []
     if readable:
         world.trade(60_000_000)  # 10
@@ -408,11 +409,11 @@ def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_take
     world.tick(5 * MINUTE_US)  # minutes are marked
     world.trade(1_000_000, number=1)
     world.server_us += 1_000_000
-    round_ = Round(world.now_s, 0)
-    world.feed.live(trade_of(2, world.server_us), round_)
-    assert [one.trade_id for _, one in round_.trades] == ["2"]
-    assert {marker.takes_back for _, marker in round_.taken_back} == {True}
-    [(_, noted)] = round_.resets
+    outbox = Outbox(world.now_s, 0)
+    world.feed.live(trade_of(2, world.server_us), outbox)
+    assert [one.trade_id for _, one in outbox.trades] == ["2"]
+    assert {marker.takes_back for _, marker in outbox.taken_back} == {True}
+    [(_, noted)] = outbox.resets
     clock = world.feed.clock
     assert clock is not None
     assert (noted.complete_until_us, noted.last_trade_id) == (clock.complete_until_us, "6")
@@ -466,7 +467,9 @@ def test_as_long_as_nobody_knows_the_time_trades_flow_and_the_symbol_does_not_be
 
 def test_a_symbol_whose_progress_cannot_be_used_begins_anew_and_says_so() -> None:
     world = World()
-    world.feed = SymbolFeed("x", "A-B", native="AB", partition=0, began_anew="the progress at p/0/7 cannot be used: …")
+    world.feed = SymbolFeed(
+        MarketKey("x", "A-B"), native="AB", partition=0, unusable="the progress at p/0/7 cannot be used: …"
+    )
     world.connect()
     world.trade(1_000_000)
     world.trade(1_000_000)
