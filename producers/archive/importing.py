@@ -50,7 +50,7 @@ class Imported:
     """What became of one file."""
 
     path: Path
-    key: str
+    key: MarketKey
     run: str
     span: DumpPeriod
     """The minutes that the file is taken to hold completely."""
@@ -236,7 +236,7 @@ class _Import:
 
     def _read(self, file: _File) -> AsyncIterator[RowsRead]:
         """The rows of a file once more; `CandlewickError` where they differ from those of the first reading."""
-        market, content = RecordedMarket(*MarketKey.parse(self._market.key)), Content(file.surveyed.content)
+        market, content = RecordedMarket(*self._market.key), Content(file.surveyed.content)
         return read_rows(file.recording, market, content, self._stop)
 
     def _check_stop(self) -> None:
@@ -244,7 +244,7 @@ class _Import:
             raise InterruptedImportError("interrupted: run the same import again, the result will be the same")
 
 
-def _limit_us(key: str, span: DumpPeriod, progress: KeyProgress) -> int:
+def _limit_us(key: MarketKey, span: DumpPeriod, progress: KeyProgress) -> int:
     """The minute before which a run has to end: live data follow, and the engine refuses what lies in the future.
 
     `UsageError` where the file is taken to be complete beyond it.
@@ -275,7 +275,7 @@ def _traded(file: _File) -> DumpPeriod:
 
 
 def _imported(
-    file: _File, key: str, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
+    file: _File, key: MarketKey, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
 ) -> Imported:
     return Imported(
         path=file.recording.path,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status, trade_order
 from market.ids import SeenIds
+from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
 from producers.archive.dump import DumpPeriod
@@ -297,14 +298,14 @@ def _together(known: SeenIds | None, more: SeenIds) -> SeenIds:
     return ids
 
 
-def run_id(key: str, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
+def run_id(key: MarketKey, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
     """A run's id: equal for equal key, range and content; `repetition` counts the runs of these from 1."""
     digits = hashlib.sha256(f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content).hexdigest()[:_RUN_DIGITS]
     return digits if repetition == 1 else f"{digits}-{repetition}"
 
 
 def choose_run(
-    key: str,
+    key: MarketKey,
     span: DumpPeriod,
     content: bytes,
     finished: Container[str],

@@ -34,7 +34,7 @@ _MARKERS = 10_000
 class ImportRun:
     """What is published as one run."""
 
-    key: str
+    key: MarketKey
     id: str
     span: DumpPeriod
     """All minutes that it may publish."""
@@ -56,7 +56,7 @@ class RunPublisher:
         self._claim = claim
         self._run = run
         self._minutes = run.plan.minutes
-        self._key = run.key.encode()
+        self._key = str(run.key).encode()
         self._partition = partition_of(self._key, settings.partitions)
         self._header = [(RUN_HEADER, run.id.encode())]
         self._seen = Rows()
@@ -191,7 +191,7 @@ class RunPublisher:
         )
 
     def _event(self, kind: FeedEventKind, span: DumpPeriod, **about: str | None) -> FeedEvent:
-        exchange, symbol = MarketKey.parse(self._run.key)
+        exchange, symbol = self._run.key
         return FeedEvent(
             exchange=exchange,
             symbol=symbol,

@@ -98,7 +98,6 @@ class _Sequence:
 class Surveyed(NamedTuple):
     """The result of the first reading."""
 
-    key: str
     survey: Survey
     bad: int
     others: int
@@ -148,7 +147,7 @@ async def survey_rows(
         bad += len(rows.bad)
         _add(survey, rows, recording)
         watch(Reading.SURVEYING, len(rows.trades) + len(rows.bad))
-    return Surveyed(market.key, survey, bad, market.others, content)
+    return Surveyed(survey, bad, market.others, content)
 
 
 def _add(survey: Survey, rows: RowsRead, recording: Recording) -> None:

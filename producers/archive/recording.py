@@ -189,14 +189,15 @@ class RecordedMarket:
         """Rows of other markets."""
 
     @property
-    def key(self) -> str:
-        """The record key; empty before the first row that fits."""
-        return "" if self._market is None else str(self._market)
+    def key(self) -> MarketKey:
+        """The market; `ValueError` before the first row that fits."""
+        if self._market is None:
+            raise ValueError("no row was read yet")
+        return self._market
 
     def holds(self, trade: Trade) -> bool:
         """Whether the trade is of the market; `UsageError` where two markets fit."""
-        market = MarketKey(trade.exchange, trade.symbol)
-        if market == self._market:
+        if (trade.exchange, trade.symbol) == self._market:
             return True
         if self._exchange not in {None, trade.exchange} or self._symbol not in {None, trade.symbol}:
             self.others += 1
@@ -205,7 +206,7 @@ class RecordedMarket:
             raise UsageError(
                 f"the files hold trades of {self.key} and of {trade.key}: say which with --exchange and --symbol"
             )
-        self._market = market
+        self._market = MarketKey(trade.exchange, trade.symbol)
         return True
 
 

@@ -13,6 +13,7 @@ from dumps import BTC
 
 from market.codec import encode_progress, progress_key
 from market.feed import Progress
+from market.key import MarketKey
 from market.topics import Topics
 from market.trade import Proof
 from producers.archive.claim import Claim
@@ -33,7 +34,8 @@ from runtime.settings import Settings
 
 JAN_8_US = 1_610_064_000_000_000
 MINUTE_US = 60_000_000
-KEY = "binance:BTC-USDT"
+MARKET = MarketKey("binance", "BTC-USDT")
+KEY = str(MARKET)
 WHOLE = ImportRequest(files=[BTC], described=Described(), complete_until_us=JAN_8_US + 3 * MINUTE_US)
 
 pytestmark = pytest.mark.usefixtures("topics")
@@ -181,8 +183,8 @@ async def test_imports_of_a_market_wait_for_each_other(settings: Settings, tmp_p
 async def test_a_second_publisher_of_a_run_is_refused(settings: Settings) -> None:
     run = (await imported(settings)).run + "-2"
     async with Publisher(settings) as publisher:
-        other = Claim(settings, publisher, KEY, run)
-        await other.take(await read_progress(settings, KEY), asyncio.Event())
+        other = Claim(settings, publisher, MARKET, run)
+        await other.take(await read_progress(settings, MARKET), asyncio.Event())
         at_work = asyncio.create_task(_heartbeats(other))
         end = await trades_end(settings)
         with pytest.raises(CandlewickError, match="is being published by another process"):
@@ -193,12 +195,12 @@ async def test_a_second_publisher_of_a_run_is_refused(settings: Settings) -> Non
 
 
 async def test_a_run_that_another_finished_meanwhile_stays_finished(settings: Settings) -> None:
-    before = await read_progress(settings, KEY)
+    before = await read_progress(settings, MARKET)
     run = (await imported(settings)).run
     async with Publisher(settings) as publisher:
-        late = Claim(settings, publisher, KEY, run)
+        late = Claim(settings, publisher, MARKET, run)
         assert not await late.take(before, asyncio.Event())
-    newest = (await read_progress(settings, KEY)).runs[-1]  # what compaction leaves
+    newest = (await read_progress(settings, MARKET)).runs[-1]  # what compaction leaves
     assert (newest.run, newest.finished, newest.until_us) == (run, True, JAN_8_US + 3 * MINUTE_US)
 
 
@@ -221,7 +223,7 @@ async def test_a_file_that_changes_meanwhile_never_becomes_a_candle(settings: Se
 
     with pytest.raises(CandlewickError, match="was changed while it was imported"):
         await import_recordings(settings, replace(WHOLE, files=[path]), change, asyncio.Event())
-    assert not (await read_progress(settings, KEY)).finished
+    assert not (await read_progress(settings, MARKET)).finished
     records = await read_all(settings, settings.topics.trades)
     markers = [dict(record.headers) for record in records if record.value is None]
     assert [(marker["proof"], int(marker["complete_until_us"])) for marker in markers] == [
@@ -256,6 +258,6 @@ async def test_a_signal_stops_it_and_it_can_be_repeated(settings: Settings) -> N
 
     with pytest.raises(InterruptedImportError):
         await import_recordings(settings, WHOLE, stopping, stop)
-    assert not (await read_progress(settings, KEY)).finished
+    assert not (await read_progress(settings, MARKET)).finished
     assert (await imported(settings)).trades == 2001
     assert (await imported(settings)).finished_before

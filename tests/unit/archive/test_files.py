@@ -311,7 +311,7 @@ def test_a_market_is_given_or_the_only_one() -> None:
     one, other = decode_trade(orjson.dumps(OWN)), decode_trade(orjson.dumps(OWN | {"symbol": "ETH-EUR"}))
     given = RecordedMarket("kraken", "ETH-EUR")
     assert [given.holds(one), given.holds(other)] == [False, True]
-    assert (given.key, given.others) == ("kraken:ETH-EUR", 1)
+    assert (str(given.key), given.others) == ("kraken:ETH-EUR", 1)
     open_market = RecordedMarket()
     assert open_market.holds(one)
     with pytest.raises(UsageError, match="--exchange and --symbol"):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from candlewick.commands.import_ import _summary, _time_us
+from market.key import MarketKey
 from market.trade import Proof, Side, Trade
 from producers.archive.dump import DumpPeriod
 from producers.archive.importing import Imported
@@ -42,8 +43,8 @@ def test_another_text_is_no_time(text: str) -> None:
 
 def imported(plan: Plan, **about: Any) -> Imported:
     usual = {
-        "path": Path("folder/a.csv"), "key": "x:A-B", "run": "ab12", "span": DumpPeriod(MINUTE, 4 * MINUTE),
-        "traded": DumpPeriod(0, 5 * MINUTE), "trades": 0,
+        "path": Path("folder/a.csv"), "key": MarketKey("x", "A-B"), "run": "ab12",
+        "span": DumpPeriod(MINUTE, 4 * MINUTE), "traded": DumpPeriod(0, 5 * MINUTE), "trades": 0,
         "finished_before": False, "read_back": 0, "repeated": 0, "conflicts": Conflicts(), "bad": 0, "others": 0,
         "checksum_verified": False,
     }  # fmt: skip

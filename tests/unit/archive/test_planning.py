@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.candle import Status
+from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LogSurvey
@@ -16,6 +17,7 @@ from producers.archive.report import ReportedRange, ranges
 from producers.archive.survey import DISORDER_US, DisorderError, SkippedRows, Survey, same_content
 from runtime.errors import UsageError
 
+KEY = MarketKey("x", "A-B")
 MINUTE = 60_000_000
 DAY = 1440 * MINUTE
 START = 18_000 * DAY
@@ -47,7 +49,7 @@ def span(first: int, end: int) -> DumpPeriod:
 
 
 def planned(survey: Survey, claimed: DumpPeriod, log: LogSurvey | None = None, kind: IdKind | None = None) -> Plan:
-    log = log or LogSurvey("x:A-B")
+    log = log or LogSurvey(KEY)
     return plan(survey, survey.claims(claimed), log, until_us=START + DAY, kind=kind)
 
 
@@ -63,7 +65,7 @@ def claims(survey: Survey, count: int) -> str:
 
 def logged(survey: Survey, claimed: DumpPeriod, run: str = "before", log: LogSurvey | None = None) -> LogSurvey:
     """The log once a run with this file was published, and not yet made into candles."""
-    log = log or LogSurvey("x:A-B")
+    log = log or LogSurvey(KEY)
     offset = max(log.last_offset.values(), default=0) + 1
     for minute in survey.minutes.values():
         assert minute.last is not None
@@ -201,7 +203,7 @@ def test_quiet_minutes_after_a_mended_one_are_flat_at_its_new_close() -> None:
 
 
 def test_the_exchanges_own_kline_stands_until_all_its_trades_are_known() -> None:
-    log = LogSurvey("x:A-B")
+    log = LogSurvey(KEY)
     for at, proof in enumerate((Proof.IDS, Proof.KLINE, Proof.IDS)):
         until_us = START + (at + 1) * MINUTE
         log.take_trade(trade(10 * at, at * MINUTE), None, 2 * at)
@@ -241,7 +243,7 @@ def test_of_an_id_that_a_file_tells_twice_the_first_copy_counts() -> None:
 
 def test_live_data_own_the_newest_minutes() -> None:
     survey = survey_of(*((number, number * MINUTE) for number in range(8)))
-    found = plan(survey, survey.claims(span(0, 8)), LogSurvey("x:A-B"), until_us=START + 4 * MINUTE)
+    found = plan(survey, survey.claims(span(0, 8)), LogSurvey(KEY), until_us=START + 4 * MINUTE)
     assert told(found) == {0: "c", 1: "i", 2: "i", 3: "i"}
 
 
@@ -280,17 +282,17 @@ def test_a_minute_is_due_when_no_row_of_it_or_before_it_is_left(times: list[int]
 
 
 def test_a_runs_id_is_of_key_range_and_content() -> None:
-    one = run_id("x:A-B", span(0, 5), b"digest")
+    one = run_id(KEY, span(0, 5), b"digest")
     assert one == "595e130d9083f592"
-    assert len({one, run_id("x:A-C", span(0, 5), b"digest"), run_id("x:A-B", span(0, 6), b"digest"),
-                run_id("x:A-B", span(1, 5), b"digest"), run_id("x:A-B", span(0, 5), b"other")}) == 5  # fmt: skip
+    assert len({one, run_id(MarketKey("x", "A-C"), span(0, 5), b"digest"), run_id(KEY, span(0, 6), b"digest"),
+                run_id(KEY, span(1, 5), b"digest"), run_id(KEY, span(0, 5), b"other")}) == 5  # fmt: skip
 
 
 def test_a_runs_id_is_the_first_that_may_go_on() -> None:
-    one = run_id("k", span(0, 5), b"d")
+    one = run_id(KEY, span(0, 5), b"d")
 
     def chosen(finished: set[str], crossed: set[str] = frozenset(), *, forced: bool = False) -> tuple[str, bool]:  # type: ignore[assignment]
-        return choose_run("k", span(0, 5), b"d", finished, crossed.__contains__, forced=forced)
+        return choose_run(KEY, span(0, 5), b"d", finished, crossed.__contains__, forced=forced)
 
     assert chosen(set()) == (one, False)
     assert chosen({one}) == (one, True)
@@ -301,7 +303,7 @@ def test_a_runs_id_is_the_first_that_may_go_on() -> None:
 
 
 def test_a_run_is_crossed_by_one_that_stands_behind_its_beginning() -> None:
-    log = LogSurvey("x:A-B")
+    log = LogSurvey(KEY)
     log.take_trade(trade(1, 0), "a", 1)
     assert not log.is_crossed("a")
     log.take_trade(trade(1, 0), None, 2)
