@@ -1,10 +1,13 @@
-"""What becomes of a market's ids apart from being given by every source, and what each client was really given.
+"""What becomes of a market's ids that not every source gives, and what each client was really given.
 
-Some fates are set, by a fault, for ids that come next. Two are *noted* as it happens: an id is `REFUSED` where REST
-was asked for it and said that it has it no more (or gave a row that cannot be read), and `PASSED_OVER` where REST
-gave the ids before and behind it side by side without it; both only where no connection that was open at that moment
-had carried it. Being carried or given later takes both back. So what is noted in the end are the ids that a client
-may lack without a fault of its own, and why.
+Some fates are set by a fault, for ids that come next. Two are *noted* when they happen, and only where no connection
+that was open at that moment had carried the id:
+
+- `REFUSED`: REST was asked for the id and answered that it no longer has it, or gave a row that cannot be read.
+- `PASSED_OVER`: REST gave the ids before and after it side by side, without it.
+
+A connection that carries the id later, or a page that gives it, takes both back. So in the end the notes are the ids
+that a client may lack without a fault of its own, and why.
 """
 
 from collections.abc import Hashable, Iterable
@@ -29,7 +32,7 @@ class Fate(StrEnum):
     REFUSED = "refused"
     PASSED_OVER = "passed_over"
     RESET = "reset"
-    """Ids begin anew with this one (only told; an archive keeps its resets itself)."""
+    """The first id after a reset (only reported; an archive keeps its resets itself)."""
 
 
 class Fates:

@@ -12,7 +12,7 @@ _MINUTE_S = 60
 
 
 class LimitVerdict(NamedTuple):
-    """What a request gets: a status, the weight its address has used this minute, and when to ask again."""
+    """The answer to a request: a status, the weight that its address has used this minute, and when to ask again."""
 
     status: int
     used: int
