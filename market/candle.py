@@ -14,6 +14,8 @@ from market.decimals import EXACT, ZERO, parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.fields import Count, Name, TimeMs, TimeUs, Whole
 from market.ids import SeenIds
+from market.key import OfMarket
+from market.timeframe import Timeframe
 from market.trade import Proof, Side, Trade, numeric_id
 
 
@@ -42,12 +44,10 @@ STATUS_OF_PROOF = {
 }
 
 
-class Candle(Struct, frozen=True, kw_only=True, gc=False):
+class Candle(OfMarket, frozen=True, kw_only=True, gc=False):
     """One candle, in the fields of `md.candles.*.v1`; times in UTC milliseconds, a greater `revision` replaces."""
 
-    exchange: Name
-    symbol: Name
-    timeframe: Name
+    timeframe: Timeframe
     open_time_ms: TimeMs
     close_time_ms: TimeMs
     open: Decimal
@@ -63,11 +63,6 @@ class Candle(Struct, frozen=True, kw_only=True, gc=False):
     last_trade_id: Name | None = None
     revision: Count
     status: Status
-
-    @property
-    def key(self) -> str:
-        """The record key, ``exchange:SYMBOL``."""
-        return f"{self.exchange}:{self.symbol}"
 
 
 IdOrder = tuple[int, int, str]

@@ -14,14 +14,24 @@ import msgspec
 import orjson
 from msgspec import UNSET, UnsetType, structs
 
-from market.candle import Candle
+from market.candle import Candle, Status
 from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_TIME_US, Name, TimeUs, Whole
-from market.limits import check_amounts, check_candle, check_key, check_name, check_price, check_ticker, have_few_digits
+from market.given_candle import GivenCandle
+from market.limits import (
+    check_amounts,
+    check_amounts_of_candle,
+    check_candle,
+    check_key,
+    check_name,
+    check_price,
+    check_ticker,
+    have_few_digits,
+)
 from market.ticker import Ticker, Window
-from market.timeframe import MINUTE_US
+from market.timeframe import MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
 
 Headers = Sequence[tuple[str, bytes]]
@@ -36,7 +46,7 @@ _MAX_TIME_DIGITS = 40  # leading zeros are allowed
 # msgspec would take "NaN", "1e9" and JSON numbers for a Decimal: these fields are read as texts first.
 _DECIMALS: dict[type, list[str]] = {
     model: [field.name for field in structs.fields(model) if field.type in (Decimal, Decimal | None)]
-    for model in (Candle, Ticker, Window)
+    for model in (Candle, GivenCandle, Ticker, Window)
 }
 _SIGNED = frozenset({"change", "change_percent"})
 
@@ -63,7 +73,7 @@ class _CandleJson(msgspec.Struct, gc=False):
 
     exchange: str
     symbol: str
-    timeframe: str
+    timeframe: Timeframe
     open_time_ms: int
     close_time_ms: int
     open: str
@@ -78,7 +88,7 @@ class _CandleJson(msgspec.Struct, gc=False):
     first_trade_id: str | None
     last_trade_id: str | None
     revision: int
-    status: str
+    status: Status
 
 
 _trade_from_json = msgspec.json.Decoder(_TradeJson).decode
@@ -159,7 +169,7 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
     if marker.end:
         headers.append(("end", b"1"))
     if marker.kline is not None:
-        headers.append(("kline", marker.kline))
+        headers.append(("kline", encode_given_candle(marker.kline)))
     if marker.claim is not None:
         headers.append(("claim", marker.claim.value.encode()))
     if marker.takes_back:
@@ -181,7 +191,7 @@ def decode_marker(headers: Headers) -> Marker | None:
             last_price=_price(by_name["last_price"]) if "last_price" in by_name else None,
             run=_name(by_name, RUN_HEADER),
             end="end" in by_name,
-            kline=by_name.get("kline"),
+            kline=decode_given_candle(_bytes(by_name["kline"])) if "kline" in by_name else None,
             claim=_proof(by_name["claim"]) if "claim" in by_name else None,
             takes_back="takes_back" in by_name,
         )
@@ -195,8 +205,13 @@ def decode_marker(headers: Headers) -> Marker | None:
         raise MalformedError(f"not a marker: complete_until_us {marker.complete_until_us} is not a whole minute")
     if marker.claim is Proof.BEGIN:
         raise MalformedError("not a marker: claim begin says nothing of a minute")
-    if marker.proof is Proof.KLINE and not marker.kline:
+    if marker.proof is Proof.KLINE and marker.kline is None:
         raise MalformedError("not a marker: proof kline without the header kline")
+    if marker.kline is not None and marker.kline.open_time_ms * 1000 + MINUTE_US != marker.complete_until_us:
+        raise MalformedError(
+            f"not a marker: the kline opens at {marker.kline.open_time_ms} ms, that is not the minute "
+            f"that ends at {marker.complete_until_us} us"
+        )
     return marker
 
 
@@ -241,9 +256,21 @@ def encode_candle(candle: Candle) -> bytes:
 
 def decode_candle(value: bytes) -> Candle:
     """A candle out of a value of `md.candles.*.v1`."""
-    candle = _decode(value, Candle)
+    candle = _decode(value, Candle, "candle")
     check_candle(candle)
     return candle
+
+
+def encode_given_candle(given: GivenCandle) -> bytes:
+    """The header `kline` of a marker; what the exchange does not tell is left out."""
+    return _encode(given)
+
+
+def decode_given_candle(value: bytes) -> GivenCandle:
+    """The exchange's own candle out of the header `kline`."""
+    given = _decode(value, GivenCandle, "kline")
+    check_amounts_of_candle(given)
+    return given
 
 
 def encode_ticker(ticker: Ticker) -> bytes:
@@ -253,7 +280,7 @@ def encode_ticker(ticker: Ticker) -> bytes:
 
 def decode_ticker(value: bytes) -> Ticker:
     """A ticker out of a value of `md.tickers.v1`."""
-    ticker = _decode(value, Ticker)
+    ticker = _decode(value, Ticker, "ticker")
     check_ticker(ticker)
     return ticker
 
@@ -265,7 +292,7 @@ def encode_feed_event(event: FeedEvent) -> bytes:
 
 def decode_feed_event(value: bytes) -> FeedEvent:
     """An event out of a value of `md.feeds.v1`."""
-    event = _decode(value, FeedEvent)
+    event = _decode(value, FeedEvent, "feed event")
     check_key(event.exchange, event.symbol)
     for name in ("first_id", "last_id", "run"):
         if (text := getattr(event, name)) is not None:
@@ -280,7 +307,7 @@ def encode_progress(progress: Progress) -> bytes:
 
 def decode_progress(value: bytes) -> Progress:
     """Progress out of a value of `md.progress.v1`."""
-    progress = _decode(value, Progress)
+    progress = _decode(value, Progress, "progress")
     if progress.run is not None:
         check_name(progress.run, "run")
     if progress.reset_id is not None:
@@ -317,28 +344,28 @@ def _encode_decimal(value: Any) -> str:
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
-def _decode(value: bytes, model: type[T]) -> T:
+def _decode(value: bytes, model: type[T], what: str) -> T:
     try:
         fields = orjson.loads(value)
         if isinstance(fields, dict):
-            _check_decimals(fields, model)
+            _check_decimals(fields, model, what)
         record = msgspec.convert(fields, model)
     except (orjson.JSONDecodeError, msgspec.MsgspecError, RecursionError) as error:
-        raise MalformedError(f"not a {model.__name__.lower()}: {error}") from error
+        raise MalformedError(f"not a {what}: {error}") from error
     return record
 
 
-def _check_decimals(fields: dict[str, Any], model: type) -> None:
+def _check_decimals(fields: dict[str, Any], model: type, what: str) -> None:
     for name in _DECIMALS.get(model, ()):
         text = fields.get(name)
         if isinstance(text, str):
             parse_sum(text, signed=name in _SIGNED)
         elif text is not None:
-            raise MalformedError(f"not a {model.__name__.lower()}: {name} is not a decimal in a string")
+            raise MalformedError(f"not a {what}: {name} is not a decimal in a string")
     windows = fields.get("windows") if model is Ticker else None
     for window in windows.values() if isinstance(windows, dict) else ():
         if isinstance(window, dict):
-            _check_decimals(window, Window)
+            _check_decimals(window, Window, what)
 
 
 def _time_us(value: bytes | None) -> int:
@@ -368,9 +395,13 @@ def _price(value: bytes | None) -> Decimal:
 
 
 def _text(value: bytes | None) -> str:
-    if value is None:  # Kafka has headers without a value
-        raise MalformedError("a header has no value")
     try:
-        return value.decode()
+        return _bytes(value).decode()
     except UnicodeDecodeError as error:
         raise MalformedError(f"a header is not UTF-8: {error}") from error
+
+
+def _bytes(value: bytes | None) -> bytes:
+    if value is None:  # Kafka has headers without a value
+        raise MalformedError("a header has no value")
+    return value

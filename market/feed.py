@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from market.fields import Name, TimeMs, TimeUs
+from market.key import OfMarket
 
 
 class FeedEventKind(StrEnum):
@@ -29,11 +30,9 @@ class FeedEventKind(StrEnum):
     RUN_ENDED = "run_ended"
 
 
-class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FeedEvent(OfMarket, frozen=True, kw_only=True, omit_defaults=True):
     """One event; ids are inclusive, times in UTC microseconds of the market, but `at_ms`: of the producer's clock."""
 
-    exchange: Name
-    symbol: Name
     event: FeedEventKind
     at_ms: TimeMs
     first_id: Name | None = None
@@ -42,11 +41,6 @@ class FeedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     until_us: TimeUs | None = None
     run: Name | None = None
     reason: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The record key, ``exchange:SYMBOL``."""
-        return f"{self.exchange}:{self.symbol}"
 
 
 class Progress(Struct, frozen=True, kw_only=True):

@@ -1,10 +1,14 @@
-"""A market's name: exchange and symbol, and their text, which is the record key."""
+"""A market's name: exchange and symbol. Its text is the key of the market's records."""
 
 from typing import NamedTuple
 
+from msgspec import Struct
+
+from market.fields import Name
+
 
 class MarketKey(NamedTuple):
-    """One market. Its text, ``exchange:SYMBOL``, is the key of its records in every topic."""
+    """One market; its text is ``exchange:SYMBOL``."""
 
     exchange: str
     symbol: str
@@ -14,6 +18,23 @@ class MarketKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "MarketKey":
-        """The market of a record key; `market.limits.check_key` says whether it may be one."""
+        """The market of a text ``exchange:SYMBOL``; `market.limits.check_key` says whether there can be one."""
         exchange, _, symbol = text.partition(":")
         return cls(exchange, symbol)
+
+
+class OfMarket(Struct, frozen=True, kw_only=True):
+    """What every record about a market begins with."""
+
+    exchange: Name
+    symbol: Name
+
+    @property
+    def market(self) -> MarketKey:
+        """The market that it is about."""
+        return MarketKey(self.exchange, self.symbol)
+
+    @property
+    def key(self) -> str:
+        """The record key: the market's text, ``exchange:SYMBOL``."""
+        return f"{self.exchange}:{self.symbol}"

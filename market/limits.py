@@ -27,8 +27,8 @@ from market.candle import Candle
 from market.decimals import EXACT, plain
 from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
+from market.given_candle import GivenCandle
 from market.ticker import Ticker
-from market.timeframe import Timeframe
 from market.trade import Trade
 
 MAX_ENCODED_NAME = 240
@@ -119,7 +119,7 @@ def have_few_digits(price: str, qty: str) -> bool:
 
 
 def check_price(price: Decimal, what: str) -> None:
-    """A price alone, as that of a marker or a kline."""
+    """A price alone, as that of a marker."""
     _check_positive(price, what)
 
 
@@ -129,15 +129,16 @@ def check_candle(candle: Candle) -> None:
     for name in ("first_trade_id", "last_trade_id"):
         if (trade_id := getattr(candle, name)) is not None:
             check_name(trade_id, name)
-    check_prices(candle)
-    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
-    try:
-        timeframe = Timeframe(candle.timeframe)
-    except ValueError:
-        raise MalformedError(f"timeframe {candle.timeframe!r} is none of {', '.join(Timeframe)}") from None
-    open_ms, close_ms = candle.open_time_ms, candle.close_time_ms
+    check_amounts_of_candle(candle)
+    timeframe, open_ms, close_ms = candle.timeframe, candle.open_time_ms, candle.close_time_ms
     if timeframe.open_ms(open_ms) != open_ms or timeframe.end_ms(open_ms) - 1 != close_ms:
         raise MalformedError(f"open_time_ms {open_ms} and close_time_ms {close_ms} are not of a {timeframe} candle")
+
+
+def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
+    """Prices and sums within their limits; a sum that is None is not told."""
+    check_prices(candle)
+    check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
 
 
 def check_ticker(ticker: Ticker) -> None:
@@ -151,7 +152,7 @@ def check_ticker(ticker: Ticker) -> None:
 
 
 def check_prices(of: _Prices) -> None:
-    """Open, high, low and close of a candle, a window or a kline."""
+    """Open, high, low and close of a candle or a window."""
     for name in ("open", "high", "low", "close"):
         _check_positive(getattr(of, name), name)
     if not of.low <= min(of.open, of.close) <= max(of.open, of.close) <= of.high:
@@ -167,7 +168,7 @@ def check_sums(of: object, names: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=16_384)
 def check_key(exchange: str, symbol: str) -> None:
-    """Exchange and symbol, and the record key ``exchange:SYMBOL`` that they make."""
+    """Exchange and symbol of a `MarketKey`, and its text, which is a record key."""
     for name, what in ((exchange, "exchange"), (symbol, "symbol")):
         check_name(name, what)
         encoded = len(name.encode()) + 2 * len(_to_encode(name.encode()))

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from market.candle import Status
 from market.fields import Count, Name, TimeMs
+from market.key import OfMarket
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -30,11 +31,9 @@ class Window(Struct, frozen=True, kw_only=True):
     """The worst of the window's candles."""
 
 
-class Ticker(Struct, frozen=True, kw_only=True):
+class Ticker(OfMarket, frozen=True, kw_only=True):
     """A record of `md.tickers.v1`. `live` says that the open minute is in it; only others are replay-identical."""
 
-    exchange: Name
-    symbol: Name
     time_ms: TimeMs
     """End of the newest minute in the windows (of the open minute, where `live`), UTC milliseconds."""
     last: Decimal
@@ -43,8 +42,3 @@ class Ticker(Struct, frozen=True, kw_only=True):
     """The greatest revision of the candles in it."""
     windows: dict[Name, Window]
     """By name: ``1h``, ``24h``."""
-
-    @property
-    def key(self) -> str:
-        """The record key, ``exchange:SYMBOL``."""
-        return f"{self.exchange}:{self.symbol}"

@@ -6,6 +6,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from market.fields import Name, TimeUs, Whole
+from market.given_candle import GivenCandle
+from market.key import OfMarket
 
 _MAX_ID_DIGITS = 18
 
@@ -25,11 +27,9 @@ class Source(StrEnum):
     ARCHIVE = "archive"
 
 
-class Trade(Struct, frozen=True, kw_only=True, gc=False):
+class Trade(OfMarket, frozen=True, kw_only=True, gc=False):
     """One trade: `price` in quote units, `qty` in base units, times in UTC microseconds."""
 
-    exchange: Name
-    symbol: Name
     trade_id: Name
     price: Decimal
     qty: Decimal
@@ -39,11 +39,6 @@ class Trade(Struct, frozen=True, kw_only=True, gc=False):
     source: Source = Source.WS
     seq: Whole | None = None
     """The exchange's own order of trades of one time, where ids are no numbers; None: by id."""
-
-    @property
-    def key(self) -> str:
-        """The record key, ``exchange:SYMBOL``."""
-        return f"{self.exchange}:{self.symbol}"
 
 
 class Proof(StrEnum):
@@ -70,7 +65,8 @@ class Marker(Struct, frozen=True, kw_only=True):
     last_price: Decimal | None = None
     run: str | None = None
     end: bool = False
-    kline: bytes | None = None
+    kline: GivenCandle | None = None
+    """What the exchange itself says of the minute; it counts where the proof is `kline`."""
     claim: Proof | None = None
     """In a run: what its source says of the minute, ids apart; None where ids alone speak of it."""
     takes_back: bool = False

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import uvloop
 from aiokafka.errors import KafkaError
 
+from runtime.backoff import pause_s
 from runtime.errors import CandlewickError
 from runtime.telemetry import logger
 
@@ -17,8 +18,8 @@ Result = TypeVar("Result")
 
 GRACE_S = 20.0
 """After SIGTERM or SIGINT a part drains: it may take this long, then it is ended (Kubernetes' grace must be longer)."""
-FIRST_BACKOFF_S = 0.5
-LONGEST_BACKOFF_S = 10.0
+LONG_MEMBERSHIP_S = 20.0
+"""A membership that lasted so long did not fail at once: patience begins anew behind it."""
 
 
 class EndedError(CandlewickError):
@@ -85,17 +86,18 @@ async def rejoining(
     An error in `bearable` ends a membership only: the next one begins after a pause that grows up to a limit, and is
     short again after one that lasted. There is no end to patience with a broker; every other error goes on.
     """
-    backoff_s = FIRST_BACKOFF_S
+    failures = 0
     while not stop.is_set():
         began_s = time.monotonic()
         try:
             await membership()
         except bearable as error:
-            if time.monotonic() - began_s > 2 * LONGEST_BACKOFF_S:
-                backoff_s = FIRST_BACKOFF_S
-            logger(stage).warning("joining anew", reason=str(error), in_s=backoff_s)
-            await stopped_within(stop, backoff_s)
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            if time.monotonic() - began_s > LONG_MEMBERSHIP_S:
+                failures = 0
+            wait_s = pause_s(failures)
+            logger(stage).warning("joining anew", reason=str(error), in_s=wait_s)
+            await stopped_within(stop, wait_s)
+            failures += 1
         else:
             return
 

@@ -5,11 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+from runtime.backoff import pause_s
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import Subscription
-from runtime.lifecycle import FIRST_BACKOFF_S
 
-LONGEST_BACKOFF_S = 15.0
+LONGEST_PAUSE_S = 15.0
 ONCE_PATIENCE_S = 60.0
 """How long ``--once`` bears a store that is away; without it there is no end to patience."""
 HOLD_S = 0.5
@@ -37,18 +37,18 @@ class Patience:
 
     async def until_done(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do it until the store does not say that it is away."""
-        backoff_s, began_s = FIRST_BACKOFF_S, time.monotonic()
+        failures, began_s = 0, time.monotonic()
         while True:
             try:
                 return await action()
             except UnavailableError as error:
                 if self._once and time.monotonic() - began_s > ONCE_PATIENCE_S:
                     raise StoreAwayError(str(error)) from error
-                wait_s = max(backoff_s, error.retry_after_s)
+                wait_s = max(pause_s(failures, longest_s=LONGEST_PAUSE_S), error.retry_after_s)
                 self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
             until_s = time.monotonic() + wait_s
             while time.monotonic() < until_s:
                 if self.stop.is_set():
                     raise LeaveError
                 await self._subscription.pause_for(HOLD_S)
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+            failures += 1

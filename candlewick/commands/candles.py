@@ -27,13 +27,13 @@ def candles(
         str | None, Parameter(help="static membership: a restart under the same name causes no rebalance")
     ] = None,
     close_on: Annotated[
-        CloseOn, Parameter(help="what closes a minute; event_time for topics filled without markers")
+        CloseOn, Parameter(help="what closes a minute; event-time for topics filled without markers")
     ] = CloseOn.MARKERS,
     revision_base: Annotated[
         int, Parameter(help="added to every revision, so that they rise on after a recreated topic")
     ] = 0,
     grace: Annotated[
-        str, Parameter(help="with event_time: how long a minute waits for trades after its end, in their own time")
+        str, Parameter(help="with event-time: how long a minute waits for trades after its end, in their own time")
     ] = "2s",
     from_: Annotated[str | None, Parameter(name="--from", help="first minute to recompute, TIME")] = None,
     until: Annotated[str | None, Parameter(help="end of the minutes to recompute, TIME")] = None,
@@ -49,14 +49,14 @@ def candles(
     they are: in a group of their own, into md.candles.1m.v1.NAME. It ends by itself when they are final; interrupted,
     the same command goes on. TIME is ISO 8601, UTC where it names no zone.
 
-    With --close-on event_time a minute closes when its key has a trade that is later than its end and the grace: for
+    With --close-on event-time a minute closes when its key has a trade that is later than its end and the grace: for
     topics that another producer fills without markers. Its candles are `connected`.
 
     ```
     candlewick candles
     candlewick candles --once
     candlewick candles --instance-id candles-0    (in a StatefulSet: the pod's name)
-    candlewick candles --close-on event_time --grace 5s
+    candlewick candles --close-on event-time --grace 5s
     candlewick candles --from 2026-01-31T12:00Z --until 2026-01-31T18:00Z --into fix1
     ```
     """

@@ -6,7 +6,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ from candlewick.common import NONE_GIVEN, Common, parse_time_us, single_command
 from market.fields import MAX_TIME_US
 from market.timeframe import MINUTE_US
 from market.trade import Proof
+from market.utc import utc
 from producers.archive.dump import DumpKind
 from producers.archive.importing import Imported, ImportRequest, import_recordings, named
 from producers.archive.plan import PlannedMinute
@@ -170,8 +170,8 @@ def _summary(imported: Imported) -> str:
         lines.append(_unfinished(imported))
     if plan.out_of_reach:
         lines.append(
-            f"  {_count(len(plan.out_of_reach), 'minute')} from {_utc(plan.out_of_reach[0])} to "
-            f"{_utc(plan.out_of_reach[-1])} left as they are: some of their trades are no longer in the log, "
+            f"  {_count(len(plan.out_of_reach), 'minute')} from {utc(plan.out_of_reach[0])} to "
+            f"{utc(plan.out_of_reach[-1])} left as they are: some of their trades are no longer in the log, "
             "and the file does not have them all"
         )
     return "\n".join(lines + _rows(imported))
@@ -202,7 +202,7 @@ def _range(minutes: ReportedRange) -> str:
     span = minutes.span
     counts = f"{_count((span.until_us - span.from_us) // MINUTE_US, 'minute')}, {_count(minutes.trades, 'trade')}"
     because = f": {hole_reason(minutes.gaps, minutes.skipped)}" if minutes.proof is Proof.HOLE else ""
-    return f"{_utc(span.from_us)} until {_utc(span.until_us)} {_WORDS[minutes.proof]}: {counts}{because}"
+    return f"{utc(span.from_us)} until {utc(span.until_us)} {_WORDS[minutes.proof]}: {counts}{because}"
 
 
 def _unfinished(imported: Imported) -> str:
@@ -210,9 +210,9 @@ def _unfinished(imported: Imported) -> str:
     span, traded = imported.span, imported.traded
     flags = []
     if traded.from_us < span.from_us:
-        flags.append(f"--complete-from {_utc(traded.from_us)}")
+        flags.append(f"--complete-from {utc(traded.from_us)}")
     if traded.until_us > span.until_us:
-        flags.append(f"--complete-until {_utc(traded.until_us)}")
+        flags.append(f"--complete-until {utc(traded.until_us)}")
     line = f"  {_count(imported.plan.unfinished, 'trade')} of unfinished minutes left out of candles (kept in the log)"
     return f"{line}; {' '.join(flags)} includes them, if the file has every trade there" if flags else line
 
@@ -254,7 +254,3 @@ def _time_us(flag: str, text: str | None) -> int | None:
     if not 0 <= time_us < MAX_TIME_US:
         raise UsageError(f"{flag} {text} is no time: write 2019-10-11T00:01Z or epoch milliseconds")
     return time_us
-
-
-def _utc(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from candlewick.recompute.recompute import recomputed
 from market.records import Record
+from market.utc import utc
 from processors.candles.range import RecomputeRange, load_recomputation
-from processors.candles.range_plan import utc
 from runtime.errors import UsageError
 from runtime.kafka import offsets_at, read_to_end
 from runtime.settings import Settings

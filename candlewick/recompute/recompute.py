@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 from candlewick.common import parse_time_us
 from market.codec import RUN_HEADER, header
+from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Core
 from processors.candles.range import RecomputeRange, load_recomputation
-from processors.candles.range_plan import prepare_range, utc
+from processors.candles.range_plan import prepare_range
 from processors.candles.worker import run_candles
 from runtime.errors import UsageError
 from runtime.kafka import read_to_end

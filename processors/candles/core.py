@@ -13,7 +13,6 @@ from market.codec import decode_marker, decode_trade, run_of, usual_form
 from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.key import MarketKey
-from market.kline import parse_kline
 from market.limits import check_key
 from market.partition import partition_of
 from market.records import BareRecord
@@ -30,7 +29,7 @@ class CloseOn(StrEnum):
     """What closes a minute."""
 
     MARKERS = "markers"
-    EVENT_TIME = "event_time"
+    EVENT_TIME = "event-time"
     """For topics that another producer fills without markers: the key's own event time less a grace."""
 
 
@@ -66,13 +65,14 @@ class AheadError(MalformedError):
     """The record speaks of a time more than two minutes after its append time."""
 
 
-_PLACED_KEYS = 65_536
+_MOST_KEYS = 65_536
 """Keys remembered to be in their right partition; beyond that the memory begins anew."""
 
 _AT_ONCE = 100
 """Trades without a marker between them that are worth taking together."""
 
-SeriesKey = tuple[str, str | None]
+SeriesKey = tuple[MarketKey, str | None]
+"""A market and a run; live without one."""
 
 _key, _value, _headers, _timestamp = map(attrgetter, ("key", "value", "headers", "timestamp"))
 
@@ -126,7 +126,7 @@ class Core:
         one_by_one = np.flatnonzero(~columns.valid).tolist()
         behind: dict[int, int] = {}
         for symbol, open_us, part, places in fold_batch(columns, symbols):
-            series_key = self._live_keys[symbol]
+            series_key = self._live_series[symbol]
             series = self.series.get(series_key)
             newest = records[places.max()].offset + self.rules.revision_base
             if series is not None and series.add_part(open_us, part, newest):
@@ -154,37 +154,33 @@ class Core:
             if marker is not None:
                 self._take_marker(marker, record, outputs)
             return
-        key, exchange, symbol = self._key(record)
+        market = self._market(record)
         trade = decode_trade(record.value)
-        if trade.symbol != symbol or trade.exchange != exchange:
-            raise MalformedError(f"key {key!r} over a trade of {trade.key!r}")
+        if trade.symbol != market.symbol or trade.exchange != market.exchange:
+            raise MalformedError(f"key '{market}' over a trade of '{trade.market}'")
         if trade.time_us > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(f"trade time {trade.time_us} is over two minutes after append time {record.timestamp} ms")
-        series = self._series(key, run_of(record.headers))
+        series = self._series(market, run_of(record.headers))
         fate = series.add(trade, record.offset + self.rules.revision_base)
         if fate is TradeOutcome.LATE and series.run is None:
             outputs.late.append(record)
         elif fate is TradeOutcome.FOLDED:
-            self.dirty_series[key, series.run] = None
+            self.dirty_series[market, series.run] = None
         if self.rules.close_on is CloseOn.EVENT_TIME:
             self._close_on_event_time(series, trade, record, outputs)
 
     def _take_marker(self, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
-        key, exchange, _ = self._key(record)
+        market = self._market(record)
         if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
             raise AheadError(
                 f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
             )
-        if marker.kline is not None:
-            open_us = parse_kline(exchange, marker.kline).open_time_ms * 1000
-            if open_us + MINUTE_US != marker.complete_until_us:
-                raise MalformedError(f"a kline of {open_us} in the marker of {marker.complete_until_us}")
-        self._mark(self._series(key, marker.run), marker, record, outputs)
+        self._mark(self._series(market, marker.run), marker, record, outputs)
 
     def _mark(self, series: Series, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         candles = series.mark(marker, record.offset + self.rules.revision_base)
         outputs.candles += ((candle, series.run) for candle in candles)
-        self.dirty_series[series.key, series.run] = None
+        self.dirty_series[series.market, series.run] = None
 
     def _close_on_event_time(self, series: Series, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
         """Stand in for the markers that the topic's producer does not write."""
@@ -198,39 +194,40 @@ class Core:
             marker = Marker(complete_until_us=until_us, published_until_us=until_us, proof=Proof.CONNECTION)
             self._mark(series, marker, record, outputs)
 
-    def _series(self, key: str, run: str | None) -> Series:
-        series = self.series.get((key, run))
+    def _series(self, market: MarketKey, run: str | None) -> Series:
+        series = self.series.get((market, run))
         if series is None:
-            series = Series(key, run, allowed_lateness_us=self.rules.allowed_lateness_us, floor_us=self.floor_us)
-            self.series[key, run] = series
+            series = Series(market, run, allowed_lateness_us=self.rules.allowed_lateness_us, floor_us=self.floor_us)
+            self.series[market, run] = series
         return series
 
-    def _key(self, record: BareRecord) -> tuple[str, str, str]:
-        """The record's key as text, its exchange and symbol; held against its partition once per key."""
+    def _market(self, record: BareRecord) -> MarketKey:
+        """The market of the record's key, which is held against its partition once."""
         if record.key is None:
             raise MalformedError("no key")
-        placed = self._placed.get(record.key)
-        if placed is None:
+        market = self._markets.get(record.key)
+        if market is None:
             try:
                 key = record.key.decode()
             except UnicodeDecodeError as error:
                 raise MalformedError(f"the key is not UTF-8: {error}") from error
             if (right := partition_of(record.key, self.partitions)) != self.partition:
                 raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
-            exchange, symbol = MarketKey.parse(key)
-            check_key(exchange, symbol)
-            if len(self._placed) >= _PLACED_KEYS:
+            market = MarketKey.parse(key)
+            check_key(*market)
+            if len(self._markets) >= _MOST_KEYS:
                 self._forget_keys()
-            placed = self._placed[record.key] = (key, exchange, symbol)
-            self._symbols[record.key] = self._reader.add(exchange, symbol)
-            self._live_keys.append((key, None))
-        return placed
+            self._markets[record.key] = market
+            self._symbols[record.key] = self._reader.add(*market)
+            self._live_series.append((market, None))
+        return market
 
     def _forget_keys(self) -> None:
-        self._placed: dict[bytes, tuple[str, str, str]] = {}
+        self._markets: dict[bytes, MarketKey] = {}
+        """By key, whose partition is right."""
         self._symbols: dict[bytes, int] = {}
-        """By key, the number of its symbol with the reader, and in `_live_keys`."""
-        self._live_keys: list[SeriesKey] = []
+        """By key, the number of its symbol with the reader, and in `_live_series`."""
+        self._live_series: list[SeriesKey] = []
         self._reader = TradeReader()
 
 

@@ -3,10 +3,15 @@
 from decimal import Decimal
 from typing import Any
 
+import orjson
+from msgspec import structs
+
 from market.candle import Candle, Fold, Status
+from market.codec import decode_given_candle, encode_given_candle
 from market.decimals import ZERO, plain
-from market.kline import parse_kline
-from market.timeframe import MINUTE_US
+from market.given_candle import GivenCandle
+from market.key import MarketKey
+from market.timeframe import MINUTE_US, Timeframe
 from market.trade import Marker
 
 
@@ -22,7 +27,8 @@ class HeldMinute:
         """The best that markers said; None while none has closed it."""
         self.price: Decimal | None = None
         """`last_price` of its own marker."""
-        self.kline: bytes | None = None
+        self.kline: GivenCandle | None = None
+        """The exchange's own candle, where that stands in."""
         self.emitted = False
         self.changed = False
         """Whether a new trade, a better proof or a changed close before it came since it was emitted."""
@@ -55,13 +61,13 @@ class HeldMinute:
                 self.price = marker.last_price
         return True
 
-    def closing_price(self, exchange: str) -> Decimal | None:
+    def closing_price(self) -> Decimal | None:
         """Its own close: of the exchange's kline where that stands in, else of its trades; None without."""
         if self.status is Status.KLINE and self.kline is not None:
-            return parse_kline(exchange, self.kline).close
+            return self.kline.close
         return self.fold.close if self.fold.trades else None
 
-    def candle(self, exchange: str, symbol: str, flat: Decimal | None, *, status: Status, revision: int) -> Candle:
+    def candle(self, market: MarketKey, flat: Decimal | None, *, status: Status, revision: int) -> Candle:
         """The candle as it stands; `flat` is the price of a minute without trades."""
         fold = self.fold
         values: dict[str, Any] = {
@@ -78,14 +84,13 @@ class HeldMinute:
             "last_trade_id": fold.last_trade_id(),
         }
         if status is Status.KLINE and self.kline is not None:
-            kline = parse_kline(exchange, self.kline)
-            values = {name: getattr(kline, name, None) for name in values}
+            values |= _told(self.kline) | {"first_trade_id": None, "last_trade_id": None}
         elif not fold.trades:
             values |= dict.fromkeys(("open", "high", "low", "close"), flat or ZERO)
         return Candle(
-            exchange=exchange,
-            symbol=symbol,
-            timeframe="1m",
+            exchange=market.exchange,
+            symbol=market.symbol,
+            timeframe=Timeframe.M1,
             open_time_ms=self.open_us // 1000,
             close_time_ms=self.end_us // 1000 - 1,
             revision=revision,
@@ -99,7 +104,7 @@ class HeldMinute:
             "fold": self.fold.snapshot() if self.fold.trades else None,
             "status": self.status,
             "price": None if self.price is None else plain(self.price),
-            "kline": None if self.kline is None else self.kline.decode(),
+            "kline": None if self.kline is None else orjson.loads(encode_given_candle(self.kline)),
             "emitted": self.emitted,
             "changed": self.changed,
             "newest_offset": self.newest_offset,
@@ -113,8 +118,16 @@ class HeldMinute:
             minute.fold = Fold.restore(snapshot["fold"])
         minute.status = None if snapshot["status"] is None else Status(snapshot["status"])
         minute.price = None if snapshot["price"] is None else Decimal(snapshot["price"])
-        minute.kline = None if snapshot["kline"] is None else snapshot["kline"].encode()
+        if snapshot["kline"] is not None:
+            minute.kline = decode_given_candle(orjson.dumps(snapshot["kline"]))
         minute.emitted = snapshot["emitted"]
         minute.changed = snapshot["changed"]
         minute.newest_offset = snapshot["newest_offset"]
         return minute
+
+
+def _told(given: GivenCandle) -> dict[str, Any]:
+    """What the exchange tells of its candle; the rest is that of the trades that are known."""
+    fields = structs.asdict(given)
+    del fields["open_time_ms"]
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,7 +1,7 @@
 """A range of market time that is recomputed beside the live topics: what of it is kept, and when it is final.
 
-What a recomputation is made of stands in its state topic, one record a partition under the key ``["range"]``: whoever
-goes on with it, or compares it, reads it there.
+The plan of a recomputation stands in its state topic, one record a partition under the key ``["range"]``. Whoever goes
+on with it, or compares it, reads it there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from market.candle import Candle
+from market.key import MarketKey
 from market.topics import Topics
 from processors.candles.core import CloseOn, Core, Rules
 from processors.candles.state import RANGE_KEY, VERSION, StoredState
@@ -21,16 +22,16 @@ from runtime.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
-    """The piece of one input partition that a recomputation reads, by offsets."""
+class LogPiece:
+    """What a recomputation reads of one input partition, by offsets."""
 
     start: int
     least: int
     """It is read at least as far as here: runs over the range end there."""
     end: int
     """The log's end when the recomputation was planned: it is read no farther."""
-    finals_us: Mapping[str, int]
-    """Live keys and how far their lines have to come for the range to be final; 0: it ended before the range."""
+    final_until_us: Mapping[MarketKey, int]
+    """How far each market's final boundary has to come; 0: its trades ended before the range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class RecomputeRange:
     from_us: int
     until_us: int
     rules: Rules
-    pieces: Mapping[int, Piece]
+    pieces: Mapping[int, LogPiece]
     """By partition."""
 
     def topics(self, topics: Topics) -> Topics:
@@ -51,7 +52,7 @@ class RecomputeRange:
     def keep(self, candles: Iterable[tuple[Candle, str | None]]) -> list[tuple[Candle, str | None]]:
         """The candles of its minutes."""
         from_ms, until_ms = self.from_us // 1000, self.until_us // 1000
-        return [one for one in candles if from_ms <= one[0].open_time_ms < until_ms]
+        return [(candle, run) for candle, run in candles if from_ms <= candle.open_time_ms < until_ms]
 
     def is_final(self, core: Core) -> bool:
         """Whether no record of the planned piece that is still to be read can change a candle of the range."""
@@ -60,9 +61,10 @@ class RecomputeRange:
             return True
         if core.position < piece.least:
             return False
-        finals_us = {series.key: series.final_until_us or 0 for series in core.series.values() if series.run is None}
-        wanted = dict.fromkeys(finals_us, self.until_us) | dict(piece.finals_us)
-        return all(finals_us.get(key, 0) >= final_until_us for key, final_until_us in wanted.items())
+        live = {market: series for (market, run), series in core.series.items() if run is None}
+        reached_us = {market: series.final_until_us or 0 for market, series in live.items()}
+        needed_us = dict.fromkeys(reached_us, self.until_us) | dict(piece.final_until_us)
+        return all(reached_us.get(market, 0) >= needed for market, needed in needed_us.items())
 
     def records(self) -> Iterable[Outgoing]:
         """The records that keep it in the state topic."""
@@ -74,11 +76,11 @@ class RecomputeRange:
                 "close_on": self.rules.close_on,
                 "grace_us": self.rules.grace_us,
                 "revision_base": self.rules.revision_base,
-                "horizon_us": self.rules.allowed_lateness_us,
+                "allowed_lateness_us": self.rules.allowed_lateness_us,
                 "start": piece.start,
                 "least": piece.least,
                 "end": piece.end,
-                "lines_us": piece.finals_us,
+                "final_until_us": {str(market): until_us for market, until_us in piece.final_until_us.items()},
             }
             yield Outgoing(RANGE_KEY, orjson.dumps(value), partition=partition)
 
@@ -103,28 +105,32 @@ async def load_recomputation(settings: Settings, suffix: str) -> tuple[Recompute
         return None, {}
     if len(values) != settings.partitions:
         raise CandlewickError(f"the state topic {topics.state} holds only a part of its range: take another --into")
-    found = _range(suffix, values)
-    cores = {partition: _core(found, partition, state, settings.partitions) for partition, state in stored.items()}
-    return found, cores
+    range_ = _restored(suffix, values)
+    cores = {partition: _core(range_, partition, state, settings.partitions) for partition, state in stored.items()}
+    return range_, cores
 
 
-def _core(found: RecomputeRange, partition: int, stored: StoredState, partitions: int) -> Core:
+def _core(range_: RecomputeRange, partition: int, stored: StoredState, partitions: int) -> Core:
     if stored.position is not None:
-        return stored.core(partition=partition, partitions=partitions, rules=found.rules)
-    start = found.pieces[partition].start
-    return Core(partition=partition, partitions=partitions, position=start, rules=found.rules, awaits_floor=start > 0)
+        return stored.core(partition=partition, partitions=partitions, rules=range_.rules)
+    start = range_.pieces[partition].start
+    return Core(partition=partition, partitions=partitions, position=start, rules=range_.rules, awaits_floor=start > 0)
 
 
-def _range(suffix: str, values: Mapping[int, Mapping[str, Any]]) -> RecomputeRange:
-    one = next(iter(values.values()))
+def _restored(suffix: str, values: Mapping[int, Mapping[str, Any]]) -> RecomputeRange:
+    value = next(iter(values.values()))  # what all partitions have in common
     rules = Rules(
-        allowed_lateness_us=one["horizon_us"],
-        close_on=CloseOn(one["close_on"]),
-        grace_us=one["grace_us"],
-        revision_base=one["revision_base"],
+        allowed_lateness_us=value["allowed_lateness_us"],
+        close_on=CloseOn(value["close_on"]),
+        grace_us=value["grace_us"],
+        revision_base=value["revision_base"],
     )
-    pieces = {
-        partition: Piece(start=value["start"], least=value["least"], end=value["end"], finals_us=value["lines_us"])
-        for partition, value in values.items()
-    }
-    return RecomputeRange(suffix=suffix, from_us=one["from_us"], until_us=one["until_us"], rules=rules, pieces=pieces)
+    pieces = {partition: _piece(of_partition) for partition, of_partition in values.items()}
+    return RecomputeRange(
+        suffix=suffix, from_us=value["from_us"], until_us=value["until_us"], rules=rules, pieces=pieces
+    )
+
+
+def _piece(value: Mapping[str, Any]) -> LogPiece:
+    final_until_us = {MarketKey.parse(key): until_us for key, until_us in value["final_until_us"].items()}
+    return LogPiece(start=value["start"], least=value["least"], end=value["end"], final_until_us=final_until_us)

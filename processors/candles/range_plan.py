@@ -1,24 +1,26 @@
 """From where to where the log has to be read, so that a range of market time can be recomputed; and its beginning.
 
-The log is read from an append time before the range (`lead_us`), because after a start in mid-log no live series begins
-before the first record's append time plus two minutes, and a minute without trades takes its price from an earlier
-one that was read. It is read on until the lines of all live keys are past the range and all runs over it have ended.
-A run publishes what is over: its records over the range stand behind the range's beginning, never before the start.
+The log is read from an append time before the range (`lead_us`). There are two reasons: after a start in mid-log no
+live series begins before the first record's append time plus two minutes, and a minute without trades takes its price
+from an earlier one that was read. It is read until the final boundaries of all live series are past the range, and all
+runs over it have ended. A run publishes only minutes that are over, so its records over the range never stand before
+the start.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import aclosing
-from datetime import UTC, datetime
 
 from market.codec import decode_feed_event, decode_progress
 from market.feed import FeedEvent, FeedEventKind
+from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.topics import Topics
-from processors.candles.core import AHEAD_US, Rules
-from processors.candles.range import Piece, RecomputeRange, load_range
+from market.utc import utc
+from processors.candles.core import AHEAD_US, Rules, SeriesKey
+from processors.candles.range import LogPiece, RecomputeRange, load_range
 from runtime.errors import UsageError
 from runtime.kafka import TransactionalPublisher, decoded, ends, move_group, offsets_at, read_to_end
 from runtime.kafka.admin import apply_topics, require_topics
@@ -55,19 +57,19 @@ async def prepare_range(
     pieces = await _plan(
         settings, from_us=from_us, until_us=until_us, lead_us=lead_us, allowed_lateness_us=rules.allowed_lateness_us
     )
-    found = RecomputeRange(suffix=suffix, from_us=from_us, until_us=until_us, rules=rules, pieces=pieces)
+    range_ = RecomputeRange(suffix=suffix, from_us=from_us, until_us=until_us, rules=rules, pieces=pieces)
     group = topics.group("candles")
     await move_group(settings, group, topics.trades, {partition: piece.start for partition, piece in pieces.items()})
-    # Last and all at once: what is cut short before is planned anew.
+    # Last, and all at once: a plan that was interrupted before is made anew.
     async with TransactionalPublisher(settings, f"{group}.range") as publisher, publisher.transaction() as transaction:
-        await transaction.send(topics.state, found.records())
-    return found
+        await transaction.send(topics.state, range_.records())
+    return range_
 
 
 async def first_minute_us(settings: Settings, topic: str, partition: int, offset: int) -> int | None:
-    """The first minute that a live series may begin at after a start at this offset; None: the start holds none back.
+    """The first minute at which a live series may begin after a start at this offset, in microseconds.
 
-    That is so at offset 0, and where no record comes after it.
+    None, at offset 0 and where no record comes after the offset: such a start holds no series back.
     """
     if offset == 0:
         return None
@@ -77,11 +79,6 @@ async def first_minute_us(settings: Settings, topic: str, partition: int, offset
             for record in records:
                 return next_minute_us(record.timestamp * 1000 + AHEAD_US)
     return None
-
-
-def utc(time_us: int) -> str:
-    """A time as a person reads and writes it."""
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%MZ")
 
 
 def _check(suffix: str, from_us: int, until_us: int) -> None:
@@ -103,19 +100,21 @@ async def _make_topics(settings: Settings, topics: Topics) -> None:
 
 async def _plan(
     settings: Settings, *, from_us: int, until_us: int, lead_us: int, allowed_lateness_us: int
-) -> dict[int, Piece]:
+) -> dict[int, LogPiece]:
     topic = settings.topics.trades
     bounds = await ends(settings, topic)
     starts = await _starts(settings, bounds, from_us=from_us, lead_us=lead_us)
-    finals_us = await _lines(settings, from_us=from_us, until_us=until_us, allowed_lateness_us=allowed_lateness_us)
+    finals_us = await _final_boundaries(
+        settings, from_us=from_us, until_us=until_us, allowed_lateness_us=allowed_lateness_us
+    )
     least = await _ends_of_runs(settings, bounds, from_us=from_us, until_us=until_us)
     return {
-        partition: Piece(
+        partition: LogPiece(
             start=starts[partition],
-            # Without a word of its producers nothing tells which keys to wait for: then all of the log is read.
+            # Where producers write no progress, nobody knows which markets to wait for: then all of the log is read.
             least=min(least[partition], end) if finals_us[partition] else end,
             end=end,
-            finals_us=finals_us[partition],
+            final_until_us=finals_us[partition],
         )
         for partition, (_, end) in bounds.items()
     }
@@ -126,13 +125,13 @@ async def _starts(
 ) -> dict[int, int]:
     """Where to begin, by partition; an error where the log does not reach back far enough for every minute."""
     topic = settings.topics.trades
-    at = await offsets_at(settings, topic, (from_us - lead_us) // 1000, bounds)
+    offsets = await offsets_at(settings, topic, (from_us - lead_us) // 1000, bounds)
     starts: dict[int, int] = {}
     possible: dict[int, int] = {}
     for partition, (first, _) in bounds.items():
-        back = 1  # the record before that time: in a quiet partition the one behind it may come much later
+        back = 1  # one record earlier: in a quiet partition the next record may come much later than that time
         while True:
-            start = starts[partition] = max(first, at[partition] - back)
+            start = starts[partition] = max(first, offsets[partition] - back)
             minute_us = await first_minute_us(settings, topic, partition, start)
             if minute_us is None or minute_us <= from_us:
                 break
@@ -141,7 +140,7 @@ async def _starts(
                 break
             back *= 2
     if possible:
-        partition = max(possible, key=lambda one: possible[one])
+        partition = max(possible, key=possible.__getitem__)
         raise UsageError(
             f"the log of {topic} no longer reaches back to {utc(from_us)} (partition {partition} begins at offset "
             f"{bounds[partition][0]}): candles can be recomputed from {utc(possible[partition])} on"
@@ -149,42 +148,49 @@ async def _starts(
     return starts
 
 
-async def _lines(
+async def _final_boundaries(
     settings: Settings, *, from_us: int, until_us: int, allowed_lateness_us: int
-) -> dict[int, dict[str, int]]:
-    """By partition how far each live key's line will come; 0, which waits for none, of those that ended before."""
-    finals_us: dict[int, dict[str, int]] = {partition: {} for partition in range(settings.partitions)}
+) -> dict[int, dict[MarketKey, int]]:
+    """By partition how far each market's final boundary has to come: past the range, or as far as it will come.
+
+    0, so that nobody waits, for a market whose newest marker lies before the range.
+    """
+    finals_us: dict[int, dict[MarketKey, int]] = {partition: {} for partition in range(settings.partitions)}
     async for _, progress in decoded(settings, settings.topics.progress, decode_progress):
         newest_us = progress.complete_until_us
         if progress.run is None:
-            where = finals_us[partition_of(progress.key.encode(), settings.partitions)]
+            of_partition = finals_us[partition_of(progress.key.encode(), settings.partitions)]
+            market = MarketKey.parse(progress.key)
             final_until_us = min(until_us, newest_us - allowed_lateness_us) if newest_us > from_us else 0
-            where[progress.key] = max(where.get(progress.key, 0), final_until_us)
+            of_partition[market] = max(of_partition.get(market, 0), final_until_us)
     return finals_us
 
 
 async def _ends_of_runs(
     settings: Settings, bounds: Mapping[int, tuple[int, int]], *, from_us: int, until_us: int
 ) -> dict[int, int]:
-    """By partition the offset behind the last record of a run over the range; one that has not ended: the log's end."""
-    ended_ms: dict[int, dict[str, int | None]] = defaultdict(dict)
+    """By partition the offset behind the last record of the runs over the range.
+
+    The log's end where one of them has not ended, the log's beginning where there are none.
+    """
+    ended_ms: dict[int, dict[SeriesKey, int | None]] = defaultdict(dict)
     async for record, event in decoded(settings, settings.topics.feeds, decode_feed_event):
-        if event.run is not None and _touches(event, from_us, until_us):
+        if event.run is not None and _is_of_run_over(event, from_us, until_us):
             ended = event.event is FeedEventKind.RUN_ENDED
-            where = ended_ms[partition_of(event.key.encode(), settings.partitions)]
-            where[f"{event.key}|{event.run}"] = record.timestamp if ended else None
+            of_partition = ended_ms[partition_of(event.key.encode(), settings.partitions)]
+            of_partition[event.market, event.run] = record.timestamp if ended else None
     least = {partition: first for partition, (first, _) in bounds.items()}
     for partition, runs in ended_ms.items():
-        known = [at for at in runs.values() if at is not None]
-        if len(known) < len(runs):
+        known_ms = [time_ms for time_ms in runs.values() if time_ms is not None]
+        if len(known_ms) < len(runs):
             least[partition] = bounds[partition][1]
         else:
-            found = await offsets_at(settings, settings.topics.trades, max(known) + _AFTER_EVENT_MS, [partition])
-            least[partition] = found[partition]
+            behind = await offsets_at(settings, settings.topics.trades, max(known_ms) + _AFTER_EVENT_MS, [partition])
+            least[partition] = behind[partition]
     return least
 
 
-def _touches(event: FeedEvent, from_us: int, until_us: int) -> bool:
+def _is_of_run_over(event: FeedEvent, from_us: int, until_us: int) -> bool:
     """Whether a run begins or ends, and has minutes of the range."""
     if event.event not in {FeedEventKind.RUN_BEGUN, FeedEventKind.RUN_ENDED}:
         return False

@@ -36,11 +36,15 @@ class Series:
     """One series's minutes. `floor_us`: no live series begins before it, and only trades give it its first price."""
 
     def __init__(
-        self, key: str, run: str | None, *, allowed_lateness_us: int = ALLOWED_LATENESS_US, floor_us: int | None = None
+        self,
+        market: MarketKey,
+        run: str | None,
+        *,
+        allowed_lateness_us: int = ALLOWED_LATENESS_US,
+        floor_us: int | None = None,
     ) -> None:
-        self.key = key
+        self.market = market
         self.run = run
-        self.exchange, self.symbol = MarketKey.parse(key)
         self.allowed_lateness_us = allowed_lateness_us
         self.floor_us = floor_us if run is None else None
         self.begin_us: int | None = None
@@ -134,7 +138,7 @@ class Series:
         if (open_us, minute.newest_offset) == self.shown_us:
             return None
         self.shown_us = (open_us, minute.newest_offset)
-        return minute.candle(self.exchange, self.symbol, None, status=Status.OPEN, revision=minute.newest_offset)
+        return minute.candle(self.market, None, status=Status.OPEN, revision=minute.newest_offset)
 
     def snapshot(self) -> dict[str, Any]:
         """The series's own record, without its minutes, as JSON values."""
@@ -149,10 +153,10 @@ class Series:
 
     @classmethod
     def restore(
-        cls, key: str, run: str | None, snapshot: dict[str, Any], allowed_lateness_us: int = ALLOWED_LATENESS_US
+        cls, market: MarketKey, run: str | None, snapshot: dict[str, Any], *, allowed_lateness_us: int
     ) -> "Series":
         """The series of a snapshot; its minutes are put in by the caller."""
-        series = cls(key, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
+        series = cls(market, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
         series.begin_us = snapshot["begin_us"]
         series.final_until_us = snapshot["final_until_us"]
         series.first_price = _decimal(snapshot["first_price"])
@@ -172,12 +176,12 @@ class Series:
         if self.begin_us is None or open_us < self.begin_us:
             return
         minute = self.minutes.get(open_us) or self.insert(HeldMinute(open_us))
-        close_before = minute.closing_price(self.exchange)
+        close_before = minute.closing_price()
         if minute.close(status, marker):
             self.dirty_minutes.add(open_us)
             self.to_emit.add(open_us)
             # In a run the price before counts from its marker on: that it is closed now is a change of its own.
-            if self.run is not None or minute.closing_price(self.exchange) != close_before:
+            if self.run is not None or minute.closing_price() != close_before:
                 self._change_flat_after(open_us)
 
     def _close_unmarked(self, final_before_us: int | None) -> None:
@@ -194,12 +198,12 @@ class Series:
             minute = self.minutes[open_us]
             if not minute.due:
                 continue
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             flat = None if own is not None else self._flat_price(minute, *self._price_before(open_us))
             if own is None and flat is None:
                 continue
             assert minute.status is not None  # noqa: S101  # what is due has been closed
-            yield minute.candle(self.exchange, self.symbol, flat, status=minute.status, revision=revision)
+            yield minute.candle(self.market, flat, status=minute.status, revision=revision)
             minute.emitted, minute.changed = True, False
             self.to_emit.discard(open_us)
             self.dirty_minutes.add(open_us)
@@ -209,13 +213,13 @@ class Series:
         earlier = sorted(at for at in self.minutes if at < open_us)
         if self.run is None:
             for at in reversed(earlier):
-                own = self.minutes[at].closing_price(self.exchange)
+                own = self.minutes[at].closing_price()
                 if own is not None:
                     return own, at
         price, price_open_us = self.prior_price, self.prior_open_us
         for at in earlier:
             minute = self.minutes[at]
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             given = own if own is not None else self._flat_price(minute, price, price_open_us)
             if given is not None and self._gives_price(minute):
                 price, price_open_us = given, at
@@ -246,7 +250,7 @@ class Series:
         assert self.final_until_us is not None  # noqa: S101  # set by the marker that led here
         while self.minutes and ((open_us := min(self.minutes)) + MINUTE_US <= self.final_until_us or everything):
             minute = self.minutes[open_us]
-            own = minute.closing_price(self.exchange)
+            own = minute.closing_price()
             price = own if own is not None else self._flat_price(minute, self.prior_price, self.prior_open_us)
             if price is not None and self._gives_price(minute):
                 self.prior_price, self.prior_open_us = price, open_us
@@ -267,7 +271,7 @@ class Series:
         right_after_us = open_us + MINUTE_US
         for later in sorted(at for at in self.minutes if at > open_us):
             minute = self.minutes[later]
-            if minute.closing_price(self.exchange) is not None or (self.run is not None and later != right_after_us):
+            if minute.closing_price() is not None or (self.run is not None and later != right_after_us):
                 return
             right_after_us = later + MINUTE_US
             minute.changed = True

@@ -13,8 +13,9 @@ from typing import Any
 
 import orjson
 
+from market.key import MarketKey
 from market.records import Record
-from processors.candles.core import Core, Rules
+from processors.candles.core import Core, Rules, SeriesKey
 from processors.candles.minute import HeldMinute
 from processors.candles.series import Series
 from runtime.errors import CandlewickError
@@ -96,17 +97,20 @@ class StoredState:
             awaits_floor=False,
         )
         core.floor_us = self.values[_POSITION]["floor_us"]
-        minutes: list[tuple[str, str | None, int, dict[str, Any]]] = []
+        minutes: list[tuple[SeriesKey, HeldMinute]] = []
         for raw, value in self.values.items():
             kind, *name = orjson.loads(raw)
             if kind == "series":
                 key, run = name
-                core.series[key, run] = Series.restore(key, run, value, rules.allowed_lateness_us)
+                market = MarketKey.parse(key)
+                core.series[market, run] = Series.restore(
+                    market, run, value, allowed_lateness_us=rules.allowed_lateness_us
+                )
             elif kind == "minute":
                 key, run, open_us = name
-                minutes.append((key, run, open_us, value))
-        for key, run, open_us, value in minutes:
-            core.series[key, run].insert(HeldMinute.restore(open_us, value))
+                minutes.append(((MarketKey.parse(key), run), HeldMinute.restore(open_us, value)))
+        for series_key, minute in minutes:
+            core.series[series_key].insert(minute)
         return core
 
     def drop(self, partition: int) -> list[Outgoing]:
@@ -134,7 +138,7 @@ def changes(core: Core, topic_id: str | None = None) -> Iterator[Outgoing]:
     yield Outgoing(_POSITION, _value(position), (), partition)
     for series_key in core.dirty_series:
         series = core.series[series_key]
-        name = orjson.dumps(series_key)[1:-1]  # "binance:BTC-USDT",null
+        name = orjson.dumps([str(series.market), series.run])[1:-1]  # "binance:BTC-USDT",null
         if series.is_dirty:
             yield Outgoing(b'["series",%b]' % name, _value(series.snapshot()), (), partition)
         for open_us in series.dirty_minutes:

@@ -32,7 +32,7 @@ def window_candle(key: str, day: int, minutes: Day, window: tuple[Timeframe, int
     return Candle(
         exchange=exchange,
         symbol=symbol,
-        timeframe=timeframe.value,
+        timeframe=timeframe,
         open_time_ms=day * DAY_MS + since * MINUTE_MS,
         close_time_ms=day * DAY_MS + until * MINUTE_MS - 1,
         open=found.open,

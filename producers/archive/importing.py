@@ -7,11 +7,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
+from market.utc import utc
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
@@ -97,7 +97,7 @@ def named(conflicts: Conflicts) -> str:
     """The conflicts in words: the first ones by name, the others counted."""
 
     def words(conflict: Conflict) -> str:
-        return f"id {conflict.trade_id} at {_utc(conflict.open_us)}"
+        return f"id {conflict.trade_id} at {utc(conflict.open_us)}"
 
     more = conflicts.count - len(conflicts.named)
     return ", ".join([*map(words, conflicts.named), *([f"and {more:,} more"] if more else [])])
@@ -253,11 +253,11 @@ def _limit_us(key: MarketKey, span: DumpPeriod, progress: KeyProgress) -> int:
     why = "which has not come yet"
     if progress.live_until_us is not None and progress.live_until_us - BEHIND_LIVE_US < limit_us:
         limit_us = progress.live_until_us - BEHIND_LIVE_US
-        why = f"which is not 15 minutes behind live data (they are at {_utc(progress.live_until_us)})"
+        why = f"which is not 15 minutes behind live data (they are at {utc(progress.live_until_us)})"
     if span.until_us > limit_us:
         raise UsageError(
-            f"the import of {key} reaches until {_utc(span.until_us)}, {why}: "
-            f"say --complete-until {_utc(minute_us(limit_us))} or earlier"
+            f"the import of {key} reaches until {utc(span.until_us)}, {why}: "
+            f"say --complete-until {utc(minute_us(limit_us))} or earlier"
         )
     return minute_us(limit_us)
 
@@ -293,7 +293,3 @@ def _imported(
         others=file.surveyed.others,
         checksum_verified=file.recording.checksum_verified,
     )
-
-
-def _utc(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,6 +10,7 @@ import aiohttp
 from market.errors import MalformedError
 from producers.exchange import Exchange
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
+from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
 
@@ -20,7 +21,7 @@ LIFE_S = 23.5 * 3600
 """Exchanges end a connection after 24 hours: we end it before."""
 ATTEMPTS = 12
 """After so many connections in a row without a frame the feed gives up: about three minutes."""
-_BACKOFF_S, _BACKOFF_MOST_S = 0.1, 20.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
 
 
@@ -53,11 +54,11 @@ class Connection:
                 raise UnavailableError(
                     f"{self._exchange.ws_url}: {ATTEMPTS} connections in vain, the last one: {reason}"
                 )
-            pause_s = min(_BACKOFF_S * 2**failures, _BACKOFF_MOST_S) * random.uniform(0.5, 1.0)
+            wait_s = pause_s(failures, first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
             logger("produce").warning(
-                "connection ended", connection=self.number, reason=reason, again_in_s=round(pause_s, 2)
+                "connection ended", connection=self.number, reason=reason, again_in_s=round(wait_s, 2)
             )
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(wait_s)
 
     async def _read(self, inbox: Inbox) -> str:
         """Read one connection to its end; returns why it ended."""

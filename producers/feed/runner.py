@@ -15,6 +15,7 @@ from producers.exchange import Exchange
 from producers.exchanges import EXCHANGES
 from producers.feed.rest import RateLimitedError, RefusedError, RestClient
 from producers.feed.session import STAGE, Session
+from runtime.backoff import pause_s
 from runtime.errors import UnavailableError, UsageError
 from runtime.kafka.admin import require_topics
 from runtime.lifecycle import stopped_within
@@ -23,7 +24,7 @@ from runtime.telemetry import Meter, logger
 
 FAILED_SESSIONS = 10
 """After so many in a row without a round that reached Kafka the feed ends with the error: some minutes."""
-_BACKOFF_S, _BACKOFF_MOST_S = 0.5, 30.0
+_LONGEST_PAUSE_S = 30.0
 _LOOK_AGAIN_S = 10.0
 """While the exchange wants no requests, the metric of the wait is renewed so often."""
 
@@ -106,9 +107,9 @@ async def find_symbols(rest: RestClient, exchange: Exchange, symbols: Sequence[s
 
 
 async def _pause(failures: int, failed: BaseExceptionGroup[UnavailableError], stop: asyncio.Event) -> None:
-    pause_s = min(_BACKOFF_S * 2**failures, _BACKOFF_MOST_S) * random.uniform(0.5, 1.0)
+    wait_s = pause_s(failures, longest_s=_LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
     reason: BaseException = failed
     while isinstance(reason, BaseExceptionGroup):
         reason = reason.exceptions[0]
-    logger(STAGE).error("session failed, going on from the newest markers", error=str(reason), in_s=round(pause_s, 1))
-    await stopped_within(stop, pause_s)
+    logger(STAGE).error("session failed, going on from the newest markers", error=str(reason), in_s=round(wait_s, 1))
+    await stopped_within(stop, wait_s)

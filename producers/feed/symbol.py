@@ -23,13 +23,12 @@ from producers.feed.ledger import OPEN_US, REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, begin_again, first_begin
 from producers.feed.outbox import Outbox
 from producers.feed.page import PageRows, read_page
+from runtime.backoff import pause_s
 
 SERVER_GRACE_US = 500_000
 """How far the server's clock must be past a minute's end: trades and clock come on different streams."""
 REFUSALS = 5
 """So often the history has to give an unreadable row before its id is given up: the next answer may be right."""
-_ASK_AGAIN_S = 0.5
-_ASK_AGAIN_MOST_S = 10.0
 
 
 class PageRequest(NamedTuple):
@@ -349,12 +348,8 @@ class SymbolFeed:
     def _ask_later(self, request: PageRequest, outbox: Outbox) -> None:
         gap = None if request.known is None or self.ledger is None else self.ledger.behind(request.known)
         if gap is not None:
-            gap.ask_at_s = outbox.now_s + _pause_s(gap.asked)
+            gap.ask_at_s = outbox.now_s + pause_s(gap.asked)
             gap.asked += 1
         else:
-            self._ask_at_s = outbox.now_s + _pause_s(self._asked_in_vain)
+            self._ask_at_s = outbox.now_s + pause_s(self._asked_in_vain)
             self._asked_in_vain += 1
-
-
-def _pause_s(asked: int) -> float:
-    return min(_ASK_AGAIN_S * (1 << min(asked, 10)), _ASK_AGAIN_MOST_S)

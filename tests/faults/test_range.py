@@ -17,10 +17,10 @@ from ranges import candles, publish, recomputed
 
 from candlewick.recompute.comparison import compare_recomputation
 from market.topics import Topics
+from market.utc import utc
 from processors.candles import worker
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
-from processors.candles.range_plan import utc
 from processors.candles.worker import run_candles
 from runtime.errors import UsageError
 from runtime.kafka import Outgoing, Publisher
@@ -74,7 +74,7 @@ async def test_a_topic_without_markers_is_recomputed_by_its_own_rules(settings: 
         settings, topics.candles(), from_us, until_us
     )
     assert (await compare_recomputation(settings, "fix")).same > 80
-    with pytest.raises(UsageError, match=r"closed on event_time, grace 5 s, revision base 0"):
+    with pytest.raises(UsageError, match=r"closed on event-time, grace 5 s, revision base 0"):
         await recomputed(settings, from_us, until_us, lead_s=1800)
 
 

@@ -11,7 +11,7 @@ from past_log import fill_past, minutes_ago, tell_progress
 from ranges import candles, publish
 
 from market.topics import Topics
-from processors.candles.range_plan import utc
+from market.utc import utc
 from runtime.settings import Settings
 
 Environment = dict[str, str]

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from market.timeframe import Timeframe
 from processors.rolling import app as rolling
 from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.worker import RollingConfig
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
@@ -35,7 +36,7 @@ Candles = dict[tuple[str, str, int], tuple[Any, ...]]
 async def run_all(settings: Settings) -> None:
     """Engine, rolling and sinks, each with ``--once``."""
     await one_pass(settings)
-    await asyncio.wait_for(rolling.run_rolling(settings, rolling.Config(once=True), asyncio.Event()), 60)
+    await asyncio.wait_for(rolling.run_rolling(settings, RollingConfig(once=True), asyncio.Event()), 60)
     for store in (RedisStore, ClickHouseStore, ParquetStore):
         await asyncio.wait_for(run_sink(settings, store(settings), SinkConfig(once=True), asyncio.Event()), 60)
 

@@ -4,11 +4,13 @@ from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from market.candle import Candle, Status
 from market.decimals import EXACT
 from market.feed import FeedEvent, FeedEventKind, Progress
 from market.fields import MAX_COUNT, MAX_TIME_US, MAX_WHOLE
+from market.given_candle import GivenCandle
 from market.ticker import Ticker, Window
 from market.timeframe import DAY_MS, MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -95,7 +97,7 @@ trades = st.builds(
 def _candle(timeframe: Timeframe, time_ms: int, prices: dict[str, Decimal], **fields: Any) -> Candle:
     open_ms = timeframe.open_ms(time_ms)
     return Candle(
-        timeframe=timeframe.value,
+        timeframe=timeframe,
         open_time_ms=open_ms,
         close_time_ms=timeframe.end_ms(open_ms) - 1,
         **prices,
@@ -119,6 +121,16 @@ candles = st.builds(
     last_trade_id=st.none() | texts,
     revision=counts,
     status=st.sampled_from(Status),
+)
+given_candles = st.builds(
+    lambda prices, **fields: GivenCandle(**prices, **fields),
+    edges,
+    open_time_ms=times_ms,
+    volume=sums(),
+    quote_volume=st.none() | quote_sums,
+    trades=st.none() | counts,
+    taker_buy_volume=st.none() | sums(),
+    taker_buy_quote_volume=st.none() | quote_sums,
 )
 windows = st.builds(
     lambda prices, **fields: Window(**prices, **fields),
@@ -165,17 +177,23 @@ progresses = st.builds(
     reset_id=st.none() | texts,
     reset_us=st.none() | times_us,
 )
-whole_minutes = st.integers(0, MAX_TIME_US // MINUTE_US - 1).map(lambda minute: minute * MINUTE_US)
+
+
+def _marker(minute: int, kline: GivenCandle, **fields: Any) -> Marker:
+    kline = structs.replace(kline, open_time_ms=minute * MINUTE_US // 1000)
+    return Marker(complete_until_us=(minute + 1) * MINUTE_US, kline=kline, **fields)
+
+
 markers = st.builds(
-    Marker,
-    complete_until_us=whole_minutes,
+    _marker,
+    st.integers(0, MAX_TIME_US // MINUTE_US - 2),
+    given_candles,
     published_until_us=times_us,
     proof=st.sampled_from(Proof),
     last_trade_id=st.none() | texts,
     last_price=st.none() | positive(),
     run=st.none() | texts,
     end=st.booleans(),
-    kline=st.binary(min_size=1),
 )
 
 

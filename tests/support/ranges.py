@@ -7,9 +7,9 @@ from candle_engine import read_all
 
 from candlewick.recompute.recompute import Asked, Recomputed, recompute
 from market.codec import header
+from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Rules
-from processors.candles.range_plan import utc
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 

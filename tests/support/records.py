@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 TRADE: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "trade_id": "7", "price": "27000.1", "qty": "0.001", "side": "buy",
     "time_us": 1, "received_us": 2, "source": "ws",
@@ -26,7 +28,11 @@ EVENT: dict[str, Any] = {
 PROGRESS: dict[str, Any] = {
     "key": "binance:BTC-USDT", "complete_until_us": 60_000_000, "run": None, "finished": False,
 }  # fmt: skip
+KLINE: dict[str, Any] = {
+    "open_time_ms": 0, "open": "1", "high": "1", "low": "1", "close": "1", "volume": "1", "quote_volume": "1",
+    "trades": 1, "taker_buy_volume": "1", "taker_buy_quote_volume": "1",
+}  # fmt: skip
 MARKER = {
     "complete_until_us": b"60000000", "published_until_us": b"60000000", "proof": b"ids", "last_trade_id": b"7",
-    "last_price": b"27000.1", "run": b"r1", "end": b"1", "kline": b"[]",
+    "last_price": b"27000.1", "run": b"r1", "end": b"1", "kline": orjson.dumps(KLINE),
 }  # fmt: skip

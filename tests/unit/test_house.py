@@ -37,6 +37,9 @@ ONLY_IN = {
 }
 PURE = {"bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "heapq", "itertools",
         "math", "msgspec", "numpy", "operator", "orjson", "re", "typing"}  # fmt: skip
+IMPURE = {*ONLY_IN, "aiohttp", "asyncio", "io", "os", "pathlib", "random", "signal", "socket", "ssl", "stamina",
+          "structlog", "subprocess", "tempfile", "threading", "time", "uvloop"}  # fmt: skip
+"""What no module that calls itself pure loads, itself or by another module."""
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today"}
 NAMELESS = {"utils", "util", "helpers", "helper", "manager", "managers", "base"}
 
@@ -79,12 +82,55 @@ def readings_of_environment(tree: ast.AST) -> Iterator[int]:
             yield node.lineno
 
 
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _and_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def loaded_by(path: Path) -> set[str]:
+    """The modules that importing this one loads first, of its own imports and of the packages that it lies in."""
+    names = set(imports(tree := ast.parse(path.read_bytes()))) | {_name(path)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):  # what is imported may be a module itself
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {parent for name in names for parent in _and_parents(name)}
+
+
+def loads(path: Path) -> dict[str, str]:
+    """Every module that importing this one loads, by its own modules also; and by which of those."""
+    by_module, reasons = {_name(path): "itself"}, [_name(path)]
+    for name in reasons:
+        for other in LOADED_BY.get(name, set()) - by_module.keys():
+            by_module[other] = name
+            reasons.append(other)
+    return by_module
+
+
+def calls_itself_pure(path: Path) -> bool:
+    """Whether its docstring says "Pure." or "Pure: …", or that it is some part's pure core; all of `market` is pure."""
+    docstring = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+    return _place(path).startswith("market/") or re.search(r"\bPure[.:]|'s pure core for", docstring) is not None
+
+
 def _called(node: ast.Call) -> str:
     return getattr(node.func, "attr", None) or getattr(node.func, "id", "")
 
 
 def _place(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+LOADED_BY = {_name(path): loaded_by(path) for path in MODULES}
+PURE_MODULES = [path for path in MODULES if calls_itself_pure(path)]
+NOT_YET_PURE = {
+    *("candlewick/pipeline/view/board.py", "serving/answers.py"),
+    *("sinks/clickhouse/encode.py", "sinks/parquet/files.py", "sinks/redis/encode.py"),
+}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)
@@ -107,6 +153,20 @@ def test_market_does_no_io_and_reads_no_clock(path: Path) -> None:
     assert {name.split(".")[0] for name in imports(tree)} <= PURE | {"market"}
     calls = {_called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     assert not calls & IMPURE_CALLS
+
+
+@pytest.mark.parametrize("path", [path for path in PURE_MODULES if _place(path) not in NOT_YET_PURE], ids=_place)
+def test_what_calls_itself_pure_loads_no_client_and_calls_nothing_impure(path: Path) -> None:
+    loaded = loads(path)
+    assert not {f"{name}, by {loaded[name]}" for name in IMPURE & loaded.keys()}
+    calls = {_called(node) for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call)}
+    assert not calls & IMPURE_CALLS
+
+
+def test_the_walk_finds_what_is_loaded_by_others() -> None:
+    assert {"processors.candles.core", "processors.rolling.core"} <= {_name(path) for path in PURE_MODULES}
+    worker = loads(ROOT / "processors" / "candles" / "worker.py")
+    assert {"aiokafka", "pydantic", "market", "processors.candles.series"} <= worker.keys()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)

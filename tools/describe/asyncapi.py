@@ -104,7 +104,7 @@ def _delivery(topic: str) -> str:
     elif topic == _TOPICS.dead_letters(_TOPICS.trades):
         delivered = "of the candle engine exactly once, in transactions; of the others at least once: read committed"
     elif topic == _TOPICS.live:
-        delivered = "beside the transactions, when changed and at most once a second; none while catching up"
+        delivered = "outside of transactions, when changed and at most once a second; none while catching up"
     elif topic == _TOPICS.trades:
         delivered = f"{_AT_LEAST_ONCE}: the same trade may stand there more than once"
     elif topic in map(_TOPICS.candles, _ROLLED):

@@ -18,9 +18,9 @@ from describe.state import STATE
 from market.candle import Candle
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_NAME
+from market.given_candle import GivenCandle
 from market.limits import AMOUNTS, PRICE, Limit
 from market.ticker import Ticker, Window
-from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Trade
 
 Schema = dict[str, Any]
@@ -31,7 +31,14 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _NAME = f"^[^{_CONTROL}]+$"
 _PATTERNS = {"exchange": f"^[^:|{_CONTROL}]+$", "symbol": f"^[^|{_CONTROL}]+$"}
 """Or two markets could share a record key."""
-_SECTIONS = {Trade: "Trade", Candle: "Candle", Ticker: "Ticker", FeedEvent: "Feed event", Progress: "Progress"}
+_SECTIONS = {
+    Trade: "Trade",
+    GivenCandle: "Kline",
+    Candle: "Candle",
+    Ticker: "Ticker",
+    FeedEvent: "Feed event",
+    Progress: "Progress",
+}
 NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": _NAME}
 _TIME_TEXT = {"type": "string", "pattern": "^0*[0-9]{1,16}$"}
 
@@ -82,8 +89,6 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
     match kind:
         case inspect.DecimalType():
             schema = _decimal(AMOUNTS.get(name, PRICE), positive=name not in AMOUNTS, signed=name in _SIGNED)
-        case inspect.StrType() if name == "timeframe":
-            schema = {"type": "string", "enum": [timeframe.value for timeframe in Timeframe]}
         case inspect.StrType():
             schema = {**NAME, "pattern": _PATTERNS.get(name, _NAME)} if kind.max_length else {"type": "string"}
         case inspect.IntType():
@@ -109,8 +114,7 @@ def _marker_schema() -> Schema:
     required = [field.name for field in structs.fields(Marker) if field.required]
     schema = _headers_schema("Marker", opening("Marker"), properties, required)
     proof_is_kline = {"properties": {"proof": {"const": Proof.KLINE.value}}, "required": ["proof"]}
-    then = {"required": ["kline"], "properties": {"kline": {"type": "string", "minLength": 1}}}
-    return {**schema, "if": proof_is_kline, "then": then}
+    return {**schema, "if": proof_is_kline, "then": {"required": ["kline"]}}
 
 
 def _header(kind: Any) -> Schema:
@@ -123,7 +127,9 @@ def _header(kind: Any) -> Schema:
         return _decimal(PRICE, positive=True)
     if kind is bool:
         return {}  # that it is there is what it says
-    return {"type": ["string", "null"]} if kind is bytes else NAME
+    if kind is GivenCandle:
+        return {"type": "string", "contentMediaType": "application/json", "contentSchema": {"$ref": "kline.json"}}
+    return NAME
 
 
 def _dead_letter_schema() -> Schema:

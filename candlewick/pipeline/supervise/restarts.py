@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from runtime.backoff import pause_s
+
 QUICK_DEATH_S = 10.0
 """A life shorter than this counts against the part; a longer one clears its record."""
 MAX_QUICK_DEATHS = 5
@@ -33,7 +35,7 @@ def decide(*, exit_code: int, lived_s: float, quick_deaths: int, wanted: bool = 
     deaths = quick_deaths + 1
     if deaths >= MAX_QUICK_DEATHS:
         return Decision(None, deaths)
-    return Decision(min(_MAX_DELAY_S, _FIRST_DELAY_S * 2**quick_deaths), deaths)
+    return Decision(pause_s(quick_deaths, first_s=_FIRST_DELAY_S, longest_s=_MAX_DELAY_S), deaths)
 
 
 def describe_end(exit_code: int) -> str:

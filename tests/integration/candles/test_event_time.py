@@ -1,4 +1,4 @@
-"""A topic that another producer filled without markers: `close_on=event_time`, held against plain integers."""
+"""A topic that another producer filled without markers: `--close-on event-time`, held against plain integers."""
 
 import asyncio
 import json

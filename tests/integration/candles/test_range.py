@@ -7,8 +7,8 @@ from market_log import MINUTE, START
 
 from candlewick.recompute.comparison import compare_recomputation
 from candlewick.recompute.recompute import Asked, recompute
+from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
-from processors.candles.range_plan import utc
 from runtime.errors import UsageError
 from runtime.settings import Settings
 

@@ -119,7 +119,7 @@ def test_the_summary_names_ids_with_two_contents() -> None:
         conflicts.add(trade(number))
     said = _summary(imported(Plan(minutes=[], before=None, gaps=[], left=3), conflicts=conflicts))
     assert said.startswith("nothing to improve: a.csv as x:A-B (run ab12); nothing was published\n  3 minutes left as")
-    assert "ids with two contents (the first one counts): 25: id 0 at 1970-01-01T00:00:00Z, id 1 at" in said
+    assert "ids with two contents (the first one counts): 25: id 0 at 1970-01-01T00:00Z, id 1 at" in said
     assert said.endswith("and 5 more")
 
 

@@ -207,9 +207,7 @@ def test_the_exchanges_own_kline_stands_until_all_its_trades_are_known() -> None
     for at, proof in enumerate((Proof.IDS, Proof.KLINE, Proof.IDS)):
         until_us = START + (at + 1) * MINUTE
         log.take_trade(trade(10 * at, at * MINUTE), None, 2 * at)
-        log.take_marker(
-            Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof, kline=b"[]"), 2 * at + 1
-        )
+        log.take_marker(Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof), 2 * at + 1)
     partly = survey_of(*((number, number * 6_000_000) for number in range(15)))
     assert 1 not in told(planned(partly, span(0, 2), log, IdKind.CONTIGUOUS))
     wholly = survey_of(*((number, number * 6_000_000) for number in range(21)))

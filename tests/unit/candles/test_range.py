@@ -2,10 +2,11 @@
 
 from market_log import MINUTE, START, Log, make_trade
 
+from market.key import MarketKey
 from market.topics import Topics
 from market.trade import Proof
 from processors.candles.core import Core, Rules
-from processors.candles.range import Piece, RecomputeRange
+from processors.candles.range import LogPiece, RecomputeRange
 from processors.candles.state import RANGE_KEY, StoredState
 
 KEY, OTHER = "sim:AAA-USD", "sim:BBB-USD"
@@ -13,8 +14,8 @@ FROM, UNTIL = START + 2 * MINUTE, START + 4 * MINUTE
 
 
 def ranged(*, least: int = 0, end: int = 1000, **finals_us: int) -> RecomputeRange:
-    lines = {name.replace("_", ":", 1).replace("_", "-"): line for name, line in finals_us.items()}
-    piece = Piece(start=0, least=least, end=end, finals_us=lines)
+    markets = {MarketKey.parse(name.replace("_", ":", 1).replace("_", "-")): us for name, us in finals_us.items()}
+    piece = LogPiece(start=0, least=least, end=end, final_until_us=markets)
     return RecomputeRange(suffix="fix", from_us=FROM, until_us=UNTIL, rules=Rules(), pieces={0: piece})
 
 
@@ -39,7 +40,7 @@ def test_only_candles_of_its_minutes_are_kept() -> None:
     assert [candle.open_time_ms * 1000 for candle, _ in kept] == [FROM, FROM + MINUTE]
 
 
-def test_it_is_final_when_the_lines_are_past_it_and_not_before() -> None:
+def test_it_is_final_when_the_final_boundaries_are_past_it_and_not_before() -> None:
     assert not ranged(sim_AAA_USD=UNTIL).is_final(core_of(marked_until(13)))
     assert ranged(sim_AAA_USD=UNTIL).is_final(core_of(marked_until(14)))
 

@@ -1,10 +1,14 @@
 """The rules of the design's section "Candles", one by one."""
 
+from decimal import Decimal
+
 import pytest
 from market_log import KEYS, MINUTE, START, Log, make_trade
 
 from market.candle import Candle
 from market.codec import encode_trade
+from market.given_candle import GivenCandle
+from market.key import MarketKey
 from market.trade import Proof, Side
 from processors.candles.core import AheadError, CloseOn, Core, MisplacedError, Outputs, Rules
 
@@ -212,16 +216,19 @@ def test_takers_side_decides_the_taker_buy_sums() -> None:
 
 
 def test_proof_kline_publishes_the_exchanges_own_kline_until_a_better_proof() -> None:
-    row = b'[%d,"1","9","1","8","100","%d","500",42,"60","300","0"]' % (T0 // 1000, at(1) // 1000 - 1)
-    row = row.replace(b'"%d"' % (at(1) // 1000 - 1), b"%d" % (at(1) // 1000 - 1))
+    given = GivenCandle(
+        open_time_ms=T0 // 1000, open=Decimal(1), high=Decimal(9), low=Decimal(1), close=Decimal(8),
+        volume=Decimal(100), trades=42,
+    )  # fmt: skip
     log = Log()
     key = "binance:AAA-USD"
     log.marker(key, T0, Proof.BEGIN)
     log.trade(make_trade(key, 1, at(0.5), "2"))
-    log.marker(key, at(1), Proof.KLINE, kline=row)
+    log.marker(key, at(1), Proof.KLINE, kline=given)
     log.marker(key, at(1), Proof.IDS)
     (kline, _), (own, _) = run_log(log).candles
     assert (str(kline.close), kline.trades, kline.status.value, kline.first_trade_id) == ("8", 42, "kline", None)
+    assert (str(kline.volume), str(kline.quote_volume)) == ("100", "2")  # what the exchange does not tell: our trades'
     assert (str(own.close), own.trades, own.status.value, own.first_trade_id) == ("2", 1, "complete", "1")
 
 
@@ -308,7 +315,7 @@ def test_an_ended_run_leaves_one_small_record() -> None:
     log.marker(KEY, at(1), run="r", end=True)
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    assert core.series[KEY, "r"].minutes == {}
+    assert core.series[MarketKey.parse(KEY), "r"].minutes == {}
 
 
 def test_after_a_start_in_mid_log_no_live_lane_begins_before_the_append_time_plus_two_minutes() -> None:
@@ -331,6 +338,10 @@ def test_after_a_start_in_mid_log_minutes_before_the_lanes_first_trade_do_not_co
         log.marker(KEY, at(minute + 1), last_price=price)
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=True)
     assert [(m, close) for m, _, close, _ in minutes(core.process(log.records))] == [(5, "5"), (6, "5"), (7, "5")]
+
+
+def test_a_way_of_closing_is_said_as_the_option_shows_it() -> None:
+    assert [kind.value for kind in CloseOn] == [kind.name.lower().replace("_", "-") for kind in CloseOn]
 
 
 def test_close_on_event_time_closes_on_the_keys_own_time_less_a_grace() -> None:
@@ -360,7 +371,7 @@ def test_the_live_candle_is_the_newest_open_minute_when_it_changed() -> None:
     log.trade(make_trade(KEY, 1, at(0.5), "1"))
     core = Core(partition=0, partitions=1, position=0, rules=Rules(), awaits_floor=False)
     core.process(log.records)
-    series = core.series[KEY, None]
+    series = core.series[MarketKey.parse(KEY), None]
     candle = series.open_candle()
     assert candle is not None
     assert (str(candle.close), candle.revision, candle.status.value) == ("1", 1, "open")

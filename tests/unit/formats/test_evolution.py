@@ -19,6 +19,7 @@ from market import codec
 from market.candle import Candle
 from market.decimals import plain
 from market.feed import FeedEvent, Progress
+from market.given_candle import GivenCandle
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
 from processors.candles.state import StateError, StoredState, changes
@@ -171,7 +172,8 @@ def test_every_optional_field_has_the_default_that_the_page_says() -> None:
             record, names, default = (cell.strip() for cell in line.strip("|").split("|"))
             value = json.loads(default.split("`")[1])
             told |= {(record, name.strip().strip("`")): value for name in names.split(",")}
-    models = {"Trade": Trade, "Candle": Candle, "Feed event": FeedEvent, "Progress": Progress, "Marker": Marker}
+    models = {"Trade": Trade, "Candle": Candle, "Feed event": FeedEvent, "Progress": Progress, "Marker": Marker,
+              "Kline": GivenCandle}  # fmt: skip
     assert told == {
         (record, field.name): field.default
         for record, model in models.items()

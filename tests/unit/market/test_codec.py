@@ -14,24 +14,27 @@ from hypothesis import strategies as st
 from market_strategies import (
     candles,
     feed_events,
+    given_candles,
     markers,
     progresses,
     tickers,
     trades,
 )
 from msgspec import structs
-from records import CANDLE, EVENT, MARKER, PROGRESS, TICKER, TRADE, WINDOW
+from records import CANDLE, EVENT, KLINE, MARKER, PROGRESS, TICKER, TRADE, WINDOW
 
 from market.codec import (
     dead_letter_headers,
     decode_candle,
     decode_feed_event,
+    decode_given_candle,
     decode_marker,
     decode_progress,
     decode_ticker,
     decode_trade,
     encode_candle,
     encode_feed_event,
+    encode_given_candle,
     encode_marker,
     encode_progress,
     encode_ticker,
@@ -46,11 +49,14 @@ from market.key import MarketKey
 from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
 
-DECODERS = [decode_trade, decode_candle, decode_ticker, decode_feed_event, decode_progress]
+DECODERS = [decode_trade, decode_candle, decode_ticker, decode_feed_event, decode_progress, decode_given_candle]
 
 RECORDS = [(TRADE, decode_trade), (CANDLE, decode_candle), (TICKER, decode_ticker), (EVENT, decode_feed_event),
-           (PROGRESS, decode_progress)]  # fmt: skip
-RECORD_NAMES = ["trade", "candle", "ticker", "event", "progress"]
+           (PROGRESS, decode_progress), (KLINE, decode_given_candle)]  # fmt: skip
+RECORD_NAMES = ["trade", "candle", "ticker", "event", "progress", "kline"]
+
+UNTOLD = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
+"""What an exchange's kline may lack."""
 
 Decoder = Callable[[bytes], Any]
 records = pytest.mark.parametrize(("fields", "decode"), RECORDS, ids=RECORD_NAMES)
@@ -71,6 +77,7 @@ def test_a_trade_comes_back_and_its_bytes_are_what_orjson_writes(trade: Trade) -
         (tickers, encode_ticker, decode_ticker),
         (feed_events, encode_feed_event, decode_feed_event),
         (progresses, encode_progress, decode_progress),
+        (given_candles, encode_given_candle, decode_given_candle),
     ],
     ids=RECORD_NAMES[1:],
 )
@@ -100,8 +107,9 @@ def test_unknown_fields_are_passed_over(fields: dict[str, Any], decode: Decoder)
         (CANDLE, decode_candle, {"first_trade_id": None, "last_trade_id": None}),
         (EVENT, decode_feed_event, {"first_id": None, "last_id": None, "from_us": None, "until_us": None, "run": None}),
         (PROGRESS, decode_progress, {"run": None, "finished": False}),
+        (KLINE, decode_given_candle, dict.fromkeys(UNTOLD)),
     ],
-    ids=["trade", "candle", "event", "progress"],
+    ids=["trade", "candle", "event", "progress", "kline"],
 )
 def test_missing_optional_fields_have_their_default_and_no_other_may_be_missing(
     fields: dict[str, Any], decode: Decoder, defaults: dict[str, Any]
@@ -123,6 +131,7 @@ DECIMAL_FIELDS = [
     *((TRADE, decode_trade, name) for name in ("price", "qty")),
     *((CANDLE, decode_candle, name) for name, value in CANDLE.items() if value == "1"),
     (TICKER, decode_ticker, "last"),
+    *((KLINE, decode_given_candle, name) for name, value in KLINE.items() if value == "1"),
 ]
 
 
@@ -143,6 +152,9 @@ def test_a_decimal_is_a_plain_text_and_nothing_else(bad: object) -> None:
 
 def test_a_null_decimal_is_malformed_where_it_is_not_optional() -> None:
     for fields, decode, name in DECIMAL_FIELDS:
+        if fields is KLINE and name in UNTOLD:
+            assert getattr(decode(orjson.dumps({**fields, name: None})), name) is None
+            continue
         with pytest.raises(MalformedError):
             decode(orjson.dumps({**fields, name: None}))
     assert (
@@ -155,7 +167,12 @@ def test_changes_of_a_ticker_may_fall() -> None:
     assert (window.change, window.change_percent) == (Decimal(-1), Decimal("-0.5"))
 
 
-NUMBERS = [(fields, decode, name) for fields, decode in RECORDS for name, value in fields.items() if type(value) is int]
+NUMBERS = [
+    (fields, decode, name)
+    for fields, decode in RECORDS
+    for name, value in fields.items()
+    if type(value) is int and not (fields is KLINE and name in UNTOLD)
+]
 
 
 @pytest.mark.parametrize(
@@ -323,11 +340,16 @@ def test_a_marker_has_its_three_headers(missing: str) -> None:
         decode_marker([(name, value) for name, value in MARKER.items() if name != missing])
 
 
-def test_a_kline_marker_carries_its_kline() -> None:
+def test_a_kline_marker_carries_the_kline_of_its_own_minute() -> None:
     headers = {**MARKER, "proof": b"kline"}
-    assert decode_marker(list(headers.items())) is not None
+    marker = decode_marker(list(headers.items()))
+    assert marker is not None
+    assert marker.kline == decode_given_candle(orjson.dumps(KLINE))
+    for bad in (b"[]", b"", orjson.dumps({**KLINE, "open_time_ms": 60_000}), orjson.dumps({**KLINE, "low": "2"})):
+        with pytest.raises(MalformedError):
+            decode_marker(list({**headers, "kline": bad}.items()))
     del headers["kline"]
-    with pytest.raises(MalformedError):
+    with pytest.raises(MalformedError, match="without the header kline"):
         decode_marker(list(headers.items()))
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from enum import EnumType
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -15,12 +16,14 @@ from market.codec import (
     dead_letter_headers,
     decode_candle,
     decode_feed_event,
+    decode_given_candle,
     decode_marker,
     decode_progress,
     decode_ticker,
     decode_trade,
     encode_candle,
     encode_feed_event,
+    encode_given_candle,
     encode_marker,
     encode_progress,
     encode_ticker,
@@ -28,6 +31,7 @@ from market.codec import (
 )
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
+from market.given_candle import GivenCandle
 from market.partition import partition_of
 from market.ticker import Ticker, Window
 from market.trade import Marker, Trade
@@ -50,6 +54,7 @@ def headers(section: str) -> list[tuple[str, bytes]]:
     ("section", "decode", "encode"),
     [
         ("Trade", decode_trade, encode_trade),
+        ("Kline", decode_given_candle, encode_given_candle),
         ("Candle", decode_candle, encode_candle),
         ("Ticker", decode_ticker, encode_ticker),
         ("Feed event", decode_feed_event, encode_feed_event),
@@ -68,6 +73,7 @@ def test_the_example_is_what_is_written_and_read(
     [
         ("Trade", [Trade]),
         ("Marker", [Marker]),
+        ("Kline", [GivenCandle]),
         ("Candle", [Candle]),
         ("Ticker", [Ticker, Window]),
         ("Feed event", [FeedEvent]),
@@ -83,6 +89,19 @@ def test_the_tables_name_every_field_and_mark_the_optional(section: str, models:
         for field in structs.fields(model)
     }
     assert told == fields
+
+
+@pytest.mark.parametrize(
+    ("section", "model"),
+    [("Trade", Trade), ("Marker", Marker), ("Candle", Candle), ("Feed event", FeedEvent)],
+    ids=lambda part: part if isinstance(part, str) else "",
+)
+def test_the_tables_name_every_value_of_a_kind(section: str, model: Any) -> None:
+    kinds = {field.name: field.type for field in structs.fields(model) if isinstance(field.type, EnumType)}
+    assert kinds
+    for name, kind in kinds.items():
+        (row,) = [row for row in SECTIONS[section].splitlines() if re.match(rf"\| .*`{name}`", row)]
+        assert {f"`{value}`" for value in kind} <= set(re.findall("`[^`]+`", row))
 
 
 def test_the_marker_is_what_is_written_and_read() -> None:
