@@ -127,7 +127,7 @@ class Binance:
             return Message(0 if event is None else event.E * _MS, closing=name == "serverShutdown")
         symbol = symbols.get(event.s)
         if symbol is None:
-            return Message(event.E * _MS, refused=RefusedTrade(frame, f"nobody asked for {event.s!r}"))
+            return Message(event.E * _MS, refused=RefusedTrade(frame, f"no subscription to {event.s!r}"))
         try:
             trade = self._trade(
                 symbol, event.t, event.p, event.q, event.T, buyer_is_maker=event.m, received_us=received_us

@@ -1,9 +1,9 @@
 """Which trade ids of one symbol were seen, which are missing, and since what time. Pure.
 
 The exchange's ids count up by one. Contiguous ids cost one comparison and no memory: the ledger keeps the greatest id,
-the gaps below it, and for a while the ids that were *given up*: nobody waits for them any more, because the exchange
-does not have them (absent) or did not give them in time (lost). So a trade with such an id is no repetition, should it
-come after all.
+the gaps below it, and for a while the ids that were *given up*. The feed does not wait for them any more, because the
+exchange does not have them (absent) or did not give them in time (lost). If a trade with such an id comes after all,
+it is no repetition.
 """
 
 from bisect import bisect_left

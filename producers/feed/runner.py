@@ -13,8 +13,9 @@ import aiohttp
 from market.errors import MalformedError
 from producers.exchange import Exchange
 from producers.exchanges import EXCHANGES
+from producers.feed.progress import STAGE
 from producers.feed.rest import RateLimitedError, RefusedError, RestClient
-from producers.feed.session import STAGE, Session
+from producers.feed.session import Session
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError, UsageError
 from runtime.kafka.admin import require_topics

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import aiohttp
 
@@ -15,10 +15,11 @@ from market.timeframe import minute_us
 from market.trade import Trade
 from producers.exchange import Exchange, Message, RefusedTrade
 from producers.feed.connection import Connection, split
+from producers.feed.connection_state import ConnectionState
 from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
-from producers.feed.market_clock import LATE_US, ClockChange, MarketClock, ProvenTime
+from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
-from producers.feed.progress import read_progress
+from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
 from producers.feed.symbol import SERVER_GRACE_US, PageRequest, SymbolFeed
@@ -27,28 +28,11 @@ from runtime.kafka import Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
-STAGE = "produce"
 INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
 """A round comes at least so often, for what becomes due by time alone."""
 GATHER_S = 0.01
 FILLS_AT_ONCE = 4
-REPORT_EVERY_S = 10.0
-"""What every message may repeat is reported at most so often."""
-
-
-class ConnectionState:
-    """The symbols of one connection, and the market time that its messages prove."""
-
-    def __init__(self, number: int, symbols: Iterable[SymbolFeed], market: MarketClock) -> None:
-        self.number = number
-        self.symbols = {feed.market.symbol: feed for feed in symbols}
-        self.time = ProvenTime(market)
-        self.marked_us = 0
-        self.connecting = self.up = False
-        self.refused = 0
-        self.reported_ignored = self.reported_refused = 0
-        self.report_at_s = 0.0
 
 
 class Session:
@@ -139,8 +123,8 @@ class Session:
             else:
                 self._disconnected(connection, event, outbox)
         for connection in self._connections:
-            self._report_clock(connection, outbox)
-            self._report_ignored(connection, outbox)
+            connection.report_clock(self._market.limit_us, outbox)
+            self._meter.add("clock_ignored", connection.report_ignored(outbox))
         self._emit_due(outbox)
         return outbox
 
@@ -184,45 +168,6 @@ class Session:
         else:
             symbol.refused(refused, connection.time.us, outbox)
             self._active[symbol] = None
-
-    def _report_clock(self, connection: ConnectionState, outbox: Outbox) -> None:
-        """Report that a connection's clock went away or came back."""
-        clock, log = connection.time, logger(STAGE)
-        change = clock.change(outbox.now_s)
-        if change is None:
-            return
-        kind, about = FeedEventKind.CLOCK_BACK, {}
-        if change is ClockChange.AWAY:
-            reason = (
-                f"the exchange's clock says {clock.last_ignored_us} us, at most {self._market.limit_us} is possible"
-            )
-            kind, about = FeedEventKind.CLOCK_AWAY, {"reason": reason}
-            log.error(
-                "the exchange's clock is wrong for good: markers wait", connection=connection.number, reason=reason
-            )
-        else:
-            log.warning("the exchange's clock is right again", connection=connection.number)
-        for symbol in connection.symbols.values():
-            symbol.report(kind, outbox, **about)
-
-    def _report_ignored(self, connection: ConnectionState, outbox: Outbox) -> None:
-        """Report messages with a wrong clock, and refused ones, now and then."""
-        clock, log = connection.time, logger(STAGE)
-        ignored = clock.ignored - connection.reported_ignored
-        refused = connection.refused - connection.reported_refused
-        if outbox.now_s < connection.report_at_s or not (ignored or refused):
-            return
-        connection.report_at_s = outbox.now_s + REPORT_EVERY_S
-        connection.reported_ignored, connection.reported_refused = clock.ignored, connection.refused
-        if ignored:
-            self._meter.add("clock_ignored", ignored)
-            reason = f"{ignored} messages with an impossible clock, the last one says {clock.last_ignored_us} us"
-            log.warning("clock ignored", connection=connection.number, reason=reason)
-            if not clock.is_away:
-                next(iter(connection.symbols.values())).report(FeedEventKind.CLOCK_IGNORED, outbox, reason=reason)
-        if refused:
-            reason = f"{refused} messages are no trades: see the dead letters"
-            log.warning("refused", connection=connection.number, reason=reason)
 
     def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
         self._meter.add("reconnects")

@@ -27,7 +27,7 @@ class WithheldError(Exception):
 
 
 class Reset(Struct, frozen=True):
-    """From `first` of the history's own ids on, trades are told under ids that are lower by `less`."""
+    """From `first` of the history's own ids on, the exchange gives trades ids that are lower by `less`."""
 
     first: int
     less: int
@@ -46,7 +46,7 @@ class Aggregate(Struct, frozen=True, gc=False):
 
 
 class Archive:
-    """One market's history as far as it has happened, under the ids that the exchange tells."""
+    """One market's history as far as it has happened, with the ids that the exchange gives."""
 
     def __init__(self, history: TradeHistory) -> None:
         self.history = history
@@ -72,7 +72,7 @@ class Archive:
         return not self.is_withheld(trade_id) and trade_id not in self.fates[Fate.SPOILED]
 
     def spoiled(self, match: Match) -> Match:
-        """A trade as it is told: one that is spoiled has price 0, or quantity 0 where its id is odd."""
+        """A trade as sources give it: a spoiled one has price 0, or quantity 0 where its id is odd."""
         if match.trade_id not in self.fates[Fate.SPOILED]:
             return match
         return structs.replace(match, lots=0) if match.trade_id & 1 else structs.replace(match, ticks=0)
@@ -86,7 +86,7 @@ class Archive:
         return matches[:hole]
 
     def newest(self, limit: int, now_ms: int) -> list[Match]:
-        """The `limit` newest trades, or those of them behind the newest hole."""
+        """The `limit` newest trades, or those of them that come after the newest withheld id."""
         matches = self._newest(limit, now_ms)
         newest_first = reversed(range(len(matches)))
         hole = next((index for index in newest_first if self.is_withheld(matches[index].trade_id)), -1)
@@ -97,7 +97,7 @@ class Archive:
         newest = self._newest(1, now_ms)
         if not newest:
             return None
-        last_id = newest[-1].trade_id  # those told before the ids began anew have greater ones
+        last_id = newest[-1].trade_id  # ids from before a reset are greater
         kept = (match.trade_id for match in self.between(time_ms, now_ms + 1) if match.trade_id <= last_id)
         return next(kept, last_id)
 
@@ -137,7 +137,7 @@ class Archive:
                     yield match
 
     def ticks_before(self, time_ms: int) -> int | None:
-        """The price of the last trade before a time; None where there is none."""
+        """The price of the last trade before a time; None: there is no such trade."""
         minute: int | None = time_ms // MINUTE_MS
         while minute is not None:
             before = [match for match in self.minute(minute) if match.time_ms < time_ms]
@@ -163,11 +163,11 @@ class Archive:
         return reset
 
     def exceptions(self, start_ms: int, end_ms: int) -> Iterator[tuple[Match, Fate]]:
-        """Of the trades of [start, end) those that a client may lack, or get with other content, and why; see `Fate`.
+        """The trades of [start, end) that a client may lack, or get with other content, and why; see `Fate`.
 
-        The first trade after each reset is among them: REST gives none from before it, and a client that was not
-        connected cannot know where the new ids begin. So are ids that are no trades (`JUMPED`), where REST refused to
-        show that: their times are those of the trades that they would be.
+        Also the first trade after each reset: REST gives no trade from before it, and a client that was not connected
+        cannot know where the new ids begin. Also ids that are no trades (`JUMPED`), where REST refused to show that:
+        their times are those of the trades that they would be.
         """
         told = [fate for fate in _EXCEPTIONS if self.fates[fate]]
         firsts = {reset.first - reset.less for reset in self.resets}
@@ -215,7 +215,7 @@ class Archive:
         return newest[-limit:]
 
     def _told(self, rows: Sequence[Match]) -> Sequence[Match]:
-        """The trades under the ids that the exchange tells, without those that it has left out."""
+        """The trades with the ids that the exchange gives, without ids that it has left out."""
         rows = self._renumbered(rows)
         if jumped := self.fates[Fate.JUMPED]:
             rows = [match for match in rows if match.trade_id not in jumped]
@@ -231,7 +231,7 @@ class Archive:
         return self.resets[count - 1].less if count else 0
 
     def _own(self, trade_id: int, now_ms: int) -> int:
-        """The history's own id of one that is told now; an earlier one than the newest reset's first is that first."""
+        """The history's own id of an id that the exchange gives now, but not one from before the newest reset."""
         if not self.resets:
             return trade_id
         newest = self._newest_own(now_ms)
@@ -257,7 +257,7 @@ class Archive:
 
 
 def aggregates(matches: Sequence[Match]) -> list[Aggregate]:
-    """The aggregates of a minute's trades (an aggregate's trades share a time, so none spans two minutes)."""
+    """The aggregates of a minute's trades (trades of an aggregate have one time, so it lies in one minute)."""
     aggregated = []
     for aggregate_id, group in groupby(matches, key=lambda match: match.aggregate_id):
         rows = list(group)

@@ -57,15 +57,15 @@ class Faults:
     - `jump_every_s`, `jump_ids`: the exchange leaves them out; they are no trades.
     - `lack_every_s`, `lack_ids`: the stream gives them, but the next `lack_asks` pages of REST leave them out without a
       word (0: all pages).
-    - `spoil_every_s`, `spoil_ids`: every source tells them with price or quantity 0.
-    - `retell_every_s`, `retell_ids`: REST tells them with another price than the stream.
+    - `spoil_every_s`, `spoil_ids`: every source gives them with price or quantity 0.
+    - `retell_every_s`, `retell_ids`: REST gives them with another price than the stream.
 
     Every so many seconds, give or take a half:
 
-    - `reset_every_s`: some market's ids begin anew at half of what they were.
+    - `reset_every_s`: a market's ids are reset to half of what they were.
     - `clock_every_s`: the server's clock on the messages jumps by `clock_s` market seconds (0: by 90 s, an hour or a
       year, forward or back), on one message of each connection, or on all for `clock_for_s`.
-    - `drop_every_s`: all connections break, and none is taken for `drop_for_s`.
+    - `drop_every_s`: all connections break, and no new one is accepted for `drop_for_s`.
     - `stall_every_s`: nothing is sent for `stall_s`.
     - `rest_429_every_s`: REST refuses for `rest_429_s`.
     - `shutdown_every_s`: the server says that it shuts down, and does so after `shutdown_grace_s`.
@@ -119,7 +119,7 @@ class Faults:
             if getattr(self, name) > 1:
                 raise UsageError(f"fault {name} is a share of pages: it cannot exceed 1")
         if self.delay_ms > MAX_DELAY_MS:
-            raise UsageError(f"fault delay_ms is {self.delay_ms}: messages are held for at most {MAX_DELAY_MS} ms")
+            raise UsageError(f"fault delay_ms is {self.delay_ms}: messages are delayed by at most {MAX_DELAY_MS} ms")
         if abs(self.clock_s) > MAX_CLOCK_S:
             raise UsageError(f"fault clock_s is {self.clock_s}: a clock jumps by at most {MAX_CLOCK_S} s")
 

@@ -50,13 +50,13 @@ class TradeHistory(Protocol):
         """The trades of a minute in order of id."""
 
     def minute_of(self, trade_id: int) -> int | None:
-        """The minute that holds the first trade at or after that id; None where there is none."""
+        """The minute of the first trade at or after that id; None: there is no such trade."""
 
     def minute_of_aggregate(self, aggregate_id: int) -> int | None:
         """The same for an aggregate trade's id."""
 
     def minute_before(self, minute: int) -> int | None:
-        """The nearest earlier minute with trades; None where there is none."""
+        """The nearest earlier minute with trades; None: there is no such minute."""
 
 
 class _Slot(NamedTuple):

@@ -1,4 +1,4 @@
-"""Request weights as Binance counts them: 6,000 a minute and address, then 429, then 418 for those who go on."""
+"""Request weights as Binance counts them: 6,000 a minute and address, then 429; after more requests 418."""
 
 from collections import Counter
 from typing import NamedTuple

@@ -92,7 +92,7 @@ class Pages:
 
 
 def retold(archive: Archive, match: Match) -> Match:
-    """A trade as REST tells it: one that is retold has a price one tick higher than the streams said."""
+    """A trade as REST gives it: a retold one has a price one tick higher than in the streams."""
     if match.trade_id not in archive.fates[Fate.RETOLD]:
         return match
     return structs.replace(match, ticks=match.ticks + 1)

@@ -15,13 +15,13 @@ from runtime.errors import UsageError
 MAX_RECORDED_TRADES = 2_000_000
 _BOOL = {"true": True, "false": False}
 _FIRST_US = 10**14
-"""Times at or above are microseconds (as in dumps from 2025 on): in milliseconds they would lie in the year 5138."""
+"""From here on a time is in microseconds (dumps from 2025 on): in milliseconds it would be the year 5138."""
 
 Row = tuple[int, Decimal, Decimal, int, bool]
 
 
 class RecordedHistory:
-    """A recording held in memory (a `TradeHistory`); aggregates are the runs of one price, side and time."""
+    """A recording in memory (a `TradeHistory`); an aggregate is a run of trades with one price, side and time."""
 
     def __init__(self, recorded: Instrument, matches: Sequence[Match]) -> None:
         self.instrument = recorded
