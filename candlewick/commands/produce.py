@@ -18,8 +18,8 @@ def produce(
 ) -> None:
     r"""Publish live trades until stopped.
 
-    A symbol goes on where the last producer stopped: trades that were missed are asked for. A new symbol begins with the
-    next minute. CANDLEWICK_BINANCE_WS and CANDLEWICK_BINANCE_REST point it at a simulator.
+    A symbol goes on where the last producer stopped: missed trades are asked for. A new symbol begins with the next
+    minute. CANDLEWICK_BINANCE_WS and CANDLEWICK_BINANCE_REST point it at a simulator.
 
     ```
     candlewick produce binance BTC-USDT ETH-USDT

@@ -144,7 +144,7 @@ async def test_an_id_that_is_told_twice_counts_once_everywhere(settings: Setting
     for name, (_, _, conflicts) in told.items():
         (done,) = await imported(settings, f"conflicts/{name}.jsonl", **TWO_MINUTES)
         assert (done.repeated, done.conflicts.count) == (1, conflicts)
-        assert [one.trade_id for one in done.conflicts.named] == ["7"] * conflicts
+        assert [conflict.trade_id for conflict in done.conflicts.named] == ["7"] * conflicts
     await run_all(settings)
     for found in (await candles_by_place(settings)).values():
         for symbol, qty, _ in told.values():

@@ -49,7 +49,11 @@ async def newest_candles(settings: Settings) -> dict[tuple[str, int], dict[str, 
 
 
 def expected(*candles: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
-    return {(f"{one['exchange']}:{one['symbol']}", one["open_time_ms"]): one for some in candles for one in some}
+    return {
+        (f"{candle['exchange']}:{candle['symbol']}", candle["open_time_ms"]): candle
+        for of_market in candles
+        for candle in of_market
+    }
 
 
 async def end_of_trades(settings: Settings) -> int:

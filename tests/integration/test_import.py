@@ -57,7 +57,7 @@ def proofs(done: Imported) -> dict[Proof, int]:
 async def newest_candles(settings: Settings) -> list[tuple[int, str]]:
     """Trades and status of each minute's newest candle, in order."""
     candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
-    newest = {candle["open_time_ms"]: candle for candle in sorted(candles, key=lambda one: one["revision"])}
+    newest = {candle["open_time_ms"]: candle for candle in sorted(candles, key=lambda candle: candle["revision"])}
     return [(candle["trades"], candle["status"]) for _, candle in sorted(newest.items())]
 
 
@@ -140,7 +140,7 @@ async def test_parts_of_one_minute_make_it_whole_in_any_order(settings: Settings
     described = Described(symbol="BTC-USDT", kind=DumpKind.TRADES)
     request = replace(WHOLE, files=[parts[2], parts[0], parts[1]], described=described, complete_from_us=JAN_8_US)
     done = await import_recordings(settings, request, unwatched, asyncio.Event())
-    assert [(one.plan.kept, one.trades, one.read_back) for one in done] == [
+    assert [(imported.plan.kept, imported.trades, imported.read_back) for imported in done] == [
         (601, 601, 0), (700, 700, 0), (0, 2001, 1301)
     ]  # fmt: skip
     await one_pass(settings)
@@ -164,7 +164,7 @@ async def test_another_content_is_told_and_published_when_asked(settings: Settin
     assert proofs(done) == {Proof.CONNECTION: 3}
     await one_pass(settings)
     candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
-    assert max(candles, key=lambda one: (-one["open_time_ms"], one["revision"]))["high"] == "99999.5"
+    assert max(candles, key=lambda candle: (-candle["open_time_ms"], candle["revision"]))["high"] == "99999.5"
 
 
 async def test_imports_of_a_market_wait_for_each_other(settings: Settings, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ async def test_what_is_missing_is_told_once_a_stretch(settings: Settings, tmp_pa
     candles = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.candles())]
     assert {candle["status"] for candle in candles} == {"hole"}
     events = [orjson.loads(record.value or b"") for record in await read_all(settings, settings.topics.feeds)]
-    assert [(one["event"], one["from_us"], one["until_us"], one["run"]) for one in events] == [
+    assert [(event["event"], event["from_us"], event["until_us"], event["run"]) for event in events] == [
         (kind, JAN_8_US, JAN_8_US + 3 * MINUTE_US, done.run) for kind in ("run_begun", "hole", "run_ended")
     ]
 

@@ -54,7 +54,7 @@ class World:
         self.trades.append(trade)
         if self.up:
             arriving, self.held = (self.held, [trade]) if held else ([trade, *self.held], [])
-            self.round(lambda outbox: [self.feed.live(one, outbox) for one in arriving])
+            self.round(lambda outbox: [self.feed.live(trade, outbox) for trade in arriving])
 
     def skip(self, after_us: int) -> Trade:
         """A trade happens that the stream does not carry."""
@@ -79,7 +79,7 @@ class World:
         """The connection carries the server's time; nothing that was held back is held any longer."""
         self.server_us += after_us
         arriving, self.held = self.held, []
-        self.round(lambda outbox: [self.feed.live(one, outbox) for one in arriving if self.up])
+        self.round(lambda outbox: [self.feed.live(trade, outbox) for trade in arriving if self.up])
 
     def ask(self, *, answered: bool = True, slow: bool = False) -> bool:
         """One request, if the feed has one, else False; the answer to a slow one comes with the next."""
@@ -164,20 +164,20 @@ class World:
 
         What was found missing when its minute was final is told as a hole.
         """
-        known = {int(one.trade_id) for one in self.log if isinstance(one, Trade)} | set(range(BEGUN + 1))
+        known = {int(record.trade_id) for record in self.log if isinstance(record, Trade)} | set(range(BEGUN + 1))
         holes = [event for event in self.told if event.event is FeedEventKind.HOLE]
         for minute, proof in self.proofs().items():
             opened_us = START_US + minute * MINUTE_US
-            for one in self.trades if proof is Proof.IDS else ():
-                number = int(one.trade_id)
-                if not opened_us <= one.time_us < opened_us + MINUTE_US or number in known | absent:
+            for trade in self.trades if proof is Proof.IDS else ():
+                number = int(trade.trade_id)
+                if not opened_us <= trade.time_us < opened_us + MINUTE_US or number in known | absent:
                     continue
                 assert any(
                     int(hole.first_id or 0) <= number <= int(hole.last_id or 0)
-                    and (hole.from_us or 0) <= one.time_us <= (hole.until_us or 0)
+                    and (hole.from_us or 0) <= trade.time_us <= (hole.until_us or 0)
                     for hole in holes
                 ), f"minute {minute} is complete without {number}"
-                assert one.time_us < self.markers[-1].complete_until_us - 10 * MINUTE_US
+                assert trade.time_us < self.markers[-1].complete_until_us - 10 * MINUTE_US
 
     def check(self) -> None:
         """Each marker of proof `ids` has every trade of its minutes before it; none is published twice."""
@@ -192,11 +192,13 @@ class World:
             else:
                 assert record.complete_until_us == until_us + MINUTE_US
                 until_us = record.complete_until_us
-                before = [one for one in self.trades if one.time_us < until_us]
-                missing = [one.trade_id for one in before if one.time_us >= begin_us and one.trade_id not in published]
+                before = [trade for trade in self.trades if trade.time_us < until_us]
+                missing = [
+                    trade.trade_id for trade in before if trade.time_us >= begin_us and trade.trade_id not in published
+                ]
                 assert record.proof is Proof.HOLE or not missing
                 assert (record.last_trade_id, record.last_price) == (before[-1].trade_id, before[-1].price)
-                latest_us = max((one.time_us for one in self.trades if one.trade_id in published), default=0)
+                latest_us = max((trade.time_us for trade in self.trades if trade.trade_id in published), default=0)
                 assert record.published_until_us >= max(until_us, latest_us + 1 if latest_us >= begin_us else 0)
 
 

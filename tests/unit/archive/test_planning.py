@@ -236,7 +236,7 @@ def test_of_an_id_that_a_file_tells_twice_the_first_copy_counts() -> None:
     for row in (trade(6, 0), trade(7, 5), trade(7, 5, price=5), trade(7, 5), trade(8, MINUTE)):
         survey.add(row)
     assert (survey.rows.repeated, survey.rows.conflicts.count) == (2, 1)
-    assert [(one.trade_id, one.open_us) for one in survey.rows.conflicts.named] == [("7", START)]
+    assert [(row.trade_id, row.open_us) for row in survey.rows.conflicts.named] == [("7", START)]
 
 
 def test_live_data_own_the_newest_minutes() -> None:
@@ -280,24 +280,24 @@ def test_a_minute_is_due_when_no_row_of_it_or_before_it_is_left(times: list[int]
 
 
 def test_a_runs_id_is_of_key_range_and_content() -> None:
-    one = run_id(KEY, span(0, 5), b"digest")
-    assert one == "595e130d9083f592"
-    assert len({one, run_id(MarketKey("x", "A-C"), span(0, 5), b"digest"), run_id(KEY, span(0, 6), b"digest"),
+    first = run_id(KEY, span(0, 5), b"digest")
+    assert first == "595e130d9083f592"
+    assert len({first, run_id(MarketKey("x", "A-C"), span(0, 5), b"digest"), run_id(KEY, span(0, 6), b"digest"),
                 run_id(KEY, span(1, 5), b"digest"), run_id(KEY, span(0, 5), b"other")}) == 5  # fmt: skip
 
 
 def test_a_runs_id_is_the_first_that_may_go_on() -> None:
-    one = run_id(KEY, span(0, 5), b"d")
+    first = run_id(KEY, span(0, 5), b"d")
 
     def chosen(finished: set[str], crossed: set[str] = frozenset(), *, forced: bool = False) -> tuple[str, bool]:  # type: ignore[assignment]
         return choose_run(KEY, span(0, 5), b"d", finished, crossed.__contains__, forced=forced)
 
-    assert chosen(set()) == (one, False)
-    assert chosen({one}) == (one, True)
-    assert chosen({one}, forced=True) == (f"{one}-2", False)
-    assert chosen({one, f"{one}-2"}, forced=True) == (f"{one}-3", False)
-    assert chosen(set(), {one}) == (f"{one}-2", False)  # interrupted, and another run came between
-    assert chosen({f"{one}-2"}, {one}) == (f"{one}-2", True)
+    assert chosen(set()) == (first, False)
+    assert chosen({first}) == (first, True)
+    assert chosen({first}, forced=True) == (f"{first}-2", False)
+    assert chosen({first, f"{first}-2"}, forced=True) == (f"{first}-3", False)
+    assert chosen(set(), {first}) == (f"{first}-2", False)  # interrupted, and another run came between
+    assert chosen({f"{first}-2"}, {first}) == (f"{first}-2", True)
 
 
 def test_a_run_is_crossed_by_one_that_stands_behind_its_beginning() -> None:

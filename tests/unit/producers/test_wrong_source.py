@@ -124,7 +124,7 @@ def test_an_id_that_one_page_tells_twice_with_two_contents_is_told() -> None:
     world.told_as = lambda rows: [*rows, other]
     world.ask()
     assert world.about(FeedEventKind.CONFLICT) == [("6", "6")]
-    assert [one.price for one in world.log if isinstance(one, Trade)] == [6]
+    assert [record.price for record in world.log if isinstance(record, Trade)] == [6]
 
 
 def test_an_id_called_absent_that_comes_after_all_is_published_and_its_minute_taken_back() -> None:
@@ -246,7 +246,7 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
     world.ask_all()
     assert ids(world) == ["6"]
     assert set(world.proofs().values()) == {Proof.IDS}
-    assert [one.number for one in world.dead] == [6]
+    assert [record.number for record in world.dead] == [6]
 
 
 def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
@@ -552,14 +552,14 @@ class Witness:
     def check(self) -> None:
         """No marker goes out over what is known to be missing, or what nobody denied while nobody listened."""
         records = self.world.log
-        published = {int(one.trade_id) for one in records[: self._seen] if isinstance(one, Trade)} | {BEGUN}
+        published = {int(record.trade_id) for record in records[: self._seen] if isinstance(record, Trade)} | {BEGUN}
         for record in records[self._seen :]:
             if isinstance(record, Trade):
                 published.add(int(record.trade_id))
             elif record.proof is Proof.IDS:
                 missing = [
                     number
-                    for number, time_us in ((int(one.trade_id), one.time_us) for one in self.world.trades)
+                    for number, time_us in ((int(trade.trade_id), trade.time_us) for trade in self.world.trades)
                     if START_US <= time_us < record.complete_until_us and number > BEGUN
                     if number not in published | self.absent
                     if number < max(published) or number not in self.denied | self.unheard
