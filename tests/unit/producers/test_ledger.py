@@ -17,8 +17,8 @@ def missing(ledger: Ledger) -> set[int]:
 def test_missing_is_what_lies_below_the_greatest_and_was_not_seen(arrived: list[int]) -> None:
     ledger, seen = Ledger(0, 0), {0}
     for number in arrived:
-        found = ledger.add(number, number * SECOND_US, 0.0)
-        assert found is (Novelty.SEEN if number in seen else Novelty.NEW)
+        novelty = ledger.add(number, number * SECOND_US, 0.0)
+        assert novelty is (Novelty.SEEN if number in seen else Novelty.NEW)
         seen.add(number)
         assert missing(ledger) == set(range(max(seen))) - seen
         for gap in ledger.gaps:
