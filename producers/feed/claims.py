@@ -38,7 +38,7 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
     """Report a trade with an id that the exchange had shown not to have: the claim about its minute was wrong."""
     if feed.clock is None or trade.time_us >= feed.clock.complete_until_us:
         return
-    is_final = trade.time_us < feed.clock.final_us
+    is_final = trade.time_us < feed.clock.final_until_us
     feed.report(
         FeedEventKind.HOLE if is_final else FeedEventKind.TAKEN_BACK,
         outbox,

@@ -78,7 +78,7 @@ class MarkerClock:
         return self._marker(Proof.HOLE)
 
     @property
-    def final_us(self) -> int:
+    def final_until_us(self) -> int:
         """The final boundary: the candle engine does not correct what lies before it."""
         return self.complete_until_us - ALLOWED_LATENESS_US
 
@@ -87,7 +87,7 @@ class MarkerClock:
 
         Only for minutes that have a marker of this clock and are not final.
         """
-        opened_us = minute_us(max(from_us, self.final_us, self._began_us))
+        opened_us = minute_us(max(from_us, self.final_until_us, self._began_us))
         while opened_us < self.complete_until_us and opened_us <= until_us:
             opened_us += MINUTE_US
             yield Marker(

@@ -73,7 +73,7 @@ class World:
 
     def disconnect(self) -> None:
         self.up, self.held = False, []
-        self.round(lambda outbox: self.feed.disconnected("roll", outbox))
+        self.round(lambda outbox: self.feed.disconnected("lost", outbox))
 
     def tick(self, after_us: int) -> None:
         """The connection carries the server's time; nothing that was held back is held any longer."""

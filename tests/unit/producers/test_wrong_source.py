@@ -498,7 +498,9 @@ steps = st.lists(
             ["trade", "trade", "trade", "skip", "jump", "tick", "up", "down", "ask", "ask", "late", "wait"]
         ),
         st.sampled_from([0, 1_000_000, 20_000_000, 45_000_000, 70_000_000]),
-        st.sampled_from(["whole", "whole", "short", "roll", "lacking", "reversed", "twice", "broken", "empty", "none"]),
+        st.sampled_from(
+            ["whole", "whole", "short", "truncated", "lacking", "reversed", "twice", "broken", "empty", "none"]
+        ),
         st.integers(0, 5),
     ),
     min_size=20,
@@ -508,13 +510,13 @@ steps = st.lists(
 
 MOODS: dict[str, Callable[[Rows, int], Sequence[Trade | RefusedTrade]]] = {
     "whole": lambda rows, _: rows,
-    "short": lambda rows, at: rows[at:],
-    "roll": lambda rows, at: rows[: len(rows) - at],
-    "lacking": lambda rows, at: rows[:at] + rows[at + 1 :],
+    "short": lambda rows, index: rows[index:],
+    "truncated": lambda rows, index: rows[: len(rows) - index],
+    "lacking": lambda rows, index: rows[:index] + rows[index + 1 :],
     "reversed": lambda rows, _: rows[::-1],
     "twice": lambda rows, _: [row for row in rows for _ in range(2)],
-    "broken": lambda rows, at: [
-        RefusedTrade(b"?", "?", "A-B", int(row.trade_id) if at % 2 else None) if at == place else row
+    "broken": lambda rows, index: [
+        RefusedTrade(b"?", "?", "A-B", int(row.trade_id) if index % 2 else None) if index == place else row
         for place, row in enumerate(rows)
     ],
     "empty": lambda rows, _: rows[:0],
