@@ -576,7 +576,7 @@ def _names(hole: FeedEvent, number: int) -> bool:
     return hole.first_id is None or int(hole.first_id) <= number <= int(hole.last_id or 0)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(steps)
 def test_no_minute_is_complete_over_ids_that_were_never_given_nor_shown_to_be_absent(steps: list) -> None:
     play(steps)
