@@ -7,14 +7,14 @@ from market.trade import Trade
 
 
 class RefusedTrade(NamedTuple):
-    """A trade of the exchange that is none of ours: what it sent, and why it cannot be taken."""
+    """What an exchange sent in place of a trade that we can read, and what is wrong with it."""
 
     raw: bytes
     reason: str
     symbol: str | None = None
-    """Ours; None where it cannot be told."""
+    """Our symbol; None: not known."""
     number: int | None = None
-    """Its id; None where it cannot be told."""
+    """The trade's id; None: not known."""
 
 
 class Message(NamedTuple):
@@ -24,20 +24,20 @@ class Message(NamedTuple):
     """The exchange's own clock in the frame, microseconds; 0 where it carries none."""
     trade: Trade | None = None
     refused: RefusedTrade | None = None
-    """In place of `trade`: the frame is well formed, but its trade is not."""
+    """In place of `trade`: the frame can be read, but its trade cannot."""
     closing: bool = False
-    """The server says that it is about to go."""
+    """The server says that it will shut down."""
 
 
 class RestRequest(NamedTuple):
-    """A REST request: path with query, and what it weighs in the exchange's own accounting."""
+    """A REST request: path with query, and its weight as the exchange counts it."""
 
     path: str
     weight: int
 
 
 class RestLimits(NamedTuple):
-    """How much an address may ask."""
+    """How much one address may ask."""
 
     weight_per_minute: int
     used_weight_header: str
@@ -53,28 +53,28 @@ class Exchange(Protocol):
     rest_limits: RestLimits
     symbols_per_connection: int
     page_trades: int
-    """Most trades of one REST page."""
+    """How many trades a page of REST holds at most."""
 
     def stream_path(self, natives: Sequence[str]) -> str:
-        """Path of a connection that carries these symbols' trades and, each second, the server's time."""
+        """The path of a connection that carries the trades of these symbols, and each second the server's time."""
 
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
-        """A frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange at all."""
+        """Read a frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange."""
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
-        """Asks which of these symbols there are."""
+        """The request that asks which of these symbols exist."""
 
     def read_instruments(self, body: bytes) -> dict[str, str]:
-        """Native name to our symbol, of all in an answer to `instruments`. Raises `MalformedError`."""
+        """Native names to our symbols, from an answer to `instruments`. Raises `MalformedError`."""
 
     def native(self, symbol: str) -> str:
-        """The native name that `symbol` (ours or native, in any case) may have."""
+        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist."""
 
     def trades_from(self, native: str, from_id: int, limit: int) -> RestRequest:
-        """Asks for at most `limit` trades with ids from `from_id` on."""
+        """The request for at most `limit` trades with ids from `from_id` on."""
 
     def newest_trade(self, native: str) -> RestRequest:
-        """Asks for the newest trade."""
+        """The request for the newest trade."""
 
     def read_trades(self, body: bytes, symbol: str, received_us: int) -> "list[Trade | RefusedTrade]":
-        """The rows of a page, in the order of the answer. `MalformedError`: it is no page at all."""
+        """Read the rows of a page, in the order of the answer. `MalformedError`: it is no page."""

@@ -1,11 +1,12 @@
-"""``candlewick import``: recorded trades into Kafka, as a run."""
+"""``candlewick import``: trades of files into Kafka, as a run."""
 
 import asyncio
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +18,14 @@ from candlewick.common import NONE_GIVEN, Common, single_command, utc_us
 from market.fields import MAX_TIME_US
 from market.timeframe import MINUTE_US
 from market.trade import Proof
+from market.utc import utc
 from producers.archive.dump import DumpKind
 from producers.archive.importing import Imported, ImportRequest, import_recordings, named
+from producers.archive.plan import PlannedMinute
 from producers.archive.proof import IdKind
 from producers.archive.reading import Reading, Watch
 from producers.archive.recording import Described, Format
-from producers.archive.report import ReportedRange, ranges
+from producers.archive.report import ReportedRange, hole_reason, ranges
 from runtime.errors import UsageError
 from runtime.figures import FigureName
 from runtime.lifecycle import run
@@ -30,43 +33,61 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, configure_logs
 
 
+def _spelling(choice: str) -> str:
+    """Binance's own spelling of a kind of dump: ``aggTrades``, not ``agg-trades``."""
+    kind = DumpKind.__members__.get(choice)
+    return choice if kind is None else kind.value
+
+
 def import_(
-    *files: Annotated[Path, Parameter(help="recordings of one market")],
-    format: Annotated[Format | None, Parameter(help="what they hold; else the file's suffix says it")] = None,  # noqa: A002
-    exchange: Annotated[str | None, Parameter(help="the exchange; dumps: binance")] = None,
+    *files: Annotated[Path, Parameter(help="files with trades of one market")],
+    format: Annotated[Format | None, Parameter(help="how the files hold trades; unset: told by the suffix")] = None,  # noqa: A002
+    exchange: Annotated[
+        str | None, Parameter(help="the exchange; unset: binance for dumps, else what rows say")
+    ] = None,
     symbol: Annotated[
-        str | None, Parameter(help="BASE-QUOTE; futures: BASE-QUOTE-PERP or -YYMMDD; else the name says it")
+        str | None,
+        Parameter(help="BASE-QUOTE; futures: BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD; unset: told by name or rows"),
     ] = None,
     kind: Annotated[
-        DumpKind | None, Parameter(help="what a dump's rows are, where neither its name nor a header tells")
+        DumpKind | None,
+        Parameter(name_transform=_spelling, help="the rows of a Binance dump; unset: told by name, header or columns"),
     ] = None,
-    complete_from: Annotated[int | datetime | None, Parameter(help="the recording is complete from TIME on")] = None,
-    complete_until: Annotated[int | datetime | None, Parameter(help="the recording is complete until TIME")] = None,
+    complete_from: Annotated[int | datetime | None, Parameter(help="the files have every trade from TIME on")] = None,
+    complete_until: Annotated[int | datetime | None, Parameter(help="the files have every trade until TIME")] = None,
     ids: Annotated[
         IdKind | None,
-        Parameter(help="whether a missing number is a missing trade (contiguous) or not; unset: found by looking"),
+        Parameter(help="contiguous: a missing number is a missing trade; others: it is not; unset: told by the ids"),
     ] = None,
     force: Annotated[
-        bool,
-        Parameter(
-            negative="", help="publish again, whole, under a new run id; where contents differ, the file's count"
-        ),
+        bool, Parameter(negative="", help="publish again under a new run id; where contents differ, the file's count")
     ] = False,
     skip_bad: Annotated[
-        bool, Parameter(negative="", help="send rows that are no trades to the dead letters, and go on")
+        bool, Parameter(negative="", help="skip rows that are no trades: they go to the dead letters")
     ] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Read each file twice: first all rows are checked, then they are published with a marker for every minute.
+    """Publish the trades of files, and say after each minute whether it is complete.
 
-    Files are imported one after the other, in any order: the candles end as if the best of all were imported at once.
-    Only minutes that say more than the candles there are are published. Printed is, by range, what ids prove, what the
-    file only claims (its own beginning and end, and ids that leave numbers out), and where trades are missing.
+    Each file is read twice: nothing is published before all rows are checked. Files may come in any order, together or
+    one by one: the candles become the same. Only minutes whose candle gets better are published, and an import that is
+    finished is not published again.
 
-    A dump claims the day or month in its name; another file the whole minutes between its first and its last trade.
-    --complete-from and --complete-until say otherwise. TIME is ISO 8601 in UTC (2019-10-11T00:01Z) or epoch
-    milliseconds. An import that is finished is not published again. A file that tells ids with other contents than the
-    log is refused with exit code 3, until --force.
+    **Which minutes become candles?**
+
+    - Of a Binance dump: all minutes of the day or month in its name.
+    - Of any other file: the minutes between its first and its last trade, without the minutes of these two, because
+      the file may begin or end within them.
+    - With --complete-from TIME or --complete-until TIME: from or until that time. Say it where you know that the file
+      has every trade there. TIME is 2019-10-11T00:01Z (ISO 8601, UTC) or epoch milliseconds.
+
+    **Which of them are complete?** For each range of minutes one of these is printed:
+
+    - *proved complete*: the trade ids before, in and after them leave none out.
+    - *complete by the file's word*: ids cannot prove it, as at the beginning and the end of a file.
+    - *marked hole*: trades are missing, and the reason is printed.
+
+    A file that has trades of the log with other contents is refused (exit code 3), unless --force is given.
 
     ```
     candlewick import XRPETH-aggTrades-2019-10-11.zip
@@ -85,16 +106,16 @@ def import_(
         skip_bad=skip_bad,
     )
     if not files:
-        raise UsageError("no FILE is given: candlewick import FILE…")
+        raise UsageError("no file is named: candlewick import FILE…")
     run(lambda stop: _import(settings, request, stop))
 
 
 app = single_command("import", import_)
 
 MAX_RANGES = 20
-"""So many are printed."""
+"""At most so many are printed."""
 _FIGURES: dict[Reading, FigureName] = {Reading.SURVEYING: "surveying_rows", Reading.PUBLISHING: "publishing_rows"}
-_WORDS = {Proof.IDS: "proved by ids", Proof.CONNECTION: "only claimed", Proof.HOLE: "trades missing"}
+_WORDS = {Proof.IDS: "proved complete", Proof.CONNECTION: "complete by the file's word", Proof.HOLE: "marked hole"}
 
 
 async def _import(settings: Settings, request: ImportRequest, stop: asyncio.Event) -> None:
@@ -111,13 +132,13 @@ async def _import(settings: Settings, request: ImportRequest, stop: asyncio.Even
 
         async with meter.reporting():
             imported = await import_recordings(settings, request, watch, stop)
-    for one in imported:
-        sys.stdout.write(_summary(one) + "\n")
+    for file in imported:
+        sys.stdout.write(_summary(file) + "\n")
 
 
 @contextmanager
 def _bars() -> Iterator[Watch]:
-    """Two bars: the length of the second is known when the first is done."""
+    """Two progress bars: the length of the second is known when the first is done."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         surveying = progress.add_task(Reading.SURVEYING, total=None)
@@ -138,62 +159,91 @@ def _bars() -> Iterator[Watch]:
 
 
 def _summary(imported: Imported) -> str:
-    """What became of a file: the counts, then what is proved, what is only claimed and what is missing, by range."""
-    plan = imported.plan
-    what = f"{imported.path.name}: {imported.key}, run {imported.run}"
-    rows = f"{imported.repeated} rows repeated, {imported.bad} bad"
-    if imported.others:
-        rows += f", {imported.others} of other markets"
-    if imported.checksum_verified:
-        rows += ", checksum verified"
+    """What became of a file: what was published and what not, then the minutes by range, then what stood out."""
+    plan, what = imported.plan, f"{imported.path.name} as {imported.key} (run {imported.run})"
     if imported.finished_before:
-        return f"imported before: {what}; nothing was published ({rows})"
-    found = ranges(plan)
-    lines = [f"{_published(imported, what)} ({rows})", *map(_range_line, found[:MAX_RANGES])]
-    if len(found) > MAX_RANGES:
-        lines.append(f"  … and {len(found) - MAX_RANGES:,} more ranges")
-    if plan.kept:
-        lines.append(
-            f"  {plan.kept:,} trades of unfinished minutes are kept in the log: a later import may make them whole, "
-            "--complete-from and --complete-until say that they are"
-        )
+        lines = [f"imported before: {what}; nothing was published"]
+    elif plan.publishes:
+        lines = [f"imported: {what}", *_published(imported)]
+    else:
+        lines = [f"nothing to improve: {what}; nothing was published"]
+    if plan.left:
+        lines.append(f"  {_count(plan.left, 'minute')} left as they are: their candles say as much already")
+    if plan.unfinished:
+        lines.append(_unfinished(imported))
     if plan.out_of_reach:
-        first, last = plan.out_of_reach[0], plan.out_of_reach[-1]
         lines.append(
-            f"  left as they are: {len(plan.out_of_reach):,} minutes from {_utc(first)} to {_utc(last)}; some of their "
-            "trades are no longer in the log, and the file does not have them all"
+            f"  {_count(len(plan.out_of_reach), 'minute')} from {utc(plan.out_of_reach[0])} to "
+            f"{utc(plan.out_of_reach[-1])} left as they are: some of their trades are no longer in the log, "
+            "and the file does not have them all"
         )
+    return "\n".join(lines + _rows(imported))
+
+
+def _published(imported: Imported) -> list[str]:
+    plan, reported = imported.plan, ranges(imported.plan)
+    back = f", {imported.read_back:,} of them read back from the log" if imported.read_back else ""
+    lines = [f"  {_count(imported.trades, 'trade')} published{back}"]
+    if plan.minutes:
+        lines.append(f"  {_count(len(plan.minutes), 'minute')}: {_by_proof(plan.minutes, reported)}")
+    lines += [f"    {_range(minutes)}" for minutes in reported[:MAX_RANGES]]
+    if len(reported) > MAX_RANGES:
+        lines.append(f"    … and {len(reported) - MAX_RANGES:,} more ranges")
+    return lines
+
+
+def _by_proof(minutes: Sequence[PlannedMinute], reported: Sequence[ReportedRange]) -> str:
+    """Such as ``32 proved complete, 1,408 marked hole because line 51 was skipped``."""
+    counts = Counter(minute.proof for minute in minutes)
+    gaps = list(dict.fromkeys(gap for hole in reported for gap in hole.gaps))
+    skipped = list(dict.fromkeys(rows for hole in reported for rows in hole.skipped))
+    because = f" because {hole_reason(gaps, skipped)}" if counts[Proof.HOLE] else ""
+    return ", ".join(f"{counts[proof]:,} {word}" for proof, word in _WORDS.items() if counts[proof]) + because
+
+
+def _range(minutes: ReportedRange) -> str:
+    span = minutes.span
+    counts = f"{_count((span.until_us - span.from_us) // MINUTE_US, 'minute')}, {_count(minutes.trades, 'trade')}"
+    because = f": {hole_reason(minutes.gaps, minutes.skipped)}" if minutes.proof is Proof.HOLE else ""
+    return f"{utc(span.from_us)} until {utc(span.until_us)} {_WORDS[minutes.proof]}: {counts}{because}"
+
+
+def _unfinished(imported: Imported) -> str:
+    """The trades that came into no candle, and the flags that would bring them in."""
+    span, traded = imported.span, imported.traded
+    flags = []
+    if traded.from_us < span.from_us:
+        flags.append(f"--complete-from {utc(traded.from_us)}")
+    if traded.until_us > span.until_us:
+        flags.append(f"--complete-until {utc(traded.until_us)}")
+    line = f"  {_count(imported.plan.unfinished, 'trade')} of unfinished minutes left out of candles (kept in the log)"
+    return f"{line}; {' '.join(flags)} includes them, if the file has every trade there" if flags else line
+
+
+def _rows(imported: Imported) -> list[str]:
+    """What stood out among the rows of the file."""
+    lines = []
+    if imported.bad:
+        lines.append(f"  skipped rows (no trades; they are in the dead letters): {imported.bad:,}")
+    if imported.repeated:
+        lines.append(f"  repeated rows (with the id of a row before them): {imported.repeated:,}")
     if imported.conflicts.count:
         lines.append(
-            f"  the file tells {imported.conflicts.count:,} ids twice, with two contents; the first counts: "
-            f"{named(imported.conflicts)}"
+            f"  ids with two contents (the first one counts): {imported.conflicts.count:,}: {named(imported.conflicts)}"
         )
-    return "\n".join(lines)
+    if imported.others:
+        lines.append(f"  rows of other markets (left out): {imported.others:,}")
+    if imported.checksum_verified:
+        lines.append("  checksum: verified")
+    return lines
 
 
-def _published(imported: Imported, what: str) -> str:
-    plan = imported.plan
-    if not plan.publishes:
-        return f"nothing to improve: {what}: all {plan.left:,} minutes say as much already; nothing was published"
-    left = f"; {plan.left:,} minutes say as much already" if plan.left else ""
-    back = f", {imported.read_back:,} of them read back from the log" if imported.read_back else ""
-    return f"imported: {what}: {imported.trades:,} trades{back}, {len(plan.minutes):,} minutes{left}"
-
-
-def _range_line(found: ReportedRange) -> str:
-    span = f"{_utc(found.span.from_us)} until {_utc(found.span.until_us)}"
-    minutes = (found.span.until_us - found.span.from_us) // MINUTE_US
-    line = f"  {_WORDS[found.proof]:<14} {span}: {minutes:,} minutes, {found.trades:,} trades"
-    if found.gaps:
-        ids = f"{found.gaps[0].first} to {found.gaps[-1].last}"
-        line += f"; {found.missing:,} ids are missing ({ids}{', with others between' if len(found.gaps) > 1 else ''})"
-    elif found.proof is Proof.HOLE:
-        line += "; rows were passed over that may be trades"
-    return line
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _composed(symbol: str | None) -> str | None:
-    """As symbols are written: a name copied from a folder of macOS has its accents as characters of their own."""
+    """The symbol with composed letters (NFC): macOS writes an accent in a file's name as a letter of its own."""
     return None if symbol is None else unicodedata.normalize("NFC", symbol)
 
 
@@ -204,7 +254,3 @@ def _time_us(flag: str, time: int | datetime | None) -> int | None:
     if not 0 <= time < MAX_TIME_US // 1000:
         raise UsageError(f"{flag} {time} is no time: give epoch milliseconds or a time such as 2019-10-11T00:01Z")
     return time * 1000
-
-
-def _utc(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%MZ")

@@ -16,9 +16,10 @@ def produce(
     *symbols: Annotated[str, Parameter(help="such as BTC-USDT, or as the exchange writes it: BTCUSDT")],
     common: Common = NONE_GIVEN,
 ) -> None:
-    r"""Publish trades from now on, or from where the symbols' newest markers say that the last producer was.
+    r"""Publish live trades until stopped.
 
-    CANDLEWICK_BINANCE_WS and CANDLEWICK_BINANCE_REST point it at a simulator.
+    A symbol goes on where the last producer stopped: missed trades are asked for. A new symbol begins with the next
+    minute. CANDLEWICK_BINANCE_WS and CANDLEWICK_BINANCE_REST point it at a simulator.
 
     ```
     candlewick produce binance BTC-USDT ETH-USDT

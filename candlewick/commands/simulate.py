@@ -18,16 +18,16 @@ from runtime.lifecycle import run
 
 def serve(
     *,
-    symbols: Annotated[str, Parameter(help="how many, busiest first, or which ones: BTCUSDT,ETHUSDT")] = "20",
-    speed: Annotated[float, Parameter(help="market seconds a wall second, 1 to 1000")] = 10.0,
-    seed: Annotated[int, Parameter(help="the same seed is the same history")] = 1,
+    symbols: Annotated[str, Parameter(help="how many (the busiest first), or which: BTCUSDT,ETHUSDT")] = "20",
+    speed: Annotated[float, Parameter(help="market seconds in a second, 1 to 1000")] = 10.0,
+    seed: Annotated[int, Parameter(help="the same seed makes the same history")] = 1,
     start: Annotated[
-        int | None, Parameter(help="market time to begin at, µs; unset: 15 minutes times speed ago")
+        int | None, Parameter(help="market time of the beginning, µs; unset: 15 minutes times speed ago")
     ] = None,
     recording: Annotated[Path | None, Parameter(help="replay this CSV of Binance's trades dumps instead")] = None,
     fault: Annotated[
         tuple[str, ...],
-        Parameter(negative="", help="NAME=VALUE, such as skip=0.001 (all of them below); again for more"),
+        Parameter(negative="", help="NAME=VALUE, such as skip=0.001; all names below; repeat for more"),
     ] = (),
     host: Annotated[str, Parameter(help="the address to listen on")] = "127.0.0.1",
     port: Annotated[int, Parameter(help="the port to listen on; 0: any free one")] = DEFAULT_PORT,
@@ -35,8 +35,12 @@ def serve(
 ) -> None:
     """Serve until stopped.
 
-    Market time runs `speed` times as fast as the wall clock and never overtakes it. What was sent can be asked for:
-    /sim/now, /sim/record?symbol=BTCUSDT, /sim/exceptions?symbol=BTCUSDT (what a client may lack, and why), /sim/faults.
+    Market time runs `speed` times as fast as the wall clock and never passes it. The simulator tells what it did:
+
+    - /sim/now: its clock, its symbols and its counters.
+    - /sim/record?symbol=BTCUSDT: the trades so far, as CSV.
+    - /sim/exceptions?symbol=BTCUSDT: the trades that a client may lack, and why.
+    - /sim/faults: the faults; POST changes them.
 
     ```
     candlewick simulate
@@ -64,9 +68,9 @@ app.help_epilogue = f"## Faults\n\n{getdoc(Faults)}"
 
 def _faults(given: tuple[str, ...]) -> Faults:
     values = {}
-    for one in given:
-        name, equals, value = one.partition("=")
+    for text in given:
+        name, equals, value = text.partition("=")
         if not equals:
-            raise UsageError(f"--fault {one} is not NAME=VALUE, such as --fault skip=0.001")
+            raise UsageError(f"--fault {text} is not NAME=VALUE, such as --fault skip=0.001")
         values[name] = value
     return Faults().changed(values)

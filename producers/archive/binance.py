@@ -1,8 +1,9 @@
 """Rows of Binance's public dumps. Pure: bytes of a line in, a trade out.
 
-Source of the columns: the README of Binance's public data. Spot files have no header, newer ones of futures have one.
-Spot `trades` and USD-M `aggTrades` both have seven columns, USD-M and COIN-M `trades` both six: which they are has to
-be known before. The quantity of COIN-M is in contracts, and `base_qty` beside it in coins; its `aggTrades` have none.
+Source of the columns: README of the repository binance/binance-public-data, sections "Trades" and "aggTrades". Spot
+files have no header, newer files of futures have one. Kinds of different products may have as many columns: spot
+`trades` and USD-M `aggTrades` have seven, USD-M and COIN-M `trades` six. COIN-M tells its quantity in contracts; its
+`trades` also tell it in coins (`base_qty`), its `aggTrades` do not.
 """
 
 import re
@@ -22,15 +23,15 @@ _HEADERS = {
 _ID = rb"(0|[1-9][0-9]{0,17})"
 _DECIMAL = rb"([0-9]{1,40}(?:\.[0-9]{1,40})?)"
 _FIRST_MS = 1_230_768_000_000
-"""2009: no market is older. A time in seconds is refused by it instead of being taken for one of 1970."""
+"""2009: no market is older. So a time in seconds is refused, and not taken for a time of 1970."""
 _FIRST_US = 10**14
-"""Times at or above are microseconds (spot dumps from 2025 on): in milliseconds they would lie in the year 5138."""
+"""From here on a time is in microseconds (spot dumps from 2025 on): in milliseconds it would be the year 5138."""
 _TIME = rb"([0-9]{13}|[0-9]{16})"
 _BOOL = rb"([Tt]rue|TRUE|[Ff]alse|FALSE)"
 _ANY = rb"([^,]*)"
 
 _COLUMNS = {"id": _ID, "price": _DECIMAL, "qty": _DECIMAL, "baseQty": _DECIMAL, "time": _TIME, "isBuyerMaker": _BOOL}
-"""Those that are read; the others are passed over."""
+"""The columns that are read; others are passed over."""
 _TRADES = ("id", "price", "qty", "quoteQty", "time", "isBuyerMaker")
 _AGG_TRADES = ("id", "price", "qty", "firstTradeId", "lastTradeId", "time", "isBuyerMaker")
 _LAYOUTS = {
@@ -46,51 +47,58 @@ _HEADED = {
     "time": "time", "timestamp": "time", "transacttime": "time",
     "isbuyermaker": "isBuyerMaker", "wasbuyermaker": "isBuyerMaker", "wasthebuyerthemaker": "isBuyerMaker",
 }  # fmt: skip
-"""Names in headers, in small letters and without what parts their words."""
+"""Names in headers, in small letters and without separators between words."""
 
 
 def kind_of_header(line: bytes) -> DumpKind | None:
-    """What the header of a dump says its rows are; None where the line is no header."""
+    """The kind of dump that a header tells; None where the line is no header."""
     return _HEADERS.get(line.split(b",")[0].strip())
 
 
-def columns_of(kind: DumpKind, product: Product, header: bytes | None = None) -> tuple[str, ...]:
-    """The columns of such a dump: those that its header names, else the usual ones.
+def kind_of_row(line: bytes, product: Product) -> DumpKind | None:
+    """The kind of dump that the number of columns tells: only `aggTrades` of spot have eight; else None."""
+    is_aggregate = product is Product.SPOT and line.count(b",") + 1 == len(columns_of(DumpKind.AGG_TRADES, product))
+    return DumpKind.AGG_TRADES if is_aggregate else None
 
-    Raises `MalformedError` where they do not tell how many coins were traded, or the header is of another product.
+
+def columns_of(kind: DumpKind, product: Product, header: bytes | None = None) -> tuple[str, ...]:
+    """The columns of a dump: those that its header names, else the usual ones.
+
+    Raises `MalformedError` where no column tells how many coins were traded, or the header is of another product.
     """
     usual = _LAYOUTS.get((kind, product))
     if usual is None:
-        raise MalformedError(f"{kind} of {product} tell contracts and not coins: import its {DumpKind.TRADES}")
+        raise MalformedError(f"{kind} of {product} tell contracts and not coins: import its {DumpKind.TRADES} instead")
     if header is None:
         return usual
     cells = header.decode(errors="replace").split(",")
     columns = tuple(_HEADED.get(re.sub(r"[^a-z]", "", cell.lower()), cell.strip()) for cell in cells)
     needed = [name for name in usual if name in _COLUMNS]
-    lacks = [name for name in needed if columns.count(name) != 1]
-    if lacks or len(columns) != len(usual) or ("baseQty" in columns and product is not Product.COIN_M):
-        what = f"of {kind} of {product} ({', '.join(usual)})"
-        raise MalformedError(f"the header {','.join(cells)[:200]!r} is not that {what}")
+    lacking = [name for name in needed if columns.count(name) != 1]
+    if lacking or len(columns) != len(usual) or ("baseQty" in columns and product is not Product.COIN_M):
+        raise MalformedError(
+            f"the header {','.join(cells)[:200]!r} is not that of {kind} of {product} ({', '.join(usual)})"
+        )
     return tuple("contracts" if name == "qty" and product is Product.COIN_M else name for name in columns)
 
 
 def row_parser(exchange: str, symbol: str, columns: tuple[str, ...]) -> Callable[[bytes], Trade]:
-    """The function that reads a row of such columns; it raises `MalformedError`.
+    """A function that reads a row with these columns, and raises `MalformedError`.
 
-    Times are floored to milliseconds: streams, REST and the older dumps give no more, and all sources of an exchange
-    give the same time for an id.
+    Times are floored to milliseconds, as streams, REST and older dumps tell them: so all sources of an exchange tell
+    the same time for an id.
     """
     match = re.compile(b",".join(_COLUMNS.get(name, _ANY) for name in columns)).fullmatch
     qty = "baseQty" if "baseQty" in columns else "qty"
-    id_at, price_at, qty_at, time_at, maker_at = (
+    id_group, price_group, qty_group, time_group, maker_group = (
         columns.index(name) + 1 for name in ("id", "price", qty, "time", "isBuyerMaker")
     )
 
     def parse(line: bytes) -> Trade:
-        found = match(line)
-        if found is None:
+        cells = match(line)
+        if cells is None:
             raise MalformedError(_reason(line, columns))
-        time_ms = int(found[time_at])
+        time_ms = int(cells[time_group])
         if time_ms >= _FIRST_US:
             time_ms //= 1000
         if time_ms < _FIRST_MS:
@@ -98,11 +106,11 @@ def row_parser(exchange: str, symbol: str, columns: tuple[str, ...]) -> Callable
         trade = Trade(
             exchange=exchange,
             symbol=symbol,
-            trade_id=found[id_at].decode(),
-            price=Decimal(found[price_at].decode()),
-            qty=Decimal(found[qty_at].decode()),
-            # The maker bought, so the taker sold.
-            side=Side.SELL if found[maker_at] in {b"True", b"true", b"TRUE"} else Side.BUY,
+            trade_id=cells[id_group].decode(),
+            price=Decimal(cells[price_group].decode()),
+            qty=Decimal(cells[qty_group].decode()),
+            # The buyer was the maker, so the taker sold.
+            side=Side.SELL if cells[maker_group] in {b"True", b"true", b"TRUE"} else Side.BUY,
             time_us=time_ms * 1000,
             source=Source.ARCHIVE,
         )

@@ -12,9 +12,9 @@ _is_line = re.compile(r"(?P<sum>[0-9a-fA-F]{64})(?:\s+\*?(?P<name>\S.*))?").full
 
 
 def is_verified(path: Path) -> bool:
-    """Whether a checksum beside `path` says that it is whole; False where there is none.
+    """Whether `path` has the checksum that lies beside it; False where there is no checksum.
 
-    Raises `UsageError` where the file is another than the checksum's, or the checksum cannot be read.
+    Raises `UsageError` where the file has another checksum, or one of the two files cannot be read.
     """
     beside = path.with_name(path.name + _SUFFIX)
     try:
@@ -22,16 +22,16 @@ def is_verified(path: Path) -> bool:
             return False
         expected = _expected(beside, path.name)
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror or error}") from error
-    if found != expected:
-        raise UsageError(f"{path} is not the file that {beside.name} is of: its SHA-256 is {found}; fetch both again")
+    if actual != expected:
+        raise UsageError(f"{path} is not the file that {beside.name} is of: its SHA-256 is {actual}; fetch both again")
     return True
 
 
 def _expected(beside: Path, name: str) -> str:
-    """The sum of the file `name`: in the only line, or in the one that names it."""
+    """The checksum of the file `name`: in the only line, or in the line with that name."""
     with beside.open("rb") as file:
         text = file.read(_MAX_BYTES).decode(errors="replace")
     lines = [_is_line(line.strip()) for line in text.removeprefix("\ufeff").splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""Which copy of a trade a run publishes: the file's or the log's. Pure."""
+"""Which copy of a trade a run publishes: that of the file or that of the log. Pure."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ ReadBack = Mapping[int, Mapping[str, Trade]]
 
 
 class Copies:
-    """The trades of one run. `until_us`: live data own what lies behind, no row of it is published."""
+    """The trades of one run. `until_us`: from here on live data count, and no row is published."""
 
     def __init__(
         self, plan: Plan, survey: Survey, log: LogSurvey, read_back: ReadBack, *, until_us: int, forced: bool
@@ -28,10 +28,11 @@ class Copies:
         self._logged_ids: tuple[int, SeenIds] = (-1, SeenIds())
 
     def of(self, row: Trade) -> Trade | None:
-        """What is published for a row of the file: itself, the log's copy where both say the same, or nothing.
+        """What is published for a row of the file.
 
-        A row of a minute that is not published is kept in the log where it is not there yet: a later import may make
-        its minute whole.
+        - Its minute is published: the log's copy where there is one with the same content, else the row.
+        - Its minute is not published: the row, where the log does not have it yet; a later import may complete the
+          minute. None where the log has it, or where live data count.
         """
         open_us = minute_us(row.time_us)
         if open_us in self._published:
@@ -40,13 +41,13 @@ class Copies:
         return None if row.time_us >= self._until_us or self._is_logged(row, open_us) else row
 
     def log_only(self, open_us: int) -> list[Trade]:
-        """The trades of a published minute that the log has and the file has not."""
+        """The trades of a published minute that are in the log, but not in the file."""
         in_file = self._survey.minutes.get(open_us)
         known = self._read_back.get(open_us, {}).values()
         return [trade for trade in known if in_file is None or not _holds(in_file.ids, trade)]
 
-    def hold(self, row: Trade, conflicts: Conflicts) -> None:
-        """Hold a row against the log's copy, where both have its id."""
+    def compare(self, row: Trade, conflicts: Conflicts) -> None:
+        """Compare a row with the log's copy, if there is one; a different content is added to `conflicts`."""
         known = self._read_back.get(minute_us(row.time_us), {}).get(row.trade_id)
         if known is not None and not same_content(known, row):
             conflicts.add(known)

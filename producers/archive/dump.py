@@ -27,18 +27,18 @@ _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "BTC", "ETH", "BNB", "EUR", 
 _COIN_MARGINED_QUOTE = "USD"
 _PERPETUAL = "PERP"
 _SPELLED = frozenset({"Lu", "Lo", "Lm", "Mn", "Mc", "Nd"})
-"""Unicode's categories of letters that are not small, of the marks on them, and of digits."""
+"""Unicode categories: letters that are not small, marks on letters, digits."""
 
 
 class DumpKind(StrEnum):
-    """What a row of a dump stands for."""
+    """What a row of a dump is: one trade, or an aggregate of trades."""
 
     TRADES = "trades"
     AGG_TRADES = "aggTrades"
 
 
 class Product(StrEnum):
-    """What is traded: coins, or futures whose margin is in US dollars or in coins."""
+    """What is traded: coins, or futures with their margin in US dollars or in coins."""
 
     SPOT = "spot"
     USD_M = "USD-M"
@@ -62,24 +62,23 @@ class DumpName(NamedTuple):
 
 
 def read_name(name: str) -> DumpName | None:
-    """The parts of a file name, composed as symbols are; None where it is not one of a dump."""
-    found = _is_dump(unicodedata.normalize("NFC", name))
-    if found is None or not all(map(_is_spelled, found["native"].split("_"))):
+    """The parts of a file's name, in composed letters (NFC); None where it is not the name of a dump."""
+    parts = _is_dump(unicodedata.normalize("NFC", name))
+    if parts is None or not all(map(_is_spelled, parts["native"].split("_"))):
         return None
-    length = Timeframe.MO1 if found["day"] is None else Timeframe.D1
+    length = Timeframe.MO1 if parts["day"] is None else Timeframe.D1
     try:
-        opened = datetime(int(found["year"]), int(found["month"]), int(found["day"] or 1), tzinfo=UTC)
+        opened = datetime(int(parts["year"]), int(parts["month"]), int(parts["day"] or 1), tzinfo=UTC)
     except ValueError:
         return None
     open_ms = int(opened.timestamp()) * SECOND_MS
-    return DumpName(found["native"], DumpKind(found["kind"]), DumpPeriod(open_ms * 1000, length.end_ms(open_ms) * 1000))
+    return DumpName(parts["native"], DumpKind(parts["kind"]), DumpPeriod(open_ms * 1000, length.end_ms(open_ms) * 1000))
 
 
 def is_symbol(symbol: str) -> bool:
     """Whether it has the form ``BASE-QUOTE``, ``BASE-QUOTE-PERP`` or ``BASE-QUOTE-YYMMDD``, in letters of any script.
 
-    Letters are capital where the script has such, and composed (NFC): of two spellings that look the same only one is
-    a symbol.
+    Letters are capital, where the script has capitals, and composed (NFC): so a symbol has only one spelling.
     """
     base, _, rest = symbol.partition("-")
     quote, dash, contract = rest.partition("-")
@@ -92,7 +91,7 @@ def is_symbol(symbol: str) -> bool:
 
 
 def product_of(symbol: str) -> Product:
-    """What a symbol stands for; Binance's coin-margined futures are those against ``USD``."""
+    """The product of a symbol; Binance's futures against ``USD`` are those with their margin in coins."""
     _, quote, *contract = symbol.split("-")
     if not contract:
         return Product.SPOT
@@ -100,7 +99,7 @@ def product_of(symbol: str) -> Product:
 
 
 def is_native(native: str, symbol: str) -> bool:
-    """Whether Binance writes the symbol so; ``_PERP`` may be missing."""
+    """Whether `native` is how Binance writes the symbol; ``_PERP`` may be missing."""
     base, quote, *contract = symbol.split("-")
     pair, _, suffix = native.partition("_")
     if contract == [_PERPETUAL]:
@@ -111,9 +110,9 @@ def is_native(native: str, symbol: str) -> bool:
 
 
 def split_native(native: str) -> str | None:
-    """The symbol that a native name has, where one common quote ends it; without a suffix it is taken for one of spot.
+    """The symbol of a native name that ends with exactly one of the common quotes; without a suffix it is spot.
 
-    None where it has to be given: ``BNBUSD_240628`` may be BNB against USD or BN against BUSD.
+    None where that is not so: ``BNBUSD_240628`` may be BNB against USD, or BN against BUSD.
     """
     pair, _, contract = native.partition("_")
     if contract == _PERPETUAL:

@@ -1,17 +1,17 @@
 """An import from its files to its finished runs: one run a file, one after the other.
 
-Each file is held against all that the log holds by then, so that any grouping and any order of files ends alike.
+Each file is compared with all that the log has by then. So the result does not depend on order or grouping of files.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
+from market.utc import utc
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
@@ -28,19 +28,19 @@ from runtime.kafka.admin import require_topics
 from runtime.settings import Settings
 
 BEHIND_LIVE_US = 15 * MINUTE_US
-"""Live data own the newest minutes of a key: a run stays this far behind its newest marker."""
+"""A run stays this far behind the key's newest live marker: the newest minutes are left to live data."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportRequest:
-    """What to import. Times are UTC microseconds; None: as the files say."""
+    """What to import. Times are UTC microseconds; None: what the files say."""
 
     files: Sequence[Path]
     described: Described
     complete_from_us: int | None = None
     complete_until_us: int | None = None
     ids: IdKind | None = None
-    """What the ids tell; None: found by looking."""
+    """What the ids prove; None: told from the ids."""
     force: bool = False
     skip_bad: bool = False
 
@@ -50,27 +50,30 @@ class Imported:
     """What became of one file."""
 
     path: Path
-    key: str
+    key: MarketKey
     run: str
     span: DumpPeriod
-    """The whole minutes that the file calls complete."""
+    """The minutes that the file is taken to hold completely."""
+    traded: DumpPeriod
+    """From the minute of its first trade to the end of the minute of its last one."""
     finished_before: bool
     """Nothing was published: this run is in the log already."""
     plan: Plan
     """What was published."""
     trades: int
-    """Published, each id once."""
+    """How many were published, each id once."""
     read_back: int
-    """Of them those that came from the log: a minute is published whole."""
+    """How many of them came from the log: a minute is published whole."""
     repeated: int
-    """Rows whose id was there already."""
+    """Rows with the id of a row before them."""
     conflicts: Conflicts
-    """Ids that the file tells twice, with two contents: the first copy counts."""
+    """Ids that stand twice in the file, with two contents: the first copy counts."""
     bad: int
+    """Rows that are no trades, and were sent to the dead letters."""
     others: int
     """Rows of other markets."""
     checksum_verified: bool
-    """Whether a `.CHECKSUM` beside the file was held against it."""
+    """Whether the file was compared with a `.CHECKSUM` beside it."""
 
 
 class InterruptedImportError(CandlewickError):
@@ -80,21 +83,21 @@ class InterruptedImportError(CandlewickError):
 
 
 class ConflictError(WrongDataError):
-    """A file tells ids of the log with other contents; nothing of the file was published."""
+    """A file has ids that the log has with other contents; nothing of the file was published."""
 
     def __init__(self, path: Path, conflicts: Conflicts) -> None:
         self.conflicts = conflicts
         super().__init__(
-            f"{path}: {conflicts.count:,} ids are in the log with another content ({named(conflicts)}); nothing of "
-            "this file was published: --force publishes it, and its contents count from then on"
+            f"{path}: the log has other contents for {conflicts.count:,} of its trade ids ({named(conflicts)}). "
+            "Nothing of this file was published: --force publishes it, and then its contents count"
         )
 
 
 def named(conflicts: Conflicts) -> str:
-    """The conflicts in words, as far as they are named."""
+    """The conflicts in words: the first ones by name, the others counted."""
 
     def words(conflict: Conflict) -> str:
-        return f"{conflict.trade_id} at {_utc(conflict.open_us)}"
+        return f"id {conflict.trade_id} at {utc(conflict.open_us)}"
 
     more = conflicts.count - len(conflicts.named)
     return ", ".join([*map(words, conflicts.named), *([f"and {more:,} more"] if more else [])])
@@ -103,12 +106,16 @@ def named(conflicts: Conflicts) -> str:
 async def import_recordings(
     settings: Settings, request: ImportRequest, watch: Watch, stop: asyncio.Event
 ) -> Sequence[Imported]:
-    """Publish recorded trades, a run a file, or find that they are finished; after an error it can be repeated.
+    """Publish the trades of files, one run a file, unless that run is finished. After an error it can be repeated.
 
-    All files are read once before anything is published. Raises `UsageError` for files that cannot be imported as
-    asked, `ConflictError`, and `InterruptedImportError`.
+    All files are read once before anything is published. Raises:
+
+    - `UsageError`: a file cannot be imported as asked.
+    - `ConflictError`: a file has ids that the log has with other contents.
+    - `InterruptedImportError`: `stop` was set.
+    - `CandlewickError`: a file was changed meanwhile, another process publishes the same run, or Kafka fails.
     """
-    return await _Import(settings, request, watch, stop).go()
+    return await _Import(settings, request, watch, stop).run()
 
 
 class _File:
@@ -130,7 +137,7 @@ class _Import:
         self._recordings = open_recordings(request.files, request.described)
         self._market = market_of(request.described, self._recordings)
 
-    async def go(self) -> list[Imported]:
+    async def run(self) -> list[Imported]:
         """Survey all files, then plan and publish one after the other."""
         files = [await self._survey(recording) for recording in self._recordings]
         topics = self._settings.topics
@@ -145,16 +152,16 @@ class _Import:
         surveyed = await survey_rows(
             recording, self._market, skip_bad=request.skip_bad, watch=self._watch, stop=self._stop
         )
-        self._go_on()
+        self._check_stop()
         survey = surveyed.survey
         if not survey.count:
-            raise UsageError(f"no trade of what is asked for in {recording.path}")
+            raise UsageError(f"{recording.path} holds no trade of the market that was asked for")
         if survey.rows.fell and IdKind.CONTIGUOUS is (request.ids or kind_of(m.ids for m in survey.minutes.values())):
             raise UsageError(
-                f"{recording.path}: id {survey.rows.fell} comes behind greater ones: where the exchange began to count "
-                "anew, import the parts as files of their own; where its ids are in no order, say --ids opaque"
+                f"{recording.path}: id {survey.rows.fell} comes after greater ones: if the exchange reset its ids, "
+                "import the parts before and after as two files; if its ids have no order, say --ids opaque"
             )
-        # What was asked for is said of all files together: the last one of them completes it.
+        # The range that was asked for holds for all files together: the last one completes it.
         span = covered(
             survey,
             recording.span,
@@ -177,7 +184,7 @@ class _Import:
             claim = Claim(self._settings, publisher, key, run)
             if not await claim.take(progress, self._stop):
                 return _imported(file, key, run)
-            self._go_on()
+            self._check_stop()
             await reader.read()  # nobody else publishes from here on
             planned = plan(
                 file.survey,
@@ -191,7 +198,7 @@ class _Import:
             copies = Copies(
                 planned, file.survey, reader.survey, read_back, until_us=until_us, forced=self._request.force
             )
-            await self._hold(file, planned, copies, claim)
+            await self._compare(file, planned, copies, claim)
             sending = RunPublisher(
                 self._settings,
                 publisher,
@@ -204,8 +211,8 @@ class _Import:
                 await claim.finish(span.until_us)
         return _imported(file, key, run, planned=planned, sent=sending)
 
-    async def _hold(self, file: _File, planned: Plan, copies: Copies, claim: Claim) -> None:
-        """Read the file once more where it has ids that the log has too; `ConflictError` where they differ."""
+    async def _compare(self, file: _File, planned: Plan, copies: Copies, claim: Claim) -> None:
+        """Read the file once more where both it and the log have an id; `ConflictError` where contents differ."""
         if not planned.compare or self._request.force:
             return
         conflicts, seen = Conflicts(), Rows()
@@ -213,8 +220,8 @@ class _Import:
             await claim.heartbeat(0)
             for trade in rows.trades:
                 if seen.is_new(trade) and minute_us(trade.time_us) in planned.compare:
-                    copies.hold(trade, conflicts)
-        self._go_on()
+                    copies.compare(trade, conflicts)
+        self._check_stop()
         if conflicts.count:
             raise ConflictError(file.recording.path, conflicts)
 
@@ -224,53 +231,58 @@ class _Import:
             await sending.refuse(rows.bad)
             await sending.add(rows.trades)
             self._watch(Reading.PUBLISHING, len(rows.trades) + len(rows.bad))
-        self._go_on()
+        self._check_stop()
         await sending.end()
 
     def _read(self, file: _File) -> AsyncIterator[RowsRead]:
-        """The rows of a file once more, as long as they are those of the first reading."""
-        market, content = RecordedMarket(*MarketKey.parse(self._market.key)), Content(file.surveyed.content)
+        """The rows of a file once more; `CandlewickError` where they differ from those of the first reading."""
+        market, content = RecordedMarket(*self._market.key), Content(file.surveyed.content)
         return read_rows(file.recording, market, content, self._stop)
 
-    def _go_on(self) -> None:
+    def _check_stop(self) -> None:
         if self._stop.is_set():
             raise InterruptedImportError("interrupted: run the same import again, the result will be the same")
 
 
-def _limit_us(key: str, span: DumpPeriod, progress: KeyProgress) -> int:
-    """Before which minute a run has to end: live data own what follows, and the engine refuses what is to come.
+def _limit_us(key: MarketKey, span: DumpPeriod, progress: KeyProgress) -> int:
+    """The minute before which a run has to end: live data follow, and the engine refuses what lies in the future.
 
-    `UsageError` where the file calls more than that complete.
+    `UsageError` where the file is taken to be complete beyond it.
     """
     limit_us = time.time_ns() // 1000
-    why = "which has not ended"
+    why = "which has not come yet"
     if progress.live_until_us is not None and progress.live_until_us - BEHIND_LIVE_US < limit_us:
         limit_us = progress.live_until_us - BEHIND_LIVE_US
-        why = f"which is not 15 minutes behind the newest live minute ({_utc(progress.live_until_us)})"
+        why = f"which is not 15 minutes behind live data (they are at {utc(progress.live_until_us)})"
     if span.until_us > limit_us:
         raise UsageError(
-            f"the range of {key} reaches to {_utc(span.until_us)}, {why}: "
-            f"--complete-until {_utc(minute_us(limit_us))} is the latest now"
+            f"the import of {key} reaches until {utc(span.until_us)}, {why}: "
+            f"say --complete-until {utc(minute_us(limit_us))} or earlier"
         )
     return minute_us(limit_us)
 
 
 def _hull(file: _File, planned: Plan) -> DumpPeriod:
-    """All minutes of which the run says something, or has rows."""
-    opens = [minute.open_us for minute in planned.minutes]
-    firsts = [file.span.from_us, minute_us(file.survey.first_us), *opens[:1]]
-    ends = [file.span.until_us, minute_us(file.survey.newest_us) + MINUTE_US, *(at + MINUTE_US for at in opens[-1:])]
-    return DumpPeriod(min(firsts), max(ends))
+    """All minutes that the run publishes, or has rows of."""
+    spans = [file.span, _traded(file)]
+    if planned.minutes:
+        spans.append(DumpPeriod(planned.minutes[0].open_us, planned.minutes[-1].open_us + MINUTE_US))
+    return DumpPeriod(min(span.from_us for span in spans), max(span.until_us for span in spans))
+
+
+def _traded(file: _File) -> DumpPeriod:
+    return DumpPeriod(minute_us(file.survey.first_us), minute_us(file.survey.newest_us) + MINUTE_US)
 
 
 def _imported(
-    file: _File, key: str, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
+    file: _File, key: MarketKey, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
 ) -> Imported:
     return Imported(
         path=file.recording.path,
         key=key,
         run=run,
         span=file.span,
+        traded=_traded(file),
         finished_before=planned is None,
         plan=planned or Plan(minutes=(), before=None, gaps=(), left=0),
         trades=sent.published if sent else 0,
@@ -281,7 +293,3 @@ def _imported(
         others=file.surveyed.others,
         checksum_verified=file.recording.checksum_verified,
     )
-
-
-def _utc(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

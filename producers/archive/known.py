@@ -1,4 +1,4 @@
-"""What Kafka knows already of a key: how far live is, which runs are finished or under way, and what its log holds."""
+"""What Kafka knows of a market already: how far live data are, which runs there are, and what the log holds."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from market.codec import decode_candle, decode_marker, decode_progress, decode_trade, header, run_of
 from market.errors import MalformedError
+from market.key import MarketKey
 from market.partition import partition_of
 from market.records import Record
 from market.timeframe import minute_us
@@ -17,21 +18,21 @@ from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
 PUBLISHER_HEADER = "publisher"
-"""On a run's progress: which process wrote it."""
+"""Header of a run's progress: the process that wrote it."""
 MOST_READ_BACK = 5_000_000
-"""Trades of the log that are held at once to be published again: some 2 GB."""
+"""At most so many trades of the log are kept in memory to be published again: about 2 GB."""
 _ENGINE = "candles"
 
 
 class RunRecord(NamedTuple):
-    """A record of `md.progress.v1` about a run; `at_ms` is Kafka's append time."""
+    """A record of `md.progress.v1` about a run; `appended_ms` is Kafka's append time."""
 
     run: str
     until_us: int
     finished: bool
     publisher: str
     offset: int
-    at_ms: int
+    appended_ms: int
 
 
 @dataclass
@@ -43,33 +44,33 @@ class KeyProgress:
 
     @property
     def finished(self) -> set[str]:
-        """The runs that are done."""
+        """The runs that are finished."""
         return {record.run for record in self.runs if record.finished}
 
 
-async def read_progress(settings: Settings, key: str) -> KeyProgress:
-    """What the progress topic holds of a key."""
-    found = KeyProgress()
+async def read_progress(settings: Settings, key: MarketKey) -> KeyProgress:
+    """What the progress topic says of a market; `CandlewickError` where a record cannot be read."""
+    known, key_bytes = KeyProgress(), str(key).encode()
     async for records in read_to_end(settings, settings.topics.progress):
         for record in records:
-            if record.value is not None and record.key is not None and record.key.split(b"|")[0] == key.encode():
-                _note(found, record, record.value)
-    return found
+            if record.value is not None and record.key is not None and record.key.split(b"|")[0] == key_bytes:
+                _note(known, record, record.value)
+    return known
 
 
 class LogReader:
-    """Keeps a `LogSurvey` of one key up with the log, and fetches trades out of it."""
+    """Keeps the `LogSurvey` of one market up to date with the log, and reads trades back from it."""
 
-    def __init__(self, settings: Settings, key: str) -> None:
+    def __init__(self, settings: Settings, key: MarketKey) -> None:
         self.survey = LogSurvey(key)
         self._settings = settings
-        self._key = key.encode()
+        self._key = str(key).encode()
         self._partition = partition_of(self._key, settings.partitions)
         self._next: dict[str, int] = {}
-        """By topic: the first offset that was not read."""
+        """By topic: the first offset that was not read yet."""
 
     async def read(self) -> None:
-        """Take in what stands behind what was read. Records that are none of a key's are the engine's to tell."""
+        """Read on to the end of the log. Malformed records are skipped: the engine reports them."""
         topics = self._settings.topics
         committed = await group_offsets(self._settings, topics.group(_ENGINE))
         self.survey.processed = committed.get((topics.trades, self._partition), 0)
@@ -77,19 +78,20 @@ class LogReader:
         await self._read(topics.trades, self._take_record)
 
     async def trades_of(self, minutes: Collection[int]) -> dict[int, dict[str, Trade]]:
-        """By minute and id the trades of these minutes, of several copies the one that counts.
+        """The trades of these minutes, by minute and id; of several copies the one that counts.
 
-        A run's copy counts before live's, of two runs the later; of two live copies the first.
+        A copy of a run counts before a live one; of two runs the later one, of two live copies the first. Raises
+        `CandlewickError` beyond `MOST_READ_BACK` trades.
         """
-        found: dict[int, dict[str, Trade]] = {open_us: {} for open_us in minutes}
+        by_minute: dict[int, dict[str, Trade]] = {open_us: {} for open_us in minutes}
         places = [minute for open_us in minutes if (minute := self.survey.minutes[open_us]).from_offset >= 0]
         if not places:
-            return found
+            return by_minute
         start, stop = min(place.from_offset for place in places), max(place.until_offset for place in places)
         count = 0
         async for record in self._records(self._settings.topics.trades, start, stop):
             trade, run = _trade(record)
-            copies = found.get(minute_us(trade.time_us)) if trade is not None else None
+            copies = by_minute.get(minute_us(trade.time_us)) if trade is not None else None
             if trade is None or copies is None or (run is None and trade.trade_id in copies):
                 continue
             count += trade.trade_id not in copies
@@ -99,16 +101,21 @@ class LogReader:
                     f"more than {MOST_READ_BACK:,} trades of {self.survey.key} would have to be published again: "
                     "import a shorter part of the file"
                 )
-        return found
+        return by_minute
 
     async def _read(self, topic: str, take: Any) -> None:
         async for record in self._records(topic, self._next.get(topic, 0), None):
             take(record)
 
     async def _records(self, topic: str, start: int, stop: int | None) -> Any:
-        here = self._partition
-        bounds = None if stop is None else {here: stop}
-        async for records in read_to_end(self._settings, topic, partitions=[here], start={here: start}, stop=bounds):
+        partition = self._partition
+        async for records in read_to_end(
+            self._settings,
+            topic,
+            partitions=[partition],
+            start={partition: start},
+            stop=None if stop is None else {partition: stop},
+        ):
             for record in records:
                 if record.key == self._key:
                     yield record
@@ -125,7 +132,7 @@ class LogReader:
                 self.survey.take_marker(marker, record.offset)
             return
         trade, run = _trade(record)
-        if trade is not None and trade.key == self.survey.key:
+        if trade is not None and (trade.exchange, trade.symbol) == self.survey.key:
             self.survey.take_trade(trade, run, record.offset)
 
     def _take_candle(self, record: Record) -> None:
@@ -134,12 +141,12 @@ class LogReader:
         try:
             candle, run = decode_candle(record.value), run_of(record.headers)
         except MalformedError:
-            return  # the sinks tell it
+            return  # the sinks report it
         self.survey.take_candle(candle, run)
 
 
 def _trade(record: Record) -> tuple[Trade | None, Run]:
-    """A record's trade and run; no trade where the candle engine would refuse it."""
+    """The trade and run of a record; no trade where the candle engine would refuse it."""
     if record.value is None:
         return None, None
     try:
@@ -148,16 +155,16 @@ def _trade(record: Record) -> tuple[Trade | None, Run]:
         return None, None
 
 
-def _note(found: KeyProgress, record: Record, value: bytes) -> None:
+def _note(known: KeyProgress, record: Record, value: bytes) -> None:
     try:
         progress = decode_progress(value)
     except MalformedError as error:
-        raise CandlewickError(f"{_place(record)} cannot be read: {error}") from error
+        raise CandlewickError(f"the record {_place(record)} cannot be read: {error}") from error
     if progress.run is None:
-        found.live_until_us = progress.complete_until_us
+        known.live_until_us = progress.complete_until_us
         return
     publisher = (header(record.headers, PUBLISHER_HEADER) or b"").decode(errors="replace")
-    found.runs.append(
+    known.runs.append(
         RunRecord(
             progress.run, progress.complete_until_us, progress.finished, publisher, record.offset, record.timestamp
         )

@@ -1,4 +1,4 @@
-"""Files of lines, plain or packed, read in chunks: what is held does not depend on how large a file is."""
+"""Files of lines, plain or packed, read in chunks: memory does not depend on the size of a file."""
 
 import gzip
 import lzma
@@ -14,30 +14,30 @@ from runtime.errors import UsageError
 CHUNK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 MAX_EXPANSION = 200
-"""A packed file of trades expands some ten times; one that gives more than this is made to fill a disk."""
+"""A packed file of trades expands about ten times; one that expands more than this is an attack."""
 _BOM = b"\xef\xbb\xbf"
 _GZIP = ".gz"
 _ZIP = ".zip"
 _LINES = frozenset({".csv", ".jsonl", ".ndjson"})
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What systems add to a zip by themselves, besides files whose name begins with a point."""
+"""What operating systems add to a zip, besides files whose name begins with a point."""
 
 
 class Chunk(NamedTuple):
-    """Lines that follow each other, without their ends; `first` is the number of the first, from 1."""
+    """Lines that follow each other, without line ends; `first` is the number of the first one, from 1."""
 
     first: int
     lines: list[bytes]
 
 
 def inner_name(path: Path) -> str:
-    """The name of what is packed in `path`, or its own; `UsageError` where it cannot be seen."""
+    """The name of the file that is packed in `path`, or of `path` itself; `UsageError` where it cannot be read."""
     with _reading(path), _opened(path) as (_, name):
         return name
 
 
 def read_lines(path: Path) -> Iterator[Chunk]:
-    """The lines of `path`; `UsageError` where it cannot be read to its end."""
+    """The lines of `path`; `UsageError` where it cannot be read to its end, or is no file of trades."""
     number, rest = 1, b""
     for block in _blocks(path):
         lines = (rest + block).split(b"\n")
@@ -56,10 +56,10 @@ def read_lines(path: Path) -> Iterator[Chunk]:
 def _blocks(path: Path) -> Iterator[bytes]:
     with _reading(path), _opened(path) as (file, _):
         most = max(CHUNK_BYTES, MAX_EXPANSION * path.stat().st_size)
-        given = 0
+        total = 0
         while block := file.read(CHUNK_BYTES):
-            given += len(block)
-            if given > most:
+            total += len(block)
+            if total > most:
                 raise UsageError(f"{path} expands more than {MAX_EXPANSION} times: not a file of trades")
             yield block
 
@@ -72,7 +72,7 @@ def _chunk(first: int, lines: list[bytes]) -> Chunk:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, str]]:
-    """The bytes of the lines, and the name of the file that holds them."""
+    """The unpacked bytes, and the name of the unpacked file."""
     if path.suffix == _ZIP:
         with zipfile.ZipFile(path) as archive:
             member = _member(path, archive)
@@ -87,12 +87,12 @@ def _opened(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, str]]:
 
 
 def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    """The one file of lines in a zip; what lies beside it is passed over."""
+    """The only file of lines in a zip; other files are passed over."""
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_litter(member.filename)]
-    found = [member for member in members if PurePosixPath(member.filename).suffix in _LINES] or members
-    if len(found) != 1:
-        raise UsageError(f"{path} holds {len(found)} files where a dump holds one: unpack it and name the file")
-    return found[0]
+    candidates = [member for member in members if PurePosixPath(member.filename).suffix in _LINES] or members
+    if len(candidates) != 1:
+        raise UsageError(f"{path} holds {len(candidates)} files where a dump holds one: unpack it and name the file")
+    return candidates[0]
 
 
 def _is_litter(name: str) -> bool:

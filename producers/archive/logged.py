@@ -1,7 +1,7 @@
-"""What the log holds of a key already: trades, and what markers and candles say of each minute. Pure.
+"""What the log holds of a market already: trades, and what markers and candles say of each minute. Pure.
 
-Candles tell what the engine has made so far. Trades and markers tell the rest: what it will make of records that it has
-not read yet, and which ids stand behind a candle.
+Candles tell what the engine has made so far. Trades and markers tell what it will make of records that it has not read
+yet, and which ids a candle is made of.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Candle, Status, trade_order
 from market.ids import SeenIds
+from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Marker, Proof, Trade, numeric_id
 from producers.archive.survey import MinuteTrades
@@ -24,11 +25,11 @@ class Current(NamedTuple):
     status: Status
     trades: int
     close: Decimal | None
-    """Its price, where it has no trades; None where that is not known."""
+    """Its price, for a minute without trades; None: not known."""
 
 
 class SeriesMinute:
-    """One minute of one series: its trades, and the newest marker that closed it."""
+    """One minute of one series: its trades and its newest marker."""
 
     __slots__ = ("marker_offset", "price", "status", "trades")
 
@@ -36,12 +37,12 @@ class SeriesMinute:
         self.trades = MinuteTrades()
         self.marker_offset = -1
         self.status: Status | None = None
-        """The best that its markers say."""
+        """The best status that its markers give."""
         self.price: Decimal | None = None
 
 
 class LoggedCandle(NamedTuple):
-    """What counts here of a candle of `md.candles.1m.v1`."""
+    """What matters here of a candle of `md.candles.1m.v1`."""
 
     revision: int
     run: Run
@@ -61,12 +62,12 @@ class LoggedMinute:
         self.series: dict[Run, SeriesMinute] = {}
         self.candle: LoggedCandle | None = None
         self.claim: Status | None = None
-        """The best that anybody said of it, ids apart: `Survey.claims`, or the status of a live marker."""
+        """The best status that a file (`Survey.claims`) or a live marker gave it."""
         self.from_offset = self.until_offset = -1
-        """Where its trades stand: from the first to behind the last."""
+        """The offsets of its trades: of the first one, and after the last one."""
 
     def of(self, run: Run) -> SeriesMinute:
-        """The minute of one series, made at its first record."""
+        """The minute in one series."""
         series = self.series.get(run)
         if series is None:
             series = self.series[run] = SeriesMinute()
@@ -74,25 +75,25 @@ class LoggedMinute:
 
     @property
     def is_exact(self) -> bool:
-        """Whether `ids` are all of them: they stand in the log, or the candle's count leaves no other."""
+        """Whether `ids` are complete: the trades are in the log, or the candle's count allows no other ids."""
         if self.candle is None or self.has_all():
             return True
         first, last = _numbers(self.candle)
         return first is not None and last is not None and last - first + 1 == self.candle.trades
 
     def ids(self) -> SeenIds:
-        """The ids known; where trades have left the log, those that its candle tells."""
+        """The known ids; where trades are no longer in the log, those that the candle tells."""
         ids = SeenIds()
-        for one in self.series.values():
-            for first, last in one.trades.ids.numbers:
+        for series in self.series.values():
+            for first, last in series.trades.ids.numbers:
                 ids.numbers.cover(first, last)
-            for text in one.trades.ids.texts:
+            for text in series.trades.ids.texts:
                 ids.add(text, None)
         if self.candle is not None and not self.has_all():
             first_id, last_id = _numbers(self.candle)
             if first_id is None or last_id is None:
-                for told in (self.candle.first_id, self.candle.last_id):
-                    ids.add(told or "", None)
+                for text_id in (self.candle.first_id, self.candle.last_id):
+                    ids.add(text_id or "", None)
             elif self.is_exact:
                 ids.numbers.cover(first_id, last_id)
             else:
@@ -101,19 +102,19 @@ class LoggedMinute:
         return ids
 
     def has_all(self) -> bool:
-        """Whether the trades of its candle stand in the log."""
+        """Whether all trades of its candle are in the log."""
         if self.candle is None or not self.candle.trades:
             return True
         series = self.series.get(self.candle.run)
         return series is not None and count_of(series.trades.ids) >= self.candle.trades
 
     def last(self) -> Trade | None:
-        """The last trade that stands in the log."""
-        lasts = [one.trades.last for one in self.series.values() if one.trades.last is not None]
+        """The last trade that is in the log."""
+        lasts = [series.trades.last for series in self.series.values() if series.trades.last is not None]
         return max(lasts, key=trade_order, default=None)
 
     def current(self, processed: int) -> Current | None:
-        """The newest candle; the engine has read up to the offset `processed`."""
+        """The newest candle, as it is or will be; the engine has read up to the offset `processed`."""
         newest = max(self.series.values(), key=lambda series: series.marker_offset, default=None)
         offset = -1 if newest is None else newest.marker_offset
         if self.candle is not None and offset < processed:
@@ -126,18 +127,18 @@ class LoggedMinute:
 
 @dataclass
 class LogSurvey:
-    """All minutes of one key, as records are taken in in the order of their offsets."""
+    """All minutes of one market. Records are added in the order of their offsets."""
 
-    key: str
+    key: MarketKey
     processed: int = 0
-    """The candle engine has read the trades topic up to here."""
+    """The offset up to which the candle engine has read the trades topic."""
     minutes: dict[int, LoggedMinute] = field(default_factory=dict)
     first_offset: dict[str, int] = field(default_factory=dict)
-    """By run: where its first record stands."""
+    """By run: the offset of its first record."""
     last_offset: dict[str, int] = field(default_factory=dict)
 
     def take_trade(self, trade: Trade, run: Run, offset: int) -> None:
-        """A trade of the key stands at `offset`."""
+        """Add a trade of the market, with its offset."""
         self._note(run, offset)
         minute = self._minute(minute_us(trade.time_us))
         minute.of(run).trades.add(trade)
@@ -146,7 +147,7 @@ class LogSurvey:
         minute.until_offset = offset + 1
 
     def take_marker(self, marker: Marker, offset: int) -> None:
-        """A marker of the key stands at `offset`."""
+        """Add a marker of the market, with its offset."""
         self._note(marker.run, offset)
         if marker.proof is Proof.BEGIN:
             return
@@ -156,12 +157,12 @@ class LogSurvey:
         series.marker_offset = offset
         series.status = status if marker.takes_back else _best(series.status, status)
         series.price = marker.last_price if series.price is None else series.price
-        said = marker.proof if marker.run is None else marker.claim
-        if said is not None:
-            minute.claim = status if marker.takes_back else _best(minute.claim, STATUS_OF_PROOF[said])
+        claim = marker.proof if marker.run is None else marker.claim
+        if claim is not None:
+            minute.claim = status if marker.takes_back else _best(minute.claim, STATUS_OF_PROOF[claim])
 
     def take_candle(self, candle: Candle, run: Run) -> None:
-        """A candle of the key stands in the topic of 1m candles."""
+        """Add a 1m candle of the market."""
         minute = self._minute(candle.open_time_ms * 1000)
         if minute.candle is None or candle.revision >= minute.candle.revision:
             minute.candle = LoggedCandle(
@@ -170,16 +171,16 @@ class LogSurvey:
             )  # fmt: skip
 
     def is_crossed(self, run: str) -> bool:
-        """Whether another run stands behind the beginning of this one: the engine may be past what it must change."""
-        begun = self.first_offset.get(run)
-        return begun is not None and any(last > begun for other, last in self.last_offset.items() if other != run)
+        """Whether another run has records after the first one of this run: the engine may have passed its minutes."""
+        first = self.first_offset.get(run)
+        return first is not None and any(last > first for other, last in self.last_offset.items() if other != run)
 
     def claim(self, open_us: int) -> Status | None:
-        """What was said of a minute, ids apart; where its markers have left the log, what its candle says."""
+        """The status that files and live markers gave a minute; of its candle where the log has no marker left."""
         minute = self.minutes.get(open_us)
         if minute is None:
             return None
-        marked = any(one.status for one in minute.series.values())
+        marked = any(series.status for series in minute.series.values())
         if minute.candle is not None and not marked:
             return minute.candle.status
         return minute.claim
@@ -206,5 +207,5 @@ def _numbers(candle: LoggedCandle) -> tuple[int | None, int | None]:
     return (None if first is None else numeric_id(first)), (None if last is None else numeric_id(last))
 
 
-def _best(one: Status | None, other: Status) -> Status:
-    return other if one is None or other.rank < one.rank else one
+def _best(known: Status | None, new: Status) -> Status:
+    return new if known is None or new.rank < known.rank else known

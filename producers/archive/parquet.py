@@ -52,10 +52,10 @@ def _columns(path: Path, schema: pa.Schema) -> dict[str, str]:
 
 
 def _in_microseconds(table: pa.Table) -> pa.Table:
-    for at, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
-            in_us = table.column(at).cast(pa.timestamp("us", tz=field.type.tz)).cast(pa.int64())
-            table = table.set_column(at, field.name, in_us)
+            in_us = table.column(index).cast(pa.timestamp("us", tz=field.type.tz)).cast(pa.int64())
+            table = table.set_column(index, field.name, in_us)
     return table
 
 

@@ -1,7 +1,7 @@
 """Which minutes a run publishes. Pure.
 
-Log and file are taken together. A minute is published where a candle of both would differ from the one that is there.
-So candles depend on all that was ever imported, and not on the order or the grouping of the imports.
+The plan looks at the log and the file together. A minute is published where the candle of both would differ from the
+candle that is there. So candles depend on all that was ever imported, not on the order or the grouping of imports.
 """
 
 import hashlib
@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status, trade_order
 from market.ids import SeenIds
+from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
 from producers.archive.dump import DumpPeriod
 from producers.archive.logged import Current, LoggedMinute, LogSurvey, count_of
 from producers.archive.proof import IdKind, MissingIds, Proofs, kind_of, prove
-from producers.archive.survey import MinuteTrades, Survey
+from producers.archive.survey import MinuteTrades, SkippedRows, Survey
 from runtime.errors import UsageError
 
 _RUN_DIGITS = 16
@@ -25,19 +26,19 @@ _PROOF_OF_STATUS = {status: proof for proof, status in STATUS_OF_PROOF.items()}
 
 
 class Last(NamedTuple):
-    """Id and price of a trade that is the last before some time."""
+    """Id and price of the last trade before some time."""
 
     trade_id: str | None
     price: Decimal
 
 
 class PlannedMinute(NamedTuple):
-    """A minute that is published; its marker is due once `after_row` rows of the file are published."""
+    """A minute to publish; its marker is due when `after_row` rows of the file are published."""
 
     open_us: int
     proof: Proof
     claim: Proof | None
-    """What was said of it, ids apart."""
+    """What files and live feeds said of it; ids are not looked at."""
     trades: int
     last: Last | None
     """The last trade before its end."""
@@ -49,24 +50,26 @@ class Plan:
     """What one file changes."""
 
     minutes: Sequence[PlannedMinute]
-    """In order; none: nothing is published but rows that are kept for later."""
+    """In order; empty: nothing is published but rows that are kept for later imports."""
     before: Last | None
     """The last trade before the first of `minutes`."""
     gaps: Sequence[MissingIds]
-    """Missing ids of which minutes that are published have to tell."""
+    """The missing ids that are the reason for holes among `minutes`."""
     left: int
-    """Minutes of the file whose candles say all of it already."""
+    """How many minutes of the file are left as they are: their candles say as much already."""
+    skipped: Sequence[SkippedRows] = ()
+    """The skipped rows of the file that may be trades."""
     out_of_reach: Sequence[int] = ()
     """Open times of minutes that should be published, but need trades that are no longer in the log."""
     compare: frozenset[int] = frozenset()
-    """Minutes in which log and file tell ids that both have in ways that must be held against each other."""
+    """Minutes with ids that log and file both have: the contents have to be compared."""
     read_back: frozenset[int] = frozenset()
-    """Minutes of which trades stand in the log that are to be published again."""
+    """Minutes with trades in the log that have to be published again."""
     kind: IdKind = IdKind.CONTIGUOUS
     unfinished: int = 0
     """Trades of minutes that neither a file nor ids call whole."""
     kept: int = 0
-    """Trades of minutes that are not published, and are kept in the log for later imports."""
+    """Trades of minutes that are not published; they are kept in the log for later imports."""
 
     @property
     def publishes(self) -> bool:
@@ -77,15 +80,21 @@ class Plan:
 def covered(
     survey: Survey, named: DumpPeriod | None, *, from_us: int | None = None, until_us: int | None = None
 ) -> DumpPeriod:
-    """The whole minutes of which a file says that it holds all trades; the span may be empty.
+    """The minutes that a file is taken to hold completely; the period may be empty.
 
-    `named`: the day or month in the name of the file. Without it a first and a last minute may be parts of one.
-    `from_us` and `until_us` are what was asked for: they win, inwards to whole minutes, but never begin before the
-    minute of the first trade or the day in the name. `UsageError` where name and trades have nothing in common.
+    - `named` (the day or month in the file's name): all of its minutes.
+    - No `named`: the minutes between that of the first trade and that of the last one, without these two, since the
+      file may begin or end within them.
+    - `from_us`, `until_us` (what was asked for) replace the beginning or the end. A part of a minute does not count,
+      and the period never begins before the minute of the first trade, or before `named`.
+
+    Raises `UsageError` where no trade lies in `named`.
     """
     opening_us = minute_us(survey.first_us)
     if named and until_us is None and (survey.newest_us < named.from_us or survey.first_us >= named.until_us):
-        raise UsageError("no trade is of the time in the file's name: say what it covers with --complete-until")
+        raise UsageError(
+            "no trade lies in the time that the file's name says: rename it, or say its end with --complete-until"
+        )
     earliest_us = min(named.from_us, opening_us) if named else opening_us
     if from_us is not None:
         begin_us = max(next_minute_us(from_us), earliest_us)
@@ -105,7 +114,7 @@ def plan(
     kind: IdKind | None = None,
     forced: bool = False,
 ) -> Plan:
-    """What a run of the file changes; `until_us`: live data own what lies behind. `kind` None: found by looking."""
+    """What a run of the file changes. `until_us`: from here on live data count. `kind` None: told from the ids."""
     union = _Union(survey, claims, log, kind)
     return _Planning(union, until_us=until_us, forced=forced).plan()
 
@@ -120,31 +129,31 @@ class _Union:
             self.ids[open_us] = _together(self.ids.get(open_us), minute.ids)
         self.claimed: dict[int, Status] = dict(claims)
         for open_us in log.minutes:
-            said, own = log.claim(open_us), claims.get(open_us)
-            if said is not None and (own is None or said.rank < own.rank):
-                self.claimed[open_us] = said
+            logged, own = log.claim(open_us), claims.get(open_us)
+            if logged is not None and (own is None or logged.rank < own.rank):
+                self.claimed[open_us] = logged
         self.kind = kind or kind_of(self.ids.values())
         self.proofs: Proofs = prove(self.ids, self.kind, self.claimed)
 
     def minutes(self) -> list[int]:
-        """Open times of all minutes of which anything is known, in order."""
+        """Open times of all minutes that anything is known of, in order."""
         return sorted({*self.ids, *self.claimed, *self.proofs.whole_minutes(), *self.log.minutes})
 
     def status(self, open_us: int) -> Status | None:
-        """What a candle of the minute has to say; None where there is none to be."""
+        """The status that the minute's candle should have; None: it should have no candle."""
         if self.proofs.lacks(open_us):
             return Status.HOLE
         return Status.COMPLETE if self.proofs.is_whole(open_us) else self.claimed.get(open_us)
 
     def claims_more(self, open_us: int) -> bool:
-        """Whether the file says more of the minute than was said before: later imports have to know it."""
-        own, said = self.claims.get(open_us), self.log.claim(open_us)
-        return own is not None and (said is None or own.rank < said.rank)
+        """Whether the file claims more for the minute than the log does: later imports have to know it."""
+        own, logged = self.claims.get(open_us), self.log.claim(open_us)
+        return own is not None and (logged is None or own.rank < logged.rank)
 
     def last(self, open_us: int) -> Last | None:
         """The last trade of the minute."""
         in_file, logged = self.survey.minutes.get(open_us), self.log.minutes.get(open_us)
-        trades = [one for one in (in_file and in_file.last, logged and logged.last()) if one]
+        trades = [trade for trade in (in_file and in_file.last, logged and logged.last()) if trade]
         if trades:
             trade = max(trades, key=trade_order)
             return Last(trade.trade_id, trade.price)
@@ -169,7 +178,7 @@ class _Planning:
             if open_us >= self._until_us:
                 break
             before = last
-            last = union.last(open_us) or last or self._told_price(open_us)
+            last = union.last(open_us) or last or self._flat_price(open_us)
             in_file = union.survey.minutes.get(open_us)
             if in_file is not None:
                 after_row = max(after_row, in_file.last_row)
@@ -184,24 +193,24 @@ class _Planning:
                 continue
             if not self._minutes:
                 self._before = before
-            said, count = union.claimed.get(open_us), count_of(union.ids.get(open_us, _NO_IDS))
-            claim = None if said is None else _PROOF_OF_STATUS[said]
+            claimed, count = union.claimed.get(open_us), count_of(union.ids.get(open_us, _NO_IDS))
+            claim = None if claimed is None else _PROOF_OF_STATUS[claimed]
             self._minutes.append(PlannedMinute(open_us, _PROOF_OF_STATUS[status], claim, count, last, after_row))
         return self._result()
 
-    def _told_price(self, open_us: int) -> Last | None:
-        """Where no trade is known yet: the price at which a candle is flat, as its feed's markers told it."""
+    def _flat_price(self, open_us: int) -> Last | None:
+        """The price of a minute before the first known trade: what its markers or its candle say."""
         logged = self._union.log.minutes.get(open_us)
         current = None if logged is None else logged.current(self._union.log.processed)
         return None if current is None or current.close is None else Last(None, current.close)
 
     def _changes(self, open_us: int, status: Status, last: Last | None) -> bool:
-        """Whether a candle that says this differs from the one that is there."""
+        """Whether a candle with this status and last trade differs from the candle that is there."""
         union = self._union
         logged = union.log.minutes.get(open_us)
         current = None if logged is None else logged.current(union.log.processed)
         if status is Status.KLINE or (current is not None and current.status is Status.KLINE and status is Status.HOLE):
-            return False  # the exchange's own figures stand until all its trades are known
+            return False  # the exchange's own figures count until all of the minute's trades are known
         if (self._forced and open_us in union.claims) or union.claims_more(open_us):
             return True
         if current is None:
@@ -209,7 +218,7 @@ class _Planning:
         return _differs(current, status, count_of(union.ids.get(open_us, _NO_IDS)), last)
 
     def _reach(self, open_us: int, in_file: MinuteTrades | None, logged: LoggedMinute) -> bool:
-        """Whether all trades of the minute can be published; notes where the log's have to be read."""
+        """Whether all trades of the minute can be published; notes where those of the log have to be read back."""
         known = logged.ids()
         is_superset = in_file is not None and _holds(in_file.ids, known)
         if not is_superset and logged.from_offset >= 0:
@@ -223,15 +232,16 @@ class _Planning:
     def _result(self) -> Plan:
         union = self._union
         published = {minute.open_us: minute.proof for minute in self._minutes}
-        in_file = [(at, minute) for at, minute in union.survey.minutes.items() if at < self._until_us]
-        unfinished = sum(count_of(minute.ids) for at, minute in in_file if union.status(at) is None)
-        kept = sum(self._new_ids(at) for at, _ in in_file if at not in published)
+        in_file = [(open_us, minute) for open_us, minute in union.survey.minutes.items() if open_us < self._until_us]
+        unfinished = sum(count_of(minute.ids) for open_us, minute in in_file if union.status(open_us) is None)
+        kept = sum(self._new_ids(open_us) for open_us, _ in in_file if open_us not in published)
         holes = {open_us for open_us, proof in published.items() if proof is Proof.HOLE}
         return Plan(
             minutes=self._minutes,
             before=self._before,
             gaps=[gap for gap in union.proofs.gaps if any(open_us in holes for open_us in gap.minutes())],
             left=sum(1 for open_us in union.claims if open_us not in published),
+            skipped=union.survey.skipped(self._until_us),
             out_of_reach=self._out_of_reach,
             compare=frozenset(self._compare),
             read_back=frozenset(self._read_back | self._compare),
@@ -257,7 +267,7 @@ def _differs(current: Current, status: Status, count: int, last: Last | None) ->
 
 
 def _must_compare(in_file: MinuteTrades, logged: LoggedMinute) -> bool:
-    """Whether both have copies of an id that are not known to be the same."""
+    """Whether both have copies of an id that may differ."""
     for series in logged.series.values():
         trades = series.trades
         same = trades.digest == in_file.digest and _equal(trades.ids, in_file.ids)
@@ -266,37 +276,36 @@ def _must_compare(in_file: MinuteTrades, logged: LoggedMinute) -> bool:
     return False
 
 
-def _equal(one: SeenIds, other: SeenIds) -> bool:
-    return one.numbers == other.numbers and one.texts == other.texts
+def _equal(first: SeenIds, second: SeenIds) -> bool:
+    return first.numbers == second.numbers and first.texts == second.texts
 
 
-def _overlap(one: SeenIds, other: SeenIds) -> bool:
-    return count_of(_together(one, other)) < count_of(one) + count_of(other)
+def _overlap(first: SeenIds, second: SeenIds) -> bool:
+    return count_of(_together(first, second)) < count_of(first) + count_of(second)
 
 
 def _holds(ids: SeenIds, others: SeenIds) -> bool:
     return count_of(_together(ids, others)) == count_of(ids)
 
 
-def _together(one: SeenIds | None, other: SeenIds) -> SeenIds:
-    ids = SeenIds(other.numbers, other.texts)
-    if one is not None:
-        for first, last in one.numbers:
+def _together(known: SeenIds | None, more: SeenIds) -> SeenIds:
+    ids = SeenIds(more.numbers, more.texts)
+    if known is not None:
+        for first, last in known.numbers:
             ids.numbers.cover(first, last)
-        for text in one.texts:
+        for text in known.texts:
             ids.add(text, None)
     return ids
 
 
-def run_id(key: str, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
-    """A run's id: the same key, range and content have the same; `repetition` counts later ones from 2."""
-    told = f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content
-    digits = hashlib.sha256(told).hexdigest()[:_RUN_DIGITS]
+def run_id(key: MarketKey, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
+    """A run's id: equal for equal key, range and content; `repetition` counts the runs of these from 1."""
+    digits = hashlib.sha256(f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content).hexdigest()[:_RUN_DIGITS]
     return digits if repetition == 1 else f"{digits}-{repetition}"
 
 
 def choose_run(
-    key: str,
+    key: MarketKey,
     span: DumpPeriod,
     content: bytes,
     finished: Container[str],
@@ -304,10 +313,13 @@ def choose_run(
     *,
     forced: bool,
 ) -> tuple[str, bool]:
-    """The run's id, and whether it is finished already; a forced one is the first that is not.
+    """The run's id, and whether that run is finished already.
 
-    One that was interrupted goes on under its id, unless another run came between: then the engine may be past minutes
-    that are to be told anew.
+    - Finished before, and not forced: its id, True.
+    - Finished before, but forced: the first id of a run that is not finished.
+    - Interrupted: its id again; but a new id where another run began after it (`is_crossed`), since the engine may
+      have passed minutes that have to be published again.
+    - Never begun: its id.
     """
     repetition = 1
     while True:

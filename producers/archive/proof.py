@@ -1,7 +1,7 @@
-"""What ids prove of minutes, wherever they were told: which are whole, and which lack trades. Pure.
+"""What trade ids prove about minutes, from whatever source they come: which are whole, which lack trades. Pure.
 
-Ids prove something where they count up by one. A minute is whole where ids before it and behind it are known and no id
-between them is missing. Nothing is proved before the first id and behind the last one.
+Ids prove something where they count up by one. A minute is whole where ids before it and after it are known and no id
+between them is missing. Nothing is proved before the first id and after the last one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -16,31 +16,31 @@ from producers.archive.dump import DumpPeriod
 
 
 class IdKind(StrEnum):
-    """What a market's ids tell."""
+    """What the ids of a market prove."""
 
     CONTIGUOUS = "contiguous"
     """They count up by one: a missing number is a missing trade."""
     ORDERED = "ordered"
-    """Numbers that rise with time and leave some out: none proves anything."""
+    """Numbers that rise with time and leave some out: they prove nothing."""
     OPAQUE = "opaque"
-    """Texts, or numbers in no order: they only tell trades apart."""
+    """Texts, or numbers in no order: they only identify a trade."""
 
 
 class MissingIds(NamedTuple):
-    """Missing ids, both ends inclusive, and the minutes they may belong to."""
+    """Missing ids, both ends inclusive, and the minutes that they may belong to."""
 
     first: int
     last: int
     span: DumpPeriod
-    """From the minute of the trade before them to the end of that of the trade behind them."""
+    """From the minute of the trade before them to the end of the minute of the trade after them."""
 
     def minutes(self) -> range:
         """The open times of those minutes."""
         return range(self.span.from_us, self.span.until_us, MINUTE_US)
 
 
-class _Stretch(NamedTuple):
-    """Ids of one counting: the first and the last minute that hold any, and what is missing between."""
+class _Counting(NamedTuple):
+    """Ids that were counted without a reset: the first and the last minute that hold any, and the gaps between."""
 
     first_us: int
     last_us: int
@@ -54,72 +54,72 @@ class _Range(NamedTuple):
 
 
 class Proofs:
-    """What the ids of some minutes prove. `claimed`: the minutes of which somebody says that all trades are there."""
+    """What the ids of some minutes prove. `claimed`: the minutes that a file or a feed calls complete."""
 
-    def __init__(self, stretches: Sequence[_Stretch], claimed: Container[int]) -> None:
-        self._stretches = stretches
-        self._firsts_us = [stretch.first_us for stretch in stretches]
-        gaps = sorted((gap for stretch in stretches for gap in stretch.gaps), key=lambda gap: gap.span)
-        self._all = _Gaps(gaps)
+    def __init__(self, countings: Sequence[_Counting], claimed: Container[int]) -> None:
+        self._countings = countings
+        self._firsts_us = [counting.first_us for counting in countings]
+        gaps = sorted((gap for counting in countings for gap in counting.gaps), key=lambda gap: gap.span)
+        self._all = _GapMinutes(gaps)
         self.gaps = [gap for gap in gaps if all(open_us in claimed for open_us in gap.minutes())]
-        """Those whose every minute is claimed: one of the claims is wrong, and nobody knows which."""
-        self._disproved = _Gaps(self.gaps)
+        """The gaps whose minutes are all claimed: one of these claims is wrong, and nobody knows which."""
+        self._disproved = _GapMinutes(self.gaps)
 
     def is_whole(self, open_us: int) -> bool:
         """Whether ids prove that no trade of the minute is missing."""
-        at = bisect_right(self._firsts_us, open_us) - 1
-        if at < 0:
+        index = bisect_right(self._firsts_us, open_us) - 1
+        if index < 0:
             return False
-        stretch = self._stretches[at]
-        return stretch.first_us < open_us < stretch.last_us and not self._all.touches(open_us)
+        counting = self._countings[index]
+        return counting.first_us < open_us < counting.last_us and not self._all.holds(open_us)
 
     def whole_minutes(self) -> Iterator[int]:
-        """The minutes that ids prove to be whole, in order; also those that nobody speaks of."""
-        for stretch in self._stretches:
-            open_us = stretch.first_us + MINUTE_US
-            while open_us < stretch.last_us:
-                behind_us = self._all.end_of(open_us)
-                if behind_us is None:
+        """The minutes that ids prove to be whole, in order, also where no file or feed claims anything."""
+        for counting in self._countings:
+            open_us = counting.first_us + MINUTE_US
+            while open_us < counting.last_us:
+                gap_end_us = self._all.end_of(open_us)
+                if gap_end_us is None:
                     yield open_us
-                open_us = behind_us or open_us + MINUTE_US
+                open_us = gap_end_us or open_us + MINUTE_US
 
     def lacks(self, open_us: int) -> bool:
-        """Whether missing ids may belong to the minute, and to none that is not claimed."""
-        return self._disproved.touches(open_us)
+        """Whether missing ids may belong to the minute, and only to claimed minutes: then its claim is taken back."""
+        return self._disproved.holds(open_us)
 
 
 def prove(ids: Mapping[int, SeenIds], kind: IdKind, claimed: Container[int]) -> Proofs:
-    """What the ids of minutes (by open time, microseconds) prove."""
+    """What the ids of minutes (by open time, microseconds) prove; nothing where they do not count up by one."""
     if kind is not IdKind.CONTIGUOUS:
         return Proofs([], claimed)
-    return Proofs([_stretch(ranges) for ranges in _countings(ids)], claimed)
+    return Proofs([_counting(ranges) for ranges in _split_at_resets(ids)], claimed)
 
 
 def kind_of(ids: Iterable[SeenIds]) -> IdKind:
-    """What ids look like: contiguous where at least half of the neighbours among them follow each other."""
+    """What ids look like: contiguous where at least half of them are followed by the next number."""
     numbers = IdRanges()
-    for one in ids:
-        if one.texts:
+    for ids_of_minute in ids:
+        if ids_of_minute.texts:
             return IdKind.OPAQUE
-        for first, last in one.numbers:
+        for first, last in ids_of_minute.numbers:
             numbers.cover(first, last)
     follow = len(numbers) - sum(1 for _ in numbers)
     return IdKind.CONTIGUOUS if 2 * follow >= len(numbers) - 1 else IdKind.ORDERED
 
 
-def _countings(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
-    """The ranges of ids in order of time, parted where they count anew.
+def _split_at_resets(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
+    """The ranges of ids in order of time, split where the exchange reset its ids.
 
-    That is where all ids of a minute are lower than those of the minute before, unless the next minute is above both
-    again: then a trade only came late.
+    That is where all ids of a minute are lower than those of the minute before. It is no reset where the next minute
+    has higher ids than both: then a trade only came late.
     """
-    minutes = [(open_us, one.numbers) for open_us, one in sorted(ids.items(), key=itemgetter(0)) if one.numbers]
+    minutes = [(open_us, seen.numbers) for open_us, seen in sorted(ids.items(), key=itemgetter(0)) if seen.numbers]
     ranges: list[_Range] = []
-    for at, (open_us, numbers) in enumerate(minutes):
-        before = minutes[at - 1][1] if at else None
+    for index, (open_us, numbers) in enumerate(minutes):
+        before = minutes[index - 1][1] if index else None
         if before and numbers.greatest < before.least:
-            follows = at + 1 < len(minutes) and minutes[at + 1][1].greatest > before.greatest
-            if not follows:
+            came_late = index + 1 < len(minutes) and minutes[index + 1][1].greatest > before.greatest
+            if not came_late:
                 yield ranges
                 ranges = []
         ranges += (_Range(first, last, open_us) for first, last in numbers)
@@ -127,21 +127,21 @@ def _countings(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
         yield ranges
 
 
-def _stretch(ranges: list[_Range]) -> _Stretch:
+def _counting(ranges: list[_Range]) -> _Counting:
     gaps: list[MissingIds] = []
     ordered = sorted(ranges)
-    reach = ordered[0]
-    for one in ordered[1:]:
-        if one.first > reach.last + 1:
-            from_us, last_us = sorted((reach.open_us, one.open_us))
-            gaps.append(MissingIds(reach.last + 1, one.first - 1, DumpPeriod(from_us, last_us + MINUTE_US)))
-        if one.last > reach.last:
-            reach = one
-    return _Stretch(min(one.open_us for one in ranges), max(one.open_us for one in ranges), gaps)
+    furthest = ordered[0]
+    for ids in ordered[1:]:
+        if ids.first > furthest.last + 1:
+            from_us, last_us = sorted((furthest.open_us, ids.open_us))
+            gaps.append(MissingIds(furthest.last + 1, ids.first - 1, DumpPeriod(from_us, last_us + MINUTE_US)))
+        if ids.last > furthest.last:
+            furthest = ids
+    return _Counting(min(ids.open_us for ids in ranges), max(ids.open_us for ids in ranges), gaps)
 
 
-class _Gaps:
-    """Spans in order, for the question whether one of them touches a minute."""
+class _GapMinutes:
+    """The minutes that missing ids may belong to, for look-up."""
 
     def __init__(self, gaps: Sequence[MissingIds]) -> None:
         self._spans: list[DumpPeriod] = []
@@ -152,10 +152,10 @@ class _Gaps:
             else:
                 self._spans.append(gap.span)
 
-    def touches(self, open_us: int) -> bool:
+    def holds(self, open_us: int) -> bool:
         return self.end_of(open_us) is not None
 
     def end_of(self, open_us: int) -> int | None:
-        """Where the span ends that holds the minute; None where none does."""
-        at = bisect_left(self._spans, DumpPeriod(open_us + 1, 0)) - 1
-        return self._spans[at].until_us if at >= 0 and open_us < self._spans[at].until_us else None
+        """Where the minutes of the gap end that holds this minute; None where no gap holds it."""
+        index = bisect_left(self._spans, DumpPeriod(open_us + 1, 0)) - 1
+        return self._spans[index].until_us if index >= 0 and open_us < self._spans[index].until_us else None

@@ -1,7 +1,7 @@
-"""A run on its way to Kafka: trades in the order of the file, and each minute's marker behind its last trade.
+"""Sends a run to Kafka: trades in the order of the file, and each minute's marker after its last trade.
 
-Order is what counts: a step's trades are acknowledged before the markers that speak of them are sent, these before
-the next step. Rows come here when their content has proved to be the one that was surveyed, the end when all has.
+The order matters. A step's trades are acknowledged before the markers of their minutes are sent, and these before the
+next step. Rows come here after the reader has compared them with the first reading.
 """
 
 import time
@@ -19,14 +19,14 @@ from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
 from producers.archive.plan import Last, Plan, PlannedMinute
 from producers.archive.reading import BadRow
-from producers.archive.report import ReportedRange, ranges
+from producers.archive.report import ReportedRange, hole_reason, ranges
 from producers.archive.survey import Rows
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 
 STEP_TRADES = 20_000
 STEP_US = 240 * MINUTE_US
-"""Most market time whose trades run ahead of their markers: so much the candle engine has to hold."""
+"""At most so much market time of trades is sent before their markers: the candle engine keeps it in memory."""
 _MARKERS = 10_000
 
 
@@ -34,29 +34,29 @@ _MARKERS = 10_000
 class ImportRun:
     """What is published as one run."""
 
-    key: str
+    key: MarketKey
     id: str
     span: DumpPeriod
-    """All minutes that it may speak of."""
+    """All minutes that it may publish."""
     plan: Plan
     copies: Copies
 
 
 class RunPublisher:
-    """Publishes one run; after any error it must be discarded, and the import be repeated."""
+    """Publishes one run. After any error it must be discarded, and the import repeated."""
 
     def __init__(self, settings: Settings, publisher: Publisher, claim: Claim, run: ImportRun) -> None:
         self.published = 0
         """Trades acknowledged."""
         self.log_only = 0
-        """Of them those that were read back from the log."""
+        """Those of them that were read back from the log."""
         self._topics = settings.topics
         self._partitions = settings.partitions
         self._publisher = publisher
         self._claim = claim
         self._run = run
         self._minutes = run.plan.minutes
-        self._key = run.key.encode()
+        self._key = str(run.key).encode()
         self._partition = partition_of(self._key, settings.partitions)
         self._header = [(RUN_HEADER, run.id.encode())]
         self._seen = Rows()
@@ -67,16 +67,16 @@ class RunPublisher:
         self._published_until_us = run.span.from_us
 
     async def begin(self) -> None:
-        """Publish the events, what is missing among them, and the `begin` marker."""
+        """Publish the events, with the holes, and the `begin` marker."""
         run = self._run
-        holes = [self._hole(found) for found in ranges(run.plan) if found.proof is Proof.HOLE]
+        holes = [self._hole(reported) for reported in ranges(run.plan) if reported.proof is Proof.HOLE]
         await self._tell([self._event(FeedEventKind.RUN_BEGUN, run.span), *holes])
         begin_us = self._minutes[0].open_us if self._minutes else run.span.from_us
         self._published_until_us = begin_us
         await self._send([self._marker_record(self._begin_marker(begin_us))])
 
     async def add(self, trades: Sequence[Trade]) -> None:
-        """Publish the next rows of the file, each id once, as far as the run wants them."""
+        """Publish those of the next rows that belong to the run, each id once."""
         step = self._step
         for row in trades:
             time_us = row.time_us
@@ -91,7 +91,7 @@ class RunPublisher:
             step.append(self._trade_record(trade))
 
     async def refuse(self, bad: Sequence[BadRow]) -> None:
-        """Send bad rows to the dead letters: the bytes of the line, and where it stood and what is wrong with it."""
+        """Send bad rows to the dead letters: the bytes of the line, its place in the file and what is wrong with it."""
         records = [
             Outgoing(
                 self._key,
@@ -113,7 +113,7 @@ class RunPublisher:
         )
 
     async def end(self) -> None:
-        """Publish what is left, the end marker last, the event, and that the run is finished."""
+        """Publish the rest, with the end marker last; then the event, and the word that the run is finished."""
         await self._flush(to_end=True)
         if not self._minutes:  # rows were kept, but no minute ends the run
             until_us = next_minute_us(self._published_until_us)
@@ -132,19 +132,19 @@ class RunPublisher:
             self.published += len(log_only)
             self.log_only += len(log_only)
             last = len(self._minutes) - 1
-            markers = [self._marker(minute, end=at == last) for at, minute in enumerate(due, self._marked)]
+            markers = [self._marker(minute, end=index == last) for index, minute in enumerate(due, self._marked)]
             await self._send([self._marker_record(marker) for marker in markers])
             self._marked += len(due)
             await self._claim.heartbeat(markers[-1].complete_until_us)
 
     def _due(self, *, to_end: bool) -> list[PlannedMinute]:
-        """The next minutes whose rows are acknowledged; the last one of all only at the end."""
+        """The next minutes whose rows are acknowledged; the last minute of the run only at the end."""
         minutes, last = self._minutes, len(self._minutes) - 1
         due = []
-        for at in range(self._marked, min(self._marked + _MARKERS, last + 1)):
-            if not to_end and (at == last or minutes[at].after_row > self._rows):
+        for index in range(self._marked, min(self._marked + _MARKERS, last + 1)):
+            if not to_end and (index == last or minutes[index].after_row > self._rows):
                 break
-            due.append(minutes[at])
+            due.append(minutes[index])
         return due
 
     def _marker(self, minute: PlannedMinute, *, end: bool) -> Marker:
@@ -160,11 +160,11 @@ class RunPublisher:
             claim=minute.claim,
         )
 
-    def _begin_marker(self, at_us: int, *, end: bool = False) -> Marker:
+    def _begin_marker(self, begin_us: int, *, end: bool = False) -> Marker:
         before: Last | None = self._run.plan.before
         return Marker(
-            complete_until_us=at_us,
-            published_until_us=at_us,
+            complete_until_us=begin_us,
+            published_until_us=begin_us,
             proof=Proof.BEGIN,
             last_trade_id=before.trade_id if before else None,
             last_price=before.price if before else None,
@@ -180,19 +180,18 @@ class RunPublisher:
             self._published_until_us = trade.time_us + 1
         return Outgoing(self._key, encode_trade(trade), self._header, self._partition)
 
-    def _hole(self, found: ReportedRange) -> FeedEvent:
-        first, last = (found.gaps[0], found.gaps[-1]) if found.gaps else (None, None)
-        reason = f"{found.missing} ids are missing" if found.gaps else "rows were passed over that may be trades"
+    def _hole(self, hole: ReportedRange) -> FeedEvent:
+        first, last = (hole.gaps[0], hole.gaps[-1]) if hole.gaps else (None, None)
         return self._event(
             FeedEventKind.HOLE,
-            found.span,
+            hole.span,
             first_id=str(first.first) if first else None,
             last_id=str(last.last) if last else None,
-            reason=reason,
+            reason=hole_reason(hole.gaps, hole.skipped),
         )
 
     def _event(self, kind: FeedEventKind, span: DumpPeriod, **about: str | None) -> FeedEvent:
-        exchange, symbol = MarketKey.parse(self._run.key)
+        exchange, symbol = self._run.key
         return FeedEvent(
             exchange=exchange,
             symbol=symbol,

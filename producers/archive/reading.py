@@ -1,7 +1,8 @@
-"""The two readings of recorded trades: every row parsed, what is bad told with file, line and reason."""
+"""The two readings of a file: every row is parsed; a bad one is reported with file, line and reason."""
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,14 +17,14 @@ from runtime.errors import CandlewickError, UsageError
 
 
 class Reading(StrEnum):
-    """Which of the two it is."""
+    """Which of the two."""
 
     SURVEYING = "surveying"
     PUBLISHING = "publishing"
 
 
 Watch = Callable[[Reading, int], None]
-"""Told how many rows were read since it was last told."""
+"""Called with the number of rows that were read since the last call."""
 
 
 class BadRow(NamedTuple):
@@ -31,61 +32,61 @@ class BadRow(NamedTuple):
 
     file: str
     line: int
-    behind: int
-    """Trades of its chunk that stand before it."""
+    trades_before: int
+    """How many trades of its chunk stand before it."""
     content: bytes
     error: MalformedError
 
 
 class RowsRead(NamedTuple):
-    """What a chunk of lines holds, in order."""
+    """The rows of a chunk of lines, in order."""
 
     trades: list[Trade]
     bad: list[BadRow]
 
 
 class Content:
-    """What a reading has read; a second one is held against the `first`, chunk by chunk, before it gives any row out.
+    """A digest of what a reading has read, 32 bytes a chunk.
 
-    It keeps 32 bytes a chunk.
+    The second reading is compared with the `first`, chunk by chunk, before it gives out any row.
     """
 
     def __init__(self, first: "Content | None" = None) -> None:
         self.digests: list[bytes] = []
-        """At the end of each chunk, of all lines up to there."""
+        """One for each chunk, of all lines up to its end."""
         self._hash = hashlib.sha256()
         self._expected = first.digests if first is not None else None
 
     @property
     def digest(self) -> bytes:
-        """Of all lines so far, whatever chunks they came in."""
+        """Of all lines so far; it does not depend on the chunks that they came in."""
         return self._hash.digest()
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Take in the next chunk; `CandlewickError` where the first reading read something else."""
+        """Add the next chunk; `CandlewickError` where the first reading read something else."""
         self._hash.update(b"\n".join([*filter(None, lines), b""]))
-        at = len(self.digests)
+        index = len(self.digests)
         self.digests.append(self.digest)
-        if self._expected is not None and self._expected[at : at + 1] != self.digests[at:]:
+        if self._expected is not None and self._expected[index : index + 1] != self.digests[index:]:
             raise _changed()
 
     def end(self) -> None:
-        """Nothing follows; `CandlewickError` where the first reading read more."""
+        """No chunk follows; `CandlewickError` where the first reading read more."""
         if self._expected is not None and len(self.digests) < len(self._expected):
             raise _changed()
 
 
 class _Sequence:
-    """The order of a file, for trades of one time whose ids tell none: `seq` counts those that follow each other.
+    """Numbers trades of the same time by their place in the file (`seq`), where their ids have no order.
 
-    It counts from each time anew, so that files that hold the same trades of a time number them alike.
+    It starts again at each new time: so two files with the same trades of a time number them alike.
     """
 
     def __init__(self) -> None:
         self._time_us = -1
         self._seq = 0
 
-    def placed(self, trade: Trade) -> Trade:
+    def number(self, trade: Trade) -> Trade:
         """The trade with its `seq`, where it needs one and has none."""
         self._seq = self._seq + 1 if trade.time_us == self._time_us else 0
         self._time_us = trade.time_us
@@ -95,9 +96,8 @@ class _Sequence:
 
 
 class Surveyed(NamedTuple):
-    """What the first reading found."""
+    """The result of the first reading."""
 
-    key: str
     survey: Survey
     bad: int
     others: int
@@ -107,10 +107,13 @@ class Surveyed(NamedTuple):
 async def read_rows(
     recording: Recording, market: RecordedMarket, content: Content, stop: asyncio.Event
 ) -> AsyncIterator[RowsRead]:
-    """The rows of a recording, chunk by chunk; lines without content are none. Ends early when `stop` is set."""
+    """The rows of a recording, chunk by chunk; empty lines are passed over. Ends early when `stop` is set.
+
+    Raises `CandlewickError` where `content` expects something else, `UsageError` where the file cannot be read.
+    """
     sequence = _Sequence()
     for chunk in recording.read():
-        await asyncio.sleep(0)  # signals and heartbeats have their turn
+        await asyncio.sleep(0)  # signals and heartbeats get their turn
         if stop.is_set():
             return
         content.add(chunk.lines)
@@ -124,7 +127,7 @@ async def read_rows(
                 rows.bad.append(BadRow(str(recording.path), number, len(rows.trades), line, error))
                 continue
             if market.holds(trade):
-                rows.trades.append(sequence.placed(trade))
+                rows.trades.append(sequence.number(trade))
         yield rows
     content.end()
 
@@ -132,7 +135,7 @@ async def read_rows(
 async def survey_rows(
     recording: Recording, market: RecordedMarket, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
 ) -> Surveyed:
-    """Read everything once; `UsageError` at the first bad row, unless they are to be skipped."""
+    """Read the whole file once; `UsageError` at a bad row, unless `skip_bad`, and where rows are in no order."""
     survey, content, bad = Survey(), Content(), 0
     async for rows in read_rows(recording, market, content, stop):
         if rows.bad and not skip_bad:
@@ -144,23 +147,23 @@ async def survey_rows(
         bad += len(rows.bad)
         _add(survey, rows, recording)
         watch(Reading.SURVEYING, len(rows.trades) + len(rows.bad))
-    return Surveyed(market.key, survey, bad, market.others, content)
+    return Surveyed(survey, bad, market.others, content)
 
 
 def _add(survey: Survey, rows: RowsRead, recording: Recording) -> None:
-    skipped = {row.behind for row in rows.bad}
-    for at, trade in enumerate(rows.trades):
-        if at in skipped:
-            survey.skip()
+    bad = deque(rows.bad)
+    for index, trade in enumerate(rows.trades):
+        while bad and bad[0].trades_before == index:
+            survey.skip(bad.popleft().line)
         try:
             survey.add(trade)
         except MalformedError as error:
-            raise UsageError(
-                f"{recording.path}: trade {trade.trade_id} cannot be published in order: {error}"
-            ) from error
-    if len(rows.trades) in skipped:
-        survey.skip()
+            raise UsageError(f"{recording.path}: trade {trade.trade_id} cannot be imported: {error}") from error
+    for row in bad:
+        survey.skip(row.line)
 
 
 def _changed() -> CandlewickError:
-    return CandlewickError("a file was changed while it was imported: import it again when it is at rest")
+    return CandlewickError(
+        "a file was changed while it was imported: import it again when nothing writes to it any more"
+    )

@@ -1,4 +1,4 @@
-"""Files as recordings of trades: which format they have, which market they are of, and how a line of them is read."""
+"""Files as recordings of trades: their format, their market, and how a line of them is read."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -10,8 +10,9 @@ import msgspec
 
 from market.codec import decode_trade
 from market.errors import MalformedError
+from market.key import MarketKey
 from market.trade import Source, Trade
-from producers.archive.binance import columns_of, kind_of_header, row_parser
+from producers.archive.binance import columns_of, kind_of_header, kind_of_row, row_parser
 from producers.archive.checksum import is_verified
 from producers.archive.dump import (
     DumpKind,
@@ -30,9 +31,9 @@ from runtime.errors import UsageError
 
 _is_exchange = re.compile(r"[a-z0-9][a-z0-9-]{0,39}").fullmatch
 _OWN_KIND = {Product.SPOT: DumpKind.TRADES, Product.USD_M: DumpKind.AGG_TRADES, Product.COIN_M: DumpKind.TRADES}
-"""The kind that is the exchange's own: what its live streams give, and for COIN-M the only one that gives coins."""
+"""The kind of the exchange's own id space: that of its live streams; for COIN-M the only one that tells coins."""
 _APART = {DumpKind.TRADES: "-trades", DumpKind.AGG_TRADES: "-agg"}
-"""What the exchange's name has behind it where a dump is of the other kind: one id space a key."""
+"""The suffix of the exchange's name where a dump is of the other kind: a key has one id space."""
 
 
 class Format(StrEnum):
@@ -51,7 +52,7 @@ _BY_SUFFIX = {
 
 @dataclass(frozen=True, kw_only=True)
 class Described:
-    """What was said about the files; None: they have to say it themselves."""
+    """What the caller says about the files; None: the files have to tell it."""
 
     format: Format | None = None
     exchange: str | None = None
@@ -61,34 +62,34 @@ class Described:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One file; `read` gives its lines anew at each call, `parse` reads one of them or raises `MalformedError`."""
+    """One file. `read` gives its lines, again at each call; `parse` reads one line, or raises `MalformedError`."""
 
     path: Path
     span: DumpPeriod | None
     """The day or month in the name of a dump."""
     of_one_market: bool
-    """A dump's rows do not say of which market they are: it is known before."""
+    """The rows of a dump do not name their market: it is known beforehand."""
     checksum_verified: bool
-    """A checksum lies beside the file, and is its own."""
+    """There is a checksum beside the file, and the file has it."""
     read: Callable[[], Iterator[Chunk]]
     parse: Callable[[bytes], Trade]
 
 
 def open_recordings(paths: Sequence[Path], described: Described) -> list[Recording]:
-    """The recordings in `paths`, in that order; `UsageError` where it is not clear what they hold."""
+    """The recordings at `paths`, in that order; `UsageError` where it is not clear what they hold."""
     if described.symbol is not None and not is_symbol(described.symbol):
         raise UsageError(
-            f"--symbol {described.symbol} is not BASE-QUOTE (XRP-ETH), BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD"
+            f"--symbol {described.symbol} is not of the form BASE-QUOTE (XRP-ETH), BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD"
         )
     if described.exchange is not None and not _is_exchange(described.exchange):
-        raise UsageError(f"--exchange {described.exchange} is not a name of small letters, digits and hyphens")
+        raise UsageError(f"--exchange {described.exchange} is no name: use small letters, digits and hyphens")
     return [_open(path, described) for path in paths]
 
 
 def _open(path: Path, described: Described) -> Recording:
     chosen = described.format or _BY_SUFFIX.get(Path(path.name.removesuffix(".gz")).suffix)
     if chosen is None:
-        raise UsageError(f"{path}: say what it holds with --format {'|'.join(Format)}")
+        raise UsageError(f"{path}: its suffix is not known: say {' or '.join(f'--format {name}' for name in Format)}")
     if not path.is_file():
         raise UsageError(f"{path} is not a file")
     verified = is_verified(path)
@@ -106,10 +107,16 @@ def _open(path: Path, described: Described) -> Recording:
 
 def _open_dump(path: Path, described: Described, *, verified: bool) -> Recording:
     named = read_name(path.name) or read_name(inner_name(path))
-    header = _header(path)
-    kind = _kind(path, named, header, described)
     symbol = _symbol(path, named, described)
     product = product_of(symbol)
+    first_line = next(read_lines(path), Chunk(1, [b""])).lines[0]
+    header = first_line if kind_of_header(first_line) is not None else None
+    kind = _kind(path, named, header, described) or kind_of_row(first_line, product)
+    if kind is None:
+        raise UsageError(
+            f"{path}: neither its name nor a header says what its rows are: "
+            f"say {' or '.join(f'--kind {choice}' for choice in DumpKind)}"
+        )
     try:
         columns = columns_of(kind, product, header)
     except MalformedError as error:
@@ -124,37 +131,30 @@ def _open_dump(path: Path, described: Described, *, verified: bool) -> Recording
     )
 
 
-def _header(path: Path) -> bytes | None:
-    first = next(read_lines(path), Chunk(1, [b""])).lines[0]
-    return first if kind_of_header(first) is not None else None
-
-
-def _kind(path: Path, named: DumpName | None, header: bytes | None, described: Described) -> DumpKind:
-    """What its name, its header and the command line say, and they have to say the same."""
-    told = {
+def _kind(path: Path, named: DumpName | None, header: bytes | None, described: Described) -> DumpKind | None:
+    """What the file's name, its header and the command line say; `UsageError` where they say different things."""
+    said = {
         "its name": named.kind if named else None,
         "its header": kind_of_header(header) if header else None,
         "--kind": described.kind,
     }
-    by = {kind: who for who, kind in told.items() if kind is not None}
-    if not by:
-        raise UsageError(
-            f"{path}: neither name nor header tell what its rows are: say it with --kind {'|'.join(DumpKind)}"
-        )
-    if len(by) > 1:
-        words = ", ".join(f"{who} says {kind}" for kind, who in by.items())
-        raise UsageError(f"{path}: {words}: mend what is wrong")
-    return next(iter(by))
+    sources = {kind: source for source, kind in said.items() if kind is not None}
+    if len(sources) > 1:
+        words = ", ".join(f"{source} says {kind}" for kind, source in sources.items())
+        raise UsageError(f"{path}: {words}: correct the one that is wrong")
+    return next(iter(sources), None)
 
 
 def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
     if described.symbol is None:
         symbol = split_native(named.native) if named else None
         if symbol is None:
-            raise UsageError(f"{path}: its name does not tell base and quote: say them with --symbol BASE-QUOTE")
+            raise UsageError(f"{path}: its name does not tell base and quote: say --symbol BASE-QUOTE, such as XRP-ETH")
         return symbol
     if named and not is_native(named.native, described.symbol):
-        raise UsageError(f"{path} is of {named.native}, not of {described.symbol}: mend --symbol, or rename the file")
+        raise UsageError(
+            f"{path} is of {named.native}, not of {described.symbol}: correct --symbol, or rename the file"
+        )
     return described.symbol
 
 
@@ -176,39 +176,42 @@ def _parse_own(line: bytes) -> Trade:
 
 
 class RecordedMarket:
-    """The key that is imported: what is given of it, else that of the first row; rows of others are passed over.
+    """The market that is imported. What is not given of it is told by the first row that fits.
 
-    Rows of two keys that both fit what is given are refused: a run is of one.
+    Rows of other markets are passed over. Rows of two markets that both fit are refused: a run is of one market.
     """
 
     def __init__(self, exchange: str | None = None, symbol: str | None = None) -> None:
         self._exchange = exchange
         self._symbol = symbol
-        self._found: tuple[str, str] | None = None
+        self._market: MarketKey | None = None
         self.others = 0
         """Rows of other markets."""
 
     @property
-    def key(self) -> str:
-        """The record key; there is none before a row was held."""
-        return ":".join(self._found or ())
+    def key(self) -> MarketKey:
+        """The market; `ValueError` before the first row that fits."""
+        if self._market is None:
+            raise ValueError("no row was read yet")
+        return self._market
 
     def holds(self, trade: Trade) -> bool:
-        """Whether the trade is of the market; `UsageError` where it is not said which of two."""
-        place = (trade.exchange, trade.symbol)
-        if place == self._found:
+        """Whether the trade is of the market; `UsageError` where two markets fit."""
+        if (trade.exchange, trade.symbol) == self._market:
             return True
         if self._exchange not in {None, trade.exchange} or self._symbol not in {None, trade.symbol}:
             self.others += 1
             return False
-        if self._found is not None:
-            raise UsageError(f"trades of {self.key} and of {trade.key}: say which with --exchange and --symbol")
-        self._found = place
+        if self._market is not None:
+            raise UsageError(
+                f"the files hold trades of {self.key} and of {trade.key}: say which with --exchange and --symbol"
+            )
+        self._market = MarketKey(trade.exchange, trade.symbol)
         return True
 
 
 def market_of(described: Described, recordings: Sequence[Recording]) -> RecordedMarket:
-    """Which rows to import: a dump is of one market, other files may hold several."""
+    """The market whose rows are imported: a dump holds one market, other files may hold several."""
     if any(recording.of_one_market for recording in recordings):
         return RecordedMarket()
     return RecordedMarket(described.exchange, described.symbol)

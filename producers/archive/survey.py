@@ -1,8 +1,8 @@
-"""What a first reading finds out about a file: its minutes, ids and rows that were passed over. Pure.
+"""What the first reading of a file tells: its minutes, its ids and the rows that were skipped. Pure.
 
 Rows come in the order of the file. They need not be sorted, but no row may lie more than `DISORDER_US` behind the
-newest before it: so little is remembered of rows, and a marker never has to wait longer. What is kept grows with the
-minutes that have trades. Ids that count up by one take no room; others take about a hundred bytes each.
+newest row before it. So only the newest rows are remembered, and no marker waits longer. Memory grows with the number
+of minutes that have trades. Ids that count up by one take no memory; others take about a hundred bytes each.
 """
 
 from typing import NamedTuple
@@ -15,19 +15,19 @@ from market.trade import Trade, numeric_id
 from producers.archive.dump import DumpPeriod
 
 DISORDER_US = 10 * MINUTE_US
-"""As far behind the newest marker a minute can still be corrected (the line of the candle engine)."""
+"""The allowed lateness of the candle engine: so far behind the watermark a minute can still be corrected."""
 MAX_NAMED = 20
-"""Of conflicts only so many are named; all are counted."""
+"""At most so many conflicts are named; all are counted."""
 _RESOLUTIONS_US = (1_000, 1_000_000)
 _DIGEST_MASK = (1 << 64) - 1
 
 
 class DisorderError(MalformedError):
-    """The rows are in no order in which they could be published."""
+    """A row lies too far behind another one before it: the rows cannot be published in this order."""
 
 
 class Conflict(NamedTuple):
-    """One id that is told twice, with two contents."""
+    """An id that stands twice, with two contents."""
 
     trade_id: str
     open_us: int
@@ -35,7 +35,7 @@ class Conflict(NamedTuple):
 
 
 class Conflicts:
-    """Ids told with two contents: all are counted, the first `MAX_NAMED` are named."""
+    """Ids that stand twice, with two contents: all are counted, the first `MAX_NAMED` are named."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -49,7 +49,7 @@ class Conflicts:
 
 
 class MinuteTrades:
-    """The trades of one minute, each id once: their ids, what stands for their content, and the last of them."""
+    """The trades of one minute, each id once: their ids, a digest of their content, and the last trade."""
 
     __slots__ = ("digest", "ids", "last", "last_row")
 
@@ -63,7 +63,7 @@ class MinuteTrades:
         """Number of the file's last row of this minute, from 1."""
 
     def add(self, trade: Trade) -> bool:
-        """Take in a trade; False where its id is in already."""
+        """Add a trade; False where its id was added before."""
         if not self.ids.add(trade.trade_id, numeric_id(trade.trade_id)):
             return False
         self.digest = (self.digest + digest_of(trade)) & _DIGEST_MASK
@@ -73,30 +73,30 @@ class MinuteTrades:
 
 
 def digest_of(trade: Trade) -> int:
-    """What stands for a trade's content, times floored to milliseconds; it means something in this process only."""
+    """A digest of a trade's content, its time floored to milliseconds; it is only valid in this process."""
     return hash((trade.trade_id, trade.price, trade.qty, trade.side, trade.time_us // 1000))
 
 
-def same_content(one: Trade, other: Trade) -> bool:
-    """Whether two copies of an id say the same; of two times the coarser resolution (ms, s) decides."""
-    if (one.price, one.qty, one.side) != (other.price, other.qty, other.side):
+def same_content(first: Trade, second: Trade) -> bool:
+    """Whether two copies of a trade agree; their times are compared in the coarser resolution of the two (ms, s)."""
+    if (first.price, first.qty, first.side) != (second.price, second.qty, second.side):
         return False
-    return _same_time(one.time_us, other.time_us)
+    return _same_time(first.time_us, second.time_us)
 
 
-def _same_time(one_us: int, other_us: int) -> bool:
-    if one_us == other_us:
+def _same_time(first_us: int, second_us: int) -> bool:
+    if first_us == second_us:
         return True
     return any(
-        one_us // step_us == other_us // step_us and (one_us % step_us == 0 or other_us % step_us == 0)
+        first_us // step_us == second_us // step_us and (first_us % step_us == 0 or second_us % step_us == 0)
         for step_us in _RESOLUTIONS_US
     )
 
 
 class Rows:
-    """Tells new trades from rows that repeat one; both readings of a file use it, so that both keep the same copies.
+    """Tells new trades from repeated ones. Both readings of a file use it, so that both keep the same copies.
 
-    The first copy of an id counts. Later ones are repeats, or conflicts where they say something else.
+    The first copy of an id counts. A later copy is a repeat, or a conflict where its content differs.
     """
 
     def __init__(self) -> None:
@@ -104,14 +104,14 @@ class Rows:
         self.repeated = 0
         self.conflicts = Conflicts()
         self.fell: str | None = None
-        """The first id, a number, that is not greater than one of `2 * DISORDER_US` before it."""
+        """The first id (a number) that is not greater than all ids of trades `2 * DISORDER_US` and more before it."""
         self._recent: dict[str, Trade] = {}
-        self._settled_id = -1
+        self._forgotten_id = -1
         """The greatest number among the ids that `_recent` no longer holds."""
         self._prune_at_us = 0
 
     def is_new(self, trade: Trade) -> bool:
-        """Take in the next row; False where it repeats one. Raises `DisorderError`."""
+        """Add the next row; False where it repeats a trade. Raises `DisorderError`."""
         time_us = trade.time_us
         if time_us > self.newest_us:
             self.newest_us = time_us
@@ -126,9 +126,9 @@ class Rows:
             return False
         if self.newest_us >= self._prune_at_us:
             self._prune()
-        if self.fell is None and self._settled_id >= 0:
+        if self.fell is None and self._forgotten_id >= 0:
             number = numeric_id(trade.trade_id)
-            if number is not None and number <= self._settled_id:
+            if number is not None and number <= self._forgotten_id:
                 self.fell = trade.trade_id
         return True
 
@@ -141,15 +141,27 @@ class Rows:
                 return
             del self._recent[trade_id]
             number = numeric_id(trade_id)
-            if number is not None and number > self._settled_id:
-                self._settled_id = number
+            if number is not None and number > self._forgotten_id:
+                self._forgotten_id = number
 
 
-class _Skipped(NamedTuple):
-    """Where rows were passed over: the time of the trade before them (0: none), and the id that continues it."""
+class SkippedRows(NamedTuple):
+    """Rows that are no trades and were skipped, and the minutes that they may belong to."""
 
+    first_line: int
+    rows: int
+    span: DumpPeriod
+
+
+class _OpenSkip(NamedTuple):
+    """Skipped rows, as long as no new trade follows them."""
+
+    first_line: int
+    rows: int
     from_us: int
+    """The time of the trade before them; 0: there is none."""
     next_id: int | None
+    """The id that would continue that trade's."""
 
 
 class Survey:
@@ -163,8 +175,8 @@ class Survey:
         """Rows, repeats among them."""
         self.first_us = 0
         self._last: Trade | None = None
-        self._skipped: _Skipped | None = None
-        self._skipped_spans: set[tuple[int, int]] = set()
+        self._open_skip: _OpenSkip | None = None
+        self._skipped: dict[DumpPeriod, SkippedRows] = {}
 
     @property
     def newest_us(self) -> int:
@@ -172,7 +184,7 @@ class Survey:
         return self.rows.newest_us
 
     def add(self, trade: Trade) -> None:
-        """Take in the next row; raises `DisorderError`."""
+        """Add the next row; raises `DisorderError`."""
         is_new = self.rows.is_new(trade)
         time_us = trade.time_us
         if not self.count or time_us < self.first_us:
@@ -184,35 +196,50 @@ class Survey:
             minute = self.minutes[open_us] = MinuteTrades()
         minute.last_row = self.count
         if is_new and minute.add(trade):
-            if self._skipped is not None:
-                self._close_skipped(self._skipped, trade)
+            if self._open_skip is not None:
+                self._close_skip(self._open_skip, trade)
             self._last = trade
 
-    def skip(self) -> None:
-        """Take in that the next row was passed over: it may have been a trade."""
-        if self._skipped is None:
-            number = None if self._last is None else numeric_id(self._last.trade_id)
-            from_us = 0 if self._last is None else self._last.time_us
-            self._skipped = _Skipped(from_us, None if number is None else number + 1)
+    def skip(self, line: int) -> None:
+        """Note that the next row, at this line of the file, was skipped: it may have been a trade."""
+        skip = self._open_skip
+        if skip is not None:
+            self._open_skip = skip._replace(rows=skip.rows + 1)
+            return
+        number = None if self._last is None else numeric_id(self._last.trade_id)
+        from_us = 0 if self._last is None else self._last.time_us
+        self._open_skip = _OpenSkip(line, 1, from_us, None if number is None else number + 1)
+
+    def skipped(self, until_us: int) -> list[SkippedRows]:
+        """The skipped rows that may be trades, in order of time; what was skipped last may reach to `until_us`."""
+        skipped = list(self._skipped.values())
+        if (skip := self._open_skip) is not None:
+            from_us = minute_us(skip.from_us)
+            skipped.append(SkippedRows(skip.first_line, skip.rows, DumpPeriod(from_us, max(from_us, until_us))))
+        return sorted(skipped, key=lambda rows: rows.span)
 
     def claims(self, span: DumpPeriod) -> dict[int, Status]:
-        """What the file itself says of each minute of the span that it covers, by open time, ids apart.
+        """What the file itself says of each minute of the span that it covers, by open time; ids are not looked at.
 
-        `connected`: nothing is missing. `hole`: a row was passed over that may have been a trade of this minute.
+        `connected`: nothing is missing. `hole`: a row was skipped that may have been a trade of this minute.
         """
         claims = dict.fromkeys(range(span.from_us, span.until_us, MINUTE_US), Status.CONNECTED)
-        spans = set(self._skipped_spans)
-        if self._skipped is not None:
-            spans.add((minute_us(self._skipped.from_us), span.until_us))
-        for first_us, last_us in spans:
-            for open_us in range(max(first_us, span.from_us), min(last_us + MINUTE_US, span.until_us), MINUTE_US):
+        for rows in self.skipped(span.until_us):
+            from_us, until_us = max(rows.span.from_us, span.from_us), min(rows.span.until_us, span.until_us)
+            for open_us in range(from_us, until_us, MINUTE_US):
                 claims[open_us] = Status.HOLE
         return claims
 
-    def _close_skipped(self, skipped: _Skipped, trade: Trade) -> None:
-        """A new trade follows: unless its id continues the one before, a trade may have been passed over between."""
-        self._skipped = None
+    def _close_skip(self, skip: _OpenSkip, trade: Trade) -> None:
+        """A new trade follows: unless its id continues the trade before, one may have been skipped between the two."""
+        self._open_skip = None
         number = numeric_id(trade.trade_id)
-        if number is None or number != skipped.next_id:
-            first_us, last_us = sorted((skipped.from_us, trade.time_us))
-            self._skipped_spans.add((minute_us(first_us), minute_us(last_us)))
+        if number is not None and number == skip.next_id:
+            return
+        first_us, last_us = sorted((skip.from_us, trade.time_us))
+        span = DumpPeriod(minute_us(first_us), minute_us(last_us) + MINUTE_US)
+        known = self._skipped.get(span)
+        if known is None:
+            self._skipped[span] = SkippedRows(skip.first_line, skip.rows, span)
+        else:
+            self._skipped[span] = known._replace(rows=known.rows + skip.rows)

@@ -10,12 +10,13 @@ and over REST, in a page of ``/api/v3/historicalTrades``::
     [{"id":28457,"price":"4.00000100","qty":"12.00000000","quoteQty":"48.000012","time":1499865549590,
       "isBuyerMaker":true,"isBestMatch":true}]
 
-``m`` and ``isBuyerMaker``: the buyer was the maker, so the taker sold. Times are milliseconds, in the archives too:
-microseconds are not asked for, so that all sources give the same time for an id. Prices and quantities have
-trailing zeros. ``E`` is the server's clock; the stream ``kline_1s`` brings one each second.
+``m`` and ``isBuyerMaker``: the buyer was the maker, so the taker sold. Times are milliseconds: microseconds are not
+asked for, so that streams, REST and archives give the same time for an id. Prices and quantities have trailing zeros.
+``E`` is the server's clock; the stream ``kline_1s`` brings one each second.
 
-What is well-formed JSON but no trade of ours is `RefusedTrade`, row by row and frame by frame: the rest counts.
-Source: Binance's spot API documentation, "WebSocket Streams" and "REST API".
+A frame or a row that is JSON but no trade of ours becomes a `RefusedTrade`; the other rows of its page count.
+Source: Binance's spot API documentation, `web-socket-streams.md` ("Trade Streams", "Kline/Candlestick Streams") and
+`rest-api.md` ("Old trade lookup", "Recent trades list", "Exchange information").
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,11 +35,11 @@ from runtime.settings import Settings
 
 _MS = 1_000
 EARLIEST_US = 1_230_768_000_000_000
-"""2009: there is no trade of a coin before."""
+"""2009: before it no coin was traded."""
 _MAX_ID = 10**18
-"""First refused id: greater ones are no numbers to us."""
+"""Ids from here on are refused: they would not fit everywhere."""
 _MAX_FILTERED = 100
-"""With more symbols the whole of ``exchangeInfo`` is asked: the query would be too long."""
+"""For more symbols all of ``exchangeInfo`` is asked for: the query would be too long."""
 
 
 class _Event(Struct, gc=False):
@@ -67,7 +68,7 @@ class _RestTrade(Struct, gc=False):
 
 
 class _AnyEvent(Struct, gc=False):
-    """What a frame or a row that is no trade may still say of itself."""
+    """What can still be read of a frame or a row that is no trade."""
 
     s: Any = None
     t: Any = None
@@ -98,7 +99,7 @@ _info = msgspec.json.Decoder(_ExchangeInfo).decode
 
 
 class Binance:
-    """Spot trades; ids are those of ``trade``, never of ``aggTrade``."""
+    """Spot trades; their ids are those of ``trade``, never of ``aggTrade``."""
 
     name = "binance"
     rest_limits = RestLimits(weight_per_minute=6000, used_weight_header="X-MBX-USED-WEIGHT-1M")
@@ -110,7 +111,7 @@ class Binance:
         self.rest_url = settings.binance_rest
 
     def stream_path(self, natives: Sequence[str]) -> str:
-        """The trades of all, and the first one's 1 s kline as the carrier of server time."""
+        """The trades of all symbols, and the 1 s kline of the first one, which carries the server's time."""
         names = [f"{native.lower()}@trade" for native in natives]
         return "/stream?streams=" + "/".join([*names, f"{natives[0].lower()}@kline_1s"])
 
@@ -126,7 +127,7 @@ class Binance:
             return Message(0 if event is None else event.E * _MS, closing=name == "serverShutdown")
         symbol = symbols.get(event.s)
         if symbol is None:
-            return Message(event.E * _MS, refused=RefusedTrade(frame, f"nobody asked for {event.s!r}"))
+            return Message(event.E * _MS, refused=RefusedTrade(frame, f"no subscription to {event.s!r}"))
         try:
             trade = self._trade(
                 symbol, event.t, event.p, event.q, event.T, buyer_is_maker=event.m, received_us=received_us
@@ -136,7 +137,7 @@ class Binance:
         return Message(event.E * _MS, trade)
 
     def _not_a_trade(self, frame: bytes, symbols: Mapping[str, str], error: Exception) -> RefusedTrade:
-        """What can be told of a frame with a field of a wrong kind; `MalformedError` where it is none of the stream."""
+        """What is known of a frame with a wrong field; `MalformedError` where it is no frame of the stream."""
         try:
             event = _any_frame(frame).data
         except (msgspec.MsgspecError, UnicodeError):
@@ -185,10 +186,10 @@ class Binance:
     def read_instruments(self, body: bytes) -> dict[str, str]:
         """``BTCUSDT`` to ``BTC-USDT``."""
         try:
-            found = _info(body)
+            info = _info(body)
         except msgspec.MsgspecError as error:
             raise MalformedError(f"not an exchangeInfo of {self.name}: {error}") from error
-        return {one.symbol: f"{one.baseAsset}-{one.quoteAsset}" for one in found.symbols}
+        return {market.symbol: f"{market.baseAsset}-{market.quoteAsset}" for market in info.symbols}
 
     def native(self, symbol: str) -> str:
         """``btc-usdt`` to ``BTCUSDT``."""
@@ -203,7 +204,7 @@ class Binance:
         return RestRequest(f"/api/v3/trades?symbol={native}&limit=1", 25)
 
     def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade | RefusedTrade]:
-        """A page; a row that is no trade does not spoil the others."""
+        """A page; a row that is no trade becomes a `RefusedTrade`, the others count."""
         try:
             rows: list[_RestTrade] | list[msgspec.Raw] = _page(body)
         except (msgspec.MsgspecError, UnicodeError):
@@ -239,6 +240,6 @@ def _row_number(raw: bytes) -> int | None:
 
 
 def _number(trade_id: Any) -> int | None:
-    """An id that can be one, or None."""
+    """A trade id, or None where it cannot be one."""
     is_number = isinstance(trade_id, int) and not isinstance(trade_id, bool)
     return trade_id if is_number and 0 <= trade_id < _MAX_ID else None

@@ -1,51 +1,51 @@
-"""What was said of a symbol's minutes and does not hold: told, and taken back where that is still possible. Pure."""
+"""Claims about a symbol's minutes that prove wrong: reported, and taken back where that is still possible. Pure."""
 
 from typing import TYPE_CHECKING
 
 from market.feed import FeedEventKind
 from market.trade import Trade
-from producers.feed.round import Round
+from producers.feed.outbox import Outbox
 
 if TYPE_CHECKING:
     from producers.feed.symbol import SymbolFeed
 
 
-def lose(
-    feed: "SymbolFeed", from_us: int, until_us: int, round_: Round, *, reason: str, ids: tuple[int, int] | None = None
+def mark_hole(
+    feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, *, reason: str, ids: tuple[int, int] | None = None
 ) -> None:
-    """Trades between these times will not come: their minutes are `hole`, those already marked too."""
+    """Trades between these times will not come: their minutes become `hole`, also those that have a marker already."""
     about: dict[str, str | int] = {"from_us": from_us, "until_us": until_us, "reason": reason}
     if ids is not None:
         about |= {"first_id": str(ids[0]), "last_id": str(ids[1])}
-    feed.tell(FeedEventKind.HOLE, round_, **about)
+    feed.report(FeedEventKind.HOLE, outbox, **about)
     if feed.clock is not None:
         feed.clock.hole(from_us, until_us)
-        take_back(feed, from_us, until_us, round_, reason)
+        take_back(feed, from_us, until_us, outbox, reason)
 
 
-def take_back(feed: "SymbolFeed", from_us: int, until_us: int, round_: Round, reason: str) -> None:
-    """The minutes between these times that have a marker, and are not final, get another."""
+def take_back(feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, reason: str) -> None:
+    """The minutes between these times that have a marker, and are not final, get another marker, `hole`."""
     clock = feed.clock
     markers = [] if clock is None else list(clock.take_back(from_us, until_us))
     if clock is None or not markers:
         return
-    round_.taken_back.extend((feed, marker) for marker in markers)
+    outbox.taken_back.extend((feed, marker) for marker in markers)
     until_us = min(until_us, clock.complete_until_us - 1)
-    feed.tell(FeedEventKind.TAKEN_BACK, round_, from_us=from_us, until_us=until_us, reason=reason)
+    feed.report(FeedEventKind.TAKEN_BACK, outbox, from_us=from_us, until_us=until_us, reason=reason)
 
 
-def came_late(feed: "SymbolFeed", trade: Trade, round_: Round) -> None:
-    """The exchange had shown that it has no such id: what was said of the trade's minute was wrong."""
+def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
+    """Report a trade with an id that the exchange had shown not to have: the claim about its minute was wrong."""
     if feed.clock is None or trade.time_us >= feed.clock.complete_until_us:
         return
-    is_final = trade.time_us < feed.clock.final_us
-    feed.tell(
+    is_final = trade.time_us < feed.clock.final_until_us
+    feed.report(
         FeedEventKind.HOLE if is_final else FeedEventKind.TAKEN_BACK,
-        round_,
+        outbox,
         first_id=trade.trade_id,
         last_id=trade.trade_id,
         from_us=trade.time_us,
         until_us=trade.time_us,
-        reason="the exchange gave it after it had shown that it has none: "
-        + ("its minute is final, a repair has to publish it" if is_final else "its minute comes out again"),
+        reason="the exchange sent it after it had shown that it has no such id: "
+        + ("its minute is final, a repair has to publish it" if is_final else "its minute is published again"),
     )

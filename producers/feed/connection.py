@@ -1,4 +1,4 @@
-"""One WebSocket connection to an exchange, kept up: read frames into the inbox, connect anew when it ends."""
+"""Reads one WebSocket connection to an exchange into the inbox, and connects again when it ends."""
 
 import asyncio
 import random
@@ -9,18 +9,18 @@ import aiohttp
 
 from market.errors import MalformedError
 from producers.exchange import Exchange
-from producers.feed.inbox import Down, Heard, Inbox, Up
+from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
 
 CONNECT_TIMEOUT_S = 10.0
 STALL_S = 10.0
-"""Without a frame for so long a connection is taken for dead: server time comes each second."""
+"""A connection without a frame for so long counts as dead: server time comes each second."""
 LIFE_S = 23.5 * 3600
-"""Exchanges cut a connection after a day; this is before."""
+"""Exchanges end a connection after 24 hours: we end it before."""
 ATTEMPTS = 12
-"""So many connections in a row without a frame, and the feed gives up: about three minutes."""
+"""After so many connections in a row without a frame the feed gives up: about three minutes."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
 
@@ -38,7 +38,7 @@ class Connection:
         self._frames = 0
 
     async def run(self, inbox: Inbox) -> None:
-        """Connect and read, again and again; `UnavailableError` after `ATTEMPTS` in vain."""
+        """Connect and read, again and again. Raises `UnavailableError` after `ATTEMPTS` in a row without a frame."""
         failures = 0
         while True:
             self._frames = 0
@@ -48,10 +48,12 @@ class Connection:
                 reason = f"no frame for {STALL_S:.0f} s"
             except (aiohttp.ClientError, OSError, MalformedError) as error:
                 reason = f"{type(error).__name__} {error}".rstrip()
-            await inbox.put(Heard(self.number, Down(reason)))
+            await inbox.put(FromConnection(self.number, Disconnected(reason)))
             failures = 0 if self._frames else failures + 1
             if failures == ATTEMPTS:
-                raise UnavailableError(f"{self._exchange.ws_url} cannot be connected to: {reason}")
+                raise UnavailableError(
+                    f"{self._exchange.ws_url}: {ATTEMPTS} connections in vain, the last one: {reason}"
+                )
             wait_s = pause_s(failures, first_s=_FIRST_PAUSE_S, longest_s=_LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
             logger("produce").warning(
                 "connection ended", connection=self.number, reason=reason, again_in_s=round(wait_s, 2)
@@ -65,7 +67,7 @@ class Connection:
         ends_s = time.monotonic() + LIFE_S * random.uniform(0.95, 1.0)
         async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
             async with self._http.ws_connect(url, timeout=closing, decode_text=False) as socket:
-                await inbox.put(Heard(self.number, Up()))
+                await inbox.put(FromConnection(self.number, Connected()))
                 loop = asyncio.get_running_loop()
                 limit.reschedule(loop.time() + STALL_S)
                 async for frame in socket:
@@ -73,20 +75,20 @@ class Connection:
                         break
                     message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
                     self._frames += 1
-                    if inbox.full:  # the socket is not read meanwhile: TCP makes the server wait
+                    if inbox.full:  # meanwhile the socket is not read: so TCP makes the server wait
                         limit.reschedule(None)
-                        await inbox.put(Heard(self.number, message))
+                        await inbox.put(FromConnection(self.number, message))
                     else:
-                        inbox.add(Heard(self.number, message))
+                        inbox.add(FromConnection(self.number, message))
                     if message.closing:
                         return "the server shuts down"
                     now_s = loop.time()
                     if now_s > ends_s:
-                        return "its day is over"
+                        return "24 hours are nearly over"
                     limit.reschedule(now_s + STALL_S)
                 return f"closed by the server, code {socket.close_code}"
 
 
 def split(natives: Sequence[str], most: int) -> list[list[str]]:
-    """The symbols of each connection."""
-    return [list(natives[at : at + most]) for at in range(0, len(natives), most)]
+    """The symbols of each connection, at most so many."""
+    return [list(natives[start : start + most]) for start in range(0, len(natives), most)]

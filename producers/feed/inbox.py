@@ -1,4 +1,4 @@
-"""What connections and fills brought, for the feed to take in rounds. Full, it makes them wait: nothing is dropped."""
+"""What connections and requests bring, for the feed to take in rounds. When it is full, they wait."""
 
 import asyncio
 from collections import deque
@@ -6,39 +6,39 @@ from typing import NamedTuple
 
 from market.trade import Trade
 from producers.exchange import Message, RefusedTrade
-from producers.feed.symbol import SymbolFeed, Wanted
+from producers.feed.symbol import PageRequest, SymbolFeed
 
 
-class Up(NamedTuple):
+class Connected(NamedTuple):
     """A connection was made."""
 
 
-class Down(NamedTuple):
-    """A connection ended."""
+class Disconnected(NamedTuple):
+    """A connection ended, or could not be made."""
 
     reason: str
 
 
-class Page(NamedTuple):
-    """The answer to a symbol's request; `rows` None: there was none."""
+class FromConnection(NamedTuple):
+    """What a connection, by its number, brought."""
+
+    number: int
+    event: Connected | Disconnected | Message
+
+
+class PageAnswer(NamedTuple):
+    """The answer to a symbol's request; `rows` None: there was no answer."""
 
     symbol: SymbolFeed
-    wanted: Wanted
+    request: PageRequest
     rows: list[Trade | RefusedTrade] | None
 
 
-class Heard(NamedTuple):
-    """What a connection, by its number, brought."""
-
-    connection: int
-    what: Up | Down | Message
-
-
-Arrival = Heard | Page
+Arrival = FromConnection | PageAnswer
 
 
 class Inbox:
-    """A bounded queue that is taken whole, which is much cheaper than one by one."""
+    """A bounded queue; all items are taken at once, which is much cheaper than one by one."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -52,23 +52,23 @@ class Inbox:
 
     @property
     def full(self) -> bool:
-        """Whether the next one has to wait."""
+        """Whether the next item has to wait."""
         return len(self._items) >= self._limit
 
     def add(self, item: Arrival) -> None:
-        """Put in without waiting: only where not `full`."""
+        """Add an item without waiting: only where the inbox is not `full`."""
         self._items.append(item)
         self._filled.set()
 
     async def put(self, item: Arrival) -> None:
-        """Put in, as soon as there is room."""
+        """Add an item as soon as there is room."""
         while self.full:
             self._room.clear()
             await self._room.wait()
         self.add(item)
 
     async def take(self, *, wait_s: float, gather_s: float) -> list[Arrival]:
-        """All there is, gathered for a moment; empty where nothing came for `wait_s`."""
+        """All items, after they were gathered for a moment; empty if none came within `wait_s`."""
         if not self._items:
             self._filled.clear()
             try:

@@ -1,4 +1,4 @@
-"""When a minute's marker is due, and what it says. Pure: all time in it is market time, in microseconds."""
+"""When the marker of a minute is due, and what it says. Pure: all times are market time, in microseconds."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -8,22 +8,22 @@ from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade
 
 ALLOWED_LATENESS_US = 10 * MINUTE_US
-"""So long after its marker the candle engine corrects a minute; what is older is final."""
+"""For so long after its marker the candle engine corrects a minute; then it is final."""
 
 
 class IdReset(NamedTuple):
-    """The first trade that is surely of the ids that began anew."""
+    """The first trade that certainly has one of the new ids after a reset."""
 
     trade_id: str
     time_us: int
 
 
 _Last = tuple[int, int, Decimal]
-"""How often ids began anew before it, a trade's id, its price: greater is later."""
+"""How often ids were reset before a trade, its id, its price: the greater tuple is the later trade."""
 
 
 class MarkerClock:
-    """The markers of one symbol, from its `begin` on: one for every minute, in order."""
+    """The markers of one symbol, from its `begin` on: one for each minute, in order."""
 
     def __init__(self, begin: Marker) -> None:
         self.complete_until_us = self._began_us = begin.complete_until_us
@@ -35,7 +35,7 @@ class MarkerClock:
         self._holes: list[tuple[int, int]] = []
 
     def published(self, number: int, price: Decimal, time_us: int, *, former: bool = False) -> None:
-        """A trade goes out: its id as a number, its price, its time; `former`: its id is of before ids began anew."""
+        """Note a published trade: its id as a number, its price, its time; `former`: its id is older than a reset."""
         last_trade = self._resets - former, number, price
         if time_us >= self._published_until_us:
             self._published_until_us = time_us + 1
@@ -46,21 +46,21 @@ class MarkerClock:
         self._last_of_minute[opened_us] = _later(self._last_of_minute.get(opened_us), last_trade)
 
     def restart_ids(self, reset: IdReset) -> None:
-        """The exchange counts anew: from now on lower ids are later."""
+        """The exchange has reset its ids: from now on the lower ids are the later ones."""
         self._resets += 1
         self._reset = reset
 
     def reset_behind(self, marker: Marker) -> IdReset | None:
-        """Where ids began anew, if the marker speaks of what was before that."""
+        """The newest reset of ids, where the marker speaks of a time before it."""
         reset = self._reset
         return reset if reset is not None and reset.time_us >= marker.complete_until_us else None
 
     def hole(self, from_us: int, until_us: int) -> None:
-        """Trades between these times, both included, will not come any more."""
+        """Note that trades between these times, both included, will not come any more."""
         self._holes.append((from_us, until_us))
 
     def due(self, covered_us: int) -> Iterator[Marker]:
-        """The markers of the minutes that are over, now that every trade before `covered_us` went out."""
+        """The markers that are due, now that every trade before `covered_us` is published."""
         while self.complete_until_us + MINUTE_US <= covered_us:
             opened_us = self.complete_until_us
             self.complete_until_us += MINUTE_US
@@ -70,24 +70,24 @@ class MarkerClock:
             yield self._marker(self._proof(opened_us))
 
     def after_reset(self) -> Marker:
-        """What the progress topic says as soon as ids begin anew: nothing new of minutes, but from which id to go on.
+        """The progress record after a reset of ids: it says nothing new about minutes, but from which id to go on.
 
-        It is noted before any trade behind the reset is published. Else a producer that starts after a crash takes
-        the trades that come then for a second reset, and never asks for those between the two.
+        It is written before any trade after the reset is published. Else a producer that starts after a crash takes
+        the next trades for a second reset, and never asks for those between the two.
         """
         return self._marker(Proof.HOLE)
 
     @property
-    def final_us(self) -> int:
-        """What lies before is final: the candle engine does not correct it."""
+    def final_until_us(self) -> int:
+        """The final boundary: the candle engine does not correct what lies before it."""
         return self.complete_until_us - ALLOWED_LATENESS_US
 
     def take_back(self, from_us: int, until_us: int) -> Iterator[Marker]:
-        """Markers that take back what was said of the minutes that trades missing between these times belong to.
+        """New markers, `hole`, for minutes with trades missing between these times.
 
-        Only of minutes that have a marker of this clock and are not final.
+        Only for minutes that have a marker of this clock and are not final.
         """
-        opened_us = minute_us(max(from_us, self.final_us, self._began_us))
+        opened_us = minute_us(max(from_us, self.final_until_us, self._began_us))
         while opened_us < self.complete_until_us and opened_us <= until_us:
             opened_us += MINUTE_US
             yield Marker(
@@ -107,14 +107,14 @@ class MarkerClock:
         )
 
     def _proof(self, opened_us: int) -> Proof:
-        touched = any(from_us < opened_us + MINUTE_US and until_us >= opened_us for from_us, until_us in self._holes)
+        has_hole = any(from_us < opened_us + MINUTE_US and until_us >= opened_us for from_us, until_us in self._holes)
         if self._holes:
             self._holes = [hole for hole in self._holes if hole[1] >= opened_us + MINUTE_US]
-        return Proof.HOLE if touched else Proof.IDS
+        return Proof.HOLE if has_hole else Proof.IDS
 
 
 def first_begin(after_us: int, last: Trade) -> Marker:
-    """How a symbol begins that has no marker yet: with the next whole minute after `after_us` and its `last` trade."""
+    """The `begin` of a symbol without a marker: at the next whole minute after `after_us`, with its `last` trade."""
     start_us = next_minute_us(after_us + 1)
     return Marker(
         complete_until_us=start_us,
@@ -126,7 +126,7 @@ def first_begin(after_us: int, last: Trade) -> Marker:
 
 
 def begin_again(newest: Marker) -> Marker:
-    """How a symbol begins that has markers: the newest of them once more, and everything after it anew."""
+    """The `begin` of a symbol with markers: the newest one once more; everything after it is published again."""
     return Marker(
         complete_until_us=newest.complete_until_us,
         published_until_us=newest.complete_until_us,
@@ -142,5 +142,5 @@ def _last_of(marker: Marker) -> _Last | None:
     return 0, int(marker.last_trade_id), marker.last_price
 
 
-def _later(one: _Last | None, other: _Last) -> _Last:
-    return other if one is None or other[:2] > one[:2] else one
+def _later(known: _Last | None, new: _Last) -> _Last:
+    return new if known is None or new[:2] > known[:2] else known

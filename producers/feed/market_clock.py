@@ -1,72 +1,74 @@
 """What time it is on the exchange, by all that is known. Pure.
 
-Times that the exchange sends, its own clock's and its trades', are evidence. A message of a trade tells two of them:
-where they agree, the trade's time has passed. The clock alone, beside a kline, is one witness: it counts as far as
-the trades' times, the monotonic clock and the market's pace say the same. How fast the market runs is learned: a real
-exchange runs as fast as we do, a simulated one up to a thousand times faster, in the past. Nothing is ahead of our own
-clock.
+The exchange sends two kinds of times: its own clock, and the times of trades. Both are evidence, not truth:
 
-A trade is refused only where its time cannot be, where the clock in its own message says another and is right, or
-where both are far ahead of all the others, in one message alone: what our own knowledge lags behind is taken, and the
-markers wait.
+- A message of a trade has both. Where they agree, the trade's time has passed.
+- A message without a trade has the clock alone. It counts as far as the times of trades, the monotonic clock and the
+  market's pace agree with it.
+- The pace is learned: a real exchange runs as fast as our clock, a simulated one up to a thousand times faster, in
+  the past. No time is ahead of our own clock.
+
+A trade is refused in three cases only: its time is impossible; the clock in its own message contradicts it and is
+right; or both times are far ahead of all others in a single message. A trade that is only ahead of what we know is
+taken, and the markers wait.
 """
 
 from collections import deque
 from enum import Enum
 
 AHEAD_US = 10_000_000
-"""How far our own clock may be behind the exchange's: what is further ahead cannot be."""
+"""Our own clock may be so far behind the exchange's: a time further ahead is impossible."""
 LATE_US = 60_000_000
-"""An event is sent at most so long after the trade it is about, by the exchange's own two times."""
+"""A message is sent at most so long after its trade, by the exchange's own two times."""
 EARLY_US = 1_000_000
-"""... and so long before it, at most: the two are rounded."""
+"""... and at most so long before it: the two times are rounded."""
 _TOLERANCE_US = 2_000_000
 _TOLERANCE_S = 0.25
-"""How much a message may have been delayed less than the ones before it, in market time and in ours."""
+"""A message may have been delayed by so much less than those before it, in market time and in our time."""
 _QUIET_TOLERANCE_S = 1.0
-"""The same where no trade's time tells how long messages take."""
+"""The same where no trade tells how long messages take."""
 _QUIET_S = 2.0
-"""So long without a trade a market is quiet."""
+"""A market without a trade for so long is quiet."""
 _MARK_S = 1.0
 _MARKS = 30
 _DOUBT_S = 3.0
-"""So much our knowledge may lag, at most, while trades come."""
+"""What we know may lag by at most so much while trades come."""
 _FORGET_S = 10.0
-"""After such a silence the pace is learned anew: in the long run it isn't exact enough to say anything by."""
+"""After such a silence the pace is learned again: over a long time it is not exact enough."""
 _PACE_US = 1_000_000.0
-"""The slowest pace of a market: ours."""
+"""The slowest pace of a market: that of our clock."""
 _FASTEST_US = 1_000 * _PACE_US
-_HEAL_S = 60.0
-"""A clock that jumped, but agrees with ours, is believed after so long."""
+_BELIEVE_AGAIN_S = 60.0
+"""A clock that jumped is believed after so long, if it agrees with ours."""
 
 
 class MarketClock:
-    """The present of one exchange, as the times show it that its connections prove; `tick` comes first."""
+    """The present time of one exchange, as its connections prove it. Call `tick` first in each round."""
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque(maxlen=_MARKS)
-        """About one a second: when the greatest time was shown, on our monotonic clock, and it."""
+        """About one a second: when the greatest time was proven, on our monotonic clock, and that time."""
         self._pace_us: float | None = None
         """Market microseconds in a second; None while it is learned."""
         self._anchor = (0.0, 0)
-        """The message that was delayed least: the market's present is at least as far as it says."""
+        """The message with the least delay: the market is at least as far as it says."""
         self.now_s = self._heard_s = self._traded_s = 0.0
-        self._moved_s = 0.0
+        self._advanced_s = 0.0
         """When the greatest time last grew."""
         self._wall_us = 0
         self._newest_us = self._present_us = 0
-        self._told_us = 0
-        """What a trade and the clock beside it said last."""
+        self._agreed_us = 0
+        """The time on which a trade and the clock beside it last agreed."""
         self.limit_us = 0
-        """Later times cannot be."""
+        """Later times are impossible."""
         self.doubt_us = 0
-        """Later times are not taken from one message alone."""
+        """Later times are not believed from a single message."""
 
     def tick(self, now_s: float, wall_us: int) -> None:
-        """Time passed: `now_s` on the monotonic clock, `wall_us` on ours."""
+        """Set the time: `now_s` on the monotonic clock, `wall_us` on ours."""
         if now_s - self._heard_s > _FORGET_S:
             self._forget(now_s)
-        if self._newest_us and self._moved_s - (self._marks[-1][0] if self._marks else -_MARK_S) >= _MARK_S:
+        if self._newest_us and self._advanced_s - (self._marks[-1][0] if self._marks else -_MARK_S) >= _MARK_S:
             self._mark()
         self.now_s, self._wall_us = now_s, wall_us
         self.limit_us = wall_us + AHEAD_US
@@ -79,42 +81,42 @@ class MarketClock:
             self.doubt_us = min(self.limit_us, self._present_us + LATE_US + int(pace_us * _DOUBT_S))
 
     def traded(self, time_us: int) -> None:
-        """A trade's time, and the clock beside it says the same."""
+        """Note a trade's time that agrees with the clock beside it."""
         self._heard_s = self._traded_s = self.now_s
-        self._told_us = time_us
+        self._agreed_us = time_us
 
-    def show(self, time_us: int, at_s: float) -> None:
-        """The market was at least at this time when the message came, at `at_s` on the monotonic clock."""
+    def show(self, time_us: int, arrived_s: float) -> None:
+        """Note that the market had reached this time when the message came, at `arrived_s` on the monotonic clock."""
         self._heard_s = self.now_s
         if time_us > self._newest_us:
-            self._newest_us, self._moved_s = time_us, at_s
+            self._newest_us, self._advanced_s = time_us, arrived_s
         present_us = time_us
-        if at_s < self.now_s and self._pace_us is not None:
-            present_us += int(self._pace_us * (self.now_s - at_s))
-        if present_us > self._present_us:  # delayed less than any before it
+        if arrived_s < self.now_s and self._pace_us is not None:
+            present_us += int(self._pace_us * (self.now_s - arrived_s))
+        if present_us > self._present_us:  # the least delayed message so far
             self._present_us = present_us
-            self._anchor = (at_s, time_us)
+            self._anchor = (arrived_s, time_us)
 
     def allows(self, clock_us: int) -> bool | None:
-        """Whether the exchange's clock, without a trade beside it, can be right; None: nobody can tell yet."""
+        """Whether the exchange's clock, without a trade beside it, can be right; None: not known yet."""
         self._heard_s = self.now_s
         if clock_us > self.limit_us:
             return False
         if self._pace_us is not None:
-            return clock_us <= self._present_us + self._tolerance_us or self._heals(clock_us)
+            return clock_us <= self._present_us + self._tolerance_us or self._is_right_again(clock_us)
         return self.is_quiet or self._is_ours(clock_us) or None
 
     def is_behind(self, clock_us: int, than_us: int) -> bool:
-        """Whether a time is so much before one that the same connection proved that no delay explains it."""
+        """Whether a time lies so far before one that the same connection proved that no delay explains it."""
         return self._pace_us is not None and clock_us < than_us - self._delay_us(_QUIET_TOLERANCE_S)
 
     def favours(self, trade_us: int, clock_us: int) -> bool | None:
-        """Of a trade's time and another one of the clock beside it, whether the trade's is right; None: who knows."""
+        """Whether a trade's time is right, and not the different clock beside it; None: not known."""
         self._heard_s = self.now_s
         if trade_us > self.limit_us:
             return False
         self._traded_s = self.now_s
-        about_us = self._present_us or self._told_us
+        about_us = self._present_us or self._agreed_us
         if about_us or clock_us > self.limit_us:
             return abs(trade_us - about_us) < abs(clock_us - about_us)
         if self._is_ours(trade_us) != self._is_ours(clock_us):
@@ -122,7 +124,7 @@ class MarketClock:
         return None
 
     def present_at(self, clock_us: int) -> int:
-        """No earlier than the present, if the clock says so: as near to what the clock says as can be."""
+        """What the clock says, but not before the present and not later than is possible."""
         latest_us = self.limit_us
         if self._pace_us is not None:
             latest_us = min(latest_us, self._present_us + self._tolerance_us)
@@ -130,7 +132,7 @@ class MarketClock:
 
     @property
     def is_quiet(self) -> bool:
-        """Whether trades are too rare to tell the time by."""
+        """Whether trades are too rare to tell the time."""
         return self.now_s - self._traded_s > _QUIET_S
 
     @property
@@ -146,56 +148,56 @@ class MarketClock:
     def _forget(self, now_s: float) -> None:
         self._marks.clear()
         self._pace_us = None
-        self._newest_us = self._present_us = self._told_us = 0
-        self._heard_s = self._moved_s = self._traded_s = now_s
+        self._newest_us = self._present_us = self._agreed_us = 0
+        self._heard_s = self._advanced_s = self._traded_s = now_s
 
     def _mark(self) -> None:
-        self._marks.append((self._moved_s, self._newest_us))
+        self._marks.append((self._advanced_s, self._newest_us))
         (first_s, first_us), (last_s, last_us) = self._marks[0], self._marks[-1]
         if last_s > first_s:
             self._pace_us = pace_us = max(_PACE_US, (last_us - first_us) / (last_s - first_s))
             self._anchor = max(self._marks, key=lambda mark: mark[1] - pace_us * mark[0])
 
-    def _heals(self, clock_us: int) -> bool:
-        if self.now_s - self._moved_s < _HEAL_S or not self._is_ours(clock_us):
+    def _is_right_again(self, clock_us: int) -> bool:
+        if self.now_s - self._advanced_s < _BELIEVE_AGAIN_S or not self._is_ours(clock_us):
             return False
         self._forget(self.now_s)
         return True
 
 
 STEP_US = 2_000_000
-"""A connection's time that goes on by more at once has to be said by two messages."""
+"""Two messages have to say a time that is more than this ahead of the connection's."""
 AWAY_S = 5.0
 AWAY_MESSAGES = 3
-"""So long, and in so many messages, a clock has to say what cannot be, before it counts as away."""
+"""A clock counts as away after it was impossible for so long, and in so many messages."""
 
 
-class ClockTurn(Enum):
-    """What changed about a connection's clock."""
+class ClockChange(Enum):
+    """How a connection's clock changed: its times became impossible for good, or possible again."""
 
     AWAY = "away"
     BACK = "back"
 
 
-class CarriedTime:
-    """How far the messages of one connection prove that market time has passed."""
+class ProvenTime:
+    """The market time that the messages of one connection prove to have passed."""
 
     def __init__(self, market: MarketClock) -> None:
         self._market = market
         self.us = 0
-        """Market time that has passed; 0 as long as nobody knows."""
+        """Market time that has passed; 0 while it is not known."""
         self.is_away = False
         self.ignored = 0
-        """Messages whose clock said what cannot be."""
-        self.said_us = 0
-        """What the last of them said."""
+        """How many messages had an impossible clock."""
+        self.last_ignored_us = 0
+        """The clock of the last of them."""
         self._heard_us, self._heard_s = 0, 0.0
-        """The newest time that was said, and when."""
+        """The time of the newest message, and when it came."""
         self._in_a_row = 0
         self._since_s: float | None = None
 
     def hear(self, server_us: int, trade_us: int = 0) -> bool:
-        """A message with the server's time, and a trade's if it carries one; False: the trade's time cannot be."""
+        """Read a message's clock, and the time of its trade (0: none); False: the trade's time is impossible."""
         if not trade_us:
             if server_us:
                 self._carry(server_us)
@@ -214,28 +216,28 @@ class CarriedTime:
         return True
 
     def reconnected(self) -> None:
-        """What the connection before said once does not count as said."""
+        """Forget the single message of the previous connection that waits for a second one."""
         self._heard_us = 0
 
-    def turn(self, now_s: float) -> ClockTurn | None:
-        """Whether the clock went away, or came back, since it was last asked."""
+    def change(self, now_s: float) -> ClockChange | None:
+        """How the clock changed since the last call; None: not at all."""
         if not self._in_a_row:
             self._since_s = None
         elif self._since_s is None:
             self._since_s = now_s
         if self.is_away and not self._in_a_row:
             self.is_away = False
-            return ClockTurn.BACK
+            return ClockChange.BACK
         lasts = self._since_s is not None and now_s - self._since_s >= AWAY_S
         if lasts and self._in_a_row >= AWAY_MESSAGES and not self.is_away:
             self.is_away = True
-            return ClockTurn.AWAY
+            return ClockChange.AWAY
         return None
 
     def _contradicted(self, server_us: int, trade_us: int) -> bool:
-        """The two times of one message can't both be: the one that goes on as it should is right.
+        """The two times of a message contradict each other: the one that fits the market's present is right.
 
-        Where nobody knows which it is, the trade is taken, and proves nothing.
+        Where it is not known which one, the trade is taken, and proves nothing.
         """
         is_trade_right = self._market.favours(trade_us, server_us)
         if is_trade_right is False:
@@ -247,24 +249,24 @@ class CarriedTime:
         return True
 
     def _carry(self, server_us: int) -> None:
-        can_be = self._market.allows(server_us)
-        if can_be is False or self._market.is_behind(server_us, self.us):
+        is_possible = self._market.allows(server_us)
+        if is_possible is False or self._market.is_behind(server_us, self.us):
             self._ignore(server_us)
-        elif can_be:
+        elif is_possible:
             self._prove(server_us)
 
     def _prove(self, time_us: int) -> None:
-        """A later time than is proved is said: it has passed, or, where the step is a large one, what was said last."""
-        shown_us, at_s = time_us, self._market.now_s
+        """A message says a later time than is proven: it has passed; of a large step only what two messages say."""
+        shown_us, arrived_s = time_us, self._market.now_s
         if time_us - self.us > STEP_US:
-            shown_us, at_s = min((shown_us, at_s), (self._heard_us, self._heard_s))
+            shown_us, arrived_s = min((shown_us, arrived_s), (self._heard_us, self._heard_s))
         self._heard_us, self._heard_s = time_us, self._market.now_s
         if shown_us > self.us:
             self.us = shown_us
             self._in_a_row = 0
-            self._market.show(shown_us, at_s)
+            self._market.show(shown_us, arrived_s)
 
     def _ignore(self, server_us: int) -> None:
         self.ignored += 1
         self._in_a_row += 1
-        self.said_us = server_us
+        self.last_ignored_us = server_us

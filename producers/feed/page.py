@@ -1,8 +1,8 @@
-"""What one page of an exchange's history gives, and what it proves. Pure.
+"""What one page of an exchange's history holds, and what it proves. Pure.
 
-Absence is proved only between two rows that one answer gives side by side: the ids between them are the exchange's own
-jump. What lies before the first row or behind the last one is not proved, nor is anything by rows out of order, around
-a row whose id can't be read, or around an id that is told twice with two contents.
+A page proves that ids are absent only between two neighbouring rows: the exchange itself left them out. It proves
+nothing before its first row and after its last one, where its rows are out of order, beside a row whose id cannot be
+read, and beside an id that it has twice with two contents.
 """
 
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ class PageRows(NamedTuple):
     """A page, read."""
 
     trades: list[Trade]
-    """In the order of ids; of an id that is told twice the first copy."""
+    """In the order of ids; of an id that stands there twice the first copy."""
     refused: list[RefusedTrade]
     absent: list[tuple[int, int]]
     """Ranges of ids, both ends inclusive, that the exchange does not have."""
     conflicts: list[int]
-    """Ids that are told with two contents."""
+    """Ids that stand there with two contents."""
     first: int | None
     """The least id."""
     rows: int
-    """How many the answer had."""
+    """How many rows the answer had."""
     begins: bool
-    """Whether it begins with the known id that it was asked from, or the one right after it, and is in order."""
+    """Whether it is in order and begins with the known id that was asked for, or with the id right after it."""
 
 
 def read_page(known: int, rows: Sequence[Trade | RefusedTrade]) -> PageRows:
-    """Read the answer to "from `known` on"."""
+    """Read the answer to a request for the ids from `known` on."""
     copies: dict[int, Trade | RefusedTrade] = {}
     unread: list[RefusedTrade] = []
     absent: list[tuple[int, int]] = []
@@ -52,11 +52,11 @@ def read_page(known: int, rows: Sequence[Trade | RefusedTrade]) -> PageRows:
         if before is not None and number > before + 1:
             absent.append((before + 1, number - 1))
         before = number
-    found = [copies[number] for number in sorted(copies)]
+    in_id_order = [copies[number] for number in sorted(copies)]
     return PageRows(
-        trades=[row for row in found if isinstance(row, Trade)],
-        refused=unread + [row for row in found if isinstance(row, RefusedTrade)],
-        absent=[one for one in absent if in_order and conflicts.keys().isdisjoint((one[0] - 1, one[1] + 1))],
+        trades=[row for row in in_id_order if isinstance(row, Trade)],
+        refused=unread + [row for row in in_id_order if isinstance(row, RefusedTrade)],
+        absent=[ids for ids in absent if in_order and conflicts.keys().isdisjoint((ids[0] - 1, ids[1] + 1))],
         conflicts=list(conflicts),
         first=min(copies, default=None),
         rows=len(rows),

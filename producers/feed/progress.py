@@ -1,8 +1,8 @@
-"""Where symbols go on from: their newest markers in `md.progress.v1`, those of them that can be used.
+"""Where symbols go on: the newest usable markers in `md.progress.v1`.
 
-What stands there was written by some producer at some time, maybe with a wrong clock or by a program of another kind.
-A record that cannot be read, or be true, stops nobody: the newest one before it is taken, as far as compaction has
-left it, else the symbol begins anew and says so.
+A record may have been written by another program, or with a wrong clock. One that cannot be read or cannot be true
+stops nobody: the record before it is used, if compaction has left one. Else the symbol begins as a new one, and its
+first event says why.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,12 +24,12 @@ STAGE = "produce"
 
 @dataclass(frozen=True)
 class StoredProgress:
-    """By key: the newest marker that can be used, and why there is none where there should be."""
+    """By key the newest usable marker, or why there is none although there is a record."""
 
     markers: Mapping[bytes, Marker] = field(default_factory=dict)
     resets: Mapping[bytes, IdReset] = field(default_factory=dict)
-    """Where ids began anew behind that marker."""
-    began_anew: Mapping[bytes, str] = field(default_factory=dict)
+    """Where the exchange reset its ids after that marker."""
+    unusable: Mapping[bytes, str] = field(default_factory=dict)
 
 
 async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) -> StoredProgress:
@@ -43,7 +43,7 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
         for record in records:
             if record.key not in wanted:
                 continue
-            if record.value is None:  # deleted: a person's way to let it begin anew
+            if record.value is None:  # deleted by a person: the symbol begins as a new one
                 markers.pop(record.key, None)
                 wrong.pop(record.key, None)
                 continue
@@ -51,11 +51,11 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
                 markers[record.key], resets[record.key] = usable(record, now_us)
             except MalformedError as error:
                 where = f"{record.topic}/{record.partition}/{record.offset}"
-                wrong[record.key] = f"the progress at {where} cannot be used: {error}"
+                wrong[record.key] = f"the progress record {where} cannot be used: {error}"
                 continue
             wrong.pop(record.key, None)
     for key, reason in wrong.items():
-        goes_on = f"goes on from the marker of {markers[key].complete_until_us}" if key in markers else "begins anew"
+        goes_on = f"goes on from the marker of {markers[key].complete_until_us}" if key in markers else "begins as new"
         logger(STAGE).error("progress cannot be used", key=key.decode(), reason=reason, way_on=goes_on)
     return StoredProgress(
         markers,
@@ -65,7 +65,7 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
 
 
 def usable(record: Record, now_us: int) -> tuple[Marker, IdReset | None]:
-    """The marker of a progress record, and where ids began anew behind it; `MalformedError` where it can't be true."""
+    """The marker of a progress record, and where ids were reset after it; `MalformedError` where it can't be true."""
     marker = decode_marker(record.headers)
     if marker is None:
         raise MalformedError("there is no marker in its headers")
@@ -83,7 +83,7 @@ def _reset(record: Record, now_us: int) -> IdReset | None:
     if progress.reset_id is None or progress.reset_us is None:
         return None
     if numeric_id(progress.reset_id) is None:
-        raise MalformedError(f"the id {progress.reset_id!r}, with which ids began anew, is no number")
+        raise MalformedError(f"the first id after a reset, {progress.reset_id!r}, is no number")
     if progress.reset_us > now_us + AHEAD_US:
-        raise MalformedError(f"ids began anew at {progress.reset_us} us, and it is {now_us} us now")
+        raise MalformedError(f"the time of a reset is {progress.reset_us} us, and it is {now_us} us now")
     return IdReset(progress.reset_id, progress.reset_us)

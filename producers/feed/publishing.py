@@ -1,8 +1,10 @@
 """The order in which a round of the feed goes to Kafka.
 
-A first `begin` is noted in the progress topic before anything of its symbol is published: whoever starts after a
-crash in between goes on from that same minute. So is a reset of ids, after the claims that it takes back. A marker
-follows the acknowledgement of the trades that it speaks of; the progress record follows that of the marker.
+- A first `begin` is noted in the progress topic before anything of its symbol is published. So a producer that starts
+  after a crash in between goes on from the same minute.
+- A reset of ids is noted there too, after the markers that take claims back, before the trades.
+- A marker follows the acknowledgement of the trades of its minute.
+- The progress record of a marker follows the acknowledgement of the marker.
 """
 
 import asyncio
@@ -19,19 +21,19 @@ from market.codec import (
 from market.errors import MalformedError
 from market.feed import Progress
 from market.trade import Marker
-from producers.feed.round import Round
+from producers.feed.outbox import Outbox
 from producers.feed.symbol import SymbolFeed
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 
 ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
 LARGE_BYTES = 64 * 1024
-"""Of what is no trade, so much is kept."""
+"""A dead letter keeps so much of what the exchange sent."""
 _MAX_REASON = 1_000
 
 
 class Publishing:
-    """Publishes rounds through one publisher; after any error both must be discarded."""
+    """Publishes the outbox of each round through one publisher. After any error both must be discarded."""
 
     def __init__(self, publisher: Publisher, settings: Settings, exchange: str) -> None:
         self._publisher = publisher
@@ -42,73 +44,72 @@ class Publishing:
 
     async def begin_again(self, symbols: Iterable[SymbolFeed]) -> None:
         """Publish the `begin` of the symbols that go on from a marker."""
-        await self._acknowledged(
-            await self._send_markers([(one, one.begin) for one in symbols if one.begin is not None])
-        )
+        begins = [(symbol, symbol.begin) for symbol in symbols if symbol.begin is not None]
+        await self._acknowledged(await self._send_markers(begins))
 
-    async def publish(self, round_: Round) -> int | None:
-        """Publish a round; returns Kafka's append time of the newest trade, in milliseconds."""
-        if round_.begins:
-            await self._acknowledged(await self._send_progress(round_.begins))
-            await self._acknowledged(await self._send_markers(round_.begins))
-        if round_.taken_back:
-            await self._acknowledged(await self._send_markers(round_.taken_back))
-        if round_.resets:
+    async def publish(self, outbox: Outbox) -> int | None:
+        """Publish a round; returns Kafka's append time of the newest trade, in milliseconds, None without trades."""
+        if outbox.begins:
+            await self._acknowledged(await self._send_progress(outbox.begins))
+            await self._acknowledged(await self._send_markers(outbox.begins))
+        if outbox.taken_back:
+            await self._acknowledged(await self._send_markers(outbox.taken_back))
+        if outbox.resets:
             await self.finish()
-            await self._acknowledged(await self._send_progress(round_.resets))
+            await self._acknowledged(await self._send_progress(outbox.resets))
         newest_ms = None
-        if round_.trades or round_.events or round_.refused:
-            newest_ms = await self._trades_and_events(round_)
-        if round_.markers:
-            await self._acknowledged(await self._send_markers(round_.markers))
+        if outbox.trades or outbox.events or outbox.refused:
+            newest_ms = await self._trades_and_events(outbox)
+        if outbox.markers:
+            await self._acknowledged(await self._send_markers(outbox.markers))
             await self.finish()
-            self._progress = await self._send_progress(dict(round_.markers).items())
+            self._progress = await self._send_progress(dict(outbox.markers).items())
         return newest_ms
 
     async def finish(self) -> None:
-        """Wait for what may be outstanding: progress records are awaited a round later."""
+        """Wait for outstanding progress records: they are awaited a round later."""
         outstanding, self._progress = self._progress, []
         await self._acknowledged(outstanding)
 
-    async def _trades_and_events(self, round_: Round) -> int | None:
+    async def _trades_and_events(self, outbox: Outbox) -> int | None:
         trades = [
-            Outgoing(symbol.key, encode_trade(trade), partition=symbol.partition) for symbol, trade in round_.trades
+            Outgoing(symbol.key, encode_trade(trade), partition=symbol.partition) for symbol, trade in outbox.trades
         ]
-        events = [Outgoing(event.key.encode(), encode_feed_event(event)) for event in round_.events]
+        events = [Outgoing(event.key.encode(), encode_feed_event(event)) for event in outbox.events]
         sent = await self._publisher.send_batches(self._topics.trades, trades, self._partitions)
         told = await self._publisher.send_batches(self._topics.feeds, events, self._partitions)
         dead = await self._publisher.send_batches(
-            self._topics.dead_letters(self._topics.trades), self._dead_letters(round_), self._partitions
+            self._topics.dead_letters(self._topics.trades), self._dead_letters(outbox), self._partitions
         )
         acknowledged = await self._publisher.await_acknowledgements([*sent, *told, *dead])
         return max((metadata.timestamp for metadata in acknowledged[: len(sent)]), default=None)
 
-    def _dead_letters(self, round_: Round) -> list[Outgoing]:
-        """What the exchange sent in place of trades, as it did; it never had a place in the log."""
+    def _dead_letters(self, outbox: Outbox) -> list[Outgoing]:
+        """What the exchange sent in place of trades, unchanged; it was never in the log."""
         letters = []
-        for symbol, refused in round_.refused:
+        for symbol, refused in outbox.refused:
             reason = refused.reason[:_MAX_REASON].encode(errors="backslashreplace")
             headers = [(ERROR_HEADER, MalformedError.__name__.encode()), (REASON_HEADER, reason)]
             raw = refused.raw
-            if len(raw) > LARGE_BYTES:  # or the broker might refuse it
+            if len(raw) > LARGE_BYTES:  # else the broker may refuse it
                 headers.append(("__streams.errors.value.bytes", b"%d" % len(raw)))
                 raw = raw[:LARGE_BYTES]
             letters.append(Outgoing(symbol.key if symbol else self._exchange, raw, headers))
         return letters
 
     async def _send_markers(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
-        records = [Outgoing(one.key, None, encode_marker(marker), one.partition) for one, marker in markers]
+        records = [Outgoing(symbol.key, None, encode_marker(marker), symbol.partition) for symbol, marker in markers]
         return await self._publisher.send_batches(self._topics.trades, records, self._partitions)
 
     async def _send_progress(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
         records = [
             Outgoing(
-                progress_key(one.key.decode(), None),
-                encode_progress(_progress(one, marker)),
+                progress_key(symbol.key.decode(), None),
+                encode_progress(_progress(symbol, marker)),
                 encode_marker(marker),
-                one.partition,
+                symbol.partition,
             )
-            for one, marker in markers
+            for symbol, marker in markers
         ]
         return await self._publisher.send_batches(self._topics.progress, records, self._partitions)
 

@@ -1,7 +1,7 @@
-"""Asking an exchange over REST: paced by its weights, patient when told to wait, a bounded number of times.
+"""Requests to an exchange's REST API: paced by weights, repeated a bounded number of times.
 
-An exchange that bans an address wants silence: who goes on asking is banned for longer. So nothing is asked until the
-time it named is over, by none who shares this client.
+An exchange that limits or bans an address says how long. Whoever goes on asking is banned for longer. So nothing that
+shares this client asks before that time is over. (Binance: "LIMITS" in the REST API documentation, status 429 and 418.)
 """
 
 import asyncio
@@ -18,28 +18,28 @@ from runtime.telemetry import logger
 ATTEMPTS = 3
 REQUEST_TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 60.0
-"""Told to wait longer, a request fails at once, without asking."""
+"""If the exchange wants a longer wait, a request fails at once."""
 LONGEST_BAN_S = 3 * 86_400.0
 """Exchanges ban for three days at most."""
 _BANNED = 418
 _TOO_MANY = frozenset({_BANNED, 429})
-_UNTOLD_S = {429: 10.0, _BANNED: 120.0}
-"""How long to wait where the exchange does not say."""
+_DEFAULT_WAIT_S = {429: 10.0, _BANNED: 120.0}
+"""How long to wait where the exchange does not say it."""
 _MAX_DIGITS = 9
 _SERVER_ERROR = 500
 _OK = 200
 
 
 class RefusedError(CandlewickError):
-    """The exchange does not take the request: asking again would not help."""
+    """The exchange refuses the request: asking again would not help."""
 
 
 class RateLimitedError(UnavailableError):
-    """The exchange wants to be left alone for `retry_after_s`."""
+    """The exchange wants no requests for `retry_after_s`."""
 
 
 class RestClient:
-    """One exchange's REST API; all requests of the process share the weights and the waiting."""
+    """One exchange's REST API; all requests of the process share the weights and the waits."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, limits: RestLimits) -> None:
         self._http = http
@@ -50,12 +50,12 @@ class RestClient:
 
     @property
     def closed_for_s(self) -> float:
-        """How long nothing may be asked; 0: ask."""
+        """How long nothing may be asked; 0: requests are allowed."""
         return max(0.0, self._closed_until_s - time.monotonic())
 
     async def get(self, request: RestRequest) -> bytes:
-        """The body of the answer. Raises `RefusedError`, or `UnavailableError` after `ATTEMPTS`."""
-        async for attempt in stamina.retry_context(on=_again, attempts=ATTEMPTS, timeout=None, wait_max=10.0):
+        """The body of the answer. Raises `RefusedError`; `RateLimitedError`, `UnavailableError` after `ATTEMPTS`."""
+        async for attempt in stamina.retry_context(on=_retries, attempts=ATTEMPTS, timeout=None, wait_max=10.0):
             with attempt:
                 await self._wait(request.weight)
                 return await self._get(request)
@@ -81,12 +81,12 @@ class RestClient:
             raise UnavailableError(f"{self._url} does not answer: {type(error).__name__} {error}".rstrip()) from error
         used = response.headers.get(self._limits.used_weight_header, "")
         if used.isdigit():
-            self.weights.told(int(used), time.monotonic(), time.time() % 60)
+            self.weights.correct(int(used), time.monotonic(), time.time() % 60)
         if response.status in _TOO_MANY:
             retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), response.status)
             self._closed_until_s = max(self._closed_until_s, time.monotonic() + retry_after_s)
             logger("produce").warning(
-                "the exchange wants to be left alone", status=response.status, wait_s=retry_after_s, url=self._url
+                "the exchange wants no requests", status=response.status, wait_s=retry_after_s, url=self._url
             )
             raise RateLimitedError(
                 f"{self._url} answered {response.status}: wait {retry_after_s:.0f} s", retry_after_s=retry_after_s
@@ -98,12 +98,12 @@ class RestClient:
         return body
 
 
-def _again(error: Exception) -> bool | float:
+def _retries(error: Exception) -> bool | float:
     if isinstance(error, RateLimitedError):
         return error.retry_after_s if error.retry_after_s <= LONGEST_WAIT_S else False
     return isinstance(error, UnavailableError)
 
 
 def _retry_after_s(header: str, status: int) -> float:
-    told = header.isascii() and header.isdigit()
-    return min(float(header[:_MAX_DIGITS]), LONGEST_BAN_S) if told else _UNTOLD_S[status]
+    is_number = header.isascii() and header.isdigit()
+    return min(float(header[:_MAX_DIGITS]), LONGEST_BAN_S) if is_number else _DEFAULT_WAIT_S[status]

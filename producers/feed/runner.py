@@ -1,7 +1,7 @@
 """The feed: an exchange's live trades to Kafka, gaps filled, minutes marked.
 
-It runs in sessions. One starts from what Kafka says was last acknowledged (each symbol's newest marker) and lasts
-until it is told to stop or a send fails: then publisher and state are discarded, and the next one rewinds.
+It runs in sessions. A session starts from what was last acknowledged (each symbol's newest marker in Kafka) and lasts
+until it is stopped or a send fails. Then publisher and state are discarded, and the next session starts from there.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ import aiohttp
 from market.errors import MalformedError
 from producers.exchange import Exchange
 from producers.exchanges import EXCHANGES
+from producers.feed.progress import STAGE
 from producers.feed.rest import RateLimitedError, RefusedError, RestClient
-from producers.feed.session import STAGE, Session
+from producers.feed.session import Session
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError, UsageError
 from runtime.figures import FigureName
@@ -24,23 +25,26 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 FAILED_SESSIONS = 10
-"""So many in a row without a round that reached Kafka, and the feed ends with the error: some minutes."""
+"""After so many in a row without a round that reached Kafka the feed ends with the error: some minutes."""
 _LONGEST_PAUSE_S = 30.0
 _LOOK_AGAIN_S = 10.0
-"""While the exchange wants no requests, what is said of it is kept up to date so often."""
+"""While the exchange wants no requests, the metric of the wait is renewed so often."""
 
 
 async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str], stop: asyncio.Event) -> None:
-    """Feed `symbols` (``BTC-USDT``, or as the exchange writes them) until `stop`."""
+    """Feed `symbols` (``BTC-USDT``, or as the exchange writes them) until `stop`.
+
+    Raises `UsageError` (unknown exchange or symbol), or a group of `UnavailableError` after `FAILED_SESSIONS`.
+    """
     if exchange_name not in EXCHANGES:
-        raise UsageError(f"no exchange {exchange_name!r}: there is {', '.join(sorted(EXCHANGES))}")
+        raise UsageError(f"there is no exchange {exchange_name!r}: choose {' or '.join(sorted(EXCHANGES))}")
     exchange = EXCHANGES[exchange_name](settings)
     topics = settings.topics
     await require_topics(settings, {topics.trades, topics.dead_letters(topics.trades), topics.feeds, topics.progress})
     meter = Meter(STAGE)
     meter.fields |= dict.fromkeys(_FIGURES, 0)
     async with aiohttp.ClientSession() as http, meter.reporting():
-        # One for all sessions: what the exchange said about waiting holds for each of them.
+        # One client for all sessions: a wait that the exchange asks for holds for each of them.
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
         names = await find_symbols_patiently(rest, exchange, symbols, meter, stop)
         failures = 0
@@ -68,9 +72,9 @@ _FIGURES: tuple[FigureName, ...] = (
 async def find_symbols_patiently(
     rest: RestClient, exchange: Exchange, symbols: Sequence[str], meter: Meter, stop: asyncio.Event
 ) -> dict[str, str] | None:
-    """`find_symbols`, once the exchange wants to be asked; None: stopped meanwhile.
+    """`find_symbols`, as soon as the exchange takes requests; None: stopped meanwhile.
 
-    A process that ended instead would be started again, and ask again, and be banned for longer.
+    A process that ended instead would be started again, ask again, and be banned for longer.
     """
     while not stop.is_set():
         if not rest.closed_for_s:
@@ -79,28 +83,29 @@ async def find_symbols_patiently(
             except RateLimitedError as error:
                 if not rest.closed_for_s:
                     raise
-                logger(STAGE).error("waiting, and asking nothing", error=str(error))
+                logger(STAGE).error("waiting: no request before the exchange takes them again", error=str(error))
         meter.fields["rest_closed_s"] = round(rest.closed_for_s)
         await stopped_within(stop, min(rest.closed_for_s, _LOOK_AGAIN_S))
     return None
 
 
 async def find_symbols(rest: RestClient, exchange: Exchange, symbols: Sequence[str]) -> dict[str, str]:
-    """Native name to ours of the symbols asked for; one that the exchange does not have is a `UsageError`."""
+    """The symbols asked for, native name to ours. Raises `UsageError` (no such symbol) or `UnavailableError`."""
     wanted = {exchange.native(symbol): symbol for symbol in symbols}
     if not wanted:
         raise UsageError("no symbols: name at least one, as in candlewick produce binance BTC-USDT")
     try:
         body = await rest.get(exchange.instruments(list(wanted)))
-        found = exchange.read_instruments(body)
+        instruments = exchange.read_instruments(body)
     except RefusedError as error:
         raise UsageError(f"{exchange.name} does not have all of {', '.join(wanted.values())}: {error}") from error
     except MalformedError as error:
-        raise UnavailableError(f"{exchange.name} cannot be understood: {error}") from error
+        raise UnavailableError(f"the answer of {exchange.name} cannot be read: {error}") from error
     for native, symbol in wanted.items():
-        if native not in found or symbol.upper() not in (native, found[native]):
-            raise UsageError(f"{exchange.name} has no symbol {symbol}: names are like {next(iter(found.values()), '')}")
-    return {native: found[native] for native in wanted}
+        if native not in instruments or symbol.upper() not in (native, instruments[native]):
+            example = next(iter(instruments.values()), "BTC-USDT")
+            raise UsageError(f"{exchange.name} has no symbol {symbol}: symbols are written like {example}")
+    return {native: instruments[native] for native in wanted}
 
 
 async def _pause(failures: int, failed: BaseExceptionGroup[UnavailableError], stop: asyncio.Event) -> None:

@@ -2,57 +2,42 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import aiohttp
 
 from market.codec import encode_trade
 from market.errors import MalformedError
 from market.feed import FeedEventKind
+from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
 from market.trade import Trade
 from producers.exchange import Exchange, Message, RefusedTrade
 from producers.feed.connection import Connection, split
-from producers.feed.inbox import Arrival, Down, Inbox, Page, Up
-from producers.feed.market_clock import LATE_US, CarriedTime, ClockTurn, MarketClock
-from producers.feed.progress import read_progress
+from producers.feed.connection_state import ConnectionState
+from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
+from producers.feed.market_clock import LATE_US, MarketClock
+from producers.feed.outbox import Outbox
+from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
-from producers.feed.round import Round
-from producers.feed.symbol import SERVER_GRACE_US, SymbolFeed, Wanted
+from producers.feed.symbol import SERVER_GRACE_US, PageRequest, SymbolFeed
 from runtime.errors import CandlewickError
 from runtime.figures import FigureName
 from runtime.kafka import Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
-STAGE = "produce"
 INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
-"""A round comes at least so often, for what only time makes due."""
+"""A round comes at least so often, for what becomes due by time alone."""
 GATHER_S = 0.01
 FILLS_AT_ONCE = 4
-TELL_EVERY_S = 10.0
-"""What may come with every message is told so often at most."""
-
-
-class ConnectionState:
-    """The symbols of one connection, and how far market time has passed by what the connection carries."""
-
-    def __init__(self, number: int, symbols: Iterable[SymbolFeed], market: MarketClock) -> None:
-        self.number = number
-        self.symbols = {one.symbol: one for one in symbols}
-        self.time = CarriedTime(market)
-        self.marked_us = 0
-        self.connecting = self.up = False
-        self.told_ignored = self.told_refused = 0
-        self.refused = 0
-        self.tell_at_s = 0.0
 
 
 class Session:
-    """Feeds symbols from where Kafka says they are; after any error of Kafka's it must be discarded."""
+    """Feeds symbols, beginning where Kafka says that they are. After any error of Kafka it must be discarded."""
 
     def __init__(
         self, settings: Settings, exchange: Exchange, http: aiohttp.ClientSession, rest: RestClient, meter: Meter
@@ -64,28 +49,30 @@ class Session:
         self._rest = rest
         self._market = MarketClock()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
-        self._lines: list[ConnectionState] = []
-        self._line_of: dict[SymbolFeed, ConnectionState] = {}
-        self._active: dict[SymbolFeed, None] = {}
+        self._connections: list[ConnectionState] = []
+        self._connection_of: dict[SymbolFeed, ConnectionState] = {}
+        self._active: dict[SymbolFeed, None] = {}  # an ordered set: those that wait for something
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
 
     async def run(self, names: Mapping[str, str], stop: asyncio.Event) -> None:
-        """Feed the symbols (native name to ours) until `stop`, then publish what was read."""
+        """Feed the symbols (native name to ours) until `stop`, then publish what was read.
+
+        Raises `UnavailableError`, in a group: the exchange cannot be connected to, or Kafka fails.
+        """
         await self._restore(names)
         async with Publisher(self._settings) as publisher, asyncio.TaskGroup() as tasks:
             publishing = Publishing(publisher, self._settings, self._exchange.name)
-            await publishing.begin_again(self._line_of)
+            await publishing.begin_again(self._connection_of)
             readers = [
-                tasks.create_task(connection.run(self._inbox))
-                for connection in (self._connection(line) for line in self._lines)
+                tasks.create_task(connection.run(self._inbox)) for connection in map(self._reader, self._connections)
             ]
             while not (stop.is_set() and not self._inbox):
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
-                round_ = self._decide(arrived)
-                newest_ms = await publishing.publish(round_)
-                self._report(round_, newest_ms)
+                outbox = self._decide(arrived)
+                newest_ms = await publishing.publish(outbox)
+                self._measure(outbox, newest_ms)
                 if stop.is_set():
                     for task in (*readers, *self._fills):
                         task.cancel()
@@ -95,55 +82,55 @@ class Session:
 
     async def _restore(self, names: Mapping[str, str]) -> None:
         exchange, partitions = self._exchange, self._settings.partitions
-        keys = {native: f"{exchange.name}:{symbol}".encode() for native, symbol in names.items()}
+        keys = {native: str(MarketKey(exchange.name, symbol)).encode() for native, symbol in names.items()}
         progress = await read_progress(self._settings, keys.values(), time.time_ns() // 1000)
         for natives in split(list(names), exchange.symbols_per_connection):
             symbols = [
                 SymbolFeed(
-                    exchange.name,
-                    names[native],
+                    MarketKey(exchange.name, names[native]),
                     native=native,
                     partition=partition_of(keys[native], partitions),
                     newest=progress.markers.get(keys[native]),
                     reset=progress.resets.get(keys[native]),
-                    began_anew=progress.began_anew.get(keys[native]),
+                    unusable=progress.unusable.get(keys[native]),
                     page_trades=exchange.page_trades,
                 )
                 for native in natives
             ]
-            line = ConnectionState(len(self._lines), symbols, self._market)
-            self._lines.append(line)
-            self._line_of |= dict.fromkeys(symbols, line)
-        self._active = dict.fromkeys(self._line_of)
+            connection = ConnectionState(len(self._connections), symbols, self._market)
+            self._connections.append(connection)
+            self._connection_of |= dict.fromkeys(symbols, connection)
+        self._active = dict.fromkeys(self._connection_of)
 
-    def _connection(self, line: ConnectionState) -> Connection:
-        names = {one.native: one.symbol for one in line.symbols.values()}
-        return Connection(line.number, self._http, self._exchange, names)
+    def _reader(self, connection: ConnectionState) -> Connection:
+        names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
+        return Connection(connection.number, self._http, self._exchange, names)
 
-    def _decide(self, arrived: list[Arrival]) -> Round:
+    def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000
-        round_ = Round(time.monotonic(), now_us // 1000)
-        self._market.tick(round_.now_s, now_us)
+        outbox = Outbox(time.monotonic(), now_us // 1000)
+        self._market.tick(outbox.now_s, now_us)
         for item in arrived:
-            if isinstance(item, Page):
-                item.symbol.page(item.wanted, self._possible(item), self._line_of[item.symbol].time.us, round_)
+            if isinstance(item, PageAnswer):
+                item.symbol.page(item.request, self._possible(item), self._connection_of[item.symbol].time.us, outbox)
                 continue
-            number, what = item
-            line = self._lines[number]
-            if isinstance(what, Message):
-                self._message(line, what, round_)
-            elif isinstance(what, Up):
-                line.connecting = True
-                line.time.reconnected()
+            number, event = item
+            connection = self._connections[number]
+            if isinstance(event, Message):
+                self._message(connection, event, outbox)
+            elif isinstance(event, Connected):
+                connection.connecting = True
+                connection.time.reconnected()
             else:
-                self._down(line, what, round_)
-        for line in self._lines:
-            self._tell(line, round_)
-        self._emit_due(round_)
-        return round_
+                self._disconnected(connection, event, outbox)
+        for connection in self._connections:
+            connection.report_clock(self._market.limit_us, outbox)
+            self._meter.add("clock_ignored", connection.report_ignored(outbox))
+        self._emit_due(outbox)
+        return outbox
 
-    def _possible(self, page: Page) -> "list[Trade | RefusedTrade] | None":
-        """The rows of a page; trades of times that cannot be are refused."""
+    def _possible(self, page: PageAnswer) -> "list[Trade | RefusedTrade] | None":
+        """The rows of a page; trades with impossible times are refused."""
         if page.rows is None:
             return None
         return [
@@ -151,88 +138,56 @@ class Session:
             for row in page.rows
         ]
 
-    def _message(self, line: ConnectionState, message: Message, round_: Round) -> None:
+    def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
         trade, refused = message.trade, message.refused
-        can_be = line.time.hear(message.server_us, 0 if trade is None else trade.time_us)
-        if trade is not None and not can_be:
+        is_possible = connection.time.hear(message.server_us, 0 if trade is None else trade.time_us)
+        if trade is not None and not is_possible:
             refused, trade = _impossible(trade), None
-        if line.connecting and message.server_us:  # now it is sure that the subscription is there
-            line.connecting, line.up = False, True
+        if connection.connecting and message.server_us:  # now the subscription certainly works
+            connection.connecting, connection.up = False, True
             since_us = self._market.present_at(
                 message.server_us if trade is None else min(message.server_us, trade.time_us + LATE_US)
             )
-            for symbol in line.symbols.values():
-                symbol.connected(since_us, round_)
-                if line.time.is_away:  # said again, for whoever counts from the connection on
-                    symbol.tell(FeedEventKind.CLOCK_AWAY, round_)
+            for symbol in connection.symbols.values():
+                symbol.connected(since_us, outbox)
+                if connection.time.is_away:  # repeated, for readers that count from the connection on
+                    symbol.report(FeedEventKind.CLOCK_AWAY, outbox)
         if trade is not None:
-            symbol = line.symbols[trade.symbol]
-            symbol.live(trade, round_)
+            symbol = connection.symbols[trade.symbol]
+            symbol.live(trade, outbox)
             if symbol.gaps:
                 self._active[symbol] = None
         elif refused is not None:
-            self._refused(line, refused, round_)
+            self._refused(connection, refused, outbox)
 
-    def _refused(self, line: ConnectionState, refused: RefusedTrade, round_: Round) -> None:
-        line.refused += 1
+    def _refused(self, connection: ConnectionState, refused: RefusedTrade, outbox: Outbox) -> None:
+        connection.refused += 1
         self._meter.add("refused")
-        symbol = line.symbols.get(refused.symbol or "")
+        symbol = connection.symbols.get(refused.symbol or "")
         if symbol is None:
-            round_.refused.append((None, refused))
+            outbox.refused.append((None, refused))
         else:
-            symbol.refused(refused, line.time.us, round_)
+            symbol.refused(refused, connection.time.us, outbox)
             self._active[symbol] = None
 
-    def _tell(self, line: ConnectionState, round_: Round) -> None:
-        """Say what is wrong with a connection's clock and messages: what lasts at once, the rest now and then."""
-        clock, log = line.time, logger(STAGE)
-        turn = clock.turn(round_.now_s)
-        if turn is not None:
-            reason = f"the exchange's clock said {clock.said_us} us, at most {self._market.limit_us} can be"
-            if turn is ClockTurn.AWAY:
-                log.error("the exchange's clock is away: markers wait", connection=line.number, reason=reason)
-            else:
-                log.warning("the exchange's clock is back", connection=line.number)
-            for symbol in line.symbols.values():
-                kind, about = (FeedEventKind.CLOCK_AWAY, {"reason": reason})
-                if turn is ClockTurn.BACK:
-                    kind, about = FeedEventKind.CLOCK_BACK, {}
-                symbol.tell(kind, round_, **about)
-        news = clock.ignored - line.told_ignored
-        refused = line.refused - line.told_refused
-        if round_.now_s < line.tell_at_s or not (news or refused):
-            return
-        line.tell_at_s = round_.now_s + TELL_EVERY_S
-        line.told_ignored, line.told_refused = clock.ignored, line.refused
-        if news:
-            self._meter.add("clock_ignored", news)
-            reason = f"{news} messages whose clock cannot be right, the last of {clock.said_us} us"
-            log.warning("clock ignored", connection=line.number, reason=reason)
-            if not clock.is_away:
-                next(iter(line.symbols.values())).tell(FeedEventKind.CLOCK_IGNORED, round_, reason=reason)
-        if refused:
-            log.warning(
-                "refused", connection=line.number, reason=f"{refused} messages are no trades: see the dead letters"
-            )
-
-    def _down(self, line: ConnectionState, down: Down, round_: Round) -> None:
+    def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
         self._meter.add("reconnects")
-        if line.up:
-            for symbol in line.symbols.values():
-                symbol.disconnected(down.reason, round_)
-            self._active |= dict.fromkeys(line.symbols.values())
-        line.connecting = line.up = False
+        if connection.up:
+            for symbol in connection.symbols.values():
+                symbol.disconnected(event.reason, outbox)
+            self._active |= dict.fromkeys(connection.symbols.values())
+        connection.connecting = connection.up = False
 
-    def _emit_due(self, round_: Round) -> None:
+    def _emit_due(self, outbox: Outbox) -> None:
         timeout_s = self._settings.fill_timeout_s
         due: dict[SymbolFeed, None] = dict(self._active)
-        for line in self._lines:
-            minute = minute_us(max(0, line.time.us - SERVER_GRACE_US))
-            if minute > line.marked_us:
-                line.marked_us = minute
-                due |= dict.fromkeys(line.symbols.values())
+        for connection in self._connections:
+            minute = minute_us(max(0, connection.time.us - SERVER_GRACE_US))
+            if minute > connection.marked_us:
+                connection.marked_us = minute
+                due |= dict.fromkeys(connection.symbols.values())
         for symbol in due:
-            symbol.emit_due(self._line_of[symbol].time.us, timeout_s, round_)
+            symbol.emit_due(self._connection_of[symbol].time.us, timeout_s, outbox)
             if symbol.is_caught_up:
                 self._active.pop(symbol, None)
 
@@ -241,39 +196,39 @@ class Session:
         if not room or not self._active or self._rest.closed_for_s > LONGEST_WAIT_S:
             return
         now_s = time.monotonic()
-        wanting = [(one, wanted) for one in self._active if (wanted := one.wanted(now_s)) is not None]
-        wanting.sort(key=lambda pair: not pair[0].gaps)  # others may still be joined by a live trade
-        for symbol, wanted in wanting[:room]:
+        requests = [(feed, request) for feed in self._active if (request := feed.next_request(now_s)) is not None]
+        requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: others may still be joined by a live trade
+        for symbol, request in requests[:room]:
             symbol.in_flight = True
             self._active.pop(symbol)
-            self._active[symbol] = None  # behind the others, next time
-            task = tasks.create_task(self._ask(symbol, wanted))
+            self._active[symbol] = None  # after the others, next time
+            task = tasks.create_task(self._ask(symbol, request))
             self._fills.add(task)
             task.add_done_callback(self._fills.discard)
 
-    async def _ask(self, symbol: SymbolFeed, wanted: Wanted) -> None:
-        exchange = self._exchange
-        if wanted.known is None:
-            request = exchange.newest_trade(symbol.native)
+    async def _ask(self, symbol: SymbolFeed, request: PageRequest) -> None:
+        exchange, name = self._exchange, symbol.market.symbol
+        if request.known is None:
+            rest_request = exchange.newest_trade(symbol.native)
         else:
-            request = exchange.trades_from(symbol.native, wanted.known, wanted.limit)
+            rest_request = exchange.trades_from(symbol.native, request.known, request.limit)
         rows: list[Trade | RefusedTrade] | None = None
         try:
-            body = await self._rest.get(request)
-            rows = exchange.read_trades(body, symbol.symbol, time.time_ns() // 1000)
+            body = await self._rest.get(rest_request)
+            rows = exchange.read_trades(body, name, time.time_ns() // 1000)
         except (CandlewickError, MalformedError) as error:  # the symbol's markers wait, and it asks again
-            logger(STAGE).warning("no page of trades", symbol=symbol.symbol, from_id=wanted.known, error=str(error))
-        await self._inbox.put(Page(symbol, wanted, rows))
+            logger(STAGE).warning("no page of trades", symbol=name, from_id=request.known, error=str(error))
+        await self._inbox.put(PageAnswer(symbol, request, rows))
 
-    def _report(self, round_: Round, newest_ms: int | None) -> None:
-        self.published = self.published or bool(round_.trades or round_.markers)
-        self._meter.count(len(round_.trades), newest_ms=newest_ms)
+    def _measure(self, outbox: Outbox, newest_ms: int | None) -> None:
+        self.published = self.published or bool(outbox.trades or outbox.markers)
+        self._meter.count(len(outbox.trades), newest_ms=newest_ms)
         fields = self._meter.fields
-        fields["gaps_open"] = sum(1 for one in self._active if one.gaps)
+        fields["gaps_open"] = sum(1 for feed in self._active if feed.gaps)
         fields["rest_weight"] = self._rest.weights.used
         fields["rest_closed_s"] = round(self._rest.closed_for_s)
-        fields["clocks_away"] = sum(1 for line in self._lines if line.time.is_away)
-        for event in round_.events:
+        fields["clocks_away"] = sum(1 for connection in self._connections if connection.time.is_away)
+        for event in outbox.events:
             if event.event in _COUNTED:
                 self._meter.add(_COUNTED[event.event])
                 logger(STAGE).info(
@@ -297,6 +252,6 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
 
 
 def _impossible(trade: Trade) -> RefusedTrade:
-    """A trade of a time that cannot be."""
-    reason = f"its time {trade.time_us} us cannot be, by the exchange's clock and ours"
+    """A trade with an impossible time."""
+    reason = f"its time {trade.time_us} us is impossible, by the exchange's clock and ours"
     return RefusedTrade(encode_trade(trade), reason, trade.symbol, int(trade.trade_id))

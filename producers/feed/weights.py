@@ -1,4 +1,4 @@
-"""How much may be asked of a REST API that weighs requests by the minute. Pure."""
+"""How much may be asked of a REST API that counts the weight of requests by the minute. Pure."""
 
 from bisect import insort
 from collections import deque
@@ -7,11 +7,11 @@ WINDOW_S = 60.0
 _LATE_S = 2.0
 """The exchange's minute may end so much later than ours."""
 _SHARE = 0.9
-"""Of the limit: pacing is friendlier than being told to wait."""
+"""We use so much of the limit: it is better to pace requests than to be told to wait."""
 
 
 class Weights:
-    """What was spent in the last minute: a window that slides is never above one that the exchange resets."""
+    """What was spent in the last 60 s: this is stricter than the exchange's count, which restarts each minute."""
 
     def __init__(self, per_minute: int) -> None:
         self._most = int(per_minute * _SHARE)
@@ -19,7 +19,7 @@ class Weights:
         self.used = 0
 
     def wait_s(self, weight: int, now_s: float) -> float:
-        """How long to wait before spending `weight`; 0 or less: not at all."""
+        """How many seconds to wait before spending `weight`; 0 or less: none."""
         self._forget(now_s)
         over = self.used + weight - self._most
         for spent_s, spent in self._spent:
@@ -32,14 +32,14 @@ class Weights:
         return 0.0
 
     def spend(self, weight: int, now_s: float) -> None:
-        """A request goes out."""
+        """Note a request."""
         self._spent.append((now_s, weight))
         self.used += weight
 
-    def told(self, used: int, now_s: float, minute_s: float) -> None:
-        """The exchange says what it counted: others at our address, or we before a restart, spend too.
+    def correct(self, used: int, now_s: float, minute_s: float) -> None:
+        """Take over what the exchange has counted: others at our address spend too, or we did before a restart.
 
-        It counts by the minute of the clock, which began `minute_s` ago: what was spent is over with that.
+        It counts by the minute of the clock, which began `minute_s` ago: so the difference expires with that minute.
         """
         self._forget(now_s)
         if used > self.used:

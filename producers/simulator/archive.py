@@ -1,10 +1,10 @@
-"""What can be looked up of a market at a moment: trades and aggregates by id, by time, the newest; less what is amiss.
+"""What can be looked up of a market at one moment: trades and aggregates by id, by time, or the newest ones.
 
-A *withheld* id is one that neither stream nor REST gives. A look-up ends before it, and one that would begin with it
-(or has only one row before it) fails as the exchange's own database would: the id exists, it cannot be had. Klines
-still count its trade. A *jumped* id never was a trade's. See `fates` for the others.
+Neither stream nor REST gives a *withheld* id. A look-up ends before it. A look-up that would begin with it (or has only
+one row before it) fails, as the exchange's own database would: the id exists, but it cannot be had. Klines still count
+its trade. A *jumped* id never belonged to a trade. See `fates` for the others.
 
-Ids may begin anew (a *reset*): from then on trades are told under lower ids, and those before cannot be asked for.
+The exchange may *reset* its ids: from then on trades have lower ids, and earlier trades cannot be asked for.
 """
 
 from bisect import bisect_right
@@ -27,7 +27,7 @@ class WithheldError(Exception):
 
 
 class Reset(Struct, frozen=True):
-    """From `first` of the history's own ids on, trades are told under ids that are lower by `less`."""
+    """From `first` of the history's own ids on, the exchange gives trades ids that are lower by `less`."""
 
     first: int
     less: int
@@ -46,7 +46,7 @@ class Aggregate(Struct, frozen=True, gc=False):
 
 
 class Archive:
-    """One market's history as far as it has happened, under the ids that the exchange tells."""
+    """One market's history as far as it has happened, with the ids that the exchange gives."""
 
     def __init__(self, history: TradeHistory) -> None:
         self.history = history
@@ -72,45 +72,46 @@ class Archive:
         return not self.is_withheld(trade_id) and trade_id not in self.fates[Fate.SPOILED]
 
     def spoiled(self, match: Match) -> Match:
-        """A trade as it is told: one that is spoiled has price 0, or quantity 0 where its id is odd."""
+        """A trade as sources give it: a spoiled one has price 0, or quantity 0 where its id is odd."""
         if match.trade_id not in self.fates[Fate.SPOILED]:
             return match
         return structs.replace(match, lots=0) if match.trade_id & 1 else structs.replace(match, ticks=0)
 
     def matches_from(self, trade_id: int, limit: int, now_ms: int) -> list[Match]:
         """At most `limit` trades from that id on, none later than `now_ms`."""
-        found = self._from(trade_id, limit, now_ms)
-        hole = next((at for at, match in enumerate(found) if self.is_withheld(match.trade_id)), len(found))
-        if hole <= 1 and hole < len(found):
+        matches = self._from(trade_id, limit, now_ms)
+        hole = next((index for index, match in enumerate(matches) if self.is_withheld(match.trade_id)), len(matches))
+        if hole <= 1 and hole < len(matches):
             raise WithheldError
-        return found[:hole]
+        return matches[:hole]
 
     def newest(self, limit: int, now_ms: int) -> list[Match]:
-        """The `limit` newest trades, or those of them behind the newest hole."""
-        found = self._newest(limit, now_ms)
-        hole = next((at for at in reversed(range(len(found))) if self.is_withheld(found[at].trade_id)), -1)
-        return found[hole + 1 :]
+        """The `limit` newest trades, or those of them that come after the newest withheld id."""
+        matches = self._newest(limit, now_ms)
+        newest_first = reversed(range(len(matches)))
+        hole = next((index for index in newest_first if self.is_withheld(matches[index].trade_id)), -1)
+        return matches[hole + 1 :]
 
     def first_since(self, time_ms: int, now_ms: int) -> int | None:
         """The id of the first trade at or after a time, or of the newest one where all are before it."""
         newest = self._newest(1, now_ms)
         if not newest:
             return None
-        last_id = newest[-1].trade_id  # those told before the ids began anew have greater ones
+        last_id = newest[-1].trade_id  # ids from before a reset are greater
         kept = (match.trade_id for match in self.between(time_ms, now_ms + 1) if match.trade_id <= last_id)
         return next(kept, last_id)
 
     def aggregates_from(self, aggregate_id: int, limit: int, now_ms: int) -> list[Aggregate]:
         """At most `limit` aggregates from that id on, none later than `now_ms`."""
-        found: list[Aggregate] = []
-        while len(found) < limit:
+        known: list[Aggregate] = []
+        while len(known) < limit:
             minute = self.history.minute_of_aggregate(aggregate_id)
             if minute is None or minute * MINUTE_MS > now_ms:
                 break
             rows = aggregates(self.minute(minute))
-            found += [row for row in rows if row.aggregate_id >= aggregate_id and row.time_ms <= now_ms]
+            known += [row for row in rows if row.aggregate_id >= aggregate_id and row.time_ms <= now_ms]
             aggregate_id = self.history.minute(minute)[-1].aggregate_id + 1
-        return self._before_torn(found[:limit])
+        return self._before_torn(known[:limit])
 
     def aggregates_between(self, start_ms: int, end_ms: int, limit: int) -> list[Aggregate]:
         """At most `limit` aggregates of [start, end], the earliest."""
@@ -120,13 +121,13 @@ class Archive:
     def newest_aggregates(self, limit: int, now_ms: int) -> list[Aggregate]:
         """The `limit` newest aggregates."""
         minute: int | None = now_ms // MINUTE_MS
-        found: list[Aggregate] = []
-        while minute is not None and len(found) < limit:
+        newest: list[Aggregate] = []
+        while minute is not None and len(newest) < limit:
             rows = [match for match in self.minute(minute) if match.time_ms <= now_ms]
-            found[:0] = aggregates(rows)
+            newest[:0] = aggregates(rows)
             minute = self.history.minute_before(minute)
-        torn = next((at for at in reversed(range(len(found))) if self._is_torn(found[at])), -1)
-        return found[torn + 1 :][-limit:]
+        torn = next((index for index in reversed(range(len(newest))) if self._is_torn(newest[index])), -1)
+        return newest[torn + 1 :][-limit:]
 
     def between(self, start_ms: int, end_ms: int) -> Iterator[Match]:
         """The trades of [start, end), withheld and spoiled ones among them."""
@@ -136,7 +137,7 @@ class Archive:
                     yield match
 
     def ticks_before(self, time_ms: int) -> int | None:
-        """The price of the last trade before a time; None where there is none."""
+        """The price of the last trade before a time; None: there is no such trade."""
         minute: int | None = time_ms // MINUTE_MS
         while minute is not None:
             before = [match for match in self.minute(minute) if match.time_ms < time_ms]
@@ -152,7 +153,7 @@ class Archive:
         return IdRange(last + 1, last + count)
 
     def reset(self, now_ms: int) -> Reset | None:
-        """Have ids begin anew at half of what they were, with the next trade; None where they are too low for it."""
+        """Reset ids to half of what they were, from the next trade on; None where they are too low for it."""
         own_id = self._newest_own(now_ms)
         told_id = own_id - self._less(own_id)
         if told_id < _LEAST_TO_RESET:
@@ -162,11 +163,11 @@ class Archive:
         return reset
 
     def exceptions(self, start_ms: int, end_ms: int) -> Iterator[tuple[Match, Fate]]:
-        """Of the trades of [start, end) those that a client may lack, or get with other content, and why; see `Fate`.
+        """The trades of [start, end) that a client may lack, or get with other content, and why; see `Fate`.
 
-        The first trade after each reset is among them: REST gives none from before it, and a client that was not
-        connected cannot know where the new ids begin. So are ids that are no trades (`JUMPED`), where REST refused to
-        show that: their times are those of the trades that they would be.
+        Also the first trade after each reset: REST gives no trade from before it, and a client that was not connected
+        cannot know where the new ids begin. Also ids that are no trades (`JUMPED`), where REST refused to show that:
+        their times are those of the trades that they would be.
         """
         told = [fate for fate in _EXCEPTIONS if self.fates[fate]]
         firsts = {reset.first - reset.less for reset in self.resets}
@@ -194,27 +195,27 @@ class Archive:
 
     def _from(self, trade_id: int, limit: int, now_ms: int) -> list[Match]:
         own_id = self._own(trade_id, now_ms)
-        lacking, found = self.fates[Fate.LACKING], list[Match]()
-        while len(found) < limit:
+        lacking, known = self.fates[Fate.LACKING], list[Match]()
+        while len(known) < limit:
             minute = self.history.minute_of(own_id)
             if minute is None or minute * MINUTE_MS > now_ms:
                 break
             rows = self.history.minute(minute)
             told = self._told([match for match in rows if match.trade_id >= own_id and match.time_ms <= now_ms])
-            found += [match for match in told if match.trade_id not in lacking] if lacking else told
+            known += [match for match in told if match.trade_id not in lacking] if lacking else told
             own_id = rows[-1].trade_id + 1
-        return found[:limit]
+        return known[:limit]
 
     def _newest(self, limit: int, now_ms: int) -> list[Match]:
         minute: int | None = now_ms // MINUTE_MS
-        found: list[Match] = []
-        while minute is not None and len(found) < limit:
-            found[:0] = [match for match in self.minute(minute) if match.time_ms <= now_ms]
+        newest: list[Match] = []
+        while minute is not None and len(newest) < limit:
+            newest[:0] = [match for match in self.minute(minute) if match.time_ms <= now_ms]
             minute = self.history.minute_before(minute)
-        return found[-limit:]
+        return newest[-limit:]
 
     def _told(self, rows: Sequence[Match]) -> Sequence[Match]:
-        """The trades under the ids that the exchange tells, without those that it has left out."""
+        """The trades with the ids that the exchange gives, without ids that it has left out."""
         rows = self._renumbered(rows)
         if jumped := self.fates[Fate.JUMPED]:
             rows = [match for match in rows if match.trade_id not in jumped]
@@ -226,11 +227,11 @@ class Archive:
         return rows
 
     def _less(self, own_id: int) -> int:
-        at = bisect_right(self.resets, own_id, key=lambda reset: reset.first)
-        return self.resets[at - 1].less if at else 0
+        count = bisect_right(self.resets, own_id, key=lambda reset: reset.first)
+        return self.resets[count - 1].less if count else 0
 
     def _own(self, trade_id: int, now_ms: int) -> int:
-        """The history's own id of one that is told now; an earlier one than the newest reset's first is that first."""
+        """The history's own id of an id that the exchange gives now, but not one from before the newest reset."""
         if not self.resets:
             return trade_id
         newest = self._newest_own(now_ms)
@@ -240,31 +241,31 @@ class Archive:
     def _newest_own(self, now_ms: int) -> int:
         minute: int | None = now_ms // MINUTE_MS
         while minute is not None:
-            if found := [match.trade_id for match in self.history.minute(minute) if match.time_ms <= now_ms]:
-                return found[-1]
+            if ids := [match.trade_id for match in self.history.minute(minute) if match.time_ms <= now_ms]:
+                return ids[-1]
             minute = self.history.minute_before(minute)
         return 0
 
-    def _before_torn(self, found: list[Aggregate]) -> list[Aggregate]:
-        torn = next((at for at, row in enumerate(found) if self._is_torn(row)), len(found))
-        if found and not torn:
+    def _before_torn(self, rows: list[Aggregate]) -> list[Aggregate]:
+        torn = next((index for index, row in enumerate(rows) if self._is_torn(row)), len(rows))
+        if rows and not torn:
             raise WithheldError
-        return found[:torn]
+        return rows[:torn]
 
     def _is_torn(self, row: Aggregate) -> bool:
         return bool(self.fates[Fate.WITHHELD]) and any(map(self.is_withheld, range(row.first_id, row.last_id + 1)))
 
 
 def aggregates(matches: Sequence[Match]) -> list[Aggregate]:
-    """The aggregates of a minute's trades (an aggregate's trades share a time, so none spans two minutes)."""
-    found = []
+    """The aggregates of a minute's trades (trades of an aggregate have one time, so it lies in one minute)."""
+    aggregated = []
     for aggregate_id, group in groupby(matches, key=lambda match: match.aggregate_id):
         rows = list(group)
         first, last = rows[0], rows[-1]
         lots = sum(match.lots for match in rows)
-        found.append(
+        aggregated.append(
             Aggregate(
                 aggregate_id, first.ticks, lots, first.trade_id, last.trade_id, first.time_ms, first.buyer_is_maker
             )
         )
-    return found
+    return aggregated

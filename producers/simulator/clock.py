@@ -11,6 +11,6 @@ class SimulatedClock:
     wall_start_us: int
     speed: float
 
-    def at(self, wall_us: int) -> int:
+    def market_us(self, wall_us: int) -> int:
         """Market time in UTC microseconds at a wall time."""
         return min(wall_us, self.start_us + int((wall_us - self.wall_start_us) * self.speed))

@@ -1,7 +1,7 @@
-"""One client's WebSocket: its subscriptions, what it asks, and what is on its way to it.
+"""One client's WebSocket: its subscriptions, its requests, and what is sent to it.
 
-Frames come ready-made from the tape and are written to the transport in one piece a tick; the transport's buffer is
-the queue, and a client that lets it grow beyond its limit is cut off, as on Binance.
+Frames come ready from the tape and are written to the transport once a tick. The transport's buffer is the queue: a
+client that lets it grow beyond its limit is dropped, as on Binance.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class RequestError(Exception):
 
 
 class StreamConnection:
-    """The server's side of one WebSocket. Times `*_s` are of a monotonic clock."""
+    """The server's side of one WebSocket. Times `*_s` are on a monotonic clock."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class StreamConnection:
                 self._streams[stream] = self._tape.subscribe(self, stream, self._form)
 
     def leave(self) -> None:
-        """Take all subscriptions off the tape."""
+        """Remove all subscriptions from the tape."""
         self._end()
         self._unsubscribe(list(self._streams))
 
     def flush(self, now_s: float) -> None:
-        """Send what is pending; nothing more goes out once the connection is closing."""
+        """Send what is pending; a closing connection sends nothing more."""
         if self._closed_at_s is not None or self._transport.is_closing():
             self.pending.clear()
             return
@@ -102,12 +102,12 @@ class StreamConnection:
         self._write(b"".join(frames))
         self._bound(self._transport.get_write_buffer_size() > self._settings.send_buffer_bytes)
 
-    def hold(self) -> None:
-        """Keep what is pending (a stall), within its limit."""
+    def stall(self) -> None:
+        """Send nothing; drop the connection where too much is pending."""
         self._bound(len(self.pending) > MAX_PENDING_ENTRIES)
 
     def keep_alive(self, now_s: float, now_ms: int) -> None:
-        """Ping, and close what does not answer or has lived its time."""
+        """Ping; close the connection where the client does not answer, or after its lifetime."""
         settings = self._settings
         if self._closed_at_s is not None:
             if now_s - self._closed_at_s > _CLOSE_S:
@@ -127,25 +127,25 @@ class StreamConnection:
         self._write(text_frame(combined("!serverShutdown", event) if self._form.combined else event))
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye after what is on its way; the client's answer ends the connection, or else its absence does."""
+        """Send a close frame; the connection ends with the client's answer, or without it after a while."""
         if self._closed_at_s is None:
             self._closed_at_s = asyncio.get_running_loop().time()
             payload = code.to_bytes(2, "big") + reason.encode()
             self._write(bytes((_CLOSE, len(payload))) + payload)
 
     def _write(self, data: bytes) -> None:
-        if not self._transport.is_closing():  # uvloop fails on a transport whose other end has just gone
+        if not self._transport.is_closing():  # uvloop fails on a transport whose client has just gone
             self._transport.write(data)
 
     def drop(self) -> None:
-        """Break off without a word."""
+        """Abort the connection without a close frame."""
         self._end()
         self._transport.abort()
 
     def _end(self) -> None:
         self._delivery.end(channel for channel in self._streams.values() if channel is not None)
 
-    def _bound(self, exceeded: bool) -> None:  # noqa: FBT001  # the one fact it is about
+    def _bound(self, exceeded: bool) -> None:  # noqa: FBT001  # its only argument
         if exceeded:
             self._plan.done["slow_consumers"] += 1
             self.drop()

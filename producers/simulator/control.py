@@ -63,7 +63,7 @@ class Control:
     async def _exceptions(self, request: web.Request) -> web.StreamResponse:
         """The trades of [from_us, until_us) that a client may lack or have otherwise, and the `Fate` that says why.
 
-        A trade has a row for each of its fates; `retold` has the price that REST tells.
+        A trade has a row for each of its fates; `retold` has the price that REST gives.
         """
 
         def rows(archive: Archive, from_ms: int, until_ms: int) -> Iterator[str]:

@@ -9,11 +9,11 @@ from producers.simulator.faults import FaultPlan
 from producers.simulator.frames import ABSURD_TIMES, at_clock, at_time, trade_id_of, with_zero
 from producers.simulator.tape import Channel, Entry, MessageKind
 
-MAX_HELD_FRAMES = 10_000
+MAX_DELAYED_FRAMES = 10_000
 
 
-class _Passing(NamedTuple):
-    """A message on its way; `right`: a client can take its trade from it."""
+class _PassingMessage(NamedTuple):
+    """A message on its way; `right`: a client can read its trade."""
 
     channel: Channel
     frame: bytes
@@ -21,7 +21,7 @@ class _Passing(NamedTuple):
 
 
 class Delivery:
-    """What a connection's messages go through: some are skipped, sent twice, held back, swapped or made wrong.
+    """Applies faults to a connection's messages: some are skipped, sent twice, delayed, swapped or changed.
 
     Where it matters (`FaultPlan.noting`) it is noted which trades the connection carried.
     """
@@ -30,25 +30,25 @@ class Delivery:
         self._plan = plan
         self._random = Random(f"{seed} connection {connection}")
         self._connection = connection
-        self._held: list[tuple[float, _Passing]] = []
-        self._swapped: dict[Channel, tuple[float, _Passing]] = {}
+        self._delayed: list[tuple[float, _PassingMessage]] = []
+        self._swapped: dict[Channel, tuple[float, _PassingMessage]] = {}
         self._clock_seen = plan.clock.number if plan.clock and plan.clock.until_s is None else 0
 
     @property
     def idle(self) -> bool:
         """Whether messages pass as they are."""
         plan = self._plan
-        return not (self._held or self._swapped or plan.noting or plan.clock or plan.faults.disturbs_messages)
+        return not (self._delayed or self._swapped or plan.noting or plan.clock or plan.faults.disturbs_messages)
 
     def through(self, entries: Iterable[Entry], now_s: float) -> list[bytes]:
-        """The frames to send now: of what was held, what is due; of what is new, what no fault holds."""
+        """The frames to send now: delayed ones that are due, and new ones that no fault delays."""
         passing = self._released(now_s)
         for _, channel, frame in entries:
-            one = _Passing(channel, frame)
+            message = _PassingMessage(channel, frame)
             if channel.kind is MessageKind.KLINE_1S:
-                passing.append(one)
+                passing.append(message)
                 continue
-            passing += self._disturbed(one, now_s)
+            passing += self._disturbed(message, now_s)
             if channel in self._swapped and passing and passing[-1].frame is frame:
                 passing.append(self._swapped.pop(channel)[1])
         if self._plan.noting:
@@ -67,20 +67,20 @@ class Delivery:
         if trade_id not in fates[Fate.SPOILED]:
             fates.carry(self._connection, trade_id)
 
-    def _clocked(self, passing: list[_Passing], now_s: float) -> list[bytes]:
+    def _clocked(self, passing: list[_PassingMessage], now_s: float) -> list[bytes]:
         clock = self._plan.clock
         if clock is None or not passing or self._clock_seen == clock.number:
-            return [one.frame for one in passing]
+            return [message.frame for message in passing]
         if clock.until_s is None or now_s >= clock.until_s:
             self._clock_seen = clock.number
         if clock.until_s is not None and now_s >= clock.until_s:
-            return [one.frame for one in passing]
+            return [message.frame for message in passing]
         wrong = len(passing) if clock.until_s else 1
         self._plan.done["clocks_wrong"] += wrong
-        frames = [at_clock(one.frame, clock.by_ms * one.channel.form.unit) for one in passing[:wrong]]
-        return frames + [one.frame for one in passing[wrong:]]
+        frames = [at_clock(message.frame, clock.by_ms * message.channel.form.unit) for message in passing[:wrong]]
+        return frames + [message.frame for message in passing[wrong:]]
 
-    def _disturbed(self, one: _Passing, now_s: float) -> tuple[_Passing, ...]:
+    def _disturbed(self, message: _PassingMessage, now_s: float) -> tuple[_PassingMessage, ...]:
         faults, done = self._plan.faults, self._plan.done
         chance = self._random.random()
         if (chance := chance - faults.skip) < 0:
@@ -88,31 +88,33 @@ class Delivery:
             return ()
         if (chance := chance - faults.duplicate) < 0:
             done["duplicated"] += 1
-            return (one, one)
+            return (message, message)
         if (chance := chance - faults.zero - faults.absurd_time) < 0:
-            return (self._wrong(one, zero=chance < -faults.absurd_time),)
-        room = len(self._held) + len(self._swapped) < MAX_HELD_FRAMES
+            return (self._wrong(message, zero=chance < -faults.absurd_time),)
+        room = len(self._delayed) + len(self._swapped) < MAX_DELAYED_FRAMES
         if (chance := chance - faults.delay) < 0 and room:
             done["delayed"] += 1
-            self._held.append((now_s + self._random.random() * faults.delay_ms / 1_000, one))
+            self._delayed.append((now_s + self._random.random() * faults.delay_ms / 1_000, message))
             return ()
-        if 0 <= chance < faults.reorder and room and one.channel not in self._swapped:
+        if 0 <= chance < faults.reorder and room and message.channel not in self._swapped:
             done["reordered"] += 1
-            self._swapped[one.channel] = (now_s + faults.delay_ms / 1_000, one)
+            self._swapped[message.channel] = (now_s + faults.delay_ms / 1_000, message)
             return ()
-        return (one,)
+        return (message,)
 
-    def _wrong(self, one: _Passing, *, zero: bool) -> _Passing:
+    def _wrong(self, message: _PassingMessage, *, zero: bool) -> _PassingMessage:
         """The trade with price or quantity 0, or else with an absurd time."""
         if zero:
             self._plan.done["zeros"] += 1
-            return _Passing(one.channel, with_zero(one.frame, price=self._random.choice((True, False))), right=False)
+            return _PassingMessage(
+                message.channel, with_zero(message.frame, price=self._random.choice((True, False))), right=False
+            )
         self._plan.done["absurd_times"] += 1
-        return _Passing(one.channel, at_time(one.frame, self._random.choice(ABSURD_TIMES)), right=False)
+        return _PassingMessage(message.channel, at_time(message.frame, self._random.choice(ABSURD_TIMES)), right=False)
 
-    def _released(self, now_s: float) -> list[_Passing]:
-        due = [one for due_s, one in self._held if due_s <= now_s]
+    def _released(self, now_s: float) -> list[_PassingMessage]:
+        due = [message for due_s, message in self._delayed if due_s <= now_s]
         if due:
-            self._held = [held for held in self._held if held[0] > now_s]
+            self._delayed = [delayed for delayed in self._delayed if delayed[0] > now_s]
         late = [channel for channel, (due_s, _) in self._swapped.items() if due_s <= now_s]
         return [*due, *(self._swapped.pop(channel)[1] for channel in late)]

@@ -26,7 +26,7 @@ _FATES = {
     Action.RETELL: Fate.RETOLD,
 }
 DEFAULT_PAST_S = 15 * 60
-"""Without a start, market time begins so many wall seconds' worth before now, so that it can run at its speed."""
+"""Without a start, market time begins so many wall seconds (times speed) ago, so that it can run at its speed."""
 
 
 class SimulatedExchange:
@@ -56,7 +56,7 @@ class SimulatedExchange:
     @property
     def now_us(self) -> int:
         """Market time, UTC microseconds."""
-        return self.clock.at(_wall_us())
+        return self.clock.market_us(_wall_us())
 
     @property
     def now_ms(self) -> int:
@@ -70,26 +70,26 @@ class SimulatedExchange:
 
     @property
     def rest_429_for_s(self) -> float:
-        """How long REST goes on to answer 429 on request; 0 if it does not."""
+        """For how long REST still answers 429 because of a fault; 0: it does not."""
         return max(0.0, self._rest_429_until_s - time.monotonic())
 
     @property
     def takes_connections(self) -> bool:
-        """Whether a new connection is taken now."""
+        """Whether a new connection is accepted now."""
         return time.monotonic() >= self._away_until_s
 
     def join(self, connection: StreamConnection) -> None:
-        """Take up a new connection."""
+        """Add a new connection."""
         self.connections.add(connection)
 
     def leave(self, connection: StreamConnection) -> None:
-        """Forget a connection that has ended."""
+        """Remove a connection that has ended."""
         connection.leave()
         self._sent_by_gone += connection.sent
         self.connections.discard(connection)
 
     async def run(self) -> None:
-        """Move on, tick by tick, until cancelled."""
+        """Run tick by tick, until cancelled."""
         while True:
             self.tick(asyncio.get_running_loop().time())
             await asyncio.sleep(TICK_S)
@@ -104,7 +104,7 @@ class SimulatedExchange:
         stalled = now_s < self._stalled_until_s
         for connection in tuple(self.connections):
             if stalled:
-                connection.hold()
+                connection.stall()
             else:
                 connection.flush(now_s)
                 connection.keep_alive(now_s, self.now_ms)
@@ -140,7 +140,7 @@ class SimulatedExchange:
                 self.change_ids(action, f"{self._any_market().instrument.symbol}:{ids}")
 
     def change_ids(self, action: Action, what: str) -> None:
-        """Do one of `ON_IDS` to a market's next three ids (``BTCUSDT:3``), or to certain ones (``BTCUSDT:7-9``)."""
+        """Apply one of `ON_IDS` to a market's next three ids (``BTCUSDT:3``), or to given ones (``BTCUSDT:7-9``)."""
         archive, numbers = self._parsed(what)
         ids = archive.next_ids(numbers[0], self.now_ms) if len(numbers) == 1 else IdRange(*numbers)
         if action is Action.LACK:
@@ -152,7 +152,7 @@ class SimulatedExchange:
 
     @property
     def memory(self) -> list[str]:
-        """What has become of ids so far, for `remind`: nothing else of a market's past has to be kept."""
+        """What became of ids so far, for `remind`: nothing else of a market's past has to be kept."""
         kept = [
             f"{fate.value}:{symbol}:{ids.first}-{ids.last}"
             for symbol, archive in self.archives.items()
@@ -167,7 +167,7 @@ class SimulatedExchange:
         return kept + resets
 
     def remind(self, line: str) -> None:
-        """Take up one line of another server's `memory` of the same market."""
+        """Take over one line of the `memory` of another server of the same market."""
         word, _, what = line.partition(":")
         archive, numbers = self._parsed(what)
         if len(numbers) != _RANGE or word not in (_RESET, *Fate):
@@ -185,9 +185,9 @@ class SimulatedExchange:
     def _parsed(self, what: str) -> tuple[Archive, list[int]]:
         symbol, _, ids = what.partition(":")
         archive, numbers = self.archives.get(symbol), ids.split("-")
-        if archive is None or len(numbers) > _RANGE or not all(one.isascii() and one.isdigit() for one in numbers):
+        if archive is None or len(numbers) > _RANGE or not all(text.isascii() and text.isdigit() for text in numbers):
             raise UsageError(f"{what!r} does not say which ids: SYMBOL:COUNT or SYMBOL:FIRST_ID-LAST_ID")
-        return archive, [int(one) for one in numbers]
+        return archive, [int(text) for text in numbers]
 
 
 def _wall_us() -> int:

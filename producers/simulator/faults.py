@@ -1,4 +1,4 @@
-"""Faults on request: what may go wrong, how often, and what has been done so far. All of it is off by default."""
+"""Faults on request: what may go wrong, how often, and how often each fault was done. All are off by default."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,11 +12,11 @@ from runtime.errors import UsageError
 MAX_DELAY_MS = 10_000
 MAX_CLOCK_S = 10**9
 CLOCK_JUMPS_S = (90, -90, 3_600, -3_600, 31_536_000, -31_536_000)
-"""By how much the server's clock jumps where no certain number is asked for."""
+"""By how much the server's clock jumps where `clock_s` is 0."""
 
 
 class Action(StrEnum):
-    """A fault that happens at a moment: now, or every so many seconds."""
+    """A fault that happens at one moment: now, or every so many seconds."""
 
     DROP = "drop"
     STALL = "stall"
@@ -37,19 +37,19 @@ ON_IDS = (Action.WITHHOLD, Action.JUMP, Action.LACK, Action.SPOIL, Action.RETELL
 
 @dataclass(frozen=True, kw_only=True)
 class Faults:
-    """What is switched on; 0 is never. Seconds are of the wall clock where nothing else is said.
+    """Which faults happen, and how often; 0: never. Seconds are of the wall clock, except where noted.
 
-    Of the stream's messages of trades these are the shares that go wrong:
+    Shares of the stream's messages of trades:
 
-    - `skip`, `duplicate`, `delay`, `reorder`: left out, sent twice, held for up to `delay_ms`, or swapped with the
-      next one.
+    - `skip`, `duplicate`: left out, or sent twice.
+    - `delay`, `reorder`: delayed by up to `delay_ms`, or swapped with the next message.
     - `zero`, `absurd_time`: with price or quantity 0, or with a time at the limits of 64 bits. REST has them right.
 
     REST's pages of trades:
 
-    - `short_history`: they reach back so many market seconds; what is older is gone for good.
-    - `truncated`, `disordered`, `repeated`, `broken_row`: shares of pages that end early though full, are out of order,
-      repeat rows, or have a row that cannot be read.
+    - `short_history`: REST knows only the last so many market seconds; older trades are gone for good.
+    - `truncated`, `disordered`, `repeated`, `broken_row`: shares of pages that end too early, are out of order, repeat
+      rows, or have a row that cannot be read.
 
     Every so many seconds, give or take a half, to the next so many ids of some market:
 
@@ -57,15 +57,15 @@ class Faults:
     - `jump_every_s`, `jump_ids`: the exchange leaves them out; they are no trades.
     - `lack_every_s`, `lack_ids`: the stream gives them, but the next `lack_asks` pages of REST leave them out without a
       word (0: all pages).
-    - `spoil_every_s`, `spoil_ids`: every source tells them with price or quantity 0.
-    - `retell_every_s`, `retell_ids`: REST tells them with another price than the stream.
+    - `spoil_every_s`, `spoil_ids`: every source gives them with price or quantity 0.
+    - `retell_every_s`, `retell_ids`: REST gives them with another price than the stream.
 
     Every so many seconds, give or take a half:
 
-    - `reset_every_s`: some market's ids begin anew at half of what they were.
+    - `reset_every_s`: a market's ids are reset to half of what they were.
     - `clock_every_s`: the server's clock on the messages jumps by `clock_s` market seconds (0: by 90 s, an hour or a
       year, forward or back), on one message of each connection, or on all for `clock_for_s`.
-    - `drop_every_s`: all connections break, and none is taken for `drop_for_s`.
+    - `drop_every_s`: all connections break, and no new one is accepted for `drop_for_s`.
     - `stall_every_s`: nothing is sent for `stall_s`.
     - `rest_429_every_s`: REST refuses for `rest_429_s`.
     - `shutdown_every_s`: the server says that it shuts down, and does so after `shutdown_grace_s`.
@@ -108,7 +108,7 @@ class Faults:
     clock_for_s: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse impossible values."""
         for field in fields(self):
             least = float("-inf") if field.name == "clock_s" else 0
             if not least <= getattr(self, field.name) < float("inf"):
@@ -119,12 +119,12 @@ class Faults:
             if getattr(self, name) > 1:
                 raise UsageError(f"fault {name} is a share of pages: it cannot exceed 1")
         if self.delay_ms > MAX_DELAY_MS:
-            raise UsageError(f"fault delay_ms is {self.delay_ms}: messages are held for at most {MAX_DELAY_MS} ms")
+            raise UsageError(f"fault delay_ms is {self.delay_ms}: messages are delayed by at most {MAX_DELAY_MS} ms")
         if abs(self.clock_s) > MAX_CLOCK_S:
             raise UsageError(f"fault clock_s is {self.clock_s}: a clock jumps by at most {MAX_CLOCK_S} s")
 
     def changed(self, values: Mapping[str, Any]) -> "Faults":
-        """These faults with some set anew, by name; values are numbers or their text."""
+        """A copy with some faults changed, by name; values are numbers or their text. Raises `UsageError`."""
         names = [field.name for field in fields(self)]
         numbers = {}
         for name, value in values.items():
@@ -138,12 +138,12 @@ class Faults:
 
     @property
     def disturbs_messages(self) -> bool:
-        """Whether single messages are touched."""
+        """Whether single messages are changed."""
         return self._disturbed_share > 0
 
     @property
     def hides_trades(self) -> bool:
-        """Whether REST may not give a trade that a client lacks: then what each client was given is noted."""
+        """Whether REST may lack a trade that a client lacks: then it is noted what each client was given."""
         return bool(self.short_history or self.broken_row or self.lack_every_s)
 
     @property
@@ -151,7 +151,7 @@ class Faults:
         return self.skip + self.duplicate + self.delay + self.reorder + self.zero + self.absurd_time
 
     def every_s(self, action: Action) -> float:
-        """The mean seconds between two of an action; 0 is never."""
+        """The mean time between two actions of a kind, in seconds; 0: never."""
         return float(getattr(self, f"{action.value}_every_s"))
 
 
@@ -174,34 +174,34 @@ class FaultPlan:
         self.faults = faults
         self.done: Counter[str] = Counter()
         self.noting = faults.hides_trades
-        """Whether what each client was given is noted; once begun it goes on."""
+        """Whether it is noted what each client was given; it never ends again."""
         self.clock: ClockJump | None = None
         self._random = Random(f"{seed} faults")
-        self._due_at_s: dict[Action, float] = {}
+        self._due_s: dict[Action, float] = {}
 
     def change(self, values: Mapping[str, Any]) -> None:
-        """Set faults anew; those that happen every so often begin a new interval."""
+        """Change faults; all intervals begin again."""
         self.faults = self.faults.changed(values)
         self.noting = self.noting or self.faults.hides_trades
-        self._due_at_s.clear()
+        self._due_s.clear()
 
     def due(self, now_s: float) -> list[Action]:
-        """The actions whose time has come."""
-        found = []
+        """The actions that are due."""
+        due = []
         for action in Action:
             every_s = self.faults.every_s(action)
             if not every_s:
                 continue
-            at_s = self._due_at_s.get(action)
-            if at_s is not None and now_s < at_s:
+            due_s = self._due_s.get(action)
+            if due_s is not None and now_s < due_s:
                 continue
-            self._due_at_s[action] = now_s + every_s * (0.5 + self._random.random())
-            if at_s is not None:
-                found.append(action)
-        return found
+            self._due_s[action] = now_s + every_s * (0.5 + self._random.random())
+            if due_s is not None:
+                due.append(action)
+        return due
 
     def jump_clock(self, now_s: float) -> None:
-        """Have the clock jump on the messages from now on."""
+        """Let the clock on the messages jump, from now on."""
         faults, number = self.faults, self.done[Action.CLOCK.value]
         by_s = faults.clock_s or CLOCK_JUMPS_S[self.pick(len(CLOCK_JUMPS_S))]
         self.clock = ClockJump(number, int(by_s * 1_000), now_s + faults.clock_for_s if faults.clock_for_s else None)

@@ -1,4 +1,4 @@
-"""Ready-made frames, made wrong: the clock, the time or the amounts of their message."""
+"""Changes ready frames: the clock, the time or the amounts of their message."""
 
 import re
 
@@ -25,15 +25,15 @@ def payload_of(frame: bytes) -> bytes:
 
 def trade_id_of(frame: bytes) -> int:
     """The id of a message of ``trade``."""
-    found = _TRADE_ID.search(frame)
-    if found is None:
+    trade_id = _TRADE_ID.search(frame)
+    if trade_id is None:
         raise ValueError(f"not a trade: {frame!r}")
-    return int(found[1])
+    return int(trade_id[1])
 
 
 def at_clock(frame: bytes, by: int) -> bytes:
-    """The message with the server's clock wrong by so much, in its own unit."""
-    return _frame(_CLOCK.sub(lambda found: b'"E":%d' % (int(found[1]) + by), payload_of(frame), count=1))
+    """The message with the server's clock changed by `by`, in the unit of the message."""
+    return _frame(_CLOCK.sub(lambda clock: b'"E":%d' % (int(clock[1]) + by), payload_of(frame), count=1))
 
 
 def at_time(frame: bytes, time: int) -> bytes:

@@ -23,8 +23,8 @@ _KEPT_MINUTES = 4
 # How many trades each aggregate of a block has, in 32 arrangements: a hash of the block's number picks one.
 _SIZES = (1, 1, 2, 1, 1, 1, 5, 1, 1, 1, 1, 3, 1, 1, 2, 1)
 _ARRANGEMENTS = tuple((row[turn:] + row[:turn]) for row in (_SIZES, _SIZES[::-1]) for turn in range(BLOCK_AGGREGATES))
-_BEFORE = tuple(tuple(sum(row[:at]) for at in range(BLOCK_AGGREGATES)) for row in _ARRANGEMENTS)
-_HOLDER = tuple(tuple(at for at, size in enumerate(row) for _ in range(size)) for row in _ARRANGEMENTS)
+_BEFORE = tuple(tuple(sum(row[:index]) for index in range(BLOCK_AGGREGATES)) for row in _ARRANGEMENTS)
+_HOLDER = tuple(tuple(index for index, size in enumerate(row) for _ in range(size)) for row in _ARRANGEMENTS)
 
 
 class Match(Struct, frozen=True, gc=False):
@@ -50,13 +50,13 @@ class TradeHistory(Protocol):
         """The trades of a minute in order of id."""
 
     def minute_of(self, trade_id: int) -> int | None:
-        """The minute that holds the first trade at or after that id; None where there is none."""
+        """The minute of the first trade at or after that id; None: there is no such trade."""
 
     def minute_of_aggregate(self, aggregate_id: int) -> int | None:
         """The same for an aggregate trade's id."""
 
     def minute_before(self, minute: int) -> int | None:
-        """The nearest earlier minute with trades; None where there is none."""
+        """The nearest earlier minute with trades; None: there is no such minute."""
 
 
 class _Slot(NamedTuple):
@@ -100,43 +100,43 @@ class GeneratedHistory:
         if minute < 0 or not slot.size:
             return ()
         aggregate = day * self._aggregates_per_day + slot.first
-        block, at = divmod(aggregate, BLOCK_AGGREGATES)
+        block, index = divmod(aggregate, BLOCK_AGGREGATES)
         arrangement = self._arrangement(block)
-        trade_id = 1 + block * BLOCK_TRADES + _BEFORE[arrangement][at]
+        trade_id = 1 + block * BLOCK_TRADES + _BEFORE[arrangement][index]
         sizes = _ARRANGEMENTS[arrangement]
         typical_lots = self.instrument.typical_lots
         matches = []
         for word, (time_ms, ticks, buyer_is_maker) in self._aggregates(minute, slot):
-            if at == BLOCK_AGGREGATES:
-                block, at = block + 1, 0
+            if index == BLOCK_AGGREGATES:
+                block, index = block + 1, 0
                 sizes = _ARRANGEMENTS[self._arrangement(block)]
             aggregate += 1
-            for _ in range(sizes[at]):
+            for _ in range(sizes[index]):
                 lots = _lots(word, typical_lots)
                 matches.append(Match(trade_id, ticks, lots, time_ms, buyer_is_maker, aggregate))
                 trade_id += 1
                 word = mix(word)  # noqa: PLW2901  # the next trade's chance is drawn from this one's
-            at += 1
+            index += 1
         return tuple(matches)
 
     def _aggregates(self, minute: int, slot: _Slot) -> list[tuple[int, tuple[int, int, bool]]]:
-        """Of each aggregate its chance, and (time, ticks, side). A quarter sweep on at the time of the one before."""
+        """Of each aggregate its chance, and (time, ticks, side). A quarter continue the taker order before them."""
         unit = max(1, self.instrument.typical_ticks // 20_000)
         start_ms, drift = minute * MINUTE_MS, slot.close_ticks - slot.open_ticks
         time_ms, ticks, buyer_is_maker = start_ms, slot.open_ticks, False
-        found = []
+        aggregates = []
         # Sorted words are sorted times: the time is in the upper bits, all else in the lower.
-        for at, word in enumerate(sorted(words(mix(self._key ^ minute), slot.size))):
-            if at and not word & 3:
+        for index, word in enumerate(sorted(words(mix(self._key ^ minute), slot.size))):
+            if index and not word & 3:
                 ticks = max(1, ticks - unit if buyer_is_maker else ticks + unit)
             else:
                 time_ms = start_ms + ((word >> 44) * MINUTE_MS >> 20)
                 buyer_is_maker = bool(word & 4)
                 half_spread = -unit if buyer_is_maker else unit
                 wobble = ((word >> 3 & 15) - 7) * unit >> 1
-                ticks = max(1, slot.open_ticks + drift * at // slot.size + half_spread + wobble)
-            found.append((mix(word), (time_ms, ticks, buyer_is_maker)))
-        return found
+                ticks = max(1, slot.open_ticks + drift * index // slot.size + half_spread + wobble)
+            aggregates.append((mix(word), (time_ms, ticks, buyer_is_maker)))
+        return aggregates
 
     def _arrangement(self, block: int) -> int:
         return mix(self._key + block) % len(_ARRANGEMENTS)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class IdRange(Struct, frozen=True):
-    """Ids `first` … `last`, both in it."""
+    """Ids `first` … `last`, both included."""
 
     first: int
     last: int
@@ -32,11 +32,11 @@ class IdSet:
     def __contains__(self, number: object) -> bool:
         if not isinstance(number, int):
             return False
-        at = bisect_right(self._firsts, number) - 1
-        return at >= 0 and number <= self._lasts[at]
+        index = bisect_right(self._firsts, number) - 1
+        return index >= 0 and number <= self._lasts[index]
 
     def add(self, first: int, last: int) -> None:
-        """Put in `first` … `last`."""
+        """Add `first` … `last`."""
         if self._lasts and first == self._lasts[-1] + 1:
             self._lasts[-1] = last
             return
@@ -47,7 +47,7 @@ class IdSet:
         self._firsts[low:high], self._lasts[low:high] = [first], [last]
 
     def discard(self, first: int, last: int) -> None:
-        """Take out `first` … `last`, as far as they are in it."""
+        """Remove `first` … `last`, as far as they are in the set."""
         low, high = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         if low >= high:
             return
@@ -57,7 +57,7 @@ class IdSet:
         self._firsts[low:high], self._lasts[low:high] = [ids[0] for ids in left], [ids[1] for ids in left]
 
     def missing(self, first: int, last: int) -> Iterator[IdRange]:
-        """The parts of `first` … `last` that are not in it, in order."""
+        """The parts of `first` … `last` that are not in the set, in order."""
         for ids in self.within(first, last):
             if first < ids.first:
                 yield IdRange(first, ids.first - 1)
@@ -66,6 +66,6 @@ class IdSet:
             yield IdRange(first, last)
 
     def within(self, first: int, last: int) -> Iterator[IdRange]:
-        """The parts of `first` … `last` that are in it, in order."""
-        for at in range(bisect_left(self._lasts, first), bisect_right(self._firsts, last)):
-            yield IdRange(max(first, self._firsts[at]), min(last, self._lasts[at]))
+        """The parts of `first` … `last` that are in the set, in order."""
+        for index in range(bisect_left(self._lasts, first), bisect_right(self._firsts, last)):
+            yield IdRange(max(first, self._firsts[index]), min(last, self._lasts[index]))

@@ -1,4 +1,4 @@
-"""The exchange's own klines, computed from its integers: independent of the candles that are held against them.
+"""The exchange's own klines, computed from its integers: not by the code whose candles are compared with them.
 
 A kline without trades is flat at the price before it, as on Binance.
 """
@@ -30,7 +30,7 @@ class Kline:
         self.lots = self.quote = self.taker_buy_lots = self.taker_buy_quote = self.trades = 0
 
     def add(self, matches: Iterable[Match]) -> None:
-        """Take in further trades, in order of id."""
+        """Add trades, in order of id."""
         for match in matches:
             ticks, lots = match.ticks, match.lots
             if not self.trades:

@@ -1,4 +1,4 @@
-"""Request weights as Binance counts them: 6,000 a minute and address, then 429, then 418 for those who go on."""
+"""Request weights as Binance counts them: 6,000 a minute and address, then 429; after more requests 418."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -12,7 +12,7 @@ _MINUTE_S = 60
 
 
 class LimitVerdict(NamedTuple):
-    """What a request gets: a status, the weight its address has used this minute, and when to ask again."""
+    """The answer to a request: a status, the weight that its address has used this minute, and when to ask again."""
 
     status: int
     used: int

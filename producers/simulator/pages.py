@@ -1,8 +1,10 @@
-"""REST's pages of trades, what may be wrong with them, and the note of what they did not give.
+"""REST's pages of trades, their faults, and the note of what they did not give.
 
-Faults may make the history short (older trades are gone for good, and a page that is asked for from one of them begins
-with the first that is left), leave rows out in the middle, end a full page early, mix its rows, repeat some, break one,
-and tell another price than the streams did.
+Faults may:
+
+- make the history short: older trades are gone for good, and a page from one of them begins with the first one left;
+- leave out rows in the middle, end a full page early, mix its rows, repeat some, or break one;
+- tell another price than the streams.
 """
 
 from collections.abc import Sequence
@@ -50,7 +52,7 @@ class Pages:
         fates, done = archive.fates, self._plan.done
         if not matches:
             newest = archive.newest(1, now_ms)
-            if newest and from_id <= newest[-1].trade_id:  # all that is there is left out
+            if newest and from_id <= newest[-1].trade_id:  # every row is left out
                 fates.note(Fate.REFUSED, from_id, newest[-1].trade_id)
             return
         if from_id < matches[0].trade_id:
@@ -70,14 +72,14 @@ class Pages:
             broken = self._random.randrange(len(rows))
             rows[broken] = rows[broken].replace('"price":"', '"price":"?', 1)
         if self._plan.noting:
-            for at, match in enumerate(matches):
-                if at == broken:
+            for index, match in enumerate(matches):
+                if index == broken:
                     fates.note(Fate.REFUSED, match.trade_id, match.trade_id)
                 else:
                     fates.give(match.trade_id, match.trade_id)
         if rows and self._happens(faults.repeated, "pages_repeating"):
-            at = self._random.randrange(len(rows))
-            rows[at:at] = rows[max(0, at - 2) : at + 1]
+            index = self._random.randrange(len(rows))
+            rows[index:index] = rows[max(0, index - 2) : index + 1]
         if rows and self._happens(faults.disordered, "pages_disordered"):
             self._random.shuffle(rows)
         return rows
@@ -90,7 +92,7 @@ class Pages:
 
 
 def retold(archive: Archive, match: Match) -> Match:
-    """A trade as REST tells it: one that is retold has a price one tick higher than the streams said."""
+    """A trade as REST gives it: a retold one has a price one tick higher than in the streams."""
     if match.trade_id not in archive.fates[Fate.RETOLD]:
         return match
     return structs.replace(match, ticks=match.ticks + 1)

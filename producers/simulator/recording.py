@@ -15,13 +15,13 @@ from runtime.errors import UsageError
 MAX_RECORDED_TRADES = 2_000_000
 _BOOL = {"true": True, "false": False}
 _FIRST_US = 10**14
-"""Times at or above are microseconds (as in dumps from 2025 on): in milliseconds they would lie in the year 5138."""
+"""From here on a time is in microseconds (dumps from 2025 on): in milliseconds it would be the year 5138."""
 
 Row = tuple[int, Decimal, Decimal, int, bool]
 
 
 class RecordedHistory:
-    """A recording held in memory (a `History`); aggregates are the runs of one price, side and time."""
+    """A recording in memory (a `TradeHistory`); an aggregate is a run of trades with one price, side and time."""
 
     def __init__(self, recorded: Instrument, matches: Sequence[Match]) -> None:
         self.instrument = recorded
@@ -37,24 +37,24 @@ class RecordedHistory:
         return self._matches[0].time_ms
 
     def minute(self, minute: int) -> Sequence[Match]:
-        """See `History`."""
+        """See `TradeHistory`."""
         return self._by_minute.get(minute, ())
 
     def minute_of(self, trade_id: int) -> int | None:
-        """See `History`."""
+        """See `TradeHistory`."""
         return self._minute_at(bisect_left(self._matches, trade_id, key=attrgetter("trade_id")))
 
     def minute_of_aggregate(self, aggregate_id: int) -> int | None:
-        """See `History`."""
+        """See `TradeHistory`."""
         return self._minute_at(bisect_left(self._matches, aggregate_id, key=attrgetter("aggregate_id")))
 
     def minute_before(self, minute: int) -> int | None:
-        """See `History`."""
-        at = bisect_left(self._minutes, minute)
-        return self._minutes[at - 1] if at else None
+        """See `TradeHistory`."""
+        index = bisect_left(self._minutes, minute)
+        return self._minutes[index - 1] if index else None
 
-    def _minute_at(self, at: int) -> int | None:
-        return self._matches[at].time_ms // MINUTE_MS if at < len(self._matches) else None
+    def _minute_at(self, index: int) -> int | None:
+        return self._matches[index].time_ms // MINUTE_MS if index < len(self._matches) else None
 
 
 def read_recording(path: Path, symbol: str) -> RecordedHistory:

@@ -200,7 +200,7 @@ class Rest:
 
 
 async def _kline(archive: Archive, open_ms: int, length_ms: int, price_before: int, now_ms: int) -> Kline:
-    """A kline as far as it has happened. Other work gets its turn between minutes: a day may hold a million trades."""
+    """A kline as far as it has happened. Other tasks run between minutes: a day may have a million trades."""
     kline = Kline(open_ms, length_ms, price_before)
     end_ms = min(open_ms + length_ms, now_ms + 1)
     for minute_ms in range(open_ms, end_ms, MINUTE_MS):

@@ -30,7 +30,7 @@ class SimulatorSettings:
     send_buffer_bytes: int = 16 * _MIB
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Refuse impossible values."""
         if not MIN_SPEED <= self.speed <= MAX_SPEED:
             raise UsageError(f"speed {self.speed:g} is not between {MIN_SPEED} and {MAX_SPEED}")
         if self.recording is not None and len(self.symbols) != 1:

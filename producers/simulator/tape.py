@@ -1,6 +1,6 @@
 """The events of all subscribed streams in the order of their times, made minute by minute as market time goes on.
 
-A message is made once, frame and all, for every connection that subscribes to the same stream in the same form.
+A message and its frame are made once for all connections that subscribe to the same stream in the same form.
 """
 
 from bisect import bisect_right
@@ -16,11 +16,11 @@ from producers.simulator.klines import Kline
 from producers.simulator.payloads import EVENT_DELAY_MS, aggregate_event, combined, kline_event, trade_event
 
 MAX_MINUTES_A_STEP = 30
-"""Behind by more than this (a suspended machine), the tape catches up in steps."""
+"""A tape that is further behind (after a suspended machine) catches up in such steps."""
 
 
 class MessageKind(StrEnum):
-    """The streams that carry something."""
+    """The streams that carry messages."""
 
     TRADE = "trade"
     AGGREGATE = "aggTrade"
@@ -35,7 +35,7 @@ class Form(NamedTuple):
 
 
 class Subscriber(Protocol):
-    """Whoever takes a channel's events."""
+    """A receiver of a channel's events."""
 
     pending: list["Entry"]
 
@@ -44,7 +44,7 @@ class Subscriber(Protocol):
 
 
 class Channel:
-    """One stream in one form, and who subscribes to it."""
+    """One stream in one form, and its subscribers."""
 
     def __init__(self, name: str, kind: MessageKind, archive: Archive, form: Form) -> None:
         self.name, self.kind, self.form = name, kind, form
@@ -75,12 +75,12 @@ class Channel:
         """The klines of the sixty seconds that end in this minute (its first ends as the minute begins)."""
         first_ms = minute * MINUTE_MS - SECOND_MS
         matches = list(self.archive.between(first_ms, first_ms + MINUTE_MS))
-        price, at = self.archive.ticks_before(first_ms) or 0, 0
+        price, start = self.archive.ticks_before(first_ms) or 0, 0
         for open_ms in range(first_ms, first_ms + MINUTE_MS, SECOND_MS):
-            end = bisect_right(matches, open_ms + SECOND_MS - 1, lo=at, key=lambda match: match.time_ms)
+            end = bisect_right(matches, open_ms + SECOND_MS - 1, lo=start, key=lambda match: match.time_ms)
             kline = Kline(open_ms, SECOND_MS, price)
-            kline.add(matches[at:end])
-            price, at = kline.close, end
+            kline.add(matches[start:end])
+            price, start = kline.close, end
             yield kline
 
 
@@ -99,10 +99,10 @@ class Tape:
         self._minute = now_ms // MINUTE_MS
         self._channels: dict[Hashable, Channel] = {}
         self._entries: list[Entry] | None = None
-        self._at = 0
+        self._next = 0
 
     def subscribe(self, subscriber: Subscriber, stream: str, form: Form) -> Channel | None:
-        """Add a subscriber to a stream; None where the stream carries nothing (as Binance, which accepts any name)."""
+        """Add a subscriber to a stream; None: there is no such stream (Binance accepts any name)."""
         channel = self._channels.get((stream, form))
         if channel is None:
             symbol, _, kind = stream.partition("@")
@@ -115,7 +115,7 @@ class Tape:
         return channel
 
     def unsubscribe(self, subscriber: Subscriber, channel: Channel) -> None:
-        """Take a subscriber off a channel; one without any is made no more."""
+        """Remove a subscriber from a channel; a channel without subscribers is removed."""
         channel.subscribers.discard(subscriber)
         if not channel.subscribers:
             self._channels.pop((channel.name, channel.form), None)
@@ -127,19 +127,19 @@ class Tape:
     def advance(self, now_ms: int) -> list[Entry]:
         """The events after the position and up to `now_ms`, in order of time; the position moves there."""
         now_ms = min(now_ms, self.position_ms + MAX_MINUTES_A_STEP * MINUTE_MS)
-        found: list[Entry] = []
+        due: list[Entry] = []
         while True:
             if self._entries is None:
                 self._entries = self._made()
-                self._at = bisect_right(self._entries, self.position_ms, key=_time)
-            end = bisect_right(self._entries, now_ms, lo=self._at, key=_time)
-            found += self._entries[self._at : end]
-            self._at = end
+                self._next = bisect_right(self._entries, self.position_ms, key=_time)
+            end = bisect_right(self._entries, now_ms, lo=self._next, key=_time)
+            due += self._entries[self._next : end]
+            self._next = end
             if now_ms < (self._minute + 1) * MINUTE_MS:
                 self.position_ms = max(self.position_ms, now_ms)
-                return found
+                return due
             self._minute += 1
-            self._entries, self._at = self._made(), 0
+            self._entries, self._next = self._made(), 0
 
     def _made(self) -> list[Entry]:
         made = [entry for channel in self._channels.values() for entry in channel.entries(self._minute)]

@@ -49,7 +49,11 @@ async def newest_candles(settings: Settings) -> dict[tuple[str, int], dict[str, 
 
 
 def expected(*candles: Sequence[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
-    return {(f"{one['exchange']}:{one['symbol']}", one["open_time_ms"]): one for some in candles for one in some}
+    return {
+        (f"{candle['exchange']}:{candle['symbol']}", candle["open_time_ms"]): candle
+        for of_market in candles
+        for candle in of_market
+    }
 
 
 async def end_of_trades(settings: Settings) -> int:
@@ -71,7 +75,7 @@ async def test_recordings_become_the_candles_that_polars_computes(
         [XRP, "--exchange", "binance", "--format", "binance-csv"],
         [BTC, "--complete-until", "2021-01-08T00:01"],
         [trades, "--complete-until", until],
-        [zipped(aggregates, tmp_path), "--complete-until", until],
+        [zipped(aggregates, tmp_path), "--complete-until", until, "--kind", "aggTrades"],
     ):
         done = candlewick(environment, "import", *words)
         assert (done.returncode, done.stdout[:9]) == (0, "imported:"), done.stderr
@@ -89,9 +93,11 @@ async def test_a_run_in_the_log_is_what_the_recording_says(
 ) -> None:
     done = candlewick(environment, "import", XRP)
     assert done.returncode == 0, done.stderr
-    assert "5,929 trades, 1,440 minutes (" in done.stdout
-    assert [line.split(" 2019")[0].strip() for line in done.stdout.splitlines()[1:]] == [
-        "only claimed", "proved by ids", "only claimed"
+    assert done.stdout.splitlines()[1:3] == [
+        "  5,929 trades published", "  1,440 minutes: 1,433 proved complete, 7 complete by the file's word"
+    ]  # fmt: skip
+    assert [line.split("Z ")[2].split(":")[0] for line in done.stdout.splitlines()[3:]] == [
+        "complete by the file's word", "proved complete", "complete by the file's word"
     ]  # fmt: skip
     records = await read_all(settings, topics.trades)
     rows = list(csv.reader(XRP.read_text().splitlines()))
@@ -150,7 +156,7 @@ async def test_the_same_import_again_publishes_nothing_unless_forced(
     assert await end_of_trades(settings) == end
     forced = candlewick(environment, *words, "--force")
     assert forced.returncode == 0
-    assert "-2: 2,001 trades" in forced.stdout
+    assert "-2)\n  2,001 trades published\n" in forced.stdout
     assert await end_of_trades(settings) == 2 * end
 
 
@@ -202,8 +208,8 @@ async def test_bad_rows_go_to_the_dead_letters_when_they_are_to_be_skipped(
 ) -> None:
     done = candlewick(environment, "import", broken, "--complete-until", JAN_8 + 60_000, "--skip-bad")
     assert done.returncode == 0, done.stderr
-    assert "2,000 trades, 1 minutes (0 rows repeated, 1 bad)" in done.stdout
-    assert "trades missing 2021-01-08T00:00Z until 2021-01-08T00:01Z" in done.stdout
+    assert "  1 minute: 1 marked hole because trade id 553288059 is missing and line 501 was skipped" in done.stdout
+    assert "  skipped rows (no trades; they are in the dead letters): 1" in done.stdout
     (dead,) = await read_all(settings, topics.dead_letters(topics.trades))
     assert dead.value == b"553288059,not a price,0.1,1,1610064011000,True,True"
     headers = dict(dead.headers)

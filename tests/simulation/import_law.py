@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Candle
 from market.codec import RUN_HEADER, decode_candle, encode_candle, encode_marker, encode_trade
+from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Source, Trade
 from processors.candles.core import Core, Rules
 from producers.archive.copies import Copies
@@ -28,7 +29,8 @@ from runtime.settings import Settings
 MINUTE = 60_000_000
 START = 18_000 * 1440 * MINUTE
 DAY_MINUTES = 10
-KEY = "x:A-B"
+MARKET = MarketKey("x", "A-B")
+KEY = str(MARKET)
 RANKS = ("complete", "connected", "kline", "hole")
 
 
@@ -116,7 +118,7 @@ class Reader(LogReader):
     """Reads the lists."""
 
     def __init__(self, world: World) -> None:
-        super().__init__(world.settings, KEY)
+        super().__init__(world.settings, MARKET)
         self._world = world
 
     async def read(self) -> None:
@@ -188,8 +190,8 @@ def as_trade(row: Row) -> Trade:
 
 def survey_of(file: File) -> Survey:
     survey = Survey()
-    for row in file.rows:
-        survey.skip() if row is None else survey.add(as_trade(row))
+    for line, row in enumerate(file.rows, 1):
+        survey.skip(line) if row is None else survey.add(as_trade(row))
     return survey
 
 
@@ -200,7 +202,7 @@ async def import_file(world: World, reader: Reader, file: File, kind: IdKind | N
         return
     span = covered(survey, file.named)
     await reader.read()
-    run, finished = choose_run(KEY, span, file.digest, world.finished, reader.survey.is_crossed, forced=False)
+    run, finished = choose_run(MARKET, span, file.digest, world.finished, reader.survey.is_crossed, forced=False)
     if finished:
         return
     until_us = START + 10_000 * MINUTE
@@ -211,7 +213,7 @@ async def import_file(world: World, reader: Reader, file: File, kind: IdKind | N
         hull = DumpPeriod(
             min(span.from_us, survey.first_us // MINUTE * MINUTE), max(span.until_us, survey.newest_us + 1)
         )
-        what = ImportRun(key=KEY, id=run, span=hull, plan=planned, copies=copies)
+        what = ImportRun(key=MARKET, id=run, span=hull, plan=planned, copies=copies)
         sending = RunPublisher(world.settings, world, world, what)  # type: ignore[arg-type]
         await sending.begin()
         for row in file.rows:

@@ -115,13 +115,13 @@ COPIES, SURVEY = "producers.archive.copies", "producers.archive.survey"
 
 IMPORT_MUTANTS: dict[str, tuple[Edit, ...]] = {
     "the minutes of the first and the last id proved": (Edit(
-        PROOF, "return stretch.first_us < open_us < stretch.last_us and", "return stretch.first_us <= open_us <= stretch.last_us and"
+        PROOF, "return counting.first_us < open_us < counting.last_us and", "return counting.first_us <= open_us <= counting.last_us and"
     ),),
     "claims never taken back": (Edit(PLAN, "if self.proofs.lacks(open_us):", "if False:"),),
     "claims taken back where others are not made": (Edit(
         PROOF, "if all(open_us in claimed for open_us in gap.minutes())", "if True"
     ),),
-    "gaps passed over": (Edit(PROOF, " and not self._all.touches(open_us)", ""),),
+    "gaps passed over": (Edit(PROOF, " and not self._all.holds(open_us)", ""),),
     "minutes that nobody claims left out": (Edit(PLAN, "*self.proofs.whole_minutes(), ", ""),),
     "the log's trades not read back": (Edit(
         PLAN, "            self._read_back.add(open_us)\n", "            pass\n"

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from market.feed import FeedEvent, FeedEventKind
+from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import RefusedTrade
 from producers.feed.marker_clock import IdReset
-from producers.feed.round import Round
-from producers.feed.symbol import SymbolFeed, Wanted
+from producers.feed.outbox import Outbox
+from producers.feed.symbol import PageRequest, SymbolFeed
 
 MINUTE_US = 60_000_000
 START_US = 1_000 * MINUTE_US
@@ -27,10 +28,10 @@ class World:
         self.now_s = 0.0
         self.up = False
         self.length = 0
-        self.asked: Wanted | None = None
+        self.asked: PageRequest | None = None
         self.is_clock_known = True
         self.held: list[Trade] = []
-        self.slow: list[tuple[Wanted, list[Trade]]] = []
+        self.slow: list[tuple[PageRequest, list[Trade]]] = []
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
@@ -40,7 +41,7 @@ class World:
         """What the exchange's history has of its trades."""
         self.told_as: Callable[[list[Trade]], Sequence[Trade | RefusedTrade]] = list
         """What it makes of the rows that it should answer."""
-        self.feed = SymbolFeed("x", "A-B", native="AB", partition=0, newest=newest, page_trades=3)
+        self.feed = SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, newest=newest, page_trades=3)
 
     def trade(self, after_us: int, *, held: bool = False, number: int | None = None) -> None:
         """A trade happens; over a connection it arrives, or is held back until the next one."""
@@ -53,7 +54,7 @@ class World:
         self.trades.append(trade)
         if self.up:
             arriving, self.held = (self.held, [trade]) if held else ([trade, *self.held], [])
-            self.round(lambda round_: [self.feed.live(one, round_) for one in arriving])
+            self.round(lambda outbox: [self.feed.live(trade, outbox) for trade in arriving])
 
     def skip(self, after_us: int) -> Trade:
         """A trade happens that the stream does not carry."""
@@ -64,21 +65,21 @@ class World:
 
     def live(self, trade: Trade) -> None:
         """The stream brings a trade of before."""
-        self.round(lambda round_: self.feed.live(trade, round_))
+        self.round(lambda outbox: self.feed.live(trade, outbox))
 
     def connect(self) -> None:
         self.up = True
-        self.round(lambda round_: self.feed.connected(self.server_us, round_))
+        self.round(lambda outbox: self.feed.connected(self.server_us, outbox))
 
     def disconnect(self) -> None:
         self.up, self.held = False, []
-        self.round(lambda round_: self.feed.disconnected("roll", round_))
+        self.round(lambda outbox: self.feed.disconnected("lost", outbox))
 
     def tick(self, after_us: int) -> None:
         """The connection carries the server's time; nothing that was held back is held any longer."""
         self.server_us += after_us
         arriving, self.held = self.held, []
-        self.round(lambda round_: [self.feed.live(one, round_) for one in arriving if self.up])
+        self.round(lambda outbox: [self.feed.live(trade, outbox) for trade in arriving if self.up])
 
     def ask(self, *, answered: bool = True, slow: bool = False) -> bool:
         """One request, if the feed has one, else False; the answer to a slow one comes with the next."""
@@ -86,37 +87,37 @@ class World:
         if self.slow:
             self.answer(*self.slow.pop())
             return True
-        wanted = self.asked = self.feed.wanted(self.now_s)
-        if wanted is None:
+        request = self.asked = self.feed.next_request(self.now_s)
+        if request is None:
             return False
-        if wanted.known is None:
+        if request.known is None:
             rows = self.trades[-1:]
         else:
             had = self.history(self.trades)
-            rows = [trade for trade in had if int(trade.trade_id) >= wanted.known][: wanted.limit]
+            rows = [trade for trade in had if int(trade.trade_id) >= request.known][: request.limit]
         if slow:
             self.feed.in_flight = True
-            self.slow.append((wanted, rows))
+            self.slow.append((request, rows))
         else:
-            self.answer(wanted, self.told_as(rows) if answered else None)
+            self.answer(request, self.told_as(rows) if answered else None)
         return True
 
-    def answer(self, wanted: Wanted, rows: Sequence[Trade | RefusedTrade] | None) -> None:
-        self.round(lambda round_: self.feed.page(wanted, rows, self.carried_us, round_))
+    def answer(self, request: PageRequest, rows: Sequence[Trade | RefusedTrade] | None) -> None:
+        self.round(lambda outbox: self.feed.page(request, rows, self.carried_us, outbox))
 
-    def round(self, what: Callable[[Round], object]) -> None:
-        round_ = Round(self.now_s, 0)
-        what(round_)
+    def round(self, what: Callable[[Outbox], object]) -> None:
+        outbox = Outbox(self.now_s, 0)
+        what(outbox)
         self.carried_us = self.server_us if self.up else self.carried_us
-        self.feed.emit_due(self.carried_us if self.is_clock_known else 0, TIMEOUT_S, round_)
-        self.note(round_.begins)
-        self.log += [marker for _, marker in round_.begins + round_.taken_back]
-        self.note(round_.resets)
-        self.log += [trade for _, trade in round_.trades]
-        self.log += [marker for _, marker in round_.markers]
-        self.note(round_.markers)
-        self.told += round_.events
-        self.dead += [refused for _, refused in round_.refused]
+        self.feed.emit_due(self.carried_us if self.is_clock_known else 0, TIMEOUT_S, outbox)
+        self.note(outbox.begins)
+        self.log += [marker for _, marker in outbox.begins + outbox.taken_back]
+        self.note(outbox.resets)
+        self.log += [trade for _, trade in outbox.trades]
+        self.log += [marker for _, marker in outbox.markers]
+        self.note(outbox.markers)
+        self.told += outbox.events
+        self.dead += [refused for _, refused in outbox.refused]
 
     def note(self, markers: list[tuple[SymbolFeed, Marker]]) -> None:
         if markers and self.feed.clock is not None:
@@ -126,7 +127,9 @@ class World:
         """The feed is killed; another one starts from what Kafka has, and is not connected yet."""
         self.up, self.held, self.slow = False, [], []
         newest, reset = self.progress or (None, None)
-        self.feed = SymbolFeed("x", "A-B", native="AB", partition=0, newest=newest, reset=reset, page_trades=3)
+        self.feed = SymbolFeed(
+            MarketKey("x", "A-B"), native="AB", partition=0, newest=newest, reset=reset, page_trades=3
+        )
 
     @property
     def events(self) -> list[FeedEventKind]:
@@ -161,20 +164,20 @@ class World:
 
         What was found missing when its minute was final is told as a hole.
         """
-        known = {int(one.trade_id) for one in self.log if isinstance(one, Trade)} | set(range(BEGUN + 1))
+        known = {int(record.trade_id) for record in self.log if isinstance(record, Trade)} | set(range(BEGUN + 1))
         holes = [event for event in self.told if event.event is FeedEventKind.HOLE]
         for minute, proof in self.proofs().items():
             opened_us = START_US + minute * MINUTE_US
-            for one in self.trades if proof is Proof.IDS else ():
-                number = int(one.trade_id)
-                if not opened_us <= one.time_us < opened_us + MINUTE_US or number in known | absent:
+            for trade in self.trades if proof is Proof.IDS else ():
+                number = int(trade.trade_id)
+                if not opened_us <= trade.time_us < opened_us + MINUTE_US or number in known | absent:
                     continue
                 assert any(
                     int(hole.first_id or 0) <= number <= int(hole.last_id or 0)
-                    and (hole.from_us or 0) <= one.time_us <= (hole.until_us or 0)
+                    and (hole.from_us or 0) <= trade.time_us <= (hole.until_us or 0)
                     for hole in holes
                 ), f"minute {minute} is complete without {number}"
-                assert one.time_us < self.markers[-1].complete_until_us - 10 * MINUTE_US
+                assert trade.time_us < self.markers[-1].complete_until_us - 10 * MINUTE_US
 
     def check(self) -> None:
         """Each marker of proof `ids` has every trade of its minutes before it; none is published twice."""
@@ -189,11 +192,13 @@ class World:
             else:
                 assert record.complete_until_us == until_us + MINUTE_US
                 until_us = record.complete_until_us
-                before = [one for one in self.trades if one.time_us < until_us]
-                missing = [one.trade_id for one in before if one.time_us >= begin_us and one.trade_id not in published]
+                before = [trade for trade in self.trades if trade.time_us < until_us]
+                missing = [
+                    trade.trade_id for trade in before if trade.time_us >= begin_us and trade.trade_id not in published
+                ]
                 assert record.proof is Proof.HOLE or not missing
                 assert (record.last_trade_id, record.last_price) == (before[-1].trade_id, before[-1].price)
-                latest_us = max((one.time_us for one in self.trades if one.trade_id in published), default=0)
+                latest_us = max((trade.time_us for trade in self.trades if trade.trade_id in published), default=0)
                 assert record.published_until_us >= max(until_us, latest_us + 1 if latest_us >= begin_us else 0)
 
 

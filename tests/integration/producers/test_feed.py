@@ -104,7 +104,7 @@ async def test_what_the_exchange_never_gives_is_a_hole_and_other_symbols_go_on(e
         waited_ms = settings.fill_timeout_s * 1000 / 2
         for symbol, log in logs.items():
             if symbol != name:
-                assert {one.proof for one in log.closed} == {"ids"}
+                assert {trade_id.proof for trade_id in log.closed} == {"ids"}
                 [same] = [one for one in log.closed if one.until_us == given_up[0].until_us]
                 assert same.at_ms < given_up[0].at_ms - waited_ms, "the others' markers do not wait for the gap"
         truth = await sent(settings.binance_rest, busy, logs[name].begin_us, logs[name].end_us)

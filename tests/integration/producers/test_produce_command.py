@@ -48,11 +48,11 @@ async def test_killed_again_and_again_it_loses_nothing(exchange: Exchange, envir
                     _, errors = await process.communicate()
                     assert (process.returncode, b"Traceback" in errors) == (0, False), errors.decode()
         logs = await read_log(settings)
-        assert max(len([one for one in log.minutes if one.proof == "begin"]) for log in logs.values()) == 4
+        assert max(len([minute for minute in log.minutes if minute.proof == "begin"]) for log in logs.values()) == 4
         for symbol, log in logs.items():
             truth = await sent(settings.binance_rest, symbol.replace("-", ""), log.begin_us, log.end_us)
             assert published(log.trades, log.begin_us, log.end_us) == truth, symbol
-            assert {one.proof for one in log.closed} == {"ids"}
+            assert {trade_id.proof for trade_id in log.closed} == {"ids"}
             check_markers(log, truth, strict=True)
 
 

@@ -62,7 +62,7 @@ async def check(settings: Settings) -> None:
         truth = await sent(settings.binance_rest, symbol.replace("-", ""), log.begin_us, log.end_us)
         assert published(log.trades, log.begin_us, log.end_us) == truth, symbol
         check_markers(log, truth, strict=True)
-        assert {one.proof for one in log.closed} == {"ids"}
+        assert {trade_id.proof for trade_id in log.closed} == {"ids"}
 
 
 async def dead_letters(settings: Settings) -> list[tuple[bytes | None, bytes | None, dict[str, bytes]]]:

@@ -180,6 +180,13 @@ def test_each_kind_of_a_market_has_an_id_space_of_its_own(
     assert [trade.key for trade in trades_in(path, described=Described(symbol=symbol, exchange="binance"))] == [key]
 
 
+def test_spot_rows_with_eight_columns_are_aggregate_trades(tmp_path: Path) -> None:
+    path = tmp_path / "part.csv"
+    path.write_bytes(b"1,2,3,4,5,1610064000278,true,true\n")
+    (trade,) = trades_in(path, described=Described(symbol="BTC-USDT"))
+    assert (trade.key, trade.trade_id) == ("binance-agg:BTC-USDT", "1")
+
+
 OWN = {
     "exchange": "kraken", "symbol": "XBT-EUR", "trade_id": "a-1", "price": "27000.10", "qty": "1", "side": "buy",
     "time_us": 1610064000278123, "received_us": 5, "source": "ws",
@@ -236,10 +243,11 @@ def test_parquet_that_is_not_exact_or_holds_no_trades_is_refused(tmp_path: Path)
     [
         ("a.txt", b"", Described(), "--format"),
         ("a.csv", b"1,2,3,4,5,6,7\n", Described(symbol="A-B"), "--kind"),
+        ("a.csv", b"1,2,3,4,5,6,7,8\n", Described(symbol="A-B-PERP"), "--kind trades or --kind aggTrades"),
         ("a.csv", b"id,price\n", Described(), "--symbol"),
         ("ABCXYZ-trades-2021-01-08.csv", b"", Described(), "--symbol"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="ETH-USDT"), "is of BTCUSDT, not of ETH-USDT"),
-        ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="btcusdt"), "not BASE-QUOTE"),
+        ("BTCUSDT-trades-2021-01-08.csv", b"", Described(symbol="btcusdt"), "not of the form BASE-QUOTE"),
         ("BTCUSDT-trades-2021-01-08.csv", b"", Described(kind=DumpKind.AGG_TRADES), "--kind says aggTrades"),
         ("BTCUSDT-trades-2021-01-08.csv", b"agg_trade_id,price\n", Described(), "its header says aggTrades"),
         ("BTCUSD_PERP-aggTrades-2021-01-08.csv", b"", Described(), "tell contracts and not coins"),
@@ -303,7 +311,7 @@ def test_a_market_is_given_or_the_only_one() -> None:
     one, other = decode_trade(orjson.dumps(OWN)), decode_trade(orjson.dumps(OWN | {"symbol": "ETH-EUR"}))
     given = RecordedMarket("kraken", "ETH-EUR")
     assert [given.holds(one), given.holds(other)] == [False, True]
-    assert (given.key, given.others) == ("kraken:ETH-EUR", 1)
+    assert (str(given.key), given.others) == ("kraken:ETH-EUR", 1)
     open_market = RecordedMarket()
     assert open_market.holds(one)
     with pytest.raises(UsageError, match="--exchange and --symbol"):

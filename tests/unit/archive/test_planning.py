@@ -7,15 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.candle import Status
+from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LogSurvey
 from producers.archive.plan import Plan, choose_run, covered, plan, run_id
 from producers.archive.proof import IdKind
 from producers.archive.report import ReportedRange, ranges
-from producers.archive.survey import DISORDER_US, DisorderError, Survey, same_content
+from producers.archive.survey import DISORDER_US, DisorderError, SkippedRows, Survey, same_content
 from runtime.errors import UsageError
 
+KEY = MarketKey("x", "A-B")
 MINUTE = 60_000_000
 DAY = 1440 * MINUTE
 START = 18_000 * DAY
@@ -29,14 +31,14 @@ def trade(trade_id: int | str, time_us: int, price: int = 1) -> Trade:
 
 
 BAD = None
-"""A row that was passed over."""
+"""A row that was skipped."""
 
 
 def survey_of(*rows: tuple[int | str, int] | None) -> Survey:
     survey = Survey()
-    for row in rows:
+    for line, row in enumerate(rows, 1):
         if row is BAD:
-            survey.skip()
+            survey.skip(line)
         else:
             survey.add(trade(*row))
     return survey
@@ -47,13 +49,13 @@ def span(first: int, end: int) -> DumpPeriod:
 
 
 def planned(survey: Survey, claimed: DumpPeriod, log: LogSurvey | None = None, kind: IdKind | None = None) -> Plan:
-    log = log or LogSurvey("x:A-B")
+    log = log or LogSurvey(KEY)
     return plan(survey, survey.claims(claimed), log, until_us=START + DAY, kind=kind)
 
 
-def told(found: Plan) -> dict[int, str]:
+def told(result: Plan) -> dict[int, str]:
     marks = {Proof.IDS: "i", Proof.HOLE: "h", Proof.CONNECTION: "c"}
-    return {(minute.open_us - START) // MINUTE: marks[minute.proof] for minute in found.minutes}
+    return {(minute.open_us - START) // MINUTE: marks[minute.proof] for minute in result.minutes}
 
 
 def claims(survey: Survey, count: int) -> str:
@@ -63,7 +65,7 @@ def claims(survey: Survey, count: int) -> str:
 
 def logged(survey: Survey, claimed: DumpPeriod, run: str = "before", log: LogSurvey | None = None) -> LogSurvey:
     """The log once a run with this file was published, and not yet made into candles."""
-    log = log or LogSurvey("x:A-B")
+    log = log or LogSurvey(KEY)
     offset = max(log.last_offset.values(), default=0) + 1
     for minute in survey.minutes.values():
         assert minute.last is not None
@@ -130,7 +132,7 @@ def test_a_name_of_another_time_is_refused(named: DumpPeriod) -> None:
     [
         ([("a", 0), BAD, BAD, ("b", MINUTE), ("c", 2 * MINUTE)], "hhcccc"),
         ([("a", 2 * MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhccc"),
-        # A row that is there twice says nothing of what was passed over.
+        # A row that is there twice says nothing of what was skipped.
         ([("a", 0), ("b", MINUTE), BAD, ("b", MINUTE), ("c", 3 * MINUTE)], "chhhcc"),
         # At the end, or the beginning, nothing bounds it.
         ([("a", 0), ("b", 3 * MINUTE), BAD], "ccchhh"),
@@ -140,37 +142,44 @@ def test_a_name_of_another_time_is_refused(named: DumpPeriod) -> None:
         ([(1, 0), BAD, (3, 2 * MINUTE), (4, 3 * MINUTE)], "hhhccc"),
     ],
 )
-def test_a_row_that_was_passed_over_may_be_a_trade(rows: list[tuple[int | str, int] | None], expected: str) -> None:
+def test_a_skipped_row_may_be_a_trade(rows: list[tuple[int | str, int] | None], expected: str) -> None:
     assert claims(survey_of(*rows), 6) == expected
 
 
+def test_skipped_rows_that_may_be_trades_are_noted_with_their_lines() -> None:
+    survey = survey_of(("a", 0), BAD, BAD, ("b", MINUTE), (1, MINUTE), BAD, (2, MINUTE), BAD)
+    assert survey.skipped(START + 9 * MINUTE) == [SkippedRows(2, 2, span(0, 2)), SkippedRows(8, 1, span(1, 9))]
+    result = planned(survey, span(0, 5))
+    assert [(told.skipped, told.span) for told in ranges(result)] == [(survey.skipped(START + DAY), span(0, 5))]
+
+
 def test_a_files_own_beginning_and_end_are_only_claimed() -> None:
-    found = planned(survey_of((1, MINUTE), (2, 2 * MINUTE), (3, 4 * MINUTE)), span(0, 6))
-    assert told(found) == {0: "c", 1: "c", 2: "i", 3: "i", 4: "c", 5: "c"}
-    assert found.minutes[0].last is None
+    result = planned(survey_of((1, MINUTE), (2, 2 * MINUTE), (3, 4 * MINUTE)), span(0, 6))
+    assert told(result) == {0: "c", 1: "c", 2: "i", 3: "i", 4: "c", 5: "c"}
+    assert result.minutes[0].last is None
 
 
 def test_ids_of_another_file_adjoin_a_beginning_and_an_end() -> None:
     log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 3))
-    found = planned(survey_of((3, 3 * MINUTE), (4, 4 * MINUTE)), span(3, 6), log)
-    assert told(found) == {1: "i", 2: "i", 3: "i", 4: "c", 5: "c"}  # minute 1 is published again, its trade read back
-    assert (found.read_back, found.left) == ({START + MINUTE}, 0)
+    result = planned(survey_of((3, 3 * MINUTE), (4, 4 * MINUTE)), span(3, 6), log)
+    assert told(result) == {1: "i", 2: "i", 3: "i", 4: "c", 5: "c"}  # minute 1 is published again, its trade read back
+    assert (result.read_back, result.left) == ({START + MINUTE}, 0)
 
 
 def test_a_claim_is_taken_back_where_ids_show_that_trades_are_missing() -> None:
     log = logged(survey_of((1, 0), (2, MINUTE)), span(0, 4))
-    found = planned(survey_of((9, 4 * MINUTE), (10, 5 * MINUTE)), span(4, 6), log, IdKind.CONTIGUOUS)
-    assert told(found) == {1: "h", 2: "h", 3: "h", 4: "h", 5: "c"}
-    assert ranges(found)[0] == ReportedRange(Proof.HOLE, span(1, 5), 2, found.gaps)
-    assert [(gap.first, gap.last) for gap in found.gaps] == [(3, 8)]
+    result = planned(survey_of((9, 4 * MINUTE), (10, 5 * MINUTE)), span(4, 6), log, IdKind.CONTIGUOUS)
+    assert told(result) == {1: "h", 2: "h", 3: "h", 4: "h", 5: "c"}
+    assert ranges(result)[0] == ReportedRange(Proof.HOLE, span(1, 5), 2, result.gaps, [])
+    assert [(gap.first, gap.last) for gap in result.gaps] == [(3, 8)]
 
 
 def test_a_file_that_lacks_what_the_log_has_takes_nothing_back() -> None:
     whole = survey_of(*((number, number * 30_000_000) for number in range(10)))
     log = logged(whole, span(0, 5))
     poorer = survey_of(*((number, number * 30_000_000) for number in range(10) if number != 4))
-    found = planned(poorer, span(0, 5), log)
-    assert (found.minutes, found.kept, found.left) == ([], 0, 5)
+    result = planned(poorer, span(0, 5), log)
+    assert (result.minutes, result.kept, result.left) == ([], 0, 5)
 
 
 def test_trades_of_an_unfinished_minute_are_kept_until_it_is_whole() -> None:
@@ -179,22 +188,22 @@ def test_trades_of_an_unfinished_minute_are_kept_until_it_is_whole() -> None:
     assert (told(first), first.kept, first.unfinished) == ({1: "i"}, 2, 2)
     log = logged(early, covered(early, None))
     late = survey_of((4, 2 * MINUTE + 5), (5, 3 * MINUTE), (6, 4 * MINUTE))
-    found = planned(late, covered(late, None), log)
-    assert told(found) == {2: "i", 3: "i"}
-    assert [minute.trades for minute in found.minutes] == [2, 1]
-    assert found.read_back == {START + 2 * MINUTE}
+    result = planned(late, covered(late, None), log)
+    assert told(result) == {2: "i", 3: "i"}
+    assert [minute.trades for minute in result.minutes] == [2, 1]
+    assert result.read_back == {START + 2 * MINUTE}
 
 
 def test_quiet_minutes_after_a_mended_one_are_flat_at_its_new_close() -> None:
     log = logged(survey_of((1, 0), (3, MINUTE), (9, 5 * MINUTE)), span(0, 6))
-    found = planned(survey_of((2, MINUTE - 1), (3, MINUTE), (4, MINUTE + 9)), span(0, 2), log, IdKind.OPAQUE)
-    assert list(told(found)) == [0, 1]
+    result = planned(survey_of((2, MINUTE - 1), (3, MINUTE), (4, MINUTE + 9)), span(0, 2), log, IdKind.OPAQUE)
+    assert list(told(result)) == [0, 1]
     log.minutes[START + 2 * MINUTE].series["before"].price = Decimal(7)
     assert list(told(planned(survey_of((3, MINUTE)), span(0, 1), log, IdKind.OPAQUE))) == [2]
 
 
 def test_the_exchanges_own_kline_stands_until_all_its_trades_are_known() -> None:
-    log = LogSurvey("x:A-B")
+    log = LogSurvey(KEY)
     for at, proof in enumerate((Proof.IDS, Proof.KLINE, Proof.IDS)):
         until_us = START + (at + 1) * MINUTE
         log.take_trade(trade(10 * at, at * MINUTE), None, 2 * at)
@@ -227,13 +236,13 @@ def test_of_an_id_that_a_file_tells_twice_the_first_copy_counts() -> None:
     for row in (trade(6, 0), trade(7, 5), trade(7, 5, price=5), trade(7, 5), trade(8, MINUTE)):
         survey.add(row)
     assert (survey.rows.repeated, survey.rows.conflicts.count) == (2, 1)
-    assert [(one.trade_id, one.open_us) for one in survey.rows.conflicts.named] == [("7", START)]
+    assert [(row.trade_id, row.open_us) for row in survey.rows.conflicts.named] == [("7", START)]
 
 
 def test_live_data_own_the_newest_minutes() -> None:
     survey = survey_of(*((number, number * MINUTE) for number in range(8)))
-    found = plan(survey, survey.claims(span(0, 8)), LogSurvey("x:A-B"), until_us=START + 4 * MINUTE)
-    assert told(found) == {0: "c", 1: "i", 2: "i", 3: "i"}
+    result = plan(survey, survey.claims(span(0, 8)), LogSurvey(KEY), until_us=START + 4 * MINUTE)
+    assert told(result) == {0: "c", 1: "i", 2: "i", 3: "i"}
 
 
 def test_rows_are_counted_once_an_id() -> None:
@@ -252,47 +261,47 @@ def test_rows_far_behind_are_refused_and_ids_that_begin_anew_are_noted() -> None
 
 def test_the_last_trade_is_by_time_and_then_by_number() -> None:
     survey = survey_of((9, 10), (10, 10), (8, 5), (11, MINUTE))
-    found = planned(survey, span(1, 3), kind=IdKind.ORDERED)
-    assert [minute.last and minute.last.trade_id for minute in found.minutes] == ["11", "11"]
-    assert found.before is not None
-    assert found.before.trade_id == "10"
+    result = planned(survey, span(1, 3), kind=IdKind.ORDERED)
+    assert [minute.last and minute.last.trade_id for minute in result.minutes] == ["11", "11"]
+    assert result.before is not None
+    assert result.before.trade_id == "10"
 
 
 @given(st.lists(st.integers(0, 9 * MINUTE), min_size=1, max_size=40))
 def test_a_minute_is_due_when_no_row_of_it_or_before_it_is_left(times: list[int]) -> None:
     survey = survey_of(*((f"t{at}", time_us) for at, time_us in enumerate(times)))
-    found = planned(survey, span(0, 10)).minutes
-    for minute in found:
+    result = planned(survey, span(0, 10)).minutes
+    for minute in result:
         end_us = minute.open_us + MINUTE
         rows = [at for at, time_us in enumerate(times, 1) if START + time_us < end_us]
         assert minute.after_row == max(rows, default=0)
         assert minute.trades == sum(minute.open_us <= START + time_us < end_us for time_us in times)
-    assert [minute.after_row for minute in found] == sorted(minute.after_row for minute in found)
+    assert [minute.after_row for minute in result] == sorted(minute.after_row for minute in result)
 
 
 def test_a_runs_id_is_of_key_range_and_content() -> None:
-    one = run_id("x:A-B", span(0, 5), b"digest")
-    assert one == "595e130d9083f592"
-    assert len({one, run_id("x:A-C", span(0, 5), b"digest"), run_id("x:A-B", span(0, 6), b"digest"),
-                run_id("x:A-B", span(1, 5), b"digest"), run_id("x:A-B", span(0, 5), b"other")}) == 5  # fmt: skip
+    first = run_id(KEY, span(0, 5), b"digest")
+    assert first == "595e130d9083f592"
+    assert len({first, run_id(MarketKey("x", "A-C"), span(0, 5), b"digest"), run_id(KEY, span(0, 6), b"digest"),
+                run_id(KEY, span(1, 5), b"digest"), run_id(KEY, span(0, 5), b"other")}) == 5  # fmt: skip
 
 
 def test_a_runs_id_is_the_first_that_may_go_on() -> None:
-    one = run_id("k", span(0, 5), b"d")
+    first = run_id(KEY, span(0, 5), b"d")
 
     def chosen(finished: set[str], crossed: set[str] = frozenset(), *, forced: bool = False) -> tuple[str, bool]:  # type: ignore[assignment]
-        return choose_run("k", span(0, 5), b"d", finished, crossed.__contains__, forced=forced)
+        return choose_run(KEY, span(0, 5), b"d", finished, crossed.__contains__, forced=forced)
 
-    assert chosen(set()) == (one, False)
-    assert chosen({one}) == (one, True)
-    assert chosen({one}, forced=True) == (f"{one}-2", False)
-    assert chosen({one, f"{one}-2"}, forced=True) == (f"{one}-3", False)
-    assert chosen(set(), {one}) == (f"{one}-2", False)  # interrupted, and another run came between
-    assert chosen({f"{one}-2"}, {one}) == (f"{one}-2", True)
+    assert chosen(set()) == (first, False)
+    assert chosen({first}) == (first, True)
+    assert chosen({first}, forced=True) == (f"{first}-2", False)
+    assert chosen({first, f"{first}-2"}, forced=True) == (f"{first}-3", False)
+    assert chosen(set(), {first}) == (f"{first}-2", False)  # interrupted, and another run came between
+    assert chosen({f"{first}-2"}, {first}) == (f"{first}-2", True)
 
 
 def test_a_run_is_crossed_by_one_that_stands_behind_its_beginning() -> None:
-    log = LogSurvey("x:A-B")
+    log = LogSurvey(KEY)
     log.take_trade(trade(1, 0), "a", 1)
     assert not log.is_crossed("a")
     log.take_trade(trade(1, 0), None, 2)

@@ -13,8 +13,8 @@ Ids = dict[int, list[int | str]]
 
 def seen(*ids: int | str) -> SeenIds:
     found = SeenIds()
-    for one in ids:
-        found.add(str(one), one if isinstance(one, int) else None)
+    for trade_id in ids:
+        found.add(str(trade_id), trade_id if isinstance(trade_id, int) else None)
     return found
 
 
@@ -88,4 +88,4 @@ def test_minutes_that_nobody_speaks_of_can_be_whole() -> None:
     ],
 )
 def test_what_ids_tell_is_found_by_looking(ids: list[list[int | str]], kind: IdKind) -> None:
-    assert kind_of(seen(*one) for one in ids) is kind
+    assert kind_of(seen(*trade_id) for trade_id in ids) is kind

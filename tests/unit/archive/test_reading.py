@@ -74,7 +74,7 @@ async def test_the_same_content_is_given_out_again(tmp_path: Path) -> None:
         (lambda whole: whole[: 5 * CHUNK_BYTES], 50),
         (lambda _: b"", 0),
     ],
-    ids=["price", "broken", "gone", "appended", "without its end", "roll", "empty"],
+    ids=["price", "broken", "gone", "appended", "without its end", "truncated", "empty"],
 )
 async def test_nothing_is_given_out_of_a_chunk_that_changed(
     change: Callable[[bytes], bytes], given: int, tmp_path: Path

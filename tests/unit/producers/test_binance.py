@@ -157,7 +157,7 @@ def test_one_row_that_is_no_trade_does_not_spoil_its_page() -> None:
         row | {"id": 28460},
     ]
     read_rows = BINANCE.read_trades(json.dumps(rows).encode(), "BNB-BTC", RECEIVED_US)
-    assert [one.trade_id if isinstance(one, Trade) else one.number for one in read_rows] == [
+    assert [row.trade_id if isinstance(row, Trade) else row.number for row in read_rows] == [
         "28457", 28458, None, None, 28459, "28460",
     ]  # fmt: skip
     zero = BINANCE.read_trades(json.dumps([row | {"price": "0.00"}]).encode(), "BNB-BTC", RECEIVED_US)

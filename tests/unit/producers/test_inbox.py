@@ -2,12 +2,12 @@
 
 import asyncio
 
-from producers.feed.inbox import Heard, Inbox, Up
+from producers.feed.inbox import Connected, FromConnection, Inbox
 
 
-async def test_who_puts_into_a_full_inbox_waits_and_nothing_is_dropped() -> None:
+async def test_a_full_inbox_makes_the_sender_wait_and_drops_nothing() -> None:
     inbox = Inbox(2)
-    sent = [Heard(number, Up()) for number in range(7)]
+    sent = [FromConnection(number, Connected()) for number in range(7)]
 
     async def put_all() -> None:
         for item in sent:

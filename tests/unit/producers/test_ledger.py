@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.feed.ledger import OPEN_US, Ledger, Verdict
+from producers.feed.ledger import OPEN_US, Ledger, Novelty
 
 SECOND_US = 1_000_000
 numbers = st.integers(1, 40)
@@ -17,8 +17,8 @@ def missing(ledger: Ledger) -> set[int]:
 def test_missing_is_what_lies_below_the_greatest_and_was_not_seen(arrived: list[int]) -> None:
     ledger, seen = Ledger(0, 0), {0}
     for number in arrived:
-        found = ledger.add(number, number * SECOND_US, 0.0)
-        assert found is (Verdict.SEEN if number in seen else Verdict.NEW)
+        novelty = ledger.add(number, number * SECOND_US, 0.0)
+        assert novelty is (Novelty.SEEN if number in seen else Novelty.NEW)
         seen.add(number)
         assert missing(ledger) == set(range(max(seen))) - seen
         for gap in ledger.gaps:
@@ -35,7 +35,7 @@ def test_what_the_exchange_does_not_have_is_not_missing(arrived: list[int], jump
     for first, length in jumps:
         last = first + length
         if first <= ledger.head + 1:  # a page begins at what is missing or follows
-            ledger.stop_awaiting(first, last, 0.0)
+            ledger.give_up(first, last, 0.0)
             known |= set(range(first, last + 1))
             assert missing(ledger) == set(range(max(known))) - known
 
@@ -44,26 +44,26 @@ def test_only_gaps_that_were_asked_for_and_did_not_move_are_given_up() -> None:
     ledger = Ledger(10, 0)
     ledger.add(13, SECOND_US, 100.0)  # 11 and 12
     ledger.add(20, SECOND_US, 100.0)  # 14 … 19
-    assert ledger.give_up(100.0, 0) == []
+    assert ledger.give_up_overdue(100.0, 0) == []
     for gap in ledger.gaps:
         gap.asked = 1
     ledger.add(15, SECOND_US, 150.0)  # one of the second gap came: it moves
-    [lost] = ledger.give_up(100.0, 0)
+    [lost] = ledger.give_up_overdue(100.0, 0)
     assert (lost.first, lost.last) == (11, 12)
     assert missing(ledger) == {14, 16, 17, 18, 19}
 
 
 def test_a_lower_id_at_a_later_time_is_a_reset_and_an_old_one_is_not() -> None:
     ledger = Ledger(1_000, 5 * SECOND_US)
-    assert ledger.add(1, 5 * SECOND_US, 0.0) is Verdict.SEEN
-    assert ledger.add(1, 6 * SECOND_US, 0.0) is Verdict.SEEN, "one alone may be an old trade told again"
-    assert ledger.add(2, 7 * SECOND_US, 0.0) is Verdict.RESET
+    assert ledger.add(1, 5 * SECOND_US, 0.0) is Novelty.SEEN
+    assert ledger.add(1, 6 * SECOND_US, 0.0) is Novelty.SEEN, "one alone may be an old trade told again"
+    assert ledger.add(2, 7 * SECOND_US, 0.0) is Novelty.RESET
 
 
 def test_what_cannot_be_read_is_missing_up_to_the_next_trade_that_can() -> None:
     ledger = Ledger(10, SECOND_US)
-    ledger.missing(12, 2 * SECOND_US, 0.0)
-    ledger.missing(13, 2 * SECOND_US, 0.0)
+    ledger.miss(12, 2 * SECOND_US, 0.0)
+    ledger.miss(13, 2 * SECOND_US, 0.0)
     assert [gap.until_us for gap in ledger.gaps] == [OPEN_US, OPEN_US]
     ledger.add(15, 90 * SECOND_US, 0.0)
     assert [(gap.first, gap.last, gap.from_us, gap.until_us) for gap in ledger.gaps] == [
@@ -75,10 +75,10 @@ def test_what_cannot_be_read_is_missing_up_to_the_next_trade_that_can() -> None:
 
 def test_what_nothing_bounds_is_not_given_up() -> None:
     ledger = Ledger(10, SECOND_US)
-    ledger.missing(11, 2 * SECOND_US, 0.0)
+    ledger.miss(11, 2 * SECOND_US, 0.0)
     ledger.gaps[0].asked = 1
-    assert ledger.give_up(100.0, 2 * SECOND_US) == [], "the market time that was known when it was noticed"
-    [lost] = ledger.give_up(100.0, 80 * SECOND_US)
+    assert ledger.give_up_overdue(100.0, 2 * SECOND_US) == [], "the market time that was known when it was noticed"
+    [lost] = ledger.give_up_overdue(100.0, 80 * SECOND_US)
     assert (lost.from_us, lost.until_us) == (SECOND_US, 80 * SECOND_US)
 
 
@@ -94,6 +94,6 @@ def test_whether_ids_begin_anew_is_undecided_until_another_trade_tells() -> None
 
 def test_a_trade_of_before_the_reset_that_comes_late_does_not_move_the_ids() -> None:
     ledger = Ledger(501, 60 * SECOND_US, former_head=1_000)
-    assert ledger.add(990, 55 * SECOND_US, 0.0) is Verdict.FORMER
+    assert ledger.add(990, 55 * SECOND_US, 0.0) is Novelty.FORMER
     assert (ledger.head, ledger.gaps) == (501, [])
-    assert ledger.add(990, 70 * SECOND_US, 0.0) is Verdict.NEW, "a jump"
+    assert ledger.add(990, 70 * SECOND_US, 0.0) is Novelty.NEW, "a jump"

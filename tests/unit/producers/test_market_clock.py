@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from producers.feed.market_clock import AHEAD_US, CarriedTime, ClockTurn, MarketClock
+from producers.feed.market_clock import AHEAD_US, ClockChange, MarketClock, ProvenTime
 
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
@@ -25,8 +25,8 @@ class World:
         self.start_us = WALL_US - (int(speed * 3_600 * SECOND_US) if before_us is None else before_us)
         self.s = 1_000.0
         self.market = MarketClock()
-        self.time = CarriedTime(self.market)
-        self.turns: list[ClockTurn] = []
+        self.time = ProvenTime(self.market)
+        self.turns: list[ClockChange] = []
         self.refused = 0
 
     @property
@@ -47,11 +47,11 @@ class World:
                 self.time.hear(clock(self.true_us))
             if not self.quiet:
                 self.refused += not self.time.hear(clock(self.true_us), trade(self.true_us - 1_000))
-            if (turn := self.time.turn(self.s)) is not None:
+            if (turn := self.time.change(self.s)) is not None:
                 self.turns.append(turn)
             self.check()
 
-    def one(self, clock: Wrong, trade: Wrong | None = None) -> bool:
+    def message(self, clock: Wrong, trade: Wrong | None = None) -> bool:
         """One more message; returns whether its trade is taken."""
         taken = self.time.hear(clock(self.true_us), 0 if trade is None else trade(self.true_us))
         self.check()
@@ -96,7 +96,7 @@ def test_one_message_of_another_time_is_ignored_and_counted(speed: float, off_us
     world = World(speed, quiet=quiet)
     world.run(10)
     for number in range(1, 4):
-        world.one(lambda us: us + off_us)
+        world.message(lambda us: us + off_us)
         assert world.time.ignored == number
         world.run(3)
     assert (world.refused, world.turns) == (0, [])
@@ -107,7 +107,7 @@ def test_one_message_ahead_is_ignored_even_where_the_market_is_too_fast_to_tell(
     world = World(1_000.0)
     world.run(10)
     for _ in range(10):
-        world.one(lambda us: us + 90 * SECOND_US)
+        world.message(lambda us: us + 90 * SECOND_US)
         world.run(1)
     assert world.behind_s <= STEP_S
 
@@ -120,11 +120,11 @@ def test_a_clock_that_stays_away_is_told_and_comes_back(speed: float, off_us: in
     world.run(10)
     before_us = world.time.us
     world.run(30, clock=lambda us: us + off_us)
-    assert world.turns == [ClockTurn.AWAY]
+    assert world.turns == [ClockChange.AWAY]
     assert world.time.us == before_us, "markers wait"
     assert world.refused == 0, "the trades' own times go on as they should"
     world.run(5)
-    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
+    assert world.turns == [ClockChange.AWAY, ClockChange.BACK]
     assert world.behind_s <= 1.1
     assert world.refused == 0
 
@@ -136,7 +136,7 @@ def test_a_clock_that_is_away_is_still_so_on_the_next_connection() -> None:
     assert world.time.is_away, "which is why the session does not forget the pace"
     world.run(300, clock=lambda us: us + HOUR_US)
     world.run(5)
-    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
+    assert world.turns == [ClockChange.AWAY, ClockChange.BACK]
 
 
 def test_an_exchange_that_sets_its_clock_right_is_believed_when_its_trades_say_the_same() -> None:
@@ -153,9 +153,9 @@ def test_an_exchange_without_trades_that_sets_its_clock_right_is_believed_after_
     world.run(30)
     world.start_us += 9 * SECOND_US  # nine seconds behind until now
     world.run(50)
-    assert world.turns == [ClockTurn.AWAY]
+    assert world.turns == [ClockChange.AWAY]
     world.run(20)
-    assert world.turns == [ClockTurn.AWAY, ClockTurn.BACK]
+    assert world.turns == [ClockChange.AWAY, ClockChange.BACK]
     assert world.behind_s <= 1.1
 
 
@@ -172,7 +172,7 @@ def test_the_market_is_never_ahead_of_our_own_clock_by_more_than_the_tolerance()
 def test_a_trade_of_a_time_that_cannot_be_is_refused_and_the_clock_beside_it_counts(speed: float, off_us: int) -> None:
     world = World(speed)
     world.run(10)
-    assert not world.one(int, lambda us: us + off_us)
+    assert not world.message(int, lambda us: us + off_us)
     world.run(1)
     assert world.behind_s <= STEP_S
 
@@ -184,7 +184,7 @@ def test_one_message_of_two_equal_times_ahead_moves_nothing(speed: float, off_us
     world.run(10)
     for _ in range(3):
         before_us = world.time.us
-        taken = world.one(lambda us: us + off_us, lambda us: us + off_us)
+        taken = world.message(lambda us: us + off_us, lambda us: us + off_us)
         assert taken is (off_us < (60 + 3 * speed) * SECOND_US)
         assert world.time.us <= before_us + 2 * SECOND_US
         world.run(1)
@@ -194,7 +194,7 @@ def test_one_message_of_two_equal_times_ahead_moves_nothing(speed: float, off_us
 def test_one_message_far_ahead_is_not_taken_before_the_pace_is_known_either() -> None:
     world = World(120.0)
     world.run(0.5)
-    assert not world.one(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
+    assert not world.message(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
     world.run(3)
     assert world.refused == 0
     assert world.behind_s <= STEP_S
@@ -243,9 +243,9 @@ def test_a_clock_that_is_wrong_after_an_outage_is_not_believed_and_the_trades_ar
 def test_what_the_connection_before_said_once_does_not_count_as_said() -> None:
     world = World(60.0)
     world.run(10)
-    world.one(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
+    world.message(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
     world.time.reconnected()
-    world.one(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
+    world.message(lambda us: us + HOUR_US, lambda us: us + HOUR_US)
 
 
 @speeds
@@ -255,22 +255,22 @@ def test_a_trade_that_is_far_older_than_its_message_is_refused_where_the_clock_g
 ) -> None:
     world = World(speed)
     world.run(10)
-    assert not world.one(int, lambda us: us - off_us)
-    assert world.one(lambda us: us + YEAR_US, lambda us: us - 1_000), "here the clock is wrong"
+    assert not world.message(int, lambda us: us - off_us)
+    assert world.message(lambda us: us + YEAR_US, lambda us: us - 1_000), "here the clock is wrong"
 
 
 def test_at_the_start_a_clock_that_agrees_with_ours_is_right_against_an_older_trade() -> None:
     world = World(1.0, before_us=0)
     world.run(STEP_S)
-    assert not world.one(int, lambda us: us - HOUR_US)
+    assert not world.message(int, lambda us: us - HOUR_US)
 
 
 def test_of_two_times_that_contradict_each_other_the_one_near_what_was_said_before_is_right() -> None:
     world = World(60.0)
     world.run(STEP_S)
-    assert not world.one(int, lambda us: us + HOUR_US)
-    assert world.one(lambda us: us - HOUR_US, int)
-    assert world.one(lambda us: us + HOUR_US, int)
+    assert not world.message(int, lambda us: us + HOUR_US)
+    assert world.message(lambda us: us - HOUR_US, int)
+    assert world.message(lambda us: us + HOUR_US, int)
     world.run(3)
     assert world.behind_s <= STEP_S
 
@@ -300,7 +300,7 @@ def test_a_clock_that_is_wrong_from_the_start_leaves_the_trades_times_to_go_by(o
 def test_old_messages_that_arrive_late_together_are_taken() -> None:
     world = World(60.0)
     world.run(10)
-    assert world.one(lambda us: us - 30 * SECOND_US, lambda us: us - 30 * SECOND_US)
+    assert world.message(lambda us: us - 30 * SECOND_US, lambda us: us - 30 * SECOND_US)
     assert world.time.ignored == 0
 
 
@@ -331,7 +331,7 @@ def test_after_a_long_silence_the_pace_is_learned_anew() -> None:
 delays = st.lists(st.tuples(st.sampled_from([0.05, 0.2, 1.0, 3.0]), st.integers(-3, 12)), min_size=10, max_size=60)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([1.0, 60.0, 240.0]), delays, st.integers(90, 10**9))
 def test_whatever_jumps_no_time_is_believed_before_it_passed(
     speed: float, steps: list[tuple[float, int]], off_s: int
@@ -341,8 +341,8 @@ def test_whatever_jumps_no_time_is_believed_before_it_passed(
     for seconds, kind in steps:
         world.run(seconds)
         if kind < 0:
-            world.one(lambda us: us + off_s * SECOND_US)
+            world.message(lambda us: us + off_s * SECOND_US)
         else:
-            world.one(lambda us, late=kind: us - late * SECOND_US)
+            world.message(lambda us, late=kind: us - late * SECOND_US)
     world.run(3)
     assert world.behind_s <= STEP_S

@@ -43,19 +43,19 @@ def test_a_page_that_does_not_begin_with_the_known_id_is_told() -> None:
 
 def test_rows_out_of_order_prove_nothing_and_are_sorted() -> None:
     page = read_page(4, [trade(4), trade(9), trade(6)])
-    assert [one.trade_id for one in page.trades] == ["4", "6", "9"]
+    assert [trade.trade_id for trade in page.trades] == ["4", "6", "9"]
     assert (page.absent, page.begins) == ([], False)
 
 
 def test_a_row_told_twice_counts_once() -> None:
     page = read_page(4, [trade(4), trade(4), trade(7), trade(7)])
-    assert [one.trade_id for one in page.trades] == ["4", "7"]
+    assert [trade.trade_id for trade in page.trades] == ["4", "7"]
     assert (page.absent, page.conflicts, page.begins) == ([(5, 6)], [], True)
 
 
 def test_an_id_with_two_contents_counts_as_first_told_and_proves_nothing_around_it() -> None:
     page = read_page(4, [trade(4), trade(7), trade(7, price=2), trade(9), trade(11)])
-    assert [one.price for one in page.trades if one.trade_id == "7"] == [1]
+    assert [trade.price for trade in page.trades if trade.trade_id == "7"] == [1]
     assert (page.absent, page.conflicts) == ([(10, 10)], [7])
 
 
@@ -82,7 +82,7 @@ rows = st.lists(
 @given(st.integers(1, 10), rows)
 def test_whatever_a_page_holds_what_is_called_absent_stands_between_two_neighbours(known: int, rows: list) -> None:
     page = read_page(known, rows)
-    numbers = [one.number if isinstance(one, RefusedTrade) else int(one.trade_id) for one in rows]
+    numbers = [row.number if isinstance(row, RefusedTrade) else int(row.trade_id) for row in rows]
     neighbours = set(pairwise(numbers))
     for first, last in page.absent:
         assert (first - 1, last + 1) in neighbours

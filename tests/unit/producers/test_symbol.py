@@ -47,8 +47,8 @@ def test_whatever_happens_a_marker_says_what_is_so_and_in_the_end_nothing_is_mis
     assert world.markers[-1].proof is not Proof.HOLE
     assert world.markers[-1].complete_until_us > world.server_us - MINUTE_US - 1_000_000
     begin_us = world.markers[0].complete_until_us
-    expected = [one.trade_id for one in world.trades if one.time_us >= begin_us]
-    assert [one for one in sorted(ids(world), key=int) if one in set(expected)] == expected
+    expected = [trade.trade_id for trade in world.trades if trade.time_us >= begin_us]
+    assert [trade_id for trade_id in sorted(ids(world), key=int) if trade_id in set(expected)] == expected
 
 
 def test_a_return_begins_at_the_newest_marker_and_fills_by_pages() -> None:
@@ -65,8 +65,8 @@ def test_a_return_begins_at_the_newest_marker_and_fills_by_pages() -> None:
     while world.ask():
         pass
     assert ids(world) == [str(number) for number in range(6, 14)]
-    assert [one.last_trade_id for one in world.markers] == ["6", "7", "9", "10", "12"]
-    assert {one.proof for one in world.markers} == {Proof.IDS}
+    assert [marker.last_trade_id for marker in world.markers] == ["6", "7", "9", "10", "12"]
+    assert {marker.proof for marker in world.markers} == {Proof.IDS}
 
 
 def test_a_quiet_minute_after_a_break_waits_for_the_exchange_to_say_that_nothing_happened() -> None:
@@ -90,7 +90,7 @@ def test_a_jump_that_the_exchange_confirms_is_no_gap() -> None:
     assert world.ask()
     world.tick(MINUTE_US)
     assert not world.feed.gaps
-    assert [one.proof for one in world.markers] == [Proof.IDS]
+    assert [marker.proof for marker in world.markers] == [Proof.IDS]
 
 
 def test_what_does_not_come_in_time_is_a_hole_in_the_minutes_that_it_touches() -> None:
@@ -102,11 +102,11 @@ def test_what_does_not_come_in_time_is_a_hole_in_the_minutes_that_it_touches() -
     for _ in range(3):
         world.trade(60_000_000)
     world.ask(answered=False)
-    assert [one.proof for one in world.markers] == []
+    assert [marker.proof for marker in world.markers] == []
     world.now_s += TIMEOUT_S
     world.tick(0)
     assert FeedEventKind.HOLE in world.events
-    assert [one.proof for one in world.markers] == [Proof.HOLE, Proof.IDS, Proof.IDS]
+    assert [marker.proof for marker in world.markers] == [Proof.HOLE, Proof.IDS, Proof.IDS]
 
 
 def test_ids_that_begin_anew_are_told_and_followed() -> None:
@@ -118,7 +118,7 @@ def test_ids_that_begin_anew_are_told_and_followed() -> None:
     assert FeedEventKind.RESET in world.events
     world.tick(2 * MINUTE_US)
     assert ids(world) == ["6", "1", "2"]
-    assert [(one.proof, one.last_trade_id) for one in world.markers] == [(Proof.HOLE, "2"), (Proof.IDS, "2")]
+    assert [(marker.proof, marker.last_trade_id) for marker in world.markers] == [(Proof.HOLE, "2"), (Proof.IDS, "2")]
 
 
 def test_an_answer_that_was_asked_for_before_a_break_proves_nothing_after_it() -> None:
@@ -133,7 +133,7 @@ def test_an_answer_that_was_asked_for_before_a_break_proves_nothing_after_it() -
     assert world.markers == []
     while world.ask():
         pass
-    assert [(one.proof, one.last_trade_id) for one in world.markers] == [(Proof.IDS, "6")] * 2
+    assert [(marker.proof, marker.last_trade_id) for marker in world.markers] == [(Proof.IDS, "6")] * 2
 
 
 def test_a_first_begin_does_not_rest_on_an_answer_from_before_a_break() -> None:

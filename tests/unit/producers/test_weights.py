@@ -21,11 +21,11 @@ def test_no_sixty_seconds_ever_hold_more_than_nine_tenths_of_the_limit(asked: li
 
 def test_what_the_exchange_counted_beyond_our_own_is_waited_for_until_its_minute_is_over() -> None:
     weights = Weights(6_000)
-    weights.told(5_390, 0.0, 0.0)
+    weights.correct(5_390, 0.0, 0.0)
     assert weights.wait_s(10, 1.0) <= 0
     assert weights.wait_s(11, 1.0) == 59.0
     late = Weights(6_000)
     late.spend(25, 10.0)
-    late.told(5_400, 20.0, 50.0)  # as after a restart
+    late.correct(5_400, 20.0, 50.0)  # as after a restart
     assert late.wait_s(1, 20.0) == 12.0, "and two seconds, in which the clocks may differ"
     assert late.wait_s(1, 32.0) <= 0

@@ -117,7 +117,7 @@ def test_market_time_runs_at_its_speed_and_never_ahead_of_the_wall(
     past: int, speed: float, elapsed: int, more: int
 ) -> None:
     clock = SimulatedClock(start_us=10**15 - past, wall_start_us=10**15, speed=speed)
-    now = clock.at(10**15 + elapsed)
+    now = clock.market_us(10**15 + elapsed)
     assert now <= 10**15 + elapsed
     assert now in {10**15 + elapsed, 10**15 - past + int(elapsed * speed)}
-    assert clock.at(10**15 + elapsed + more) >= now
+    assert clock.market_us(10**15 + elapsed + more) >= now

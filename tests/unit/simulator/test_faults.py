@@ -94,11 +94,11 @@ def test_trades_come_with_zeros_and_with_absurd_times() -> None:
         plan = FaultPlan(faults, 1)
         delivery = Delivery(plan, 1, 1)
         told = [read(frame) for frame in delivery.through([(0, CHANNELS[0], TRADE)] * 100, 0.0)]
-        names = {name for one in told for name, value in one.items() if value != read(TRADE)[name]}
+        names = {name for event in told for name, value in event.items() if value != read(TRADE)[name]}
         assert names == wrong
-        assert all(one != read(TRADE) for one in told)
+        assert all(event != read(TRADE) for event in told)
         assert sum(plan.done.values()) == 100
-    assert {one["T"] for one in told} == set(ABSURD_TIMES)
+    assert {event["T"] for event in told} == set(ABSURD_TIMES)
 
 
 def test_a_clock_jumps_for_one_message_of_each_connection() -> None:

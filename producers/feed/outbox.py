@@ -1,4 +1,4 @@
-"""What one round of the feed has to publish."""
+"""What one round of the feed publishes."""
 
 from typing import TYPE_CHECKING
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from producers.feed.symbol import SymbolFeed
 
 
-class Round:
-    """Claims are taken back first; trades go before events, and markers after those are acknowledged."""
+class Outbox:
+    """Filled in one round; `Publishing` says in which order it is sent."""
 
-    def __init__(self, now_s: float, at_ms: int) -> None:
+    def __init__(self, now_s: float, wall_ms: int) -> None:
         self.now_s = now_s
         """The monotonic clock."""
-        self.at_ms = at_ms
+        self.wall_ms = wall_ms
         """Our own clock, UTC milliseconds."""
         self.begins: list[tuple[SymbolFeed, Marker]] = []
         self.trades: list[tuple[SymbolFeed, Trade]] = []
         self.refused: list[tuple[SymbolFeed | None, RefusedTrade]] = []
-        """What is no trade, to be kept as dead letters; the symbol where it can be told."""
+        """What is no trade and becomes a dead letter; the symbol where it is known."""
         self.events: list[FeedEvent] = []
         self.taken_back: list[tuple[SymbolFeed, Marker]] = []
-        """Markers that take a claim back; they speak of no trade of this round."""
+        """Markers that take claims back; they do not depend on trades of this round."""
         self.resets: list[tuple[SymbolFeed, Marker]] = []
-        """Of symbols whose ids began anew, what the progress topic has to say before their trades are published."""
+        """After a reset of ids: the progress of the symbol, to be noted before its trades are published."""
         self.markers: list[tuple[SymbolFeed, Marker]] = []
