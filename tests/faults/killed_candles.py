@@ -37,13 +37,13 @@ STEPS: dict[str, tuple[type[Any], str, str]] = {
     "after some sends": (Transaction, "send", "after"),
     "before the offset": (Transaction, "commit_offset", "before"),
     "after the offset": (Transaction, "commit_offset", "after"),
-    "before the acknowledgements": (Transaction, "settle", "before"),
+    "before the acknowledgements": (Transaction, "await_acknowledgements", "before"),
     "before the commit": (AIOKafkaProducer, "commit_transaction", "before"),
     "after the commit": (AIOKafkaProducer, "commit_transaction", "after"),
-    "before letting go": (AssignedPartition, "let_go", "before"),
-    "after letting go": (AssignedPartition, "let_go", "after"),
+    "before the release": (AssignedPartition, "release", "before"),
+    "after the release": (AssignedPartition, "release", "after"),
 }
-"""By its name: where it is, and whether to die before or after it. Letting go comes at another one's join."""
+"""By its name: where it is, and whether to die before or after it. A release comes when another member joins."""
 
 
 def arm(step: str, left: int) -> None:

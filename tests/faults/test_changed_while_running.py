@@ -92,7 +92,7 @@ async def test_a_topic_that_refuses_a_send_makes_it_wait_and_then_go_on(
     log, truths = make_log(42)
     for key in KEYS:
         for trade in truths[key][:3]:
-            log.trade(trade)  # behind the line
+            log.trade(trade)  # behind the final boundary
         log.append(key, b"{")
     names = {"candles": topics.candles(), "late": topics.late, "dead letters": topics.dead_letters(topics.trades)}
     refusing = names.get(topic, topics.state)

@@ -76,7 +76,7 @@ class Log:
 
     @property
     def stable_end(self) -> int:
-        """As far as committed readers see."""
+        """The first offset that committed readers do not see."""
         return min(self.open.values(), default=self.next)
 
     def append(
@@ -110,7 +110,7 @@ class Log:
         return self.read(0, len(self.entries), committed=True)[0]
 
     def compact(self, keep: Callable[[], bool]) -> int:
-        """Drop values that newer ones replaced, and what was aborted, but for those that `keep` says; how many."""
+        """Compact: drop replaced and aborted records, but those that `keep` names; returns how many were dropped."""
         end = self.stable_end
         seen: set[bytes | None] = set()
         kept: list[Entry] = []
@@ -177,7 +177,7 @@ class Broker:
         return first
 
     def init_producer(self, transactional_id: str) -> int:
-        """Fence whoever has the id, then the new epoch; refused for as long as an old transaction is not ended."""
+        """Fence the owner of the id and return the new epoch; refused until the old transaction is ended."""
         owner = self._owners.setdefault(transactional_id, _Owner())
         if owner.transaction is not None and owner.transaction.ending is not None:
             raise ConcurrentTransactions
@@ -202,7 +202,7 @@ class Broker:
         return first
 
     def offsets_in(self, transactional_id: str, epoch: int, group: str, offsets: dict[TopicPartition, int]) -> None:
-        """Offsets that count once the transaction is committed. Nobody asks for the group's generation."""
+        """Offsets that count once the transaction is committed; the group's generation is not checked."""
         transaction = self._transaction(transactional_id, epoch)
         transaction.offsets |= {(group, tp): offset for tp, offset in offsets.items()}
 

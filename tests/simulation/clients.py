@@ -71,7 +71,7 @@ class Consumer:
         self._held: frozenset[TopicPartition] = frozenset()
         self._positions: dict[TopicPartition, int | None] = {}
         self._settled = asyncio.Event()
-        """Not while a rebalance is under way: then nothing is handed out."""
+        """Records; none while a rebalance is under way."""
         self._settled.set()
         self._coordination: asyncio.Task[None] | None = None
         self._member: Member | None = None
@@ -114,7 +114,7 @@ class Consumer:
         self._positions[tp] = offset
 
     def pause(self, *tps: TopicPartition) -> None:
-        """Who pauses asks for the others only."""
+        """Paused partitions are not asked for."""
 
     async def getmany(
         self, *tps: TopicPartition, timeout_ms: int, max_records: int | None = None
@@ -135,7 +135,7 @@ class Consumer:
         return await self._network.ask(lambda: self._offset(tp))
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Outside of a transaction: here the coordinator does ask who it is."""
+        """Outside of a transaction: here the coordinator checks who the member is."""
         assert self._member is not None
         await self._network.ask(lambda: self._move(offsets))
 
@@ -201,7 +201,7 @@ class Consumer:
         return None if self._group_id is None else self._cluster.broker.offsets.get((self._group_id, tp))
 
     def _fetched(self, tps: Iterable[TopicPartition], most: int | None) -> dict[TopicPartition, Any]:
-        """Some of what is there, of some of the partitions: in what pieces it comes is nobody's promise."""
+        """Some of the records, of some of the partitions: how many come at once is not promised."""
         found: dict[TopicPartition, Any] = {}
         wanted = [tp for tp in tps if tp in self._held]
         for tp in self._network.rng.sample(sorted(wanted), len(wanted)):
@@ -236,7 +236,7 @@ class _Client:
         return self
 
     def leader_for_partition(self, _tp: TopicPartition) -> None:
-        """Nobody is asked who holds a reader back: in this world transactions end by themselves."""
+        """No transaction holds a reader back for long: in this world they end by themselves."""
 
     async def close(self) -> None:
         """Nothing to close here."""

@@ -23,7 +23,7 @@ Script = Callable[[Settings], Awaitable[None]]
 
 
 async def transactions(settings: Settings) -> None:
-    """What is fenced is never seen and its offset never counts; what is committed is, in its order."""
+    """Records of a fenced producer are never seen, and their offset never counts; committed ones are, in order."""
     trades, group = settings.topics.trades, settings.topics.group("candles")
     tp = TopicPartition(trades, 0)
     async with Subscription(settings, group=group, topics=[trades], bare=True) as member:
@@ -57,7 +57,7 @@ async def transactions(settings: Settings) -> None:
 
 
 async def membership(settings: Settings) -> None:
-    """A second member makes both begin anew; where nothing was committed, reading on is nobody's failure."""
+    """A second member makes both begin anew; to read on without a committed offset is no failure then."""
     trades, group, count = settings.topics.trades, settings.topics.group("candles"), settings.partitions
     async with Subscription(settings, group=group, topics=[trades], bare=True) as first:
         everything = await held_by(first, count)
@@ -129,7 +129,7 @@ async def held_by(member: Subscription, count: int) -> frozenset[TopicPartition]
 
 
 async def values(member: Subscription, tp: TopicPartition) -> list[str]:
-    """What comes in a while; a commit is acknowledged a moment before it is seen."""
+    """Records that come in a while: a commit is acknowledged a moment before its records are seen."""
     found: list[str] = []
     with suppress(TimeoutError):
         async with asyncio.timeout(1.0):

@@ -346,7 +346,7 @@ def expected(files: Sequence[File], live: Live | None, kind: IdKind | None) -> d
 
 
 def statuses_of(trades: dict[str, Row], claims: dict[int, str], kind: IdKind) -> dict[int, str]:
-    """What each minute has to say, of those that have to say something."""
+    """What the candle of each minute has to be, for the minutes that must have one."""
     if kind is not IdKind.CONTIGUOUS or not trades:
         return claims
     minutes = [row.time_us // MINUTE * MINUTE for row in trades.values()]
@@ -389,7 +389,7 @@ def _looks(trades: dict[str, Row]) -> IdKind:
 
 
 def differences(seed: int) -> list[str]:
-    """One made-up market, imported; what differs from all at once. Empty: the law holds."""
+    """Import one made-up market; what differs from importing all at once. Empty: the law holds."""
     return asyncio.run(_differences(seed))
 
 

@@ -1,4 +1,4 @@
-"""An event loop without a clock and without I/O: one seed decides who runs next, and time jumps to the next timer.
+"""An event loop without a clock and without I/O: a seed decides what runs next, and time jumps to the next timer.
 
 Several processes share the loop, each with a queue of its own. Within a process the order is asyncio's; between them
 the seed decides. A process can be frozen, or end between any two steps, with nothing of it run any more.
@@ -95,7 +95,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._runnable.append(process)
 
     def bury(self) -> None:
-        """Let every coroutine that is left come to its end, now that nobody looks at what it does."""
+        """End every coroutine that is left; the run is judged by then."""
         self._max_steps = self.steps + 100_000
         for process in self.processes:
             process.dead, process.dies_at_step = False, None

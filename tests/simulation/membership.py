@@ -64,7 +64,7 @@ class Group:
             self._remove(member)
 
     def knows(self, member: Member) -> None:
-        """Raise where it was thrown out, and does not know it yet."""
+        """Raise where the coordinator removed it, and it does not know yet."""
         if member not in self._members:
             raise UnknownMemberIdError
 

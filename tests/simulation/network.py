@@ -1,4 +1,4 @@
-"""What lies between clients and brokers: a request can be late, lost, or done with its answer lost."""
+"""The network between clients and brokers: a request can be late or lost, or its answer can be lost."""
 
 import asyncio
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Network:
         self.rng = rng
         self.faults = faults
         self.over = False
-        """The run is judged: nobody gets anything from it any more."""
+        """End the network, once the run is judged: no answer comes any more."""
         self.freeze: Callable[[Process], None] = loop.freeze
         self._context = loop.network.context()
 

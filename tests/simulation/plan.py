@@ -23,7 +23,7 @@ class Plan:
     once: bool
     """Whether all are told to stop when the faults end, and one pass with ``--once`` does the rest."""
     rests: bool
-    """Whether it is looked at for a while after all is done: then nobody leaves any more, though another comes."""
+    """Whether the group is watched for a while after all is done: then no member may leave it, though another comes."""
 
     @classmethod
     def drawn(cls, rng: Random) -> "Plan":

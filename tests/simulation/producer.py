@@ -79,7 +79,7 @@ class Producer:
         await self._retried(lambda: self._broker.offsets_in(transactional_id, self._epoch, group, plain))
 
     async def commit_transaction(self) -> None:
-        """Waits for what is on its way, and does not look at how it ended."""
+        """Waits for sends that are under way, and does not look at their errors."""
         if self._flight is not None:
             await asyncio.wait([self._flight])
         assert self._id is not None

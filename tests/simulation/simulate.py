@@ -25,7 +25,7 @@ CHUNK = 100
 
 
 def violating(seeds: range) -> list[str]:
-    """What is wrong with these seeds, a line each."""
+    """What is wrong with these seeds, one line each."""
     outcomes = map(simulate, seeds)
     return [f"seed {outcome.seed}: {'; '.join(outcome.violations)}" for outcome in outcomes if outcome.violations]
 

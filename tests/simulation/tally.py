@@ -31,7 +31,7 @@ class _Minutes:
     final_until: int | None = None
 
     def price_at(self, open_us: int) -> int | None:
-        """At what a minute without trades is flat, where there are trades before it."""
+        """The price of a minute without trades, where there are trades before it."""
         before = [trade for at, trades in self.told.items() if at < open_us for trade in trades.values()]
         return None if not before else int(max(before, key=_order).price * 10**18)
 
@@ -43,7 +43,7 @@ def _order(trade: Trade) -> tuple[int, int]:
 def tally(
     records: Sequence[Entry], candles: Sequence[Entry], partition: int, partitions: int, rules: Rules
 ) -> Iterator[str]:
-    """What the committed candles say wrong, by the trades and markers of the log."""
+    """What is wrong in the committed candles, by the trades and markers of the log."""
     all_series = _counted(records, partition, partitions, rules.allowed_lateness_us)
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     for record in candles:

@@ -33,7 +33,7 @@ SETTINGS: Settings = load_settings(kafka="simulated:9092", partitions=PARTITIONS
 TOPICS = SETTINGS.topics
 MAX_STEPS = 400_000
 REST_S = 32.0
-"""By then nothing is on its way any more that was sent before the faults ended."""
+"""By then every request that was sent before the end of the faults has arrived."""
 CALM_WITHIN_S = 150.0
 """How long after the last fault the workers may take to come to the log's end."""
 
@@ -170,7 +170,7 @@ class World:
         await self._until(nothing_open, self.loop.time() + CALM_WITHIN_S, "without open transactions")
 
     async def _finish(self, slots: list["asyncio.Task[None]"]) -> None:
-        """To the log's end; then, perhaps, a look at whether they leave one another in peace."""
+        """Run to the log's end; then, perhaps, watch whether the members stay in their group."""
         deadline_s = self.loop.time() + CALM_WITHIN_S
         await self._until(self._caught_up, deadline_s, "at the log's end")
         if self.plan.rests:
@@ -219,7 +219,7 @@ class World:
         return True
 
     async def _keep_worker(self, slot: int) -> None:
-        """One place for a worker: whatever ends there is followed by another."""
+        """One place for a worker: when one ends, another starts there."""
         number = 0
         while not self.closing:
             process = self.loop.process(f"w{slot}.{number}")

@@ -78,7 +78,7 @@ class Expected:
             return
         for open_us in range(self.closed, closes, MINUTE):
             self.first_revision[open_us] = offset
-        # Every marker emits what changed; a minute behind the line by then does not change any more.
+        # Every marker emits what changed; a minute behind the final boundary does not change any more.
         for open_us in range(max(self.begin, self.closed - ALLOWED_LATENESS), closes, MINUTE):
             self.newest[open_us] = figures(self.minutes[open_us].values())
         self.closed = closes

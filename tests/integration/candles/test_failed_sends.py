@@ -19,14 +19,14 @@ PARTITION = partition_of(KEY.encode(), 4)
 async def test_a_failed_send_commits_nothing_and_moves_no_offset(settings: Settings, topics: Topics) -> None:
     log, truths = make_log(41)
     for trade in truths[KEY][:3]:
-        log.trade(trade)  # behind the line
+        log.trade(trade)  # behind the final boundary
     log.append(KEY, b"{")
     records = [record for record in log.records if record.key == KEY.encode()]  # one partition: one transaction
     await fill(settings, Log(records=records))
     outputs = (topics.candles(), topics.late, topics.dead_letters(topics.trades), topics.state)
     for refusing in (topics.candles(), topics.state):  # the first that is sent, and the last
         await set_config(settings, refusing, LIMIT, "90")
-        with pytest.raises(UnavailableError, match=f"larger than a topic takes.*{LIMIT}"):
+        with pytest.raises(UnavailableError, match=f"larger than its topic takes.*{LIMIT}"):
             await one_pass(settings)
         assert holdings(settings).groups == {}
         await set_config(settings, refusing, LIMIT, "1048588")
@@ -39,7 +39,7 @@ async def test_a_failed_send_commits_nothing_and_moves_no_offset(settings: Setti
     assert late == [encode_trade(trade) for trade in truths[KEY][:3]]
     dead = await read_all(settings, topics.dead_letters(topics.trades))
     assert len(set(map(source_of, dead))) == len(dead) > 0
-    assert [one.key for one in await read_all(settings, topics.state)].count(b'["position"]') == 1
+    assert [record.key for record in await read_all(settings, topics.state)].count(b'["position"]') == 1
 
 
 def _written(settings: Settings, topic: str) -> int:
