@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings
-from runtime.telemetry import logger
+from runtime.telemetry import VERSION, logger
 from serving.api import build_api
 from serving.metrics import measured
 from serving.tiers import Tiers
@@ -47,7 +47,7 @@ async def serve(settings: Settings, where: ServeSettings, stop: asyncio.Event) -
     """
     log = logger("serve")
     async with serving(settings, where) as (address, ended):
-        log.info("serving", address=address)
+        log.info("serving", address=address, version=VERSION)
         ended.add_done_callback(lambda _: stop.set())
         await stop.wait()
         if ended.done():

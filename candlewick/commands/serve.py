@@ -5,8 +5,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
-from candlewick.stage import begin_stage
 from runtime.lifecycle import run
+from runtime.telemetry import configure_logs
 from serving.server import DEFAULT_PORT, ServeSettings
 from serving.server import serve as serve_until
 
@@ -30,7 +30,8 @@ def serve(
     curl 'localhost:8080/v1/health'
     ```
     """
-    settings = begin_stage("serve", common, uses_kafka=False)
+    settings = common.settings()
+    configure_logs(settings)
     where = ServeSettings(host=host, port=port)
     run(lambda stop: serve_until(settings, where, stop))
 

@@ -7,13 +7,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
-from candlewick.stage import begin_stage
 from producers.simulator.faults import Faults
 from producers.simulator.instruments import parse_symbols
 from producers.simulator.server import simulate
 from producers.simulator.settings import DEFAULT_PORT, SimulatorSettings
 from runtime.errors import UsageError
 from runtime.lifecycle import run
+from runtime.telemetry import configure_logs
 
 
 def serve(
@@ -48,7 +48,7 @@ def serve(
     candlewick simulate --symbols BTCUSDT --recording BTCUSDT-trades-2021-01-08.csv --speed 1
     ```
     """
-    begin_stage("simulate", common, uses_kafka=False, symbols=symbols)
+    configure_logs(common.settings())
     settings = SimulatorSettings(
         symbols=parse_symbols(symbols),
         speed=speed,

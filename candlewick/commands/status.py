@@ -1,4 +1,4 @@
-"""``candlewick status``: how far every group is, and how far every symbol."""
+"""``candlewick status``: the lag of every stage, the markers and gaps of every symbol, and what is wrong."""
 
 import asyncio
 import sys

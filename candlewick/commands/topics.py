@@ -26,7 +26,7 @@ async def apply(*, common: Common = NONE_GIVEN) -> int:
     missing = [difference.topic for difference in await diff_topics(settings) if difference.what == "missing"]
     left = await apply_topics(settings)
     if missing:
-        sys.stdout.write(f"created {len(missing)} topics\n")
+        sys.stdout.write(f"created {len(missing)} topic{'s' * (len(missing) > 1)}\n")
     return _show(left)
 
 

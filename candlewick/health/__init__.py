@@ -1,1 +1,1 @@
-"""How the pipeline stands, read from Kafka: lag, newest markers, gaps."""
+"""The state of the pipeline, read from Kafka: lag, newest markers, gaps, trouble."""

@@ -13,7 +13,7 @@ from producers.simulator.rest import Rest
 from producers.simulator.settings import SimulatorSettings
 from producers.simulator.tape import Form
 from runtime.errors import UsageError
-from runtime.telemetry import logger
+from runtime.telemetry import VERSION, logger
 
 _MAX_URL_BYTES = 64 * 1024
 """A combined URL may name 1,024 streams."""
@@ -59,6 +59,7 @@ async def simulate(settings: SimulatorSettings, stop: asyncio.Event) -> None:
         log.info(
             "simulator listening",
             address=address,
+            version=VERSION,
             symbols=len(exchange.archives),
             speed=settings.speed,
             seed=settings.seed,
