@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
-from candlewick.recompute.recompute import Asked, recompute
+from candlewick.recompute.recompute import RecomputeOptions, recompute
 from candlewick.stage import begin_stage
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import CloseOn, Rules
@@ -68,7 +68,7 @@ def candles(
     candlewick candles --from 2026-01-31T12:00Z --until 2026-01-31T18:00Z --into fix1
     ```
     """
-    asked = Asked(into=into, from_=from_, until=until, lead=lead)
+    asked = RecomputeOptions(into=into, from_=from_, until=until, lead=lead)
     settings = begin_stage("candles", common) if not asked.anything else begin_stage("recompute", common, into=into)
     config = CandlesConfig(
         rules=Rules(close_on=close_on, grace_us=grace // timedelta(microseconds=1), revision_base=revision_base),

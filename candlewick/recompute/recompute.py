@@ -19,7 +19,7 @@ from runtime.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RecomputeOptions:
     """What the command line says of a recomputation."""
 
     into: str | None
@@ -61,7 +61,9 @@ class Recomputed:
         return f"recomputed: {span}: {what}; candlewick verify --replay {self.range.suffix} compares it"
 
 
-async def recompute(settings: Settings, config: CandlesConfig, asked: Asked, stop: asyncio.Event) -> Recomputed:
+async def recompute(
+    settings: Settings, config: CandlesConfig, asked: RecomputeOptions, stop: asyncio.Event
+) -> Recomputed:
     """Recompute what is asked for, or go on with it, until its range is final or `stop`.
 
     Raises `UsageError` where options are missing, contradict each other or are no times.

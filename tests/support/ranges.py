@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import orjson
 from candle_engine import read_all
 
-from candlewick.recompute.recompute import Asked, Recomputed, recompute
+from candlewick.recompute.recompute import Recomputed, RecomputeOptions, recompute
 from market.codec import header
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.core import Rules
@@ -26,7 +26,7 @@ async def recomputed(
     stop: asyncio.Event | None = None,
     rules: Rules | None = None,
 ) -> Recomputed:
-    asked = Asked(into=into, from_=_moment(from_us), until=_moment(until_us), lead=timedelta(seconds=lead_s))
+    asked = RecomputeOptions(into=into, from_=_moment(from_us), until=_moment(until_us), lead=timedelta(seconds=lead_s))
     return await asyncio.wait_for(
         recompute(settings, CandlesConfig(rules=rules or Rules()), asked, stop or asyncio.Event()), 60
     )

@@ -7,7 +7,7 @@ import pytest
 from market_log import MINUTE, START
 
 from candlewick.recompute.comparison import compare_recomputation
-from candlewick.recompute.recompute import Asked, recompute
+from candlewick.recompute.recompute import RecomputeOptions, recompute
 from market.utc import utc
 from processors.candles.assigned_partition import CandlesConfig
 from runtime.errors import UsageError
@@ -29,7 +29,7 @@ async def test_what_can_not_be_asked_for_is_wrong_usage(settings: Settings) -> N
             await recompute(
                 settings,
                 CandlesConfig(),
-                Asked(into=into, from_=from_, until=until, lead=timedelta(minutes=1)),
+                RecomputeOptions(into=into, from_=from_, until=until, lead=timedelta(minutes=1)),
                 asyncio.Event(),
             )
     with pytest.raises(UsageError, match="there is no recomputation fix"):
