@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -63,6 +63,22 @@ def parse_span(text: str) -> float:
     if not number.replace(".", "", 1).isdigit() or float(number) <= 0:
         raise UsageError(f"{text!r} is no time span: write 90s, 2m or 1h")
     return float(number) * _UNITS[unit]
+
+
+def _positive(_: Any, span: timedelta | None) -> None:
+    if span is not None and span <= timedelta(0):
+        raise ValueError("Give a time span greater than 0, such as 90s, 2m or 1h.")
+
+
+def _written(span: timedelta) -> str:
+    """A whole time span, as it is given: ``1h``."""
+    seconds = int(span.total_seconds())
+    size, unit = next((size, unit) for size, unit in ((3600, "h"), (60, "m"), (1, "s")) if seconds % size == 0)
+    return f"{seconds // size}{unit}"
+
+
+SPAN = Parameter(validator=_positive, show_default=_written)
+"""What a flag of type `timedelta` is annotated with, before its own `Parameter`."""
 
 
 def single_command(name: str, function: Callable[..., Any]) -> App:
