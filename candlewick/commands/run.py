@@ -74,13 +74,14 @@ def run(
 
     At the end everything is drained, and on the simulator verified against its own record: exit code 0 where Kafka,
     ClickHouse, Parquet and Redis all hold what they must, 3 where something differs. A run that was too short for a
-    whole minute of market time says so, with exit code 0. Where faults made the simulator lose trades, no minute that
+    whole minute of market time says so: exit code 0. Where faults made the simulator lose trades, no minute that
     lacks one may say `complete`, and all others must. The stack is left as it was found: running if it ran before.
     Data stay until `candlewick stack reset`.
 
-    Lag is how many records of a stage's input its group has not committed yet, ? where that is not known. Parquet's
-    counts those of the open files too. The producer's is how far its slowest symbol's newest marker is behind market
-    time. A stage whose lag grows for ten seconds and more does not keep up: that is said, and when it has caught up.
+    Lag is how many records of a stage's input its group has not committed yet, ? where that is not known. Parquet
+    commits when a file ends; its lag is what it has not read yet. The producer's is how far its slowest symbol's newest
+    marker is behind market time. A stage whose lag grows for ten seconds and more does not keep up: that is said, and
+    when it has caught up.
 
     ```
     candlewick run
@@ -162,7 +163,7 @@ def _surroundings(settings: Settings, plan: RunPlan, api_port: int) -> Surroundi
             "Redis": servers["redis"],
             "ClickHouse": servers["clickhouse"],
             "API": f"http://{HOST}:{api_port}",
-            "cold store": servers["cold"],
+            "cold store": servers["cold"] if settings.cold else str(_shown(settings.home / "cold")),
         },
     )
 

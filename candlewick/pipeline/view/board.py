@@ -25,7 +25,7 @@ MARKED_BEHIND_S, TOLERATED_OVERDUE_S = 120.0, 10.0
 
 
 COMMITS_LATE = "sink.parquet"
-"""It commits when a file ends, after up to 15 minutes: its lag says nothing of whether it keeps up."""
+"""It commits when a file ends, after up to 15 minutes. Its lag is what it has not read; the rest is in an open file."""
 
 
 class Tone(StrEnum):
@@ -72,7 +72,7 @@ class StageFigures:
     records: int = 0
     records_per_s: float = 0.0
     lag: int | None = None
-    """Records of its input that its group has not committed; None: not known."""
+    """Records of its input that its group has not committed, or that Parquet has not read; None: not known."""
     unread: int | None = None
     """Records of its input that it has not read, by its own count."""
     behind_s: float | None = None
@@ -147,11 +147,10 @@ class Board:
         """The lag of each stage, where known; returns who fell behind and who caught up."""
         news = []
         for name, figures in self.stages.items():
-            figures.lag = lags.get(name)
-            behind = figures.unread if name == COMMITS_LATE else figures.lag
-            if behind is not None:
+            lag = figures.lag = figures.unread if name == COMMITS_LATE else lags.get(name)
+            if lag is not None:
                 tolerated = max(TOLERATED_RECORDS, TOLERATED_S * figures.records_per_s)
-                news += self._judge(name, now_s, behind, tolerated, f"{behind:,} records behind")
+                news += self._judge(name, now_s, lag, tolerated, f"{lag:,} records behind")
         return news
 
     def forget_lags(self) -> None:

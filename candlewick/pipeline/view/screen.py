@@ -107,7 +107,9 @@ def _rule(title: str) -> Rule:
 def _day(board: Board) -> str:
     """Over how long the change of the last 24 hours goes so far."""
     minutes = board.day_minutes()
-    return "24h" if minutes in (0, _DAY_MINUTES) else duration(minutes * 60)
+    if minutes in (0, _DAY_MINUTES):
+        return "24h"
+    return duration(minutes * 60).removesuffix(" 00s")
 
 
 def _table(*columns: str) -> Table:
