@@ -45,6 +45,7 @@ def verified(ran: subprocess.CompletedProcess[str]) -> tuple[int, int]:
     return int(summary[1]), int(summary[2])
 
 
+@pytest.mark.timeout(240)
 def test_runs_are_verified_through_faults_kills_and_a_gap_of_an_hour(
     surroundings: dict[str, str], settings: Settings
 ) -> None:
