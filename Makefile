@@ -7,7 +7,7 @@ ARGS   ?=
 # What pip says, in short: each download of a megabyte and more, then how many packages it installs.
 PROGRESS = /^FAILED$$/ { failed = 1 } \
 	/ (Downloading|Using cached) .* MB/ { print "  " $$0; fflush() } \
-	/^Installing collected packages/ { print "  installing " NF - 3 " packages"; fflush() } \
+	/^Installing collected packages/ { print "  installing " NF - 3 " packages, about a minute"; fflush() } \
 	END { exit failed }
 
 .DEFAULT_GOAL := help

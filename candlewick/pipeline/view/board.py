@@ -19,7 +19,9 @@ MAX_HAPPENINGS = 100
 
 
 TOLERATED_RECORDS, TOLERATED_S = 1_000, 3.0
-"""A lag of so many records, or of so many seconds of a stage's own rate, is no sign that it does not keep up."""
+"""A lag of so many records, or of so many seconds of a stage's own usual rate, is no sign that it does not keep up."""
+USUAL_OVER = 10
+"""How many progress lines, one a second, the usual rate is averaged over."""
 MARKED_BEHIND_S, TOLERATED_OVERDUE_S = 120.0, 10.0
 """Markers are up to two minutes of market time behind. More is overdue, and tolerated for so many seconds."""
 
@@ -71,6 +73,8 @@ class StageFigures:
     restarts: int = 0
     records: int = 0
     records_per_s: float = 0.0
+    usual_per_s: float = 0.0
+    """The same, averaged over some ten seconds."""
     lag: int | None = None
     """Records of its input that its group has not committed, or that Parquet has not read; None: not known."""
     unread: int | None = None
@@ -140,6 +144,7 @@ class Board:
         figures.state = "running"
         figures.records = _count(entry.get("records"))
         figures.records_per_s = float(entry.get("records_per_s") or 0.0)
+        figures.usual_per_s += (figures.records_per_s - figures.usual_per_s) / USUAL_OVER
         figures.unread, figures.newest_age_ms = entry.get("lag"), entry.get("newest_age_ms")
         figures.own = {name: value for name, value in entry.items() if name not in _COMMON}
 
@@ -149,7 +154,7 @@ class Board:
         for name, figures in self.stages.items():
             lag = figures.lag = figures.unread if name == COMMITS_LATE else lags.get(name)
             if lag is not None:
-                tolerated = max(TOLERATED_RECORDS, TOLERATED_S * figures.records_per_s)
+                tolerated = max(TOLERATED_RECORDS, TOLERATED_S * figures.usual_per_s)
                 news += self._judge(name, now_s, lag, tolerated, f"{lag:,} records behind")
         return news
 
@@ -182,8 +187,12 @@ class Board:
         return []
 
     def slow(self) -> dict[str, float]:
-        """The stages that do not keep up, in the order in which records pass them, each with since when."""
-        return {name: figures.pace.since_s for name, figures in self.stages.items() if figures.pace.since_s is not None}
+        """The stages at work that do not keep up, in the order in which records pass them, each with since when."""
+        return {
+            name: figures.pace.since_s
+            for name, figures in self.stages.items()
+            if figures.pace.since_s is not None and figures.state != "stopped"
+        }
 
     def day_minutes(self) -> int:
         """Over how many minutes the change of the last 24 hours goes, for the symbol that has most of them; 0: none."""

@@ -156,9 +156,19 @@ def test_a_stage_whose_lag_grows_is_named_with_since_when_and_again_when_it_has_
     assert summary_line(board, 60.0, T0_S + 60).endswith("DOES NOT KEEP UP: sink.redis for 1m 00s")
     screen = "\n".join(drawn(board, width=130, height=40))
     assert "The pipeline does not keep up, held back by sink.redis since 22:14:0" in screen
+    board.stages["sink.redis"].state = "stopped"
+    assert board.slow() == {}
+    board.stages["sink.redis"].state = "running"
     assert [news.text for news in board.take_lags(T0_S + 60, {"sink.redis": 0})] == [
         "sink.redis has caught up: it did not keep up for 1m 00s"
     ]
+
+
+def test_a_lag_of_a_few_seconds_of_a_busy_stage_says_nothing_though_its_rate_comes_in_bursts() -> None:
+    board = Board()
+    for second in range(60):
+        board.take_progress_line("candles", {"records": 1, "records_per_s": 20_000.0 * (second % 2)})
+        assert board.take_lags(T0_S + second, {"candles": 300 * second}) == []
 
 
 @pytest.mark.parametrize(
