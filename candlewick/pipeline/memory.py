@@ -29,7 +29,7 @@ class SimulatedMarket:
     The next run begins there, so that market time never goes back. 0: not known.
     """
     young: bool = False
-    """Whether the last run was too short for every symbol to have a whole minute."""
+    """Whether the last run was too short, or its producer too slow, for every symbol to have a whole minute."""
 
 
 def recall(home: Path) -> SimulatedMarket | None:

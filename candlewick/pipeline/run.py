@@ -84,7 +84,8 @@ class PipelineRun:
         market_us = await self._market_time() if self._plan.simulated else None
         if market_us is not None:
             needed_s = _FIRST_MINUTES_S + _START_UP_S * self._plan.speed
-            self._remember(reached_us=market_us, young=market_us - start_us < needed_s * 1e6)
+            is_short = market_us - start_us < needed_s * 1e6
+            self._remember(reached_us=market_us, young=is_short or PRODUCER in self._show.board.slow())
         await self._drain(supervisor)
         return None if market_us is None else await self._verify(market_us)
 

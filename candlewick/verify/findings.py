@@ -29,7 +29,7 @@ class Findings:
     lost_complete: int = 0
     """Those of these minutes that say `complete`, which none may."""
     young: int = 0
-    """Symbols that have no whole minute yet, in a run that was too short for one."""
+    """Symbols that have no whole minute yet, in a run that was too short or too slow for one."""
     counts: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(FindingKind, 0))
     named: list[str] = field(default_factory=list)
 

@@ -37,7 +37,7 @@ async def verify(
 
     Looked at are the live series of `symbols` (as the exchange names them), each from its first `begin` marker to its
     newest marker. Without faults, kills and earlier runs no trade may stand at a second offset. With `may_be_young`,
-    after a short run, a symbol without a whole minute in the log is only counted; else its minutes are missing.
+    after a short or slow run, a symbol without a whole minute in the log is only counted; else its minutes are missing.
     """
     findings = Findings()
     async with Truth(url) as truth, WarmRows(settings) as warm, HotCandles(settings, findings) as hot:
