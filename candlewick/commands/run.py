@@ -2,28 +2,34 @@
 
 import asyncio
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+import stamina.instrumentation
 from cyclopts import Parameter
 
 from candlewick.commands.stack import bring_up
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.pipeline.memory import begin_run
-from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
+from candlewick.pipeline.plan import RunPlan, parse_kills
 from candlewick.pipeline.run import PipelineRun
 from candlewick.pipeline.supervise.lock import run_lock
+from candlewick.pipeline.symbols import exchange_symbols, simulated_symbols
 from candlewick.pipeline.view.board import Board
+from candlewick.pipeline.view.screen import Surroundings
 from candlewick.pipeline.view.show import Show, showing, write_line
 from candlewick.verify.findings import Findings
 from deploy.local import stack
-from deploy.local.status import status
+from deploy.local.ports import HOST, any_free_port, first_free_port, is_free
+from deploy.local.status import addresses, status
 from runtime import lifecycle
-from runtime.errors import WrongDataError
+from runtime.errors import UsageError, WrongDataError
 from runtime.settings import Settings
 
 INTERRUPTED = 130
+DEFAULT_API_PORT = 8080
 
 
 def run(
@@ -34,7 +40,10 @@ def run(
         Parameter(name="--for", help="stop by itself after so long: 90s, 2m, 1h; unset: at Ctrl-C"),
     ] = None,
     headless: Annotated[bool, Parameter(help="one summary line every few seconds, no live view")] = False,
-    speed: Annotated[float, Parameter(help="simulated market seconds a second, 1 to 1000")] = 10.0,
+    speed: Annotated[
+        float,
+        Parameter(help="simulated market seconds a second, 1 to 1000; above 1 so that candles close while one watches"),
+    ] = 10.0,
     symbols: Annotated[
         str | None, Parameter(help="how many of the simulated symbols (20), or which: BTCUSDT,ETHUSDT")
     ] = None,
@@ -43,7 +52,10 @@ def run(
     market_start: Annotated[
         timedelta | None,
         SPAN,
-        Parameter(help="how long ago the simulated market begins: 3h; unset: where the log ends"),
+        Parameter(help="how long ago the simulated market begins: 3h; unset: where the data end"),
+    ] = None,
+    api_port: Annotated[
+        int | None, Parameter(help="port of the API; unset: 8080 or the next free one; 0: any free one")
     ] = None,
     fault: Annotated[
         tuple[str, ...],
@@ -53,16 +65,23 @@ def run(
         ),
     ] = (),
     kill: Annotated[
-        tuple[str, ...], Parameter(negative="", help="SIGKILL a stage every so many seconds, STAGE=SECONDS; repeated")
+        tuple[str, ...],
+        Parameter(negative="", help="SIGKILL a stage every so many seconds, such as candles=20; repeated"),
     ] = (),
     common: Common = NONE_GIVEN,
 ) -> int:
-    """Start the local stack, an exchange, the producer, the processors and the sinks, and watch them work.
+    """Start the local stack, an exchange, the producer, the processors, the sinks and the API, and watch them work.
 
     At the end everything is drained, and on the simulator verified against its own record: exit code 0 where Kafka,
-    ClickHouse, Parquet and Redis all hold what they must, 3 where something differs. Where faults made the simulator
-    lose trades, no minute that lacks one may say `complete`, and all others must. The stack is left as it was
-    found: running if it ran before. Data stay until `candlewick stack reset`.
+    ClickHouse, Parquet and Redis all hold what they must, 3 where something differs. A run that was too short for a
+    whole minute of market time says so: exit code 0. Where faults made the simulator lose trades, no minute that
+    lacks one may say `complete`, and all others must. The stack is left as it was found: running if it ran before.
+    Data stay until `candlewick stack reset`.
+
+    Lag is how many records of a stage's input its group has not committed yet, ? where that is not known. Parquet
+    commits when a file ends; its lag is what it has not read yet. The producer's is how far its slowest symbol's newest
+    marker is behind market time. A stage whose lag grows for ten seconds and more does not keep up: that is said, and
+    when it has caught up.
 
     ```
     candlewick run
@@ -71,6 +90,7 @@ def run(
     candlewick run --exchange binance --symbols BTCUSDT,ETHUSDT
     ```
     """
+    stamina.instrumentation.set_on_retry_hooks([])  # they would write across the view
     settings = common.settings()
     settings = settings.model_copy(update={"home": settings.home.expanduser().absolute()})
     plan = RunPlan(
@@ -78,31 +98,48 @@ def run(
         headless=headless or not sys.stdout.isatty(),
         speed=speed,
         exchange=exchange,
-        symbols=chosen_symbols(symbols, exchange),
+        symbols=_symbols(settings, exchange, symbols),
         seed=seed,
         faults=fault,
         kills=parse_kills(kill),
         market_start_s=market_start.total_seconds() if market_start else None,
     )
+    stack.require_startable(settings)
+    port = _api_port(api_port)
     with run_lock(settings.home) as lock:
-        return _run(settings, plan, lock)
+        return _run(settings, plan, lock, port)
 
 
 app = single_command("run", run)
 
 
-def _run(settings: Settings, plan: RunPlan, lock: int) -> int:
-    market = begin_run(settings.home, plan)
-    was_up = all(part.up for part in status(settings))
-    show = Show(Board(), as_lines=plan.headless)
+def _symbols(settings: Settings, exchange: str | None, text: str | None) -> tuple[str, ...]:
+    if exchange is None:
+        return simulated_symbols(text)
+    return asyncio.run(exchange_symbols(settings, exchange, text))
 
-    async def part(stop: asyncio.Event) -> Findings | None:
-        async with showing(show, title=plan.title, live=not plan.headless):
-            return await PipelineRun(settings, plan, market, show=show, inherit=[lock]).run(stop)
+
+def _api_port(given: int | None) -> int:
+    if given and not is_free(given):
+        raise UsageError(f"port {given} is in use: give another one with --api-port, or 0 for any free one")
+    return given or (any_free_port() if given == 0 else first_free_port(DEFAULT_API_PORT) or any_free_port())
+
+
+def _run(settings: Settings, plan: RunPlan, lock: int, api_port: int) -> int:
+    market = begin_run(settings.home, plan, now_us=time.time_ns() // 1000)
+    was_up = all(server.up for server in status(settings))
+
+    async def watched(stop: asyncio.Event) -> Findings | None:
+        show = Show(Board(), _surroundings(settings, plan, api_port), as_lines=plan.headless)
+        async with showing(show, live=not plan.headless):
+            pipeline = PipelineRun(settings, plan, market, show=show, api_port=api_port, inherit=[lock])
+            return await pipeline.run(stop)
 
     try:
         bring_up(settings, progress=write_line)
-        findings = lifecycle.run(part, grace_s=None)
+        if plan.headless:
+            write_line(f"API at http://{HOST}:{api_port}; Ctrl-C drains{' and verifies' if plan.simulated else ''}")
+        findings = lifecycle.run(watched, grace_s=None)
     except asyncio.CancelledError:  # a second Ctrl-C
         write_line("stopped at once: not drained and not verified; the next run goes on from here")
         return INTERRUPTED
@@ -116,6 +153,21 @@ def _run(settings: Settings, plan: RunPlan, lock: int) -> int:
     return 0 if findings is None else report(findings)
 
 
+def _surroundings(settings: Settings, plan: RunPlan, api_port: int) -> Surroundings:
+    servers = addresses(settings)
+    return Surroundings(
+        title=plan.exchange or f"simulated exchange at {plan.speed:g}x",
+        speed=plan.speed if plan.simulated else None,
+        addresses={
+            "Kafka": servers["kafka"],
+            "Redis": servers["redis"],
+            "ClickHouse": servers["clickhouse"],
+            "API": f"http://{HOST}:{api_port}",
+            "cold store": servers["cold"] if settings.cold else str(_shown(settings.home / "cold")),
+        },
+    )
+
+
 def report(findings: Findings) -> int:
     """Print what a verification found; the exit code."""
     for sentence in findings.named:
@@ -124,7 +176,7 @@ def report(findings: Findings) -> int:
         write_line(f"  … and {findings.more:,} more")
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
-    if line := findings.lost_line():
+    for line in filter(None, (findings.lost_line(), findings.young_line())):
         write_line(line)
     write_line(findings.summary())
     return 0 if findings.right else WrongDataError.exit_code

@@ -10,9 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common
+from candlewick.pipeline.supervise.lock import run_lock
 from deploy.local import stack
-from deploy.local.part import Progress
-from deploy.local.status import PartStatus, addresses, status
+from deploy.local.server import Progress
+from deploy.local.status import ServerStatus, addresses, status
 from runtime.errors import CandlewickError
 from runtime.kafka.admin import apply_topics
 from runtime.settings import Settings
@@ -33,6 +34,8 @@ def up(
 ) -> None:
     """Start what is not running, wait until all of it answers, and create the topics.
 
+    A server whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _COLD) is not started.
+
     ```
     candlewick stack up
     candlewick stack up --brokers 3 --home /tmp/three
@@ -47,20 +50,23 @@ def up(
 
 @app.command
 def down(*, common: Common = NONE_GIVEN) -> None:
-    """Stop the parts in order; data stay.
+    """Stop the servers; data stay. Refused while `candlewick run` uses them.
 
     ```
     candlewick stack down
     ```
     """
-    stack.down(common.settings(), progress=_say)
+    settings = common.settings()
+    if _is_there(settings):
+        with run_lock(settings.home.absolute()):
+            stack.down(settings, progress=_say)
 
 
 @app.command(name="status")
 def show(
     *, json: Annotated[bool, Parameter(help="print the addresses as JSON")] = False, common: Common = NONE_GIVEN
 ) -> int:
-    """Ask each part whether it is there; exit code 1 where one is not.
+    """Ask each server whether it answers; exit code 1 where one does not.
 
     ```
     candlewick stack status
@@ -68,12 +74,12 @@ def show(
     ```
     """
     settings = common.settings()
-    parts = status(settings)
+    servers = status(settings)
     if json:
         sys.stdout.write(orjson.dumps(addresses(settings)).decode() + "\n")
     else:
-        Console().print(_table(parts))
-    return 0 if all(part.up for part in parts) else CandlewickError.exit_code
+        Console().print(_table(servers))
+    return 0 if all(server.up for server in servers) else CandlewickError.exit_code
 
 
 @app.command
@@ -82,19 +88,30 @@ def reset(
     yes: Annotated[bool, Parameter(help="do not ask")] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Stop the parts and delete the stack's data; asks first on a terminal.
+    """Stop the servers and delete the stack's data; asks first on a terminal. Refused while `candlewick run` uses them.
 
     ```
     candlewick stack reset --yes
     ```
     """
     settings = common.settings()
-    if not yes and sys.stdin.isatty():
-        sys.stdout.write(f"delete the stack and all its data in {settings.home}? [y/N] ")
-        sys.stdout.flush()
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise CandlewickError("nothing was deleted")
-    stack.reset(settings, progress=_say)
+    if not _is_there(settings):
+        return
+    with run_lock(settings.home.absolute()):
+        if not yes and sys.stdin.isatty():
+            sys.stdout.write(f"delete the stack and all its data in {settings.home}? [y/N] ")
+            sys.stdout.flush()
+            if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+                raise CandlewickError("nothing was deleted")
+        stack.reset(settings, progress=_say)
+
+
+def _is_there(settings: Settings) -> bool:
+    """Whether the data folder exists; says so where it does not."""
+    if settings.home.exists():
+        return True
+    _say(f"there is nothing in {settings.home}")
+    return False
 
 
 def bring_up(settings: Settings, *, brokers: int | None = None, progress: Progress | None = None) -> None:
@@ -104,9 +121,11 @@ def bring_up(settings: Settings, *, brokers: int | None = None, progress: Progre
     if not settings.kafka and "replication" not in settings.model_fields_set:
         copies = min(3, len(where.kafka.split(",")))
         settings = settings.model_copy(update={"replication": copies})
-    different = asyncio.run(apply_topics(settings))
-    for one in different:
-        progress(f"the topic {one.topic} has {one.what} = {one.actual}, not {one.wanted}: see candlewick topics diff")
+    for difference in asyncio.run(apply_topics(settings)):
+        progress(
+            f"the topic {difference.topic} has {difference.what} = {difference.actual}, not {difference.wanted}: "
+            "see candlewick topics diff"
+        )
     progress("topics ready")
 
 
@@ -115,10 +134,10 @@ def _say(sentence: str) -> None:
     sys.stderr.flush()
 
 
-def _table(parts: list[PartStatus]) -> Table:
-    table = Table("part", "state", "address", "pid", "memory")
-    for part in parts:
-        colour = "green" if part.up else "red"
-        memory = f"{part.memory_bytes / 2**20:.0f} MB" if part.memory_bytes else ""
-        table.add_row(part.name, f"[{colour}]{part.state}[/]", part.address, str(part.pid or ""), memory)
+def _table(servers: list[ServerStatus]) -> Table:
+    table = Table("server", "state", "address", "pid", "memory")
+    for server in servers:
+        colour = "green" if server.up else "red"
+        memory = f"{server.memory_bytes / 2**20:.0f} MB" if server.memory_bytes else ""
+        table.add_row(server.name, f"[{colour}]{server.state}[/]", server.address, str(server.pid or ""), memory)
     return table

@@ -15,7 +15,7 @@ from candlewick.health.gaps import Gaps, gaps_of
 from candlewick.health.lag import inputs, stage_lags
 from candlewick.health.progress import newest_markers
 from candlewick.health.trouble import held_back, stale_offsets
-from candlewick.pipeline.view.line import duration
+from candlewick.pipeline.words import duration
 from candlewick.tables import print_table
 
 _MAX_SYMBOLS = 50

@@ -23,8 +23,8 @@ def verify(
 ) -> int:
     """Hold Kafka, ClickHouse, Parquet and Redis against the record of the simulator that the data came from.
 
-    The simulator is started for it with the seed that the data folder remembers; nothing else is. The sinks must have
-    caught up, and Parquet must be cut (as after `candlewick run`, or `candlewick sink parquet --once`). Exit code 3
+    Only the simulator is started for it, with the seed that the data folder remembers. The sinks must have caught up,
+    and Parquet's open files must have ended, as after `candlewick run` or `candlewick sink parquet --once`. Exit code 3
     where something differs.
 
     With --replay the recomputed candles of a range are held against the live ones instead, on any data: key, value

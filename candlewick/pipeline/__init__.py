@@ -1,1 +1,1 @@
-"""A run of the whole pipeline: which parts, in which order, until when; drained, verified."""
+"""A run of the whole pipeline: its stages are started in order, watched, drained, and verified."""

@@ -1,4 +1,4 @@
-"""Letting a run end without anything left on the way."""
+"""The end of a run: each stage commits all of its input before it is stopped."""
 
 import asyncio
 import time
@@ -9,25 +9,29 @@ from runtime.errors import UnavailableError
 from runtime.settings import Settings
 
 PATIENCE_S = 120.0
-"""How long a stage may stay as far behind as it is: as long as it moves, it is waited for."""
+"""How long a stage may make no progress. As long as it makes some, it is waited for."""
 _POLL_S = 0.5
 
 
 async def caught_up(settings: Settings, stages: tuple[str, ...], *, say: Callable[[str], None]) -> None:
-    """Wait until these stages have committed all of the log; raises where one does not move for `PATIENCE_S`."""
+    """Wait until these stages have no lag.
+
+    Raises:
+        UnavailableError: no lag became less for `PATIENCE_S`.
+    """
     least: dict[str, int] = {}
-    moved_at, told = time.monotonic(), ""
+    progress_at_s, told = time.monotonic(), ""
     while True:
         lags = {stage: lag for stage, lag in (await stage_lags(settings, stages)).items() if lag}
         if not lags:
             return
         if any(lag < least.get(stage, lag + 1) for stage, lag in lags.items()) or len(lags) < len(least):
-            moved_at = time.monotonic()
+            progress_at_s = time.monotonic()
         least = lags
-        if time.monotonic() - moved_at > PATIENCE_S:
+        if time.monotonic() - progress_at_s > PATIENCE_S:
             behind = ", ".join(f"{stage} {lag}" for stage, lag in lags.items())
-            raise UnavailableError(f"not drained: records behind for {PATIENCE_S:.0f} s without moving: {behind}")
-        text = "draining: " + ", ".join(f"{stage} {lag:,} behind" for stage, lag in lags.items())
+            raise UnavailableError(f"not drained: no progress for {PATIENCE_S:.0f} s: lag {behind}")
+        text = "draining, lag: " + ", ".join(f"{stage} {lag:,}" for stage, lag in lags.items())
         if text != told:
             say(text)
             told = text

@@ -1,4 +1,4 @@
-"""What a data folder remembers of its runs: which simulated market its log was made from."""
+"""What a data folder remembers of its runs: the simulated market that its log was made from, and how far it went."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from candlewick.pipeline.plan import RunPlan
+from candlewick.pipeline.words import duration, utc_minute
 from runtime.errors import UsageError
 
 DEFAULT_SEED = 1
@@ -21,16 +22,23 @@ class SimulatedMarket:
     simulator: tuple[str, ...] = ()
     """What the simulator has to be reminded of, line by line: which ids it gave to nobody, and the like."""
     disturbed: bool = False
-    """Whether records may have been delivered more than once: by faults, kills, or a return."""
+    """Whether records may have been delivered more than once: by faults, kills, or a second run."""
+    reached_us: int = 0
+    """Market time that the last run reached, or began at where it did not end in order; UTC microseconds.
+
+    The next run begins there, so that market time never goes back. 0: not known.
+    """
+    young: bool = False
+    """Whether the last run was too short, or its producer too slow, for every symbol to have a whole minute."""
 
 
 def recall(home: Path) -> SimulatedMarket | None:
-    """The market of this folder; None before its first run."""
+    """The market of this folder; None before its first run. A file that cannot be read is a usage error."""
     try:
-        found: dict[str, Any] = json.loads((home / "run.json").read_bytes())
-        before = [f"withheld:{ids}" for ids in found.pop("withheld", ())]  # how it was written down at first
-        symbols, lines = tuple(found.pop("symbols", ())), tuple(found.pop("simulator", before))
-        return SimulatedMarket(**found, symbols=symbols, simulator=lines)
+        stored: dict[str, Any] = json.loads((home / "run.json").read_bytes())
+        before = [f"withheld:{ids}" for ids in stored.pop("withheld", ())]  # how it was written down at first
+        symbols, lines = tuple(stored.pop("symbols", ())), tuple(stored.pop("simulator", before))
+        return SimulatedMarket(**stored, symbols=symbols, simulator=lines)
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, AttributeError):
@@ -47,10 +55,11 @@ def remember(home: Path, market: SimulatedMarket) -> None:
     draft.replace(path)
 
 
-def begin_run(home: Path, plan: RunPlan) -> SimulatedMarket:
+def begin_run(home: Path, plan: RunPlan, *, now_us: int) -> SimulatedMarket:
     """The market of a run that begins, written down; a real exchange leaves the memory as it is.
 
-    Another seed than that of the data is a usage error.
+    Raises:
+        UsageError: another seed than that of the data, or a market that would begin before their end.
     """
     known = recall(home)
     if not plan.simulated:
@@ -60,11 +69,25 @@ def begin_run(home: Path, plan: RunPlan) -> SimulatedMarket:
             f"the data in {home} are of the simulated market with seed {known.seed}, not {plan.seed}: two markets in "
             "one log cannot be told apart. Leave --seed away, or drop the data with candlewick stack reset"
         )
+    if known and plan.market_start_s is not None:
+        require_not_before(now_us - round(plan.market_start_s * 1e6), known.reached_us)
     market = SimulatedMarket(
         seed=known.seed if known else DEFAULT_SEED if plan.seed is None else plan.seed,
         symbols=tuple(dict.fromkeys((*(known.symbols if known else ()), *plan.symbols))),
         simulator=known.simulator if known else (),
         disturbed=plan.disturbed or known is not None,
+        reached_us=known.reached_us if known else 0,
+        young=known.young if known else False,
     )
     remember(home, market)
     return market
+
+
+def require_not_before(start_us: int, reached_us: int) -> None:
+    """Raise `UsageError` where the market would begin before what the data hold already."""
+    if start_us < reached_us:
+        raise UsageError(
+            f"--market-start means {utc_minute(start_us)}, but the data reach to {utc_minute(reached_us)} already, "
+            f"{duration((reached_us - start_us) / 1e6)} later, and market time cannot go back: leave --market-start "
+            "away to go on from there, or drop the data with candlewick stack reset"
+        )

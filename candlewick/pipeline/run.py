@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.drain import caught_up
 from candlewick.pipeline.memory import SimulatedMarket, remember
-from candlewick.pipeline.plan import PROCESSORS, PRODUCER, SIMULATOR, SINKS, STAGES, RunPlan, part
+from candlewick.pipeline.plan import API, CONSUMERS, PROCESSORS, PRODUCER, SIMULATOR, SINKS, RunPlan, stage
 from candlewick.pipeline.simulator import (
     HOST,
-    free_port,
     market_now_us,
     market_start_us,
     memory_of,
@@ -21,80 +21,98 @@ from candlewick.pipeline.simulator import (
     until_answering,
 )
 from candlewick.pipeline.supervise.process import Stage
-from candlewick.pipeline.supervise.supervisor import PartEvent, StageChange, Supervisor
+from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.view.board import StageFigures, Tone
-from candlewick.pipeline.view.line import duration
 from candlewick.pipeline.view.show import Show
-from candlewick.pipeline.view.watch import watch
+from candlewick.pipeline.view.watch import measure, watch
+from candlewick.pipeline.words import duration
 from candlewick.verify.findings import Findings
 from candlewick.verify.verify import verify
+from deploy.local.ports import any_free_port
 from runtime.settings import Settings, child_environment
 from runtime.telemetry import PROGRESS_EVENT
 
 Result = TypeVar("Result")
 _TONES = {StageChange.RESTARTED: Tone.WARNING, StageChange.DIED: Tone.WARNING, StageChange.GAVE_UP: Tone.BAD}
 _WORTH_SAYING_S = 300.0
-PROGRESS_S = "1"
-"""The view shows what the stages said last: so often."""
 _TOLD = frozenset({StageChange.RESTARTED, StageChange.DIED, StageChange.GAVE_UP})
-"""Turns that a person must hear of; the others are only shown."""
+"""Changes that a person must hear of; the others are only shown."""
+_FIRST_MINUTES_S, _START_UP_S = 120.0, 20.0
+"""A symbol has a whole minute after two minutes of market time, counted from when the producer is at work."""
 
 
 class PipelineRun:
     """One run. `inherit` are descriptors that its processes keep open: the run lock."""
 
     def __init__(
-        self, settings: Settings, plan: RunPlan, market: SimulatedMarket, *, show: Show, inherit: Sequence[int] = ()
+        self,
+        settings: Settings,
+        plan: RunPlan,
+        market: SimulatedMarket,
+        *,
+        show: Show,
+        api_port: int,
+        inherit: Sequence[int] = (),
     ) -> None:
         self._settings = settings
         self._plan = plan
         self._market = market
         self._show = show
-        self._port = free_port()
+        self._api_port = api_port
+        self._port = any_free_port()
         self._url = f"http://{HOST}:{self._port}"
         self._inherit = inherit
 
     async def run(self, stop: asyncio.Event) -> Findings | None:
         """Run until `stop`, or for as long as planned; then drain and verify. None: nothing to verify by."""
-        logs = self._settings.home / "logs"
-        async with Supervisor(
-            logs, on_event=self._on_event, on_entry=self._on_entry, inherit=self._inherit
-        ) as supervisor:
-            watching = asyncio.create_task(watch(self._settings, self._show.board, live=not self._plan.headless))
-            try:
-                return await _unless_failed(supervisor, self._steps(supervisor, stop))
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+        plan, show = self._plan, self._show
+        speed = plan.speed if plan.simulated else 1.0
+        async with (
+            Supervisor(
+                self._settings.home / "logs", on_event=self._on_event, on_entry=self._on_entry, inherit=self._inherit
+            ) as supervisor,
+            _beside(
+                watch(self._settings, show, live=not plan.headless),
+                measure(self._settings, show, market_time=self._market_time, speed=speed),
+            ),
+        ):
+            return await _unless_failed(supervisor, self._steps(supervisor, stop))
 
     async def _steps(self, supervisor: Supervisor, stop: asyncio.Event) -> Findings | None:
-        await self._start(supervisor)
-        kills = [asyncio.create_task(_kill(supervisor, name, every_s)) for name, every_s in self._plan.kills.items()]
-        try:
-            await asyncio.wait_for(stop.wait(), self._plan.for_s)
-        except TimeoutError:
-            pass  # the planned end
-        finally:
-            for task in kills:
-                task.cancel()
-        market_us = await market_now_us(self._url) if self._plan.simulated else None
+        start_us = await self._start(supervisor)
+        await self._until_the_end(supervisor, stop)
+        market_us = await self._market_time() if self._plan.simulated else None
+        if market_us is not None:
+            needed_s = _FIRST_MINUTES_S + _START_UP_S * self._plan.speed
+            is_short = market_us - start_us < needed_s * 1e6
+            self._remember(reached_us=market_us, young=is_short or PRODUCER in self._show.board.slow())
         await self._drain(supervisor)
-        if market_us is None:
-            return None
+        return None if market_us is None else await self._verify(market_us)
+
+    async def _until_the_end(self, supervisor: Supervisor, stop: asyncio.Event) -> None:
+        """Kill as planned, until `stop` is set or the time is over."""
+        async with _beside(*(_kill(supervisor, name, every_s) for name, every_s in self._plan.kills.items())):
+            with suppress(TimeoutError):  # the planned end
+                await asyncio.wait_for(stop.wait(), self._plan.for_s)
+
+    async def _verify(self, market_us: int) -> Findings:
         await self._say_how_far(market_us)
         self._remember(simulator=await memory_of(self._url))
         self._show.say("verifying against the simulator's own record")
         began_s = time.monotonic()
         findings = await verify(
-            self._settings, self._url, symbols=self._market.symbols, redelivery_allowed=self._market.disturbed
+            self._settings,
+            self._url,
+            symbols=self._market.symbols,
+            redelivery_allowed=self._market.disturbed,
+            may_be_young=self._market.young,
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings
 
     async def _say_how_far(self, market_us: int) -> None:
         """The verification reaches to each symbol's newest marker: say so where that is far behind the market."""
-        newest = await newest_markers(self._settings)
-        slowest_us = min((newest[key] for key in newest), default=market_us)
+        slowest_us = min((await newest_markers(self._settings)).values(), default=market_us)
         behind_s = (market_us - slowest_us) / 1e6
         if behind_s > _WORTH_SAYING_S:
             self._show.say(
@@ -102,10 +120,12 @@ class PipelineRun:
                 "the next run goes on from there"
             )
 
-    async def _start(self, supervisor: Supervisor) -> None:
-        environment = child_environment(self._settings, home=str(self._settings.home.absolute()), progress_s=PROGRESS_S)
+    async def _start(self, supervisor: Supervisor) -> int:
+        """Start everything; market time at the start, UTC microseconds."""
+        start_us = time.time_ns() // 1000
         if self._plan.simulated:
-            start_us = await market_start_us(self._settings, self._plan)
+            start_us = await market_start_us(self._settings, self._plan, self._market)
+            self._remember(reached_us=start_us)
             supervisor.start(
                 simulator(
                     self._plan,
@@ -113,36 +133,56 @@ class PipelineRun:
                     seed=self._market.seed,
                     symbols=self._market.symbols,
                     start_us=start_us,
-                    environment=environment,
+                    environment=_environment(self._settings, metrics_port=0),
                 )
             )
             await until_answering(self._url)
             await remind(self._url, self._market.simulator)
-        for stage in _starting_order(self._plan, environment, self._url):
-            self._show.board.stages[stage.name] = StageFigures()
-            supervisor.start(stage)
+        for stage_ in self._stages():
+            self._show.board.stages[stage_.name] = StageFigures()
+            supervisor.start(stage_)
+        return start_us
+
+    def _stages(self) -> Iterator[Stage]:
+        """In the order in which records pass them; the view shows them so too."""
+        plan, first_port = self._plan, self._settings.metrics_port
+        hosts = (
+            {"CANDLEWICK_BINANCE_WS": self._url.replace("http", "ws", 1), "CANDLEWICK_BINANCE_REST": self._url}
+            if plan.simulated
+            else {}
+        )
+        arguments = {PRODUCER: (plan.exchange or "binance", *plan.symbols), API: ("--port", str(self._api_port))}
+        for number, name in enumerate((PRODUCER, *CONSUMERS, API)):
+            environment = _environment(self._settings, metrics_port=first_port and first_port + number)
+            if name == PRODUCER:
+                environment |= hosts
+            yield stage(name, *arguments.get(name, ()), environment=environment)
 
     async def _drain(self, supervisor: Supervisor) -> None:
-        """Stop stage after stage, each once it has all that the one before it can give."""
+        """Stop stage after stage, each once it has committed all that the one before can give."""
         self._show.say(f"stopping after {self._show.elapsed_s():.0f} s: the producer first, then what it feeds")
         await supervisor.stop(PRODUCER)
-        for stage in PROCESSORS:
-            await caught_up(self._settings, (stage,), say=self._show.say)
-            await supervisor.stop(stage)
+        for name in PROCESSORS:
+            await caught_up(self._settings, (name,), say=self._show.say)
+            await supervisor.stop(name)
         await caught_up(self._settings, SINKS[:2], say=self._show.say)
-        await asyncio.gather(*(supervisor.stop(stage) for stage in SINKS))
+        await asyncio.gather(*(supervisor.stop(name) for name in (*SINKS, API)))
         await caught_up(self._settings, SINKS[2:], say=self._show.say)
 
-    def _on_event(self, event: PartEvent) -> None:
-        board, tone = self._show.board, _TONES.get(event.turn, Tone.CALM)
-        figures = board.stages.get(event.part)
+    async def _market_time(self) -> int:
+        """UTC microseconds; of a real exchange that of the clock."""
+        return await market_now_us(self._url) if self._plan.simulated else time.time_ns() // 1000
+
+    def _on_event(self, event: StageEvent) -> None:
+        board, tone = self._show.board, _TONES.get(event.change, Tone.CALM)
+        figures = board.stages.get(event.stage)
         if figures is not None:
-            figures.state = _STATES[event.turn]
-            if event.turn is StageChange.RESTARTED:
+            figures.state = _STATES[event.change]
+            if event.change is StageChange.RESTARTED:
                 figures.restarts += 1
                 self._remember(disturbed=True)
                 figures.carry_over()
-        if event.turn in _TOLD:
+        if event.change in _TOLD:
             self._show.say(event.text, tone)
         else:
             board.say(time.time(), event.text, tone)
@@ -154,15 +194,17 @@ class PipelineRun:
         remember(self._settings.home, self._market)
 
     def _on_entry(self, name: str, entry: Mapping[str, Any]) -> None:
+        board = self._show.board
         if entry.get("event") == PROGRESS_EVENT:
             if name != SIMULATOR:
-                self._show.board.take_progress(name, entry)
-        elif (
-            entry.get("level") in ("warning", "error", "critical") and "logger" not in entry
-        ):  # the libraries' go to the log
+                board.take_progress_line(name, entry)
+            return
+        if name == API:  # it is at work as soon as it says so
+            board.stages[name].state = "running"
+        if entry.get("level") in ("warning", "error", "critical") and "logger" not in entry:
             reason = entry.get("reason") or entry.get("error") or ""
             text = f"{name}: {entry.get('event')}{f': {reason}' if reason else ''}"
-            self._show.board.say(time.time(), text, Tone.WARNING if entry["level"] == "warning" else Tone.BAD)
+            board.say(time.time(), text, Tone.WARNING if entry["level"] == "warning" else Tone.BAD)
 
 
 _STATES = {
@@ -174,16 +216,23 @@ _STATES = {
 }
 
 
-def _starting_order(plan: RunPlan, environment: Mapping[str, str], url: str) -> list[Stage]:
-    """Consumers before the producer, so that nothing waits for them; the view shows them in the records' order."""
-    exchange = plan.exchange or "binance"
-    hosts = (
-        {"CANDLEWICK_BINANCE_WS": url.replace("http", "ws", 1), "CANDLEWICK_BINANCE_REST": url}
-        if plan.simulated
-        else {}
+def _environment(settings: Settings, *, metrics_port: int) -> dict[str, str]:
+    """What a stage sees. It says each second how it does, for the view; its metrics have a port of their own."""
+    return child_environment(
+        settings, home=str(settings.home.absolute()), progress_s="1", metrics_port=str(metrics_port)
     )
-    consumers = [part(name, environment=environment) for name in STAGES if name != PRODUCER]
-    return [part(PRODUCER, exchange, *plan.symbols, environment={**environment, **hosts}), *consumers]
+
+
+@asynccontextmanager
+async def _beside(*jobs: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do `jobs` while the block runs."""
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _kill(supervisor: Supervisor, name: str, every_s: float) -> None:
@@ -193,7 +242,7 @@ async def _kill(supervisor: Supervisor, name: str, every_s: float) -> None:
 
 
 async def _unless_failed(supervisor: Supervisor, work: Awaitable[Result]) -> Result:
-    """What `work` gives; or the error of a part that had to be given up meanwhile."""
+    """What `work` gives; or the error of a stage that had to be given up meanwhile."""
     working, failing = asyncio.ensure_future(work), asyncio.ensure_future(supervisor.failed())
     try:
         await asyncio.wait({working, failing}, return_when=asyncio.FIRST_COMPLETED)

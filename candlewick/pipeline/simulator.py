@@ -1,7 +1,6 @@
 """The simulated exchange of a run: where its market begins, and its process."""
 
 import asyncio
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,40 +8,35 @@ from typing import Any
 import aiohttp
 
 from candlewick.health.progress import newest_markers
-from candlewick.pipeline.plan import SIMULATOR, RunPlan, part
+from candlewick.pipeline.memory import SimulatedMarket, require_not_before
+from candlewick.pipeline.plan import SIMULATOR, RunPlan, stage
 from candlewick.pipeline.supervise.process import Stage
-from runtime.errors import UnavailableError, UsageError
+from runtime.errors import UnavailableError
 from runtime.settings import Settings
 
 HOST = "127.0.0.1"
-DEFAULT_BEFORE_S = 15 * 60.0
+DEFAULT_RUN_S = 15 * 60.0
+"""A run without an end begins so far back that it goes at full speed for this long; then it has reached the present."""
+MARGIN_S = 60.0
+"""What starting and draining take, and what a later run has ahead of it."""
 START_TIMEOUT_S = 30.0
 _POLL_S = 0.1
 _LINES_AT_ONCE = 1_000
 
 
-async def market_start_us(settings: Settings, plan: RunPlan) -> int:
-    """Market time at which the simulator begins, UTC microseconds: never before what the log has already."""
-    newest = max((await newest_markers(settings)).values(), default=None)
+async def market_start_us(settings: Settings, plan: RunPlan, market: SimulatedMarket) -> int:
+    """Market time at which the simulator begins, UTC microseconds: never before what the data hold already.
+
+    Raises:
+        UsageError: the plan's own start lies before that.
+    """
+    reached_us = max(market.reached_us, *(await newest_markers(settings)).values(), 0)
     now_us = time.time_ns() // 1000
     if plan.market_start_s is not None:
-        start = now_us - int(plan.market_start_s * 1e6)
-        if newest is not None and start < newest:
-            raise UsageError(
-                f"--market-start is {(newest - start) / 1e6:.0f} s before what the log has already: "
-                "leave it away, or drop the data with candlewick stack reset"
-            )
-        return start
-    if newest is not None:
-        return newest
-    return now_us - int((plan.speed * plan.for_s if plan.for_s else DEFAULT_BEFORE_S) * 1e6)
-
-
-def free_port() -> int:
-    """A port that nobody has; it stays the simulator's over its restarts."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+        start_us = now_us - round(plan.market_start_s * 1e6)
+        require_not_before(start_us, reached_us)
+        return start_us
+    return reached_us or now_us - round(plan.speed * ((plan.for_s or DEFAULT_RUN_S) + MARGIN_S) * 1e6)
 
 
 def simulator(
@@ -50,7 +44,7 @@ def simulator(
 ) -> Stage:
     """The simulator's process."""
     faults = [argument for fault in plan.faults for argument in ("--fault", fault)]
-    return part(
+    return stage(
         SIMULATOR,
         *("--port", str(port), "--seed", str(seed), "--speed", f"{plan.speed:g}", "--start", str(start_us)),
         *("--symbols", ",".join(symbols)),
@@ -62,7 +56,7 @@ def simulator(
 
 
 async def until_answering(url: str) -> None:
-    """Wait until the simulator answers."""
+    """Wait until the simulator answers; `UnavailableError` where it does not within `START_TIMEOUT_S`."""
     deadline = time.monotonic() + START_TIMEOUT_S
     while True:
         try:
@@ -82,8 +76,8 @@ async def market_now_us(url: str) -> int:
 
 async def remind(url: str, lines: Sequence[str]) -> None:
     """Remind the simulator of what the data folder remembers of it."""
-    for at in range(0, len(lines), _LINES_AT_ONCE):
-        await _ask(f"{url}/sim/faults", {"memory": list(lines[at : at + _LINES_AT_ONCE])})
+    for first in range(0, len(lines), _LINES_AT_ONCE):
+        await _ask(f"{url}/sim/faults", {"memory": list(lines[first : first + _LINES_AT_ONCE])})
 
 
 async def memory_of(url: str) -> tuple[str, ...]:

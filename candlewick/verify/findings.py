@@ -28,6 +28,8 @@ class Findings:
     """Minutes that lack such trades."""
     lost_complete: int = 0
     """Those of the minutes that say `complete`; none may."""
+    young: int = 0
+    """Symbols that have no whole minute yet, in a run that was too short or too slow for one."""
     counts: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(FindingKind, 0))
     named: list[str] = field(default_factory=list)
 
@@ -44,8 +46,13 @@ class Findings:
 
     @property
     def right(self) -> bool:
-        """Whether nothing is wrong, and there was something to compare."""
-        return not self.named and self.trades > 0 and self.candles > 0
+        """Whether nothing is wrong, and there was something to compare, or could not be yet."""
+        return not self.named and (self.is_too_early or (self.trades > 0 and self.candles > 0))
+
+    @property
+    def is_too_early(self) -> bool:
+        """Whether the run was too short for any whole minute."""
+        return self.young > 0 and self.candles == 0
 
     def lost_line(self) -> str:
         """The line that tells what the source lost; empty where it lost nothing."""
@@ -55,8 +62,19 @@ class Findings:
         trades, minutes = _counted(self.lost, "trade"), _counted(self.lost_minutes, "minute")
         return f"lost by the source: {trades} in {minutes}, {complete} of them complete"
 
+    def young_line(self) -> str:
+        """The line that tells how many symbols could not be verified yet; empty where all were, or none."""
+        if not self.young or self.is_too_early:
+            return ""
+        return f"too early to verify {_counted(self.young, 'symbol')}: no whole minute of market time yet"
+
     def summary(self) -> str:
         """The one line that tells the outcome."""
+        if self.right and self.is_too_early:
+            return (
+                "nothing to verify yet: the run was too short for a whole minute of market time; "
+                "a later run goes on from there"
+            )
         counts = ", ".join(f"{count} {kind.value}" for kind, count in self.counts.items())
         word = "verified" if self.right else "NOT verified"
         return f"{word}: {self.trades} trades, {self.candles} candles, {counts}"

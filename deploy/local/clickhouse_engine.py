@@ -57,7 +57,7 @@ class Engine:
         self.timezone = self._query("SELECT timezone()").bytes().decode().strip()
 
     def close(self) -> None:
-        """End in order: everything is on the disk."""
+        """Close the engine; then everything is on the disk."""
         self._connection.close()
 
     def execute(self, request: QueryRequest) -> Answer:
@@ -74,7 +74,7 @@ class Engine:
         result = self._query(text, wanted, request.parameters)
         data = result.bytes() or b""
         if text.lstrip()[:4].upper() == "USE ":
-            self._database = ""  # whatever it is now: the next request says it anew
+            self._database = ""  # not known any more: the next request sets it again
         return Answer(
             data=data,
             format=wanted if data or gives_rows(text) else None,

@@ -1,7 +1,7 @@
 """ClickHouse's HTTP interface over the chdb engine, so that clients talk to it as to a server.
 
-One statement at a time; answers are whole before the first byte goes out, so that a slow reader never holds the engine
-and a status code is never wrong. No users, no sessions, no external tables.
+It runs one statement at a time. An answer is complete before its first byte goes out, so that a slow reader never
+holds the engine and a status code is never wrong. There are no users, no sessions and no external tables.
 
 Run as ``python -m deploy.local.clickhouse_front --port PORT --data FOLDER``; SIGTERM ends it in order.
 """
@@ -25,7 +25,7 @@ from deploy.local.ports import HOST
 
 MAX_AT_ONCE = 3
 """Requests whose bodies are held at a time; the others wait in their sockets."""
-_TOO_LARGE = 223
+_TOO_LARGE = 229
 _TRANSPORT = frozenset({
     "buffer_size", "client_protocol_version", "compress", "database", "decompress", "default_format",
     "enable_http_compression", "http_headers_progress_interval_ms", "http_response_buffer_size", "password", "query",
@@ -129,7 +129,7 @@ def _exception(message: str, headers: dict[str, str], *, status: int | None = No
 
 
 async def ping(_request: web.Request) -> web.Response:
-    """Say that it is there."""
+    """Say that the server is there."""
     return web.Response(text="Ok.\n")
 
 

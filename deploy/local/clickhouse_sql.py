@@ -17,18 +17,66 @@ _CODE = re.compile(r"Code: (\d+)\.")
 _HEAD_BYTES = 65_536
 
 UNCLASSIFIED = 1002
-"""ClickHouse's code for an exception without a code of its own."""
+"""UNKNOWN_EXCEPTION, ClickHouse's code for an exception without a code of its own."""
 
 _STATUS = {
-    400: (6, 25, 26, 27, 38, 41, 53, 62, 72, 117, 168, 184, 441, 457, 675, 676),
-    403: (192, 193, 497, 516),
-    404: (46, 47, 50, 56, 58, 60, 63, 73, 78, 81, 115, 152, 336, 511),
-    408: (159,),
-    413: (223,),
-    501: (48,),
-    503: (202, 209, 439),
+    400: {
+        "CANNOT_PARSE_TEXT": 6,
+        "CANNOT_PARSE_ESCAPE_SEQUENCE": 25,
+        "CANNOT_PARSE_QUOTED_STRING": 26,
+        "CANNOT_PARSE_INPUT_ASSERTION_FAILED": 27,
+        "CANNOT_PARSE_DATE": 38,
+        "CANNOT_PARSE_DATETIME": 41,
+        "TYPE_MISMATCH": 53,
+        "SYNTAX_ERROR": 62,
+        "CANNOT_PARSE_NUMBER": 72,
+        "INCORRECT_DATA": 117,
+        "TOO_BIG_AST": 168,
+        "ILLEGAL_AGGREGATION": 184,
+        "CANNOT_PARSE_DOMAIN_VALUE_FROM_STRING": 441,
+        "BAD_QUERY_PARAMETER": 457,
+        "CANNOT_PARSE_IPV4": 675,
+        "CANNOT_PARSE_IPV6": 676,
+    },
+    403: {
+        "UNKNOWN_USER": 192,
+        "WRONG_PASSWORD": 193,
+        "ACCESS_DENIED": 497,
+        "AUTHENTICATION_FAILED": 516,
+    },
+    404: {
+        "UNKNOWN_FUNCTION": 46,
+        "UNKNOWN_IDENTIFIER": 47,
+        "UNKNOWN_TYPE": 50,
+        "UNKNOWN_STORAGE": 56,
+        "TABLE_METADATA_ALREADY_EXISTS": 58,
+        "UNKNOWN_TABLE": 60,
+        "UNKNOWN_AGGREGATE_FUNCTION": 63,
+        "UNKNOWN_FORMAT": 73,
+        "UNKNOWN_TYPE_OF_QUERY": 78,
+        "UNKNOWN_DATABASE": 81,
+        "UNKNOWN_SETTING": 115,
+        "UNKNOWN_DIRECTION_OF_SORTING": 152,
+        "UNKNOWN_DATABASE_ENGINE": 336,
+        "UNKNOWN_ROLE": 511,
+    },
+    408: {
+        "TIMEOUT_EXCEEDED": 159,
+    },
+    413: {
+        "QUERY_IS_TOO_LARGE": 229,
+    },
+    501: {
+        "NOT_IMPLEMENTED": 48,
+    },
+    503: {
+        "TOO_MANY_SIMULTANEOUS_QUERIES": 202,
+        "SOCKET_TIMEOUT": 209,
+        "CANNOT_SCHEDULE_TASK": 439,
+    },
 }
-_STATUS_BY_CODE = {code: status for status, codes in _STATUS.items() for code in codes}
+"""ClickHouse's names and codes of exceptions, by the HTTP status that its server answers with (its HTTPHandler)."""
+_STATUS_BY_CODE = {code: status for status, codes in _STATUS.items() for code in codes.values()}
 
 
 class Insert(NamedTuple):
@@ -47,22 +95,22 @@ def split_insert(statement: bytes, body: bytes) -> Insert | None:
     """
     text = statement or body
     head = text[:_HEAD_BYTES].decode("latin-1")  # one character a byte, so positions are positions in the bytes
-    if not (found := _INSERT.match(head)):
+    if not (match := _INSERT.match(head)):
         return None
-    rows = memoryview(text)[found.end() :]
+    rows = memoryview(text)[match.end() :]
     if statement and body:
         rows = memoryview(bytes(rows) + body) if len(rows) else memoryview(body)
-    return Insert(found["head"].encode("latin-1").decode(), found["format"], rows)
+    return Insert(match["head"].encode("latin-1").decode(), match["format"], rows)
 
 
 def output_format(statement: str, default: str) -> str:
     """The format that the statement itself asks for, else the request's."""
-    found = _OUTPUT.search(statement[-1000:])
-    return found[1] if found else default
+    match = _OUTPUT.search(statement[-1000:])
+    return match[1] if match else default
 
 
 def gives_rows(statement: str) -> bool:
-    """Whether the statement is one that answers with rows, be they none."""
+    """Whether the statement answers with rows, even if there are none."""
     return _ROWS.match(statement) is not None
 
 
@@ -74,8 +122,8 @@ def quote(value: str) -> str:
 
 def exception_code(message: str) -> int:
     """The code in ClickHouse's message of an exception."""
-    found = _CODE.search(message)
-    return int(found[1]) if found else UNCLASSIFIED
+    match = _CODE.search(message)
+    return int(match[1]) if match else UNCLASSIFIED
 
 
 def http_status(code: int) -> int:

@@ -1,12 +1,14 @@
 """Apache Kafka's jars from Maven, downloaded once for all stacks of this user."""
 
-import fcntl
+import importlib.util
 import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 
-from deploy.local.part import Progress
+from filelock import FileLock
+
+from deploy.local.server import Progress
 from runtime.errors import CandlewickError
 
 KAFKA_VERSION = "4.3.0"
@@ -16,15 +18,18 @@ _BRIDGE = "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4"
 
 
 def kafka_jars(cache: Path, progress: Progress) -> Path:
-    """The folder of the jars, complete; raises `CandlewickError` where they cannot be had."""
-    folder = cache / f"kafka-{KAFKA_VERSION}"
+    """The folder of the jars, complete; downloads them where they are not there yet.
+
+    Raises:
+        CandlewickError: no network, a damaged download, or a cache folder that cannot be written.
+    """
+    folder = _folder(cache)
     if folder.is_dir():
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with (cache / "download.lock").open("a") as lock:
-            fcntl.flock(lock.fileno(), fcntl.LOCK_EX)  # one download at a time; held no longer than its process lives
-            if not folder.is_dir():
+        with FileLock(cache / "download.lock", fallback_to_soft=False, preserve_lock_file=True):
+            if not folder.is_dir():  # another process may have downloaded them meanwhile
                 _fill(folder, progress)
     except OSError as error:
         raise CandlewickError(
@@ -33,16 +38,28 @@ def kafka_jars(cache: Path, progress: Progress) -> Path:
     return folder
 
 
+def require_jars(cache: Path) -> None:
+    """Raise `CandlewickError` where the jars are not there and what downloads them is not installed."""
+    if not _folder(cache).is_dir() and importlib.util.find_spec("jgo") is None:
+        raise CandlewickError(
+            "no jgo to fetch Kafka with: install candlewick[local], or set CANDLEWICK_KAFKA to a cluster's address"
+        )
+
+
+def _folder(cache: Path) -> Path:
+    return cache / f"kafka-{KAFKA_VERSION}"
+
+
 def _fill(folder: Path, progress: Progress) -> None:
-    for left in folder.parent.glob("download-*/"):  # by one that was cut short
-        shutil.rmtree(left)
+    for unfinished in folder.parent.glob("download-*/"):
+        shutil.rmtree(unfinished)
     progress(f"downloading Apache Kafka {KAFKA_VERSION} (45 MB, once)")
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix="download-") as scratch:
         _download(Path(scratch)).rename(folder)
 
 
 def _download(scratch: Path) -> Path:
-    """All jars in one folder below `scratch`: a download that is cut short leaves nothing that is taken for whole."""
+    """All jars in one folder below `scratch`; it is renamed only when it is complete."""
     complete = scratch / "complete"
     complete.mkdir()
     for jar in _resolve(scratch):
@@ -58,15 +75,11 @@ def _download(scratch: Path) -> Path:
 
 
 def _resolve(scratch: Path) -> list[Path]:
-    try:
-        import requests  # noqa: PLC0415  # it and jgo come with the extra `local` only
-        from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
-        from jgo.env import EnvironmentBuilder  # noqa: PLC0415
-        from jgo.maven import MavenContext  # noqa: PLC0415
-    except ImportError:
-        raise CandlewickError(
-            "no jgo to fetch Kafka with: install candlewick[local], or set CANDLEWICK_KAFKA to a cluster's address"
-        ) from None
+    import requests  # noqa: PLC0415  # it and jgo come with the extra `local` only
+    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415
+    from jgo.env import EnvironmentBuilder  # noqa: PLC0415
+    from jgo.maven import MavenContext  # noqa: PLC0415
+
     try:
         context = MavenContext(repo_cache=scratch / "maven", remote_repos={"central": MAVEN_CENTRAL_URL}, timeout=30)
         for folder, endpoint in (("kafka", _KAFKA), ("bridge", _BRIDGE)):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.jars import kafka_jars
-from deploy.local.part import ASK_S, Server, process
+from deploy.local.jars import kafka_jars, require_jars
 from deploy.local.ports import HOST, is_free
+from deploy.local.server import ASK_S, Server, process_of
 from runtime.errors import CandlewickError
 from runtime.kafka.cluster import live_brokers
 
@@ -39,12 +39,18 @@ class Node:
     controller_port: int
 
 
-def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node]) -> list[Server]:
+def require_installed(cache: Path) -> None:
+    """Raise `CandlewickError` where Java, or what downloads Kafka, is not installed."""
+    _java()
+    require_jars(cache)
+
+
+def kafka_servers(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node]) -> list[Server]:
     """The nodes of the cluster of the stack in `home`."""
 
-    def part(node: Node) -> Server:
+    def server(node: Node) -> Server:
         return Server(
-            process=process(home, f"kafka-{node.id}"),
+            process=process_of(home, f"kafka-{node.id}"),
             address=f"{HOST}:{node.port}",
             prepare=lambda progress: _prepare(
                 home / f"kafka-{node.id}", kafka_jars(cache, progress), cluster_id, node, nodes
@@ -53,7 +59,7 @@ def kafka_parts(home: Path, cache: Path, cluster_id: str, nodes: Sequence[Node])
             start_s=90.0,
         )
 
-    return [part(node) for node in nodes]
+    return [server(node) for node in nodes]
 
 
 def server_properties(data: Path, node: Node, nodes: Sequence[Node]) -> dict[str, str]:
@@ -63,7 +69,7 @@ def server_properties(data: Path, node: Node, nodes: Sequence[Node]) -> dict[str
     return {
         "process.roles": "broker,controller",
         "node.id": str(node.id),
-        "controller.quorum.voters": ",".join(f"{one.id}@{HOST}:{one.controller_port}" for one in nodes),
+        "controller.quorum.voters": ",".join(f"{voter.id}@{HOST}:{voter.controller_port}" for voter in nodes),
         "listeners": f"PLAINTEXT://{HOST}:{node.port},CONTROLLER://{HOST}:{node.controller_port}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{node.port}",
         "controller.listener.names": "CONTROLLER",
@@ -119,9 +125,9 @@ def _prepare(folder: Path, jars: Path, cluster_id: str, node: Node, nodes: Seque
 
 
 def _format(tool: Sequence[str], cluster_id: str, folder: Path, properties: dict[str, str]) -> None:
-    """Make the data folder aside and rename it: one that is cut short is never taken for whole."""
-    for left in folder.glob("new-*/"):
-        shutil.rmtree(left, ignore_errors=True)  # whoever made it may still be at it
+    """Make the data folder under another name, then rename it, so that it is there only when it is complete."""
+    for unfinished in folder.glob("new-*/"):
+        shutil.rmtree(unfinished, ignore_errors=True)  # its maker may still be at work
     work = Path(tempfile.mkdtemp(dir=folder, prefix="new-"))
     draft, config = work / "data", work / "format.properties"
     config.write_text(render(properties | {"log.dirs": str(draft)}))

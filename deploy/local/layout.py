@@ -13,7 +13,7 @@ from runtime.errors import CandlewickError
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The memory of a stack; `ports` by part name, a node's controller as ``kafka-1-controller``."""
+    """The memory of a stack; `ports` by server name, a node's controller as ``kafka-1-controller``."""
 
     brokers: int = 1
     cluster_id: str = field(default_factory=lambda: base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode())
@@ -39,7 +39,7 @@ def write_layout(home: Path, layout: Layout) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, such that a power cut leaves the old or the new one."""
+    """Write a file that only its owner may read; a power cut leaves either the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
     with contextlib.suppress(FileNotFoundError):

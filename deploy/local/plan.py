@@ -1,11 +1,11 @@
-"""Which parts a stack has, and on which ports."""
+"""Which servers a stack has, and on which ports."""
 
 from pathlib import Path
 
 from deploy.local import clickhouse, kafka, redis
 from deploy.local.layout import Layout
-from deploy.local.part import Server, process
 from deploy.local.ports import choose_port
+from deploy.local.server import Server, process_of
 from runtime.errors import UsageError
 from runtime.settings import Settings
 
@@ -15,36 +15,46 @@ def controller(node: int) -> str:
     return f"kafka-{node}-controller"
 
 
-def parts(home: Path, settings: Settings, layout: Layout) -> list[Server]:
-    """The parts that are started here, on the ports of `layout`; those set by a setting are not among them."""
+def servers(home: Path, settings: Settings, layout: Layout) -> list[Server]:
+    """The servers that are started here, on the ports of `layout`; those set by a setting are not among them."""
     ports = layout.ports
-    found: list[Server] = []
+    started_here: list[Server] = []
     if not settings.kafka and "kafka-1" in ports:
         nodes = [
             kafka.Node(id=node, port=ports[f"kafka-{node}"], controller_port=ports[controller(node)])
             for node in range(1, layout.brokers + 1)
         ]
-        found += kafka.kafka_parts(home, settings.cache.expanduser(), layout.cluster_id, nodes)
+        started_here += kafka.kafka_servers(home, settings.cache.expanduser(), layout.cluster_id, nodes)
     if not settings.redis and "redis" in ports:
-        found.append(redis.redis_part(home, ports["redis"]))
+        started_here.append(redis.redis_server(home, ports["redis"]))
     if not settings.clickhouse and "clickhouse" in ports:
-        found.append(clickhouse.clickhouse_part(home, ports["clickhouse"]))
-    return found
+        started_here.append(clickhouse.clickhouse_server(home, ports["clickhouse"]))
+    return started_here
+
+
+def require_installed(settings: Settings) -> None:
+    """Raise `CandlewickError` where the program of a server that is to be started is not installed."""
+    if not settings.kafka:
+        kafka.require_installed(settings.cache.expanduser())
+    if not settings.redis:
+        redis.require_installed()
+    if not settings.clickhouse:
+        clickhouse.require_installed()
 
 
 def choose_ports(home: Path, settings: Settings, layout: Layout) -> Layout:
-    """`layout` with a port for everything that is to be started; a part that runs keeps its own."""
+    """`layout` with a port for everything that is to be started; a server that runs keeps its own."""
     chosen: dict[str, int] = {}
 
-    def choose(name: str, part: str, given: int | None, default: int) -> None:
+    def choose(name: str, server: str, given: int | None, default: int) -> None:
         remembered = layout.ports.get(name)
-        if remembered and process(home, name.removesuffix("-controller")).alive():
+        if remembered and process_of(home, name.removesuffix("-controller")).alive():
             if given not in (None, 0, remembered):
-                raise UsageError(f"{part} already runs on port {remembered}: run candlewick stack down first")
+                raise UsageError(f"{server} already runs on port {remembered}: run candlewick stack down first")
             chosen[name] = remembered
         else:
             taken = set(chosen.values())
-            chosen[name] = choose_port(part, given=given, remembered=remembered, default=default, taken=taken)
+            chosen[name] = choose_port(server, given=given, remembered=remembered, default=default, taken=taken)
 
     if not settings.kafka:
         for node in range(1, layout.brokers + 1):

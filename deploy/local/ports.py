@@ -1,6 +1,7 @@
-"""Which port a part listens on."""
+"""Which port a server listens on."""
 
 import socket
+from collections.abc import Collection
 
 from runtime.errors import UsageError
 
@@ -26,16 +27,22 @@ def any_free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def choose_port(part: str, *, given: int | None, remembered: int | None, default: int, taken: set[int]) -> int:
-    """The port for `part`; one that is given must be free, otherwise the next free one is taken.
+def first_free_port(default: int, taken: Collection[int] = ()) -> int | None:
+    """The first port from `default` on that is free and not in `taken`; None where there is none among a hundred."""
+    ports = range(default, default + _TRIES)
+    return next((port for port in ports if port not in taken and is_free(port)), None)
 
-    Without `given`: the one of the last time while it is free, else the first free one from `default` on.
-    0 stands for any free port. `taken` are the ports chosen for other parts.
+
+def choose_port(server: str, *, given: int | None, remembered: int | None, default: int, taken: set[int]) -> int:
+    """The port for `server`. One that is given must be free; otherwise the next free one is taken.
+
+    Without `given` it is the one of the last time while that is free, else the first free one from `default` on.
+    0 stands for any free port. `taken` are the ports chosen for other servers.
     """
     if given and (given in taken or not is_free(given)):
         raise UsageError(
-            f"port {given} for {part} is in use by another program: end that program, or give another port "
-            f"with --{part}-port (CANDLEWICK_{part.upper()}_PORT)"
+            f"port {given} for {server} is in use by another program: end that program, or give another port "
+            f"with --{server}-port (CANDLEWICK_{server.upper()}_PORT)"
         )
     if given:
         return given
@@ -43,10 +50,9 @@ def choose_port(part: str, *, given: int | None, remembered: int | None, default
         return remembered
     if given == 0:
         return any_free_port()
-    for port in range(default, default + _TRIES):
-        if port not in taken and is_free(port):
-            return port
+    if port := first_free_port(default, taken):
+        return port
     raise UsageError(
-        f"no free port for {part} between {default} and {default + _TRIES - 1}: give one with --{part}-port "
-        f"(CANDLEWICK_{part.upper()}_PORT)"
+        f"no free port for {server} between {default} and {default + _TRIES - 1}: give one with --{server}-port "
+        f"(CANDLEWICK_{server.upper()}_PORT)"
     )

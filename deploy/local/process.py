@@ -1,7 +1,8 @@
-"""A program that outlives whoever started it, and is known again later without a doubt.
+"""A program that outlives the command that started it, and is recognised later without a doubt.
 
-The program holds a lock on its pid file for as long as it lives: the file is locked, then inherited. The kernel lets
-go of the lock at any kind of end, so a pid file that nobody holds is stale, whatever runs under its number by now.
+The program holds a lock on its pid file for as long as it lives: the file is locked, then inherited. The system
+releases the lock when the program ends, however it ends. So a pid file that nobody holds is stale, even if another
+program has that pid by now. (`filelock` cannot do this: what it releases is released for the program too.)
 """
 
 import fcntl
@@ -34,7 +35,7 @@ class ServerProcess:
             raise CandlewickError(f"{self.name} is running already")
         for folder in (self.pid_file.parent, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        self._turn_log()
+        self._rotate_log()
         with self.pid_file.open("a") as held, self.log.open("ab") as log:
             self._lock(held.fileno())
             held.truncate(0)
@@ -71,7 +72,7 @@ class ServerProcess:
         return False
 
     def stop(self, patience_s: float) -> bool:
-        """Ask it to end, and end it after `patience_s`; False where it did not run."""
+        """Ask it to end, and kill it after `patience_s`; returns False where it did not run."""
         if not self._signal(signal.SIGTERM):
             return False
         if not self._ends_within(patience_s):
@@ -111,11 +112,11 @@ class ServerProcess:
         while True:
             try:
                 return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # somebody looks at this moment whether it is held
+            except BlockingIOError:  # another process looks at this moment whether it is held
                 if time.monotonic() > deadline:
                     raise CandlewickError(f"{self.name} is running already") from None
                 time.sleep(POLL_S)
 
-    def _turn_log(self) -> None:
+    def _rotate_log(self) -> None:
         if self.log.exists() and self.log.stat().st_size > _LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))

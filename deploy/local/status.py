@@ -1,4 +1,4 @@
-"""How each part of the stack is doing."""
+"""How each server of the stack is doing."""
 
 import re
 import socket
@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 
 from deploy.local import plan
 from deploy.local.layout import Layout, read_layout
-from deploy.local.part import ASK_S, Server
+from deploy.local.server import ASK_S, Server
 from runtime.settings import Settings, clickhouse_address, cold_address, kafka_address, redis_address
 
 _USUAL_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
 
 
 class State(StrEnum):
-    """What was seen of a part."""
+    """What was seen of a server."""
 
     RUNNING = "running"
     SILENT = "not answering"
@@ -27,7 +27,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartStatus:
+class ServerStatus:
     """One line of the table; `address` without its password."""
 
     name: str
@@ -42,24 +42,24 @@ class PartStatus:
         return self.state in (State.RUNNING, State.REACHABLE, State.SET)
 
 
-def status(settings: Settings) -> list[PartStatus]:
-    """Ask every part of the stack, and those set by a setting."""
+def status(settings: Settings) -> list[ServerStatus]:
+    """Ask every server of the stack, and those set by a setting, whether they answer."""
     home = settings.home.absolute()
     layout = read_layout(home) or Layout()
-    seen = [_seen(part) for part in plan.parts(home, settings, layout)]
-    names = {one.name.split("-")[0] for one in seen}
+    seen = [_seen(server) for server in plan.servers(home, settings, layout)]
+    names = {status.name.split("-")[0] for status in seen}
     for name, setting in _settings(settings).items():
         if setting:
             seen.append(_by_setting(name, setting))
         elif name == "cold":
-            seen.append(PartStatus(name=name, state=State.RUNNING, address=(home / "cold").as_uri()))
+            seen.append(ServerStatus(name=name, state=State.RUNNING, address=(home / "cold").as_uri()))
         elif name not in names:
-            seen.append(PartStatus(name=name, state=State.STOPPED, address=""))
+            seen.append(ServerStatus(name=name, state=State.STOPPED, address=""))
     return seen
 
 
 def addresses(settings: Settings) -> dict[str, str]:
-    """Where each part is, without passwords; raises `UsageError` where the stack was not started."""
+    """The address of each server, without passwords; raises `UsageError` where the stack was not started."""
     return {
         "kafka": kafka_address(settings),
         "redis": masked(redis_address(settings)),
@@ -82,26 +82,27 @@ def _settings(settings: Settings) -> dict[str, str | None]:
     }
 
 
-def _seen(part: Server) -> PartStatus:
-    pid = part.process.pid()
-    state = State.STOPPED if pid is None else State.RUNNING if part.answers() else State.SILENT
-    return PartStatus(
-        name=part.process.name, state=state, address=part.address, pid=pid, memory_bytes=_memory_bytes(pid)
+def _seen(server: Server) -> ServerStatus:
+    pid = server.process.pid()
+    state = State.STOPPED if pid is None else State.RUNNING if server.answers() else State.SILENT
+    return ServerStatus(
+        name=server.process.name, state=state, address=server.address, pid=pid, memory_bytes=_memory_bytes(pid)
     )
 
 
-def _by_setting(name: str, address: str) -> PartStatus:
+def _by_setting(name: str, address: str) -> ServerStatus:
     if name == "cold":
-        return PartStatus(name=name, state=State.SET, address=masked(address))
+        return ServerStatus(name=name, state=State.SET, address=masked(address))
     servers = address.split(",") if name == "kafka" else [address]
     reached = any(_reaches(server) for server in servers)
-    return PartStatus(name=name, state=State.REACHABLE if reached else State.UNREACHABLE, address=masked(address))
+    return ServerStatus(name=name, state=State.REACHABLE if reached else State.UNREACHABLE, address=masked(address))
 
 
 def _reaches(server: str) -> bool:
-    parts = urlsplit(server if "://" in server else f"tcp://{server}")
+    place = urlsplit(server if "://" in server else f"tcp://{server}")
     try:
-        with socket.create_connection((parts.hostname or "", parts.port or _USUAL_PORTS.get(parts.scheme, 0)), ASK_S):
+        port = place.port or _USUAL_PORTS.get(place.scheme, 0)
+        with socket.create_connection((place.hostname or "", port), ASK_S):
             return True
     except (OSError, ValueError):
         return False
@@ -112,5 +113,5 @@ def _memory_bytes(pid: int | None) -> int | None:
         text = Path(f"/proc/{pid}/status").read_text()
     except OSError:  # ended in this moment, or a system without /proc
         return None
-    found = re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
+    resident = re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE)
+    return int(resident[1]) * 1024 if resident else None

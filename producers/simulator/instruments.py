@@ -3,6 +3,7 @@
 A market is a function of its name alone, so that a symbol's history does not depend on which others are simulated.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isqrt
@@ -90,6 +91,16 @@ def parse_symbols(text: str) -> tuple[str, ...]:
     if not 1 <= len(names) <= MAX_SYMBOLS:
         raise UsageError(f"{len(names)} symbols are named: the simulator lists 1 to {MAX_SYMBOLS}")
     return tuple(instrument(name).symbol for name in names)
+
+
+def listed_symbols() -> tuple[str, ...]:
+    """The markets with well-known names, busiest first."""
+    return tuple(_RANKS)
+
+
+def is_listed(symbol: str) -> bool:
+    """Whether `symbol` is one of the markets that can be asked for by number; any other name makes up a market."""
+    return symbol in _RANKS or re.fullmatch(rf"{_GENERATED}\d{{4}}USDT", symbol) is not None
 
 
 def instrument(symbol: str) -> Instrument:

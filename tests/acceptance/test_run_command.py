@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,18 +39,24 @@ def candlewick(environment: Mapping[str, str], *arguments: str) -> subprocess.Co
 
 
 def verified(ran: subprocess.CompletedProcess[str]) -> tuple[int, int]:
-    found = VERIFIED.search(ran.stdout)
+    summary = VERIFIED.search(ran.stdout)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert found, ran.stdout
-    return int(found[1]), int(found[2])
+    assert summary, ran.stdout
+    return int(summary[1]), int(summary[2])
 
 
+@pytest.mark.timeout(240)
 def test_runs_are_verified_through_faults_kills_and_a_gap_of_an_hour(
     surroundings: dict[str, str], settings: Settings
 ) -> None:
-    run = ("run", "--headless", "--speed", "60", "--symbols", "ETHUSDT,LTCUSDT,XRPETH")
+    quiet_run = ("run", "--headless", "--symbols", "ETHUSDT,LTCUSDT,XRPETH", "--api-port", "0")
+    short = candlewick(surroundings, *quiet_run, "--speed", "1", "--for", "1s", "--market-start", "3h")
+    assert "nothing to verify yet: the run was too short" in short.stdout, short.stdout + short.stderr
+    assert short.returncode == 0
+
+    run = (*quiet_run, "--speed", "60")
     faults = ("--fault", "drop_every_s=2", "--fault", "duplicate=0.05", "--kill", "candles=3", "--kill", "sink.redis=4")
-    first = candlewick(surroundings, *run, "--for", "14s", "--market-start", "2h", *faults)
+    first = held_by_a_run(surroundings, *run, "--for", "14s", "--market-start", "2h", *faults)
     trades, candles = verified(first)
     assert "candles died (signal 9), restarted" in first.stdout
 
@@ -66,9 +74,42 @@ def test_runs_are_verified_through_faults_kills_and_a_gap_of_an_hour(
 
     an_outside_consumer_prints_the_candles(settings)
 
-    other = candlewick(surroundings, "run", "--headless", "--seed", "5")
-    assert other.returncode == 2
-    assert "candlewick stack reset" in other.stderr
+    for arguments, sentence in (
+        (("--seed", "5"), "the simulated market with seed 1"),
+        (("--market-start", "2h"), "later"),
+    ):
+        refused = candlewick(surroundings, "run", "--headless", *arguments)
+        assert refused.returncode == 2
+        assert sentence in refused.stderr
+        assert "candlewick stack reset" in refused.stderr
+
+
+def held_by_a_run(environment: Mapping[str, str], *run: str) -> subprocess.CompletedProcess[str]:
+    """A run to its end. While it is at work the API answers, and its data cannot be taken from it."""
+    command = [sys.executable, "-m", "candlewick", *run]
+    with subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        line = next(line for line in program.stdout if line.startswith("API at "))
+        for words in (("stack", "down"), ("stack", "reset", "--yes")):
+            refused = candlewick(environment, *words)
+            assert refused.returncode == 1
+            assert f"(process {program.pid}) is using" in refused.stderr
+            assert "candlewick run --headless" in refused.stderr
+        answered_health(line.removeprefix("API at ").split(";")[0])
+        rest = program.stdout.read()
+    return subprocess.CompletedProcess(command, program.returncode, line + rest, "")
+
+
+def answered_health(address: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(f"{address}/v1/health", timeout=5) as response:  # noqa: S310  # our own server
+                assert response.status == 200
+                return
+        except OSError:
+            assert time.monotonic() < deadline, "the API does not answer"
+            time.sleep(0.1)
 
 
 def test_a_source_that_is_wrong_costs_no_false_claim_and_what_it_lost_is_told(surroundings: dict[str, str]) -> None:
@@ -77,15 +118,26 @@ def test_a_source_that_is_wrong_costs_no_false_claim_and_what_it_lost_is_told(su
         "short_history=30 drop_every_s=5 drop_for_s=2 skip=0.003 zero=0.002 absurd_time=0.001 disordered=0.2 "
         "repeated=0.2 jump_every_s=1 lack_every_s=1 spoil_every_s=4 clock_every_s=2"
     )
-    run = ("run", "--headless", "--speed", "60", "--symbols", "ETHUSDT,LTCUSDT,XRPETH", "--for", "35s")
+    run = (
+        "run",
+        "--headless",
+        "--speed",
+        "60",
+        "--symbols",
+        "ETHUSDT,LTCUSDT,XRPETH",
+        "--for",
+        "35s",
+        "--api-port",
+        "0",
+    )
     patience = {"CANDLEWICK_FILL_TIMEOUT_S": "3"}
-    ran = candlewick(surroundings | patience, *run, *(word for one in faults.split() for word in ("--fault", one)))
+    ran = candlewick(surroundings | patience, *run, *(word for fault in faults.split() for word in ("--fault", fault)))
     assert re.search(
         r"^lost by the source: [\d,]+ trades? in \d+ minutes?, none of them complete$", ran.stdout, re.MULTILINE
     ), ran.stdout + ran.stderr
     assert re.search(r"verified: \d+ trades, \d+ candles, 0 missing, 0 duplicate, \d+ different$", ran.stdout.strip())
     differences = re.findall(r"^ +different: (.*)$", ran.stdout, re.MULTILINE)
-    assert [one for one in differences if not one.endswith("status is 'hole', not complete")] == []
+    assert [text for text in differences if not text.endswith("status is 'hole', not complete")] == []
 
 
 def an_outside_consumer_prints_the_candles(settings: Settings) -> None:
@@ -110,7 +162,7 @@ def test_a_run_beside_another_is_refused_in_one_sentence(tmp_path: Path) -> None
         fcntl.flock(lock, fcntl.LOCK_EX)
         ran = candlewick({**os.environ, "CANDLEWICK_HOME": str(tmp_path)}, "run", "--headless")
     assert ran.returncode == 1
-    assert ran.stderr.startswith("candlewick: another candlewick run")
+    assert ran.stderr.startswith("candlewick: another candlewick run is using")
     assert "Traceback" not in ran.stderr
 
 
@@ -118,6 +170,7 @@ def test_a_run_beside_another_is_refused_in_one_sentence(tmp_path: Path) -> None
     ("arguments", "sentence"),
     [
         (("--for", "banana"), "--for is 'banana': give a time span such as 90s, 2m or 1h"),
+        (("--symbols", "DOGEEUSDT"), "did you mean DOGEUSDT"),
         (("--kill", "sunk=5"), "--kill sunk=5: it has to be STAGE=SECONDS"),
         (("--exchange", "binance"), "say which symbols of binance"),
     ],

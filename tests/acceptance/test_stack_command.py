@@ -59,8 +59,8 @@ def test_stale_pid_and_lock_files_do_no_harm(redis_only: Run, tmp_path: Path) ->
 
 def test_two_ups_at_once_start_each_part_once(redis_only: Run) -> None:
     with ThreadPoolExecutor(2) as pool:
-        done = [one.result() for one in [pool.submit(redis_only, "stack", "up") for _ in range(2)]]
-    assert [one.returncode for one in done] == [0, 0]
+        done = [up.result() for up in [pool.submit(redis_only, "stack", "up") for _ in range(2)]]
+    assert [up.returncode for up in done] == [0, 0]
     said = done[0].stderr + done[1].stderr
     assert (said.count("redis ready at"), said.count("redis runs at")) == (1, 1)
 
@@ -95,6 +95,13 @@ def test_a_home_with_letters_of_any_script_and_spaces_holds_all_data(tmp_path: P
             assert (home / held).exists(), held
     assert [path.name for path in tmp_path.iterdir()] == ["ä ö"]
     assert [path.name for path in home.parent.iterdir()] == [home.name]
+
+
+def test_where_there_is_no_stack_nothing_is_written(alone: Run, tmp_path: Path) -> None:
+    for words in (("stack", "down"), ("stack", "reset", "--yes")):
+        done = alone(*words, CANDLEWICK_HOME=str(tmp_path / "none"))
+        assert (done.returncode, done.stderr) == (0, f"there is nothing in {tmp_path / 'none'}\n")
+    assert not (tmp_path / "none").exists()
 
 
 def test_wrong_usage_is_exit_code_2(alone: Run) -> None:

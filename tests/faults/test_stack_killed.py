@@ -42,7 +42,7 @@ async def killed_and_reset(alone: Run, tmp_path: Path) -> None:
     assert again.stderr.count(" runs at ") == 3
     (tmp_path / "mine").touch()
     assert alone("stack", "reset").returncode == 0
-    assert names(tmp_path) == {"stack.lock", "mine"}
+    assert names(tmp_path) == {"stack.lock", "run.lock", "mine"}
     gone = alone("stack", "status", "--json")
     assert (gone.returncode, gone.stdout) == (2, "")
     assert "candlewick stack up" in gone.stderr

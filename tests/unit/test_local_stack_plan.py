@@ -50,7 +50,7 @@ def test_no_two_parts_get_the_same_port(tmp_path: Path) -> None:
 def test_a_part_set_by_a_setting_is_not_planned(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, kafka="there:9092", redis="redis://there")
     layout = plan.choose_ports(tmp_path, settings, Layout())
-    assert [part.process.name for part in plan.parts(tmp_path, settings, layout)] == ["clickhouse"]
+    assert [part.process.name for part in plan.servers(tmp_path, settings, layout)] == ["clickhouse"]
 
 
 def test_a_single_broker_keeps_one_copy_and_three_keep_three_of_which_two_suffice() -> None:

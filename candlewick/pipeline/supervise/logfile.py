@@ -1,7 +1,8 @@
 """A log file that never grows beyond its limit: one older file is kept beside it."""
 
+import logging
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import BinaryIO
 
 MAX_BYTES = 8 * 1024 * 1024
 
@@ -11,19 +12,13 @@ class LogFile:
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
-        self._max_bytes = max_bytes
-        self._file: BinaryIO = path.open("ab", buffering=0)
-        self._bytes = self._file.tell()
+        self._handler = RotatingFileHandler(path, maxBytes=max_bytes, backupCount=1, encoding="utf-8", errors="replace")
 
     def write(self, line: bytes) -> None:
         """Append one line, given without its end."""
-        if self._bytes >= self._max_bytes:
-            self._file.close()
-            self._path.replace(self._path.with_name(f"{self._path.name}.1"))
-            self._file, self._bytes = self._path.open("ab", buffering=0), 0
-        self._bytes += self._file.write(line + b"\n")
+        text = line.decode(errors="replace")
+        self._handler.emit(logging.LogRecord("", logging.INFO, "", 0, text, None, None))
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._handler.close()

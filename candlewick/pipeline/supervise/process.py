@@ -1,4 +1,4 @@
-"""One running part: its process, its lines, its end."""
+"""One running stage: its process, its lines, its end."""
 
 import asyncio
 import os
@@ -25,11 +25,11 @@ class Stage:
     grace_s: float = 25.0
     """From SIGTERM to SIGKILL."""
     restarted: bool = True
-    """Whether it is started again when it dies; else its death is the end of all."""
+    """Whether it is started again when it dies; else its death ends the run."""
 
 
 class StageProcess:
-    """A started part, in a session of its own: a terminal's Ctrl-C does not reach it, its supervisor's death does."""
+    """A started stage, in a session of its own: Ctrl-C does not reach it. It dies with its supervisor."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
@@ -37,14 +37,14 @@ class StageProcess:
         self.killed_on_purpose = False
 
     @classmethod
-    async def start(cls, part: Stage, *, inherit: Sequence[int] = ()) -> Self:
-        """Start the part's command; `inherit` are descriptors it keeps open."""
+    async def start(cls, stage: Stage, *, inherit: Sequence[int] = ()) -> Self:
+        """Start the stage's command; `inherit` are descriptors it keeps open."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *part.command,
+            sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *stage.command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=dict(part.environment),
+            env=dict(stage.environment),
             start_new_session=True,
             pass_fds=tuple(inherit),
         )  # fmt: skip
@@ -61,7 +61,7 @@ class StageProcess:
         return time.monotonic() - self._started
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """What it writes, line by line without ends, until it closes its output; an endless line comes in pieces."""
+        """What it writes, line by line without ends, until it closes its output; a very long line comes in pieces."""
         out = self._process.stdout
         if out is None:
             return
@@ -81,6 +81,6 @@ class StageProcess:
         return await self._process.wait()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; one that is gone already does not mind."""
+        """Send a signal; nothing happens where the process has ended already."""
         if self._process.returncode is None:
             self._process.send_signal(number)

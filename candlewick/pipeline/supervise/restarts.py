@@ -1,11 +1,11 @@
-"""When a part that died is started again: a decision without a clock and without a process."""
+"""When a stage that died is started again: a decision without a clock and without a process."""
 
 from typing import NamedTuple
 
 from runtime.backoff import pause_s
 
 QUICK_DEATH_S = 10.0
-"""A life shorter than this counts against the part; a longer one clears its record."""
+"""A life shorter than this counts against the stage; a longer one clears its record."""
 MAX_QUICK_DEATHS = 5
 _FIRST_DELAY_S = 0.2
 _MAX_DELAY_S = 5.0
@@ -18,13 +18,13 @@ class Decision(NamedTuple):
     restart_after_s: float | None
     """None: give up."""
     quick_deaths: int
-    """To be handed to the next decision."""
+    """For the next decision."""
 
 
 def decide(*, exit_code: int, lived_s: float, quick_deaths: int, wanted: bool = False) -> Decision:
-    """What to do about a part that ended with `exit_code` after `lived_s`, having died quickly `quick_deaths` times.
+    """What to do about a stage that ended with `exit_code` after `lived_s`, having died quickly `quick_deaths` times.
 
-    A death that was `wanted` (killed on purpose) counts for nothing. A usage error would only repeat itself.
+    A death that was `wanted` (killed on purpose) does not count. After a usage error a new start would only fail again.
     """
     if wanted:
         return Decision(_FIRST_DELAY_S, quick_deaths)

@@ -1,4 +1,4 @@
-"""The supervisor: keeps parts running, tells what happens to them, stops them one by one."""
+"""The supervisor: keeps stages running, tells what happens to them, stops them one by one."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ _MAX_WORDS = 500
 
 
 class StageChange(StrEnum):
-    """What happened to a part."""
+    """What happened to a stage."""
 
     STARTED = "started"
     DIED = "died"
@@ -28,34 +28,34 @@ class StageChange(StrEnum):
     STOPPED = "stopped"
 
 
-class PartEvent(NamedTuple):
-    """A turn in a part's life, and a sentence about it."""
+class StageEvent(NamedTuple):
+    """A change in a stage's life, and a sentence about it."""
 
-    part: str
-    turn: StageChange
+    stage: str
+    change: StageChange
     text: str
 
 
 @dataclass
-class _Kept:
-    part: Stage
+class _Supervised:
+    stage: Stage
     task: asyncio.Task[int]
     process: StageProcess | None = None
     stopping: bool = False
 
 
 class Supervisor:
-    """Keeps parts running for as long as its block runs; whatever is left at the end is killed.
+    """Keeps stages running for as long as its block runs; what still runs at the end of the block is killed.
 
-    `on_event` hears of starts and deaths, `on_entry` gets each JSON line that a part logs. All lines go to
-    ``<logs>/<part>.log``, bounded.
+    `on_event` hears of starts and deaths, `on_entry` gets each JSON line that a stage logs. All lines go to
+    ``<logs>/<stage>.log``, bounded.
     """
 
     def __init__(
         self,
         logs: Path,
         *,
-        on_event: Callable[[PartEvent], None],
+        on_event: Callable[[StageEvent], None],
         on_entry: Callable[[str, dict[str, Any]], None],
         inherit: Sequence[int] = (),
     ) -> None:
@@ -63,7 +63,7 @@ class Supervisor:
         self._on_event = on_event
         self._on_entry = on_entry
         self._inherit = inherit
-        self._kept: dict[str, _Kept] = {}
+        self._supervised: dict[str, _Supervised] = {}
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def __aenter__(self) -> Self:
@@ -72,67 +72,67 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for kept in self._kept.values():
-            kept.stopping = True
-            if kept.process:
-                kept.process.signal(signal.SIGKILL)
+        for supervised in self._supervised.values():
+            supervised.stopping = True
+            if supervised.process:
+                supervised.process.signal(signal.SIGKILL)
             else:
-                kept.task.cancel()
-        await asyncio.gather(*(kept.task for kept in self._kept.values()), return_exceptions=True)
+                supervised.task.cancel()
+        await asyncio.gather(*(supervised.task for supervised in self._supervised.values()), return_exceptions=True)
         if self._failure.done():
             self._failure.exception()  # told by failed(), or another error went first
 
-    def start(self, part: Stage) -> None:
-        """Keep `part` running from now on."""
-        task = asyncio.create_task(self._keep(part), name=part.name)
-        self._kept[part.name] = _Kept(part, task)
+    def start(self, stage: Stage) -> None:
+        """Keep `stage` running from now on."""
+        task = asyncio.create_task(self._keep(stage), name=stage.name)
+        self._supervised[stage.name] = _Supervised(stage, task)
 
     async def stop(self, name: str) -> int:
-        """Ask a part to drain and end; it is killed when its grace is over. Its exit code."""
-        kept = self._kept[name]
-        kept.stopping = True
-        if kept.process is None:  # between two lives
-            kept.task.cancel()
+        """Ask a stage to drain and end; it is killed when its grace is over. Returns its exit code."""
+        supervised = self._supervised[name]
+        supervised.stopping = True
+        if supervised.process is None:  # between two lives
+            supervised.task.cancel()
             return 0
-        kept.process.signal(signal.SIGTERM)
-        done, _ = await asyncio.wait({kept.task}, timeout=kept.part.grace_s)
+        supervised.process.signal(signal.SIGTERM)
+        done, _ = await asyncio.wait({supervised.task}, timeout=supervised.stage.grace_s)
         if not done:
             self._on_event(
-                PartEvent(name, StageChange.DIED, f"{name} did not end within {kept.part.grace_s:g} s, killed")
+                StageEvent(name, StageChange.DIED, f"{name} did not end within {supervised.stage.grace_s:g} s, killed")
             )
-            kept.process.signal(signal.SIGKILL)
-        return await kept.task
+            supervised.process.signal(signal.SIGKILL)
+        return await supervised.task
 
     def kill(self, name: str) -> None:
-        """SIGKILL a part on purpose: it comes back, and the death does not count against it."""
-        process = self._kept[name].process
+        """SIGKILL a stage on purpose: it comes back, and the death does not count against it."""
+        process = self._supervised[name].process
         if process is not None:
             process.killed_on_purpose = True
             process.signal(signal.SIGKILL)
 
     def pid(self, name: str) -> int | None:
-        """The part's process now; None between two lives."""
-        process = self._kept[name].process
+        """The stage's process now; None between two lives."""
+        process = self._supervised[name].process
         return process.pid if process else None
 
     async def failed(self) -> None:
-        """Wait for ever, or until a part had to be given up: then raise why."""
+        """Wait for ever, or until a stage had to be given up: then raise why."""
         await asyncio.shield(self._failure)
 
-    async def _keep(self, part: Stage) -> int:
-        quick_deaths, turn = 0, StageChange.STARTED
-        log = LogFile(self._logs / f"{part.name}.log")
+    async def _keep(self, stage: Stage) -> int:
+        quick_deaths, change = 0, StageChange.STARTED
+        log = LogFile(self._logs / f"{stage.name}.log")
         try:
             while True:
-                kept = self._kept[part.name]
-                process = kept.process = await StageProcess.start(part, inherit=self._inherit)
-                if turn is StageChange.STARTED:
-                    self._on_event(PartEvent(part.name, turn, f"{part.name} started (process {process.pid})"))
-                last_words = await self._listen(part, process, log)
+                supervised = self._supervised[stage.name]
+                process = supervised.process = await StageProcess.start(stage, inherit=self._inherit)
+                if change is StageChange.STARTED:
+                    self._on_event(StageEvent(stage.name, change, f"{stage.name} started (process {process.pid})"))
+                last_words = await self._listen(stage, process, log)
                 exit_code = await process.ended()
-                kept.process = None
-                if kept.stopping:
-                    self._on_event(PartEvent(part.name, StageChange.STOPPED, f"{part.name} stopped"))
+                supervised.process = None
+                if supervised.stopping:
+                    self._on_event(StageEvent(stage.name, StageChange.STOPPED, f"{stage.name} stopped"))
                     return exit_code
                 decision = decide(
                     exit_code=exit_code,
@@ -140,34 +140,34 @@ class Supervisor:
                     quick_deaths=quick_deaths,
                     wanted=process.killed_on_purpose,
                 )
-                if decision.restart_after_s is None or not part.restarted:
-                    self._give_up(part, exit_code, decision.quick_deaths, last_words)
+                if decision.restart_after_s is None or not stage.restarted:
+                    self._give_up(stage, exit_code, decision.quick_deaths, last_words)
                     return exit_code
-                quick_deaths, turn = decision.quick_deaths, StageChange.RESTARTED
-                text = f"{part.name} {describe_end(exit_code)}, restarted"
-                self._on_event(PartEvent(part.name, turn, f"{text}: {last_words}" if last_words else text))
+                quick_deaths, change = decision.quick_deaths, StageChange.RESTARTED
+                text = f"{stage.name} {describe_end(exit_code)}, restarted"
+                self._on_event(StageEvent(stage.name, change, f"{text}: {last_words}" if last_words else text))
                 await asyncio.sleep(decision.restart_after_s)
         finally:
             log.close()
 
-    async def _listen(self, part: Stage, process: StageProcess, log: LogFile) -> str:
-        """Write down what the part says until it ends; its last plain sentence, which tells why it ended."""
+    async def _listen(self, stage: Stage, process: StageProcess, log: LogFile) -> str:
+        """Write down what the stage says until it ends; returns its last plain sentence, which tells why it ended."""
         last_words = ""
         async for line in process.lines():
             log.write(line)
             entry = _json_object(line)
             if entry is not None:
-                self._on_entry(part.name, entry)
+                self._on_entry(stage.name, entry)
             elif any(map(str.isalnum, text := line.decode(errors="replace").strip(" |\r"))):
                 last_words = text[:_MAX_WORDS]
         return last_words
 
-    def _give_up(self, part: Stage, exit_code: int, quick_deaths: int, last_words: str) -> None:
+    def _give_up(self, stage: Stage, exit_code: int, quick_deaths: int, last_words: str) -> None:
         often = f" {quick_deaths} times in a row" if quick_deaths > 1 else ""
         said = f"; it said: {last_words}" if last_words else ""
-        log = self._logs / f"{part.name}.log"
-        error = CandlewickError(f"{part.name} {describe_end(exit_code)}{often} and was given up{said} (see {log})")
-        self._on_event(PartEvent(part.name, StageChange.GAVE_UP, str(error)))
+        log = self._logs / f"{stage.name}.log"
+        error = CandlewickError(f"{stage.name} {describe_end(exit_code)}{often} and was given up{said} (see {log})")
+        self._on_event(StageEvent(stage.name, StageChange.GAVE_UP, str(error)))
         if not self._failure.done():
             self._failure.set_exception(error)
 

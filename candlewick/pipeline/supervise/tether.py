@@ -1,7 +1,7 @@
-"""Run a command that dies with the process that started it, however that one dies.
+"""Run a command that dies with the process that started it, in whatever way that process dies.
 
-``python tether.py PARENT_PID COMMAND…`` replaces itself with the command. Only Linux can tie the two; elsewhere the
-command outlives a supervisor that is killed with SIGKILL, and the run lock, which it inherits, says so.
+``python tether.py PARENT_PID COMMAND…`` replaces itself with the command. Only Linux can tie the two. Elsewhere the
+command outlives a supervisor that is killed with SIGKILL; it holds the run lock, so the next run notices it.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ def main() -> None:
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the tie was made
+        if os.getppid() != parent:  # the parent died before the tie was made
             sys.exit(1)
     os.execv(command[0], command)  # noqa: S606  # the supervisor's own command line
 

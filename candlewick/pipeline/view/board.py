@@ -8,11 +8,26 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from candlewick.health.gaps import Gaps
+from candlewick.pipeline.plan import PRODUCER
+from candlewick.pipeline.view.pace import Pace, PaceChange
+from candlewick.pipeline.words import clock, duration
 from market.candle import Candle
 from market.feed import FeedEvent, FeedEventKind
 from market.ticker import Ticker
 
 MAX_HAPPENINGS = 100
+
+
+TOLERATED_RECORDS, TOLERATED_S = 1_000, 3.0
+"""A lag of so many records, or of so many seconds of a stage's own usual rate, is no sign that it does not keep up."""
+USUAL_OVER = 10
+"""How many progress lines, one a second, the usual rate is averaged over."""
+MARKED_BEHIND_S, TOLERATED_OVERDUE_S = 120.0, 10.0
+"""Markers are up to two minutes of market time behind. More is overdue, and tolerated for so many seconds."""
+
+
+COMMITS_LATE = "sink.parquet"
+"""It commits when a file ends, after up to 15 minutes. Its lag is what it has not read; the rest is in an open file."""
 
 
 class Tone(StrEnum):
@@ -49,19 +64,30 @@ class Happening(NamedTuple):
 
 @dataclass
 class StageFigures:
-    """A stage's newest progress line. Figures of earlier processes of the stage are kept in `before`."""
+    """What is known of a stage; most of it from its newest progress line.
+
+    Figures of earlier processes of the stage are kept in `before`.
+    """
 
     state: str = "starting"
     restarts: int = 0
     records: int = 0
     records_per_s: float = 0.0
+    usual_per_s: float = 0.0
+    """The same, averaged over some ten seconds."""
     lag: int | None = None
+    """Records of its input that its group has not committed, or that Parquet has not read; None: not known."""
+    unread: int | None = None
+    """Records of its input that it has not read, by its own count."""
+    behind_s: float | None = None
+    """Of the producer: how far its slowest symbol's newest marker is behind market time, in market seconds."""
+    pace: Pace = field(default_factory=Pace)
     newest_age_ms: int | None = None
     own: dict[str, Any] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)
 
     def total(self, name: str) -> int:
-        """One of the stage's own counts, over all its processes in this run."""
+        """The stage's own count of that name, over all its processes in this run."""
         return self.before.get(name, 0) + _count(self.own.get(name))
 
     def total_records(self) -> int:
@@ -69,7 +95,7 @@ class StageFigures:
         return self.before.get("records", 0) + self.records
 
     def carry_over(self) -> None:
-        """A new process counts from zero: keep what the last one counted."""
+        """Keep what the last process counted; a new one counts from zero."""
         for name in self.own:
             self.before[name] = self.total(name)
         self.before["records"] = self.total_records()
@@ -101,21 +127,81 @@ class Board:
     candles: int = 0
     revisions: int = 0
     gaps: Gaps = field(default_factory=Gaps)
+    marked_us: dict[str, int] = field(default_factory=dict)
+    """Key → `complete_until_us` of its newest marker in this run."""
+    is_at_present: bool = False
+    """Whether simulated market time has reached the present, so that it is no faster than the wall clock."""
     market_ms: int = 0
-    """Greatest market time seen, UTC milliseconds."""
+    """Greatest market time seen in candles, UTC milliseconds."""
 
     def say(self, at_s: float, text: str, tone: Tone = Tone.CALM) -> None:
         """Something happened."""
         self.happenings.append(Happening(at_s, text, tone))
 
-    def take_progress(self, stage: str, entry: Mapping[str, Any]) -> None:
+    def take_progress_line(self, stage: str, entry: Mapping[str, Any]) -> None:
         """A progress line of a stage."""
         figures = self.stages.setdefault(stage, StageFigures())
         figures.state = "running"
         figures.records = _count(entry.get("records"))
         figures.records_per_s = float(entry.get("records_per_s") or 0.0)
-        figures.lag, figures.newest_age_ms = entry.get("lag"), entry.get("newest_age_ms")
+        figures.usual_per_s += (figures.records_per_s - figures.usual_per_s) / USUAL_OVER
+        figures.unread, figures.newest_age_ms = entry.get("lag"), entry.get("newest_age_ms")
         figures.own = {name: value for name, value in entry.items() if name not in _COMMON}
+
+    def take_lags(self, now_s: float, lags: Mapping[str, int]) -> list["Happening"]:
+        """The lag of each stage, where known; returns who fell behind and who caught up."""
+        news = []
+        for name, figures in self.stages.items():
+            lag = figures.lag = figures.unread if name == COMMITS_LATE else lags.get(name)
+            if lag is not None:
+                tolerated = max(TOLERATED_RECORDS, TOLERATED_S * figures.usual_per_s)
+                news += self._judge(name, now_s, lag, tolerated, f"{lag:,} records behind")
+        return news
+
+    def forget_lags(self) -> None:
+        """Nothing is known of lags at the moment."""
+        for figures in self.stages.values():
+            figures.lag = figures.behind_s = None
+
+    def take_market_time(self, now_s: float, market_us: int, speed: float) -> list["Happening"]:
+        """Market time now; `speed` in market seconds a second. Returns news of whether the producer keeps up."""
+        self.is_at_present = market_us >= (now_s - 1.0) * 1e6
+        produce = self.stages.get(PRODUCER)
+        if produce is None or not self.marked_us or produce.state == "stopped":
+            return []
+        produce.behind_s = behind_s = max(0.0, (market_us - min(self.marked_us.values())) / 1e6)
+        overdue_s = max(0.0, behind_s - MARKED_BEHIND_S) / (1.0 if self.is_at_present else speed)
+        words = f"{duration(behind_s)} of market time behind"
+        return self._judge(PRODUCER, now_s, overdue_s, TOLERATED_OVERDUE_S, words)
+
+    def _judge(self, name: str, now_s: float, behind: float, tolerated: float, words: str) -> list["Happening"]:
+        pace = self.stages[name].pace
+        began_s = pace.since_s
+        change = pace.take(now_s, behind, tolerated=tolerated)
+        if change is PaceChange.FELL_BEHIND and pace.since_s is not None:
+            text = f"{name} does not keep up since {clock(pace.since_s)}: {words} and growing"
+            return [Happening(now_s, text, Tone.BAD)]
+        if change is PaceChange.CAUGHT_UP and began_s is not None:
+            text = f"{name} has caught up: it did not keep up for {duration(now_s - began_s)}"
+            return [Happening(now_s, text, Tone.GOOD)]
+        return []
+
+    def slow(self) -> dict[str, float]:
+        """The stages at work that do not keep up, in the order in which records pass them, each with since when."""
+        return {
+            name: figures.pace.since_s
+            for name, figures in self.stages.items()
+            if figures.pace.since_s is not None and figures.state != "stopped"
+        }
+
+    def day_minutes(self) -> int:
+        """Over how many minutes the change of the last 24 hours goes, for the symbol that has most of them; 0: none."""
+        windows = [figures.ticker.windows.get("24h") for figures in self.symbols.values() if figures.ticker]
+        return max((window.minutes for window in windows if window), default=0)
+
+    def take_marker(self, key: str, complete_until_us: int) -> None:
+        """A marker of a symbol."""
+        self.marked_us[key] = complete_until_us
 
     def take_live(self, candle: Candle) -> None:
         """The open candle of a symbol."""
@@ -133,7 +219,7 @@ class Board:
             symbol.candle = candle
         if candle.open_time_ms <= symbol.newest_closed_ms:
             self.revisions += 1
-            self.say(at_s, f"{candle.symbol} {_minute(candle.open_time_ms)} revised: {candle.status.value}")
+            self.say(at_s, f"{candle.symbol} {clock(candle.open_time_ms / 1000)[:5]} revised: {candle.status.value}")
         symbol.newest_closed_ms = max(symbol.newest_closed_ms, candle.open_time_ms)
 
     def take_ticker(self, ticker: Ticker) -> None:
@@ -155,11 +241,6 @@ _COMMON = frozenset(
 
 def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def _minute(time_ms: int) -> str:
-    minutes = time_ms // 60_000
-    return f"{minutes // 60 % 24:02d}:{minutes % 60:02d}"
 
 
 def _feed_text(event: FeedEvent) -> str:

@@ -1,4 +1,4 @@
-"""Shows a board for as long as a run lasts, on a terminal or as lines."""
+"""Shows a board for as long as a run lasts: as a live view on a terminal, or as lines."""
 
 import asyncio
 import sys
@@ -11,7 +11,7 @@ from rich.live import Live
 
 from candlewick.pipeline.view.board import Board, Tone
 from candlewick.pipeline.view.line import INTERVAL_S, summary_line
-from candlewick.pipeline.view.screen import Screen
+from candlewick.pipeline.view.screen import Screen, Surroundings
 
 _REFRESH_S = 0.5
 
@@ -23,10 +23,11 @@ def write_line(text: str) -> None:
 
 
 class Show:
-    """Where a run tells what it does: `say` is for what a person must hear; figures are read off the board."""
+    """Where a run tells what it does. `say` is for what a person must hear; figures are read from the board."""
 
-    def __init__(self, board: Board, *, as_lines: bool) -> None:
+    def __init__(self, board: Board, surroundings: Surroundings, *, as_lines: bool) -> None:
         self.board = board
+        self.surroundings = surroundings
         self._as_lines = as_lines
         self.started_at_s = time.monotonic()
 
@@ -42,14 +43,14 @@ class Show:
 
 
 @asynccontextmanager
-async def showing(show: Show, *, title: str, live: bool) -> AsyncIterator[None]:
-    """Show the board until the block ends; the terminal is as before then."""
+async def showing(show: Show, *, live: bool) -> AsyncIterator[None]:
+    """Show the board until the block ends; then the terminal is as it was before."""
     show.started_at_s = time.monotonic()
     if not live:
-        async with _repeating(INTERVAL_S, lambda: write_line(summary_line(show.board, show.elapsed_s()))):
+        async with _repeating(INTERVAL_S, lambda: write_line(summary_line(show.board, show.elapsed_s(), time.time()))):
             yield
         return
-    screen = Screen(show.board, title=title, elapsed_s=show.elapsed_s)
+    screen = Screen(show.board, show.surroundings, elapsed_s=show.elapsed_s)
     with Live(screen, console=Console(), screen=True, auto_refresh=False) as view:
         async with _repeating(_REFRESH_S, view.refresh):
             yield

@@ -6,25 +6,28 @@ from pathlib import Path
 import pytest
 
 from candlewick.pipeline.memory import SimulatedMarket, begin_run, recall, remember
-from candlewick.pipeline.plan import RunPlan, chosen_symbols, parse_kills
-from runtime.errors import UsageError
+from candlewick.pipeline.plan import RunPlan, parse_kills
+from candlewick.pipeline.symbols import exchange_symbols, simulated_symbols
+from runtime.errors import UnavailableError, UsageError
+from runtime.settings import load_settings
 
 PLAN = RunPlan(symbols=("BTCUSDT",), seed=5)
+NOW_US = 1_764_345_600_000_000  # 2025-11-28 16:00 UTC
 
 
 def test_a_first_run_without_faults_is_undisturbed_and_a_second_is_not(tmp_path: Path) -> None:
-    assert begin_run(tmp_path, PLAN) == SimulatedMarket(seed=5, symbols=("BTCUSDT",), disturbed=False)
-    assert begin_run(tmp_path, PLAN).disturbed
+    assert begin_run(tmp_path, PLAN, now_us=NOW_US) == SimulatedMarket(seed=5, symbols=("BTCUSDT",), disturbed=False)
+    assert begin_run(tmp_path, PLAN, now_us=NOW_US).disturbed
 
 
 @pytest.mark.parametrize("plan", [replace(PLAN, faults=("skip=0.1",)), replace(PLAN, kills={"candles": 1.0})])
 def test_faults_and_kills_disturb(tmp_path: Path, plan: RunPlan) -> None:
-    assert begin_run(tmp_path, plan).disturbed
+    assert begin_run(tmp_path, plan, now_us=NOW_US).disturbed
 
 
 def test_symbols_seed_and_what_the_simulator_remembers_are_kept_over_runs(tmp_path: Path) -> None:
-    remember(tmp_path, replace(begin_run(tmp_path, PLAN), simulator=("withheld:BTCUSDT:7-9",)))
-    market = begin_run(tmp_path, RunPlan(symbols=("ETHUSDT",)))
+    remember(tmp_path, replace(begin_run(tmp_path, PLAN, now_us=NOW_US), simulator=("withheld:BTCUSDT:7-9",)))
+    market = begin_run(tmp_path, RunPlan(symbols=("ETHUSDT",)), now_us=NOW_US)
     assert (market.seed, market.symbols, market.simulator) == (5, ("BTCUSDT", "ETHUSDT"), ("withheld:BTCUSDT:7-9",))
     assert recall(tmp_path) == market
 
@@ -38,9 +41,9 @@ def test_what_an_older_version_wrote_down_is_still_known(tmp_path: Path) -> None
 
 
 def test_another_seed_on_the_same_data_is_a_usage_error(tmp_path: Path) -> None:
-    begin_run(tmp_path, PLAN)
+    begin_run(tmp_path, PLAN, now_us=NOW_US)
     with pytest.raises(UsageError, match="candlewick stack reset"):
-        begin_run(tmp_path, replace(PLAN, seed=6))
+        begin_run(tmp_path, replace(PLAN, seed=6), now_us=NOW_US)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"seed": 1, "symbols": 3, "withheld": []}'])
@@ -50,6 +53,18 @@ def test_a_broken_memory_is_told(tmp_path: Path, text: str) -> None:
         recall(tmp_path)
 
 
+def test_market_time_does_not_go_back_behind_what_the_data_reach(tmp_path: Path) -> None:
+    remember(tmp_path, replace(begin_run(tmp_path, PLAN, now_us=NOW_US), reached_us=NOW_US - 3_600_000_000))
+    assert (
+        begin_run(tmp_path, replace(PLAN, market_start_s=1_800.0), now_us=NOW_US).reached_us == NOW_US - 3_600_000_000
+    )
+    with pytest.raises(
+        UsageError,
+        match=r"--market-start means 2025-11-28 13:00 UTC.*reach to 2025-11-28 15:00 UTC already, 2h 00m later",
+    ):
+        begin_run(tmp_path, replace(PLAN, market_start_s=10_800.0), now_us=NOW_US)
+
+
 def test_kills_name_stages() -> None:
     assert parse_kills(("candles=20", "sink.redis=1.5")) == {"candles": 20.0, "sink.redis": 1.5}
     for wrong in ("simulate=5", "candles", "candles=0", "candles=x"):
@@ -57,8 +72,26 @@ def test_kills_name_stages() -> None:
             parse_kills((wrong,))
 
 
-def test_symbols_by_number_are_the_simulators_only() -> None:
-    assert chosen_symbols("2", None) == ("BTCUSDT", "ETHUSDT")
-    assert chosen_symbols("xrpeth,ltcusdt", None) == ("XRPETH", "LTCUSDT")
-    with pytest.raises(UsageError, match="which symbols"):
-        chosen_symbols(None, "binance")
+def test_symbols_of_the_simulator_are_named_or_counted() -> None:
+    assert simulated_symbols("2") == ("BTCUSDT", "ETHUSDT")
+    assert simulated_symbols("xrpeth,ltcusdt") == ("XRPETH", "LTCUSDT")
+    assert len(simulated_symbols("200")) == 200
+    assert simulated_symbols(simulated_symbols("200")[-1]) == ("SIM0200USDT",)
+
+
+@pytest.mark.parametrize(("text", "hint"), [("BTCUSTD", "such as BTCUSDT"), ("DOGEEUSDT", "did you mean DOGEUSDT")])
+def test_a_symbol_that_the_simulator_does_not_list_is_refused_with_the_nearest(text: str, hint: str) -> None:
+    with pytest.raises(UsageError, match=hint):
+        simulated_symbols(f"ETHUSDT,{text}")
+
+
+async def test_symbols_of_a_real_exchange_are_asked_for_at_the_exchange() -> None:
+    nowhere = load_settings(binance_rest="http://127.0.0.1:1")
+    for exchange, text, error, sentence in (
+        ("binance", None, UsageError, "say which symbols of binance"),
+        ("binance", "20", UsageError, "say which symbols of binance"),
+        ("nowhere", "BTCUSDT", UsageError, "no exchange 'nowhere'"),
+        ("binance", "BTCUSDT", UnavailableError, "127.0.0.1:1 does not answer"),
+    ):
+        with pytest.raises(error, match=sentence):
+            await exchange_symbols(nowhere, exchange, text)

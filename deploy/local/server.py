@@ -1,4 +1,4 @@
-"""What the stack knows of each of its parts."""
+"""What the stack knows of each of its servers."""
 
 import urllib.request
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ Progress = Callable[[str], None]
 """Told one sentence for each thing that is done."""
 
 ASK_S = 2.0
-"""How long a part may take for its answer to "are you there?"."""
+"""How long a server may take to answer the question whether it is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Server:
     """How long it may take to answer, recovery after a kill included."""
 
 
-def process(home: Path, name: str) -> ServerProcess:
+def process_of(home: Path, name: str) -> ServerProcess:
     """The process `name` of the stack in `home`."""
     return ServerProcess(name, home / "run" / f"{name}.pid", home / "logs" / f"{name}.log")
 
