@@ -16,11 +16,12 @@ from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
 from producers.archive.known import KeyProgress, LogReader, read_progress
-from producers.archive.plan import Plan, choose_run, covered, plan
+from producers.archive.plan import Plan, covered, plan
 from producers.archive.proof import IdKind, kind_of
 from producers.archive.publishing import ImportRun, RunPublisher
 from producers.archive.reading import Content, Reading, RowsRead, Surveyed, Watch, read_rows, survey_rows
 from producers.archive.recording import Described, RecordedMarket, Recording, market_of, open_recordings
+from producers.archive.run_id import choose_run
 from producers.archive.survey import Conflict, Conflicts, Rows
 from runtime.errors import CandlewickError, UsageError, WrongDataError
 from runtime.kafka import Publisher
