@@ -16,11 +16,12 @@ from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
 from producers.archive.known import KeyProgress, LogReader, read_progress
-from producers.archive.plan import Plan, choose_run, covered, plan
+from producers.archive.plan import Plan, covered, plan
 from producers.archive.proof import IdKind, kind_of
 from producers.archive.publishing import ImportRun, RunPublisher
 from producers.archive.reading import Content, Reading, RowsRead, Surveyed, Watch, read_rows, survey_rows
 from producers.archive.recording import Described, RecordedMarket, Recording, market_of, open_recordings
+from producers.archive.run_id import choose_run
 from producers.archive.survey import Conflict, Conflicts, Rows
 from runtime.errors import CandlewickError, UsageError, WrongDataError
 from runtime.kafka import Publisher
@@ -118,7 +119,7 @@ async def import_recordings(
     return await _Import(settings, request, watch, stop).run()
 
 
-class _File:
+class _SurveyedFile:
     """One file, read once."""
 
     def __init__(self, recording: Recording, surveyed: Surveyed, span: DumpPeriod) -> None:
@@ -146,7 +147,7 @@ class _Import:
         reader = LogReader(self._settings, self._market.key)
         return [await self._import(file, reader) for file in files]
 
-    async def _survey(self, recording: Recording) -> _File:
+    async def _survey(self, recording: Recording) -> _SurveyedFile:
         request, is_last = self._request, recording is self._recordings[-1]
         others = self._market.others
         surveyed = await survey_rows(
@@ -168,9 +169,9 @@ class _Import:
             from_us=request.complete_from_us if is_last else None,
             until_us=request.complete_until_us if is_last else None,
         )
-        return _File(recording, surveyed._replace(others=self._market.others - others), span)
+        return _SurveyedFile(recording, surveyed._replace(others=self._market.others - others), span)
 
-    async def _import(self, file: _File, reader: LogReader) -> Imported:
+    async def _import(self, file: _SurveyedFile, reader: LogReader) -> Imported:
         key, span, digest = self._market.key, file.span, file.surveyed.content.digest
         progress = await read_progress(self._settings, key)
         until_us = _limit_us(key, span, progress)
@@ -211,7 +212,7 @@ class _Import:
                 await claim.finish(span.until_us)
         return _imported(file, key, run, planned=planned, sent=sending)
 
-    async def _compare(self, file: _File, planned: Plan, copies: Copies, claim: Claim) -> None:
+    async def _compare(self, file: _SurveyedFile, planned: Plan, copies: Copies, claim: Claim) -> None:
         """Read the file once more where both it and the log have an id; `ConflictError` where contents differ."""
         if not planned.compare or self._request.force:
             return
@@ -225,7 +226,7 @@ class _Import:
         if conflicts.count:
             raise ConflictError(file.recording.path, conflicts)
 
-    async def _publish(self, file: _File, sending: RunPublisher) -> None:
+    async def _publish(self, file: _SurveyedFile, sending: RunPublisher) -> None:
         await sending.begin()
         async for rows in self._read(file):
             await sending.refuse(rows.bad)
@@ -234,7 +235,7 @@ class _Import:
         self._check_stop()
         await sending.end()
 
-    def _read(self, file: _File) -> AsyncIterator[RowsRead]:
+    def _read(self, file: _SurveyedFile) -> AsyncIterator[RowsRead]:
         """The rows of a file once more; `CandlewickError` where they differ from those of the first reading."""
         market, content = RecordedMarket(*self._market.key), Content(file.surveyed.content)
         return read_rows(file.recording, market, content, self._stop)
@@ -262,7 +263,7 @@ def _limit_us(key: MarketKey, span: DumpPeriod, progress: KeyProgress) -> int:
     return minute_us(limit_us)
 
 
-def _hull(file: _File, planned: Plan) -> DumpPeriod:
+def _hull(file: _SurveyedFile, planned: Plan) -> DumpPeriod:
     """All minutes that the run publishes, or has rows of."""
     spans = [file.span, _traded(file)]
     if planned.minutes:
@@ -270,12 +271,12 @@ def _hull(file: _File, planned: Plan) -> DumpPeriod:
     return DumpPeriod(min(span.from_us for span in spans), max(span.until_us for span in spans))
 
 
-def _traded(file: _File) -> DumpPeriod:
+def _traded(file: _SurveyedFile) -> DumpPeriod:
     return DumpPeriod(minute_us(file.survey.first_us), minute_us(file.survey.newest_us) + MINUTE_US)
 
 
 def _imported(
-    file: _File, key: MarketKey, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
+    file: _SurveyedFile, key: MarketKey, run: str, *, planned: Plan | None = None, sent: RunPublisher | None = None
 ) -> Imported:
     return Imported(
         path=file.recording.path,

@@ -4,15 +4,13 @@ The plan looks at the log and the file together. A minute is published where the
 candle that is there. So candles depend on all that was ever imported, not on the order or the grouping of imports.
 """
 
-import hashlib
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status, trade_order
 from market.ids import SeenIds
-from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
 from producers.archive.dump import DumpPeriod
@@ -21,7 +19,6 @@ from producers.archive.proof import IdKind, MissingIds, Proofs, kind_of, prove
 from producers.archive.survey import MinuteTrades, SkippedRows, Survey
 from runtime.errors import UsageError
 
-_RUN_DIGITS = 16
 _PROOF_OF_STATUS = {status: proof for proof, status in STATUS_OF_PROOF.items()}
 
 
@@ -296,36 +293,3 @@ def _together(known: SeenIds | None, more: SeenIds) -> SeenIds:
         for text in known.texts:
             ids.add(text, None)
     return ids
-
-
-def run_id(key: MarketKey, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
-    """A run's id: equal for equal key, range and content; `repetition` counts the runs of these from 1."""
-    digits = hashlib.sha256(f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content).hexdigest()[:_RUN_DIGITS]
-    return digits if repetition == 1 else f"{digits}-{repetition}"
-
-
-def choose_run(
-    key: MarketKey,
-    span: DumpPeriod,
-    content: bytes,
-    finished: Container[str],
-    is_crossed: Callable[[str], bool],
-    *,
-    forced: bool,
-) -> tuple[str, bool]:
-    """The run's id, and whether that run is finished already.
-
-    - Finished before, and not forced: its id, True.
-    - Finished before, but forced: the first id of a run that is not finished.
-    - Interrupted: its id again; but a new id where another run began after it (`is_crossed`), since the engine may
-      have passed minutes that have to be published again.
-    - Never begun: its id.
-    """
-    repetition = 1
-    while True:
-        run = run_id(key, span, content, repetition=repetition)
-        if run in finished and not forced:
-            return run, True
-        if run not in finished and not is_crossed(run):
-            return run, False
-        repetition += 1

@@ -204,7 +204,8 @@ class RecordedMarket:
             return False
         if self._market is not None:
             raise UsageError(
-                f"the files hold trades of {self.key} and of {trade.key}: say which with --exchange and --symbol"
+                f"the files hold trades of {self.key} and of {trade.key}, and an import is of one market: import these "
+                "files apart, or say which market with --exchange and --symbol"
             )
         self._market = MarketKey(trade.exchange, trade.symbol)
         return True

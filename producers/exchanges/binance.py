@@ -79,14 +79,14 @@ class _AnyFrame(Struct, gc=False):
     data: _AnyEvent
 
 
-class _Instrument(Struct):
+class _InstrumentInfo(Struct):
     symbol: str
     baseAsset: str  # noqa: N815  # the field's name
     quoteAsset: str  # noqa: N815  # the field's name
 
 
 class _ExchangeInfo(Struct):
-    symbols: list[_Instrument]
+    symbols: list[_InstrumentInfo]
 
 
 _frame = msgspec.json.Decoder(_Frame).decode

@@ -19,7 +19,8 @@ from market.key import MarketKey
 from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade
 from producers.feed.claims import mark_hole, report_late, take_back
-from producers.feed.ledger import OPEN_US, REORDER_S, Gap, Ledger, Novelty
+from producers.feed.gap_reports import GapReports, report_filled_at_once
+from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, begin_again, first_begin
 from producers.feed.outbox import Outbox
 from producers.feed.page import PageRows, read_page
@@ -77,7 +78,7 @@ class SymbolFeed:
         self._connection = 0  # its number; negative while it is down
         self._connected_s = 0.0
         self._joins_from_us = 0
-        self._announced: tuple[int, int] | None = None
+        self._gap_reports = GapReports()
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
         self._epoch = 0
@@ -102,7 +103,7 @@ class SymbolFeed:
     @property
     def is_caught_up(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
-        if not self.joined or self.clock is None or self._announced is not None:
+        if not self.joined or self.clock is None or self._gap_reports.is_open:
             return False
         return self.ledger is not None and not self.ledger.gaps and self.ledger.undecided_s is None
 
@@ -180,7 +181,7 @@ class SymbolFeed:
                 self._begin(self.ledger, self._last, server_us, outbox)
             return
         self._give_up_overdue(self.ledger, self.clock, server_us, outbox.now_s - fill_timeout_s, outbox)
-        self._announce(outbox)
+        self._gap_reports.update(self, outbox)
         covered_us = self._covered_us(self.ledger, server_us)
         outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us))
 
@@ -232,8 +233,7 @@ class SymbolFeed:
             reason = "one page has it with two contents"
             self.report(FeedEventKind.CONFLICT, outbox, first_id=str(number), last_id=str(number), reason=reason)
         if new and not had_gaps and not ledger.gaps:  # this page both showed the gap and filled it
-            self._report_gap(FeedEventKind.GAP_OPENED, new, outbox)
-            self._report_gap(FeedEventKind.GAP_FILLED, new, outbox)
+            report_filled_at_once(self, new, outbox)
         known = -1 if request.known is None else request.known
         gap = ledger.behind(known)
         if gap is not None and page.first is not None and page.first > known:
@@ -260,7 +260,7 @@ class SymbolFeed:
         for gap in ledger.give_up(number, number, outbox.now_s, lost=True):
             mark_hole(self, gap.from_us, gap.until_us, outbox, ids=(number, number), reason=refused.reason)
         if not ledger.gaps:
-            self._announced = None
+            self._gap_reports.forget()
 
     def _take(self, ledger: Ledger, trade: Trade, number: int, outbox: Outbox) -> None:
         novelty = ledger.add(number, trade.time_us, outbox.now_s)
@@ -294,7 +294,7 @@ class SymbolFeed:
             self.clock.hole(first_missing_us, trade.time_us)
             self.clock.restart_ids(IdReset(trade.trade_id, trade.time_us))
             take_back(self, first_missing_us, trade.time_us, outbox, reason)
-        self._announced = None
+        self._gap_reports.forget()
         self._epoch += 1
         self._refusals.clear()
         self.ledger = Ledger(number, trade.time_us, former_head=max(ledger.head, ledger.former_head))
@@ -309,7 +309,7 @@ class SymbolFeed:
                 reason += f": the exchange's history does not reach back so far, it begins with {gap.history_from}"
             mark_hole(self, gap.from_us, gap.until_us, outbox, ids=(gap.first, gap.last), reason=reason)
         if lost and not ledger.gaps:
-            self._announced = None
+            self._gap_reports.forget()
         if self._connection > 0 and self._connected_s <= overdue_s and not ledger.gaps:
             self._give_up_joining(ledger, clock, server_us, overdue_s, outbox)
 
@@ -328,26 +328,6 @@ class SymbolFeed:
             reason = "the exchange did not say whether there were trades"
             mark_hole(self, from_us, max(from_us, server_us), outbox, reason=reason)
             self.joined = True
-
-    def _announce(self, outbox: Outbox) -> None:
-        gaps = self.gaps
-        if self._announced is None:
-            if gaps and gaps[0].opened_s + REORDER_S <= outbox.now_s:
-                self._announced = (gaps[0].first, gaps[-1].last)
-                about: dict[str, str | int] = {"first_id": str(gaps[0].first), "last_id": str(gaps[-1].last)}
-                if gaps[-1].until_us != OPEN_US:
-                    about["until_us"] = gaps[-1].until_us
-                self.report(FeedEventKind.GAP_OPENED, outbox, from_us=gaps[0].from_us, **about)
-        elif not gaps:
-            first, last = self._announced
-            self._announced = None
-            self.report(FeedEventKind.GAP_FILLED, outbox, first_id=str(first), last_id=str(last))
-
-    def _report_gap(self, kind: FeedEventKind, missed: list[Trade], outbox: Outbox) -> None:
-        first, last = missed[0], missed[-1]
-        self.report(
-            kind, outbox, first_id=first.trade_id, last_id=last.trade_id, from_us=first.time_us, until_us=last.time_us
-        )
 
     def _ask_later(self, request: PageRequest, outbox: Outbox) -> None:
         gap = None if request.known is None or self.ledger is None else self.ledger.behind(request.known)

@@ -20,9 +20,10 @@ from processors.candles.core import Core, Rules
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
 from producers.archive.known import LogReader
-from producers.archive.plan import choose_run, covered, plan
+from producers.archive.plan import covered, plan
 from producers.archive.proof import IdKind
 from producers.archive.publishing import ImportRun, RunPublisher
+from producers.archive.run_id import choose_run
 from producers.archive.survey import Survey
 from runtime.settings import Settings
 

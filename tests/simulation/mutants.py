@@ -111,7 +111,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
 }  # fmt: skip
 
 PLAN, PROOF, LOGGED = "producers.archive.plan", "producers.archive.proof", "producers.archive.logged"
-COPIES, SURVEY = "producers.archive.copies", "producers.archive.survey"
+COPIES, SURVEY, RUN_ID = "producers.archive.copies", "producers.archive.survey", "producers.archive.run_id"
 
 IMPORT_MUTANTS: dict[str, tuple[Edit, ...]] = {
     "the minutes of the first and the last id proved": (Edit(
@@ -134,7 +134,7 @@ IMPORT_MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),),
     "what a file claims not told": (Edit(PLAN, "or union.claims_more(open_us):", "or False:"),),
     "an interrupted run goes on behind another": (Edit(
-        PLAN, "if run not in finished and not is_crossed(run):", "if run not in finished:"
+        RUN_ID, "if run not in finished and not is_crossed(run):", "if run not in finished:"
     ),),
     "ids that leave numbers out taken for missing trades": (Edit(
         PROOF, "return IdKind.CONTIGUOUS if 2 * follow >= len(numbers) - 1 else IdKind.ORDERED", "return IdKind.CONTIGUOUS"

@@ -11,9 +11,10 @@ from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LogSurvey
-from producers.archive.plan import Plan, choose_run, covered, plan, run_id
+from producers.archive.plan import Plan, covered, plan
 from producers.archive.proof import IdKind
 from producers.archive.report import ReportedRange, ranges
+from producers.archive.run_id import choose_run, run_id
 from producers.archive.survey import DISORDER_US, DisorderError, SkippedRows, Survey, same_content
 from runtime.errors import UsageError
 
