@@ -2,9 +2,11 @@
 
 import ast
 import re
+import tokenize
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from token import NAME
 
 import pytest
 
@@ -46,6 +48,8 @@ IMPURE = {*ONLY_IN, "aiohttp", "asyncio", "io", "os", "pathlib", "random", "sign
           "structlog", "subprocess", "tempfile", "threading", "time", "uvloop"}  # fmt: skip
 """What no module that calls itself pure loads, itself or by another module."""
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval", "now", "utcnow", "today"}
+VAGUE = {"found", "one", "at", "settle", "touched", "let_go", "lane", "horizon", "stretch", "owned"}
+"""As the name of anything these do not say which thing it is, or they are another word for a term of the glossary."""
 NAMELESS = {"utils", "util", "helpers", "helper", "manager", "managers", "base"}
 
 MODULES = sorted(path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py"))
@@ -202,6 +206,13 @@ def test_no_two_classes_share_a_name() -> None:
                 classes[node.name].append(f"{_place(path)}:{node.lineno}")
     assert classes
     assert not {name: places for name, places in classes.items() if len(places) > 1}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_place)
+def test_every_name_says_which_thing_it_is(path: Path) -> None:
+    with path.open("rb") as source:
+        names = {(token.start[0], token.string) for token in tokenize.tokenize(source.readline) if token.type == NAME}
+    assert not {f"line {line}: {name}" for line, name in names if name in VAGUE}
 
 
 def test_no_text_names_a_path_of_one_machine() -> None:
