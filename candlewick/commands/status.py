@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from candlewick.common import NONE_GIVEN, Common, single_command
-from candlewick.health.gaps import Gaps, gaps_of
+from candlewick.health.gap_counts import Gaps
+from candlewick.health.gaps import gaps_of
 from candlewick.health.lag import inputs, stage_lags
 from candlewick.health.progress import newest_markers
 from candlewick.health.trouble import held_back, stale_offsets

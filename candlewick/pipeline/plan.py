@@ -4,14 +4,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from candlewick.pipeline.stage_names import STAGES
 from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UsageError
-
-SIMULATOR, PRODUCER, API = "simulate", "produce", "serve"
-PROCESSORS = ("candles", "rolling")
-SINKS = ("sink.redis", "sink.clickhouse", "sink.parquet")
-CONSUMERS = (*PROCESSORS, *SINKS)
-STAGES = (PRODUCER, *CONSUMERS, API)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.drain import caught_up
 from candlewick.pipeline.memory import SimulatedMarket, remember
-from candlewick.pipeline.plan import API, CONSUMERS, PROCESSORS, PRODUCER, SIMULATOR, SINKS, RunPlan, stage
+from candlewick.pipeline.plan import RunPlan, stage
 from candlewick.pipeline.simulator import (
     HOST,
     market_now_us,
@@ -20,6 +20,7 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
+from candlewick.pipeline.stage_names import API, CONSUMERS, PROCESSORS, PRODUCER, SIMULATOR, SINKS
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.view.board import StageFigures, Tone

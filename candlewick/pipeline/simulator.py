@@ -9,7 +9,8 @@ import aiohttp
 
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.memory import SimulatedMarket, require_not_before
-from candlewick.pipeline.plan import SIMULATOR, RunPlan, stage
+from candlewick.pipeline.plan import RunPlan, stage
+from candlewick.pipeline.stage_names import SIMULATOR
 from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UnavailableError
 from runtime.settings import Settings

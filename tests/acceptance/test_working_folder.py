@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from candlewick.pipeline.plan import SIMULATOR, STAGES, stage
+from candlewick.pipeline.plan import stage
+from candlewick.pipeline.stage_names import SIMULATOR, STAGES
 from deploy.local import clickhouse
 
 PACKAGES = ("market", "runtime", "producers", "processors", "sinks", "serving", "deploy")

@@ -136,7 +136,6 @@ def _place(path: Path) -> str:
 
 LOADED_BY = {_name(path): loaded_by(path) for path in MODULES}
 PURE_MODULES = [path for path in MODULES if calls_itself_pure(path)]
-NOT_YET_PURE = {"candlewick/pipeline/view/board.py"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)
@@ -170,7 +169,7 @@ def test_the_verifier_shares_no_code_with_what_it_verifies(path: Path) -> None:
     assert not [name for name in ours if not any(f"{name}.".startswith(f"{own}.") for own in VERIFIER_SHARES)]
 
 
-@pytest.mark.parametrize("path", [path for path in PURE_MODULES if _place(path) not in NOT_YET_PURE], ids=_place)
+@pytest.mark.parametrize("path", PURE_MODULES, ids=_place)
 def test_what_calls_itself_pure_loads_no_client_and_calls_nothing_impure(path: Path) -> None:
     loaded = loads(path)
     assert not {f"{name}, by {loaded[name]}" for name in IMPURE & loaded.keys()}

@@ -7,9 +7,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from candlewick.health.gaps import Gaps
-from candlewick.pipeline.plan import PRODUCER
-from candlewick.pipeline.view.pace import Pace, PaceChange
+from candlewick.health.gap_counts import Gaps
+from candlewick.pipeline.stage_names import PRODUCER
+from candlewick.pipeline.view.pace import PaceChange, StagePace
 from candlewick.pipeline.words import clock, duration
 from market.candle import Candle
 from market.feed import FeedEvent, FeedEventKind
@@ -81,7 +81,7 @@ class StageFigures:
     """Records of its input that it has not read, by its own count."""
     behind_s: float | None = None
     """Of the producer: how far its slowest symbol's newest marker is behind market time, in market seconds."""
-    pace: Pace = field(default_factory=Pace)
+    pace: StagePace = field(default_factory=StagePace)
     newest_age_ms: int | None = None
     own: dict[str, Any] = field(default_factory=dict)
     before: dict[str, int] = field(default_factory=dict)

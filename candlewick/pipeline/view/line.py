@@ -1,6 +1,6 @@
 """The one line that says how a run does, where there is no terminal."""
 
-from candlewick.pipeline.plan import API, PRODUCER
+from candlewick.pipeline.stage_names import API, PRODUCER
 from candlewick.pipeline.view.board import Board
 from candlewick.pipeline.words import duration
 

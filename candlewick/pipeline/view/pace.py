@@ -16,7 +16,7 @@ class PaceChange(StrEnum):
 
 
 @dataclass
-class Pace:
+class StagePace:
     """How far behind a stage is, in records or seconds; samples of two windows are kept.
 
     A stage that works in batches is behind and not behind in turns. So what counts is the least that it was behind

@@ -10,7 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from candlewick.pipeline.plan import API, SINKS
+from candlewick.pipeline.stage_names import API, SINKS
 from candlewick.pipeline.view.board import Board, StageFigures, SymbolFigures, Tone
 from candlewick.pipeline.words import clock, duration
 from market.candle import Status

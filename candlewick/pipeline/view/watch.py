@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from candlewick.health.lag import stage_lags
-from candlewick.pipeline.plan import CONSUMERS
+from candlewick.pipeline.stage_names import CONSUMERS
 from candlewick.pipeline.view.board import Board, Tone
 from candlewick.pipeline.view.show import Show
 from market.codec import decode_candle, decode_feed_event, decode_progress, decode_ticker, run_of

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 from rich.console import Console
 
-from candlewick.pipeline.plan import STAGES
+from candlewick.pipeline.stage_names import STAGES
 from candlewick.pipeline.view.board import MAX_HAPPENINGS, Board, StageFigures, Tone
 from candlewick.pipeline.view.line import summary_line
 from candlewick.pipeline.view.screen import Screen, Surroundings
