@@ -7,7 +7,7 @@ is in seconds or milliseconds; its only label is ``stage``.
 from typing import Literal, NamedTuple
 
 FigureName = Literal[
-    "records", "lag", "newest_age_ms", "rebalances",
+    "records", "unread", "newest_age_ms", "rebalances",
     "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "surveying_rows", "publishing_rows",
@@ -23,7 +23,7 @@ class Figure(NamedTuple):
 
 FIGURES: dict[FigureName, Figure] = {
     "records": Figure("Records handled"),
-    "lag": Figure("Records in the log that are not handled yet", is_counter=False),
+    "unread": Figure("Records in the log that are not read yet", is_counter=False),
     "newest_age_ms": Figure("Age of the newest record handled, by the log clock", is_counter=False),
     "rebalances": Figure("Rebalances of the consumer group that this process took part in"),
     "candles": Figure("Candles published"),
@@ -52,7 +52,7 @@ FIGURES: dict[FigureName, Figure] = {
 
 def metric_name(figure: FigureName) -> str:
     """The name of the figure's metric, as Prometheus shows it."""
-    name: str = "lag_records" if figure == "lag" else figure
+    name: str = "unread_records" if figure == "unread" else figure
     if name.endswith(("_s", "_ms")):
         name = name.rpartition("_")[0] + "_seconds"
     return f"candlewick_{name}{'_total' if FIGURES[figure].is_counter else ''}"

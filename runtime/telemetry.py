@@ -8,7 +8,7 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, ClassVar
@@ -90,7 +90,7 @@ def logger(stage: str) -> Any:
 
 
 class Meter:
-    """What a stage counts. `fields` are its own figures, beside records, lag and the newest record's age."""
+    """What a stage counts. `fields` are its own figures, beside records read, unread, and the newest one's age."""
 
     progress_s: ClassVar[float] = Settings.model_fields["progress_s"].default
     """Seconds between two progress lines."""
@@ -98,7 +98,8 @@ class Meter:
     def __init__(self, stage: str) -> None:
         self.stage = stage
         self.records = 0
-        self.lag: int | None = None
+        self.unread: int | None = None
+        """Records of the input that were not read yet; None where its end is not known."""
         self.newest_ms: int | None = None
         self.fields: dict[FigureName, Any] = {}
         _METRICS.meters[stage] = self
@@ -109,6 +110,11 @@ class Meter:
         if newest_ms is not None:
             self.newest_ms = max(newest_ms, self.newest_ms or 0)
 
+    def set_unread(self, partitions: Iterable[tuple[int | None, int]]) -> None:
+        """Note how far reading is: of each partition its end, None where it is not known, and the position."""
+        behind = [None if end is None else max(0, end - position) for end, position in partitions]
+        self.unread = None if None in behind else sum(records for records in behind if records is not None)
+
     def add(self, figure: FigureName, amount: int = 1) -> None:
         """Raise one of the stage's own figures."""
         self.fields[figure] = self.fields.get(figure, 0) + amount
@@ -116,7 +122,7 @@ class Meter:
     def figures(self) -> dict[FigureName, Any]:
         """All figures at this moment; None where nothing is known yet."""
         age_ms = None if self.newest_ms is None else max(0, int(time.time() * 1000) - self.newest_ms)
-        return {"records": self.records, "lag": self.lag, "newest_age_ms": age_ms, **self.fields}
+        return {"records": self.records, "unread": self.unread, "newest_age_ms": age_ms, **self.fields}
 
     @asynccontextmanager
     async def reporting(self) -> AsyncIterator[None]:

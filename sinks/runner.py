@@ -194,17 +194,18 @@ class _SinkWorker:
         assignment = self._subscription.assignment()
         offsets: dict[TopicPartition, int] = {}
         stuck: list[TopicPartition] = []
-        lag = 0
+        reached: list[tuple[int | None, int]] = []
         for tp, partition in self._partitions.items():
             if tp in assignment:
                 position = await self._subscription.position(tp)
-                behind = max(0, (self._subscription.highwater(tp) or 0) - position)
-                lag += behind
+                end = self._subscription.highwater(tp)
+                reached.append((end, position))
+                behind = max(0, (end or 0) - position)
                 if self._stalls.look(tp, position, behind, self._committed_at_s) is Stand.STUCK:
                     stuck.append(tp)
                 if not partition.whole and partition.committable(position) > partition.committed:
                     offsets[tp] = partition.committable(position)
-        self._meter.lag = lag
+        self._meter.set_unread(reached)
         if offsets:
             metadata = {tp.topic: self._identities.metadata(tp.topic) for tp in offsets}
             await self._subscription.commit(offsets, metadata)

@@ -137,9 +137,8 @@ class _CandlesWorker:
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
                 self._commit([assigned] if assigned.is_due else [])
                 await asyncio.sleep(0)  # transactions under way take their next step
-        self._meter.lag = sum(
-            max(0, (subscription.highwater(tp) or 0) - assigned.core.position)
-            for tp, assigned in self._assigned.items()
+        self._meter.set_unread(
+            (subscription.highwater(tp), assigned.core.position) for tp, assigned in self._assigned.items()
         )
         self._commit(assigned for assigned in self._assigned.values() if assigned.is_due)
         if self._commits:  # transactions must end within their time-out: they get as much time as processing took

@@ -177,7 +177,7 @@ class Worker:
         tails = self._tails()
         positions = {partition: self._position(partition, tail) for partition, tail in tails}
         lags = {partition: tail.log_end - positions[partition] for partition, tail in tails}
-        self._meter.lag = sum(lags.values())
+        self._meter.unread = sum(lags.values())
         await self._source.look()
         for partition, position in positions.items():
             await self._source.name_who_holds_back(partition, position, lags[partition])

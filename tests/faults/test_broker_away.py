@@ -94,4 +94,4 @@ def frozen_broker(settings: Settings) -> Iterator[None]:
 def lag_in(path: Path) -> int:
     """The lag of the last progress line."""
     lines = [json.loads(line) for line in path.read_text().splitlines() if '"event":"progress"' in line]
-    return int(lines[-1]["lag"] or 0) if lines else 0
+    return int(lines[-1]["unread"] or 0) if lines else 0

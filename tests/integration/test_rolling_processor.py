@@ -302,7 +302,7 @@ async def test_a_strangers_open_transaction_counts_as_lag_and_is_named(
     assert held_back.returncode == 1
     assert f"{settings.prefix}stranger".encode() in told
     assert b" abort --topic" in told
-    lags = [orjson.loads(line)["lag"] for line in told.splitlines() if b'"progress"' in line]
+    lags = [orjson.loads(line)["unread"] for line in told.splitlines() if b'"progress"' in line]
     assert lags[-1] > 0
     assert workers.start("--once").wait(90) == 0
     expected = rolled(newest([*fed, *minutes_of("BTC-USDT", 10, 5)]))

@@ -9,6 +9,7 @@ import pytest
 
 from market.timeframe import Timeframe
 from pages.gather import FIRST, ROOT, BrokenLinkError, gather
+from runtime.figures import FIGURES, metric_name
 from sinks.redis.keys import TRADES_KEPT, candles_kept
 from sinks.rolling_policy import FILE_RECORDS, SLOT_MS
 
@@ -51,6 +52,14 @@ def test_the_page_on_stores_says_how_much_is_kept() -> None:
     assert f"the latest {TRADES_KEPT:,} trades" in page
     assert f"after {FILE_RECORDS:,} records of a partition" in page
     assert f"another {SLOT_MS // 60_000}-minute slot" in page
+
+
+def test_the_page_on_operations_names_only_metrics_that_there_are() -> None:
+    named = set(re.findall(r"`(candlewick_\w+)", (ROOT / "docs" / "operations.md").read_text()))
+    known = {metric_name(figure) for figure in FIGURES}
+    assert named - known == {
+        "candlewick_build_info", "candlewick_http_requests_total", "candlewick_http_request_seconds",
+    }  # fmt: skip
 
 
 def test_links_lead_to_pages_of_the_site_or_are_left_out() -> None:

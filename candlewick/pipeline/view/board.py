@@ -145,7 +145,7 @@ class Board:
         figures.records = _count(entry.get("records"))
         figures.records_per_s = float(entry.get("records_per_s") or 0.0)
         figures.usual_per_s += (figures.records_per_s - figures.usual_per_s) / USUAL_OVER
-        figures.unread, figures.newest_age_ms = entry.get("lag"), entry.get("newest_age_ms")
+        figures.unread, figures.newest_age_ms = entry.get("unread"), entry.get("newest_age_ms")
         figures.own = {name: value for name, value in entry.items() if name not in _COMMON}
 
     def take_lags(self, now_s: float, lags: Mapping[str, int]) -> list["Happening"]:
@@ -235,7 +235,7 @@ class Board:
 
 
 _COMMON = frozenset(
-    {"event", "level", "timestamp", "stage", "records", "records_per_s", "lag", "newest_age_ms", "logger"}
+    {"event", "level", "timestamp", "stage", "records", "records_per_s", "unread", "newest_age_ms", "logger"}
 )
 
 

@@ -94,9 +94,9 @@ def test_gaps_are_counted_until_they_are_filled_or_holes() -> None:
 
 def test_counts_go_on_over_the_restart_of_a_stage() -> None:
     board = Board()
-    board.take_progress_line("sink.redis", {"records": 100, "records_per_s": 5.0, "lag": 3, "rows": 90})
+    board.take_progress_line("sink.redis", {"records": 100, "records_per_s": 5.0, "unread": 3, "rows": 90})
     board.stages["sink.redis"].carry_over()
-    board.take_progress_line("sink.redis", {"records": 10, "records_per_s": 5.0, "lag": 0, "rows": 9})
+    board.take_progress_line("sink.redis", {"records": 10, "records_per_s": 5.0, "unread": 0, "rows": 9})
     figures = board.stages["sink.redis"]
     assert (figures.total_records(), figures.total("rows")) == (110, 99)
 

@@ -55,7 +55,7 @@ def test_every_figure_is_described_and_named_by_convention() -> None:
 def test_metrics_are_the_figures_of_the_progress_line() -> None:
     meter = Meter("test")
     meter.count(7, newest_ms=1)
-    meter.lag = 12
+    meter.set_unread([(10, 4), (8, 2), (5, 7)])
     meter.add("dead_letters", 3)
     meter.fields["gaps_open"] = 2
     meter.fields["rest_closed_s"] = 9
@@ -64,7 +64,7 @@ def test_metrics_are_the_figures_of_the_progress_line() -> None:
     assert abs(age_s - meter.figures()["newest_age_ms"] / 1000) < 60
     assert shown == {
         "candlewick_records_total": 7,
-        "candlewick_lag_records": 12,
+        "candlewick_unread_records": 12,
         "candlewick_dead_letters_total": 3,
         "candlewick_gaps_open": 2,
         "candlewick_rest_closed_seconds": 9,
