@@ -34,15 +34,13 @@ def up(
 ) -> None:
     """Start what is not running, wait until all of it answers, and create the topics.
 
-    A server whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _COLD) is not started.
-
     ```
     candlewick stack up
     candlewick stack up --brokers 3 --home /tmp/three
     CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick stack up
     ```
 
-    A part whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _COLD) is not started.
+    A server whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _COLD) is not started.
     """
     settings = common.settings(kafka_port=kafka_port, redis_port=redis_port, clickhouse_port=clickhouse_port)
     bring_up(settings, brokers=brokers)

@@ -108,4 +108,4 @@ def test_wrong_usage_is_exit_code_2(alone: Run) -> None:
     assert alone("stack", "up", "--colour", "red").returncode == 2
     wrong = alone("stack", "status", CANDLEWICK_PARTITIONS="many")
     assert wrong.returncode == 2
-    assert "setting CANDLEWICK_PARTITIONS is wrong" in wrong.stderr
+    assert "CANDLEWICK_PARTITIONS is 'many': give a whole number" in wrong.stderr
