@@ -19,7 +19,7 @@ from trades import Market
 
 from runtime.settings import child_environment, kafka_address
 
-GOAL = 0.97
+GOAL = 0.98
 
 
 def main() -> None:
