@@ -109,11 +109,12 @@ class Ledger:
     def add(self, number: int, time_us: int, now_s: float) -> Novelty:
         """Note a trade's id, and say how new it is (see `Novelty`); an id that leaves others out opens a gap."""
         head = self.head
+        if number <= self.former_head and time_us < self.began_us:
+            return Novelty.FORMER
         if number > head:
-            if number <= self.former_head and time_us < self.began_us:
-                return Novelty.FORMER
             if self.gaps:
                 self._bound(time_us)
+                self._lower(number, time_us)
             if number > head + 1:
                 self._open(number - 1, time_us, now_s)
             self.head, self.head_us = number, time_us
@@ -121,6 +122,7 @@ class Ledger:
             self.restarting = self.undecided_s = None
             return Novelty.NEW
         if _remove(self.gaps, number, time_us, now_s) is not None:
+            self._lower(number, time_us)
             if number == head:
                 self.head_us = max(time_us, self.head_us)
             self.latest_us = max(time_us, self.latest_us)
@@ -198,6 +200,17 @@ class Ledger:
             if gap.until_us != OPEN_US:
                 return
             gap.from_us, gap.until_us = sorted((gap.from_us, time_us))
+
+    def _lower(self, number: int, time_us: int) -> None:
+        """Times are not in the order of ids: the missing ones below this id may be as early as its trade.
+
+        No marker may go beyond it: its last trade would stand for them too. (No gap begins later than one above it.)
+        """
+        for gap in reversed(self.gaps):
+            if gap.first < number:
+                if gap.from_us <= time_us:
+                    return
+                gap.from_us = time_us
 
     def _open(self, last: int, time_us: int, now_s: float) -> None:
         # Where times are not in the order of ids, the earlier one is taken: it promises less.

@@ -18,7 +18,7 @@ from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade
-from producers.feed.claims import mark_hole, report_late, take_back
+from producers.feed.claims import mark_hole, report_final, report_late, take_back
 from producers.feed.gap_reports import GapReports, report_filled_at_once
 from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, begin_again, first_begin
@@ -270,6 +270,8 @@ class SymbolFeed:
             self._reset(ledger, trade, number, outbox)
         elif novelty is Novelty.LATE:
             report_late(self, trade, outbox)
+        elif novelty is Novelty.NEW:
+            report_final(self, trade, outbox)
         if self.clock is not None:
             self.clock.published(number, trade.price, trade.time_us, former=novelty is Novelty.FORMER)
             if novelty is Novelty.RESET:

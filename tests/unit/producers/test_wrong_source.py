@@ -222,6 +222,22 @@ def test_what_is_final_is_not_taken_back_but_told() -> None:
     assert taken_back == [START_US + n * MINUTE_US for n in range(21, 31)]
 
 
+def test_trades_that_are_found_when_their_minute_is_final_are_told_as_a_hole() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.skip(10_000_000)  # 7 and 8: the stream lacks them, and nothing behind them comes for long
+    world.skip(10_000_000)
+    world.tick(12 * MINUTE_US)
+    world.skip(1_000_000)  # 9: its minute can still be corrected
+    world.trade(1_000_000)
+    world.ask_all()
+    assert set(ids(world)) == {"6", "7", "8", "9", "10"}
+    [hole] = [event for event in world.told if event.event is FeedEventKind.HOLE]
+    assert (hole.first_id, hole.last_id) == ("7", "8")
+    assert (hole.from_us, hole.until_us) == (START_US + 20_000_000, START_US + 30_000_000)
+
+
 def test_one_row_that_is_no_trade_does_not_hold_up_the_others() -> None:
     world = after_an_outage(until=9)
     world.told_as = broken(7)
