@@ -222,6 +222,7 @@ class SymbolFeed:
 
     def _fill(self, ledger: Ledger, request: PageRequest, page: PageRows, server_us: int, outbox: Outbox) -> None:
         had_gaps = bool(ledger.gaps)
+        self._look_for_reset(ledger, page, outbox)
         new = [trade for trade in page.trades if ledger.is_new(int(trade.trade_id))]
         for trade in new:
             self._take(ledger, trade, int(trade.trade_id), outbox)
@@ -243,6 +244,14 @@ class SymbolFeed:
             self.joined = True
         elif gap is not None or not new:
             self._ask_later(request, outbox)
+
+    def _look_for_reset(self, ledger: Ledger, page: PageRows, outbox: Outbox) -> None:
+        """Ids that were reset while nobody looked and have come as far again: what happened until then is not known."""
+        first = page.trades[0] if page.trades else None
+        from_us = None if first is None else ledger.passed_again(int(first.trade_id), first.time_us)
+        if first is not None and from_us is not None:
+            reason = f"ids were reset unseen: {first.trade_id} is known from before, and stands in the history again"
+            mark_hole(self, from_us, first.time_us, outbox, reason=reason)
 
     def _refused_row(self, ledger: Ledger, refused: RefusedTrade, server_us: int, outbox: Outbox) -> None:
         """An unreadable row of a page: its id is missing, and given up after `REFUSALS` such rows."""

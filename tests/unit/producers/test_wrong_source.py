@@ -671,3 +671,21 @@ def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
     world.tick(3 * MINUTE_US)
     witness.check()
     world.check_claims(witness.absent)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_ids_that_were_reset_in_an_outage_and_came_as_far_again_leave_a_hole(*, is_killed: bool) -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.tick(MINUTE_US)
+    world.crash() if is_killed else world.disconnect()
+    world.trades = []
+    for _ in range(9):
+        world.trade(1_000_000)
+    world.connect()
+    world.trade(1_000_000)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert ids(world) == ["6", "10", "7", "8", "9"]
+    assert (world.proofs()[1], world.proofs()[2]) == (Proof.HOLE, Proof.IDS)
