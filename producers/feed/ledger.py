@@ -133,6 +133,8 @@ class Ledger:
         if given_up is not None:
             if number == head:
                 self.head_us = max(time_us, self.head_us)
+            if not given_up.lost:
+                self._ask_again(given_up, now_s)
             return Novelty.RECOVERED if given_up.lost else Novelty.LATE
         return Novelty.UNKNOWN if number < self.floor else Novelty.SEEN
 
@@ -245,6 +247,13 @@ class Ledger:
         if not self.is_new(self.head):
             gap.known_us = self.head_us
         self.gaps.append(gap)
+
+    def _ask_again(self, shown: Gap, now_s: float) -> None:
+        """The exchange has one of these ids that it had shown not to have: the others are waited for again."""
+        for gap in [gap for gap in self.given_up if shown.first <= gap.first <= shown.last]:
+            self.given_up.remove(gap)
+            again = structs.replace(gap, opened_s=now_s, filled_s=now_s, ask_at_s=now_s, asked=0)
+            self.gaps.insert(bisect_left(self.gaps, gap.last, key=_last), again)
 
     def _keep(self, part: Gap) -> None:
         self.given_up.insert(bisect_left(self.given_up, part.last, key=_last), part)

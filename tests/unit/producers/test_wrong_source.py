@@ -155,6 +155,24 @@ def test_an_id_called_absent_that_comes_after_all_is_published_and_its_minute_ta
     assert world.about(FeedEventKind.TAKEN_BACK) == [("7", "7")]
 
 
+def test_what_was_called_absent_together_with_an_id_that_comes_is_asked_for_again() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    _, late, _ = (world.skip(1_000_000) for _ in range(3))  # 7, 8, 9
+    world.trade(10_000_000)
+    world.history = without(7, 8, 9)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {0: Proof.IDS, 1: Proof.IDS}
+    world.history = list
+    world.live(late)
+    world.ask_all()
+    assert ids(world) == ["6", "10", "8", "7", "9"]
+    world.tick(MINUTE_US)
+    assert world.proofs() == dict.fromkeys(range(3), Proof.IDS)
+
+
 def test_an_id_that_comes_when_its_minute_is_final_is_told_as_a_hole() -> None:
     world = begun()
     world.connect()
