@@ -138,9 +138,20 @@ class SymbolFeed:
         """An unreadable trade came over the connection, at this market time; its id is missing if it is new."""
         outbox.refused.append((self, refused))
         ledger, number = self.ledger, refused.number
-        # An id far ahead may be as wrong as the rest of the message: the next trade shows whether it is.
+        # An id far ahead may be as wrong as the rest of the message.
         if ledger is not None and number is not None and number <= ledger.head + self._page_trades:
             ledger.miss(number, server_us, outbox.now_s)
+        elif self._connection > 0:
+            self._join_again(server_us, outbox)
+
+    def _join_again(self, since_us: int, outbox: Outbox) -> None:
+        """A trade came of which no id is known: only a page, or the next trade, shows which one it was."""
+        if self.joined:
+            self.joined = False
+            self._connected_s = outbox.now_s
+        self._connection += 1  # answers that were asked for before do not join
+        self._joins_from_us = max(self._joins_from_us, since_us - SERVER_GRACE_US)
+        self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
 
     def page(
         self, request: PageRequest, rows: Sequence[Trade | RefusedTrade] | None, server_us: int, outbox: Outbox

@@ -295,6 +295,26 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
     assert [record.number for record in world.dead] == [6]
 
 
+@pytest.mark.parametrize("number", [None, 10_000])
+@pytest.mark.parametrize("is_traded", [False, True])
+def test_behind_a_message_whose_id_is_not_known_no_minute_is_complete_before_it_is(
+    number: int | None, *, is_traded: bool
+) -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.skip(10_000_000)
+    refused = RefusedTrade(b"?", "no trade", "A-B", number)
+    world.round(lambda outbox: world.feed.refused(refused, world.carried_us, outbox))
+    if is_traded:
+        world.trade(10_000_000)
+    world.tick(MINUTE_US)
+    assert world.markers == []
+    world.ask_all()
+    assert set(ids(world)) == {"6", "7", *["8"] * is_traded}
+    assert world.proofs()[0] is Proof.IDS
+
+
 def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
     world = begun()
     world.connect()
