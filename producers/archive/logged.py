@@ -140,6 +140,8 @@ class LogSurvey:
     last_offset: dict[str, int] = field(default_factory=dict)
     _final_until_us: dict[Run, int] = field(default_factory=dict)
     """The final boundary of each series, as the engine has it."""
+    _late_offset: int = -1
+    """The offset of the last live trade that is in no live candle."""
 
     def take_trade(self, trade: Trade, run: Run, offset: int) -> None:
         """Add a trade of the market, with its offset."""
@@ -148,6 +150,8 @@ class LogSurvey:
         series = minute.of(run)
         if series.trades.add(trade) and trade.time_us < self._final_until_us.get(run, 0):
             series.late += 1
+            if run is None:
+                self._late_offset = offset
         if minute.from_offset < 0:
             minute.from_offset = offset
         minute.until_offset = offset + 1
@@ -181,9 +185,17 @@ class LogSurvey:
             )  # fmt: skip
 
     def is_crossed(self, run: str) -> bool:
-        """Whether another run has records after the first one of this run: the engine may have passed its minutes."""
+        """Whether records behind the first one of this run change what has to be published.
+
+        Those of another run, or a live trade that only a run can bring into its candle: the engine may have passed the
+        minutes in this run.
+        """
         first = self.first_offset.get(run)
-        return first is not None and any(last > first for other, last in self.last_offset.items() if other != run)
+        if first is None:
+            return False
+        return self._late_offset > first or any(
+            last > first for other, last in self.last_offset.items() if other != run
+        )
 
     def claim(self, open_us: int) -> Status | None:
         """The status that files and live markers gave a minute; of its candle where the log has no marker left."""

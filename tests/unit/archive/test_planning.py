@@ -334,3 +334,13 @@ def test_a_run_is_crossed_by_one_that_stands_behind_its_beginning() -> None:
     log.take_trade(trade(2, 0), "b", 3)
     assert log.is_crossed("a")
     assert not log.is_crossed("b")
+
+
+def test_a_run_is_crossed_by_a_live_trade_that_only_a_run_can_bring_into_its_candle() -> None:
+    log = LogSurvey(KEY)
+    live(log, 30, 0)
+    log.take_trade(trade(1, 0), "a", 1)
+    log.take_trade(trade(9, 25 * MINUTE), None, 2)
+    assert not log.is_crossed("a")
+    log.take_trade(trade(2, MINUTE), None, 3)  # its minute is final
+    assert log.is_crossed("a")
