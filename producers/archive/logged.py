@@ -13,7 +13,7 @@ from market.ids import SeenIds
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Marker, Proof, Trade, numeric_id
-from producers.archive.survey import MinuteTrades
+from producers.archive.survey import DISORDER_US, MinuteTrades
 
 Run = str | None
 """A run's id; None for live."""
@@ -31,10 +31,12 @@ class Current(NamedTuple):
 class SeriesMinute:
     """One minute of one series: its trades and its newest marker."""
 
-    __slots__ = ("marker_offset", "price", "status", "trades")
+    __slots__ = ("late", "marker_offset", "price", "status", "trades")
 
     def __init__(self) -> None:
         self.trades = MinuteTrades()
+        self.late = 0
+        """How many of them stand behind the final boundary: the engine's candle does not have these."""
         self.marker_offset = -1
         self.status: Status | None = None
         """The best status that its markers give."""
@@ -121,7 +123,7 @@ class LoggedMinute:
             return Current(self.candle.status, self.candle.trades, self.candle.close)
         if newest is None or newest.status is None:
             return None
-        count = count_of(newest.trades.ids)
+        count = count_of(newest.trades.ids) - newest.late
         return Current(newest.status, count, newest.price) if count or newest.price is not None else None
 
 
@@ -136,12 +138,20 @@ class LogSurvey:
     first_offset: dict[str, int] = field(default_factory=dict)
     """By run: the offset of its first record."""
     last_offset: dict[str, int] = field(default_factory=dict)
+    _final_until_us: dict[Run, int] = field(default_factory=dict)
+    """The final boundary of each series, as the engine has it."""
+    _late_offset: int = -1
+    """The offset of the last live trade that is in no live candle."""
 
     def take_trade(self, trade: Trade, run: Run, offset: int) -> None:
         """Add a trade of the market, with its offset."""
         self._note(run, offset)
         minute = self._minute(minute_us(trade.time_us))
-        minute.of(run).trades.add(trade)
+        series = minute.of(run)
+        if series.trades.add(trade) and trade.time_us < self._final_until_us.get(run, 0):
+            series.late += 1
+            if run is None:
+                self._late_offset = offset
         if minute.from_offset < 0:
             minute.from_offset = offset
         minute.until_offset = offset + 1
@@ -149,14 +159,18 @@ class LogSurvey:
     def take_marker(self, marker: Marker, offset: int) -> None:
         """Add a marker of the market, with its offset."""
         self._note(marker.run, offset)
+        until_us, final_until_us = marker.complete_until_us, self._final_until_us.get(marker.run, 0)
+        until_final_us = until_us if marker.end else until_us - DISORDER_US
+        self._final_until_us[marker.run] = max(final_until_us, until_final_us)
         if marker.proof is Proof.BEGIN:
             return
-        minute = self._minute(marker.complete_until_us - MINUTE_US)
+        minute = self._minute(until_us - MINUTE_US)
         status = STATUS_OF_PROOF[marker.proof]
-        series = minute.of(marker.run)
-        series.marker_offset = offset
-        series.status = status if marker.takes_back else _best(series.status, status)
-        series.price = marker.last_price if series.price is None else series.price
+        if until_us > final_until_us:  # else the engine passes over it
+            series = minute.of(marker.run)
+            series.marker_offset = offset
+            series.status = status if marker.takes_back else _best(series.status, status)
+            series.price = marker.last_price if series.price is None else series.price
         claim = marker.proof if marker.run is None else marker.claim
         if claim is not None:
             minute.claim = status if marker.takes_back else _best(minute.claim, STATUS_OF_PROOF[claim])
@@ -171,16 +185,24 @@ class LogSurvey:
             )  # fmt: skip
 
     def is_crossed(self, run: str) -> bool:
-        """Whether another run has records after the first one of this run: the engine may have passed its minutes."""
+        """Whether records behind the first one of this run change what has to be published.
+
+        Those of another run, or a live trade that only a run can bring into its candle: the engine may have passed the
+        minutes in this run.
+        """
         first = self.first_offset.get(run)
-        return first is not None and any(last > first for other, last in self.last_offset.items() if other != run)
+        if first is None:
+            return False
+        return self._late_offset > first or any(
+            last > first for other, last in self.last_offset.items() if other != run
+        )
 
     def claim(self, open_us: int) -> Status | None:
         """The status that files and live markers gave a minute; of its candle where the log has no marker left."""
         minute = self.minutes.get(open_us)
         if minute is None:
             return None
-        marked = any(series.status for series in minute.series.values())
+        marked = minute.claim or any(series.status for series in minute.series.values())
         if minute.candle is not None and not marked:
             return minute.candle.status
         return minute.claim

@@ -40,11 +40,16 @@ class MissingIds(NamedTuple):
 
 
 class _Counting(NamedTuple):
-    """Ids that were counted without a reset: the first and the last minute that hold any, and the gaps between."""
+    """Ids that were counted without a reset: the first and the last minute that hold any, and the gaps between.
+
+    `twice`: where one id stands in two minutes, from the one to the end of the other. So ids were reset without being
+    seen (in mid-minute), or a source tells wrong times. What is missing there may be hidden by the other copy.
+    """
 
     first_us: int
     last_us: int
     gaps: list[MissingIds]
+    twice: list[DumpPeriod]
 
 
 class _Range(NamedTuple):
@@ -60,10 +65,11 @@ class Proofs:
         self._countings = countings
         self._firsts_us = [counting.first_us for counting in countings]
         gaps = sorted((gap for counting in countings for gap in counting.gaps), key=lambda gap: gap.span)
-        self._all = _GapMinutes(gaps)
+        twice = [span for counting in countings for span in counting.twice]
+        self._in_doubt = _Spans([gap.span for gap in gaps] + twice)
         self.gaps = [gap for gap in gaps if all(open_us in claimed for open_us in gap.minutes())]
         """The gaps whose minutes are all claimed: one of these claims is wrong, and nobody knows which."""
-        self._disproved = _GapMinutes(self.gaps)
+        self._disproved = _Spans(gap.span for gap in self.gaps)
 
     def is_whole(self, open_us: int) -> bool:
         """Whether ids prove that no trade of the minute is missing."""
@@ -71,17 +77,17 @@ class Proofs:
         if index < 0:
             return False
         counting = self._countings[index]
-        return counting.first_us < open_us < counting.last_us and not self._all.holds(open_us)
+        return counting.first_us < open_us < counting.last_us and not self._in_doubt.holds(open_us)
 
     def whole_minutes(self) -> Iterator[int]:
         """The minutes that ids prove to be whole, in order, also where no file or feed claims anything."""
         for counting in self._countings:
             open_us = counting.first_us + MINUTE_US
             while open_us < counting.last_us:
-                gap_end_us = self._all.end_of(open_us)
-                if gap_end_us is None:
+                doubt_end_us = self._in_doubt.end_of(open_us)
+                if doubt_end_us is None:
                     yield open_us
-                open_us = gap_end_us or open_us + MINUTE_US
+                open_us = doubt_end_us or open_us + MINUTE_US
 
     def lacks(self, open_us: int) -> bool:
         """Whether missing ids may belong to the minute, and only to claimed minutes: then its claim is taken back."""
@@ -129,33 +135,37 @@ def _split_at_resets(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
 
 def _counting(ranges: list[_Range]) -> _Counting:
     gaps: list[MissingIds] = []
+    twice: list[DumpPeriod] = []
     ordered = sorted(ranges)
     furthest = ordered[0]
     for ids in ordered[1:]:
+        from_us, last_us = sorted((furthest.open_us, ids.open_us))
+        span = DumpPeriod(from_us, last_us + MINUTE_US)
         if ids.first > furthest.last + 1:
-            from_us, last_us = sorted((furthest.open_us, ids.open_us))
-            gaps.append(MissingIds(furthest.last + 1, ids.first - 1, DumpPeriod(from_us, last_us + MINUTE_US)))
+            gaps.append(MissingIds(furthest.last + 1, ids.first - 1, span))
+        elif ids.first <= furthest.last:
+            twice.append(span)
         if ids.last > furthest.last:
             furthest = ids
-    return _Counting(min(ids.open_us for ids in ranges), max(ids.open_us for ids in ranges), gaps)
+    return _Counting(min(ids.open_us for ids in ranges), max(ids.open_us for ids in ranges), gaps, twice)
 
 
-class _GapMinutes:
-    """The minutes that missing ids may belong to, for look-up."""
+class _Spans:
+    """The minutes of some spans, for look-up."""
 
-    def __init__(self, gaps: Sequence[MissingIds]) -> None:
+    def __init__(self, spans: Iterable[DumpPeriod]) -> None:
         self._spans: list[DumpPeriod] = []
-        for gap in gaps:
-            if self._spans and gap.span.from_us <= self._spans[-1].until_us:
+        for span in sorted(spans):
+            if self._spans and span.from_us <= self._spans[-1].until_us:
                 last = self._spans.pop()
-                self._spans.append(DumpPeriod(last.from_us, max(last.until_us, gap.span.until_us)))
+                self._spans.append(DumpPeriod(last.from_us, max(last.until_us, span.until_us)))
             else:
-                self._spans.append(gap.span)
+                self._spans.append(span)
 
     def holds(self, open_us: int) -> bool:
         return self.end_of(open_us) is not None
 
     def end_of(self, open_us: int) -> int | None:
-        """Where the minutes of the gap end that holds this minute; None where no gap holds it."""
+        """Where the span ends that holds this minute; None where none holds it."""
         index = bisect_left(self._spans, DumpPeriod(open_us + 1, 0)) - 1
         return self._spans[index].until_us if index >= 0 and open_us < self._spans[index].until_us else None

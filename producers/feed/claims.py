@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from market.feed import FeedEventKind
 from market.trade import Trade
 from producers.feed.outbox import Outbox
@@ -48,4 +50,33 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
         until_us=trade.time_us,
         reason="the exchange sent it after it had shown that it has no such id: "
         + ("its minute is final, a repair has to publish it" if is_final else "its minute is published again"),
+    )
+
+
+def report_final(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
+    """Report a new trade whose minute is final: the stream left it out, and nothing behind it came for so long.
+
+    Ids that follow each other are told in one event.
+    """
+    if feed.clock is None or trade.time_us >= feed.clock.final_until_us:
+        return
+    reason = "the trade was found when its minute was final: a repair has to publish it"
+    told = outbox.events[-1] if outbox.events else None
+    exchange, symbol = feed.market
+    if (
+        told is not None
+        and (told.exchange, told.symbol, told.event, told.reason) == (exchange, symbol, FeedEventKind.HOLE, reason)
+        and told.last_id == str(int(trade.trade_id) - 1)
+    ):
+        from_us, until_us = min(told.from_us or 0, trade.time_us), max(told.until_us or 0, trade.time_us)
+        outbox.events[-1] = structs.replace(told, last_id=trade.trade_id, from_us=from_us, until_us=until_us)
+        return
+    feed.report(
+        FeedEventKind.HOLE,
+        outbox,
+        first_id=trade.trade_id,
+        last_id=trade.trade_id,
+        from_us=trade.time_us,
+        until_us=trade.time_us,
+        reason=reason,
     )

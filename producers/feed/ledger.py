@@ -15,6 +15,8 @@ REORDER_S = 0.25
 """A gap is asked for only after this time: messages in the wrong order fill it by themselves."""
 OPEN_US = 1 << 62
 """The upper time of an open gap: no readable trade has come after it yet."""
+SAME_US = 1_000_000
+"""Two sources may tell the time of one trade in two resolutions."""
 MAX_GIVEN_UP = 1_000
 """So many ranges of given up ids are kept; ids below them are published again when they come."""
 
@@ -41,6 +43,8 @@ class Gap(Struct):
     """Given up because it did not come in time; else because the exchange does not have it."""
     proven_us: int = 0
     """Of an open gap: the market time that was proven when it was noticed; it may have been an old time."""
+    known_us: int = OPEN_US
+    """The trade right before it is no later; `OPEN_US`: not known."""
 
     @property
     def known(self) -> int:
@@ -109,18 +113,13 @@ class Ledger:
     def add(self, number: int, time_us: int, now_s: float) -> Novelty:
         """Note a trade's id, and say how new it is (see `Novelty`); an id that leaves others out opens a gap."""
         head = self.head
+        if number <= self.former_head and time_us < self.began_us:
+            return Novelty.FORMER
         if number > head:
-            if number <= self.former_head and time_us < self.began_us:
-                return Novelty.FORMER
-            if self.gaps:
-                self._bound(time_us)
-            if number > head + 1:
-                self._open(number - 1, time_us, now_s)
-            self.head, self.head_us = number, time_us
-            self.latest_us = max(time_us, self.latest_us)
-            self.restarting = self.undecided_s = None
+            self._follow(number, time_us, now_s)
             return Novelty.NEW
         if _remove(self.gaps, number, time_us, now_s) is not None:
+            self._lower(number, time_us)
             if number == head:
                 self.head_us = max(time_us, self.head_us)
             self.latest_us = max(time_us, self.latest_us)
@@ -132,6 +131,10 @@ class Ledger:
                 return Novelty.RESET
         given_up = _remove(self.given_up, number, time_us, now_s)
         if given_up is not None:
+            if number == head:
+                self.head_us = max(time_us, self.head_us)
+            if not given_up.lost:
+                self._ask_again(given_up, now_s)
             return Novelty.RECOVERED if given_up.lost else Novelty.LATE
         return Novelty.UNKNOWN if number < self.floor else Novelty.SEEN
 
@@ -187,10 +190,37 @@ class Ledger:
         index = _index_of(self.gaps, number)
         return None if index is None else self.gaps[index]
 
+    def passed_again(self, number: int, time_us: int) -> int | None:
+        """The history has a known id at this time: where that is too late for its trade, the time of that trade.
+
+        Then the exchange has reset its ids unseen, and they have come by this one again.
+        """
+        gap = self.behind(number)
+        if self.is_new(number) or (gap is None and number != self.head):
+            return None
+        known_us = self.head_us if gap is None else gap.known_us
+        if time_us <= known_us + SAME_US:
+            return None
+        if gap is None:
+            self.head_us = time_us
+        else:
+            gap.known_us = time_us
+        return known_us
+
     def give_up_deciding(self, now_us: int) -> None:
         """Give up deciding whether the exchange has reset its ids: trades until `now_us` may be missing."""
         self.undecided_s = None
         self.latest_us = max(self.latest_us, now_us)
+
+    def _follow(self, number: int, time_us: int, now_s: float) -> None:
+        if self.gaps:
+            self._bound(time_us)
+            self._lower(number, time_us)
+        if number > self.head + 1:
+            self._open(number - 1, time_us, now_s)
+        self.head, self.head_us = number, time_us
+        self.latest_us = max(time_us, self.latest_us)
+        self.restarting = self.undecided_s = None
 
     def _bound(self, time_us: int) -> None:
         """A readable trade comes after the open gaps: its time is their upper time."""
@@ -199,10 +229,31 @@ class Ledger:
                 return
             gap.from_us, gap.until_us = sorted((gap.from_us, time_us))
 
+    def _lower(self, number: int, time_us: int) -> None:
+        """Times are not in the order of ids: the missing ones below this id may be as early as its trade.
+
+        No marker may go beyond it: its last trade would stand for them too. (No gap begins later than one above it.)
+        """
+        for gap in reversed(self.gaps):
+            if gap.first < number:
+                if gap.from_us <= time_us:
+                    return
+                gap.from_us = time_us
+
     def _open(self, last: int, time_us: int, now_s: float) -> None:
         # Where times are not in the order of ids, the earlier one is taken: it promises less.
         from_us, until_us = sorted((self.head_us, time_us))
-        self.gaps.append(Gap(self.head + 1, last, from_us, until_us, now_s, now_s, now_s + REORDER_S))
+        gap = Gap(self.head + 1, last, from_us, until_us, now_s, now_s, now_s + REORDER_S)
+        if not self.is_new(self.head):
+            gap.known_us = self.head_us
+        self.gaps.append(gap)
+
+    def _ask_again(self, shown: Gap, now_s: float) -> None:
+        """The exchange has one of these ids that it had shown not to have: the others are waited for again."""
+        for gap in [gap for gap in self.given_up if shown.first <= gap.first <= shown.last]:
+            self.given_up.remove(gap)
+            again = structs.replace(gap, opened_s=now_s, filled_s=now_s, ask_at_s=now_s, asked=0)
+            self.gaps.insert(bisect_left(self.gaps, gap.last, key=_last), again)
 
     def _keep(self, part: Gap) -> None:
         self.given_up.insert(bisect_left(self.given_up, part.last, key=_last), part)
@@ -216,7 +267,7 @@ def _remove(gaps: list[Gap], number: int, time_us: int, now_s: float) -> Gap | N
         return None
     gap = gaps[index]
     part = structs.replace(gap, first=number, last=number)
-    _take_out(gaps, index, part, (max(gap.from_us, time_us), min(time_us, gap.until_us)), now_s)
+    _take_out(gaps, index, part, (max(gap.from_us, time_us), min(time_us, gap.until_us)), now_s, known_us=time_us)
     return gap
 
 
@@ -229,10 +280,12 @@ def _first_within(gaps: list[Gap], first: int, last: int) -> int | None:
     return index if index < len(gaps) and gaps[index].first <= last else None
 
 
-def _take_out(gaps: list[Gap], index: int, part: Gap, times_us: tuple[int, int], now_s: float) -> None:
+def _take_out(
+    gaps: list[Gap], index: int, part: Gap, times_us: tuple[int, int], now_s: float, *, known_us: int = OPEN_US
+) -> None:
     gap = gaps[index]
     below = structs.replace(gap, last=part.first - 1, until_us=times_us[0], filled_s=now_s)
-    above = structs.replace(gap, first=part.last + 1, from_us=times_us[1], filled_s=now_s)
+    above = structs.replace(gap, first=part.last + 1, from_us=times_us[1], filled_s=now_s, known_us=known_us)
     gaps[index : index + 1] = [rest for rest in (below, above) if rest.first <= rest.last]
 
 

@@ -5,6 +5,9 @@
 - A reset of ids is noted there too, after the markers that take claims back, before the trades.
 - A marker follows the acknowledgement of the trades of its minute.
 - The progress record of a marker follows the acknowledgement of the marker.
+
+Kafka stamps what it appends. The candle engine refuses trades that lie more than two minutes ahead of that. So where
+Kafka's clock is behind theirs, the round has failed: no marker may call a minute complete over refused trades.
 """
 
 import asyncio
@@ -23,12 +26,15 @@ from market.feed import Progress
 from market.trade import Marker
 from producers.feed.outbox import Outbox
 from producers.feed.symbol import SymbolFeed
+from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 
 ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
 LARGE_BYTES = 64 * 1024
 """A dead letter keeps so much of what the exchange sent."""
+BEHIND_US = 60_000_000
+"""Kafka's clock may be so far behind the time of a trade: half of what the candle engine lets pass."""
 _MAX_REASON = 1_000
 
 
@@ -82,7 +88,10 @@ class Publishing:
             self._topics.dead_letters(self._topics.trades), self._dead_letters(outbox), self._partitions
         )
         acknowledged = await self._publisher.await_acknowledgements([*sent, *told, *dead])
-        return max((metadata.timestamp for metadata in acknowledged[: len(sent)]), default=None)
+        appended_ms = [metadata.timestamp for metadata in acknowledged[: len(sent)]]
+        if appended_ms:
+            _check_clock(max(trade.time_us for _, trade in outbox.trades), min(appended_ms))
+        return max(appended_ms, default=None)
 
     def _dead_letters(self, outbox: Outbox) -> list[Outgoing]:
         """What the exchange sent in place of trades, unchanged; it was never in the log."""
@@ -116,6 +125,15 @@ class Publishing:
     async def _acknowledged(self, futures: "list[asyncio.Future[Any]]") -> None:
         if futures:
             await self._publisher.await_acknowledgements(futures)
+
+
+def _check_clock(newest_us: int, appended_ms: int) -> None:
+    behind_us = newest_us - appended_ms * 1000
+    if appended_ms > 0 and behind_us > BEHIND_US:
+        raise UnavailableError(
+            f"Kafka's clock is {behind_us // 1_000_000} s behind the exchange's: the candle engine would refuse the "
+            "trades. Set the clock of the brokers"
+        )
 
 
 def _progress(symbol: SymbolFeed, marker: Marker) -> Progress:

@@ -18,7 +18,7 @@ from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade
-from producers.feed.claims import mark_hole, report_late, take_back
+from producers.feed.claims import mark_hole, report_final, report_late, take_back
 from producers.feed.gap_reports import GapReports, report_filled_at_once
 from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, begin_again, first_begin
@@ -138,9 +138,20 @@ class SymbolFeed:
         """An unreadable trade came over the connection, at this market time; its id is missing if it is new."""
         outbox.refused.append((self, refused))
         ledger, number = self.ledger, refused.number
-        # An id far ahead may be as wrong as the rest of the message: the next trade shows whether it is.
+        # An id far ahead may be as wrong as the rest of the message.
         if ledger is not None and number is not None and number <= ledger.head + self._page_trades:
             ledger.miss(number, server_us, outbox.now_s)
+        elif self._connection > 0:
+            self._join_again(server_us, outbox)
+
+    def _join_again(self, since_us: int, outbox: Outbox) -> None:
+        """A trade came of which no id is known: only a page, or the next trade, shows which one it was."""
+        if self.joined:
+            self.joined = False
+            self._connected_s = outbox.now_s
+        self._connection += 1  # answers that were asked for before do not join
+        self._joins_from_us = max(self._joins_from_us, since_us - SERVER_GRACE_US)
+        self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
 
     def page(
         self, request: PageRequest, rows: Sequence[Trade | RefusedTrade] | None, server_us: int, outbox: Outbox
@@ -222,6 +233,7 @@ class SymbolFeed:
 
     def _fill(self, ledger: Ledger, request: PageRequest, page: PageRows, server_us: int, outbox: Outbox) -> None:
         had_gaps = bool(ledger.gaps)
+        self._look_for_reset(ledger, page, outbox)
         new = [trade for trade in page.trades if ledger.is_new(int(trade.trade_id))]
         for trade in new:
             self._take(ledger, trade, int(trade.trade_id), outbox)
@@ -243,6 +255,14 @@ class SymbolFeed:
             self.joined = True
         elif gap is not None or not new:
             self._ask_later(request, outbox)
+
+    def _look_for_reset(self, ledger: Ledger, page: PageRows, outbox: Outbox) -> None:
+        """Ids that were reset while nobody looked and have come as far again: what happened until then is not known."""
+        first = page.trades[0] if page.trades else None
+        from_us = None if first is None else ledger.passed_again(int(first.trade_id), first.time_us)
+        if first is not None and from_us is not None:
+            reason = f"ids were reset unseen: {first.trade_id} is known from before, and stands in the history again"
+            mark_hole(self, from_us, first.time_us, outbox, reason=reason)
 
     def _refused_row(self, ledger: Ledger, refused: RefusedTrade, server_us: int, outbox: Outbox) -> None:
         """An unreadable row of a page: its id is missing, and given up after `REFUSALS` such rows."""
@@ -270,6 +290,8 @@ class SymbolFeed:
             self._reset(ledger, trade, number, outbox)
         elif novelty is Novelty.LATE:
             report_late(self, trade, outbox)
+        elif novelty is Novelty.NEW:
+            report_final(self, trade, outbox)
         if self.clock is not None:
             self.clock.published(number, trade.price, trade.time_us, former=novelty is Novelty.FORMER)
             if novelty is Novelty.RESET:

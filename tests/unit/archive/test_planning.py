@@ -195,6 +195,30 @@ def test_trades_of_an_unfinished_minute_are_kept_until_it_is_whole() -> None:
     assert result.read_back == {START + 2 * MINUTE}
 
 
+def live(log: LogSurvey, until: int, offset: int, proof: Proof = Proof.IDS) -> None:
+    until_us = START + until * MINUTE
+    log.take_marker(
+        Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof, last_price=Decimal(1)), offset
+    )
+
+
+@pytest.mark.parametrize("of", ["trade", "marker"])
+def test_what_comes_when_a_minute_is_final_will_be_in_no_candle_that_the_engine_has_still_to_make(of: str) -> None:
+    log = LogSurvey(KEY)
+    live(log, 0, 0, Proof.BEGIN)
+    log.take_trade(trade(1, 0), None, 1)
+    log.take_trade(trade(2, MINUTE), None, 2)
+    for until in range(1, 20):
+        if until != 2 or of == "trade":
+            live(log, until, 2 + until)
+    if of == "trade":
+        log.take_trade(trade(3, MINUTE + 5), None, 30)
+    else:
+        live(log, 2, 30)
+    file = [(1, 0), (2, MINUTE)] + [(3, MINUTE + 5)] * (of == "trade")
+    assert list(told(planned(survey_of(*file), span(0, 2), log))) == [1]
+
+
 def test_quiet_minutes_after_a_mended_one_are_flat_at_its_new_close() -> None:
     log = logged(survey_of((1, 0), (3, MINUTE), (9, 5 * MINUTE)), span(0, 6))
     result = planned(survey_of((2, MINUTE - 1), (3, MINUTE), (4, MINUTE + 9)), span(0, 2), log, IdKind.OPAQUE)
@@ -310,3 +334,13 @@ def test_a_run_is_crossed_by_one_that_stands_behind_its_beginning() -> None:
     log.take_trade(trade(2, 0), "b", 3)
     assert log.is_crossed("a")
     assert not log.is_crossed("b")
+
+
+def test_a_run_is_crossed_by_a_live_trade_that_only_a_run_can_bring_into_its_candle() -> None:
+    log = LogSurvey(KEY)
+    live(log, 30, 0)
+    log.take_trade(trade(1, 0), "a", 1)
+    log.take_trade(trade(9, 25 * MINUTE), None, 2)
+    assert not log.is_crossed("a")
+    log.take_trade(trade(2, MINUTE), None, 3)  # its minute is final
+    assert log.is_crossed("a")

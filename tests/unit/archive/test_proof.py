@@ -58,6 +58,16 @@ def test_the_same_ids_in_another_counting_do_not_fill_a_gap() -> None:
     assert told(proofs({0: [1], 1: [2, 3], 2: [4], 4: [1], 5: [3], 6: [4], 7: [5]}), 8) == "-w--llw-"
 
 
+def test_ids_that_count_anew_in_mid_minute_do_not_fill_a_gap() -> None:
+    ids: Ids = {0: [5], 1: [6], 2: [8], 3: [9, 1], 4: [*range(2, 5)], 5: [5, 6, 7], 6: [8, 9, 10], 7: [11], 8: [12]}
+    assert told(proofs(ids), 9) == "-------w-"
+
+
+def test_an_id_in_two_minutes_leaves_those_between_unproved() -> None:
+    ids: Ids = {0: [1], 1: [2], 2: [3], 3: [4], 4: [5], 5: [3, 6], 6: [7], 7: [8]}
+    assert told(proofs(ids), 8) == "-w----w-"
+
+
 def test_missing_ids_disprove_only_where_every_minute_is_claimed() -> None:
     ids: Ids = {0: [1], 1: [2], 5: [9], 6: [10]}
     assert told(proofs(ids), 7) == "-lllll-"

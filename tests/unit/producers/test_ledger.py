@@ -97,3 +97,20 @@ def test_a_trade_of_before_the_reset_that_comes_late_does_not_move_the_ids() -> 
     assert ledger.add(990, 55 * SECOND_US, 0.0) is Novelty.FORMER
     assert (ledger.head, ledger.gaps) == (501, [])
     assert ledger.add(990, 70 * SECOND_US, 0.0) is Novelty.NEW, "a jump"
+
+
+def test_a_trade_of_before_the_reset_fills_no_gap_of_the_new_ids() -> None:
+    ledger = Ledger(2, 60 * SECOND_US, former_head=1_000)
+    ledger.add(6, 61 * SECOND_US, 0.0)
+    assert ledger.add(4, 55 * SECOND_US, 0.0) is Novelty.FORMER
+    assert missing(ledger) == {3, 4, 5}
+
+
+def test_what_is_missing_may_be_as_early_as_any_trade_behind_it() -> None:
+    ledger = Ledger(0, 0)
+    for number, second in ((2, 20), (4, 30), (9, 40)):
+        ledger.add(number, second * SECOND_US, 0.0)
+    ledger.add(10, 25 * SECOND_US, 0.0)  # times are not in the order of ids
+    assert [gap.from_us // SECOND_US for gap in ledger.gaps] == [0, 20, 25]
+    ledger.add(7, 10 * SECOND_US, 0.0)
+    assert [(gap.first, gap.from_us // SECOND_US) for gap in ledger.gaps] == [(1, 0), (3, 10), (5, 10), (8, 10)]

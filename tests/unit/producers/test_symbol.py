@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from symbol_world import MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
 
 from market.feed import FeedEventKind
@@ -119,6 +120,26 @@ def test_ids_that_begin_anew_are_told_and_followed() -> None:
     world.tick(2 * MINUTE_US)
     assert ids(world) == ["6", "1", "2"]
     assert [(marker.proof, marker.last_trade_id) for marker in world.markers] == [(Proof.HOLE, "2"), (Proof.IDS, "2")]
+
+
+def test_no_marker_goes_beyond_missing_ids_where_times_are_not_in_their_order() -> None:
+    world = begun()
+    world.connect()
+    world.trade(MINUTE_US + 10_000_000)
+    world.trade(50_100_000)  # 7, in minute 2
+    world.skip(100_000)  # 8: the stream lacks it
+    world.trade(100_000)
+    early = structs.replace(world.trades[-1], trade_id="10", time_us=START_US + 2 * MINUTE_US - 100_000)
+    world.trades.append(early)
+    world.live(early)
+    world.tick(2 * MINUTE_US)
+    world.crash()
+    world.connect()
+    world.trade(1_000_000)
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert set(ids(world)) == {"6", "7", "8", "9", "10", "11"}
+    assert world.proofs() == dict.fromkeys(range(5), Proof.IDS)
 
 
 def test_an_answer_that_was_asked_for_before_a_break_proves_nothing_after_it() -> None:

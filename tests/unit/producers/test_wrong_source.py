@@ -155,6 +155,24 @@ def test_an_id_called_absent_that_comes_after_all_is_published_and_its_minute_ta
     assert world.about(FeedEventKind.TAKEN_BACK) == [("7", "7")]
 
 
+def test_what_was_called_absent_together_with_an_id_that_comes_is_asked_for_again() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    _, late, _ = (world.skip(1_000_000) for _ in range(3))  # 7, 8, 9
+    world.trade(10_000_000)
+    world.history = without(7, 8, 9)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert world.proofs() == {0: Proof.IDS, 1: Proof.IDS}
+    world.history = list
+    world.live(late)
+    world.ask_all()
+    assert ids(world) == ["6", "10", "8", "7", "9"]
+    world.tick(MINUTE_US)
+    assert world.proofs() == dict.fromkeys(range(3), Proof.IDS)
+
+
 def test_an_id_that_comes_when_its_minute_is_final_is_told_as_a_hole() -> None:
     world = begun()
     world.connect()
@@ -222,6 +240,22 @@ def test_what_is_final_is_not_taken_back_but_told() -> None:
     assert taken_back == [START_US + n * MINUTE_US for n in range(21, 31)]
 
 
+def test_trades_that_are_found_when_their_minute_is_final_are_told_as_a_hole() -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.skip(10_000_000)  # 7 and 8: the stream lacks them, and nothing behind them comes for long
+    world.skip(10_000_000)
+    world.tick(12 * MINUTE_US)
+    world.skip(1_000_000)  # 9: its minute can still be corrected
+    world.trade(1_000_000)
+    world.ask_all()
+    assert set(ids(world)) == {"6", "7", "8", "9", "10"}
+    [hole] = [event for event in world.told if event.event is FeedEventKind.HOLE]
+    assert (hole.first_id, hole.last_id) == ("7", "8")
+    assert (hole.from_us, hole.until_us) == (START_US + 20_000_000, START_US + 30_000_000)
+
+
 def test_one_row_that_is_no_trade_does_not_hold_up_the_others() -> None:
     world = after_an_outage(until=9)
     world.told_as = broken(7)
@@ -259,6 +293,26 @@ def test_a_live_message_that_is_no_trade_is_missing_until_the_history_gives_it()
     assert ids(world) == ["6"]
     assert set(world.proofs().values()) == {Proof.IDS}
     assert [record.number for record in world.dead] == [6]
+
+
+@pytest.mark.parametrize("number", [None, 10_000])
+@pytest.mark.parametrize("is_traded", [False, True])
+def test_behind_a_message_whose_id_is_not_known_no_minute_is_complete_before_it_is(
+    number: int | None, *, is_traded: bool
+) -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.skip(10_000_000)
+    refused = RefusedTrade(b"?", "no trade", "A-B", number)
+    world.round(lambda outbox: world.feed.refused(refused, world.carried_us, outbox))
+    if is_traded:
+        world.trade(10_000_000)
+    world.tick(MINUTE_US)
+    assert world.markers == []
+    world.ask_all()
+    assert set(ids(world)) == {"6", "7", *["8"] * is_traded}
+    assert world.proofs()[0] is Proof.IDS
 
 
 def test_a_message_that_is_no_trade_cannot_move_the_ids_far_ahead() -> None:
@@ -655,3 +709,21 @@ def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
     world.tick(3 * MINUTE_US)
     witness.check()
     world.check_claims(witness.absent)
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_ids_that_were_reset_in_an_outage_and_came_as_far_again_leave_a_hole(*, is_killed: bool) -> None:
+    world = begun()
+    world.connect()
+    world.trade(10_000_000)
+    world.tick(MINUTE_US)
+    world.crash() if is_killed else world.disconnect()
+    world.trades = []
+    for _ in range(9):
+        world.trade(1_000_000)
+    world.connect()
+    world.trade(1_000_000)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert ids(world) == ["6", "10", "7", "8", "9"]
+    assert (world.proofs()[1], world.proofs()[2]) == (Proof.HOLE, Proof.IDS)
