@@ -2,7 +2,7 @@
 
 - A first `begin` is noted in the progress topic before anything of its symbol is published. So a producer that starts
   after a crash in between goes on from the same minute.
-- A reset of ids is noted there too, after the markers that take claims back, before the trades.
+- A reset of ids is noted there too: after the markers that take claims back, and before the trades.
 - A marker follows the acknowledgement of the trades of its minute.
 - The progress record of a marker follows the acknowledgement of the marker.
 """
@@ -28,7 +28,7 @@ from runtime.settings import Settings
 
 ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
 LARGE_BYTES = 64 * 1024
-"""A dead letter keeps so much of what the exchange sent."""
+"""A dead letter keeps at most this much of what the exchange sent."""
 _MAX_REASON = 1_000
 
 
@@ -85,7 +85,7 @@ class Publishing:
         return max((metadata.timestamp for metadata in acknowledged[: len(sent)]), default=None)
 
     def _dead_letters(self, outbox: Outbox) -> list[Outgoing]:
-        """What the exchange sent in place of trades, unchanged; it was never in the log."""
+        """What the exchange sent in place of trades, unchanged; these bytes were never in the log."""
         letters = []
         for symbol, refused in outbox.refused:
             reason = refused.reason[:_MAX_REASON].encode(errors="backslashreplace")
