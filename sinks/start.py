@@ -30,15 +30,15 @@ class SinkStartFacts:
 
     @property
     def is_another_store(self) -> bool:
-        """Whether what lies before the group's offset was written to a store that was replaced or emptied."""
+        """Whether the records before the group's offset were written to a store that was replaced or emptied since."""
         return self.committed is not None and self.committed.metadata.is_of_another_store(self.now.store_id)
 
 
 def start_by_group(facts: SinkStartFacts, *, accept_truncation: bool) -> int:
     """Where to read on by the group's offset; without one, from the beginning of the log.
 
-    Raises `SinkStartError` where that would skip records: the topic or the store was made anew, the offset lies beyond
-    the log's end, or the log was truncated behind the offset (but with `accept_truncation`).
+    Raises `SinkStartError` if that would skip records: the topic or the store was made anew, the offset lies beyond the
+    log's end, or (without `accept_truncation`) records from the offset on were deleted.
     """
     if facts.committed is None:
         return facts.beginning
