@@ -12,7 +12,7 @@ from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 AHEAD_MS = 2 * MINUTE_MS
 """How long after its record's append time a minute may open: one bad clock must not change a market's ticker."""
 MARGIN_MS = HOUR_MS
-"""Candles of a day are appended at most this long before the day: a minute is over when its candle is written."""
+"""No candle of a day is appended more than this before the day: a minute is over when its candle is written."""
 
 DayKey = tuple[str, int]
 """Key, and number of the day since 1970."""
