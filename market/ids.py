@@ -15,7 +15,7 @@ class IdRanges:
         self._lasts: list[int] = []
         for first, last in ranges:
             if last < first or (self._lasts and first <= self._lasts[-1] + 1):
-                raise ValueError(f"ids {first} to {last} do not stand behind the range before them")
+                raise ValueError(f"ids {first} to {last} do not come after the range before them")
             self._firsts.append(first)
             self._lasts.append(last)
 

@@ -73,7 +73,7 @@ class Limit:
         if not self.holds(value):
             raise MalformedError(
                 f"{what} {plain(value)[:_MAX_SHOWN]} is not below 10^{self.whole} "
-                f"with at most {self.places} digits behind the point"
+                f"with at most {self.places} digits after the point"
             )
 
 
@@ -176,7 +176,7 @@ def check_key(exchange: str, symbol: str) -> None:
             raise MalformedError(f"{what} {name!r} has {encoded} bytes percent-encoded, more than {MAX_ENCODED_NAME}")
     # Else two markets could share a record key, or a market and a run could share a key in md.progress.v1.
     if ":" in exchange or "|" in exchange or "|" in symbol:
-        raise MalformedError(f"no exchange and symbol make the key {exchange}:{symbol}")
+        raise MalformedError(f"the key {exchange}:{symbol} is ambiguous: ':' or '|' in an exchange, or '|' in a symbol")
 
 
 def check_name(name: str, what: str) -> None:

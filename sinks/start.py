@@ -45,7 +45,7 @@ def start_by_group(facts: SinkStartFacts, *, accept_truncation: bool) -> int:
     committed, was = facts.committed
     if facts.is_another_topic:
         raise SinkStartError(
-            f"{facts.name}: the offset {committed} of {facts.group} is of a topic that is no more (id {was.topic_id}): "
+            f"{facts.name}: the offset {committed} of {facts.group} is of an earlier topic (id {was.topic_id}): "
             f"the topic was made anew (id {facts.now.topic_id}), and reading on from there would skip its records; "
             f"read it from its beginning with: {_replay(facts)} --to earliest --execute"
         )

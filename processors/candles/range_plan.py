@@ -51,9 +51,7 @@ async def prepare_range(
         return known
     async for records in read_to_end(settings, topics.candles()):
         if records:
-            raise UsageError(
-                f"the topic {topics.candles()} holds records that are no recomputation's: take another --into"
-            )
+            raise UsageError(f"the topic {topics.candles()} holds records, but no recomputation: take another --into")
     pieces = await _plan(
         settings, from_us=from_us, until_us=until_us, lead_us=lead_us, allowed_lateness_us=rules.allowed_lateness_us
     )

@@ -166,7 +166,7 @@ class _CandlesWorker:
             if stand is Stand.STUCK:
                 raise StuckError(
                     f"{tp.topic}/{tp.partition} has stood at offset {position} for {self._settings.stall_timeout_s:g} "
-                    f"s or more with {lag} records unread; the process ends to be started anew. If that does not "
+                    f"s or more with {lag} records unread; the process ends, to be started again. If that does not "
                     "help, look for a producer that left a transaction open (kafka-transactions.sh "
                     "--describe-producers)"
                 )

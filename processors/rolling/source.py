@@ -78,7 +78,7 @@ async def checked_source(settings: Settings, *, once: bool, accept_truncation: b
         if metadata.is_of_another_topic(topic_id) or offset > end:
             was = f"id {metadata.topic_id}, now {topic_id}" if metadata.is_of_another_topic(topic_id) else f"end {end}"
             raise CandlewickError(
-                f"{topic}/{partition}: the offset {offset} of {group} is of a topic that is no more: it was made anew "
+                f"{topic}/{partition}: the offset {offset} of {group} is of an earlier topic: the topic was made anew "
                 f"({was}), and reading on from there would skip its candles; read it from its beginning with: {AGAIN}"
             )
         if offset < first and not accept_truncation:

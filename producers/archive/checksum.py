@@ -26,7 +26,9 @@ def is_verified(path: Path) -> bool:
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror or error}") from error
     if actual != expected:
-        raise UsageError(f"{path} is not the file that {beside.name} is of: its SHA-256 is {actual}; fetch both again")
+        raise UsageError(
+            f"{path} is not the file that {beside.name} belongs to: its SHA-256 is {actual}; fetch both again"
+        )
     return True
 
 

@@ -29,7 +29,7 @@ from runtime.kafka.admin import require_topics
 from runtime.settings import Settings
 
 BEHIND_LIVE_US = 15 * MINUTE_US
-"""A run stays this far behind the key's newest live marker: the newest minutes are left to live data."""
+"""A run stays this far behind the market's newest live marker: the newest minutes are left to live data."""
 
 
 @dataclass(frozen=True, kw_only=True)

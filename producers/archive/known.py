@@ -37,7 +37,7 @@ class RunRecord(NamedTuple):
 
 @dataclass
 class KeyProgress:
-    """A key's records in `md.progress.v1`, oldest first."""
+    """A market's records in `md.progress.v1`, oldest first."""
 
     live_until_us: int | None = None
     runs: list[RunRecord] = field(default_factory=list)

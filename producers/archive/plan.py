@@ -117,7 +117,7 @@ def plan(
 
 
 class _Union:
-    """What file and log hold of a key, together."""
+    """What file and log hold of a market, together."""
 
     def __init__(self, survey: Survey, claims: Mapping[int, Status], log: LogSurvey, kind: IdKind | None) -> None:
         self.survey, self.claims, self.log = survey, claims, log

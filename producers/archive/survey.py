@@ -63,7 +63,7 @@ class MinuteTrades:
         """The number of this minute's last row in the file, from 1."""
 
     def add(self, trade: Trade) -> bool:
-        """Add a trade; False where its id was added before."""
+        """Add a trade; False if its id was added before."""
         if not self.ids.add(trade.trade_id, numeric_id(trade.trade_id)):
             return False
         self.digest = (self.digest + digest_of(trade)) & _DIGEST_MASK
@@ -111,13 +111,13 @@ class Rows:
         self._prune_at_us = 0
 
     def is_new(self, trade: Trade) -> bool:
-        """Add the next row; False where it repeats a trade. Raises `DisorderError`."""
+        """Add the next row; False if it repeats a trade. Raises `DisorderError`."""
         time_us = trade.time_us
         if time_us > self.newest_us:
             self.newest_us = time_us
         elif time_us < self.newest_us - DISORDER_US:
             behind_s = (self.newest_us - time_us) // 1_000_000
-            raise DisorderError(f"it lies {behind_s} s behind a row before it: sort the rows by time")
+            raise DisorderError(f"it lies {behind_s} s behind an earlier row: sort the rows by time")
         first = self._recent.setdefault(trade.trade_id, trade)
         if first is not trade:
             self.repeated += 1
@@ -165,7 +165,7 @@ class _OpenSkip(NamedTuple):
 
 
 class Survey:
-    """All that planning a run needs to know of a file's trades of one key."""
+    """All that planning a run needs to know of a file's trades of one market."""
 
     def __init__(self) -> None:
         self.minutes: dict[int, MinuteTrades] = {}

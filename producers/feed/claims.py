@@ -46,6 +46,6 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
         last_id=trade.trade_id,
         from_us=trade.time_us,
         until_us=trade.time_us,
-        reason="the exchange sent it after it had shown that it has no such id: "
-        + ("its minute is final, a repair has to publish it" if is_final else "its minute is published again"),
+        reason="the exchange sent this trade after it had shown that there is no such id: "
+        + ("the minute is final, a repair has to publish it" if is_final else "the minute is published again"),
     )

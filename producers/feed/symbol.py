@@ -230,7 +230,7 @@ class SymbolFeed:
         for first, last in page.absent:
             ledger.give_up(first, last, outbox.now_s)
         for number in page.conflicts:
-            reason = "one page has it with two contents"
+            reason = "one page has this id with two contents"
             self.report(FeedEventKind.CONFLICT, outbox, first_id=str(number), last_id=str(number), reason=reason)
         if new and not had_gaps and not ledger.gaps:  # this page both showed the gap and filled it
             report_filled_at_once(self, new, outbox)

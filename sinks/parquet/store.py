@@ -119,6 +119,6 @@ class ParquetStore:
         if stored_hash(there) != rows_hash(file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "
-                "the topic was made anew, or the file is damaged; move it away (and back under another name, where its "
+                "the topic was made anew, or the file is damaged; move it away (and back under another name, if its "
                 "rows are to stay), then start the sink again"
             )
