@@ -94,7 +94,7 @@ def _figures(columns: TradeColumns, places: Ints, starts: Ints, ends: Ints) -> I
 
 
 def _aligned(values: Ints, digits: Ints, starts: Ints, ends: Ints) -> tuple[Any, Ints]:
-    """The values, and for each partial fold its number of digits after the point, which all its values then have."""
+    """The values, within a partial fold all with as many digits after the point as its longest; and these numbers."""
     most = np.maximum.reduceat(digits, starts)
     factors = _POWERS[np.repeat(most, ends - starts) - digits]
     if (values.astype(np.float64) * factors).max() >= _SAFE:

@@ -1,4 +1,4 @@
-"""The rolling processor: checks where it may start, then joins the group; it joins anew after a passing failure."""
+"""The rolling processor: checks where it may start, then joins the group, and again after a failure that can pass."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Columns of a day's values, four or eight bytes each: so thousands of symbols, each with a day of minutes, fit in."""
+"""Columns of a day's values, four or eight bytes each: so a day of thousands of symbols fits into memory."""
 
 from array import array
 from decimal import Decimal

@@ -1,4 +1,5 @@
-"""At most one publisher of runs for a market: each notes in `md.progress.v1` that it is at work, and looks for others.
+"""One publisher of runs for a market, as far as can be seen: each notes in `md.progress.v1` that it is at work, and
+looks for others there.
 
 What a run publishes depends on what the log holds: so it waits for another run of the same market. Two publishers of
 the same run would not harm candles (a run published again repeats itself), but they would double the log.
