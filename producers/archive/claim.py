@@ -1,8 +1,8 @@
-"""One publisher of runs for a market, as far as can be seen: each notes in `md.progress.v1` that it is at work, and
-looks for others there.
+"""One publisher of runs for each market, as far as can be seen.
 
-What a run publishes depends on what the log holds: so it waits for another run of the same market. Two publishers of
-the same run would not harm candles (a run published again repeats itself), but they would double the log.
+Each notes in `md.progress.v1` that it is at work, and looks there for others. What a run publishes depends on what the
+log holds: so it waits for another run of the same market. Two publishers of the same run would not harm candles (a run
+published again repeats itself), but they would double the log.
 """
 
 import asyncio
