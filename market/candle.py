@@ -20,14 +20,14 @@ from market.trade import Proof, Side, Trade, numeric_id
 
 
 class Status(StrEnum):
-    """How complete a candle is; of several claims the best wins (the one with the least `rank`)."""
+    """How complete a candle is; among several claims the best counts (the one with the least `rank`)."""
 
     COMPLETE = "complete"
     CONNECTED = "connected"
     KLINE = "kline"
     HOLE = "hole"
     OPEN = "open"
-    """Only of live candles: the minute is not over."""
+    """Only live candles have it: the minute is not over."""
 
     @property
     def rank(self) -> int:
@@ -45,7 +45,7 @@ STATUS_OF_PROOF = {
 
 
 class Candle(OfMarket, frozen=True, kw_only=True, gc=False):
-    """One candle, in the fields of `md.candles.*.v1`; times in UTC milliseconds, a greater `revision` replaces."""
+    """One candle, in the fields of `md.candles.*.v1`. Times: UTC milliseconds. A greater `revision` replaces others."""
 
     timeframe: Timeframe
     open_time_ms: TimeMs
@@ -77,7 +77,7 @@ def id_order(trade_id: str, seq: int | None = None) -> IdOrder:
 
 
 def trade_order(trade: Trade) -> tuple[int, IdOrder]:
-    """Sort key of a trade: open and close are the least and the greatest of a minute."""
+    """Sort key of a trade: the least trade of a minute gives its open, the greatest its close."""
     return trade.time_us, id_order(trade.trade_id, trade.seq)
 
 
@@ -109,7 +109,7 @@ _EdgeJson = tuple[str, TimeUs, str]
 
 
 class _Snapshot(Struct, gc=False):
-    """A fold as it stands in JSON."""
+    """A fold in its JSON form."""
 
     ids: list[tuple[Whole, Whole]]
     texts: list[str]
@@ -144,7 +144,7 @@ class Fold:
         self.taker_buy_volume = self.taker_buy_quote_volume = ZERO
 
     def add(self, trade: Trade) -> bool:
-        """Fold a trade in; False where its id was in already."""
+        """Fold a trade in; False if its id was in the fold already."""
         number = numeric_id(trade.trade_id)
         if not self.ids.add(trade.trade_id, number):
             return False
@@ -169,7 +169,7 @@ class Fold:
         return True
 
     def add_partial(self, partial: PartialFold) -> bool:
-        """Fold many trades in; False, and nothing is done, where the id of any was in already."""
+        """Fold many trades in. False: the id of one of them was in the fold already, and nothing is done."""
         if not self.ids.numbers.add_range(partial.first_id, partial.last_id):
             return False
         open_order = (partial.open_us, _order(partial.first_id, str(partial.first_id), None))
@@ -188,7 +188,7 @@ class Fold:
         return True
 
     def first_trade_id(self) -> str | None:
-        """The least id where all ids are numbers, else the opening trade's; None without trades."""
+        """The least id if all ids are numbers, else the id of the opening trade; None without trades."""
         if not self.trades:
             return None
         if self.ids.texts:
@@ -196,7 +196,7 @@ class Fold:
         return str(self.ids.numbers.least)
 
     def last_trade_id(self) -> str | None:
-        """The greatest id where all ids are numbers, else the closing trade's; None without trades."""
+        """The greatest id if all ids are numbers, else the id of the closing trade; None without trades."""
         if not self.trades:
             return None
         if self.ids.texts:
@@ -224,7 +224,7 @@ class Fold:
 
     @classmethod
     def restore(cls, snapshot: dict[str, Any]) -> "Fold":
-        """The fold of a snapshot; one that cannot be read is malformed."""
+        """The fold of a snapshot; `MalformedError` if the snapshot cannot be read."""
         fold = cls()
         try:
             read = msgspec.convert(snapshot, _Snapshot)
@@ -246,5 +246,5 @@ def _edge(values: _EdgeJson, seq: int | None) -> tuple[Decimal, tuple[int, IdOrd
 
 
 def _seqs(**edges: tuple[int, IdOrder]) -> dict[str, int]:
-    """The `seq` of each edge that has one: most have none, and a minute's record stays small."""
+    """The `seq` of each edge that has one: most have none, so a minute's record stays small."""
     return {name: number for name, (_, (kind, number, _)) in edges.items() if kind and number != _NO_SEQ}

@@ -1,7 +1,7 @@
 """Bytes to models and back: the record formats of the topics.
 
 Decimals are strings in canonical plain form. Unknown fields are passed over; missing optional ones have the model's
-default. Decoding is the one judge of what a record may hold: for bytes that are wrong, or beyond `market.limits`, it
+default. Decoding alone decides what a record may hold: for bytes that are wrong, or beyond `market.limits`, it
 raises `MalformedError`, and no other error. Encoding does not check again. `docs/formats.md` describes each record with
 an example.
 """
@@ -139,10 +139,10 @@ def decode_trade(value: bytes) -> Trade:
 
 
 def usual_form(value: bytes) -> bytes:
-    """The trade as `encode_trade` would write it, for `market.columns`; empty where it is none.
+    """The trade as `encode_trade` would write it, for `market.columns`; empty if the value is no trade.
 
     For values with other spaces, or with their fields in another order. `received_us` and `seq` are not kept: no candle
-    needs them where ids are numbers, and `market.columns` reads only those.
+    needs them if ids are numbers, and `market.columns` reads only such ids.
     """
     try:
         wire = _trade_from_json(value)
@@ -178,9 +178,9 @@ def encode_marker(marker: Marker) -> list[tuple[str, bytes]]:
 
 
 def decode_marker(headers: Headers) -> Marker | None:
-    """The marker in a record's headers; None where there is none (a `roll`, or another program's record without value).
+    """The marker in a record's headers; None if there is none (a `roll`, or another program's record without value).
 
-    What is wrong in a marker is a `MalformedError`.
+    `MalformedError` if the marker is wrong.
     """
     by_name = dict(headers)
     if _MARKER_HEADERS.isdisjoint(by_name):
@@ -319,7 +319,7 @@ def decode_progress(value: bytes) -> Progress:
 
 
 def progress_key(key: str, run: str | None) -> bytes:
-    """The record key in `md.progress.v1`: the market key, and for a run its id behind a bar."""
+    """The record key in `md.progress.v1`: the market key; for a run, followed by a bar and the run's id."""
     return (key if run is None else f"{key}|{run}").encode()
 
 
@@ -379,11 +379,11 @@ def _time_us(value: bytes | None) -> int:
 
 def _proof(value: bytes | None) -> Proof:
     proof = _PROOFS.get(value)
-    return Proof(_text(value)) if proof is None else proof  # raises with a word on what is wrong
+    return Proof(_text(value)) if proof is None else proof  # the error says what is wrong
 
 
 def _name(headers: dict[str, bytes], name: str) -> str | None:
-    """The text of a header that names something; None where there is no such header."""
+    """The text of a header that names something; None if there is no such header."""
     if name not in headers:
         return None
     text = _text(headers[name])

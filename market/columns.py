@@ -1,17 +1,17 @@
-"""Many trades at once: JSON values as columns of integers, without an object a trade.
+"""Many trades at once: JSON values as columns of integers, without an object for each trade.
 
-Whoever publishes with `market.codec.encode_trade` writes one form: a beginning that its symbol decides, three numbers,
-and one of a few ends:
+Whoever publishes with `market.codec.encode_trade` writes one form: a beginning that depends on the symbol, three
+numbers, and one of a few ends:
 
     {"exchange":"binance","symbol":"BTC-USDT","trade_id":"   1234567   ","price":"   27000.1   ","qty":"   0.001
     ","side":"buy","time_us":1700000000000000,"received_us":1700000000000000,"source":"ws"}
 
 Values in that form (the source may be missing), with numbers of up to 16 digits and well within the limits of a trade,
-are read here in some dozens of array operations for all of them together. All other values are marked as not valid.
-`decode_trade` stays the one judge of what a trade is, and a test compares the two.
+are read here, all together, in some dozens of array operations. All other values are marked as not valid.
+`decode_trade` alone decides what a trade is, and a test compares the two.
 
-How: the values stand in one buffer. From a place in each value, rows of eight-byte words are copied out of it. "Is
-this that text", "how far is the next quote" and "the number of these digits" are then arithmetic on columns of such
+How: the values stand in one buffer. From a place in each value, rows of eight-byte words are copied out. "Is this text
+the expected one", "how far is the next quote" and "the number of these digits" are then arithmetic on columns of such
 words (SWAR: SIMD within a register).
 """
 
@@ -44,7 +44,7 @@ _SIDE_BYTES: Ints = np.array([len(side) for side in _SIDES])
 _SOURCE_BYTES: Ints = np.array([len(source) for source in _SOURCES])
 _ENDING_BYTES = int(_SIDE_BYTES.max() + len(_TIME) + _SOURCE_BYTES.max()) + 7 & ~7
 _MARGIN = bytes(1024)
-"""Before the first value and behind the last: a value that is no trade never leads outside of the buffer."""
+"""Stands before the first value and after the last: a value that is no trade never leads outside of the buffer."""
 
 
 class TradeColumns(NamedTuple):
@@ -64,19 +64,19 @@ class TradeColumns(NamedTuple):
 
 
 class TradeReader:
-    """Reads values of `md.trades.v1`, each of which stands under the key of a symbol that was added before."""
+    """Reads values of `md.trades.v1`; the symbol of each record's key must have been added before."""
 
     def __init__(self) -> None:
         self._heads: list[bytes] = []
         self._patterns = _Patterns([])
 
     def add(self, exchange: str, symbol: str) -> int:
-        """Make a symbol known; the number by which `read` is told of it."""
+        """Make a symbol known; returns its number, which `read` takes."""
         self._heads.append(f'{{"exchange":"{exchange}","symbol":"{symbol}","trade_id":"'.encode())
         return len(self._heads) - 1
 
     def read(self, values: Sequence[bytes], symbols: Ints) -> TradeColumns:
-        """The trades of these values; at each place the number of its symbol."""
+        """The trades of these values; `symbols` has the number of each value's symbol."""
         if len(self._patterns.lengths) != len(self._heads):
             self._patterns = _Patterns(self._heads)
         lengths = np.fromiter(map(len, values), np.int64, len(values))
@@ -100,7 +100,7 @@ class TradeReader:
         prices, price_digits, price_whole = text.decimal(words, prices_at, prices_end)
         qtys_at, words = text.step_over(prices_end, b'","qty":"')
         qtys, qty_digits, qty_whole = text.decimal(words, qtys_at, times_at - _SIDE_BYTES[side])
-        # By their digits alone: a trade with more of them may still be within the limits.
+        # Judged by the number of digits alone: a trade with more digits may still be within the limits.
         text.valid &= (prices > 0) & (qtys > 0) & (price_whole + qty_whole <= TURNOVER.whole)
         text.valid &= price_digits + qty_digits <= TURNOVER.places
         return TradeColumns(text.valid, ids, prices, price_digits, qtys, qty_digits, side == 0, times_us)
@@ -116,13 +116,13 @@ class _Patterns:
         padded = [pad(text, 8 * self.width, b"\0") for text in texts]
         self.rows = _rows(padded, bytes.maketrans(_DIGIT.encode(), b"0"))
         # By how much each byte may differ: not at all, by up to nine (a digit), or by anything (outside of the text).
-        # Written as the number whose sum with a greater difference is above 0x7f.
+        # It is written as the number whose sum with any greater difference is above 0x7f.
         leeway = bytes.maketrans(bytes(range(256)), bytes([0, 0x80 - 10, *[0x7F] * 254]))
         self.leeway = _rows(padded, leeway)
 
 
 class _Text:
-    """All values in one buffer; every step clears `valid` for the values that are not as it expects."""
+    """All values in one buffer; every step clears `valid` for the values that are not as the step expects."""
 
     def __init__(self, buffer: bytes, count: int) -> None:
         self._buffer = buffer
@@ -130,18 +130,18 @@ class _Text:
         self.valid: Bools = np.ones(count, np.bool_)
 
     def words(self, offsets: Ints, count: int) -> Words:
-        """The words from these places on, a row each: to copy a row costs less than to read each word."""
+        """The words from these places on, one row for each place: copying a row costs less than reading each word."""
         rows = np.ndarray((len(self._buffer) - 8 * count + 1,), f"V{8 * count}", self._buffer, strides=(1,))
         return rows[offsets].view(np.uint64).reshape(-1, count)
 
     def expect(self, offsets: Ints, patterns: _Patterns, which: Ints) -> None:
-        """At each place stands the pattern of this number."""
+        """Check that at each place stands the pattern with the number in `which`."""
         differs = self.words(offsets, patterns.width) ^ patterns.rows[which]
         differs |= differs + patterns.leeway[which]
         self.valid &= reduce(np.bitwise_or, differs.T) & _HIGH_BITS == 0
 
     def step_over(self, offsets: Ints, literal: bytes) -> tuple[Ints, Words]:
-        """These nine to sixteen bytes stand here: the places behind them, and the three words from there on."""
+        """Check that these nine to sixteen bytes stand here; returns the places after them and the next three words."""
         words = self.words(offsets + (len(literal) - 16), 5).T
         beginning, rest = literal[:-8], literal[-8:]
         self.valid &= words[0] >> np.uint64(64 - 8 * len(beginning)) == int.from_bytes(beginning, "little")
@@ -155,7 +155,7 @@ class _Text:
         return self._digits(ends, length)
 
     def decimal(self, words: Words, starts: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
-        """The plain decimal that stands here, in `words`: all its digits; how many are behind the point, and before."""
+        """The plain decimal that stands here, in `words`: all its digits, how many after the point, how many before."""
         length, point = ends - starts, _distance(words, b".")
         whole = np.minimum(point, length)
         behind = np.maximum(length - whole - 1, 0)
@@ -182,7 +182,7 @@ class _Text:
 
 
 def _distance(words: Words, byte: bytes) -> Ints:
-    """How far into these words the byte first stands; their whole length where it is not in them."""
+    """How far into these words the byte first stands; the whole length of the words if it is not in them."""
     distance = _distance_in(words[0], byte)
     for number in range(1, len(words)):
         beyond = distance == 8 * number

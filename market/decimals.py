@@ -31,7 +31,7 @@ def parse_decimal(text: str) -> Decimal:
 
 
 def parse_sum(text: str, *, signed: bool = False) -> Decimal:
-    """Read what is computed of prices and sizes: the same form, at most 100 digits before the point and 80 behind."""
+    """Read what is computed of prices and sizes: the same form, at most 100 digits before the point and 80 after."""
     if _is_sum(text) and (signed or text[0] != "-"):
         return Decimal(text)
     raise MalformedError(f"not a plain decimal of at most 100 + 80 digits: {text[:200]!r}")

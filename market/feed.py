@@ -24,14 +24,14 @@ class FeedEventKind(StrEnum):
     CLOCK_IGNORED = "clock_ignored"
     """The exchange's clock gave a time that cannot be."""
     CLOCK_AWAY = "clock_away"
-    """It goes on doing so: no minute is marked until it is right again."""
+    """The clock stays wrong: no minute is marked until it is right again."""
     CLOCK_BACK = "clock_back"
     RUN_BEGUN = "run_begun"
     RUN_ENDED = "run_ended"
 
 
 class FeedEvent(OfMarket, frozen=True, kw_only=True, omit_defaults=True):
-    """One event. Ids are inclusive, times in UTC microseconds of the market; `at_ms` is of the producer's own clock."""
+    """One event. Ids are inclusive; times are market time, UTC microseconds; `at_ms` is by the producer's clock."""
 
     event: FeedEventKind
     at_ms: TimeMs
@@ -44,10 +44,10 @@ class FeedEvent(OfMarket, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Progress(Struct, frozen=True, kw_only=True):
-    """A value of `md.progress.v1`: the newest marker of a key (its headers ride along), or a run that is finished.
+    """A value of `md.progress.v1`: the newest marker of a key (the record carries its headers), or how far a run is.
 
-    Where trade ids began anew behind the marker, `reset_id` and `reset_us` are id and time of the first trade that
-    surely has one of the new ids: a producer that starts with this record goes on from there.
+    If the exchange reset its trade ids after the marker, `reset_id` and `reset_us` are id and time of the first trade
+    that surely has a new id: a producer that starts with this record goes on from there.
     """
 
     key: str

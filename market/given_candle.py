@@ -1,4 +1,4 @@
-"""What an exchange itself says of a minute: its kline stands in where the minute's trades cannot be had."""
+"""What an exchange itself says of a minute: its kline stands in if the minute's trades cannot be had."""
 
 from decimal import Decimal
 
@@ -8,7 +8,7 @@ from market.fields import Count, TimeMs
 
 
 class GivenCandle(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """The fields of a `Candle` that an exchange gives; None: it does not tell. Times in UTC milliseconds."""
+    """The fields of a `Candle` that an exchange gives; None: not given. Times are UTC milliseconds."""
 
     open_time_ms: TimeMs
     open: Decimal

@@ -6,7 +6,7 @@ from collections.abc import Set as AbstractSet
 
 
 class IdRanges:
-    """A set of whole numbers as sorted ranges with both ends inclusive; between two of them a number is missing."""
+    """A set of whole numbers as sorted ranges with both ends inclusive; between two ranges a number is missing."""
 
     __slots__ = ("_firsts", "_lasts")
 
@@ -15,7 +15,7 @@ class IdRanges:
         self._lasts: list[int] = []
         for first, last in ranges:
             if last < first or (self._lasts and first <= self._lasts[-1] + 1):
-                raise ValueError(f"ids {first} to {last} do not stand behind the range before them")
+                raise ValueError(f"ids {first} to {last} do not come after the range before them")
             self._firsts.append(first)
             self._lasts.append(last)
 
@@ -35,7 +35,7 @@ class IdRanges:
     __hash__ = None  # type: ignore[assignment]  # mutable
 
     def add(self, number: int) -> bool:
-        """Take in a number; False where it was in already."""
+        """Take in a number; False if it was in the set already."""
         firsts, lasts = self._firsts, self._lasts
         if lasts and number == lasts[-1] + 1:  # the common case: the next id
             lasts[-1] = number
@@ -58,9 +58,9 @@ class IdRanges:
         return True
 
     def add_range(self, first: int, last: int) -> bool:
-        """Take in all numbers of a range, both ends inclusive; False, and nothing is done, where any was in already."""
+        """Take in all numbers of a range, both ends inclusive. False: one was in already, and nothing is done."""
         firsts, lasts = self._firsts, self._lasts
-        behind = bisect_right(firsts, last)  # the first range that lies wholly behind
+        behind = bisect_right(firsts, last)  # the first range that lies wholly after
         if behind and lasts[behind - 1] >= first:
             return False
         joins_left = behind > 0 and lasts[behind - 1] == first - 1
@@ -102,7 +102,7 @@ class IdRanges:
 
 
 _NONE: AbstractSet[str] = frozenset()
-"""Shared by all that have no texts: an empty set of their own would take a tenth of a minute's memory."""
+"""Shared by all that have no texts: an empty set for each would take a tenth of a minute's memory."""
 
 
 class SeenIds:
@@ -115,7 +115,7 @@ class SeenIds:
         self.texts: AbstractSet[str] = set(texts) or _NONE
 
     def add(self, trade_id: str, number: int | None) -> bool:
-        """Take in an id, `number` being its `numeric_id`; False where it was in already."""
+        """Take in an id; `number` is its `numeric_id`. False if the id was in the set already."""
         if number is not None:
             return self.numbers.add(number)
         if trade_id in self.texts:
@@ -126,5 +126,5 @@ class SeenIds:
         return True
 
     def holds(self, trade_id: str, number: int | None) -> bool:
-        """Whether an id, `number` being its `numeric_id`, is in."""
+        """Whether an id is in the set; `number` is its `numeric_id`."""
         return trade_id in self.texts if number is None else number in self.numbers

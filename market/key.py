@@ -18,20 +18,20 @@ class MarketKey(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "MarketKey":
-        """The market of a text ``exchange:SYMBOL``; `market.limits.check_key` says whether there can be one."""
+        """The market of a text ``exchange:SYMBOL``; `market.limits.check_key` checks whether it can exist."""
         exchange, _, symbol = text.partition(":")
         return cls(exchange, symbol)
 
 
 class OfMarket(Struct, frozen=True, kw_only=True):
-    """What every record about a market begins with."""
+    """The fields with which every record about a market begins."""
 
     exchange: Name
     symbol: Name
 
     @property
     def market(self) -> MarketKey:
-        """The market that it is about."""
+        """The market that the record is about."""
         return MarketKey(self.exchange, self.symbol)
 
     @property

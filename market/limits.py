@@ -50,7 +50,7 @@ class _Prices(Protocol):
 
 
 class Limit:
-    """Decimals below 10^`whole`, with at most `places` digits behind the point that are not trailing zeros."""
+    """Decimals below 10^`whole`, with at most `places` digits after the point; trailing zeros do not count."""
 
     __slots__ = ("_context", "_unit", "places", "whole")
 
@@ -61,7 +61,7 @@ class Limit:
         self._context = Context(prec=whole + places, traps=[Inexact, InvalidOperation])
 
     def holds(self, value: Decimal) -> bool:
-        """Whether the value is within it; its sign does not matter."""
+        """Whether the value is within the limit; its sign does not matter."""
         try:
             value.quantize(self._unit, context=self._context)
         except (Inexact, InvalidOperation):
@@ -69,11 +69,11 @@ class Limit:
         return value.is_finite()
 
     def check(self, value: Decimal, what: str) -> None:
-        """Malformed where it is not."""
+        """`MalformedError` if the value is not within the limit."""
         if not self.holds(value):
             raise MalformedError(
                 f"{what} {plain(value)[:_MAX_SHOWN]} is not below 10^{self.whole} "
-                f"with at most {self.places} digits behind the point"
+                f"with at most {self.places} digits after the point"
             )
 
 
@@ -90,11 +90,11 @@ AMOUNTS = {
     "change": PRICE,
     "change_percent": CHANGE_PERCENT,
 }
-"""By field, of what is computed of many trades; the other amounts are prices and sizes."""
+"""By field, the limits of what is computed of many trades; the other amounts are prices and sizes."""
 
 
 def check_trade(trade: Trade) -> None:
-    """Check a trade that was not made by `decode_trade`: those of adapters and imports."""
+    """Check a trade that `decode_trade` did not make: one of an adapter or an import."""
     check_key(trade.exchange, trade.symbol)
     check_name(trade.trade_id, "trade_id")
     check_amounts(trade.price, trade.qty)
@@ -119,12 +119,12 @@ def have_few_digits(price: str, qty: str) -> bool:
 
 
 def check_price(price: Decimal, what: str) -> None:
-    """A price alone, as that of a marker."""
+    """A price alone, such as a marker's."""
     _check_positive(price, what)
 
 
 def check_candle(candle: Candle) -> None:
-    """Prices, sums and names within their limits, and times that are those of its timeframe."""
+    """Prices, sums and names within their limits, and times that its timeframe allows."""
     check_key(candle.exchange, candle.symbol)
     for name in ("first_trade_id", "last_trade_id"):
         if (trade_id := getattr(candle, name)) is not None:
@@ -136,7 +136,7 @@ def check_candle(candle: Candle) -> None:
 
 
 def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
-    """Prices and sums within their limits; a sum that is None is not told."""
+    """Prices and sums within their limits; a sum that is None is not given."""
     check_prices(candle)
     check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
 
@@ -160,7 +160,7 @@ def check_prices(of: _Prices) -> None:
 
 
 def check_sums(of: object, names: tuple[str, ...]) -> None:
-    """These fields, which are computed of many trades; one that is None is passed over."""
+    """These fields, which are computed of many trades; a field that is None is passed over."""
     for name in names:
         if (value := getattr(of, name)) is not None:
             AMOUNTS[name].check(value, name)
@@ -174,9 +174,9 @@ def check_key(exchange: str, symbol: str) -> None:
         encoded = len(name.encode()) + 2 * len(_to_encode(name.encode()))
         if encoded > MAX_ENCODED_NAME:
             raise MalformedError(f"{what} {name!r} has {encoded} bytes percent-encoded, more than {MAX_ENCODED_NAME}")
-    # Or two markets could share a record key, or a market and a run their key in md.progress.v1.
+    # Else two markets could share a record key, or a market and a run could share a key in md.progress.v1.
     if ":" in exchange or "|" in exchange or "|" in symbol:
-        raise MalformedError(f"no exchange and symbol make the key {exchange}:{symbol}")
+        raise MalformedError(f"the key {exchange}:{symbol} is ambiguous: ':' or '|' in an exchange, or '|' in a symbol")
 
 
 def check_name(name: str, what: str) -> None:

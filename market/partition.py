@@ -28,9 +28,9 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 
 def check_place(key: bytes | None, market_key: str, partition: int, partitions: int) -> None:
-    """Check that a record about the market `market_key` has its key, and stands in the partition of it.
+    """Check that a record about the market `market_key` has that key, and stands in that key's partition.
 
-    Else it is a `MalformedError`.
+    Raises `MalformedError` otherwise.
     """
     if key != market_key.encode():
         raise MalformedError(f"key {key!r} over a record of {market_key!r}")

@@ -20,7 +20,7 @@ class BareRecord(Protocol):
 
 
 class Record(BareRecord, Protocol):
-    """A record that knows where it lies."""
+    """A record that knows its topic and partition."""
 
     @property
     def topic(self) -> str: ...  # noqa: D102

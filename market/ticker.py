@@ -20,7 +20,7 @@ class Window(Struct, frozen=True, kw_only=True):
     close: Decimal
     change: Decimal
     change_percent: Decimal
-    """Rounded half-even to four places; every other number is exact, but `vwap`."""
+    """Rounded half-even to four places; all other numbers but `vwap` are exact."""
     vwap: Decimal | None
     """quote_volume / volume, rounded half-even to 18 places; None without volume."""
     volume: Decimal
@@ -28,14 +28,14 @@ class Window(Struct, frozen=True, kw_only=True):
     taker_buy_volume: Decimal
     trades: Count
     status: Status
-    """The worst of the window's candles."""
+    """The worst status of the window's candles."""
 
 
 class Ticker(OfMarket, frozen=True, kw_only=True):
-    """A record of `md.tickers.v1`. `live` says that the open minute is in it; only others are replay-identical."""
+    """A record of `md.tickers.v1`. With `live` the open minute is in it: only tickers without are equal in a replay."""
 
     time_ms: TimeMs
-    """End of the newest minute in the windows (of the open minute, where `live`), UTC milliseconds."""
+    """End of the newest minute in the windows (with `live`: of the open minute), UTC milliseconds."""
     last: Decimal
     live: bool
     revision: Count

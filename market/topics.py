@@ -29,10 +29,10 @@ class Topics:
     prefix: str = ""
     partitions: int = 12
     suffix: str = ""
-    """Of a recomputation (``.fix1``): it is added to its group, and to the topics that its candle engine writes."""
+    """Of a recomputation (``.fix1``): added to the names of its group and of the topics that its engine writes."""
 
     def beside(self, suffix: str) -> "Topics":
-        """The names of the recomputation `suffix` (``fix1``); the topics that it only reads are shared."""
+        """The names of the recomputation `suffix` (``fix1``); topics that it only reads keep their names."""
         return replace(self, suffix=f".{suffix}")
 
     @property

@@ -38,7 +38,7 @@ class Trade(OfMarket, frozen=True, kw_only=True, gc=False):
     received_us: TimeUs = 0
     source: Source = Source.WS
     seq: Whole | None = None
-    """The exchange's own order of trades of one time, where ids are no numbers; None: by id."""
+    """The exchange's own order of trades with the same time, if ids are no numbers; None: ordered by id."""
 
 
 class Proof(StrEnum):
@@ -66,15 +66,15 @@ class Marker(Struct, frozen=True, kw_only=True):
     run: str | None = None
     end: bool = False
     kline: GivenCandle | None = None
-    """What the exchange itself says of the minute; it counts where the proof is `kline`."""
+    """What the exchange itself says of the minute; it counts if the proof is `kline`."""
     claim: Proof | None = None
-    """In a run: what its source says of the minute besides what ids prove; None where it says nothing more."""
+    """In a run: what its source says of the minute besides what ids prove; None: nothing more."""
     takes_back: bool = False
     """An earlier marker called the minute better than it is: this marker's proof counts instead."""
 
 
 def numeric_id(trade_id: str) -> int | None:
-    """The id as a number, or None where it is not one in plain form (``007`` and ``7`` are two ids).
+    """The id as a number, or None if it is no number in plain form (``007`` and ``7`` are two ids).
 
     Numbers have at most 18 digits, so that they fit 64 bits in JSON and in every store; longer ids are texts.
     """

@@ -1,1 +1,1 @@
-"""From Kafka into stores: one runner for all, one folder a store."""
+"""From Kafka into stores: one runner for all stores, one folder for each."""

@@ -11,7 +11,7 @@ from sinks.partition import Partition
 from sinks.start import SinkStartFacts, start_by_group, start_by_store
 
 HOT_MS = 60 * 60_000
-"""A store that keeps its own positions and has none gets the trades of the last hour, and all of everything else."""
+"""A store that keeps its own positions but has none yet gets the last hour of trades, and all other records."""
 
 
 async def assign(
@@ -26,7 +26,7 @@ async def assign(
     """Decide where each partition goes on, and seek there. `positions` are the store's own, or None.
 
     A committed offset without today's identities in its metadata is committed again, with them, at the first commit.
-    Raises `UnavailableError` where a topic is missing, and `SinkStartError` where a person has to decide.
+    Raises `UnavailableError` if a topic is missing, and `SinkStartError` if a person has to decide.
     """
     tps = list(tps)
     missing = {tp.topic for tp in tps} - identities.topics.keys()

@@ -1,4 +1,4 @@
-"""Refused records, published once each: to `<topic>.dlq`, with where they came from and why."""
+"""Publishes each refused record once, to `<topic>.dlq`, with where it came from and why it was refused."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ TOPIC_ID_HEADER = "candlewick.topic_id"
 _OFFSET = "__streams.errors.offset"
 _OFFSET_DIGITS = 19
 LARGE_BYTES = 900_000
-"""A larger value may not fit into a record together with the headers: then only its size is published."""
+"""A larger value may not fit into a record together with the headers: then only the value's size is published."""
 VALUE_BYTES_HEADER = "__streams.errors.value.bytes"
 _TOO_LARGE = "MessageSizeTooLargeError"
 
@@ -26,9 +26,9 @@ _TOO_LARGE = "MessageSizeTooLargeError"
 class DeadLetters:
     """The dead letters of one group.
 
-    At the first refusal after an assignment the dead-letter topic is read, to know what this group has published. So
-    a record is published once, also when the group dies before its offset is committed, or is moved back and reads it
-    again. Dead letters of other groups do not count.
+    At the first refusal after an assignment, the dead-letter topic is read, to know what this group has published. So
+    a record is published once, even if the group dies before the record's offset is committed, or is moved back and
+    reads the record again. Dead letters of other groups do not count.
     """
 
     def __init__(self, settings: Settings, group: str) -> None:
@@ -40,7 +40,7 @@ class DeadLetters:
         self._log = logger(group)
 
     async def publish(self, refused: Sequence[RejectedRecord]) -> int:
-        """Publish those not published yet; returns how many, once they are acknowledged."""
+        """Publish those that are not published yet; returns how many, once they are acknowledged."""
         by_tp: dict[TopicPartition, list[RejectedRecord]] = defaultdict(list)
         for letter in refused:
             by_tp[TopicPartition(letter.record.topic, letter.record.partition)].append(letter)
@@ -56,7 +56,7 @@ class DeadLetters:
         return count
 
     def begin(self, topic_ids: Mapping[str, str | None]) -> None:
-        """To be called after an assignment: other processes may have published since, and topics may be other ones."""
+        """Call this after an assignment: other processes may have published since, and topics may be made anew."""
         self._published.clear()
         self._topic_ids = topic_ids
 
@@ -107,7 +107,7 @@ class DeadLetters:
             await self._publisher.await_acknowledgements(
                 [await self._publisher.send(topic, record) for record in records]
             )
-        except BaseException as error:  # after any error a producer is of no more use
+        except BaseException as error:  # after any error a producer cannot be used any more
             publisher, self._publisher = self._publisher, None
             await publisher.__aexit__(type(error), error, error.__traceback__)
             raise

@@ -1,4 +1,4 @@
-"""Rows of the warm and the cold store as the models that the topics carry: `sinks.columns`, backwards. Pure."""
+"""Rows of the warm and the cold store, back as the topics' models: the reverse of `sinks.columns`. Pure."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping

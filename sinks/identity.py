@@ -19,13 +19,13 @@ class Identities(NamedTuple):
         return OffsetMetadata(self.topics.get(topic), self.stores.get(topic))
 
     def with_learnt(self, now: "Identities") -> "Identities":
-        """These, and the store ids that were None and are known now; a changed id stays as it was."""
+        """These ids, with the store ids that were None and are known now; an id that changed stays as it was."""
         return self._replace(
             stores={topic: now.stores.get(topic) if known is None else known for topic, known in self.stores.items()}
         )
 
     def replaced(self, now: "Identities") -> list[str]:
-        """The topics that were made anew since, or whose store was. A topic that is missing now is not among them."""
+        """The topics that were made anew since, or whose store was. A topic that is missing now does not count."""
         return [
             topic
             for topic in self.topics

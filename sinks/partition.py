@@ -18,11 +18,11 @@ class Partition:
         """The next offset to read."""
         self.committed = -1 if committed is None else committed
         self.end = end
-        """The log's end when the partition was assigned: as far as ``--once`` goes."""
+        """The log's end when the partition was assigned: ``--once`` goes up to here."""
         self.roll_asked = False
         self.whole: list[Batch] = []
         self.rejected: dict[int, str] = {}
-        """Offsets that the store rejected when they were written, and why: refused when they are read again."""
+        """By offset: why the store rejected a record when it was written. It is refused when it is read again."""
         self._open = self._new()
 
     @property
@@ -48,7 +48,7 @@ class Partition:
                 self.end_batch()
 
     def end_batch(self) -> None:
-        """The open batch is whole, where it holds anything."""
+        """End the open batch, if it holds anything."""
         if self._open.next > self._open.first or self._open.records:
             self.whole.append(self._open)
             self._open = self._new()

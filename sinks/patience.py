@@ -11,7 +11,7 @@ from runtime.kafka import Subscription
 
 LONGEST_PAUSE_S = 15.0
 ONCE_PATIENCE_S = 60.0
-"""How long ``--once`` waits for a store that is away; without it the waiting has no end."""
+"""How long ``--once`` waits for a store that is away; without ``--once`` the waiting has no end."""
 PAUSE_S = 0.5
 
 T = TypeVar("T")
@@ -26,7 +26,7 @@ class LeaveError(Exception):
 
 
 class Patience:
-    """Retries until the store answers; nothing is read meanwhile, and this member stays in the group."""
+    """Retries until the store answers. Meanwhile this member reads nothing, and stays in the group."""
 
     def __init__(self, subscription: Subscription, log: Any, *, once: bool) -> None:
         self._subscription = subscription

@@ -1,4 +1,4 @@
-"""Where a partition's files end, record by record: the log alone decides it, so that a replay makes the same files."""
+"""After which record a partition's files end: the log alone decides, so that a replay makes the same files."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from market.records import Record
 from sinks.store import Batch
 
 FILE_RECORDS = 50_000
-"""About 6 MB of columns in memory; every assigned partition may hold as much."""
+"""About 6 MB of columns in memory, which every assigned partition may hold."""
 SLOT_MS = 15 * 60_000
 
 
@@ -23,7 +23,7 @@ USUAL_ROLLING_POLICY = RollingPolicy()
 
 
 class FilePart(NamedTuple):
-    """Consecutive records with a value that go into one file, and whether the file ends behind them."""
+    """Consecutive records with a value that go into one file, and whether the file ends after them."""
 
     records: list[Record]
     ends: bool
@@ -31,9 +31,9 @@ class FilePart(NamedTuple):
 
 
 def file_parts(batch: Batch, records: Iterable[Record], policy: RollingPolicy) -> Iterator[FilePart]:
-    """Divide `records`, which stand behind `batch` in the log. Only records with a value count, and open a batch.
+    """Divide `records`, which follow `batch` in the log. Only records with a value count and can open a batch.
 
-    So what lies between two batches (markers, rolls) belongs to neither, and committing past it changes no later file.
+    So markers and rolls between two batches belong to neither, and committing past them changes no later file.
     """
     count, slot = batch.records, batch.slot
     of_file: list[Record] = []
@@ -56,5 +56,5 @@ def file_parts(batch: Batch, records: Iterable[Record], policy: RollingPolicy) -
 
 
 def is_roll(record: Record) -> bool:
-    """Whether the record asks for the open files of its partition to be ended."""
+    """Whether the record asks to end the open files of its partition."""
     return record.value is None and header(record.headers, ROLL_HEADER) is not None

@@ -1,4 +1,4 @@
-"""Asking for open files to be ended: a `roll` record behind what was read, so that every replay ends them there."""
+"""Asks to end open files: writes a `roll` record after what was read, so that every replay ends the files there."""
 
 from collections.abc import Sequence
 
@@ -11,10 +11,10 @@ _ROLL = Outgoing(b"", None, [(ROLL_HEADER, b"1")])
 
 
 async def ask_for_rolls(settings: Settings, partitions: Sequence[Partition]) -> None:
-    """Write a `roll` to each partition, and let the partition's end lie behind it.
+    """Write a `roll` to each partition, and move the partition's end to after the `roll`.
 
-    It is a plain record, outside any transaction. In a candle topic it can be read once the engine's open transaction
-    ends, like any record behind one; it delays no other record itself.
+    A `roll` is a plain record, outside any transaction. In a candle topic it can be read once the engine's open
+    transaction ends, like any record after one; the `roll` itself delays no other record.
     """
     async with Publisher(settings) as publisher:
         futures = [

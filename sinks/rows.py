@@ -38,10 +38,10 @@ def decode_rows(
 
 
 def precedence(run: str | None, offset: int) -> int:
-    """Of several copies of a trade in a minute, the one of the greatest precedence counts, as in candles; below 2^64.
+    """Among several copies of a trade in a minute, the greatest precedence counts, as in candles. It is below 2^64.
 
-    - A run's copy counts before a live one.
-    - Of copies of several runs the last in the log counts: its run made the candle anew.
-    - Of live copies the first in the log counts: the candle has it when the next one comes.
+    - A run's copy counts before a live copy.
+    - Among runs' copies the last in the log counts: its run made the candle anew.
+    - Among live copies the first in the log counts: the candle already has it when the next copy comes.
     """
     return _LIVE_MOST - offset if run is None else _LIVE_MOST + 1 + offset

@@ -1,13 +1,13 @@
-"""The runner that all sinks share: a group member that moves records into a store and says how far it came.
+"""The runner that all sinks share: a group member that moves records into a store and commits how far it came.
 
-In this order, so that a kill at any point loses nothing and repeats only what the store recognises:
+It works in this order, so that a kill at any point loses nothing and repeats only what the store recognises:
 
 1. consume: committed records, from the position of the group (or of the store itself)
 2. batch: by pace, or by what the log alone decides
 3. encode: pure; records that the store can never hold are refused
 4. publish the refused records as dead letters, and wait until they are acknowledged
 5. write, again while the store is away, until it acknowledges
-6. commit the offsets behind what is written
+6. commit the offsets up to which all is written
 """
 
 import asyncio
@@ -37,12 +37,12 @@ POLL_S = 0.1
 POLL_RECORDS = 5_000
 FEW_RECORDS = 500
 BREATH_S = 0.05
-"""After a poll that brought few records: more may gather, and many small polls would take most of a core."""
+"""Pause after a poll that brought few records: more may gather, and many small polls would take most of a core."""
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
 """How long a stopped sink may take to end its open files; what is left is read again at the next start."""
 LOOK_INTERVAL_S = 20.0
-"""How often to check that topics and store are still those that the offsets are about."""
+"""How often to check that topics and store are still the ones of the offsets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ async def run_sink(settings: Settings, store: Store, config: SinkConfig, stop: a
         with suppress(LeaveError):
             await _SinkWorker(settings, store, config, meter).run(stop)
 
-    # Of Kafka's failures; those of the store are the worker's.
+    # These are failures of Kafka; the worker handles those of the store.
     bearable = () if config.once else (UnavailableError,)
     try:
         async with meter.reporting():
@@ -126,7 +126,7 @@ class _SinkWorker:
             await self._assign(list(self._partitions))
             return
         if await self._follow_assignment():
-            return  # the records may stand before those that are batched already
+            return  # these records may come before records that are batched already
         for tp, records in polled.items():
             if tp in self._partitions and records:
                 refused += self._partitions[tp].take(records, self._store, self._policy)
@@ -151,7 +151,7 @@ class _SinkWorker:
         )
 
     async def _write(self) -> bool:
-        """Write what is whole and commit it; False where records have to be read again first."""
+        """Write and commit whole batches; False if records have to be read again first."""
         partitions = self._partitions.values()
         if self._store.pace is not None:
             for partition in partitions:
@@ -177,19 +177,19 @@ class _SinkWorker:
                 partition.whole.clear()
             self._meter.add("rows", sum(batch.rows for batch in batches))
             if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in batches):
-                self._identities = self._identities.with_learnt(await self._ask())  # what was empty has an id now
+                self._identities = self._identities.with_learnt(await self._ask())  # an empty store has an id now
             await self._commit()
         return failure is None
 
     def _read_again(self, error: RejectedError) -> None:
-        """Go back to where the batches begin; the records that the store rejected are refused this time."""
+        """Go back to where the batches begin; this time the records that the store rejected are refused."""
         for (tp, offset), reason in error.reasons.items():
             self._partitions[tp].rejected[offset] = reason
         for tp, partition in self._partitions.items():
             self._subscription.seek(tp, partition.rewind())
 
     async def _commit(self) -> None:
-        """Commit the offsets behind what is written; they never go back."""
+        """Commit the offsets up to which all is written; they never go back."""
         self._committed_at_s = time.monotonic()
         assignment = self._subscription.assignment()
         offsets: dict[TopicPartition, int] = {}
@@ -215,7 +215,7 @@ class _SinkWorker:
             await self._name_who_holds_back(stuck)
 
     async def _name_who_holds_back(self, tps: list[TopicPartition]) -> None:
-        """Name the open transactions that have kept records back for long. Raises `HeldBackError` with ``once``."""
+        """Name the open transactions that have held records back for long. Raises `HeldBackError` with ``once``."""
         self._stalls.clear()
         transactions = await self._subscription.open_transactions(tps)
         if transactions and self._config.once:
@@ -229,7 +229,7 @@ class _SinkWorker:
         return Identities(await self._subscription.topic_ids(), await self._patience.until_done(self._store.identities))
 
     async def _is_as_it_was(self) -> bool:
-        """Whether topics and store are still those that the offsets are about; else decide anew where to go on."""
+        """Whether topics and store are still the ones of the offsets; if not, decide anew where to go on."""
         now = await self._ask()
         missing = sorted(set(self._store.topics) - now.topics.keys())
         if missing and self._config.once:
@@ -244,7 +244,7 @@ class _SinkWorker:
         return True
 
     async def _follow_assignment(self) -> bool:
-        """Take over what a rebalance brought; True where there was one."""
+        """Take over the partitions that a rebalance brought; True if there was a rebalance."""
         changes = self._subscription.changes()
         if not changes.rebalanced:
             return False

@@ -30,22 +30,22 @@ class SinkStartFacts:
 
     @property
     def is_another_store(self) -> bool:
-        """Whether what lies before the group's offset was written to a store that was replaced or emptied."""
+        """Whether the records before the group's offset were written to a store that was replaced or emptied since."""
         return self.committed is not None and self.committed.metadata.is_of_another_store(self.now.store_id)
 
 
 def start_by_group(facts: SinkStartFacts, *, accept_truncation: bool) -> int:
     """Where to read on by the group's offset; without one, from the beginning of the log.
 
-    Raises `SinkStartError` where that would skip records: the topic or the store was made anew, the offset lies beyond
-    the log's end, or the log was truncated behind the offset (but with `accept_truncation`).
+    Raises `SinkStartError` if that would skip records: the topic or the store was made anew, the offset lies beyond the
+    log's end, or (without `accept_truncation`) records from the offset on were deleted.
     """
     if facts.committed is None:
         return facts.beginning
     committed, was = facts.committed
     if facts.is_another_topic:
         raise SinkStartError(
-            f"{facts.name}: the offset {committed} of {facts.group} is of a topic that is no more (id {was.topic_id}): "
+            f"{facts.name}: the offset {committed} of {facts.group} is of an earlier topic (id {was.topic_id}): "
             f"the topic was made anew (id {facts.now.topic_id}), and reading on from there would skip its records; "
             f"read it from its beginning with: {_replay(facts)} --to earliest --execute"
         )

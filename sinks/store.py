@@ -18,12 +18,12 @@ class Batch:
 
     tp: TopicPartition
     first: int
-    """Offset of its first record with a value; without such a record, of its first one."""
+    """Offset of its first record with a value; if no record has a value, of its first record."""
     slot: int = 0
     """The slot of the log clock that its first record lies in (`sinks.rolling_policy`)."""
     last: int = 0
     next: int = 0
-    """Where reading goes on behind it."""
+    """Where reading goes on after the batch."""
     records: int = 0
     """Records with a value, whether written or refused."""
     rows: int = 0
@@ -40,7 +40,7 @@ class Pace(NamedTuple):
 
 
 class RejectedError(Exception):
-    """The store refuses these records and can hold the others; it may hold none of the batches yet."""
+    """The store refuses these records and can hold the others. Maybe none of the batches is written yet."""
 
     def __init__(self, reasons: Mapping[tuple[TopicPartition, int], str]) -> None:
         super().__init__(f"{len(reasons)} records are rejected")
@@ -54,8 +54,8 @@ class MovedError(Exception):
 class Store(Protocol):
     """A place that records are written to; idempotent by the records' own keys.
 
-    All methods raise `UnavailableError` where the store is away for now (the runner waits and asks again), and any
-    other `CandlewickError` where a person has to do something.
+    All methods raise `UnavailableError` while the store is away (the runner waits and asks again), and another
+    `CandlewickError` if a person has to act.
     """
 
     @property
@@ -64,36 +64,36 @@ class Store(Protocol):
 
     @property
     def topics(self) -> Sequence[str]:
-        """The topics that it takes."""
+        """The topics that the store takes."""
 
     @property
     def recent_only(self) -> frozenset[str]:
-        """Topics of which a store that lost its positions needs the last hour only."""
+        """Topics of which a store that lost its positions needs only the last hour."""
 
     @property
     def pace(self) -> Pace | None:
-        """When batches end; None: where the log alone says (`sinks.rolling_policy`)."""
+        """When batches end; None: the log alone decides (`sinks.rolling_policy`)."""
 
     async def open(self) -> None:
         """Connect, and make what is missing; harmless to repeat."""
 
     async def identities(self) -> Mapping[str, str | None]:
-        """Topic → the id of the table or store that holds its records; one that replaces it has another id.
+        """Topic → the id of the table or store that holds its records; a table or store made anew has another id.
 
-        None where it is empty or missing; a topic is left out where there are no such ids. Changes nothing, and can be
-        asked before `open`.
+        None: the table or store is empty or missing. Topics are left out if there are no such ids. Changes nothing, and
+        can be called before `open`.
         """
 
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """The store's own positions in the topics with these ids; None where the group's offsets count."""
+        """The store's own positions in the topics with these ids; None: the group's offsets count."""
 
     def encode(self, records: Sequence[Record]) -> Encoded:
         """Records (each with a value, all of one topic) in the store's form. Pure."""
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write batches; they are safe once this returns. Raises `RejectedError` and `MovedError` as said there."""
+        """Write batches; they are safe once this returns. Raises `RejectedError` and `MovedError`."""
 
     async def close(self) -> None:
         """Close the connection."""

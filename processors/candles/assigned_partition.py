@@ -16,11 +16,11 @@ from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalP
 from runtime.settings import Settings
 
 CHECKPOINT_INTERVAL_S = 5.0
-"""How often the state is written (half as often where candles come all the time): a restart reads so much again."""
+"""How often the state is written (half as often while candles keep coming): a restart reads this much again."""
 LINGER_S = 0.06
-"""Candles wait for others while each poll brings more, at most this long: markers of many markets come together."""
+"""Candles wait for more, at most this long, while each poll brings more: markers of many markets come together."""
 MOST_WAITING = 10_000
-"""So many outputs may wait for the commit before theirs; then the partition is not read until that is done."""
+"""At most so many outputs wait while an earlier commit runs; then the partition is not read until it is done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class CandlesConfig:
     """What is recomputed beside the live topics; None: the live topics themselves."""
 
     def topics(self, topics: Topics) -> Topics:
-        """The names to read and write by."""
+        """The topics to read and write."""
         return topics if self.range is None else self.range.topics(topics)
 
 
@@ -67,7 +67,7 @@ class AssignedPartition:
         # Candles wait while a checkpoint is written, so partitions do not write theirs all at once.
         self._checkpoint_at_s = time.monotonic() - CHECKPOINT_INTERVAL_S * tp.partition / settings.partitions
         self._output_at_s = 0.0
-        """When the oldest of the outputs came that are not committed."""
+        """When the oldest output that is not committed came."""
         self._is_growing = False
         """Whether the last poll led to outputs."""
         self.end = 0
@@ -79,7 +79,7 @@ class AssignedPartition:
     async def take_over(self) -> Self:
         """Fence the old owner, **then** read the state and the group's offset, and go on from there.
 
-        `EngineStartError` where it must not start, `FencedError` where another process has taken over meanwhile.
+        `EngineStartError` if the engine must not start, `FencedError` if another process has taken over meanwhile.
         """
         await self._publisher.__aenter__()
         try:
@@ -151,7 +151,7 @@ class AssignedPartition:
     async def commit(self, *, last: bool = False) -> Outputs:
         """Commit outputs and position, and now and then the state, in one transaction; returns the outputs.
 
-        What belongs to it is decided before the first wait: what is processed meanwhile belongs to the next commit.
+        What belongs to a commit is decided before its first wait: what is processed later belongs to the next one.
         After an error (`FencedError`, `UnavailableError`) the partition must be released.
         """
         outputs, position, partition, topics = self._outputs, self.core.position, self.tp.partition, self._topics
@@ -164,14 +164,14 @@ class AssignedPartition:
         self._outputs = Outputs()
         self._committed_position = position
         async with self._publisher.transaction() as transaction:
-            # The offset first: Kafka may refuse a partition, for a moment, while the group is being added.
+            # The offset goes first: while Kafka adds the group, it may refuse a partition for a moment.
             await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)
             for topic, of_topic in records.items():
                 await transaction.send(topic, of_topic)
         return outputs
 
     def _checkpoint(self, *, last: bool) -> list[Outgoing]:
-        """The records of a checkpoint, if one is due; where candles wait for it, it is due later."""
+        """The records of a checkpoint, if one is due; while candles wait, it is due later."""
         aged_s = time.monotonic() - self._checkpoint_at_s
         due_s = 2 * CHECKPOINT_INTERVAL_S if self._outputs else CHECKPOINT_INTERVAL_S
         if self._has_checkpoint and not last and aged_s < due_s:

@@ -1,6 +1,7 @@
-"""A batch of trades without a marker between them: columns in, one `PartialFold` a series, minute and range of ids out.
+"""Folds a batch of trades without a marker between them: columns in, partial folds out.
 
-The arithmetic is on whole numbers (ticks and lots): of 64 bits, and where these might not hold a sum, Python's own.
+There is one `PartialFold` for each series, minute and range of ids. The arithmetic uses whole numbers (ticks and lots):
+of 64 bits, or Python's own where 64 bits might not hold a sum.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ class BatchFold(NamedTuple):
 
 
 def fold_batch(columns: TradeColumns, symbols: Ints) -> Iterator[BatchFold]:
-    """The valid trades, folded; of a repeated id the copy that comes first counts, as it does one by one."""
+    """The valid trades, folded. Of a repeated id the first copy counts, as when trades are taken one by one."""
     rows = np.flatnonzero(columns.valid)
     if not len(rows):
         return
@@ -55,7 +56,7 @@ def fold_batch(columns: TradeColumns, symbols: Ints) -> Iterator[BatchFold]:
 
 
 def _numbered(symbols: Ints, minutes: Ints) -> Any:
-    """A number for each pair; of 16 bits where that is possible, because those are sorted several times faster."""
+    """A number for each pair, of 16 bits if possible: such numbers are sorted several times faster."""
     least = minutes.min()
     span = int(minutes.max() - least) + 1
     groups = symbols * span + (minutes - least)
@@ -63,7 +64,7 @@ def _numbered(symbols: Ints, minutes: Ints) -> Any:
 
 
 def _by_group_and_id(groups: Any, ids: Ints) -> Ints:
-    """Places by group and in it by id, each id once."""
+    """The places, sorted by group and within a group by id, each id once."""
     order = np.argsort(groups, kind="stable")
     groups_now, ids_now = groups[order], ids[order]
     if ((groups_now[1:] == groups_now[:-1]) & (ids_now[1:] <= ids_now[:-1])).any():
@@ -93,7 +94,7 @@ def _figures(columns: TradeColumns, places: Ints, starts: Ints, ends: Ints) -> I
 
 
 def _aligned(values: Ints, digits: Ints, starts: Ints, ends: Ints) -> tuple[Any, Ints]:
-    """The values of each partial fold, all with as many digits behind the point as its longest; and how many."""
+    """The values, within a partial fold all with as many digits after the point as its longest; and these numbers."""
     most = np.maximum.reduceat(digits, starts)
     factors = _POWERS[np.repeat(most, ends - starts) - digits]
     if (values.astype(np.float64) * factors).max() >= _SAFE:

@@ -26,7 +26,7 @@ from processors.candles.batch_fold import fold_batch
 from processors.candles.series import ALLOWED_LATENESS_US, Series, TradeOutcome
 
 AHEAD_US = 2 * MINUTE_US
-"""A trade or marker may be so far ahead of its record's append time: one wrong clock must not close minutes."""
+"""A trade or marker may be at most this far ahead of its record's append time: a wrong clock must not close minutes."""
 
 
 class CloseOn(StrEnum):
@@ -34,7 +34,7 @@ class CloseOn(StrEnum):
 
     MARKERS = "markers"
     EVENT_TIME = "event-time"
-    """For topics that another producer fills without markers: the market's own event time less a grace."""
+    """For topics that another producer fills without markers: the time of the market's trades, less a grace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,12 @@ class Rules:
     close_on: CloseOn = CloseOn.MARKERS
     grace_us: int = 2_000_000
     revision_base: int = 0
-    """Added to every revision, so that they go on rising after a topic was made anew."""
+    """Added to every revision, so that revisions go on rising after a topic was made anew."""
 
 
 @dataclass(kw_only=True)
 class Outputs:
-    """What records led to, in order."""
+    """What the records led to, in order."""
 
     candles: list[tuple[Candle, str | None]] = field(default_factory=list)
     """Candles, each with its run."""
@@ -70,13 +70,13 @@ class AheadError(MalformedError):
 
 
 _MOST_KEYS = 65_536
-"""So many keys are remembered to be in their right partition; then the memory begins anew."""
+"""At most so many keys are remembered as being in their right partition; then all are forgotten."""
 
 _AT_ONCE = 100
-"""With so many trades between two markers it is faster to fold them at once."""
+"""From this many trades between two markers on, folding them at once is faster."""
 
 SeriesKey = tuple[MarketKey, str | None]
-"""A market and a run; live without one."""
+"""A market and its run; None for the live series."""
 
 _key, _value, _headers, _timestamp = map(attrgetter, ("key", "value", "headers", "timestamp"))
 
@@ -122,13 +122,13 @@ class Core:
 
         There are six outcomes:
         1. Nothing is known of any key yet: all records are returned.
-        2. A trade is not valid as a column (another form, an unknown key, perhaps ahead of its append time): it is
-           returned, with all trades of its market, because of two copies of an id the first counts.
-        3. A partial fold is taken by its series: its trades are in their minute.
-        4. It is of before the series began: its trades are in no candle, and nothing is left to do.
-        5. It is behind the final boundary: all late trades of the market are returned, repeated ids too, because each
-           late copy is an output.
-        6. The series has not begun, or an id was in its minute already: the trades of this fold are returned.
+        2. A trade is not valid as a column (another form, an unknown key, perhaps ahead of its append time): all trades
+           of its market are returned, because the first of two copies of an id counts.
+        3. A series takes a partial fold: its trades are in their minute.
+        4. A partial fold is before the series began: its trades are in no candle, and nothing is left to do.
+        5. A partial fold is behind the final boundary: all late trades of the market are returned, repeated ids too,
+           because each late copy is an output.
+        6. The series has not begun, or an id was in its minute already: the trades of the partial fold are returned.
         """
         if not self._symbols:
             return records
@@ -198,7 +198,7 @@ class Core:
         self.dirty_series[series.market, series.run] = None
 
     def _close_on_event_time(self, series: Series, trade: Trade, record: BareRecord, outputs: Outputs) -> None:
-        """Make the markers that the topic's producer does not write, of the times of its trades."""
+        """Make the markers that the topic's producer does not write, from the times of its trades."""
         if series.final_until_us is None:
             begin_us = next_minute_us(trade.time_us)
             begin = Marker(complete_until_us=begin_us, published_until_us=begin_us, proof=Proof.BEGIN)
@@ -217,7 +217,7 @@ class Core:
         return series
 
     def _market(self, record: BareRecord) -> MarketKey:
-        """The market of the record's key, which is held against its partition once."""
+        """The market of the record's key; each key is checked once: does it belong in this partition?"""
         if record.key is None:
             raise MalformedError("no key")
         market = self._markets.get(record.key)
@@ -239,15 +239,15 @@ class Core:
 
     def _forget_keys(self) -> None:
         self._markets: dict[bytes, MarketKey] = {}
-        """By key, whose partition is right."""
+        """By key; only keys that are in their right partition."""
         self._symbols: dict[bytes, int] = {}
-        """By key, the number of its symbol with the reader, and in `_live_series`."""
+        """By key: the number of its symbol in the reader, and its place in `_live_series`."""
         self._live_series: list[SeriesKey] = []
         self._reader = TradeReader()
 
 
 def _batches(records: Sequence[BareRecord]) -> Iterator[Sequence[BareRecord]]:
-    """Live trades in batches; between them each marker, and each record with headers (a run's), alone."""
+    """Live trades in batches; each marker, and each record with headers (a run's), alone between them."""
     if all(map(_value, records)) and not any(map(_headers, records)):
         yield records
         return

@@ -17,7 +17,7 @@ CAUGHT_UP_MS = 5_000
 
 
 class LiveCandles:
-    """Publishes them, one partition at a time, so that no closed candle waits for all partitions."""
+    """Publishes live candles, one partition at a time, so that no closed candle waits for all partitions."""
 
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topics.live
@@ -39,9 +39,9 @@ class LiveCandles:
         await self._publisher.__aexit__(kind, error, trace)
 
     def show(self, partitions: Iterable[AssignedPartition]) -> None:
-        """Publish what changed in one partition whose turn it is; nothing while others are not acknowledged.
+        """Publish the changed candles of one partition whose turn it is; nothing while earlier ones are on their way.
 
-        `UnavailableError` where those could not be published.
+        `UnavailableError` if the earlier ones could not be published.
         """
         if self._sending is not None:
             if not self._sending.done():

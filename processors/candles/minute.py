@@ -24,31 +24,31 @@ class HeldMinute:
         self.open_us = open_us
         self.fold = Fold()
         self.status: Status | None = None
-        """The best that markers said of it; None until one has closed it."""
+        """The best status that markers gave the minute; None until it is closed."""
         self.price: Decimal | None = None
         """`last_price` of its own marker."""
         self.kline: GivenCandle | None = None
-        """The exchange's own candle, where that stands in."""
+        """The exchange's own candle, where it stands in for the trades."""
         self.emitted = False
         self.changed = False
-        """Whether, since it was emitted, a new trade came, a better proof, or a changed close before it."""
+        """Whether a new trade, a better proof or another close before it has come since it was emitted."""
         self.newest_offset = 0
         """Offset in the input of the newest trade in it."""
 
     @property
     def end_us(self) -> int:
-        """First microsecond after it."""
+        """First microsecond after the minute."""
         return self.open_us + MINUTE_US
 
     @property
     def is_due(self) -> bool:
-        """Whether it is closed and not emitted as it now stands."""
+        """Whether the minute is closed, and was not emitted as it stands now."""
         return self.status is not None and (self.changed or not self.emitted)
 
     def close(self, status: Status, marker: Marker | None) -> bool:
-        """Take in what a marker says of it (None: it got none); False where that changes nothing.
+        """Take in a status and the marker that gives it (None: there was no marker); False if nothing changes.
 
-        Of several the best status counts, unless the marker takes back what was said before.
+        The best of several statuses counts, unless the marker takes back what was said before.
         """
         takes_back = marker is not None and marker.takes_back and status is not self.status
         if self.status is not None and self.status.rank <= status.rank and not takes_back:
@@ -62,7 +62,7 @@ class HeldMinute:
         return True
 
     def closing_price(self) -> Decimal | None:
-        """Its own close: of the exchange's kline where that stands in, else of its trades; None without."""
+        """Its own close: of the exchange's kline if one stands in, else of its trades; None if it has none."""
         if self.status is Status.KLINE and self.kline is not None:
             return self.kline.close
         return self.fold.close if self.fold.trades else None
@@ -127,7 +127,7 @@ class HeldMinute:
 
 
 def _told(given: GivenCandle) -> dict[str, Any]:
-    """What the exchange tells of its candle; the rest is that of the trades that are known."""
+    """The values that the exchange gives for its candle; the other values come from the known trades."""
     fields = structs.asdict(given)
     del fields["open_time_ms"]
     return {name: value for name, value in fields.items() if value is not None}

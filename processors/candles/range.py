@@ -1,7 +1,7 @@
-"""A range of market time that is recomputed beside the live topics: what of it is kept, and when it is final.
+"""A range of market time that is recomputed beside the live topics: which candles are kept, and when it is final.
 
 The plan of a recomputation stands in its state topic, one record a partition under the key ``["range"]``. Whoever goes
-on with it, or compares it, reads it there.
+on with the recomputation, or compares it, reads the plan there.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,9 +27,9 @@ class LogPiece:
 
     start: int
     least: int
-    """It is read at least as far as here: runs over the range end there."""
+    """The log is read at least up to here: runs over the range end here."""
     end: int
-    """The log's end when the recomputation was planned: it is read no farther."""
+    """The log's end when the recomputation was planned: the log is read no farther."""
     final_until_us: Mapping[MarketKey, int]
     """How far each market's final boundary has to come; 0: its trades ended before the range."""
 
@@ -55,7 +55,7 @@ class RecomputeRange:
         return [(candle, run) for candle, run in candles if from_ms <= candle.open_time_ms < until_ms]
 
     def is_final(self, core: Core) -> bool:
-        """Whether no record of the planned piece that is still to be read can change a candle of the range."""
+        """Whether the rest of the planned piece can no longer change a candle of the range."""
         piece = self.pieces[core.partition]
         if core.position >= piece.end:
             return True
@@ -67,7 +67,7 @@ class RecomputeRange:
         return all(reached_us.get(market, 0) >= needed for market, needed in needed_us.items())
 
     def records(self) -> Iterable[Outgoing]:
-        """The records that keep it in the state topic."""
+        """The records that keep the plan in the state topic."""
         for partition, piece in self.pieces.items():
             value = {
                 "v": VERSION,

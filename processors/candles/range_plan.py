@@ -1,4 +1,4 @@
-"""From where to where the log has to be read, so that a range of market time can be recomputed; and its beginning.
+"""Which part of the log has to be read to recompute a range of market time; and how a recomputation begins.
 
 The log is read from an append time before the range (`lead_us`). There are two reasons: after a start in mid-log no
 live series begins before the first record's append time plus two minutes, and a minute without trades takes its price
@@ -28,7 +28,7 @@ from runtime.settings import Settings
 
 _NAME = re.compile(r"(?!dlq$)[A-Za-z0-9_-]{1,64}")
 _AFTER_EVENT_MS = 1_000
-"""A run's end is told after its last record was acknowledged; clocks of two brokers may differ by so much."""
+"""A run's end is told after its last record was acknowledged; the clocks of two brokers may differ by this much."""
 
 
 async def prepare_range(
@@ -36,7 +36,7 @@ async def prepare_range(
 ) -> RecomputeRange:
     """The recomputation of that name as it was begun, or a new one: topics made, group placed, range written down.
 
-    A name that has another range or other rules is a `UsageError`; so is a range that the log no longer reaches.
+    `UsageError` if the name has another range or other rules, or if the log no longer reaches back to the range.
     """
     _check(suffix, from_us, until_us)
     topics = settings.topics.beside(suffix)
@@ -51,16 +51,14 @@ async def prepare_range(
         return known
     async for records in read_to_end(settings, topics.candles()):
         if records:
-            raise UsageError(
-                f"the topic {topics.candles()} holds records that are no recomputation's: take another --into"
-            )
+            raise UsageError(f"the topic {topics.candles()} holds records, but no recomputation: take another --into")
     pieces = await _plan(
         settings, from_us=from_us, until_us=until_us, lead_us=lead_us, allowed_lateness_us=rules.allowed_lateness_us
     )
     range_ = RecomputeRange(suffix=suffix, from_us=from_us, until_us=until_us, rules=rules, pieces=pieces)
     group = topics.group("candles")
     await move_group(settings, group, topics.trades, {partition: piece.start for partition, piece in pieces.items()})
-    # Last, and all at once: a plan that was interrupted before is made anew.
+    # The plan is written last, and all at once: after an interruption before this, it is made anew.
     async with TransactionalPublisher(settings, f"{group}.range") as publisher, publisher.transaction() as transaction:
         await transaction.send(topics.state, range_.records())
     return range_
@@ -69,7 +67,7 @@ async def prepare_range(
 async def first_minute_us(settings: Settings, topic: str, partition: int, offset: int) -> int | None:
     """The first minute at which a live series may begin after a start at this offset, in microseconds.
 
-    None, at offset 0 and where no record comes after the offset: such a start holds no series back.
+    None at offset 0, and where no record comes after the offset: such a start holds no series back.
     """
     if offset == 0:
         return None
@@ -151,9 +149,9 @@ async def _starts(
 async def _final_boundaries(
     settings: Settings, *, from_us: int, until_us: int, allowed_lateness_us: int
 ) -> dict[int, dict[MarketKey, int]]:
-    """By partition how far each market's final boundary has to come: past the range, or as far as it will come.
+    """By partition: how far each market's final boundary has to come (past the range, or as far as it will come).
 
-    0, so that nobody waits, for a market whose newest marker lies before the range.
+    0 for a market whose newest marker lies before the range: nobody waits for it.
     """
     finals_us: dict[int, dict[MarketKey, int]] = {partition: {} for partition in range(settings.partitions)}
     async for _, progress in decoded(settings, settings.topics.progress, decode_progress):
@@ -169,9 +167,9 @@ async def _final_boundaries(
 async def _ends_of_runs(
     settings: Settings, bounds: Mapping[int, tuple[int, int]], *, from_us: int, until_us: int
 ) -> dict[int, int]:
-    """By partition the offset behind the last record of the runs over the range.
+    """By partition: the offset after the last record of the runs over the range.
 
-    The log's end where one of them has not ended, the log's beginning where there are none.
+    The log's end if one of these runs has not ended, the log's beginning if there are none.
     """
     ended_ms: dict[int, dict[SeriesKey, int | None]] = defaultdict(dict)
     async for record, event in decoded(settings, settings.topics.feeds, decode_feed_event):

@@ -25,15 +25,15 @@ class TradeOutcome(Enum):
 
     FOLDED = auto()
     REPEATED = auto()
-    """Its id was in already."""
+    """Its id was in the minute already."""
     EARLY = auto()
-    """Of a minute before the series began: in the log and the stores, in no candle."""
+    """Before the series began: the trade is in the log and the stores, but in no candle."""
     LATE = auto()
     """Behind the final boundary."""
 
 
 class Series:
-    """The minutes of one series. With a `floor_us`, which only a live series has, it does not begin before that time.
+    """The minutes of one series. Only a live series can have a `floor_us`: it does not begin before that time.
 
     `final_until_us` is its final boundary: the watermark, its greatest `complete_until_us`, less the allowed lateness.
     """
@@ -60,13 +60,13 @@ class Series:
         """Open time of that minute."""
         self.minutes: dict[int, HeldMinute] = {}
         self.newest_us = 0
-        """Open time of the newest minute there ever was; not part of the state."""
+        """Open time of the newest minute that was ever held; not part of the state."""
         self.dirty_minutes: set[int] = set()
         """Open times of minutes that changed, or were released, since the state was last written."""
         self.to_emit: set[int] = set()
         """Open times of minutes that may have to be emitted: never emitted, or changed since."""
         self.is_dirty = True
-        """Whether its own record changed since the state was last written."""
+        """Whether the record of the series itself changed since the state was last written."""
         self.shown_us: tuple[int, int] | None = None
         """Minute and revision of the live candle that was last shown; not part of the state."""
 
@@ -80,7 +80,7 @@ class Series:
         minute = self.minutes.get(open_us)
         if minute is None:
             minute = self.insert(HeldMinute(open_us))
-            if self.begin_us is None:  # and there is no final boundary yet: hold no more than it would
+            if self.begin_us is None:  # then there is no final boundary either: hold no more than with one
                 self._drop_before(open_us - self.allowed_lateness_us)
         close_before = minute.fold.close_order
         if not minute.fold.add(trade):
@@ -91,9 +91,9 @@ class Series:
     def add_partial(self, open_us: int, partial: PartialFold, offset: int) -> bool:
         """Fold many trades of one minute at once; `offset` is that of the newest.
 
-        - True: all are folded, or all are of before the series began, and in no candle.
-        - False, and nothing is done: their outcomes could differ, so that they must be added one by one. The series has
-          not begun, the minute is behind the final boundary, or one of the ids was in already.
+        - True: all are folded; or all are from before the series began, and so in no candle.
+        - False: none is folded. Their outcomes could differ, so they must be added one by one. The series has not
+          begun, the minute is behind the final boundary, or one of the ids was in the minute already.
         """
         if self.begin_us is None or self.final_until_us is None or open_us < self.final_until_us:
             return False
@@ -117,7 +117,7 @@ class Series:
     def mark(self, marker: Marker, offset: int) -> list[Candle]:
         """Take in a marker and emit the candles that are due, oldest first; `offset` becomes their revision.
 
-        None where the marker is behind the final boundary: then it is ignored.
+        A marker behind the final boundary is ignored: it emits nothing.
         """
         until_us = marker.complete_until_us
         if self.final_until_us is not None and until_us <= self.final_until_us:
@@ -137,7 +137,7 @@ class Series:
         return candles
 
     def open_candle(self) -> Candle | None:
-        """The newest minute with trades that no marker has closed, if it changed since it was last asked for."""
+        """The live candle: of the newest minute that no marker has closed. None if unchanged since the last call."""
         if self.run is not None or self.begin_us is None:
             return None
         unmarked = (open_us for open_us, minute in self.minutes.items() if minute.status is None)
@@ -165,7 +165,7 @@ class Series:
     def restore(
         cls, market: MarketKey, run: str | None, snapshot: dict[str, Any], *, allowed_lateness_us: int
     ) -> "Series":
-        """The series of a snapshot; its minutes are put in by the caller."""
+        """The series of a snapshot; the caller puts its minutes in."""
         series = cls(market, run, allowed_lateness_us=allowed_lateness_us, floor_us=snapshot["floor_us"])
         series.begin_us = snapshot["begin_us"]
         series.final_until_us = snapshot["final_until_us"]
@@ -189,12 +189,12 @@ class Series:
         if minute.close(status, marker):
             self.dirty_minutes.add(open_us)
             self.to_emit.add(open_us)
-            # A minute of a run gives its price to the next one only once it has its marker: that is a change too.
+            # A minute of a run gives its price to the next one only once it has a marker: so a marker is a change too.
             if self.run is not None or minute.closing_price() != close_before:
                 self._change_flat_after(open_us)
 
     def _close_unmarked(self, final_before_us: int | None) -> None:
-        """A live minute that reaches the final boundary without its own marker comes out as `hole`: markers jumped."""
+        """A live minute that reaches the final boundary without its own marker becomes a `hole`: markers skipped it."""
         if self.begin_us is None or self.final_until_us is None:
             return
         for open_us in range(max(self.begin_us, final_before_us or 0), self.final_until_us, MINUTE_US):
@@ -237,8 +237,8 @@ class Series:
     def _flat_price(self, minute: HeldMinute, before: Decimal | None, before_open_us: int | None) -> Decimal | None:
         """The price of a minute without trades: the close before it, else its own marker's, else the first marker's.
 
-        In a run only the minute right before counts. A series that began in mid-log has no price of a marker: the
-        records before were not read, and the first reading may have used another price.
+        In a run only the minute right before counts. A series that began in mid-log takes no price from a marker: the
+        records before it were not read, and with them the price could be another one.
         """
         adjacent = before_open_us is not None and before_open_us + MINUTE_US == minute.open_us
         if before is not None and (self.run is None or adjacent):
@@ -248,7 +248,7 @@ class Series:
         return minute.price if minute.price is not None else self.first_price
 
     def _gives_price(self, minute: HeldMinute) -> bool:
-        """Whether a later minute without trades takes its price: in a run only where it has its own marker."""
+        """Whether later minutes without trades take this minute's price: in a run only if it has its own marker."""
         return self.run is None or minute.status is not None
 
     def _release(self, *, everything: bool) -> None:
@@ -270,8 +270,8 @@ class Series:
         minute.newest_offset = max(minute.newest_offset, offset)
         self.dirty_minutes.add(minute.open_us)
         self.to_emit.add(minute.open_us)
-        # Another closing trade counts as a change even at the same price. Otherwise it would depend on the order of the
-        # trades, and on how many are folded at once, whether there was one.
+        # Another closing trade counts as a change even at the same price. Otherwise the order of the trades, and how
+        # many are folded at once, would decide whether there was a change.
         if minute.open_us < self.newest_us and minute.fold.close_order != close_before:
             self._change_flat_after(minute.open_us)
 

@@ -1,4 +1,4 @@
-"""Where a new owner of a partition goes on from. Pure: the facts in, the decision out."""
+"""At which offset a new owner of a partition goes on. Pure: the facts in, the decision out."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from runtime.errors import CandlewickError
 
 
 class EngineStartError(CandlewickError):
-    """The engine must not start here without a person's word; nothing was changed."""
+    """The engine must not start here before a person decides; nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class EngineStartFacts:
     state_position: int | None
     """Offset of the last checkpoint."""
     committed_position: int | None
-    """Offset of the last commit, by the state's own record; the group's is the same unless someone moved it."""
+    """Offset of the last commit, by the state's own record. The group's offset is the same unless someone moved it."""
     group_offset: int | None
     beginning: int
     end: int
@@ -28,7 +28,7 @@ class EngineStartFacts:
     state_topic_id: str | None = None
     """Kafka's id of the topic that the state was made of; None: the state does not say."""
     state_base: int = 0
-    """The revision base that was added to the revisions that were published."""
+    """The revision base that the published revisions contain."""
 
     @property
     def is_another_topic(self) -> bool:
@@ -53,7 +53,7 @@ class EngineStartFacts:
 class EngineStart:
     """Go on from `position`; with or without the stored state, and in mid-log or not.
 
-    With it, the records between the state's position and `position` are read again, for the state alone.
+    With the state, the records between the state's position and `position` are read again, for the state alone.
     """
 
     position: int
@@ -68,11 +68,11 @@ def decide_start(
 
     Outcomes:
     - No group offset: from the log's beginning, without the state.
-    - An offset that retention has passed, and `accept_truncation`: from the log's beginning, without the state.
-    - The group's offset is that of the state's last commit, of this topic: from there, with the state.
+    - An offset that is no longer in the log, with `accept_truncation`: from the log's beginning, without the state.
+    - The group's offset is that of the last commit, and the state is of this topic: from there, with the state.
     - Another group offset, which someone set: from there, without the state.
 
-    `EngineStartError`, which says the way on:
+    `EngineStartError`, which says how to go on:
     - A revision base that is too low for revisions to rise.
     - No group offset, but candles were published, without `from_start`.
     - An offset beyond the log's end.
@@ -81,8 +81,8 @@ def decide_start(
     if revision_base < facts.least_base:
         raise EngineStartError(_too_low(facts))
     if facts.group_offset is None:
-        # Kafka forgets a group's offsets with the topic. Where the topic is another one, the revision base that was
-        # given says that a start from its beginning is meant.
+        # Kafka deletes a group's offsets together with the topic. If the topic was made anew, the given revision base
+        # says that a start from its beginning is meant.
         if facts.has_output and not from_start and not facts.is_another_topic:
             raise EngineStartError(
                 f"{facts.name}: the group has no offset (expired or deleted) but candles were published: "
@@ -111,7 +111,7 @@ def decide_start(
             raise EngineStartError(
                 f"{facts.name}: the state stands at offset {facts.state_position}, which is no longer in the log (it "
                 f"begins at {facts.beginning}): say --accept-truncation to go on from offset "
-                f"{facts.group_offset} without it, series beginning there"
+                f"{facts.group_offset} without the state: series begin there"
             )
         keep_state = False
     return EngineStart(
@@ -124,10 +124,10 @@ def _too_low(facts: EngineStartFacts) -> str:
         return (
             f"{facts.name}: the topic was made anew since {facts.reached} of its records were read: its offsets "
             f"begin again, and newer candles would lose to older ones; start with --revision-base {facts.least_base} "
-            "or more, the most that any partition asks for, from then on (candlewick replay candles --to earliest "
-            "first, should the group have an offset)"
+            "or more (the most that any partition asks for), now and at every later start; if the group has an "
+            "offset, run candlewick replay candles --to earliest first"
         )
     return (
-        f"{facts.name}: candles were published with --revision-base {facts.state_base}: without it newer ones would "
-        "lose to them; start with it, as every time since the topic was made anew"
+        f"{facts.name}: candles were published with --revision-base {facts.state_base}: without it newer candles would "
+        "lose to these; give it at every start"
     )

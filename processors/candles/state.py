@@ -51,9 +51,9 @@ class StoredState:
 
     @cached_property
     def values(self) -> dict[bytes, dict[str, Any]]:
-        """By key, once all is read. Only the newest record of a key is decoded, whatever compaction has left.
+        """By key, once all is read. Only the newest record of a key is decoded, even if compaction has left older ones.
 
-        `StateError` where a record is broken, or of a newer version.
+        `StateError` if a record is broken, or of a newer version.
         """
         return {key: _read(key, record) for key, record in self._newest.items()}
 
@@ -64,7 +64,7 @@ class StoredState:
 
     @property
     def committed(self) -> int | None:
-        """The same as of the last commit. The outputs of the records between the two are committed, not their state."""
+        """The same as of the last commit. Of the records between the two, outputs are committed and state is not."""
         return self._offset(_COMMITTED)
 
     def _offset(self, key: bytes) -> int | None:
@@ -73,12 +73,12 @@ class StoredState:
 
     @property
     def topic_id(self) -> str | None:
-        """Kafka's id of the topic that it was made of; None where it does not say."""
+        """Kafka's id of the topic that the state was made of; None if the state does not say."""
         return self.values.get(_POSITION, {}).get("topic_id")
 
     @property
     def revision_base(self) -> int:
-        """The revision base that was added to the revisions that were published."""
+        """The revision base that the published revisions contain."""
         return int(self.values.get(_POSITION, {}).get("revision_base", 0))
 
     def core(self, *, partition: int, partitions: int, rules: Rules) -> Core:
@@ -120,7 +120,7 @@ class StoredState:
         return core
 
     def drop(self, partition: int) -> list[Outgoing]:
-        """Records that clear all of it but the positions and the range."""
+        """Records that clear all of the state but the positions and the range."""
         return [Outgoing(key, None, (), partition) for key in self.values if key not in {*_OFFSETS, RANGE_KEY}]
 
 

@@ -22,9 +22,9 @@ POLL_S = 0.1
 POLL_BATCHES = 64
 """With the fetch size this bounds how much is held between two commits."""
 COMMITTING_BATCHES = 16
-"""Fewer while a transaction is under way, so that it gets its turns."""
+"""Fewer while a transaction is under way, so that the transaction gets its turns."""
 SHORT_POLL_S = 0.005
-"""While a partition commits or is about to: its next commit must not wait for records that do not come."""
+"""Used while a partition commits or is about to: its next commit must not wait for records that do not come."""
 
 LOOK_S = 1.0
 PROMPT_S = 5.0
@@ -41,7 +41,7 @@ async def run_candles(settings: Settings, config: CandlesConfig, stop: asyncio.E
     """Make candles until `stop` (or, with ``once``, to the log's end as it stands).
 
     Where a broker is away, or another process took a partition over, everything is released and the group is joined
-    anew; nothing uncommitted can be read. `EngineStartError`, `StateError` and other wrong set-ups end it.
+    anew; nobody can read what was not committed. `EngineStartError`, `StateError` and other wrong set-ups are raised.
     """
     await _require_topics(settings, config)
     meter = Meter("candles")
@@ -106,7 +106,7 @@ class _CandlesWorker:
             self._joined = True
             self._stalls.clear()
             await self._finish_commits()
-            # Every rebalance revokes all: a partition that came back is read back, someone may have had it in between.
+            # A rebalance revokes all partitions. One that came back is restored: another may have had it in between.
             await self._release([tp for tp in self._assigned if tp in changes.revoked | changes.assigned])
             await _require_topics(self._settings, self._config)  # a topic that changed leads to a rebalance
             made = await topic_id(self._settings, self._topics.trades)
@@ -128,7 +128,7 @@ class _CandlesWorker:
     async def _step(self, subscription: Subscription) -> None:
         batches = await self._poll(subscription)
         if await self._follow_assignment(subscription):
-            return  # what was polled may begin at the group's offset, behind what is folded already
+            return  # what was polled may begin at the group's offset, before records that are folded already
         began_s = time.monotonic()
         for tp, assigned in self._assigned.items():
             records = batches.get(tp, [])
@@ -166,13 +166,13 @@ class _CandlesWorker:
             if stand is Stand.STUCK:
                 raise StuckError(
                     f"{tp.topic}/{tp.partition} has stood at offset {position} for {self._settings.stall_timeout_s:g} "
-                    f"s or more with {lag} records unread; the process ends to be started anew. If that does not "
+                    f"s or more with {lag} records unread; the process ends, to be started again. If that does not "
                     "help, look for a producer that left a transaction open (kafka-transactions.sh "
                     "--describe-producers)"
                 )
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
-        """Records, but of no partition whose commits can't keep up, or that is read as far as it has to be."""
+        """Records of all partitions but those whose commits can't keep up, and those that are read far enough."""
         free = [
             tp
             for tp, assigned in self._assigned.items()
@@ -212,7 +212,7 @@ class _CandlesWorker:
         await asyncio.gather(*(self._assigned.pop(tp).release() for tp in tps))
 
     async def _at_end(self, subscription: Subscription) -> bool:
-        """Whether all assigned partitions are read to their end, control records passed over."""
+        """Whether all assigned partitions are read to their end; control records do not count."""
         for tp, assigned in self._assigned.items():
             if (
                 not assigned.is_final

@@ -1,4 +1,4 @@
-"""The rolling processor: checks where it may start, then joins the group, again after each failure that passes."""
+"""The rolling processor: checks where it may start, then joins the group, and again after a failure that can pass."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ from runtime.telemetry import Meter
 async def run_rolling(settings: Settings, config: RollingConfig, stop: asyncio.Event) -> None:
     """Make longer candles and tickers until `stop` (or, with ``once``, up to the 1m topic's present end).
 
-    Where a broker is away, it leaves the group and joins anew. Raises `CandlewickError` where a person has to act.
+    While a broker is away, it leaves the group and joins anew. Raises `CandlewickError` where a person has to act.
     """
     topics = settings.topics
     outputs = {topics.candles(timeframe) for timeframe in TIMEFRAMES} | {topics.tickers}

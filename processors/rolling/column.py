@@ -1,4 +1,4 @@
-"""Columns of a day's values, four or eight bytes each: so a day of minutes of thousands of symbols fits into memory."""
+"""Columns of a day's values, four or eight bytes each: so a day of thousands of symbols fits into memory."""
 
 from array import array
 from decimal import Decimal
@@ -15,7 +15,7 @@ _TEXT_ID = -2
 class Column:
     """Unsigned decimals as whole multiples of 10^-scale, in as many 31-bit limbs as the greatest of them needs.
 
-    It grows to the greatest index that was set; a value that was never set is 0.
+    A column grows to the greatest index that was set; a value that was never set is 0.
     """
 
     __slots__ = ("_limbs", "_scale")
@@ -76,7 +76,7 @@ class Column:
 
 
 class IdColumn:
-    """Trade ids or None: ids that are plain numbers as numbers, others as texts."""
+    """Trade ids or None: plain numbers are kept as numbers, other ids as texts."""
 
     __slots__ = ("_numbers", "_texts")
 
@@ -109,6 +109,6 @@ class IdColumn:
 
 
 def lengthen(values: "array[int]", length: int) -> None:
-    """Fill up with zeros to `length`, where it is shorter."""
+    """Fill `values` up with zeros to `length`, if shorter."""
     if (missing := length - len(values)) > 0:
         values.frombytes(bytes(values.itemsize * missing))

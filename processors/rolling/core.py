@@ -1,9 +1,9 @@
 """The rolling processor's pure core for one partition: 1m and live candles in log order in, longer candles out.
 
 A longer candle is the aggregate of the newest revision of each of its minutes, whoever wrote them: a live feed or any
-run. One marker leads to several 1m candles of one revision, which stand side by side in the log. A window that holds
-two of them must come out once: else two different candles would have one revision. So outputs come out when the next
-revision begins, or by `flush`, when the caller knows that the log holds no more candles of this one.
+run. One marker can lead to several 1m candles, which have the same revision and stand side by side in the log. A window
+that holds two of them must come out once: else two different candles would have the same revision. So outputs come out
+when the next revision begins, or by `flush`, when the caller knows that the log holds no more candles of this revision.
 
 The state is whole days of minutes by key. Yesterday and today are always in memory. An older day is read back from
 the log when a candle of it comes (`missing`, `insert`), and a limited number of them is kept.
@@ -27,13 +27,13 @@ from processors.rolling.windows import TIMEFRAMES, window_candle, windows
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""
 LATE_MS = 2 * HOUR_MS
-"""A day is kept until the one after the next is this old: so late minutes, and 24 h before them, are in memory."""
+"""A day is kept until the day after the next is this old: so late minutes, and the 24 h before, are in memory."""
 MOST_OLD_DAYS = 128
 """Older days kept at a time, some 150 KB each."""
 
 
 class Output(NamedTuple):
-    """A record to be published: a candle of `timeframe`, or, where that is None, a ticker."""
+    """A record to be published: a candle of `timeframe`, or a ticker if `timeframe` is None."""
 
     timeframe: Timeframe | None
     key: str
@@ -41,7 +41,7 @@ class Output(NamedTuple):
 
 
 class UnfinishedWindows(NamedTuple):
-    """Windows that were changed and could not come out, because other minutes of theirs have left the log."""
+    """Windows that changed but could not come out, because some of their other minutes have left the log."""
 
     key: str
     open_ms: int
@@ -61,7 +61,7 @@ class Rolling:
         """Offset of the newest 1m record that was read."""
         self.most_old_days = most_old_days
         self._clock_ms = 0
-        self._days: dict[DayKey, Day] = {}  # the one that changed last stands last
+        self._days: dict[DayKey, Day] = {}  # in the order of their last change
         self._revision: int | None = None
         self._revision_offset = -1
         self._dirty: dict[DayKey, set[int]] = {}
@@ -77,7 +77,7 @@ class Rolling:
 
     @property
     def position(self) -> int:
-        """The offset from which a new owner has to take records in again."""
+        """The offset from which a new owner has to read again."""
         return self._revision_offset if self.pending else self.offset + 1
 
     @property
@@ -86,9 +86,9 @@ class Rolling:
         return len(self._days)
 
     def recall(self, record: Record) -> None:
-        """Note a record that lies before the start; its minute is kept where all records of its day are known.
+        """Note a record that lies before the start; its minute is kept if all records of its day are known.
 
-        A malformed one is passed over: it became a dead letter when it was first read.
+        A malformed record is passed over: it became a dead letter when it was first read.
         """
         self.offset = max(self.offset, record.offset)
         self._clock_ms = max(self._clock_ms, record.timestamp)
@@ -104,7 +104,7 @@ class Rolling:
             self.history.note_newest(minute)
 
     def read_again(self, record: Record) -> Candle | None:
-        """The candle of a record that was read before; None where it is malformed."""
+        """The candle of a record that was read before; None if the record is malformed."""
         try:
             return self._candle(record)
         except MalformedError:
@@ -127,9 +127,9 @@ class Rolling:
         self._days[name] = day
 
     def take(self, record: Record) -> list[Output]:
-        """Take in a record of the 1m topic. Returns the outputs of the revision before it, where a new one begins.
+        """Take in a record of the 1m topic. If it begins a new revision, returns the outputs of the revision before.
 
-        Raises `MalformedError` where it is no candle of this partition; it counts as read all the same.
+        Raises `MalformedError` if the record is no candle of this partition; it counts as read all the same.
         """
         self.offset = record.offset
         self._clock_ms = max(self._clock_ms, record.timestamp)
@@ -156,8 +156,8 @@ class Rolling:
     def flush(self) -> list[Output]:
         """The outputs of the newest revision: longer candles, the shortest first, and tickers of new live minutes.
 
-        A corrected minute and a minute of a run make no ticker, for tickers never go back in time. They are in the
-        next one.
+        A corrected minute and a minute of a run make no ticker, because tickers never go back in time. The next ticker
+        contains them.
         """
         outputs: list[Output] = []
         for (key, day), minutes in self._dirty.items():
@@ -170,9 +170,9 @@ class Rolling:
         return outputs
 
     def refresh(self, record: Record) -> list[Output]:
-        """Take in a record of the live topic. Returns the ticker with that minute, if it follows the newest closed one.
+        """Take a record of the live topic. Returns the ticker with its minute, if this follows the newest closed one.
 
-        Raises `MalformedError` where it is no candle of this partition.
+        Raises `MalformedError` if the record is no candle of this partition.
         """
         live = self._candle(record)
         if live is None or live.open_time_ms != self.history.newest_ms(live.key) + MINUTE_MS:
@@ -185,7 +185,7 @@ class Rolling:
         return [Output(None, live.key, encode_ticker(make_ticker(live.key, days, live.open_time_ms, live)))]
 
     def release(self) -> list[UnfinishedWindows]:
-        """Release the oldest days where too many are kept. Returns their unfinished windows."""
+        """Release the oldest days if too many are kept. Returns their unfinished windows."""
         old = [name for name in self._days if not self._is_in_use(*name)]
         released = old[: max(0, len(old) - self.most_old_days)]
         for name in released:
@@ -193,7 +193,7 @@ class Rolling:
         return self.take_unfinished(released)
 
     def _is_in_use(self, key: str, day: int) -> bool:
-        """Whether a day is yesterday or today by the log clock, or by a live market that lags behind it, or is due."""
+        """Whether a day is due, or is yesterday or today: by the log clock, or by a live market that lags behind it."""
         if day >= (self._clock_ms - LATE_MS) // DAY_MS - 1:
             return True
         if key in self._due_tickers or (key, day) in self._dirty:
@@ -202,7 +202,7 @@ class Rolling:
         return is_fed and day >= self.history.newest_ms(key) // DAY_MS - 1
 
     def take_unfinished(self, names: Sequence[DayKey] | None = None) -> list[UnfinishedWindows]:
-        """The windows of these days (default: all) that could not come out since this was last asked."""
+        """The windows of these days (default: all) that could not come out since the last call."""
         names = list(self._unfinished) if names is None else names
         unfinished: list[UnfinishedWindows] = []
         for key, day in names:

@@ -1,6 +1,6 @@
-"""One UTC day of a key's minutes, the newest revision of each, in columns: what all windows are summed from.
+"""One UTC day of a key's minutes, the newest revision of each, in columns: all windows are sums of these.
 
-Every window up to a day lies in one UTC day, and a sliding one in two. So a day is the unit that is kept in memory,
+Every window up to a day lies in one UTC day, a sliding window in two. So a day is the unit that is kept in memory,
 read back from the log, and released. It takes some hundred bytes a minute.
 """
 
@@ -63,9 +63,9 @@ class Day:
         self._hours: dict[int, Sum | None] = {}
 
     def put(self, candle: Candle) -> bool:
-        """Put a minute in. False where nothing changes: the minute here has a higher revision, or is the same.
+        """Put a minute in. False if nothing changes: the minute here has a higher revision, or is the same.
 
-        Of two candles of one revision the later in the log counts: an engine that closes on event time may write two.
+        If two candles have the same revision, the later one counts: an engine that closes on event time may write two.
         """
         minute = candle.open_time_ms % DAY_MS // MINUTE_MS
         if self._is_there(minute):
@@ -90,7 +90,7 @@ class Day:
         return until <= len(self._ranks) and self._ranks.find(_ABSENT, since, until) < 0
 
     def sum(self, since: int, until: int) -> Sum | None:
-        """The minutes from `since` to before `until` that are there; None where none is."""
+        """The sum of the minutes from `since` to before `until` that are there; None if none is."""
         until = min(until, len(self._ranks))
         first, last = -(-since // HOUR_MINUTES), until // HOUR_MINUTES  # whole hours
         if first >= last:
@@ -100,7 +100,7 @@ class Day:
         return joined([part for part in (ends[0], *hours, ends[1]) if part is not None])
 
     def _hour(self, hour: int) -> Sum | None:
-        """The sum of an hour, kept until one of its minutes changes: else a sum of a day would add up 1,440 minutes."""
+        """The sum of an hour, kept until a minute of it changes: else each sum of a day would add up 1,440 minutes."""
         if hour not in self._hours:
             self._hours[hour] = self._plain_sum(hour * HOUR_MINUTES, (hour + 1) * HOUR_MINUTES)
         return self._hours[hour]
@@ -112,7 +112,7 @@ class Day:
         return minute < len(self._ranks) and self._ranks[minute] != _ABSENT
 
     def _runs_of_minutes(self, since: int, until: int) -> Iterator[tuple[int, int]]:
-        """The runs of neighbouring minutes that are there: first minute, first minute behind."""
+        """The runs of neighbouring minutes that are there: first minute, and the minute after the last."""
         while since < until:
             gap = self._ranks.find(_ABSENT, since, until)
             end = until if gap < 0 else gap

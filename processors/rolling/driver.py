@@ -1,7 +1,7 @@
-"""Faust's consumer as this pipeline needs it: committed records only, co-partitioned, and saying how far it has read.
+"""Faust's consumer as this pipeline needs it: it reads committed records only, co-partitioned, and says how far it is.
 
-Faust 0.15 reads uncommitted records unless it processes "exactly once", and without tables it assigns round-robin: a
-symbol's live and closed candles would go to two workers. Both are changed on the consumer that it makes.
+Faust 0.15 reads uncommitted records unless it processes "exactly once". Without tables it assigns round-robin: a
+symbol's live and closed candles would go to two workers. This file changes both on the consumer that Faust makes.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,18 +24,18 @@ class Tail(NamedTuple):
     """How far a partition is read, all values taken at one moment."""
 
     generation: int
-    """The group's generation: after a rebalance a partition is read from its committed offset again."""
+    """The group's generation: after a rebalance a partition is read again from its committed offset."""
     offset: int
-    """Newest record handed out in this generation; -1: none."""
+    """Offset of the newest record handed out in this generation; -1: none."""
     position: int
-    """What is read next; past control records too."""
+    """The offset to read next; control records count as read."""
     end: int
-    """First offset that committed readers cannot read yet: the log's end, or an open transaction's first record."""
+    """First offset that committed readers cannot read yet: the log's end, or the start of an open transaction."""
     log_end: int
     """Offset of the next record to be written."""
 
     def ended_at(self, offset: int) -> bool:
-        """Whether no committed record stands behind `offset`."""
+        """Whether no committed record comes after `offset`."""
         return self.position >= self.end and self.offset <= offset
 
 
@@ -56,7 +56,7 @@ class _Thread(driver.AIOKafkaConsumerThread):
 
     async def _fetch_records(self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any) -> Any:
         fetched = await super()._fetch_records(consumer, active_partitions, *args, **kwargs)
-        if self.consumer.flow_active:  # else a rebalance is under way, and positions are not what will be read
+        if self.consumer.flow_active:  # else a rebalance is under way: reading will not go on from these positions
             self._note_tails(consumer, fetched)
         return fetched
 
@@ -145,7 +145,7 @@ class CandleApp(App):
 def make_app(
     settings: Settings, group: str, instance_id: str | None, metadata: Mapping[str, OffsetMetadata]
 ) -> CandleApp:
-    """The application, as a member of `group`; nothing of it comes from the environment or the command line.
+    """The application, as a member of `group`; no setting of it comes from the environment or the command line.
 
     `metadata`: topic → what is committed with its offsets.
     """

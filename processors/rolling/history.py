@@ -12,7 +12,7 @@ from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 AHEAD_MS = 2 * MINUTE_MS
 """How long after its record's append time a minute may open: one bad clock must not change a market's ticker."""
 MARGIN_MS = HOUR_MS
-"""No candle of a day was appended earlier than so long before the day: a minute is over when its candle is written."""
+"""No candle of a day is appended more than this before the day: a minute is over when its candle is written."""
 
 DayKey = tuple[str, int]
 """Key, and number of the day since 1970."""
@@ -25,7 +25,7 @@ class Extent(NamedTuple):
     last: int
 
     def with_offset(self, offset: int) -> "Extent":
-        """The same with another record in it."""
+        """The same, widened to hold another record."""
         return Extent(min(self.first, offset), max(self.last, offset))
 
 
@@ -39,7 +39,7 @@ _opening = msgspec.json.Decoder(_Opening).decode
 
 
 class MinuteRecord(NamedTuple):
-    """Which minute a record is of. Whether it is a candle at all is not checked."""
+    """Which minute a record is about. Nobody has checked yet whether it is a candle at all."""
 
     name: DayKey
     open_ms: int
@@ -61,20 +61,20 @@ def minute_of(record: Record) -> MinuteRecord | None:
 
 
 class CandleHistory:
-    """Where the records of a partition lie: all that were appended since some time, later perhaps all of the log.
+    """Where the records of a partition lie: of those appended since some time, later perhaps of the whole log.
 
-    It takes some hundred bytes for each key and day in the log.
+    Takes some hundred bytes for each key and day in the log.
     """
 
     def __init__(self) -> None:
         self.reaches_ms = 0
-        """The append time since which all candles are known; 0: all of the log's are."""
+        """The append time since which all candles are known; 0: all candles of the log are known."""
         self.start = 0
-        """The offset from which they are known."""
+        """The offset from which all candles are known."""
         self.begins_ms: int | None = 0
-        """The append time of the log's first record, where older ones were deleted.
+        """The append time of the log's first record, if older ones were deleted.
 
-        0: none were deleted. None: the log is empty, and the next record says it.
+        0: none were deleted. None: the log is empty, and its next record will give the time.
         """
         self._extents: dict[DayKey, Extent] = {}
         self._newest_ms: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""What the core must know of the log: read at the start, and further back when history is imported."""
+"""Reads what the core must know of the log: at the start, and further back when history is imported."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
@@ -55,7 +55,7 @@ class CandleLog:
 async def restore(source: Log, partitions: int, stops: Mapping[int, int], since_ms: int) -> dict[int, Rolling]:
     """The state before `stops` (partition → offset of the next record to be taken in) of a topic of `partitions`.
 
-    Read is what was appended since `since_ms`.
+    It is made of what was appended since `since_ms`.
     """
     rollings = {partition: Rolling(partition, partitions) for partition in stops}
     for rolling in rollings.values():
@@ -85,7 +85,7 @@ async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[R
 
 
 async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, stops: Mapping[int, int]) -> None:
-    """Have the cores recall what was appended from `since_ms` to before `stops`, and note how far back that is."""
+    """Let the cores recall what was appended from `since_ms` to before `stops`, and note how far back they now know."""
     starts = await source.starts(rollings.keys(), since_ms)
     oldest_ms: dict[int, int] = {}
     async for records in source.read({partition: start.offset for partition, start in starts.items()}, stops):

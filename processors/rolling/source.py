@@ -1,4 +1,4 @@
-"""The 1m topic, which others can make anew or hold back: both are reported, and never look like a quiet topic."""
+"""The 1m topic. Others can make it anew or hold it back: both are reported, so neither looks like a quiet topic."""
 
 import time
 
@@ -10,7 +10,7 @@ from runtime.stall import StallWatch, Stand
 from runtime.telemetry import logger
 
 LOOK_INTERVAL_S = 20.0
-"""How often to check that the topic is still the same one."""
+"""How often to check that the topic was not made anew."""
 AGAIN = "candlewick replay rolling --to earliest --execute (or start with --from-start)"
 
 log = logger("rolling")
@@ -29,10 +29,10 @@ class CandleSource:
         self._looked_at_s = time.monotonic()
 
     async def look(self, *, now: bool = False) -> None:
-        """Check, when it is time or `now`, that the topic is the one it was at the start.
+        """Check, when it is time or `now`, that the topic is still the one of the start.
 
-        Raises `CandlewickError` where it was made anew, and with ``--once`` where it is missing; without, a missing
-        topic is waited for.
+        Raises `CandlewickError` if it was made anew, and with ``--once`` also if it is missing; without ``--once`` this
+        waits for a missing topic.
         """
         if not now and time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
             return
@@ -51,7 +51,7 @@ class CandleSource:
             )
 
     async def name_who_holds_back(self, partition: int, position: int, behind: int) -> None:
-        """Name the open transactions where reading got no further for long. Raises `HeldBackError` with ``--once``."""
+        """If reading has not advanced for long, name the open transactions. Raises `HeldBackError` with ``--once``."""
         if self._stalls.look(partition, position, behind, time.monotonic()) is not Stand.STUCK:
             return
         self._stalls.clear()
@@ -65,8 +65,8 @@ class CandleSource:
 async def checked_source(settings: Settings, *, once: bool, accept_truncation: bool) -> CandleSource:
     """The topic as it is now.
 
-    Raises `CandlewickError` where the group's offset is of an earlier topic of that name, or where candles behind it
-    were deleted (but with `accept_truncation`).
+    Raises `CandlewickError` if the group's offset is of an earlier topic of that name, or (without `accept_truncation`)
+    if candles after it were deleted.
     """
     topic, group = settings.topics.candles(), settings.topics.group("rolling")
     topic_id = (await topic_ids(settings, [topic])).get(topic)
@@ -78,7 +78,7 @@ async def checked_source(settings: Settings, *, once: bool, accept_truncation: b
         if metadata.is_of_another_topic(topic_id) or offset > end:
             was = f"id {metadata.topic_id}, now {topic_id}" if metadata.is_of_another_topic(topic_id) else f"end {end}"
             raise CandlewickError(
-                f"{topic}/{partition}: the offset {offset} of {group} is of a topic that is no more: it was made anew "
+                f"{topic}/{partition}: the offset {offset} of {group} is of an earlier topic: the topic was made anew "
                 f"({was}), and reading on from there would skip its candles; read it from its beginning with: {AGAIN}"
             )
         if offset < first and not accept_truncation:

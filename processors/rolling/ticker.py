@@ -19,7 +19,7 @@ VWAP_PLACES = 18
 def make_ticker(key: str, days: Mapping[int, Day], end_ms: int, live: Candle | None = None) -> Ticker:
     """The windows that end with the closed minute before `end_ms`, or with `live`, the open minute that begins there.
 
-    `days`: day since 1970 → its minutes; one that is not in it has none. The newest minute of the windows is there.
+    `days`: day since 1970 → its minutes; a day that is left out has none. The windows' newest minute must be in it.
     """
     exchange, symbol = MarketKey.parse(key)
     until = end_ms // MINUTE_MS
@@ -39,7 +39,7 @@ def make_ticker(key: str, days: Mapping[int, Day], end_ms: int, live: Candle | N
 
 
 def _window_sum(days: Mapping[int, Day], since: int, until: int, live: Candle | None) -> Sum:
-    """The minutes from `since` to before `until`, by their number since 1970, and the open one behind them."""
+    """The sum of the minutes from `since` to before `until` (numbers since 1970) and of the open one after them."""
     sums: list[Sum] = []
     for day in range(since // DAY_MINUTES, (until - 1) // DAY_MINUTES + 1):
         begin = day * DAY_MINUTES

@@ -1,4 +1,4 @@
-"""Longer candles out of a day's minutes: which windows a minute lies in, and the candle of one that is whole."""
+"""Longer candles out of a day's minutes: which windows a minute lies in, and the candle of a whole window."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,14 +16,14 @@ _MINUTES = {timeframe: timeframe.end_ms(0) // MINUTE_MS for timeframe in TIMEFRA
 
 
 def windows(minutes: Iterable[int]) -> Iterator[tuple[Timeframe, int, int]]:
-    """The windows that hold one of these minutes of a day: timeframe, first minute, first minute behind."""
+    """The windows that hold any of these minutes of a day: timeframe, first minute, and the minute after the last."""
     for timeframe, length in _MINUTES.items():
         for number in sorted({minute // length for minute in minutes}):
             yield timeframe, number * length, (number + 1) * length
 
 
 def window_candle(key: str, day: int, minutes: Day, window: tuple[Timeframe, int, int]) -> Candle | None:
-    """The candle of `window` in the day with that number since 1970; None where not all its minutes are there."""
+    """The candle of `window` in the day with that number since 1970; None if one of its minutes is missing."""
     timeframe, since, until = window
     whole = minutes.sum(since, until) if minutes.is_whole(since, until) else None
     if whole is None:

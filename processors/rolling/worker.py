@@ -1,7 +1,7 @@
 """One membership in the group: a Faust agent hands candles in, and the pure core makes the outputs.
 
-Faust brings the records and keeps the membership. What is done with them, and what is committed, is decided here, in
-one task: records are taken in offset order, their outputs are acknowledged by the brokers, then offsets are committed.
+Faust brings the records and keeps the membership. One task here decides what is done with them and what is committed:
+it takes records in offset order, waits until the brokers acknowledge the outputs, and then commits offsets.
 Faust's own acknowledging of events is off: it counts an event as done when its agent is cancelled while working on it.
 """
 
@@ -29,7 +29,7 @@ from runtime.telemetry import Meter, logger
 
 GROUP = "rolling"
 INBOX_RECORDS = 2_000
-"""Records that wait between Faust and the core; when it is full, Faust waits."""
+"""How many records may wait between Faust and the core; when the inbox is full, Faust waits."""
 BATCH_RECORDS = 1_000
 IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
@@ -125,7 +125,7 @@ class Worker:
             await self._app.stop()
 
     async def _hand_over(self, stream: Any) -> None:
-        """The agent: only passes records on; it waits when the inbox is full."""
+        """The agent: it only passes records on, and waits while the inbox is full."""
         async for event in stream.noack().events():
             message = event.message
             await self._inbox.put(
@@ -216,7 +216,7 @@ class Worker:
             by_partition.setdefault(record.partition, []).append(record)
         closed = {p: [record for record in some if record.topic == self._topic] for p, some in by_partition.items()}
         if any(records and records[0].offset <= self._rollings[p].offset for p, records in closed.items()):
-            await self._source.look(now=True)  # offsets begin again: it may be another topic
+            await self._source.look(now=True)  # offsets begin again: the topic may have been made anew
         await read_back(self._log, {p: (self._rollings[p], records) for p, records in by_partition.items()})
         outputs: list[tuple[int, Output]] = []
         dead: list[tuple[Record, MalformedError]] = []
@@ -237,7 +237,7 @@ class Worker:
         return rolling.take(record) if record.topic == self._topic else rolling.refresh(record)
 
     async def _flush_ended(self) -> None:
-        """Publish the outputs of the newest revision where the log holds no more candles of it."""
+        """Publish the outputs of the newest revision, if the log holds no more candles of it."""
         outputs: list[tuple[int, Output]] = []
         for partition, tail in self._tails():
             rolling = self._rollings[partition]
@@ -249,7 +249,7 @@ class Worker:
         await publish(self._settings, self._publisher, self._meter, outputs, dead)
 
     def _warn_of_unfinished(self, unfinished: Iterable[UnfinishedWindows]) -> None:
-        """Name the windows that were left because minutes of theirs are no longer in the log."""
+        """Name the windows that were left as they were because minutes of theirs are no longer in the log."""
         for of_day in unfinished:
             self._meter.add("windows_left", sum(of_day.windows.values()))
             log.warning(
@@ -270,7 +270,7 @@ class Worker:
         return [(partition, tail) for partition, tail in tails if tail is not None]
 
     def _position(self, partition: int, tail: Tail) -> int:
-        """The next offset to commit; behind control records too, where nothing is pending."""
+        """The next offset to commit; if nothing is pending, control records are skipped too."""
         rolling = self._rollings[partition]
         if tail.ended_at(rolling.offset) and not rolling.pending:
             return tail.position

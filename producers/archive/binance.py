@@ -1,9 +1,9 @@
 """Rows of Binance's public dumps. Pure: bytes of a line in, a trade out.
 
 Source of the columns: README of the repository binance/binance-public-data, sections "Trades" and "aggTrades". Spot
-files have no header, newer files of futures have one. Kinds of different products may have as many columns: spot
-`trades` and USD-M `aggTrades` have seven, USD-M and COIN-M `trades` six. COIN-M tells its quantity in contracts; its
-`trades` also tell it in coins (`base_qty`), its `aggTrades` do not.
+files have no header, newer files of futures have one. Kinds of different products may have the same number of
+columns: spot `trades` and USD-M `aggTrades` have seven, USD-M and COIN-M `trades` have six. COIN-M gives quantities in
+contracts; its `trades` also give them in coins (`base_qty`), its `aggTrades` do not.
 """
 
 import re
@@ -23,7 +23,7 @@ _HEADERS = {
 _ID = rb"(0|[1-9][0-9]{0,17})"
 _DECIMAL = rb"([0-9]{1,40}(?:\.[0-9]{1,40})?)"
 _FIRST_MS = 1_230_768_000_000
-"""2009: no market is older. So a time in seconds is refused, and not taken for a time of 1970."""
+"""2009: no market is older. So a time in seconds is refused, and not taken for a time in 1970."""
 _FIRST_US = 10**14
 """From here on a time is in microseconds (spot dumps from 2025 on): in milliseconds it would be the year 5138."""
 _TIME = rb"([0-9]{13}|[0-9]{16})"
@@ -51,12 +51,12 @@ _HEADED = {
 
 
 def kind_of_header(line: bytes) -> DumpKind | None:
-    """The kind of dump that a header tells; None where the line is no header."""
+    """The kind of dump that a header shows; None if the line is no header."""
     return _HEADERS.get(line.split(b",")[0].strip())
 
 
 def kind_of_row(line: bytes, product: Product) -> DumpKind | None:
-    """The kind of dump that the number of columns tells: only `aggTrades` of spot have eight; else None."""
+    """The kind of dump by the number of columns: only `aggTrades` of spot have eight; else None."""
     is_aggregate = product is Product.SPOT and line.count(b",") + 1 == len(columns_of(DumpKind.AGG_TRADES, product))
     return DumpKind.AGG_TRADES if is_aggregate else None
 
@@ -64,7 +64,7 @@ def kind_of_row(line: bytes, product: Product) -> DumpKind | None:
 def columns_of(kind: DumpKind, product: Product, header: bytes | None = None) -> tuple[str, ...]:
     """The columns of a dump: those that its header names, else the usual ones.
 
-    Raises `MalformedError` where no column tells how many coins were traded, or the header is of another product.
+    Raises `MalformedError` if no column says how many coins were traded, or if the header is of another product.
     """
     usual = _LAYOUTS.get((kind, product))
     if usual is None:
@@ -85,7 +85,7 @@ def columns_of(kind: DumpKind, product: Product, header: bytes | None = None) ->
 def row_parser(exchange: str, symbol: str, columns: tuple[str, ...]) -> Callable[[bytes], Trade]:
     """A function that reads a row with these columns, and raises `MalformedError`.
 
-    Times are floored to milliseconds, as streams, REST and older dumps tell them: so all sources of an exchange tell
+    Times are floored to milliseconds, as streams, REST and older dumps give them: so all sources of an exchange give
     the same time for an id.
     """
     match = re.compile(b",".join(_COLUMNS.get(name, _ANY) for name in columns)).fullmatch

@@ -12,9 +12,9 @@ _is_line = re.compile(r"(?P<sum>[0-9a-fA-F]{64})(?:\s+\*?(?P<name>\S.*))?").full
 
 
 def is_verified(path: Path) -> bool:
-    """Whether `path` has the checksum that lies beside it; False where there is no checksum.
+    """Whether `path` has the checksum that lies beside it; False if there is no checksum.
 
-    Raises `UsageError` where the file has another checksum, or one of the two files cannot be read.
+    Raises `UsageError` if the file has another checksum, or if one of the two files cannot be read.
     """
     beside = path.with_name(path.name + _SUFFIX)
     try:
@@ -26,7 +26,9 @@ def is_verified(path: Path) -> bool:
     except OSError as error:
         raise UsageError(f"{error.filename} cannot be read: {error.strerror or error}") from error
     if actual != expected:
-        raise UsageError(f"{path} is not the file that {beside.name} is of: its SHA-256 is {actual}; fetch both again")
+        raise UsageError(
+            f"{path} is not the file that {beside.name} belongs to: its SHA-256 is {actual}; fetch both again"
+        )
     return True
 
 

@@ -1,7 +1,8 @@
-"""One publisher of runs a market, as far as can be seen: each notes in `md.progress.v1` that it works, and looks there.
+"""One publisher of runs for each market, as far as can be seen.
 
-What a run publishes depends on what the log holds: so it waits for another run of the market. Two publishers of the
-same run would do no harm to candles (a run published again repeats itself), but they would double the log.
+Each notes in `md.progress.v1` that it is at work, and looks there for others. What a run publishes depends on what the
+log holds: so it waits for another run of the same market. Two publishers of the same run would not harm candles (a run
+published again repeats itself), but they would double the log.
 """
 
 import asyncio
@@ -20,12 +21,12 @@ from runtime.telemetry import logger
 
 HEARTBEAT_S = 1.0
 RECENT_MS = 10_000
-"""A publisher that wrote within this time (by Kafka's clock) may still be at work: it is watched."""
+"""A publisher that wrote within this time (by Kafka's clock) may still be at work: we watch it."""
 WATCH_S = 3.0
 
 
 class Claim:
-    """The right to publish a run, and the notes of how far it is."""
+    """The right to publish a run, and the notes on how far the run is."""
 
     def __init__(self, settings: Settings, publisher: Publisher, key: MarketKey, run: str) -> None:
         self._settings = settings
@@ -39,10 +40,10 @@ class Claim:
         """Wait until no other run of the market is being published, as far as can be seen.
 
         - True: the run is to be published; or `stop` was set.
-        - False: another process has finished this run since `before` was read. The note of it is written again,
-          because the first note of this claim has replaced it in the compacted topic. (If we are killed between the
-          two, the run may be published once more, which changes no candle.)
-        - Raises `CandlewickError` where another process is publishing this very run.
+        - False: another process has finished this run since `before` was read. Its note is written again, because the
+          first note of this claim has replaced it in the compacted topic. (If we are killed between these two notes,
+          the run may be published once more, which changes no candle.)
+        - Raises `CandlewickError` if another process is publishing this very run.
         """
         own = await self._note(0)
         known = set(before.runs)
@@ -60,7 +61,7 @@ class Claim:
                 await self.finish(finished.until_us)
                 return False
             new = [record for record in set(seen.runs) - known if record.run not in seen.finished]
-            # A publisher that was at work before goes first; of those that begin together, the first one.
+            # A publisher that was at work before goes first; if several begin together, the first of them.
             ahead = [record for record in new if record.publisher in earlier or _order(record) < _order(own)]
             if not ahead:
                 return True
@@ -80,7 +81,7 @@ class Claim:
             await self._note(until_us)
 
     async def finish(self, until_us: int) -> None:
-        """Note that the run is finished: it is not published again."""
+        """Note that the run is finished: then nobody publishes it again."""
         await self._note(until_us, finished=True)
 
     async def _note(self, until_us: int, *, finished: bool = False) -> RunRecord:

@@ -1,4 +1,4 @@
-"""Which copy of a trade a run publishes: that of the file or that of the log. Pure."""
+"""Which copy of a trade a run publishes: the file's or the log's. Pure."""
 
 from collections.abc import Mapping
 
@@ -30,9 +30,9 @@ class Copies:
     def of(self, row: Trade) -> Trade | None:
         """What is published for a row of the file.
 
-        - Its minute is published: the log's copy where there is one with the same content, else the row.
-        - Its minute is not published: the row, where the log does not have it yet; a later import may complete the
-          minute. None where the log has it, or where live data count.
+        - Its minute is published: the log's copy if there is one with the same content, else the row.
+        - Its minute is not published: the row, if the log does not have it yet; a later import may complete the minute.
+          None if the log has the row, or if live data count.
         """
         open_us = minute_us(row.time_us)
         if open_us in self._published:

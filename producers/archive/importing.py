@@ -1,6 +1,6 @@
-"""An import from its files to its finished runs: one run a file, one after the other.
+"""An import from its files to its finished runs: one run for each file, one after the other.
 
-Each file is compared with all that the log has by then. So the result does not depend on order or grouping of files.
+Each file is compared with all that the log holds at that time. So order and grouping of files do not change the result.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from runtime.kafka.admin import require_topics
 from runtime.settings import Settings
 
 BEHIND_LIVE_US = 15 * MINUTE_US
-"""A run stays this far behind the key's newest live marker: the newest minutes are left to live data."""
+"""A run stays this far behind the market's newest live marker: the newest minutes are left to live data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,14 +41,14 @@ class ImportRequest:
     complete_from_us: int | None = None
     complete_until_us: int | None = None
     ids: IdKind | None = None
-    """What the ids prove; None: told from the ids."""
+    """What the ids prove; None: the ids themselves show it."""
     force: bool = False
     skip_bad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What became of one file."""
+    """The result for one file."""
 
     path: Path
     key: MarketKey
@@ -62,15 +62,15 @@ class Imported:
     plan: Plan
     """What was published."""
     trades: int
-    """How many were published, each id once."""
+    """How many trades were published, each id once."""
     read_back: int
-    """How many of them came from the log: a minute is published whole."""
+    """How many of these trades came from the log: a minute is published whole."""
     repeated: int
-    """Rows with the id of a row before them."""
+    """Rows whose id an earlier row has."""
     conflicts: Conflicts
     """Ids that stand twice in the file, with two contents: the first copy counts."""
     bad: int
-    """Rows that are no trades, and were sent to the dead letters."""
+    """Rows that are no trades, and went to the dead letters."""
     others: int
     """Rows of other markets."""
     checksum_verified: bool
@@ -162,7 +162,7 @@ class _Import:
                 f"{recording.path}: id {survey.rows.fell} comes after greater ones: if the exchange reset its ids, "
                 "import the parts before and after as two files; if its ids have no order, say --ids opaque"
             )
-        # The range that was asked for holds for all files together: the last one completes it.
+        # The range that was asked for holds for all files together: the last file completes it.
         span = covered(
             survey,
             recording.span,
@@ -213,7 +213,7 @@ class _Import:
         return _imported(file, key, run, planned=planned, sent=sending)
 
     async def _compare(self, file: _SurveyedFile, planned: Plan, copies: Copies, claim: Claim) -> None:
-        """Read the file once more where both it and the log have an id; `ConflictError` where contents differ."""
+        """Read the file once more, if file and log share ids; `ConflictError` if contents differ."""
         if not planned.compare or self._request.force:
             return
         conflicts, seen = Conflicts(), Rows()
@@ -236,7 +236,7 @@ class _Import:
         await sending.end()
 
     def _read(self, file: _SurveyedFile) -> AsyncIterator[RowsRead]:
-        """The rows of a file once more; `CandlewickError` where they differ from those of the first reading."""
+        """The rows of a file once more; `CandlewickError` if they differ from those of the first reading."""
         market, content = RecordedMarket(*self._market.key), Content(file.surveyed.content)
         return read_rows(file.recording, market, content, self._stop)
 
@@ -248,7 +248,7 @@ class _Import:
 def _limit_us(key: MarketKey, span: DumpPeriod, progress: KeyProgress) -> int:
     """The minute before which a run has to end: live data follow, and the engine refuses what lies in the future.
 
-    `UsageError` where the file is taken to be complete beyond it.
+    `UsageError` if the file counts as complete beyond that minute.
     """
     limit_us = time.time_ns() // 1000
     why = "which has not come yet"

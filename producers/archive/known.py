@@ -1,4 +1,4 @@
-"""What Kafka knows of a market already: how far live data are, which runs there are, and what the log holds."""
+"""What Kafka already knows of a market: how far live data are, which runs there are, and what the log holds."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from runtime.settings import Settings
 PUBLISHER_HEADER = "publisher"
 """Header of a run's progress: the process that wrote it."""
 MOST_READ_BACK = 5_000_000
-"""At most so many trades of the log are kept in memory to be published again: about 2 GB."""
+"""At most so many trades of the log are kept in memory, to be published again: about 2 GB."""
 _ENGINE = "candles"
 
 
@@ -37,7 +37,7 @@ class RunRecord(NamedTuple):
 
 @dataclass
 class KeyProgress:
-    """A key's records in `md.progress.v1`, oldest first."""
+    """A market's records in `md.progress.v1`, oldest first."""
 
     live_until_us: int | None = None
     runs: list[RunRecord] = field(default_factory=list)
@@ -49,7 +49,7 @@ class KeyProgress:
 
 
 async def read_progress(settings: Settings, key: MarketKey) -> KeyProgress:
-    """What the progress topic says of a market; `CandlewickError` where a record cannot be read."""
+    """What the progress topic says of a market; `CandlewickError` if a record cannot be read."""
     known, key_bytes = KeyProgress(), str(key).encode()
     async for records in read_to_end(settings, settings.topics.progress):
         for record in records:
@@ -78,10 +78,10 @@ class LogReader:
         await self._read(topics.trades, self._take_record)
 
     async def trades_of(self, minutes: Collection[int]) -> dict[int, dict[str, Trade]]:
-        """The trades of these minutes, by minute and id; of several copies the one that counts.
+        """The trades of these minutes, by minute and id; among several copies, the one that counts.
 
-        A copy of a run counts before a live one; of two runs the later one, of two live copies the first. Raises
-        `CandlewickError` beyond `MOST_READ_BACK` trades.
+        A run's copy counts before a live one, a later run's before an earlier run's, an earlier live copy before a
+        later one. Raises `CandlewickError` beyond `MOST_READ_BACK` trades.
         """
         by_minute: dict[int, dict[str, Trade]] = {open_us: {} for open_us in minutes}
         places = [minute for open_us in minutes if (minute := self.survey.minutes[open_us]).from_offset >= 0]
@@ -146,7 +146,7 @@ class LogReader:
 
 
 def _trade(record: Record) -> tuple[Trade | None, Run]:
-    """The trade and run of a record; no trade where the candle engine would refuse it."""
+    """The trade and run of a record; no trade if the candle engine would refuse the record."""
     if record.value is None:
         return None, None
     try:

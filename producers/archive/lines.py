@@ -14,13 +14,13 @@ from runtime.errors import UsageError
 CHUNK_BYTES = 1024 * 1024
 MAX_LINE_BYTES = 64 * 1024
 MAX_EXPANSION = 200
-"""A packed file of trades expands about ten times; one that expands more than this is an attack."""
+"""A packed file of trades grows about ten times when unpacked; one that grows more than this is an attack."""
 _BOM = b"\xef\xbb\xbf"
 _GZIP = ".gz"
 _ZIP = ".zip"
 _LINES = frozenset({".csv", ".jsonl", ".ndjson"})
 _LITTER = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What operating systems add to a zip, besides files whose name begins with a point."""
+"""What operating systems add to a zip, besides files whose name begins with a dot."""
 
 
 class Chunk(NamedTuple):
@@ -31,13 +31,13 @@ class Chunk(NamedTuple):
 
 
 def inner_name(path: Path) -> str:
-    """The name of the file that is packed in `path`, or of `path` itself; `UsageError` where it cannot be read."""
+    """The name of the file that is packed in `path`, or of `path` itself; `UsageError` if `path` cannot be read."""
     with _reading(path), _opened(path) as (_, name):
         return name
 
 
 def read_lines(path: Path) -> Iterator[Chunk]:
-    """The lines of `path`; `UsageError` where it cannot be read to its end, or is no file of trades."""
+    """The lines of `path`; `UsageError` if it cannot be read to its end, or is no file of trades."""
     number, rest = 1, b""
     for block in _blocks(path):
         lines = (rest + block).split(b"\n")

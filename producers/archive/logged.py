@@ -1,7 +1,7 @@
-"""What the log holds of a market already: trades, and what markers and candles say of each minute. Pure.
+"""What the log already holds of a market: trades, and what markers and candles say of each minute. Pure.
 
-Candles tell what the engine has made so far. Trades and markers tell what it will make of records that it has not read
-yet, and which ids a candle is made of.
+Candles tell what the engine has made so far. Trades and markers tell what the engine will make of records that it has
+not read yet, and which ids a candle is made of.
 """
 
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class Current(NamedTuple):
     status: Status
     trades: int
     close: Decimal | None
-    """Its price, for a minute without trades; None: not known."""
+    """Its close, which prices a minute without trades; None: not known."""
 
 
 class SeriesMinute:
@@ -44,7 +44,7 @@ class SeriesMinute:
 
 
 class LoggedCandle(NamedTuple):
-    """What matters here of a candle of `md.candles.1m.v1`."""
+    """The part of a candle of `md.candles.1m.v1` that matters here."""
 
     revision: int
     run: Run
@@ -64,9 +64,9 @@ class LoggedMinute:
         self.series: dict[Run, SeriesMinute] = {}
         self.candle: LoggedCandle | None = None
         self.claim: Status | None = None
-        """The best status that a file (`Survey.claims`) or a live marker gave it."""
+        """The best status that a file (`Survey.claims`) or a live marker gave the minute."""
         self.from_offset = self.until_offset = -1
-        """The offsets of its trades: of the first one, and after the last one."""
+        """The offset of its first trade, and the offset after its last one."""
 
     def of(self, run: Run) -> SeriesMinute:
         """The minute in one series."""
@@ -84,7 +84,7 @@ class LoggedMinute:
         return first is not None and last is not None and last - first + 1 == self.candle.trades
 
     def ids(self) -> SeenIds:
-        """The known ids; where trades are no longer in the log, those that the candle tells."""
+        """The known ids; if trades are no longer in the log, the ids that the candle tells."""
         ids = SeenIds()
         for series in self.series.values():
             for first, last in series.trades.ids.numbers:
@@ -116,7 +116,7 @@ class LoggedMinute:
         return max(lasts, key=trade_order, default=None)
 
     def current(self, processed: int) -> Current | None:
-        """The newest candle, as it is or will be; the engine has read up to the offset `processed`."""
+        """The newest candle as it is, or as it will be: the engine has read up to the offset `processed`."""
         newest = max(self.series.values(), key=lambda series: series.marker_offset, default=None)
         offset = -1 if newest is None else newest.marker_offset
         if self.candle is not None and offset < processed:
@@ -198,7 +198,7 @@ class LogSurvey:
         )
 
     def claim(self, open_us: int) -> Status | None:
-        """The status that files and live markers gave a minute; of its candle where the log has no marker left."""
+        """The status that files and live markers gave a minute; if the log has no marker left, its candle's status."""
         minute = self.minutes.get(open_us)
         if minute is None:
             return None

@@ -18,7 +18,7 @@ _REQUIRED = ("exchange", "symbol", "trade_id", "price", "qty", "side")
 
 
 def read_parquet(path: Path) -> Iterator[Chunk]:
-    """The rows of `path`, each as a line; `UsageError` where it is no Parquet file of trades."""
+    """The rows of `path`, each as a line; `UsageError` if it is no Parquet file of trades."""
     number = 1
     try:
         with pq.ParquetFile(path) as file:

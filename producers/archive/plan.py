@@ -1,6 +1,6 @@
 """Which minutes a run publishes. Pure.
 
-The plan looks at the log and the file together. A minute is published where the candle of both would differ from the
+The plan looks at the log and the file together. A minute is published if the candle made of both would differ from the
 candle that is there. So candles depend on all that was ever imported, not on the order or the grouping of imports.
 """
 
@@ -30,12 +30,12 @@ class Last(NamedTuple):
 
 
 class PlannedMinute(NamedTuple):
-    """A minute to publish; its marker is due when `after_row` rows of the file are published."""
+    """A minute to publish; its marker is due once `after_row` rows of the file are published."""
 
     open_us: int
     proof: Proof
     claim: Proof | None
-    """What files and live feeds said of it; ids are not looked at."""
+    """What files and live feeds said of the minute, apart from what ids prove."""
     trades: int
     last: Last | None
     """The last trade before its end."""
@@ -53,20 +53,20 @@ class Plan:
     gaps: Sequence[MissingIds]
     """The missing ids that are the reason for holes among `minutes`."""
     left: int
-    """How many minutes of the file are left as they are: their candles say as much already."""
+    """How many minutes of the file are left as they are: their candles already say as much."""
     skipped: Sequence[SkippedRows] = ()
     """The skipped rows of the file that may be trades."""
     out_of_reach: Sequence[int] = ()
     """Open times of minutes that should be published, but need trades that are no longer in the log."""
     compare: frozenset[int] = frozenset()
-    """Minutes with ids that log and file both have: the contents have to be compared."""
+    """Minutes with ids that both log and file have: their contents have to be compared."""
     read_back: frozenset[int] = frozenset()
     """Minutes with trades in the log that have to be published again."""
     kind: IdKind = IdKind.CONTIGUOUS
     unfinished: int = 0
-    """Trades of minutes that neither a file nor ids call whole."""
+    """How many trades lie in minutes that neither a file nor ids call whole."""
     kept: int = 0
-    """Trades of minutes that are not published; they are kept in the log for later imports."""
+    """How many trades lie in minutes that are not published; the log keeps them for later imports."""
 
     @property
     def publishes(self) -> bool:
@@ -80,12 +80,12 @@ def covered(
     """The minutes that a file is taken to hold completely; the period may be empty.
 
     - `named` (the day or month in the file's name): all of its minutes.
-    - No `named`: the minutes between that of the first trade and that of the last one, without these two, since the
+    - No `named`: the minutes between the first trade's minute and the last trade's minute, without these two, since the
       file may begin or end within them.
     - `from_us`, `until_us` (what was asked for) replace the beginning or the end. A part of a minute does not count,
       and the period never begins before the minute of the first trade, or before `named`.
 
-    Raises `UsageError` where no trade lies in `named`.
+    Raises `UsageError` if no trade lies in `named`.
     """
     opening_us = minute_us(survey.first_us)
     if named and until_us is None and (survey.newest_us < named.from_us or survey.first_us >= named.until_us):
@@ -111,13 +111,13 @@ def plan(
     kind: IdKind | None = None,
     forced: bool = False,
 ) -> Plan:
-    """What a run of the file changes. `until_us`: from here on live data count. `kind` None: told from the ids."""
+    """What a run of the file changes. `until_us`: from here on live data count. `kind` None: the ids show it."""
     union = _Union(survey, claims, log, kind)
     return _Planning(union, until_us=until_us, forced=forced).plan()
 
 
 class _Union:
-    """What file and log hold of a key, together."""
+    """What file and log hold of a market, together."""
 
     def __init__(self, survey: Survey, claims: Mapping[int, Status], log: LogSurvey, kind: IdKind | None) -> None:
         self.survey, self.claims, self.log = survey, claims, log
@@ -215,7 +215,7 @@ class _Planning:
         return _differs(current, status, count_of(union.ids.get(open_us, _NO_IDS)), last)
 
     def _reach(self, open_us: int, in_file: MinuteTrades | None, logged: LoggedMinute) -> bool:
-        """Whether all trades of the minute can be published; notes where those of the log have to be read back."""
+        """Whether all trades of the minute can be published; notes if the log's trades have to be read back."""
         known = logged.ids()
         is_superset = in_file is not None and _holds(in_file.ids, known)
         if not is_superset and logged.from_offset >= 0:
@@ -248,7 +248,7 @@ class _Planning:
         )
 
     def _new_ids(self, open_us: int) -> int:
-        """How many trades of a minute the file has and the log has not."""
+        """How many trades of a minute are in the file but not in the log."""
         logged = self._union.log.minutes.get(open_us)
         known = _NO_IDS if logged is None else logged.ids()
         return count_of(self._union.ids[open_us]) - count_of(known)

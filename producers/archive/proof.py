@@ -1,7 +1,7 @@
-"""What trade ids prove about minutes, from whatever source they come: which are whole, which lack trades. Pure.
+"""What trade ids of any source prove about minutes: which minutes are whole, and which lack trades. Pure.
 
-Ids prove something where they count up by one. A minute is whole where ids before it and after it are known and no id
-between them is missing. Nothing is proved before the first id and after the last one.
+Ids prove something if they count up by one. A minute is whole if ids before it and after it are known and no id between
+them is missing. Nothing is proved before the first id or after the last one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,9 +21,9 @@ class IdKind(StrEnum):
     CONTIGUOUS = "contiguous"
     """They count up by one: a missing number is a missing trade."""
     ORDERED = "ordered"
-    """Numbers that rise with time and leave some out: they prove nothing."""
+    """They are numbers that rise with time and skip some: they prove nothing."""
     OPAQUE = "opaque"
-    """Texts, or numbers in no order: they only identify a trade."""
+    """They are texts, or numbers in no order: they only identify a trade."""
 
 
 class MissingIds(NamedTuple):
@@ -80,7 +80,7 @@ class Proofs:
         return counting.first_us < open_us < counting.last_us and not self._in_doubt.holds(open_us)
 
     def whole_minutes(self) -> Iterator[int]:
-        """The minutes that ids prove to be whole, in order, also where no file or feed claims anything."""
+        """The minutes that ids prove to be whole, in order, even if no file or feed claims them."""
         for counting in self._countings:
             open_us = counting.first_us + MINUTE_US
             while open_us < counting.last_us:
@@ -90,7 +90,7 @@ class Proofs:
                 open_us = doubt_end_us or open_us + MINUTE_US
 
     def lacks(self, open_us: int) -> bool:
-        """Whether missing ids may belong to the minute, and only to claimed minutes: then its claim is taken back."""
+        """Whether ids are missing that may belong to this minute, and only to claimed ones: its claim is taken back."""
         return self._disproved.holds(open_us)
 
 
@@ -102,7 +102,7 @@ def prove(ids: Mapping[int, SeenIds], kind: IdKind, claimed: Container[int]) -> 
 
 
 def kind_of(ids: Iterable[SeenIds]) -> IdKind:
-    """What ids look like: contiguous where at least half of them are followed by the next number."""
+    """What kind the ids look like: contiguous if the next number follows at least half of them."""
     numbers = IdRanges()
     for ids_of_minute in ids:
         if ids_of_minute.texts:
@@ -116,8 +116,8 @@ def kind_of(ids: Iterable[SeenIds]) -> IdKind:
 def _split_at_resets(ids: Mapping[int, SeenIds]) -> Iterator[list[_Range]]:
     """The ranges of ids in order of time, split where the exchange reset its ids.
 
-    That is where all ids of a minute are lower than those of the minute before. It is no reset where the next minute
-    has higher ids than both: then a trade only came late.
+    A reset is where all ids of a minute are lower than those of the minute before. If the next minute has higher ids
+    than both, there was no reset: a trade only came late.
     """
     minutes = [(open_us, seen.numbers) for open_us, seen in sorted(ids.items(), key=itemgetter(0)) if seen.numbers]
     ranges: list[_Range] = []

@@ -1,7 +1,7 @@
 """Sends a run to Kafka: trades in the order of the file, and each minute's marker after its last trade.
 
-The order matters. A step's trades are acknowledged before the markers of their minutes are sent, and these before the
-next step. Rows come here after the reader has compared them with the first reading.
+The order matters. A step's trades are acknowledged before the markers of their minutes are sent, and these markers
+before the next step. Rows come here after the reader has compared them with the first reading.
 """
 
 import time
@@ -26,7 +26,7 @@ from runtime.settings import Settings
 
 STEP_TRADES = 20_000
 STEP_US = 240 * MINUTE_US
-"""At most so much market time of trades is sent before their markers: the candle engine keeps it in memory."""
+"""At most this much market time of trades is sent before their markers: the engine keeps those trades in memory."""
 _MARKERS = 10_000
 
 
@@ -47,9 +47,9 @@ class RunPublisher:
 
     def __init__(self, settings: Settings, publisher: Publisher, claim: Claim, run: ImportRun) -> None:
         self.published = 0
-        """Trades acknowledged."""
+        """How many trades are acknowledged."""
         self.log_only = 0
-        """Those of them that were read back from the log."""
+        """How many of these trades were read back from the log."""
         self._topics = settings.topics
         self._partitions = settings.partitions
         self._publisher = publisher
@@ -76,7 +76,7 @@ class RunPublisher:
         await self._send([self._marker_record(self._begin_marker(begin_us))])
 
     async def add(self, trades: Sequence[Trade]) -> None:
-        """Publish those of the next rows that belong to the run, each id once."""
+        """Publish the next rows that belong to the run, each id once."""
         step = self._step
         for row in trades:
             time_us = row.time_us
@@ -113,7 +113,7 @@ class RunPublisher:
         )
 
     async def end(self) -> None:
-        """Publish the rest, with the end marker last; then the event, and the word that the run is finished."""
+        """Publish the rest, with the end marker last; then the event, and the note that the run is finished."""
         await self._flush(to_end=True)
         if not self._minutes:  # rows were kept, but no minute ends the run
             until_us = next_minute_us(self._published_until_us)

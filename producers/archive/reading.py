@@ -17,7 +17,7 @@ from runtime.errors import CandlewickError, UsageError
 
 
 class Reading(StrEnum):
-    """Which of the two."""
+    """Which of the two readings."""
 
     SURVEYING = "surveying"
     PUBLISHING = "publishing"
@@ -33,7 +33,7 @@ class BadRow(NamedTuple):
     file: str
     line: int
     trades_before: int
-    """How many trades of its chunk stand before it."""
+    """How many trades of its chunk stand before the bad row."""
     content: bytes
     error: MalformedError
 
@@ -59,11 +59,11 @@ class Content:
 
     @property
     def digest(self) -> bytes:
-        """Of all lines so far; it does not depend on the chunks that they came in."""
+        """The digest of all lines so far; how they were cut into chunks makes no difference."""
         return self._hash.digest()
 
     def add(self, lines: Sequence[bytes]) -> None:
-        """Add the next chunk; `CandlewickError` where the first reading read something else."""
+        """Add the next chunk; `CandlewickError` if the first reading read something else."""
         self._hash.update(b"\n".join([*filter(None, lines), b""]))
         index = len(self.digests)
         self.digests.append(self.digest)
@@ -71,15 +71,15 @@ class Content:
             raise _changed()
 
     def end(self) -> None:
-        """No chunk follows; `CandlewickError` where the first reading read more."""
+        """Note that no chunk follows; `CandlewickError` if the first reading read more."""
         if self._expected is not None and len(self.digests) < len(self._expected):
             raise _changed()
 
 
 class _Sequence:
-    """Numbers trades of the same time by their place in the file (`seq`), where their ids have no order.
+    """Numbers trades of the same time by their place in the file (`seq`), if their ids have no order.
 
-    It starts again at each new time: so two files with the same trades of a time number them alike.
+    Numbers start again at each new time: so two files with the same trades of a time number them alike.
     """
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class _Sequence:
         self._seq = 0
 
     def number(self, trade: Trade) -> Trade:
-        """The trade with its `seq`, where it needs one and has none."""
+        """The trade, with a `seq` if it needs one and has none."""
         self._seq = self._seq + 1 if trade.time_us == self._time_us else 0
         self._time_us = trade.time_us
         if trade.seq is not None or numeric_id(trade.trade_id) is not None:
@@ -109,7 +109,7 @@ async def read_rows(
 ) -> AsyncIterator[RowsRead]:
     """The rows of a recording, chunk by chunk; empty lines are passed over. Ends early when `stop` is set.
 
-    Raises `CandlewickError` where `content` expects something else, `UsageError` where the file cannot be read.
+    Raises `CandlewickError` if `content` expects something else, `UsageError` if the file cannot be read.
     """
     sequence = _Sequence()
     for chunk in recording.read():
@@ -135,7 +135,7 @@ async def read_rows(
 async def survey_rows(
     recording: Recording, market: RecordedMarket, *, skip_bad: bool, watch: Watch, stop: asyncio.Event
 ) -> Surveyed:
-    """Read the whole file once; `UsageError` at a bad row, unless `skip_bad`, and where rows are in no order."""
+    """Read the whole file once; `UsageError` at a bad row (unless `skip_bad`), or if rows are in no order."""
     survey, content, bad = Survey(), Content(), 0
     async for rows in read_rows(recording, market, content, stop):
         if rows.bad and not skip_bad:

@@ -31,9 +31,9 @@ from runtime.errors import UsageError
 
 _is_exchange = re.compile(r"[a-z0-9][a-z0-9-]{0,39}").fullmatch
 _OWN_KIND = {Product.SPOT: DumpKind.TRADES, Product.USD_M: DumpKind.AGG_TRADES, Product.COIN_M: DumpKind.TRADES}
-"""The kind of the exchange's own id space: that of its live streams; for COIN-M the only one that tells coins."""
+"""The kind with the exchange's own ids, as in its live streams; for COIN-M the only kind that gives coins."""
 _APART = {DumpKind.TRADES: "-trades", DumpKind.AGG_TRADES: "-agg"}
-"""The suffix of the exchange's name where a dump is of the other kind: a key has one id space."""
+"""The suffix of the exchange's name for dumps of the other kind: a key has one id space."""
 
 
 class Format(StrEnum):
@@ -68,15 +68,15 @@ class Recording:
     span: DumpPeriod | None
     """The day or month in the name of a dump."""
     of_one_market: bool
-    """The rows of a dump do not name their market: it is known beforehand."""
+    """Whether the market is known beforehand: the rows of a dump do not name it."""
     checksum_verified: bool
-    """There is a checksum beside the file, and the file has it."""
+    """Whether there is a checksum beside the file that matches the file."""
     read: Callable[[], Iterator[Chunk]]
     parse: Callable[[bytes], Trade]
 
 
 def open_recordings(paths: Sequence[Path], described: Described) -> list[Recording]:
-    """The recordings at `paths`, in that order; `UsageError` where it is not clear what they hold."""
+    """The recordings at `paths`, in that order; `UsageError` if it is not clear what they hold."""
     if described.symbol is not None and not is_symbol(described.symbol):
         raise UsageError(
             f"--symbol {described.symbol} is not of the form BASE-QUOTE (XRP-ETH), BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD"
@@ -132,7 +132,7 @@ def _open_dump(path: Path, described: Described, *, verified: bool) -> Recording
 
 
 def _kind(path: Path, named: DumpName | None, header: bytes | None, described: Described) -> DumpKind | None:
-    """What the file's name, its header and the command line say; `UsageError` where they say different things."""
+    """What the file's name, its header and the command line say; `UsageError` if they say different things."""
     said = {
         "its name": named.kind if named else None,
         "its header": kind_of_header(header) if header else None,
@@ -176,9 +176,9 @@ def _parse_own(line: bytes) -> Trade:
 
 
 class RecordedMarket:
-    """The market that is imported. What is not given of it is told by the first row that fits.
+    """The market that is imported. If only a part of it is given, the first row that fits gives the rest.
 
-    Rows of other markets are passed over. Rows of two markets that both fit are refused: a run is of one market.
+    Rows of other markets are passed over. If rows of two markets fit, that is an error: a run is of one market.
     """
 
     def __init__(self, exchange: str | None = None, symbol: str | None = None) -> None:
@@ -196,7 +196,7 @@ class RecordedMarket:
         return self._market
 
     def holds(self, trade: Trade) -> bool:
-        """Whether the trade is of the market; `UsageError` where two markets fit."""
+        """Whether the trade is of the market; `UsageError` if two markets fit."""
         if (trade.exchange, trade.symbol) == self._market:
             return True
         if self._exchange not in {None, trade.exchange} or self._symbol not in {None, trade.symbol}:

@@ -1,4 +1,4 @@
-"""The minutes of a plan as ranges: proved complete, complete by the file's word, or with trades missing. Pure."""
+"""The minutes of a plan as ranges: proved complete, complete by the file's word, or lacking trades. Pure."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ class ReportedRange(NamedTuple):
     gaps: Sequence[MissingIds] = ()
     """Of a `hole`: the missing ids."""
     skipped: Sequence[SkippedRows] = ()
-    """Of a `hole`: the skipped rows that may be trades of it."""
+    """Of a `hole`: the skipped rows that may be its trades."""
 
 
 def hole_reason(gaps: Sequence[MissingIds], skipped: Sequence[SkippedRows]) -> str:
@@ -53,7 +53,7 @@ def ranges(plan: Plan) -> list[ReportedRange]:
 
 
 class _Overlaps(Generic[_Spanned]):
-    """Those of many spans that overlap a range; ranges are asked for in order."""
+    """Finds which of many spans overlap a range; the caller asks for ranges in order."""
 
     def __init__(self, items: Iterable[_Spanned]) -> None:
         self._next: deque[_Spanned] = deque(sorted(items, key=lambda item: item.span))

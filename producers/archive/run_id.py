@@ -1,4 +1,4 @@
-"""The id of a run: it tells whether an import is new, was interrupted or is finished. Pure."""
+"""The id of a run: by it an import is known to be new, interrupted or finished. Pure."""
 
 import hashlib
 from collections.abc import Callable, Container
@@ -10,7 +10,7 @@ _RUN_DIGITS = 16
 
 
 def run_id(key: MarketKey, span: DumpPeriod, content: bytes, *, repetition: int = 1) -> str:
-    """A run's id: equal for equal key, range and content; `repetition` counts the runs of these from 1."""
+    """A run's id: equal for equal key, range and content. `repetition` counts the runs with these three, from 1."""
     digits = hashlib.sha256(f"{key}\n{span.from_us}\n{span.until_us}\n".encode() + content).hexdigest()[:_RUN_DIGITS]
     return digits if repetition == 1 else f"{digits}-{repetition}"
 
@@ -28,8 +28,8 @@ def choose_run(
 
     - Finished before, and not forced: its id, True.
     - Finished before, but forced: the first id of a run that is not finished.
-    - Interrupted: its id again; but a new id where another run began after it (`is_crossed`), since the engine may
-      have passed minutes that have to be published again.
+    - Interrupted: its id again; but a new id if another run began after it (`is_crossed`), since the engine may have
+      passed minutes that have to be published again.
     - Never begun: its id.
     """
     repetition = 1

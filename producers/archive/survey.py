@@ -2,7 +2,7 @@
 
 Rows come in the order of the file. They need not be sorted, but no row may lie more than `DISORDER_US` behind the
 newest row before it. So only the newest rows are remembered, and no marker waits longer. Memory grows with the number
-of minutes that have trades. Ids that count up by one take no memory; others take about a hundred bytes each.
+of minutes with trades. Ids that count up by one take no memory; others take about a hundred bytes each.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from market.trade import Trade, numeric_id
 from producers.archive.dump import DumpPeriod
 
 DISORDER_US = 10 * MINUTE_US
-"""The allowed lateness of the candle engine: so far behind the watermark a minute can still be corrected."""
+"""The allowed lateness of the candle engine: how far behind the watermark a minute can still be corrected."""
 MAX_NAMED = 20
 """At most so many conflicts are named; all are counted."""
 _RESOLUTIONS_US = (1_000, 1_000_000)
@@ -23,7 +23,7 @@ _DIGEST_MASK = (1 << 64) - 1
 
 
 class DisorderError(MalformedError):
-    """A row lies too far behind another one before it: the rows cannot be published in this order."""
+    """A row lies too far behind an earlier row: the rows cannot be published in this order."""
 
 
 class Conflict(NamedTuple):
@@ -60,10 +60,10 @@ class MinuteTrades:
         self.last: Trade | None = None
         """By time, then by the order of ids."""
         self.last_row = 0
-        """Number of the file's last row of this minute, from 1."""
+        """The number of this minute's last row in the file, from 1."""
 
     def add(self, trade: Trade) -> bool:
-        """Add a trade; False where its id was added before."""
+        """Add a trade; False if its id was added before."""
         if not self.ids.add(trade.trade_id, numeric_id(trade.trade_id)):
             return False
         self.digest = (self.digest + digest_of(trade)) & _DIGEST_MASK
@@ -78,7 +78,7 @@ def digest_of(trade: Trade) -> int:
 
 
 def same_content(first: Trade, second: Trade) -> bool:
-    """Whether two copies of a trade agree; their times are compared in the coarser resolution of the two (ms, s)."""
+    """Whether two copies of a trade agree; times are compared in the coarser of their two resolutions (ms, s)."""
     if (first.price, first.qty, first.side) != (second.price, second.qty, second.side):
         return False
     return _same_time(first.time_us, second.time_us)
@@ -104,20 +104,20 @@ class Rows:
         self.repeated = 0
         self.conflicts = Conflicts()
         self.fell: str | None = None
-        """The first id (a number) that is not greater than all ids of trades `2 * DISORDER_US` and more before it."""
+        """The first id (a number) that is not above all ids of trades that lie `2 * DISORDER_US` or more before it."""
         self._recent: dict[str, Trade] = {}
         self._forgotten_id = -1
         """The greatest number among the ids that `_recent` no longer holds."""
         self._prune_at_us = 0
 
     def is_new(self, trade: Trade) -> bool:
-        """Add the next row; False where it repeats a trade. Raises `DisorderError`."""
+        """Add the next row; False if it repeats a trade. Raises `DisorderError`."""
         time_us = trade.time_us
         if time_us > self.newest_us:
             self.newest_us = time_us
         elif time_us < self.newest_us - DISORDER_US:
             behind_s = (self.newest_us - time_us) // 1_000_000
-            raise DisorderError(f"it lies {behind_s} s behind a row before it: sort the rows by time")
+            raise DisorderError(f"it lies {behind_s} s behind an earlier row: sort the rows by time")
         first = self._recent.setdefault(trade.trade_id, trade)
         if first is not trade:
             self.repeated += 1
@@ -146,7 +146,7 @@ class Rows:
 
 
 class SkippedRows(NamedTuple):
-    """Rows that are no trades and were skipped, and the minutes that they may belong to."""
+    """Rows that were skipped because they are no trades, and the minutes that they may belong to."""
 
     first_line: int
     rows: int
@@ -154,25 +154,25 @@ class SkippedRows(NamedTuple):
 
 
 class _OpenSkip(NamedTuple):
-    """Skipped rows, as long as no new trade follows them."""
+    """Skipped rows that no new trade has followed yet."""
 
     first_line: int
     rows: int
     from_us: int
     """The time of the trade before them; 0: there is none."""
     next_id: int | None
-    """The id that would continue that trade's."""
+    """The id that would follow that trade's id."""
 
 
 class Survey:
-    """All that planning a run needs to know of a file's trades of one key."""
+    """All that planning a run needs to know of a file's trades of one market."""
 
     def __init__(self) -> None:
         self.minutes: dict[int, MinuteTrades] = {}
         """By open time, microseconds."""
         self.rows = Rows()
         self.count = 0
-        """Rows, repeats among them."""
+        """How many rows, repeated ones included."""
         self.first_us = 0
         self._last: Trade | None = None
         self._open_skip: _OpenSkip | None = None
@@ -211,7 +211,7 @@ class Survey:
         self._open_skip = _OpenSkip(line, 1, from_us, None if number is None else number + 1)
 
     def skipped(self, until_us: int) -> list[SkippedRows]:
-        """The skipped rows that may be trades, in order of time; what was skipped last may reach to `until_us`."""
+        """The skipped rows that may be trades, in order of time; the last ones may lie anywhere up to `until_us`."""
         skipped = list(self._skipped.values())
         if (skip := self._open_skip) is not None:
             from_us = minute_us(skip.from_us)
@@ -219,7 +219,7 @@ class Survey:
         return sorted(skipped, key=lambda rows: rows.span)
 
     def claims(self, span: DumpPeriod) -> dict[int, Status]:
-        """What the file itself says of each minute of the span that it covers, by open time; ids are not looked at.
+        """What the file claims for each minute of the span that it covers, by open time, apart from what ids prove.
 
         `connected`: nothing is missing. `hole`: a row was skipped that may have been a trade of this minute.
         """
@@ -231,7 +231,7 @@ class Survey:
         return claims
 
     def _close_skip(self, skip: _OpenSkip, trade: Trade) -> None:
-        """A new trade follows: unless its id continues the trade before, one may have been skipped between the two."""
+        """A new trade follows. Unless its id is the next one, a trade may have been skipped before it."""
         self._open_skip = None
         number = numeric_id(trade.trade_id)
         if number is not None and number == skip.next_id:

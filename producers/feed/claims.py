@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def mark_hole(
     feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, *, reason: str, ids: tuple[int, int] | None = None
 ) -> None:
-    """Trades between these times will not come: their minutes become `hole`, also those that have a marker already."""
+    """Trades between these times will not come: their minutes become `hole`, even if they have a marker already."""
     about: dict[str, str | int] = {"from_us": from_us, "until_us": until_us, "reason": reason}
     if ids is not None:
         about |= {"first_id": str(ids[0]), "last_id": str(ids[1])}
@@ -37,7 +37,7 @@ def take_back(feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, r
 
 
 def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
-    """Report a trade with an id that the exchange had shown not to have: the claim about its minute was wrong."""
+    """Report a trade whose id the exchange had shown to be absent: the claim about its minute was wrong."""
     if feed.clock is None or trade.time_us >= feed.clock.complete_until_us:
         return
     is_final = trade.time_us < feed.clock.final_until_us
@@ -48,8 +48,8 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
         last_id=trade.trade_id,
         from_us=trade.time_us,
         until_us=trade.time_us,
-        reason="the exchange sent it after it had shown that it has no such id: "
-        + ("its minute is final, a repair has to publish it" if is_final else "its minute is published again"),
+        reason="the exchange sent this trade after it had shown that there is no such id: "
+        + ("the minute is final, a repair has to publish it" if is_final else "the minute is published again"),
     )
 
 

@@ -18,7 +18,7 @@ CONNECT_TIMEOUT_S = 10.0
 STALL_S = 10.0
 """A connection without a frame for so long counts as dead: server time comes each second."""
 LIFE_S = 23.5 * 3600
-"""Exchanges end a connection after 24 hours: we end it before."""
+"""Exchanges end a connection after 24 hours: we end it earlier."""
 ATTEMPTS = 12
 """After so many connections in a row without a frame the feed gives up: about three minutes."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
@@ -75,7 +75,7 @@ class Connection:
                         break
                     message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
                     self._frames += 1
-                    if inbox.full:  # meanwhile the socket is not read: so TCP makes the server wait
+                    if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
                         limit.reschedule(None)
                         await inbox.put(FromConnection(self.number, message))
                     else:
@@ -90,5 +90,5 @@ class Connection:
 
 
 def split(natives: Sequence[str], most: int) -> list[list[str]]:
-    """The symbols of each connection, at most so many."""
+    """The symbols of each connection, at most `most` in one."""
     return [list(natives[start : start + most]) for start in range(0, len(natives), most)]

@@ -10,7 +10,7 @@ from producers.feed.symbol import SymbolFeed
 from runtime.telemetry import logger
 
 REPORT_EVERY_S = 10.0
-"""What every message may repeat is reported at most so often."""
+"""What every message could repeat is reported at most once in this time."""
 
 
 class ConnectionState:
@@ -43,7 +43,7 @@ class ConnectionState:
             symbol.report(kind, outbox, **about)
 
     def report_ignored(self, outbox: Outbox) -> int:
-        """Report messages with an impossible clock, and refused ones, now and then; returns how many of the first."""
+        """Now and then report messages with an impossible clock, whose number is returned, and refused messages."""
         clock, log = self.time, logger(STAGE)
         ignored = clock.ignored - self._reported_ignored
         refused = self.refused - self._reported_refused

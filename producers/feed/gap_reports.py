@@ -25,7 +25,7 @@ class GapReports:
         return self._opened is not None
 
     def update(self, feed: "SymbolFeed", outbox: Outbox) -> None:
-        """Report gaps that are older than `REORDER_S`, or that all of them are filled."""
+        """Report gaps older than `REORDER_S`; or, once all gaps are filled, report that."""
         gaps = feed.gaps
         if self._opened is None:
             if gaps and gaps[0].opened_s + REORDER_S <= outbox.now_s:
@@ -40,7 +40,7 @@ class GapReports:
             feed.report(FeedEventKind.GAP_FILLED, outbox, first_id=str(first), last_id=str(last))
 
     def forget(self) -> None:
-        """The open gaps ended otherwise: another event says so."""
+        """Forget the open gaps: they ended in another way, and another event says so."""
         self._opened = None
 
 

@@ -1,4 +1,4 @@
-"""What connections and requests bring, for the feed to take in rounds. When it is full, they wait."""
+"""What connections and requests bring, for the feed to take in rounds. While the inbox is full, they wait."""
 
 import asyncio
 from collections import deque
@@ -20,7 +20,7 @@ class Disconnected(NamedTuple):
 
 
 class FromConnection(NamedTuple):
-    """What a connection, by its number, brought."""
+    """What a connection brought, with the number of the connection."""
 
     number: int
     event: Connected | Disconnected | Message
@@ -56,7 +56,7 @@ class Inbox:
         return len(self._items) >= self._limit
 
     def add(self, item: Arrival) -> None:
-        """Add an item without waiting: only where the inbox is not `full`."""
+        """Add an item without waiting; call it only while the inbox is not `full`."""
         self._items.append(item)
         self._filled.set()
 
@@ -68,7 +68,7 @@ class Inbox:
         self.add(item)
 
     async def take(self, *, wait_s: float, gather_s: float) -> list[Arrival]:
-        """All items, after they were gathered for a moment; empty if none came within `wait_s`."""
+        """All items, after `gather_s` for more to come; empty if none came within `wait_s`."""
         if not self._items:
             self._filled.clear()
             try:

@@ -3,7 +3,7 @@
 The exchange's ids count up by one. Contiguous ids cost one comparison and no memory: the ledger keeps the greatest id,
 the gaps below it, and for a while the ids that were *given up*. The feed does not wait for them any more, because the
 exchange does not have them (absent) or did not give them in time (lost). If a trade with such an id comes after all,
-it is no repetition.
+it is new, and no repetition.
 """
 
 from bisect import bisect_left
@@ -18,7 +18,7 @@ OPEN_US = 1 << 62
 SAME_US = 1_000_000
 """Two sources may tell the time of one trade in two resolutions."""
 MAX_GIVEN_UP = 1_000
-"""So many ranges of given up ids are kept; ids below them are published again when they come."""
+"""At most so many ranges of given up ids are kept; ids below these ranges are published again when they come."""
 
 
 class Gap(Struct):
@@ -30,17 +30,17 @@ class Gap(Struct):
     until_us: int
     """`OPEN_US`: not known yet."""
     opened_s: float
-    """When it was noticed, on the monotonic clock of the caller."""
+    """When the gap was noticed, on the monotonic clock of the caller."""
     filled_s: float
-    """When the last of its ids came, else when it was noticed."""
+    """When one of its ids last came; if none came, when the gap was noticed."""
     ask_at_s: float
     """When to ask the exchange for it."""
     asked: int = 0
-    """How often it was asked for on this connection, and nothing came."""
+    """How often it was asked for on this connection in vain."""
     history_from: int | None = None
-    """The first id of the exchange's history, where the history begins after what was asked for."""
+    """The first id of the exchange's history, if the history begins after the id that was asked for."""
     lost: bool = False
-    """Given up because it did not come in time; else because the exchange does not have it."""
+    """True: given up because it did not come in time. False: because the exchange does not have it."""
     proven_us: int = 0
     """Of an open gap: the market time that was proven when it was noticed; it may have been an old time."""
     known_us: int = OPEN_US
@@ -48,11 +48,11 @@ class Gap(Struct):
 
     @property
     def known(self) -> int:
-        """The id right before it: a page that proves something begins with it."""
+        """The id right before the gap: a page that proves something begins with this id."""
         return self.first - 1
 
     def is_bounded(self, now_us: int) -> bool:
-        """Whether it has an upper time; an open gap gets one as soon as a later market time is proven."""
+        """Whether the gap has an upper time; an open gap gets one as soon as a later market time is proven."""
         if self.until_us == OPEN_US and now_us > self.proven_us:
             self.until_us = max(self.from_us, now_us)
         return self.until_us != OPEN_US
@@ -71,13 +71,13 @@ class Novelty(Enum):
     UNKNOWN = "unknown"
     """Not known any more: it is published again, which does no harm."""
     FORMER = "former"
-    """Its id is one of those before the exchange reset its ids: it is published again, too."""
+    """The id is from before the exchange reset its ids: the trade is published again, too."""
     RESET = "reset"
-    """The second of two lower ids at later times than any: the exchange has reset its ids."""
+    """The second lower id at a later time than any trade before: the exchange has reset its ids."""
 
 
 class Ledger:
-    """The ids of one symbol. At the beginning ids up to `head` count as seen, but those below `floor` as unknown."""
+    """The ids of one symbol. At first, ids from `floor` to `head` count as seen, and ids below `floor` as unknown."""
 
     __slots__ = (
         "began_us",
@@ -95,7 +95,7 @@ class Ledger:
     def __init__(self, head: int, head_us: int, floor: int = 0, former_head: int = -1) -> None:
         self.head = head
         self.former_head = former_head
-        """The greatest id before the exchange reset its ids: old ones may come late."""
+        """The greatest id before the exchange reset its ids: trades with old ids may come late."""
         self.began_us = head_us
         self.head_us = head_us
         """Time of the trade with the greatest id."""
@@ -106,12 +106,12 @@ class Ledger:
         self.given_up: list[Gap] = []
         """Not seen, and not waited for any more; in the order of ids."""
         self.restarting: int | None = None
-        """A lower id at a later time than any: if a second one follows, the exchange has reset its ids."""
+        """A lower id at a later time than any trade before: if a second one follows, the exchange has reset its ids."""
         self.undecided_s: float | None = None
-        """Since when it is not known whether it has, on the monotonic clock of the caller."""
+        """Since when it is undecided whether the exchange has reset its ids, on the monotonic clock of the caller."""
 
     def add(self, number: int, time_us: int, now_s: float) -> Novelty:
-        """Note a trade's id, and say how new it is (see `Novelty`); an id that leaves others out opens a gap."""
+        """Note a trade's id, and say how new it is (see `Novelty`); an id that skips others opens a gap."""
         head = self.head
         if number <= self.former_head and time_us < self.began_us:
             return Novelty.FORMER
@@ -147,9 +147,9 @@ class Ledger:
         return self.is_missing(number) or _index_of(self.given_up, number) is not None
 
     def miss(self, number: int, now_us: int, now_s: float) -> None:
-        """Note that a trade of this id exists but cannot be read: it opens a gap, if the id is greater than any.
+        """Note that a trade of this id exists but cannot be read: if its id is the greatest so far, this opens a gap.
 
-        `now_us` is no upper time of that gap: after an outage the market time that is proven is an old one.
+        `now_us` is no upper time of that gap: after an outage the proven market time is an old one.
         """
         if number > self.head:
             self.gaps.append(
@@ -158,7 +158,7 @@ class Ledger:
             self.head = number
 
     def give_up(self, first: int, last: int, now_s: float, *, lost: bool = False) -> list[Gap]:
-        """Give up these ids; returns those of them that were missing until now."""
+        """Give up these ids; returns the ids among them that were missing until now."""
         given_up = []
         while (index := _first_within(self.gaps, first, last)) is not None:
             gap = self.gaps[index]
@@ -169,9 +169,9 @@ class Ledger:
         return given_up
 
     def give_up_overdue(self, overdue_s: float, now_us: int) -> list[Gap]:
-        """Give up, and return, the gaps that were asked for and of which nothing came since `overdue_s`.
+        """Give up and return the gaps that were asked for, and of which nothing has come since `overdue_s`.
 
-        An open gap is kept until a market time (`now_us`) is proven that certainly lies after it.
+        An open gap is kept until the proven market time (`now_us`) certainly lies after it.
         """
         lost = [gap for gap in self.gaps if gap.asked and gap.filled_s <= overdue_s and gap.is_bounded(now_us)]
         if lost:
@@ -241,7 +241,7 @@ class Ledger:
                 gap.from_us = time_us
 
     def _open(self, last: int, time_us: int, now_s: float) -> None:
-        # Where times are not in the order of ids, the earlier one is taken: it promises less.
+        # Times may not be in the order of ids: then the gap begins at the earlier time, which promises less.
         from_us, until_us = sorted((self.head_us, time_us))
         gap = Gap(self.head + 1, last, from_us, until_us, now_s, now_s, now_s + REORDER_S)
         if not self.is_new(self.head):

@@ -8,7 +8,7 @@ from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade
 
 ALLOWED_LATENESS_US = 10 * MINUTE_US
-"""For so long after its marker the candle engine corrects a minute; then it is final."""
+"""The candle engine corrects a minute for this long after its marker; then the minute is final."""
 
 
 class IdReset(NamedTuple):
@@ -19,7 +19,7 @@ class IdReset(NamedTuple):
 
 
 _Last = tuple[int, int, Decimal]
-"""How often ids were reset before a trade, its id, its price: the greater tuple is the later trade."""
+"""A trade as a tuple: how often ids were reset before it, its id, its price. The greater tuple is the later trade."""
 
 
 class MarkerClock:
@@ -35,7 +35,7 @@ class MarkerClock:
         self._holes: list[tuple[int, int]] = []
 
     def published(self, number: int, price: Decimal, time_us: int, *, former: bool = False) -> None:
-        """Note a published trade: its id as a number, its price, its time; `former`: its id is older than a reset."""
+        """Note a published trade: its id as a number, its price, its time. `former`: the id is from before a reset."""
         last_trade = self._resets - former, number, price
         if time_us >= self._published_until_us:
             self._published_until_us = time_us + 1
@@ -51,7 +51,7 @@ class MarkerClock:
         self._reset = reset
 
     def reset_behind(self, marker: Marker) -> IdReset | None:
-        """The newest reset of ids, where the marker speaks of a time before it."""
+        """The newest reset of ids, if the marker speaks of a time before that reset."""
         reset = self._reset
         return reset if reset is not None and reset.time_us >= marker.complete_until_us else None
 
@@ -73,7 +73,7 @@ class MarkerClock:
         """The progress record after a reset of ids: it says nothing new about minutes, but from which id to go on.
 
         It is written before any trade after the reset is published. Else a producer that starts after a crash takes
-        the next trades for a second reset, and never asks for those between the two.
+        the next trades for a second reset, and never asks for the trades between the two resets.
         """
         return self._marker(Proof.HOLE)
 
@@ -83,7 +83,7 @@ class MarkerClock:
         return self.complete_until_us - ALLOWED_LATENESS_US
 
     def take_back(self, from_us: int, until_us: int) -> Iterator[Marker]:
-        """New markers, `hole`, for minutes with trades missing between these times.
+        """New markers with proof `hole` for the minutes between these times: trades of them are missing.
 
         Only for minutes that have a marker of this clock and are not final.
         """
@@ -126,7 +126,7 @@ def first_begin(after_us: int, last: Trade) -> Marker:
 
 
 def begin_again(newest: Marker) -> Marker:
-    """The `begin` of a symbol with markers: the newest one once more; everything after it is published again."""
+    """The `begin` of a symbol with markers: its newest marker once more; all after this marker is published again."""
     return Marker(
         complete_until_us=newest.complete_until_us,
         published_until_us=newest.complete_until_us,

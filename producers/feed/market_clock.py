@@ -3,43 +3,43 @@
 The exchange sends two kinds of times: its own clock, and the times of trades. Both are evidence, not truth:
 
 - A message of a trade has both. Where they agree, the trade's time has passed.
-- A message without a trade has the clock alone. It counts as far as the times of trades, the monotonic clock and the
-  market's pace agree with it.
+- A message without a trade has only the clock. The clock counts as far as the times of trades, the monotonic clock and
+  the market's pace agree with it.
 - The pace is learned: a real exchange runs as fast as our clock, a simulated one up to a thousand times faster, in
   the past. No time is ahead of our own clock.
 
-A trade is refused in three cases only: its time is impossible; the clock in its own message contradicts it and is
-right; or both times are far ahead of all others in a single message. A trade that is only ahead of what we know is
-taken, and the markers wait.
+A trade is refused in three cases only: its time is impossible; the clock in its own message contradicts it and the
+clock is right; or in a single message both times are far ahead of all others. A trade that is only ahead of what we
+know is taken, and the markers wait.
 """
 
 from collections import deque
 from enum import Enum
 
 AHEAD_US = 10_000_000
-"""Our own clock may be so far behind the exchange's: a time further ahead is impossible."""
+"""Our own clock may be at most this far behind the exchange's: a time further ahead is impossible."""
 LATE_US = 60_000_000
-"""A message is sent at most so long after its trade, by the exchange's own two times."""
+"""A message is sent at most this long after its trade, by the exchange's own two times."""
 EARLY_US = 1_000_000
-"""... and at most so long before it: the two times are rounded."""
+"""... and at most this long before it: the two times are rounded."""
 _TOLERANCE_US = 2_000_000
 _TOLERANCE_S = 0.25
-"""A message may have been delayed by so much less than those before it, in market time and in our time."""
+"""A message may arrive with this much less delay than those before it, in market time and in our time."""
 _QUIET_TOLERANCE_S = 1.0
-"""The same where no trade tells how long messages take."""
+"""The same while no trade shows how long messages take."""
 _QUIET_S = 2.0
-"""A market without a trade for so long is quiet."""
+"""A market without a trade for this long is quiet."""
 _MARK_S = 1.0
 _MARKS = 30
 _DOUBT_S = 3.0
-"""What we know may lag by at most so much while trades come."""
+"""While trades come, our knowledge may lag by at most this much."""
 _FORGET_S = 10.0
-"""After such a silence the pace is learned again: over a long time it is not exact enough."""
+"""After a silence of this length the pace is learned again: over a long time it is not exact enough."""
 _PACE_US = 1_000_000.0
-"""The slowest pace of a market: that of our clock."""
+"""The slowest pace of a market: the pace of our clock."""
 _FASTEST_US = 1_000 * _PACE_US
 _BELIEVE_AGAIN_S = 60.0
-"""A clock that jumped is believed after so long, if it agrees with ours."""
+"""A clock that jumped is believed again after this long, if it agrees with ours."""
 
 
 class MarketClock:
@@ -47,11 +47,11 @@ class MarketClock:
 
     def __init__(self) -> None:
         self._marks: deque[tuple[float, int]] = deque(maxlen=_MARKS)
-        """About one a second: when the greatest time was proven, on our monotonic clock, and that time."""
+        """About one a second: when the greatest time was proven, on our monotonic clock, and the proven time."""
         self._pace_us: float | None = None
         """Market microseconds in a second; None while it is learned."""
         self._anchor = (0.0, 0)
-        """The message with the least delay: the market is at least as far as it says."""
+        """The message with the least delay: the market is at least as far as this message says."""
         self.now_s = self._heard_s = self._traded_s = 0.0
         self._advanced_s = 0.0
         """When the greatest time last grew."""
@@ -65,7 +65,7 @@ class MarketClock:
         """Later times are not believed from a single message."""
 
     def tick(self, now_s: float, wall_us: int) -> None:
-        """Set the time: `now_s` on the monotonic clock, `wall_us` on ours."""
+        """Set the time: `now_s` on the monotonic clock, `wall_us` on our wall clock."""
         if now_s - self._heard_s > _FORGET_S:
             self._forget(now_s)
         if self._newest_us and self._advanced_s - (self._marks[-1][0] if self._marks else -_MARK_S) >= _MARK_S:
@@ -107,11 +107,11 @@ class MarketClock:
         return self.is_quiet or self._is_ours(clock_us) or None
 
     def is_behind(self, clock_us: int, than_us: int) -> bool:
-        """Whether a time lies so far before one that the same connection proved that no delay explains it."""
+        """Whether `clock_us` lies too far before `than_us`, which the same connection proved, to be a delay."""
         return self._pace_us is not None and clock_us < than_us - self._delay_us(_QUIET_TOLERANCE_S)
 
     def favours(self, trade_us: int, clock_us: int) -> bool | None:
-        """Whether a trade's time is right, and not the different clock beside it; None: not known."""
+        """True: the trade's time is right and the clock beside it is wrong. False: the reverse. None: not known."""
         self._heard_s = self.now_s
         if trade_us > self.limit_us:
             return False
@@ -124,7 +124,7 @@ class MarketClock:
         return None
 
     def present_at(self, clock_us: int) -> int:
-        """What the clock says, but not before the present and not later than is possible."""
+        """The clock's time, raised to the present if earlier, lowered to the latest possible time if later."""
         latest_us = self.limit_us
         if self._pace_us is not None:
             latest_us = min(latest_us, self._present_us + self._tolerance_us)
@@ -166,10 +166,10 @@ class MarketClock:
 
 
 STEP_US = 2_000_000
-"""Two messages have to say a time that is more than this ahead of the connection's."""
+"""A time that is more than this ahead of the connection's must come in two messages."""
 AWAY_S = 5.0
 AWAY_MESSAGES = 3
-"""A clock counts as away after it was impossible for so long, and in so many messages."""
+"""A clock counts as away after it was impossible for this long (above), and in this many messages."""
 
 
 class ClockChange(Enum):
@@ -237,7 +237,7 @@ class ProvenTime:
     def _contradicted(self, server_us: int, trade_us: int) -> bool:
         """The two times of a message contradict each other: the one that fits the market's present is right.
 
-        Where it is not known which one, the trade is taken, and proves nothing.
+        If nobody can tell which one that is, the trade is taken, and proves nothing.
         """
         is_trade_right = self._market.favours(trade_us, server_us)
         if is_trade_right is False:
@@ -256,7 +256,7 @@ class ProvenTime:
             self._prove(server_us)
 
     def _prove(self, time_us: int) -> None:
-        """A message says a later time than is proven: it has passed; of a large step only what two messages say."""
+        """A message says a later time than is proven: it has passed. A large step needs two messages."""
         shown_us, arrived_s = time_us, self._market.now_s
         if time_us - self.us > STEP_US:
             shown_us, arrived_s = min((shown_us, arrived_s), (self._heard_us, self._heard_s))

@@ -21,10 +21,10 @@ class Outbox:
         self.begins: list[tuple[SymbolFeed, Marker]] = []
         self.trades: list[tuple[SymbolFeed, Trade]] = []
         self.refused: list[tuple[SymbolFeed | None, RefusedTrade]] = []
-        """What is no trade and becomes a dead letter; the symbol where it is known."""
+        """What is no trade and becomes a dead letter, each with its symbol if known."""
         self.events: list[FeedEvent] = []
         self.taken_back: list[tuple[SymbolFeed, Marker]] = []
         """Markers that take claims back; they do not depend on trades of this round."""
         self.resets: list[tuple[SymbolFeed, Marker]] = []
-        """After a reset of ids: the progress of the symbol, to be noted before its trades are published."""
+        """Progress of symbols after a reset of ids, to be noted before their trades are published."""
         self.markers: list[tuple[SymbolFeed, Marker]] = []

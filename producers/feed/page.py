@@ -1,8 +1,8 @@
 """What one page of an exchange's history holds, and what it proves. Pure.
 
 A page proves that ids are absent only between two neighbouring rows: the exchange itself left them out. It proves
-nothing before its first row and after its last one, where its rows are out of order, beside a row whose id cannot be
-read, and beside an id that it has twice with two contents.
+nothing before its first row or after its last one, where its rows are out of order, beside a row whose id cannot be
+read, or beside an id that stands in it twice with two contents.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class PageRows(NamedTuple):
     """A page, read."""
 
     trades: list[Trade]
-    """In the order of ids; of an id that stands there twice the first copy."""
+    """In the order of ids; if an id stands there twice, its first copy."""
     refused: list[RefusedTrade]
     absent: list[tuple[int, int]]
     """Ranges of ids, both ends inclusive, that the exchange does not have."""
@@ -27,7 +27,7 @@ class PageRows(NamedTuple):
     rows: int
     """How many rows the answer had."""
     begins: bool
-    """Whether it is in order and begins with the known id that was asked for, or with the id right after it."""
+    """Whether the page is in order and begins with the known id that was asked for, or with the id right after."""
 
 
 def read_page(known: int, rows: Sequence[Trade | RefusedTrade]) -> PageRows:

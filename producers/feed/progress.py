@@ -1,8 +1,8 @@
 """Where symbols go on: the newest usable markers in `md.progress.v1`.
 
 A record may have been written by another program, or with a wrong clock. One that cannot be read or cannot be true
-stops nobody: the record before it is used, if compaction has left one. Else the symbol begins as a new one, and its
-first event says why.
+stops nobody: the record before it is used, if compaction has left one. Otherwise the symbol begins as a new one, and
+its first event says why.
 """
 
 from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ STAGE = "produce"
 
 @dataclass(frozen=True)
 class StoredProgress:
-    """By key the newest usable marker, or why there is none although there is a record."""
+    """By key: the newest usable marker, or why there is none although there is a record."""
 
     markers: Mapping[bytes, Marker] = field(default_factory=dict)
     resets: Mapping[bytes, IdReset] = field(default_factory=dict)
@@ -65,7 +65,7 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
 
 
 def usable(record: Record, now_us: int) -> tuple[Marker, IdReset | None]:
-    """The marker of a progress record, and where ids were reset after it; `MalformedError` where it can't be true."""
+    """The marker of a progress record, and where ids were reset after it; `MalformedError` if it can't be true."""
     marker = decode_marker(record.headers)
     if marker is None:
         raise MalformedError("there is no marker in its headers")

@@ -2,7 +2,7 @@
 
 - A first `begin` is noted in the progress topic before anything of its symbol is published. So a producer that starts
   after a crash in between goes on from the same minute.
-- A reset of ids is noted there too, after the markers that take claims back, before the trades.
+- A reset of ids is noted there too: after the markers that take claims back, and before the trades.
 - A marker follows the acknowledgement of the trades of its minute.
 - The progress record of a marker follows the acknowledgement of the marker.
 
@@ -94,7 +94,7 @@ class Publishing:
         return max(appended_ms, default=None)
 
     def _dead_letters(self, outbox: Outbox) -> list[Outgoing]:
-        """What the exchange sent in place of trades, unchanged; it was never in the log."""
+        """What the exchange sent in place of trades, unchanged; these bytes were never in the log."""
         letters = []
         for symbol, refused in outbox.refused:
             reason = refused.reason[:_MAX_REASON].encode(errors="backslashreplace")

@@ -1,7 +1,8 @@
 """Requests to an exchange's REST API: paced by weights, repeated a bounded number of times.
 
-An exchange that limits or bans an address says how long. Whoever goes on asking is banned for longer. So nothing that
-shares this client asks before that time is over. (Binance: "LIMITS" in the REST API documentation, status 429 and 418.)
+An exchange that limits or bans an address says for how long. Whoever goes on asking is banned for longer. So nothing
+that shares this client asks before that time is over. (Binance: "LIMITS" in the REST API documentation, status 429 and
+418.)
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class RestClient:
 
     @property
     def closed_for_s(self) -> float:
-        """How long nothing may be asked; 0: requests are allowed."""
+        """For how long nothing may be asked; 0: requests are allowed."""
         return max(0.0, self._closed_until_s - time.monotonic())
 
     async def get(self, request: RestRequest) -> bytes:

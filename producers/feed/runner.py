@@ -1,7 +1,7 @@
 """The feed: an exchange's live trades to Kafka, gaps filled, minutes marked.
 
 It runs in sessions. A session starts from what was last acknowledged (each symbol's newest marker in Kafka) and lasts
-until it is stopped or a send fails. Then publisher and state are discarded, and the next session starts from there.
+until it is stopped or a send fails. Then publisher and state are discarded, and the next session starts the same way.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 FAILED_SESSIONS = 10
-"""After so many in a row without a round that reached Kafka the feed ends with the error: some minutes."""
+"""After so many sessions in a row without a round that reached Kafka, the feed ends with the error: some minutes."""
 _LONGEST_PAUSE_S = 30.0
 _LOOK_AGAIN_S = 10.0
-"""While the exchange wants no requests, the metric of the wait is renewed so often."""
+"""While the exchange wants no requests, the metric of the wait is renewed once in this time."""
 
 
 async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str], stop: asyncio.Event) -> None:
@@ -44,7 +44,7 @@ async def run_feed(settings: Settings, exchange_name: str, symbols: Sequence[str
     meter = Meter(STAGE)
     meter.fields |= dict.fromkeys(_FIGURES, 0)
     async with aiohttp.ClientSession() as http, meter.reporting():
-        # One client for all sessions: a wait that the exchange asks for holds for each of them.
+        # One client for all sessions: if the exchange asks for a wait, all of them wait.
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
         names = await find_symbols_patiently(rest, exchange, symbols, meter, stop)
         failures = 0
@@ -72,9 +72,9 @@ _FIGURES: tuple[FigureName, ...] = (
 async def find_symbols_patiently(
     rest: RestClient, exchange: Exchange, symbols: Sequence[str], meter: Meter, stop: asyncio.Event
 ) -> dict[str, str] | None:
-    """`find_symbols`, as soon as the exchange takes requests; None: stopped meanwhile.
+    """Call `find_symbols` as soon as the exchange takes requests; None: stopped meanwhile.
 
-    A process that ended instead would be started again, ask again, and be banned for longer.
+    A process that ended here would be started again, ask again, and be banned for longer.
     """
     while not stop.is_set():
         if not rest.closed_for_s:

@@ -31,7 +31,7 @@ from runtime.telemetry import Meter, logger
 
 INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
-"""A round comes at least so often, for what becomes due by time alone."""
+"""A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
 FILLS_AT_ONCE = 4
 
@@ -51,7 +51,7 @@ class Session:
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
         self._connection_of: dict[SymbolFeed, ConnectionState] = {}
-        self._active: dict[SymbolFeed, None] = {}  # an ordered set: those that wait for something
+        self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
@@ -150,7 +150,7 @@ class Session:
             )
             for symbol in connection.symbols.values():
                 symbol.connected(since_us, outbox)
-                if connection.time.is_away:  # repeated, for readers that count from the connection on
+                if connection.time.is_away:  # said again, for readers that count from a connection's beginning
                     symbol.report(FeedEventKind.CLOCK_AWAY, outbox)
         if trade is not None:
             symbol = connection.symbols[trade.symbol]
@@ -197,11 +197,11 @@ class Session:
             return
         now_s = time.monotonic()
         requests = [(feed, request) for feed in self._active if (request := feed.next_request(now_s)) is not None]
-        requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: others may still be joined by a live trade
+        requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: a live trade may still join the other symbols
         for symbol, request in requests[:room]:
             symbol.in_flight = True
             self._active.pop(symbol)
-            self._active[symbol] = None  # after the others, next time
+            self._active[symbol] = None  # so that it comes after the others next time
             task = tasks.create_task(self._ask(symbol, request))
             self._fills.add(task)
             task.add_done_callback(self._fills.discard)

@@ -4,8 +4,8 @@ A connection proves nothing about the trades before it. So after each (re)connec
 it knows:
 
 - A live trade joins: everything after it will come; everything before it is known or a gap.
-- Without a live trade a page of REST joins. It is asked for after the first message of the connection. It has to
-  begin with the newest known trade and hold nothing new: then there was no trade up to the subscription.
+- Without a live trade a page of REST joins. The feed asks for it after the first message of the connection. The page
+  has to begin with the newest known trade and hold nothing new: then there was no trade up to the subscription.
 
 A page is asked for from the id right before the missing ones, because a page proves only what lies between two of its
 rows (`producers/feed/page.py`). If the exchange's history does not reach back so far, the gap stays.
@@ -29,21 +29,21 @@ from runtime.backoff import pause_s
 SERVER_GRACE_US = 500_000
 """How far the server's clock must be past a minute's end: trades and clock come on different streams."""
 REFUSALS = 5
-"""So often the history has to give an unreadable row before its id is given up: the next answer may be right."""
+"""The history must give an unreadable row so often before its id is given up: the next answer may be right."""
 
 
 class PageRequest(NamedTuple):
     """A page to ask for."""
 
     known: int | None
-    """The id that it has to begin with; None: the newest trade is asked for."""
+    """The id that the page has to begin with; None: the newest trade is asked for."""
     limit: int
     connection: int
     """The number of the symbol's connection that was up when the request was made; 0: none."""
     epoch: int = 0
     """How often the exchange had reset its ids."""
     joins: bool = False
-    """Whether the page should show that there is nothing new, not fill a gap."""
+    """True: the page should show that there is nothing new. False: it should fill a gap."""
 
 
 class SymbolFeed:
@@ -89,7 +89,7 @@ class SymbolFeed:
             self.ledger = Ledger(head, newest.complete_until_us, floor=head)
             self.clock = MarkerClock(self.begin)
             if reset is not None:
-                # It is not known which trades lie between the last old id and this one, nor whether it was published.
+                # Unknown: which trades lie between the last old id and this new one, and if this one was published.
                 first, from_us = int(reset.trade_id), newest.complete_until_us
                 self.ledger = Ledger(first - 1, max(from_us, reset.time_us), floor=first, former_head=head)
                 self.clock.hole(from_us, reset.time_us)
@@ -129,8 +129,8 @@ class SymbolFeed:
         if self.ledger is None:
             self.ledger = Ledger(number - 1, trade.time_us)
         self._take(self.ledger, trade, number, outbox)
-        # A late trade of before the connection does not tell what lies between it and the connection; nor does a
-        # trade of which it is not known whether the exchange reset its ids with it.
+        # A late trade from before the connection does not tell what lies between that trade and the connection; nor
+        # does a trade while it is undecided whether the exchange reset its ids.
         if not self.joined and self.ledger is not None and self.ledger.undecided_s is None:
             self.joined = trade.time_us >= self._joins_from_us
 
@@ -168,7 +168,7 @@ class SymbolFeed:
             self._fill(self.ledger, request, read_page(request.known, rows), server_us, outbox)
 
     def next_request(self, now_s: float) -> PageRequest | None:
-        """The page to ask for now, if any; of several the one that has waited longest."""
+        """The page to ask for now, if any: among several, the one that has waited longest."""
         if self.in_flight:
             return None
         ledger = self.ledger
@@ -242,7 +242,7 @@ class SymbolFeed:
         for first, last in page.absent:
             ledger.give_up(first, last, outbox.now_s)
         for number in page.conflicts:
-            reason = "one page has it with two contents"
+            reason = "one page has this id with two contents"
             self.report(FeedEventKind.CONFLICT, outbox, first_id=str(number), last_id=str(number), reason=reason)
         if new and not had_gaps and not ledger.gaps:  # this page both showed the gap and filled it
             report_filled_at_once(self, new, outbox)
@@ -338,14 +338,14 @@ class SymbolFeed:
     def _give_up_joining(
         self, ledger: Ledger, clock: MarkerClock, server_us: int, overdue_s: float, outbox: Outbox
     ) -> None:
-        """Give up what stayed open too long: whether ids were reset, and what was before the connection."""
+        """Give up questions that stayed open too long: were ids reset, and what was before the connection?"""
         from_us = max(ledger.head_us, clock.complete_until_us)
         if ledger.undecided_s is not None and ledger.undecided_s <= overdue_s:
             reason = f"it is not known whether the exchange reset its ids with {ledger.restarting}"
             mark_hole(self, min(from_us, ledger.latest_us), max(ledger.latest_us, server_us), outbox, reason=reason)
             ledger.give_up_deciding(server_us)
-        # A market time from before the connection is no upper time for what may be missing.
-        # Before it was asked for in vain, it is we who are slow.
+        # A market time from before the connection is no upper time for what may be missing. And if the exchange was not
+        # asked in vain yet, we are the slow ones.
         if not self.joined and self._asked_in_vain and server_us >= self._joins_from_us:
             reason = "the exchange did not say whether there were trades"
             mark_hole(self, from_us, max(from_us, server_us), outbox, reason=reason)

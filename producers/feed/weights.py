@@ -5,9 +5,9 @@ from collections import deque
 
 WINDOW_S = 60.0
 _LATE_S = 2.0
-"""The exchange's minute may end so much later than ours."""
+"""The exchange's minute may end at most this much later than ours."""
 _SHARE = 0.9
-"""We use so much of the limit: it is better to pace requests than to be told to wait."""
+"""The share of the limit that we use: it is better to pace requests than to be told to wait."""
 
 
 class Weights:
@@ -39,7 +39,7 @@ class Weights:
     def correct(self, used: int, now_s: float, minute_s: float) -> None:
         """Take over what the exchange has counted: others at our address spend too, or we did before a restart.
 
-        It counts by the minute of the clock, which began `minute_s` ago: so the difference expires with that minute.
+        It counts by the minute of the clock, which began `minute_s` ago: so the difference expires with this minute.
         """
         self._forget(now_s)
         if used > self.used:

@@ -24,7 +24,7 @@ from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 
 STRICT_CONFIG = ("cleanup.policy", "message.timestamp.type")
-"""What must be right for replays to be right; the engine stops where one of these differs."""
+"""Settings that must be right for replays to be right; the engine stops if one of them differs."""
 VISIBLE_TIMEOUT_S = 10.0
 COORDINATOR_TIMEOUT_S = 30.0
 
@@ -51,7 +51,7 @@ async def _admin(settings: Settings, doing: str) -> AsyncIterator[Any]:
 
 
 async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[TopicDifference]:
-    """What differs between topics as they have to be (default: all of the design) and those of the cluster."""
+    """What differs between the topics as they have to be (default: all) and the cluster's topics."""
     specs = list(settings.topics.specs() if specs is None else specs)
     async with _admin(settings, "comparing topics") as client:
         names = set(await client.list_topics())
@@ -70,9 +70,9 @@ async def diff_topics(settings: Settings, specs: Iterable[TopicSpec] | None = No
 
 
 async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = None) -> list[TopicDifference]:
-    """Create the missing ones (default: of all topics). A topic that is there with other settings is left to a person.
+    """Create the missing topics (default: of all). A topic that is there with other settings is left to a person.
 
-    Returns what differed before. `CandlewickError` where Kafka refuses to create one.
+    Returns what differed before. `CandlewickError` if Kafka refuses to create a topic.
     """
     specs = list(settings.topics.specs() if specs is None else specs)
     differences = await diff_topics(settings, specs)
@@ -89,7 +89,7 @@ async def apply_topics(settings: Settings, specs: Iterable[TopicSpec] | None = N
 
 
 async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[TopicDifference]:
-    """What differs once all topics are visible: brokers learn of a new topic a moment after it was made."""
+    """What differs, once all topics are visible: brokers learn of a new topic a moment after it was made."""
     deadline_s = time.monotonic() + VISIBLE_TIMEOUT_S
     while True:
         differences = await diff_topics(settings, specs)
@@ -103,7 +103,7 @@ async def _once_visible(settings: Settings, specs: list[TopicSpec]) -> list[Topi
 async def require_topics(settings: Settings, names: set[str], topics: Topics | None = None) -> None:
     """Check that these topics are there with the right partition count, clean-up policy and timestamp type.
 
-    `topics`: whose names they are; default: the settings'. `CandlewickError` says what is wrong, and the way on.
+    `topics`: where the names come from; default: the settings. `CandlewickError` says what is wrong, and the way on.
     """
     specs = [spec for spec in (topics or settings.topics).specs() if spec.name in names]
     for difference in await diff_topics(settings, specs):
@@ -119,9 +119,9 @@ async def require_topics(settings: Settings, names: set[str], topics: Topics | N
 
 
 async def topic_id(settings: Settings, topic: str) -> str | None:
-    """Kafka's id of `topic`, which tells it from another of the same name; None where brokers can't say.
+    """Kafka's id of `topic`, which tells it from another topic of the same name; None if brokers can't say.
 
-    Raises `UnknownTopicOrPartitionError` as a `CandlewickError` where there is no such topic.
+    Raises `UnknownTopicOrPartitionError` as a `CandlewickError` if there is no such topic.
     """
     async with _admin(settings, f"asking for the id of {topic}") as client:
         ids = await asked_topic_ids(client._client, [topic])  # noqa: SLF001
@@ -131,7 +131,7 @@ async def topic_id(settings: Settings, topic: str) -> str | None:
 
 
 async def topic_ids(settings: Settings, topics: Collection[str]) -> dict[str, str | None]:
-    """Kafka's ids of several topics; one that is not there is left out."""
+    """Kafka's ids of several topics; a topic that is not there is left out."""
     async with _admin(settings, "asking for the ids of topics") as client:
         return await asked_topic_ids(client._client, topics)  # noqa: SLF001
 

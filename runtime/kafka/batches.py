@@ -1,6 +1,6 @@
-"""Reading by whole batches: the records as aiokafka's C code unpacks them, without an object of Python's for each.
+"""Reading by whole batches: the records as aiokafka's C code unpacks them, without a Python object for each.
 
-`getmany` builds a `ConsumerRecord` for every record, which costs more than all else that it does. A consumer with
+`getmany` builds a `ConsumerRecord` for every record, which costs more than all its other work. A consumer with
 `WHOLE_BATCHES` as its key deserializer gets lists of bare records instead, one list a batch. All other consumers work
 as before. `tests/integration/kafka/test_batches.py` compares the two ways, so that a new aiokafka can't break this
 unseen.
@@ -18,7 +18,7 @@ from market.records import BareRecord
 
 
 def WHOLE_BATCHES(key: bytes) -> bytes:  # noqa: N802  # a marker, that has to be callable
-    """As `key_deserializer`: what `getmany` returns are batches, and its `max_records` counts batches."""
+    """Give this as `key_deserializer`: then `getmany` returns batches, and its `max_records` counts batches."""
     return key
 
 
@@ -36,7 +36,7 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
             if self._check_crcs and not batch.validate_crc():
                 raise CorruptRecordException(f"a batch of {self._tp.topic}/{self._tp.partition} has a wrong checksum")
             behind, begin = batch.next_offset, self.next_fetch_offset
-            self.next_fetch_offset = behind  # also where nothing of the batch is left to read
+            self.next_fetch_offset = behind  # even if nothing of the batch is left to read
             if self._is_aborted(batch) or batch.is_control_batch:
                 continue
             records: list[BareRecord] = list(batch)
@@ -46,7 +46,7 @@ class _PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiok
                 yield records
 
     def _is_aborted(self, batch: Any) -> bool:
-        """Whether a reader of committed records passes this batch over; notes which producers aborted."""
+        """Whether a reader of committed records skips this batch; notes which producers aborted."""
         if self._isolation_level != fetcher.READ_COMMITTED or batch.producer_id is None:
             return False
         self._consume_aborted_up_to(batch.base_offset)

@@ -1,4 +1,4 @@
-"""How a client reaches the brokers, and the one place where Kafka's errors become ours."""
+"""How a client reaches the brokers, and the only place where Kafka's errors become ours."""
 
 import asyncio
 import ssl
@@ -39,7 +39,7 @@ def connection(settings: Settings) -> dict[str, Any]:
 
 @contextmanager
 def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
-    """Turn what the client raises into one sentence that says what was being done."""
+    """Turn the client's errors into ours, with one sentence that says what was being done."""
     try:
         yield
     except KafkaConnectionError as error:
@@ -64,10 +64,10 @@ def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
 
 
 def is_cancelled() -> bool:
-    """Whether somebody cancelled the current task; else a `CancelledError` comes from aiokafka's own tasks or futures.
+    """Whether somebody cancelled the current task; if not, a `CancelledError` comes from aiokafka's tasks or futures.
 
-    aiokafka passes those on where a connection breaks while it stops. Taken for a cancellation of ours, one would end
-    the process.
+    aiokafka passes such errors on if a connection breaks while it stops. If we took one for our own cancellation, it
+    would end the process.
     """
     own = asyncio.current_task()
     return own is None or own.cancelling() > 0

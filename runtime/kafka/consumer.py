@@ -26,16 +26,16 @@ from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 
 SESSION_TIMEOUT_MS = 10_000
-"""Kafka removes a member from its group where it hears nothing of it for this long."""
+"""Kafka removes a member from its group if it does not hear from the member for this long."""
 MAX_POLL_INTERVAL_MS = 300_000
 """A member that asks for no records for this long leaves its group."""
 METADATA_MAX_AGE_MS = 30_000
-"""After this at the latest a topic that has more partitions now, or was made anew, leads to a rebalance."""
+"""If a topic gets more partitions or is made anew, a rebalance follows after this time at the latest."""
 _NOWHERE = TopicPartition("", 0)
 
 
 class Changes(NamedTuple):
-    """What rebalances did since it was last asked."""
+    """What rebalances did since the last call."""
 
     revoked: frozenset[TopicPartition]
     assigned: frozenset[TopicPartition]
@@ -47,11 +47,11 @@ _NO_CHANGES = Changes(frozenset(), frozenset(), rebalanced=False)
 
 
 class OutOfRangeError(UnavailableError):
-    """The offset to be read next is not in the log: retention has passed it, or the topic was made anew."""
+    """The offset to read next is not in the log: its record was deleted, or the topic was made anew."""
 
 
 class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """Only notes: aiokafka logs and swallows what a listener raises."""
+    """Only notes what happened: aiokafka logs and swallows what a listener raises."""
 
     def __init__(self) -> None:
         self.revoked: set[TopicPartition] = set()
@@ -70,7 +70,7 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 class Subscription:
     """A group member that reads only committed records, and only partitions it is told to poll.
 
-    With `bare` it is `poll_batches` that reads, else `poll`.
+    With `bare`, read with `poll_batches`; otherwise with `poll`.
     """
 
     def __init__(
@@ -120,9 +120,9 @@ class Subscription:
             await stop(self._consumer)
 
     def changes(self) -> Changes:
-        """The partitions that came and went since the last call; one that came back is in both.
+        """The partitions that came and went since the last call; a partition that came back is in both.
 
-        While a rebalance is under way there are no changes: what went is told together with what came.
+        While a rebalance is under way there are no changes: lost and new partitions are told together.
         """
         notes = self._notes
         if not notes.rebalanced:
@@ -142,14 +142,14 @@ class Subscription:
     ) -> dict[TopicPartition, list[Record]]:
         """Records of these partitions in offset order, as soon as there are any; none after `timeout_s`.
 
-        `OutOfRangeError` where an offset is not in the log, `UnavailableError` where the broker is away.
+        `OutOfRangeError` if an offset is not in the log, `UnavailableError` if the broker is away.
         """
         return await self._poll(partitions, timeout_s, max_records)
 
     async def poll_batches(
         self, partitions: Iterable[TopicPartition], *, timeout_s: float, max_batches: int
     ) -> dict[TopicPartition, list[BareRecord]]:
-        """What `poll` gives, read by whole batches as their producers made them: several times cheaper a record."""
+        """What `poll` gives, in whole batches as their producers made them: several times cheaper for each record."""
         return flattened(await self._poll(partitions, timeout_s, max_batches))
 
     async def _poll(
@@ -167,7 +167,7 @@ class Subscription:
             except NoOffsetForPartitionError:
                 if not self._notes.rebalanced:
                     raise
-                return {}  # a rebalance came while we waited: the caller seeks again once it has looked at that
+                return {}  # a rebalance came while we waited: the caller will see it and seek again
             except OffsetOutOfRangeError as error:
                 where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in held)
                 raise OutOfRangeError(f"an offset is not in the log while reading {where}") from error
@@ -178,12 +178,12 @@ class Subscription:
             await self._consumer.getmany(_NOWHERE, timeout_ms=int(timeout_s * 1000))
 
     async def committed(self, tp: TopicPartition) -> int | None:
-        """The group's offset, or None where it has none."""
+        """The group's offset, or None if it has none."""
         with kafka_errors(self._settings, f"asking for the offset of {self.group}"):
             return await self._consumer.committed(tp)  # type: ignore[no-any-return]
 
     async def committed_offsets(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
-        """The group's offsets where it has any, with what they speak of."""
+        """The group's offsets, as far as it has any, with their metadata."""
         with kafka_errors(self._settings, f"asking for the offsets of {self.group}"):
             # aiokafka's own `committed` drops the metadata.
             fetched = await self._consumer._coordinator.fetch_committed_offsets(list(tps))  # noqa: SLF001
@@ -192,7 +192,7 @@ class Subscription:
     async def commit(
         self, offsets: Mapping[TopicPartition, int], metadata: Mapping[str, OffsetMetadata] | None = None
     ) -> None:
-        """Commit the next offsets to read, and, by topic, what they speak of."""
+        """Commit the next offsets to read; `metadata` has, by topic, what to commit with them."""
         said = {topic: of_topic.encode() for topic, of_topic in (metadata or {}).items()}
         with kafka_errors(self._settings, f"committing as {self.group}"):
             await self._consumer.commit(
@@ -205,12 +205,12 @@ class Subscription:
             return await asked_topic_ids(self._consumer._client, self._topics)  # noqa: SLF001
 
     async def open_transactions(self, tps: Iterable[TopicPartition]) -> list[OpenTransaction]:
-        """The open transactions that hold back these partitions: committed readers get no further than they."""
+        """The open transactions that hold back these partitions: readers of committed records get no further."""
         with kafka_errors(self._settings, f"asking for open transactions as {self.group}"):
             return await asked_open_transactions(self._consumer._client, list(tps))  # noqa: SLF001
 
     def seek(self, tp: TopicPartition, offset: int) -> None:
-        """Read on from `offset`; does nothing where a rebalance has just taken the partition away."""
+        """Read on from `offset`; does nothing if a rebalance has just taken the partition away."""
         if tp in self._consumer.assignment():
             self._consumer.seek(tp, offset)
 
@@ -220,24 +220,24 @@ class Subscription:
             return (await self._consumer.beginning_offsets([tp]))[tp]  # type: ignore[no-any-return]
 
     async def end(self, tp: TopicPartition) -> int:
-        """The offset of the next record to be written, behind what transactions still hide."""
+        """The offset of the next record to be written: records that open transactions hide come before it."""
         return (await ends(self._settings, tp.topic, [tp.partition]))[tp.partition].next
 
     async def offset_at(self, tp: TopicPartition, time_ms: int) -> int | None:
-        """The first offset appended at or after `time_ms`; None where there is none yet."""
+        """The offset of the first record appended at or after `time_ms`; None if there is none yet."""
         with kafka_errors(self._settings, f"asking for a time in {tp.topic}"):
             looked_up = (await self._consumer.offsets_for_times({tp: time_ms}))[tp]
         return None if looked_up is None else looked_up.offset
 
     def highwater(self, tp: TopicPartition) -> int | None:
-        """The log's end as of the last fetch: lag without asking; None where the partition is not ours now."""
+        """The log's end as of the last fetch: the lag without a request. None if the partition is not ours now."""
         return self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
 
     async def position(self, tp: TopicPartition) -> int:
-        """The offset that will be read next, past control records too.
+        """The offset that will be read next; control records count as read.
 
-        0 where the partition is not ours now, and while the caller does not know of the rebalance that brought it: it
-        has not sought yet, and aiokafka would wait for that.
+        0 if the partition is not ours now, or while the caller does not know of the rebalance that brought it: the
+        caller has not called `seek` yet, and aiokafka would wait for that.
         """
         if self._notes.rebalanced or tp not in self._consumer.assignment():
             return 0
@@ -248,7 +248,7 @@ class Subscription:
 async def move_group(settings: Settings, group: str, topic: str, offsets: Mapping[int, int]) -> None:
     """Commit `offsets` (partition → next to read) of the topic as it is now, for a group that has no members.
 
-    `CandlewickError` where it has some.
+    `CandlewickError` if the group has members.
     """
     async with plain_consumer(settings, f"moving {group}", group_id=group, enable_auto_commit=False) as consumer:
         metadata = OffsetMetadata((await asked_topic_ids(consumer._client, [topic])).get(topic)).encode()  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The values of a topic, decoded; what happens to a broken one is decided here."""
+"""The values of a topic, decoded; this module decides what happens to a broken value."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
@@ -22,7 +22,7 @@ async def decoded(
 ) -> AsyncIterator[tuple[Record, Value]]:
     """Each record that has a value, and its decoded value, to the topic's end as it stands; `wait` as in `read_to_end`.
 
-    A broken value is passed over, and `broken` is called with a sentence; without `broken` it is a `CandlewickError`.
+    A broken value is passed over, and `broken` is called with a sentence; without `broken`, raises `CandlewickError`.
     """
     async for records in read_to_end(settings, topic, wait=wait):
         for record in records:

@@ -14,9 +14,9 @@ _POLL_MS = 500
 
 
 async def follow(settings: Settings, topics: Iterable[str]) -> AsyncIterator[list[Record]]:
-    """The committed records of all partitions of `topics` from now on, without end; it needs no group.
+    """The committed records of all partitions of `topics` from now on, without end; no group is needed.
 
-    Each list holds records of one partition. Where retention has passed what comes next, it goes on at the log's end.
+    Each list holds records of one partition. If the next records were deleted, reading goes on at the log's end.
     """
     tps = [TopicPartition(topic, partition) for topic in topics for partition in await ends(settings, topic)]
     with kafka_errors(settings, "watching"):

@@ -20,7 +20,7 @@ _POLL_MS = 500
 
 
 class Ends(NamedTuple):
-    """A partition's first offset, and the one that the next record will have."""
+    """A partition's first offset, and the offset that the next record will have."""
 
     first: int
     next: int
@@ -42,7 +42,7 @@ async def ends(settings: Settings, topic: str, partitions: Iterable[int] | None 
 
 
 async def stable_ends(settings: Settings, topic: str, partitions: Iterable[int] | None = None) -> dict[int, int]:
-    """How far committed readers get now, by partition: the end, or the first record of an open transaction."""
+    """How far readers of committed records get now, by partition: the end, or an open transaction's first record."""
     async with plain_consumer(
         settings, f"asking for the ends of {topic}", isolation_level="read_committed"
     ) as consumer:
@@ -58,14 +58,14 @@ async def open_transactions(settings: Settings, topic: str, partitions: Iterable
 
 
 async def all_open_transactions(settings: Settings, topics: Iterable[str]) -> list[OpenTransaction]:
-    """The open transaction that holds back each partition of `topics`, asked for at once."""
+    """The open transaction that holds back each partition of `topics`, all asked for at the same time."""
     async with plain_consumer(settings, "asking for open transactions") as consumer:
         tps = [tp for topic in topics for tp in await partitions_of(consumer, topic, None)]
         return await asked_open_transactions(consumer._client, tps)  # noqa: SLF001
 
 
 async def offsets_at(settings: Settings, topic: str, time_ms: int, partitions: Iterable[int]) -> dict[int, int]:
-    """By partition, the offset of the first record appended at or after `time_ms`; where there is none, the end."""
+    """By partition, the offset of the first record appended at or after `time_ms`; the end if there is none."""
     async with plain_consumer(settings, f"looking for a time in {topic}") as consumer:
         tps = [TopicPartition(topic, partition) for partition in partitions]
         nexts = await consumer.end_offsets(tps)
@@ -86,9 +86,9 @@ async def read_to_end(
     """The records of `topic` from `start` (partition → offset; default: the first) to its end as it stood at the call.
 
     `stop` (partition → first offset not read) ends a partition sooner. Each list holds records of one partition in
-    offset order. Needs no group and commits nothing. Waits for open transactions; without `wait`, what they hide is
-    left out. Raises `HeldBackError`, which names the transaction, where one does not end, and `UnavailableError` where
-    nothing comes for `STALL_TIMEOUT_S`.
+    offset order. Needs no group and commits nothing. Waits for open transactions; without `wait`, the records that they
+    hide are left out. Raises `HeldBackError`, which names the transaction, if a transaction does not end, and
+    `UnavailableError` if nothing comes for `STALL_TIMEOUT_S`.
     """
     bounds = await ends(settings, topic, partitions)
     begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
@@ -131,7 +131,7 @@ async def read_to_end(
 
 @asynccontextmanager
 async def plain_consumer(settings: Settings, doing: str, **config: Any) -> AsyncIterator[Any]:
-    """A consumer that is no member of a group; it is closed in any case, after a failed start too."""
+    """A consumer that is no member of a group; it is always closed, even after a failed start."""
     with kafka_errors(settings, doing):
         consumer: Any = AIOKafkaConsumer(**connection(settings), **config)
         try:
@@ -142,7 +142,7 @@ async def plain_consumer(settings: Settings, doing: str, **config: Any) -> Async
 
 
 async def stop(consumer: Any) -> None:
-    """Stop all of a consumer: aiokafka's own stop ends half-way where connections break meanwhile."""
+    """Stop a consumer completely: aiokafka's own stop ends half-way if connections break meanwhile."""
     try:
         await consumer.stop()
     except asyncio.CancelledError:
@@ -157,10 +157,10 @@ async def stop(consumer: Any) -> None:
 async def partitions_of(consumer: Any, topic: str, wanted: Iterable[int] | None) -> list[TopicPartition]:
     """The `wanted` partitions of `topic` (default: all); the client knows their leaders from then on.
 
-    `UnavailableError` where there is no such topic.
+    `UnavailableError` if there is no such topic.
     """
     known = consumer.partitions_for_topic(topic)
-    if not known:  # it may have been made a moment ago
+    if not known:  # the topic may have been made a moment ago
         consumer._client.add_topic(topic)  # noqa: SLF001  # aiokafka offers no public way to ask again
         await consumer._client.force_metadata_update()  # noqa: SLF001
         known = consumer.partitions_for_topic(topic)

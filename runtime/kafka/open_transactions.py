@@ -1,7 +1,7 @@
 """Transactions that are open in a topic: which of them hold back committed readers.
 
 A reader of committed records gets nothing from the first record of an open transaction on, whoever opened it. Kafka
-ends a transaction only after a time-out that its producer chose. The requests that say whose it is (KIP-664:
+ends a transaction only after a time-out that its producer chose. The requests that say who opened it (KIP-664:
 DescribeProducers, ListTransactions, DescribeTransactions) stand here in their wire form, because aiokafka has none of
 them.
 """
@@ -19,7 +19,7 @@ from market.utc import time_of_day
 from runtime.errors import UnavailableError
 
 HELD_BACK_S = 25.0
-"""By then a transaction of ours is over, that of a killed process too: its time-out of 10 s, and the broker's scan."""
+"""By then a transaction of ours is over, even of a killed process: its time-out takes 10 s, then the broker scans."""
 _TEXT = CompactString("utf-8")
 _TAGS = ("tags", TaggedFields)
 _PRODUCER = (
@@ -57,14 +57,14 @@ class OpenTransaction(NamedTuple):
 
     tp: TopicPartition
     first_offset: int
-    """Of its first record: committed readers get nothing from here on."""
+    """The offset of its first record: readers of committed records get nothing from here on."""
     producer_id: int
     transactional_id: str | None = None
     since_ms: int | None = None
     timeout_ms: int | None = None
 
     def __str__(self) -> str:
-        """One sentence that says who it is and the way on."""
+        """One sentence that says whose transaction it is, and the way on."""
         name = f" of {self.transactional_id!r}" if self.transactional_id is not None else ""
         since = "" if self.since_ms is None else f" since {time_of_day(self.since_ms * 1000)}Z"
         ends = "" if self.timeout_ms is None else f" (Kafka ends it {self.timeout_ms / 1000:.0f} s after it began)"
@@ -78,7 +78,7 @@ class OpenTransaction(NamedTuple):
 
 
 class HeldBackError(UnavailableError):
-    """Committed readers get no further: another program's transaction is open."""
+    """Readers of committed records get no further: another program's transaction is open."""
 
     def __init__(self, transactions: Iterable[OpenTransaction]) -> None:
         super().__init__("; ".join(map(str, transactions)))
@@ -170,9 +170,9 @@ class _DescribeTransactions(Request[_DescribeTransactionsStruct]):  # type: igno
 
 
 async def asked_open_transactions(client: Any, tps: Collection[TopicPartition]) -> list[OpenTransaction]:
-    """The open transaction that holds back each of `tps`, where there is one, asked with aiokafka's low-level `client`.
+    """The open transaction that holds back each of `tps`, if any, asked with aiokafka's low-level `client`.
 
-    Brokers before Kafka 3.0 can't say: then there are none.
+    Brokers before Kafka 3.0 can't say: then the list is empty.
     """
     by_leader: dict[int, list[TopicPartition]] = {}
     for tp in tps:
@@ -193,7 +193,7 @@ async def _first_open(client: Any, node: int, tps: list[TopicPartition]) -> list
     for topic, partitions, _ in response.topics:
         for partition, error_code, _, producers, _ in partitions:
             if for_code(error_code) is NotLeaderForPartitionError:
-                continue  # another broker leads it now: the next question goes there
+                continue  # another broker leads the partition now: the next question goes there
             if error_code:
                 raise for_code(error_code)(f"{topic}/{partition}")
             tp = TopicPartition(topic, partition)
@@ -203,7 +203,7 @@ async def _first_open(client: Any, node: int, tps: list[TopicPartition]) -> list
 
 
 async def _states(client: Any, producer_ids: set[int]) -> dict[int, dict[str, Any]]:
-    """By producer, what the coordinators say of their transactions; each broker knows only those it coordinates."""
+    """By producer, what coordinators say of its transaction; each broker knows only the ones that it coordinates."""
     states: dict[int, dict[str, Any]] = {}
     for broker in client.cluster.brokers():
         listed = await client.send(broker.nodeId, _ListTransactions(producer_ids))

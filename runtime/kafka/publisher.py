@@ -1,4 +1,4 @@
-"""Publishing at least once: zstd batches, idempotent, every send acknowledged by all replicas or its error told."""
+"""Publishing at least once: idempotent, in zstd batches; all replicas acknowledge a send, or its error is told."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -15,7 +15,7 @@ from runtime.settings import Settings
 LINGER_MS = 10
 BATCH_BYTES = 64 * 1024
 ACK_TIMEOUT_S = 30.0
-"""An idempotent producer waits for ever for a broker's answer: the wait is bounded here."""
+"""An idempotent producer would wait for ever for a broker's answer: this bounds the wait."""
 
 
 class Outgoing(NamedTuple):
@@ -28,7 +28,7 @@ class Outgoing(NamedTuple):
 
 
 class Publisher:
-    """An idempotent producer. After any error discard it, and send what was not acknowledged by a new one."""
+    """An idempotent producer. After any error discard it, and send what was not acknowledged with a new one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -75,7 +75,7 @@ class Publisher:
     async def send_batches(
         self, topic: str, records: Iterable[Outgoing], partitions: int
     ) -> list["asyncio.Future[Any]"]:
-        """Queue many records with one future a batch: several times cheaper than one by one; order is kept."""
+        """Queue many records, with one future for each batch: several times cheaper than one by one; order is kept."""
         placed = (
             record if record.partition is not None else record._replace(partition=partition_of(record.key, partitions))
             for record in records
@@ -84,7 +84,7 @@ class Publisher:
             return [future async for future in sent_in_batches(self._producer, topic, placed)]
 
     async def await_acknowledgements(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
-        """Wait until all are acknowledged; `UnavailableError` at the first failure, or where no answer comes."""
+        """Wait until all are acknowledged; `UnavailableError` at the first failure, or if no answer comes."""
         with kafka_errors(self._settings, "publishing"):
             try:
                 return await asyncio.wait_for(asyncio.gather(*futures), ACK_TIMEOUT_S)
@@ -95,7 +95,7 @@ class Publisher:
 async def sent_in_batches(
     producer: Any, topic: str, records: Iterable[Outgoing]
 ) -> AsyncIterator["asyncio.Future[Any]"]:
-    """Hand the records to aiokafka's producer by whole batches, in order; yields each batch's future as it is queued.
+    """Hand the records to aiokafka's producer in whole batches, in order; yields a batch's future once it is queued.
 
     Each record must have its partition. A record that is larger than a batch goes alone; only the broker may refuse it.
     """

@@ -1,4 +1,4 @@
-"""The id that Kafka gives a topic when it is made: only this tells a topic from another of the same name.
+"""The id that Kafka gives a topic when it is made: only the id tells a topic from another of the same name.
 
 aiokafka asks for metadata in a version without ids, so the request of KIP-516 stands here in its wire form.
 """
@@ -104,7 +104,7 @@ class _MetadataRequest(Request[_MetadataStruct]):  # type: ignore[misc]
 async def asked_topic_ids(client: Any, topics: Collection[str]) -> dict[str, str | None]:
     """The ids of those `topics` that are there, asked with aiokafka's low-level `client`.
 
-    None where brokers are older than Kafka 2.8, which know no ids.
+    None if brokers are older than Kafka 2.8: these know no ids.
     """
     try:
         response = await client.send(client.get_random_node(), _MetadataRequest(topics))

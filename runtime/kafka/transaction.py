@@ -16,24 +16,24 @@ from runtime.kafka.publisher import BATCH_BYTES, Outgoing, sent_in_batches
 from runtime.settings import Settings
 
 TRANSACTION_TIMEOUT_MS = 10_000
-"""The broker aborts a transaction that is open for longer: it hides what others commit behind it."""
+"""The broker aborts a transaction that is open for longer, because it hides what others commit after it."""
 COMMIT_TIMEOUT_S = 15.0
 RETRY_MS = 20
-"""How soon to ask again where the broker has not written down the transaction before, or a step of this one."""
+"""How soon to ask again if the broker has not yet recorded the previous transaction, or a step of this one."""
 MOST_BATCH_BYTES = 15 * BATCH_BYTES
 """Before compression, and below what a broker takes by default: a second batch of a partition waits for the first."""
 
 
 class FencedError(CandlewickError):
-    """Another process has taken the transactional id over: what this one holds is stale."""
+    """Another process has taken the transactional id over: what this process holds is stale."""
 
 
 class _GivenUp(Exception):  # noqa: N818  # no error: it ends a transaction without a commit
-    """Abort the transaction: nothing of it is kept."""
+    """Aborts the transaction: nothing of it is kept."""
 
 
 class TransactionalPublisher:
-    """One transactional id's producer. After any error it must be discarded and a new one begun."""
+    """The producer of one transactional id. After any error discard it and make a new one."""
 
     def __init__(self, settings: Settings, transactional_id: str) -> None:
         self._settings = settings
@@ -50,9 +50,9 @@ class TransactionalPublisher:
         )
 
     async def __aenter__(self) -> Self:
-        """Take the transactional id over: this fences its owner before and ends the transaction that it left open.
+        """Take the transactional id over: this fences its previous owner and ends the transaction that it left open.
 
-        `UnavailableError` where Kafka does not answer in time.
+        `UnavailableError` if Kafka does not answer in time.
         """
         with kafka_errors(self._settings, f"taking over {self.transactional_id}"):
             try:
@@ -70,16 +70,16 @@ class TransactionalPublisher:
         await self.discard()
 
     async def discard(self) -> None:
-        """Stop without waiting for acknowledgements; the start of the successor aborts what is open."""
+        """Stop without waiting for acknowledgements; when the successor starts, Kafka aborts the open transaction."""
         try:
             await asyncio.wait_for(self._producer.stop(), 2.0)
         except (TimeoutError, KafkaError):
-            return  # the connection ends at the latest with the process; committed readers never see what was open
+            return  # the connection ends with the process at the latest; nobody reads what was not committed
 
     async def confirm(self, group: str, tp: TopicPartition) -> None:
-        """Raise `FencedError` where another process has taken the transactional id over. The publisher is used up then.
+        """Raise `FencedError` if another process has taken the transactional id over. Discard the publisher afterwards.
 
-        Kafka says so only in a transaction, so there is one, which is never committed.
+        Kafka tells this only in a transaction, so we begin one and never commit it.
         """
         with suppress(_GivenUp):
             async with self.transaction() as transaction:
@@ -90,8 +90,8 @@ class TransactionalPublisher:
     async def transaction(self) -> AsyncIterator["Transaction"]:
         """A transaction that is committed at the block's end.
 
-        `FencedError` where another process has taken over, `UnavailableError` where Kafka fails or takes too long.
-        After an error nothing of it can be read, and the publisher must be discarded.
+        `FencedError` if another process has taken over, `UnavailableError` if Kafka fails or takes too long.
+        After an error nobody can read anything of the transaction, and the publisher must be discarded.
         """
         transaction = Transaction(self._producer)
         try:
@@ -127,7 +127,7 @@ class Transaction:
             raise UnavailableError(f"Kafka ended a transaction early: {error}") from error
 
     async def commit_offset(self, group: str, topic: str, partition: int, offset: int) -> None:
-        """Make `offset` the group's, with the rest or not at all."""
+        """Make `offset` the group's offset, together with the rest or not at all."""
         offsets = {TopicPartition(topic, partition): OffsetAndMetadata(offset, "")}
         await self._producer.send_offsets_to_transaction(offsets, group)
 
@@ -137,6 +137,6 @@ class Transaction:
 
 
 def _retrieved(future: "asyncio.Future[Any]") -> None:
-    """Nobody need look at the error again: `await_acknowledgements` raises it, or the transaction failed by another."""
+    """Mark the error as seen: `await_acknowledgements` raises it, or the transaction failed by another error."""
     if not future.cancelled():
         future.exception()

@@ -13,13 +13,13 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 Client = AsyncClient
-"""What the readers ask."""
+"""The client that the readers use."""
 _TIMEOUT_S = 30
 _CODE = re.compile(r"\bcode: (\d+)", re.IGNORECASE)
 
 
 class PassingCode(IntEnum):
-    """Errors that pass by themselves, or by what an operator does while the sink waits.
+    """Errors that pass by themselves, or once an operator acts while the sink waits.
 
     Names and numbers are those of ClickHouse (``src/Common/ErrorCodes.cpp``).
     """
@@ -49,7 +49,7 @@ class PassingCode(IntEnum):
 
 
 class RowCode(IntEnum):
-    """Errors of some rows of an insert; the others can be held. Names and numbers as above."""
+    """Errors of single rows of an insert: the table can hold the other rows. Names and numbers as above."""
 
     ARGUMENT_OUT_OF_BOUND = 69
     TOO_LARGE_STRING_SIZE = 131
@@ -63,13 +63,13 @@ _ROW_CODES = frozenset(RowCode)
 
 
 class RowsRefusedError(Exception):
-    """The server says that it cannot hold some row of an insert."""
+    """The server says that it cannot hold one or more rows of an insert."""
 
 
 async def connect(url: str, *, database: str | None = None) -> AsyncClient:
-    """A client; `database` must be there. Close it with ``await client.close()``.
+    """A client; `database` must exist. Close the client with ``await client.close()``.
 
-    Raises `UsageError` where `url` is no HTTP URL, else as `clickhouse_errors`.
+    Raises `UsageError` if `url` is no HTTP URL, otherwise what `clickhouse_errors` raises.
     """
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise UsageError("CANDLEWICK_CLICKHOUSE is no HTTP URL (http://HOST:8123, https://USER:PASSWORD@HOST:8443)")
@@ -86,7 +86,7 @@ async def connect(url: str, *, database: str | None = None) -> AsyncClient:
 
 @contextmanager
 def clickhouse_errors(url: str) -> Iterator[None]:
-    """Turn what the client raises into `UnavailableError`, `RowsRefusedError`, or `CandlewickError` for a person."""
+    """Turn the client's errors into `UnavailableError`, `RowsRefusedError`, or `CandlewickError` (for a person)."""
     where = urlsplit(url).hostname
     try:
         yield

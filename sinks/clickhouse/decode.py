@@ -1,4 +1,4 @@
-"""The rows of a ticker, one a window, as the ticker that they were made of. Pure."""
+"""The rows of a ticker, one for each window, back as the ticker that they were made of. Pure."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _OF_WINDOW = (
 
 
 def decode_ticker_rows(rows: Sequence[StoredRow]) -> Ticker | None:
-    """A ticker out of its windows' rows; of rows of several times only the newest. None without rows.
+    """A ticker out of its windows' rows; if rows have several times, only the newest count. None without rows.
 
     Raises `MalformedError`.
     """

@@ -47,7 +47,7 @@ class Table(NamedTuple):
     columns: Mapping[str, Column]
     schema: pa.Schema
     spread: Callable[[Sequence[Row]], Iterator[Row]] = iter
-    """Makes several rows of one record, where the table has several."""
+    """Makes several rows of one record, if the table has several for it."""
 
 
 def _table(

@@ -67,7 +67,7 @@ async def is_market_held(client: AsyncClient, market: MarketKey) -> bool:
 
 
 async def read_markets(client: AsyncClient, *, most: int) -> set[MarketKey]:
-    """The markets with candles: at most `most`, and at most as many as are read within two seconds."""
+    """The markets with candles: at most `most`, and only those that are read within two seconds."""
     answer = await client.query(_MARKETS, parameters={"most": most}, settings=_AS_FAR_AS_TIME_ALLOWS)
     return {MarketKey(exchange, symbol) for exchange, symbol in answer.result_rows}
 

@@ -1,4 +1,4 @@
-"""Writing to ClickHouse: in each round one insert a table, with a token by which a repeated insert is recognised."""
+"""Writing to ClickHouse: in each round one insert for each table, with a token by which the server knows a repeat."""
 
 import hashlib
 import uuid
@@ -30,9 +30,9 @@ _INSERT = {
 class ClickHouseStore:
     """The warm store of `sinks.store.Store`.
 
-    Rows replace by data key, so that whatever is written twice counts once. Besides, an insert has a token (of its
-    table, schema version, topics, partitions and offsets), so that the server skips a repeated one. The token also
-    names this process: after rows were deleted by hand, a replay in a new process writes them again.
+    Rows with the same data key replace each other, so what is written twice counts once. Besides, an insert has a token
+    (of its table, schema version, topics, partitions and offsets), so that the server skips a repeated insert. The
+    token also names this process: after rows were deleted by hand, a replay in a new process writes them again.
     """
 
     name = "clickhouse"
@@ -55,7 +55,7 @@ class ClickHouseStore:
         self._process = uuid.uuid4().hex
 
     async def open(self) -> None:
-        """Make the database and its tables where they are missing. Raises `CandlewickError` for another version's."""
+        """Make the database and tables that are missing. Raises `CandlewickError` for tables of another version."""
         await self.close()
         server = await connect(self._url)
         try:
@@ -80,7 +80,7 @@ class ClickHouseStore:
                 )
 
     async def identities(self) -> Mapping[str, str | None]:
-        """The UUID that a table got when it was made, as long as it holds any row."""
+        """By topic: the UUID that its table got when it was made; None while the table holds no row."""
         client = self._client or await connect(self._url)
         try:
             with clickhouse_errors(self._url):
@@ -136,9 +136,9 @@ class ClickHouseStore:
             await self._client.insert_arrow(name, rows, settings=settings)
 
     async def _find_refused(self, name: str, batches: Sequence[Batch]) -> dict[tuple[TopicPartition, int], str]:
-        """Halve the rows until those that the server refuses stand alone; the others are written by then.
+        """Halve the rows until those that the server refuses stand alone; by then all others are written.
 
-        The caller writes these again: that is harmless.
+        The caller writes the others again: that is harmless.
         """
         reasons: dict[tuple[TopicPartition, int], str] = {}
         for batch in batches:

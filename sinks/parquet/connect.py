@@ -13,9 +13,9 @@ from obstore.store import ObjectStore, from_url
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 Client = ObjectStore
-"""What the readers ask."""
+"""The client that the readers use."""
 _RETRY_FOR = dt.timedelta(seconds=15)
-# As they stand in the client's messages; no path can look like them, because names in it are percent-encoded.
+# As these errors stand in the client's messages; no path looks like them, because names in paths are percent-encoded.
 _NEVER = re.compile(
     rf"\(os error ({errno.ENOTDIR}|{errno.EISDIR}|{errno.EINVAL}|{errno.ELOOP})\)|<Code>InvalidBucketName<"
 )
@@ -37,7 +37,7 @@ def connect(url: str) -> ObjectStore:
     """An obstore store at ``file://``, ``s3://``, ``gs://`` or ``az://``; paths are relative to the URL's.
 
     Credentials and endpoints come from the variables of the clouds' own tools (``AWS_ACCESS_KEY_ID``,
-    ``AWS_ENDPOINT_URL``…). Raises `UsageError` where `url` is no such URL.
+    ``AWS_ENDPOINT_URL``…). Raises `UsageError` if `url` is no such URL.
     """
     try:
         if urlsplit(url).scheme == "file":
@@ -53,8 +53,8 @@ def connect(url: str) -> ObjectStore:
 def cold_errors(url: str, *, raise_missing: bool = False) -> Iterator[None]:
     """Turn what the client raises into `UnavailableError` (it may pass by itself) or `CandlewickError`.
 
-    Three errors are left to the caller: `AlreadyExistsError` (the name is taken), `NameRefusedError` (there can be no
-    such name) and, with `raise_missing`, `FileNotFoundError`.
+    Three errors go on to the caller: `AlreadyExistsError` (the name is taken), `NameRefusedError` (no file can have
+    this name) and, with `raise_missing`, `FileNotFoundError`.
     """
     try:
         yield

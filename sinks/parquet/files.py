@@ -56,7 +56,7 @@ def split(dataset: Dataset, name: BatchName, rows: pa.Table) -> Iterator[File]:
 
 
 def parquet_bytes(dataset: Dataset, rows: pa.Table) -> bytes:
-    """The file; the same rows always give the same bytes under one version of Arrow, and always the same hash."""
+    """The file. The same rows give the same bytes under one version of Arrow, and the same hash under all versions."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -91,7 +91,7 @@ def rows_hash(rows: pa.Table) -> str:
 
 
 def stored_hash(file: bytes) -> str | None:
-    """The hash in a file's metadata; None where it is no such file."""
+    """The hash in a file's metadata; None if this is no such file."""
     try:
         metadata = pq.read_metadata(pa.BufferReader(file)).metadata or {}
     except pa.ArrowInvalid:

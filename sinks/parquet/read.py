@@ -24,7 +24,7 @@ from sinks.rows import precedence
 
 
 async def read_trades(store: ObjectStore, market: MarketKey, date: dt.date) -> list[Trade]:
-    """The trades of a UTC day, oldest first; of several copies of a trade the one that counts."""
+    """The trades of a UTC day, oldest first; among several copies of a trade, the one that counts."""
     rows = await _read(store, TRADES, market, date)
     rows.sort(key=lambda row: precedence(row["run"], row["offset"]))
     by_key = {(row["time"].replace(second=0, microsecond=0), row["trade_id"]): row for row in rows}
@@ -32,7 +32,7 @@ async def read_trades(store: ObjectStore, market: MarketKey, date: dt.date) -> l
 
 
 async def read_candles(store: ObjectStore, market: MarketKey, date: dt.date) -> list[Candle]:
-    """The 1m candles that open on a UTC day, oldest first; of several the one of the highest revision."""
+    """The 1m candles that open on a UTC day, oldest first, each in its highest revision."""
     rows = await _read(store, CANDLES, market, date)
     rows.sort(key=lambda row: (row["revision"], row["offset"]))
     by_key = {row["open_time"]: row for row in rows}

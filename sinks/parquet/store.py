@@ -1,4 +1,4 @@
-"""Writing to the cold store: a file is put once under a name that the log alone decides."""
+"""Writing to the cold store: each file is written once, under a name that the log alone decides."""
 
 import asyncio
 import uuid
@@ -22,7 +22,7 @@ from sinks.parquet.schema import CANDLES, TRADES, Dataset, encode
 from sinks.store import Batch, RejectedError
 
 MARKER = "_candlewick.json"
-"""Holds the id of the store: a store that was emptied has none, and another store has another."""
+"""Holds the id of the store: an emptied store has no id, and another store has another id."""
 _UPLOADS = 4
 
 
@@ -42,14 +42,14 @@ class ParquetStore:
         self._client: ObjectStore | None = None
 
     async def open(self) -> None:
-        """Connect, and give the store an id where it has none."""
+        """Connect, and give the store an id if it has none."""
         self._client = connect(self._url)
         with cold_errors(self._url), suppress(AlreadyExistsError):
             content = orjson.dumps({"id": str(uuid.uuid4())})
             await obstore.put_async(self._client, MARKER, content, mode="create")
 
     async def identities(self) -> Mapping[str, str | None]:
-        """The id that the store got at its first `open`, from the object that says it."""
+        """The id that the store got at its first `open`, read from `MARKER`."""
         try:
             with cold_errors(self._url, raise_missing=True):
                 marker = await obstore.get_async(self._client or connect(self._url), MARKER)
@@ -69,7 +69,7 @@ class ParquetStore:
         tps: Iterable[TopicPartition],  # noqa: ARG002
         topic_ids: Mapping[str, str | None],  # noqa: ARG002
     ) -> Mapping[TopicPartition, int] | None:
-        """The group's offsets count: a file that was put is not lost."""
+        """The group's offsets count: a file that was written is not lost."""
         return None
 
     def encode(self, records: Sequence[Record]) -> Encoded:
@@ -77,7 +77,7 @@ class ParquetStore:
         return encode(self._datasets[records[0].topic], records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Put the files of the batches, a few at a time."""
+        """Write the files of the batches, a few at a time."""
         slots = asyncio.Semaphore(_UPLOADS)
 
         async def put(dataset: Dataset, tp: TopicPartition, file: File) -> None:
@@ -113,12 +113,12 @@ class ParquetStore:
             await self._compare(file)
 
     async def _compare(self, file: File) -> None:
-        """The name is taken. Raises `CandlewickError` where the file holds other rows: a person has to look at it."""
+        """The name is taken. Raises `CandlewickError` if that file holds other rows: a person has to look at it."""
         with cold_errors(self._url):
             there = bytes(await (await obstore.get_async(self._opened, file.path)).bytes_async())
         if stored_hash(there) != rows_hash(file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "
-                "the topic was made anew, or the file is damaged; move it away (and back under another name, where its "
+                "the topic was made anew, or the file is damaged; move it away (and back under another name, if its "
                 "rows are to stay), then start the sink again"
             )

@@ -25,7 +25,7 @@ _PASSING_WORDS = ("OOM", "LOADING", "READONLY", "MASTERDOWN", "MISCONF", "NOREPL
 def connect(url: str) -> Redis:
     """An asyncio client that answers bytes; nothing is sent yet. Close it with ``await client.aclose()``.
 
-    Raises `UsageError` where `url` is no Redis URL.
+    Raises `UsageError` if `url` is no Redis URL.
     """
     try:
         return Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, protocol=2)

@@ -46,7 +46,7 @@ class WriteKind(StrEnum):
 
 
 class Condition(StrEnum):
-    """When the script takes a trade, as in Redis's own ``SET``."""
+    """On which condition the script takes a trade, as in Redis's own ``SET``."""
 
     IF_ABSENT = "NX"
     IF_PRESENT = "XX"
@@ -84,7 +84,7 @@ class HotKind(NamedTuple):
 
 
 def _trade(prefix: str, row: Row) -> Write:
-    """A live trade enters, and its first copy stays; a run's trade only replaces one that is there already."""
+    """A live trade is added, and its first copy stays; a run's trade only replaces a copy that is there already."""
     trade: Trade = row.model
     keys = (trades_key(prefix, trade.key), trades_data_key(prefix, trade.key))
     member = trade_member(trade.trade_id)
@@ -93,7 +93,7 @@ def _trade(prefix: str, row: Row) -> Write:
 
 
 def trade_member(trade_id: str) -> str:
-    """The id in a form in which texts sort as ids do: numbers by value, and before all that are no numbers."""
+    """The id in a form that sorts as a text like ids do: numbers by value, and before ids that are no numbers."""
     number = id_order(trade_id)[0] == 0
     return f"0{len(trade_id):02d}{trade_id}" if number else f"1{trade_id}"
 

@@ -29,7 +29,7 @@ TRADES_TTL_S = _DAY_S
 LIVE_TTL_S = _HOUR_S
 TICKER_TTL_S = 2 * _DAY_S
 POSITIONS_TTL_S = 7 * _DAY_S
-"""No longer than any candle's: a position must not outlive what was written before it."""
+"""No longer than for any candle: a position must not outlive the data that was written before it."""
 
 
 def candles_kept(timeframe: Timeframe) -> int:
@@ -38,7 +38,7 @@ def candles_kept(timeframe: Timeframe) -> int:
 
 
 def candles_ttl_s(timeframe: Timeframe) -> int:
-    """How long candles are kept: a week, or the time of three candles where that is longer."""
+    """How long candles are kept: a week, or the time of three candles if that is longer."""
     return max(POSITIONS_TTL_S, 3 * (timeframe.end_ms(0) + DAY_MS) // 1000)
 
 
@@ -63,7 +63,7 @@ def markets_pattern(prefix: str) -> str:
 
 
 def market_of(name: bytes) -> MarketKey | None:
-    """The market of a key of this store; None where the key is no text or names none."""
+    """The market of a key of this store; None if the key is no text or names no market."""
     _, _, rest = name.decode(errors="replace").partition("{")
     market = MarketKey.parse(rest.removesuffix("}"))
     return market if all(market) else None

@@ -18,7 +18,7 @@ from market.trade import Trade
 from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
 
 _SCANNED = 1000
-"""Keys that Redis looks at in one go; between, it answers others."""
+"""How many keys Redis looks at in one go; in between it answers other clients."""
 
 
 async def read_candles(
@@ -51,7 +51,7 @@ async def read_live(client: Redis, prefix: str, market: MarketKey) -> Candle | N
 
 
 async def read_trades(client: Redis, prefix: str, market: MarketKey, *, limit: int) -> list[Trade]:
-    """The latest trades, newest first; which trades of the oldest time are among them, their ids decide."""
+    """The latest trades, newest first; if not all trades of the oldest time fit in, their ids decide which do."""
     members = cast("list[bytes]", await client.zrevrange(trades_key(prefix, str(market)), 0, limit - 1))
     values: Sequence[bytes | None] = []
     if members:
@@ -78,7 +78,7 @@ async def is_market_held(client: Redis, prefix: str, market: MarketKey) -> bool:
 
 
 async def read_markets(client: Redis, prefix: str, *, most: int) -> set[MarketKey]:
-    """The markets with closed 1m candles, at most `most`; every key of the database is looked at."""
+    """The markets with closed 1m candles, at most `most`; Redis looks at every key of the database."""
     markets: set[MarketKey] = set()
     async for key in client.scan_iter(match=markets_pattern(prefix), count=_SCANNED):
         market = market_of(cast("bytes", key))

@@ -1,4 +1,4 @@
-"""Writing to Redis: in each round one script call a partition, which writes the partition's position too."""
+"""Writing to Redis: in each round one script call for each partition, which also writes the partition's position."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
@@ -24,8 +24,8 @@ class RedisStore:
     """The hot store of `sinks.store.Store`.
 
     A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them. So each partition's
-    position is written together with its data, and each batch names the position that it goes on from. Where Redis
-    holds another position, reading goes on from that one. A Redis without positions is filled anew: candles and
+    position is written together with its data, and each batch names the position that it goes on from. If Redis
+    holds another position, reading goes on from the one in Redis. A Redis without positions is filled anew: candles and
     tickers from the beginning of their topics, trades of the last hour.
     """
 
@@ -49,7 +49,7 @@ class RedisStore:
         self._script = files("sinks.redis").joinpath("write.lua").read_bytes()
         self._sha = ""
         self._positions: dict[TopicPartition, str] = {}
-        """As they stand in Redis; empty where there is none."""
+        """The positions as they stand in Redis; an empty text if there is none."""
         self._topic_ids: dict[str, str | None] = {}
         self._log = logger("sink.redis")
 
@@ -60,13 +60,13 @@ class RedisStore:
         await self._load()
 
     async def identities(self) -> Mapping[str, str | None]:
-        """None needed: Redis holds its own positions."""
+        """No identities are needed: Redis holds its own positions."""
         return {}
 
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """Where the data in Redis ends. A partition of a topic with another id has no position here: it is filled anew.
+        """Where the data in Redis ends. If a topic has another id now, its partitions have none: they are filled anew.
 
         A position without an id (of an earlier version) is taken as it is.
         """
@@ -91,11 +91,11 @@ class RedisStore:
         return encode(self._kinds[records[0].topic], self._prefix, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write each batch with its position; `MovedError` where Redis is not where it was left."""
+        """Write each batch with its position; `MovedError` if Redis holds another position than we left there."""
         with redis_errors(self._url):
             try:
                 answers = await self._call(batches)
-            except NoScriptError:  # restarted since
+            except NoScriptError:  # Redis was restarted since
                 await self._load()
                 answers = await self._call(batches)
         lost = [batch.tp for batch, answer in zip(batches, answers, strict=True) if answer is None]
@@ -135,7 +135,7 @@ class RedisStore:
         return list(place), arguments
 
     def _position(self, batch: Batch) -> str:
-        """Where reading goes on behind the batch, and in which topic: in another one the offset means nothing."""
+        """Where reading goes on after the batch, and in which topic: in another topic the offset means nothing."""
         topic_id = self._topic_ids.get(batch.tp.topic)
         return f"{batch.next}@{topic_id}" if topic_id else f"{batch.next}"
 

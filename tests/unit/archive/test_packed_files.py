@@ -128,7 +128,7 @@ def test_a_file_that_is_its_checksums_is_verified(text: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("text", [f"WRONG  {NAME}.zip\n", "WRONG", f"SUM  x\nWRONG  {NAME}.zip\n"])
 def test_a_file_that_is_not_its_checksums_is_refused(text: str, tmp_path: Path) -> None:
     path = checksummed(tmp_path, text)
-    with pytest.raises(UsageError, match=rf"{path.name} is not the file that {path.name}.CHECKSUM is of"):
+    with pytest.raises(UsageError, match=rf"{path.name} is not the file that {path.name}.CHECKSUM belongs to"):
         open_recordings([path], Described())
 
 

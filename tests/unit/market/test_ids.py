@@ -59,7 +59,7 @@ def test_an_empty_set_misses_nothing_and_has_no_ends() -> None:
 
 @pytest.mark.parametrize("pairs", [[(2, 1)], [(1, 3), (2, 4)], [(1, 3), (4, 5)], [(5, 6), (1, 2)]], ids=repr)
 def test_ranges_that_overlap_touch_or_go_back_are_refused(pairs: list[tuple[int, int]]) -> None:
-    with pytest.raises(ValueError, match="do not stand behind"):
+    with pytest.raises(ValueError, match="do not come after"):
         IdRanges(pairs)
 
 

@@ -34,7 +34,7 @@ TRADES = [
     (
         {"price": "0.000000000000000001" + "0" * 20},
         {"price": "0.0000000000000000001"},
-        "price 0.0000000000000000001 is not below 10^15 with at most 18 digits behind the point",
+        "price 0.0000000000000000001 is not below 10^15 with at most 18 digits after the point",
     ),
     ({"price": "9" * 15, "qty": "0.01"}, {"price": "1" + "0" * 15, "qty": "0.001"}, "price 1000000000000000 is not"),
     ({"qty": "9" * 15, "price": "0.01"}, {"qty": "1" + "0" * 15, "price": "0.001"}, "qty 1000000000000000 is not"),
@@ -42,7 +42,7 @@ TRADES = [
     (
         {"price": "0.00000000001", "qty": "0.00000000001"},
         {"price": "0.00000000001", "qty": "0.000000000001"},
-        "with at most 22 digits behind the point",
+        "with at most 22 digits after the point",
     ),
     ({"time_us": 9_007_199_253_999_999}, {"time_us": 9_007_199_254_000_000}, "time_us"),
     ({"seq": 0}, {"seq": -1}, "seq"),
