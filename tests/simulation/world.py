@@ -24,7 +24,7 @@ from processors.candles import assigned_partition, live, worker
 from processors.candles import core as core_module
 from processors.candles.assigned_partition import CandlesConfig
 from processors.candles.worker import run_candles
-from runtime import lifecycle, telemetry
+from runtime import lifecycle, membership, telemetry
 from runtime.kafka import TopicPartition
 from runtime.kafka.connection import kafka_errors
 from runtime.settings import Settings, load_settings
@@ -306,8 +306,10 @@ class World:
         yield worker, "SHORT_POLL_S", 0.03
         yield lifecycle, "logger", lambda _stage: log
         yield telemetry, "logger", lambda _stage: log
+        yield membership, "logger", lambda _stage: log
+        yield telemetry.Meter, "progress_s", 1.0  # each line is a moment at which others may be faster
         yield core_module, "_AT_ONCE", self.plan.at_once
-        for module in (assigned_partition, live, worker, lifecycle, telemetry):
+        for module in (assigned_partition, live, worker, lifecycle, membership, telemetry):
             yield module, "time", self.clock
 
 
