@@ -8,6 +8,7 @@ Together with the ids that the log has, this decides what candles may say:
   holds for refused ids after the feed began again from an earlier minute: it cannot know what it had published.
 - Where REST refuses to show even the newest trade that a client knows, and a minute or more passes without another
   one, the minutes until then may be less than `complete`: nobody can know in time that there was none.
+- A minute may be anything if its lost trades are withheld ones and the log has no later trade: no id shows them yet.
 - Every other minute must be `complete`.
 
 Pure.
@@ -133,7 +134,13 @@ def demands(
     for number in known:
         kinds[number].discard(ExemptionKind.REFUSED)
     absent = frozenset(number for number, of_trade in kinds.items() if of_trade & _NEVER_GIVEN or number not in logged)
-    lost = tuple(trade for trade in ordered if trade.trade_id in absent and _is_lost(kinds[trade.trade_id]))
+    last_us = max((trade.time_us for trade in ordered if trade.trade_id in logged), default=0)
+    lost = tuple(
+        trade
+        for trade in ordered
+        if trade.trade_id in absent and _is_lost(kinds[trade.trade_id])
+        if trade.time_us <= last_us or ExemptionKind.WITHHELD not in kinds[trade.trade_id]
+    )
     statuses: dict[int, tuple[str, ...]] = dict.fromkeys(
         doubtful | _unproved_minutes(span, ordered, kinds, absent), ANY_STATUS
     )

@@ -121,6 +121,12 @@ def test_without_a_given_trade_behind_them_nothing_is_proved_to_the_end() -> Non
     ]  # fmt: skip
 
 
+def test_withheld_trades_that_no_later_id_shows_yet_cannot_be_known() -> None:
+    what = demanded({6: "withheld", 7: "withheld"}, {1, 2, 3, 4, 5})
+    assert statuses(what) == [COMPLETE, COMPLETE, COMPLETE, ANY, ANY, ANY]
+    assert (what.absent, what.lost) == ({6, 7}, ())
+
+
 def test_a_reset_costs_what_the_log_lacks_before_it_and_right_behind_it() -> None:
     hour = 60
     market = [
