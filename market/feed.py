@@ -56,3 +56,5 @@ class Progress(Struct, frozen=True, kw_only=True):
     finished: bool = False
     reset_id: Name | None = None
     reset_us: TimeUs | None = None
+    last_trade_us: TimeUs | None = None
+    """Time of the marker's last trade. Ids that turn out to be missing behind it may be of any minute since then."""

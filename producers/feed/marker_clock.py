@@ -18,17 +18,22 @@ class IdReset(NamedTuple):
     time_us: int
 
 
-_Last = tuple[int, int, Decimal]
-"""A trade as a tuple: how often ids were reset before it, its id, its price. The greater tuple is the later trade."""
+_Last = tuple[int, int, Decimal, int | None]
+"""A trade as a tuple: how often ids were reset before it, its id, its price, its time. The first two give the order."""
 
 
 class MarkerClock:
-    """The markers of one symbol, from its `begin` on: one for each minute, in order."""
+    """The markers of one symbol, from its `begin` on: one for each minute, in order.
 
-    def __init__(self, begin: Marker) -> None:
-        self.complete_until_us = self._began_us = begin.complete_until_us
+    `last_us` is the time of the last trade of that `begin`, if it is known. What was said of the minutes since then may
+    have to be taken back, whoever said it.
+    """
+
+    def __init__(self, begin: Marker, last_us: int | None = None) -> None:
+        self.complete_until_us = begin.complete_until_us
+        self._claimed_from_us = begin.complete_until_us if last_us is None else last_us
         self._published_until_us = begin.published_until_us
-        self._last = _last_of(begin)
+        self._last = _last_of(begin, last_us)
         self._resets = 0
         self._reset: IdReset | None = None
         self._last_of_minute: dict[int, _Last] = {}
@@ -36,7 +41,7 @@ class MarkerClock:
 
     def published(self, number: int, price: Decimal, time_us: int, *, former: bool = False) -> None:
         """Note a published trade: its id as a number, its price, its time. `former`: the id is from before a reset."""
-        last_trade = self._resets - former, number, price
+        last_trade = self._resets - former, number, price, time_us
         if time_us >= self._published_until_us:
             self._published_until_us = time_us + 1
         if time_us < self.complete_until_us:
@@ -78,6 +83,11 @@ class MarkerClock:
         return self._marker(Proof.HOLE)
 
     @property
+    def last_trade_us(self) -> int | None:
+        """The time of the newest marker's last trade, if it is known."""
+        return None if self._last is None else self._last[3]
+
+    @property
     def final_until_us(self) -> int:
         """The final boundary: the candle engine does not correct what lies before it."""
         return self.complete_until_us - ALLOWED_LATENESS_US
@@ -85,9 +95,9 @@ class MarkerClock:
     def take_back(self, from_us: int, until_us: int) -> Iterator[Marker]:
         """New markers with proof `hole` for the minutes between these times: trades of them are missing.
 
-        Only for minutes that have a marker of this clock and are not final.
+        Only for minutes that have a marker, and are not final.
         """
-        opened_us = minute_us(max(from_us, self.final_until_us, self._began_us))
+        opened_us = minute_us(max(from_us, self.final_until_us, self._claimed_from_us))
         while opened_us < self.complete_until_us and opened_us <= until_us:
             opened_us += MINUTE_US
             yield Marker(
@@ -136,10 +146,10 @@ def begin_again(newest: Marker) -> Marker:
     )
 
 
-def _last_of(marker: Marker) -> _Last | None:
+def _last_of(marker: Marker, time_us: int | None) -> _Last | None:
     if marker.last_trade_id is None or marker.last_price is None:
         return None
-    return 0, int(marker.last_trade_id), marker.last_price
+    return 0, int(marker.last_trade_id), marker.last_price, time_us
 
 
 def _later(known: _Last | None, new: _Last) -> _Last:

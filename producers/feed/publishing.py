@@ -137,10 +137,12 @@ def _check_clock(newest_us: int, appended_ms: int) -> None:
 
 
 def _progress(symbol: SymbolFeed, marker: Marker) -> Progress:
-    reset = None if symbol.clock is None else symbol.clock.reset_behind(marker)
+    clock = symbol.clock
+    reset = None if clock is None else clock.reset_behind(marker)
     return Progress(
         key=symbol.key.decode(),
         complete_until_us=marker.complete_until_us,
         reset_id=None if reset is None else reset.trade_id,
         reset_us=None if reset is None else reset.time_us,
+        last_trade_us=None if clock is None else clock.last_trade_us,
     )

@@ -91,6 +91,7 @@ class Session:
                     native=native,
                     partition=partition_of(keys[native], partitions),
                     newest=progress.markers.get(keys[native]),
+                    last_trade_us=progress.last_trades_us.get(keys[native]),
                     reset=progress.resets.get(keys[native]),
                     unusable=progress.unusable.get(keys[native]),
                     page_trades=exchange.page_trades,

@@ -61,6 +61,7 @@ class SymbolFeed:
         native: str,
         partition: int,
         newest: Marker | None = None,
+        last_trade_us: int | None = None,
         reset: IdReset | None = None,
         unusable: str | None = None,
         page_trades: int = 1000,
@@ -86,8 +87,9 @@ class SymbolFeed:
         if newest is not None and newest.last_trade_id is not None:  # else it is not known from which id to go on
             head = int(newest.last_trade_id)
             self.begin = begin_again(newest)
-            self.ledger = Ledger(head, newest.complete_until_us, floor=head)
-            self.clock = MarkerClock(self.begin)
+            last_us = newest.complete_until_us if last_trade_us is None else last_trade_us
+            self.ledger = Ledger(head, last_us, floor=head)
+            self.clock = MarkerClock(self.begin, last_trade_us)
             if reset is not None:
                 # Unknown: which trades lie between the last old id and this new one, and if this one was published.
                 first, from_us = int(reset.trade_id), newest.complete_until_us

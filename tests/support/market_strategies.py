@@ -176,6 +176,7 @@ progresses = st.builds(
     finished=st.booleans(),
     reset_id=st.none() | texts,
     reset_us=st.none() | times_us,
+    last_trade_us=st.none() | times_us,
 )
 
 

@@ -35,7 +35,7 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
-        self.progress: tuple[Marker, IdReset | None] | None = None
+        self.progress: tuple[Marker, int | None, IdReset | None] | None = None
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
         """What the exchange's history has of its trades."""
@@ -121,14 +121,21 @@ class World:
 
     def note(self, markers: list[tuple[SymbolFeed, Marker]]) -> None:
         if markers and self.feed.clock is not None:
-            self.progress = markers[-1][1], self.feed.clock.reset_behind(markers[-1][1])
+            clock, marker = self.feed.clock, markers[-1][1]
+            self.progress = marker, clock.last_trade_us, clock.reset_behind(marker)
 
     def crash(self) -> None:
         """The feed is killed; another one starts from what Kafka has, and is not connected yet."""
         self.up, self.held, self.slow = False, [], []
-        newest, reset = self.progress or (None, None)
+        newest, last_trade_us, reset = self.progress or (None, None, None)
         self.feed = SymbolFeed(
-            MarketKey("x", "A-B"), native="AB", partition=0, newest=newest, reset=reset, page_trades=3
+            MarketKey("x", "A-B"),
+            native="AB",
+            partition=0,
+            newest=newest,
+            last_trade_us=last_trade_us,
+            reset=reset,
+            page_trades=3,
         )
 
     @property

@@ -223,6 +223,27 @@ def test_minutes_that_were_marked_before_their_trades_were_found_missing_are_tak
     assert FeedEventKind.TAKEN_BACK in world.events
 
 
+def test_what_a_predecessor_said_is_taken_back_by_whoever_gives_up_the_missing_ids() -> None:
+    world = begun()
+    world.connect()
+    world.trade(1_000_000)
+    world.skip(1_000_000)  # 7: the stream lacks it
+    world.tick(3 * MINUTE_US)
+    assert set(world.proofs().values()) == {Proof.IDS}
+    world.history = without(7)
+    world.trade(1_000_000)  # 8 shows that 7 is missing
+    world.crash()
+    world.connect()
+    world.trade(1_000_000)
+    world.history = from_id(8)
+    world.ask_all()
+    world.now_s += TIMEOUT_S
+    world.tick(2 * MINUTE_US)
+    assert world.about(FeedEventKind.HOLE) == [("7", "7")]
+    assert {minute for minute, proof in world.proofs().items() if proof is Proof.HOLE} >= {0, 1, 2, 3}
+    world.check_claims(set())
+
+
 def test_what_is_final_is_not_taken_back_but_told() -> None:
     world = begun()
     world.connect()
@@ -465,7 +486,7 @@ def test_a_feed_that_is_killed_after_ids_began_anew_goes_on_with_the_new_ones() 
     assert {proof for minute, proof in world.proofs().items() if minute > 1} == {Proof.IDS}
     world.tick(MINUTE_US)
     assert world.progress is not None
-    assert (world.progress[0].last_trade_id, world.progress[1]) == ("7", None)
+    assert (world.progress[0].last_trade_id, world.progress[2]) == ("7", None)
 
 
 def test_a_trade_of_the_old_ids_that_comes_late_is_not_the_last_one_of_a_marker() -> None:
@@ -581,7 +602,7 @@ def test_without_history_for_a_while_nothing_is_a_hole_when_it_is_back(*, jumpin
 steps = st.lists(
     st.tuples(
         st.sampled_from(
-            ["trade", "trade", "trade", "skip", "jump", "tick", "up", "down", "ask", "ask", "late", "wait"]
+            ["trade", "trade", "trade", "skip", "jump", "tick", "up", "down", "ask", "ask", "late", "wait", "crash"]
         ),
         st.sampled_from([0, 1_000_000, 20_000_000, 45_000_000, 70_000_000]),
         st.sampled_from(
@@ -689,6 +710,8 @@ def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
             late = hidden.pop(at % len(hidden))
             world.live(late)
             assert late.trade_id in ids(world), "what comes is published, whatever was said of it"
+        elif what == "crash":
+            world.crash()
         elif what == "wait":
             world.now_s += TIMEOUT_S
             world.tick(0)
