@@ -252,7 +252,9 @@ class SymbolFeed:
         gap = ledger.behind(known)
         if gap is not None and page.first is not None and page.first > known:
             gap.history_from = page.first
-        is_whole = page.begins and page.rows < request.limit and all(row.number is not None for row in page.refused)
+        # One that lacks the known row may have been cut by what an exchange counted and then left out.
+        rows = page.rows + (page.first != known)
+        is_whole = page.begins and rows < request.limit and all(row.number is not None for row in page.refused)
         if request.joins and is_whole and request.connection == self._connection > 0:
             self.joined = True
         elif gap is not None or not new:

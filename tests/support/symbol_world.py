@@ -35,7 +35,7 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
-        self.progress: tuple[Marker, int | None, IdReset | None] | None = None
+        self.progress: tuple[Marker, int | None, IdReset | None] | None = (newest, None, None) if newest else None
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
         """What the exchange's history has of its trades."""

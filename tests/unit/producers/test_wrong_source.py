@@ -641,6 +641,11 @@ class Witness:
         self.unheard: set[int] = set()
         """Of trades that the stream lacked."""
         self._seen = 0
+        self._began = 0
+
+    def crash(self) -> None:
+        """The next feed does not know what this one published behind its last marker."""
+        self._began = len(self.world.log)
 
     def tells(self, mood: str, at: int) -> None:
         """From now on pages are told in this mood."""
@@ -653,7 +658,12 @@ class Witness:
                 self.absent.update(range(one + 1, other))
         wanted = self.world.asked
         first_ids = (wanted.known, wanted.known + 1) if wanted is not None and wanted.known is not None else ()
-        if wanted is not None and numbers and numbers[0] in first_ids and len(numbers) < wanted.limit:
+        if numbers and numbers[0] in first_ids:
+            numbers = [
+                *first_ids[: numbers[0] != first_ids[0]],
+                *numbers,
+            ]  # what the page may have counted, and left out
+        if wanted is not None and numbers and numbers[0] == wanted.known and len(numbers) < wanted.limit:
             last = max(number for number in numbers if number is not None)
             self.denied.update(int(trade.trade_id) for trade in self.world.trades if int(trade.trade_id) > last)
         return shown
@@ -662,6 +672,8 @@ class Witness:
         """No marker goes out over what is known to be missing, or what nobody denied while nobody listened."""
         records = self.world.log
         published = {int(record.trade_id) for record in records[: self._seen] if isinstance(record, Trade)} | {BEGUN}
+        since = [int(record.trade_id) for record in records[self._began :] if isinstance(record, Trade)]
+        furthest = max(since, default=BEGUN)
         for record in records[self._seen :]:
             if isinstance(record, Trade):
                 published.add(int(record.trade_id))
@@ -671,7 +683,7 @@ class Witness:
                     for number, time_us in ((int(trade.trade_id), trade.time_us) for trade in self.world.trades)
                     if START_US <= time_us < record.complete_until_us and number > BEGUN
                     if number not in published | self.absent
-                    if number < max(published) or number not in self.denied | self.unheard
+                    if number < furthest or number not in self.denied | self.unheard
                 ]
                 lost = [event for event in self.world.told if event.event is FeedEventKind.HOLE]
                 assert all(any(_names(hole, number) for hole in lost) for number in missing), missing
@@ -712,6 +724,7 @@ def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
             assert late.trade_id in ids(world), "what comes is published, whatever was said of it"
         elif what == "crash":
             world.crash()
+            witness.crash()
         elif what == "wait":
             world.now_s += TIMEOUT_S
             world.tick(0)
