@@ -121,7 +121,7 @@ IMPORT_MUTANTS: dict[str, tuple[Edit, ...]] = {
     "claims taken back where others are not made": (Edit(
         PROOF, "if all(open_us in claimed for open_us in gap.minutes())", "if True"
     ),),
-    "gaps passed over": (Edit(PROOF, " and not self._all.holds(open_us)", ""),),
+    "gaps passed over": (Edit(PROOF, " and not self._in_doubt.holds(open_us)", ""),),
     "minutes that nobody claims left out": (Edit(PLAN, "*self.proofs.whole_minutes(), ", ""),),
     "the log's trades not read back": (Edit(
         PLAN, "            self._read_back.add(open_us)\n", "            pass\n"
