@@ -215,7 +215,7 @@ class SymbolFeed:
 
     def _begin(self, ledger: Ledger, last: Trade, server_us: int, outbox: Outbox) -> None:
         self.begin = first_begin(max(server_us, ledger.latest_us), last)
-        self.clock = MarkerClock(self.begin)
+        self.clock = MarkerClock(self.begin, last.time_us)
         outbox.begins.append((self, self.begin))
         if self._unusable is not None:
             self.report(FeedEventKind.HOLE, outbox, until_us=self.begin.complete_until_us, reason=self._unusable)

@@ -22,6 +22,7 @@ class World:
     """An exchange with one symbol, a connection that breaks, and the feed; keeps what would stand in Kafka."""
 
     def __init__(self, newest: Marker | None = None) -> None:
+        known_us = START_US  # of the last trade of the newest marker
         self.trades: list[Trade] = []
         self.server_us = START_US
         self.carried_us = 0
@@ -35,13 +36,15 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
-        self.progress: tuple[Marker, int | None, IdReset | None] | None = (newest, None, None) if newest else None
+        self.progress: tuple[Marker, int | None, IdReset | None] | None = (newest, known_us, None) if newest else None
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
         """What the exchange's history has of its trades."""
         self.told_as: Callable[[list[Trade]], Sequence[Trade | RefusedTrade]] = list
         """What it makes of the rows that it should answer."""
-        self.feed = SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, newest=newest, page_trades=3)
+        self.feed = SymbolFeed(
+            MarketKey("x", "A-B"), native="AB", partition=0, newest=newest, last_trade_us=known_us, page_trades=3
+        )
 
     def trade(self, after_us: int, *, held: bool = False, number: int | None = None) -> None:
         """A trade happens; over a connection it arrives, or is held back until the next one."""
