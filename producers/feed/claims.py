@@ -41,13 +41,11 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
     if feed.clock is None or trade.time_us >= feed.clock.complete_until_us:
         return
     is_final = trade.time_us < feed.clock.final_until_us
-    feed.report(
+    _report_trade(
+        feed,
         FeedEventKind.HOLE if is_final else FeedEventKind.TAKEN_BACK,
+        trade,
         outbox,
-        first_id=trade.trade_id,
-        last_id=trade.trade_id,
-        from_us=trade.time_us,
-        until_us=trade.time_us,
         reason="the exchange sent this trade after it had shown that there is no such id: "
         + ("the minute is final, a repair has to publish it" if is_final else "the minute is published again"),
     )
@@ -71,12 +69,9 @@ def report_final(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
         from_us, until_us = min(told.from_us or 0, trade.time_us), max(told.until_us or 0, trade.time_us)
         outbox.events[-1] = structs.replace(told, last_id=trade.trade_id, from_us=from_us, until_us=until_us)
         return
-    feed.report(
-        FeedEventKind.HOLE,
-        outbox,
-        first_id=trade.trade_id,
-        last_id=trade.trade_id,
-        from_us=trade.time_us,
-        until_us=trade.time_us,
-        reason=reason,
-    )
+    _report_trade(feed, FeedEventKind.HOLE, trade, outbox, reason=reason)
+
+
+def _report_trade(feed: "SymbolFeed", kind: FeedEventKind, trade: Trade, outbox: Outbox, *, reason: str) -> None:
+    number, time_us = trade.trade_id, trade.time_us
+    feed.report(kind, outbox, first_id=number, last_id=number, from_us=time_us, until_us=time_us, reason=reason)

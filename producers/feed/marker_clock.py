@@ -18,6 +18,16 @@ class IdReset(NamedTuple):
     time_us: int
 
 
+class Resumption(NamedTuple):
+    """Where a symbol goes on from."""
+
+    marker: Marker
+    last_trade_us: int | None = None
+    """Time of the marker's last trade, if it is known."""
+    reset: IdReset | None = None
+    """Where the exchange reset its ids after the marker, if it did."""
+
+
 _Last = tuple[int, int, Decimal, int | None]
 """A trade as a tuple: how often ids were reset before it, its id, its price, its time. The first two give the order."""
 

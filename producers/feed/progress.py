@@ -13,8 +13,8 @@ from market.errors import MalformedError
 from market.feed import Progress
 from market.partition import partition_of
 from market.records import Record
-from market.trade import Marker, numeric_id
-from producers.feed.marker_clock import IdReset
+from market.trade import numeric_id
+from producers.feed.marker_clock import IdReset, Resumption
 from producers.feed.market_clock import AHEAD_US
 from runtime.kafka import read_to_end
 from runtime.settings import Settings
@@ -25,13 +25,9 @@ STAGE = "produce"
 
 @dataclass(frozen=True)
 class StoredProgress:
-    """By key: the newest usable marker, or why there is none although there is a record."""
+    """By key: the newest usable record, or why there is none although there is a record."""
 
-    markers: Mapping[bytes, Marker] = field(default_factory=dict)
-    last_trades_us: Mapping[bytes, int] = field(default_factory=dict)
-    """Time of that marker's last trade, if it is known."""
-    resets: Mapping[bytes, IdReset] = field(default_factory=dict)
-    """Where the exchange reset its ids after that marker."""
+    resumptions: Mapping[bytes, Resumption] = field(default_factory=dict)
     unusable: Mapping[bytes, str] = field(default_factory=dict)
 
 
@@ -39,42 +35,32 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
     """Read the live progress of these keys, whoever wrote it; `now_us` is our own clock."""
     wanted = set(keys)
     partitions = {partition_of(key, settings.partitions) for key in wanted}
-    markers: dict[bytes, Marker] = {}
-    last_trades_us: dict[bytes, int | None] = {}
-    resets: dict[bytes, IdReset | None] = {}
+    resumptions: dict[bytes, Resumption] = {}
     wrong: dict[bytes, str] = {}
     async for records in read_to_end(settings, settings.topics.progress, partitions=partitions):
         for record in records:
             if record.key not in wanted:
                 continue
             if record.value is None:  # deleted by a person: the symbol begins as a new one
-                markers.pop(record.key, None)
+                resumptions.pop(record.key, None)
                 wrong.pop(record.key, None)
                 continue
             try:
-                marker, last_trade_us, reset = usable(record, now_us)
+                resumptions[record.key] = usable(record, now_us)
             except MalformedError as error:
                 where = f"{record.topic}/{record.partition}/{record.offset}"
                 wrong[record.key] = f"the progress record {where} cannot be used: {error}"
                 continue
-            markers[record.key], last_trades_us[record.key], resets[record.key] = marker, last_trade_us, reset
             wrong.pop(record.key, None)
     for key, reason in wrong.items():
-        goes_on = f"goes on from the marker of {markers[key].complete_until_us}" if key in markers else "begins as new"
+        resumption = resumptions.get(key)
+        goes_on = f"goes on from the marker of {resumption.marker.complete_until_us}" if resumption else "begins as new"
         logger(STAGE).error("progress cannot be used", key=key.decode(), reason=reason, way_on=goes_on)
-    return StoredProgress(
-        markers,
-        {key: time_us for key, time_us in last_trades_us.items() if time_us is not None and key in markers},
-        {key: reset for key, reset in resets.items() if reset is not None and key in markers},
-        {key: reason for key, reason in wrong.items() if key not in markers},
-    )
+    return StoredProgress(resumptions, {key: reason for key, reason in wrong.items() if key not in resumptions})
 
 
-def usable(record: Record, now_us: int) -> tuple[Marker, int | None, IdReset | None]:
-    """The marker of a progress record, the time of its last trade, and where ids were reset after it.
-
-    Raises `MalformedError` if it can't be true.
-    """
+def usable(record: Record, now_us: int) -> Resumption:
+    """Where a progress record says to go on from; `MalformedError` if it can't be true."""
     marker = decode_marker(record.headers)
     if marker is None:
         raise MalformedError("there is no marker in its headers")
@@ -83,12 +69,12 @@ def usable(record: Record, now_us: int) -> tuple[Marker, int | None, IdReset | N
     if marker.last_trade_id is not None and numeric_id(marker.last_trade_id) is None:
         raise MalformedError(f"its last trade id {marker.last_trade_id!r} is no number")
     if record.value is None:
-        return marker, None, None
+        return Resumption(marker)
     progress = decode_progress(record.value)
     last_us = progress.last_trade_us
     if last_us is not None and last_us >= marker.complete_until_us:
         raise MalformedError(f"its last trade is of {last_us} us, behind its minute's end")
-    return marker, last_us, _reset(progress, now_us)
+    return Resumption(marker, last_us, _reset(progress, now_us))
 
 
 def _reset(progress: Progress, now_us: int) -> IdReset | None:

@@ -90,9 +90,7 @@ class Session:
                     MarketKey(exchange.name, names[native]),
                     native=native,
                     partition=partition_of(keys[native], partitions),
-                    newest=progress.markers.get(keys[native]),
-                    last_trade_us=progress.last_trades_us.get(keys[native]),
-                    reset=progress.resets.get(keys[native]),
+                    resumption=progress.resumptions.get(keys[native]),
                     unusable=progress.unusable.get(keys[native]),
                     page_trades=exchange.page_trades,
                 )

@@ -21,7 +21,7 @@ from producers.exchange import RefusedTrade
 from producers.feed.claims import mark_hole, report_final, report_late, take_back
 from producers.feed.gap_reports import GapReports, report_filled_at_once
 from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
-from producers.feed.marker_clock import IdReset, MarkerClock, begin_again, first_begin
+from producers.feed.marker_clock import IdReset, MarkerClock, Resumption, begin_again, first_begin
 from producers.feed.outbox import Outbox
 from producers.feed.page import PageRows, read_page
 from runtime.backoff import pause_s
@@ -49,9 +49,8 @@ class PageRequest(NamedTuple):
 class SymbolFeed:
     """The state of one symbol since the start of the session.
 
-    - `newest`: its newest marker in Kafka.
-    - `reset`: where the exchange reset its ids after that marker, if it did.
-    - `unusable`: why there is no `newest`, although Kafka has a marker.
+    - `resumption`: what its newest progress record in Kafka says.
+    - `unusable`: why there is no `resumption`, although Kafka has a record.
     """
 
     def __init__(
@@ -60,9 +59,7 @@ class SymbolFeed:
         *,
         native: str,
         partition: int,
-        newest: Marker | None = None,
-        last_trade_us: int | None = None,
-        reset: IdReset | None = None,
+        resumption: Resumption | None = None,
         unusable: str | None = None,
         page_trades: int = 1000,
     ) -> None:
@@ -84,8 +81,10 @@ class SymbolFeed:
         self._asked_in_vain = 0
         self._epoch = 0
         self._refusals: dict[int, int] = {}
-        if newest is not None and newest.last_trade_id is not None:  # else it is not known from which id to go on
-            head = int(newest.last_trade_id)
+        # Without a last trade it is not known from which id to go on.
+        if resumption is not None and resumption.marker.last_trade_id is not None:
+            newest, last_trade_us, reset = resumption
+            head = int(resumption.marker.last_trade_id)
             self.begin = begin_again(newest)
             last_us = newest.complete_until_us if last_trade_us is None else last_trade_us
             self.ledger = Ledger(head, last_us, floor=head)

@@ -34,7 +34,7 @@ async def feeding(settings: Settings) -> AsyncIterator[None]:
 async def marked_until_us(settings: Settings) -> int:
     """The time up to which every symbol's minutes are marked; 0 where one has not begun."""
     keys = [f"binance:{symbol}".encode() for symbol in SYMBOLS.values()]
-    newest = (await read_progress(settings, keys, time.time_ns() // 1000)).markers
+    newest = (await read_progress(settings, keys, time.time_ns() // 1000)).resumptions
     if len(newest) < len(SYMBOLS):
         return 0
-    return min(marker.complete_until_us for marker in newest.values())
+    return min(resumption.marker.complete_until_us for resumption in newest.values())

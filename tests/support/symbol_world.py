@@ -7,7 +7,7 @@ from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import RefusedTrade
-from producers.feed.marker_clock import IdReset
+from producers.feed.marker_clock import Resumption
 from producers.feed.outbox import Outbox
 from producers.feed.symbol import PageRequest, SymbolFeed
 
@@ -22,7 +22,6 @@ class World:
     """An exchange with one symbol, a connection that breaks, and the feed; keeps what would stand in Kafka."""
 
     def __init__(self, newest: Marker | None = None) -> None:
-        known_us = START_US  # of the last trade of the newest marker
         self.trades: list[Trade] = []
         self.server_us = START_US
         self.carried_us = 0
@@ -36,15 +35,13 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
-        self.progress: tuple[Marker, int | None, IdReset | None] | None = (newest, known_us, None) if newest else None
+        self.progress = Resumption(newest, START_US) if newest else None  # its last trade is of that time
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
         """What the exchange's history has of its trades."""
         self.told_as: Callable[[list[Trade]], Sequence[Trade | RefusedTrade]] = list
         """What it makes of the rows that it should answer."""
-        self.feed = SymbolFeed(
-            MarketKey("x", "A-B"), native="AB", partition=0, newest=newest, last_trade_us=known_us, page_trades=3
-        )
+        self.feed = self.begin_feed()
 
     def trade(self, after_us: int, *, held: bool = False, number: int | None = None) -> None:
         """A trade happens; over a connection it arrives, or is held back until the next one."""
@@ -125,21 +122,15 @@ class World:
     def note(self, markers: list[tuple[SymbolFeed, Marker]]) -> None:
         if markers and self.feed.clock is not None:
             clock, marker = self.feed.clock, markers[-1][1]
-            self.progress = marker, clock.last_trade_us, clock.reset_behind(marker)
+            self.progress = Resumption(marker, clock.last_trade_us, clock.reset_behind(marker))
 
     def crash(self) -> None:
         """The feed is killed; another one starts from what Kafka has, and is not connected yet."""
         self.up, self.held, self.slow = False, [], []
-        newest, last_trade_us, reset = self.progress or (None, None, None)
-        self.feed = SymbolFeed(
-            MarketKey("x", "A-B"),
-            native="AB",
-            partition=0,
-            newest=newest,
-            last_trade_us=last_trade_us,
-            reset=reset,
-            page_trades=3,
-        )
+        self.feed = self.begin_feed()
+
+    def begin_feed(self) -> SymbolFeed:
+        return SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, resumption=self.progress, page_trades=3)
 
     @property
     def events(self) -> list[FeedEventKind]:
