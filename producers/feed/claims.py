@@ -52,9 +52,9 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
 
 
 def report_final(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
-    """Report a new trade whose minute is final: the stream left it out, and nothing behind it came for so long.
+    """Report a new trade whose minute is final. The stream left it out, and no later trade showed that in time.
 
-    Ids that follow each other are told in one event.
+    Trades with consecutive ids share one event.
     """
     if feed.clock is None or trade.time_us >= feed.clock.final_until_us:
         return

@@ -191,9 +191,9 @@ class Ledger:
         return None if index is None else self.gaps[index]
 
     def passed_again(self, number: int, time_us: int) -> int | None:
-        """The history has a known id at this time: where that is too late for its trade, the time of that trade.
+        """The time of the known trade with this id, if the history's row of `time_us` is a later trade; else None.
 
-        Then the exchange has reset its ids unseen, and they have come by this one again.
+        Then the exchange has reset its ids while nobody listened, and the new ids have reached this one again.
         """
         gap = self.behind(number)
         if self.is_new(number) or (gap is None and number != self.head):
@@ -230,9 +230,9 @@ class Ledger:
             gap.from_us, gap.until_us = sorted((gap.from_us, time_us))
 
     def _lower(self, number: int, time_us: int) -> None:
-        """Times are not in the order of ids: the missing ones below this id may be as early as its trade.
+        """Let gaps below this id begin no later than its trade: times need not be in the order of ids.
 
-        No marker may go beyond it: its last trade would stand for them too. (No gap begins later than one above it.)
+        Else a marker could have this trade as its last one, and a new producer would go on behind ids that are missing.
         """
         for gap in reversed(self.gaps):
             if gap.first < number:
