@@ -7,7 +7,9 @@ it is new, and no repetition.
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from enum import Enum
+from typing import NamedTuple
 
 from msgspec import Struct, structs
 
@@ -72,8 +74,17 @@ class Novelty(Enum):
     """Not known any more: it is published again, which does no harm."""
     FORMER = "former"
     """The id is from before the exchange reset its ids: the trade is published again, too."""
+    LOWER = "lower"
+    """A lower id at a later time than any trade before: `Ledger.lower`. Nothing is said of it until that is decided."""
     RESET = "reset"
-    """The second lower id at a later time than any trade before: the exchange has reset its ids."""
+    """The second such id: the exchange has reset its ids. The trade belongs into a new ledger."""
+
+
+class LowerId(NamedTuple):
+    """An id that is lower than known ones, although its trade is later than theirs."""
+
+    number: int
+    time_us: int
 
 
 class Ledger:
@@ -88,7 +99,7 @@ class Ledger:
         "head",
         "head_us",
         "latest_us",
-        "restarting",
+        "lower",
         "undecided_s",
     )  # fmt: skip
 
@@ -105,8 +116,8 @@ class Ledger:
         """In the order of ids."""
         self.given_up: list[Gap] = []
         """Not seen, and not waited for any more; in the order of ids."""
-        self.restarting: int | None = None
-        """A lower id at a later time than any trade before: if a second one follows, the exchange has reset its ids."""
+        self.lower: LowerId | None = None
+        """If a second one follows, the exchange has reset its ids, and this was the first one."""
         self.undecided_s: float | None = None
         """Since when it is undecided whether the exchange has reset its ids, on the monotonic clock of the caller."""
 
@@ -124,19 +135,7 @@ class Ledger:
                 self.head_us = max(time_us, self.head_us)
             self.latest_us = max(time_us, self.latest_us)
             return Novelty.NEW
-        if time_us > self.latest_us:
-            first, self.restarting = self.restarting, number
-            self.undecided_s = now_s if self.undecided_s is None else self.undecided_s
-            if first is not None and first < number:
-                return Novelty.RESET
-        given_up = _remove(self.given_up, number, time_us, now_s)
-        if given_up is not None:
-            if number == head:
-                self.head_us = max(time_us, self.head_us)
-            if not given_up.lost:
-                self._ask_again(given_up, now_s)
-            return Novelty.RECOVERED if given_up.lost else Novelty.LATE
-        return Novelty.UNKNOWN if number < self.floor else Novelty.SEEN
+        return self._add_known(number, time_us, now_s)
 
     def is_missing(self, number: int) -> bool:
         """Whether a trade of this id is waited for."""
@@ -207,10 +206,42 @@ class Ledger:
             gap.known_us = time_us
         return known_us
 
+    def is_reset_by(self, rows: Sequence[tuple[int, int]], *, is_whole: bool) -> bool:
+        """Whether the exchange's history from `lower` on shows that ids were reset.
+
+        `rows` are its ids and times. Either a second lower id is of a later time, too; or the history is whole, and the
+        lower id is its newest.
+        """
+        if self.lower is None:
+            return False
+        behind = [time_us for number, time_us in rows if self.lower.number < number <= self.head]
+        if behind:
+            return max(behind) >= self.lower.time_us
+        return is_whole and [number for number, _ in rows] == [self.lower.number] and rows[0][1] >= self.lower.time_us
+
     def give_up_deciding(self, now_us: int) -> None:
         """Give up deciding whether the exchange has reset its ids: trades until `now_us` may be missing."""
         self.undecided_s = None
         self.latest_us = max(self.latest_us, now_us)
+
+    def _add_known(self, number: int, time_us: int, now_s: float) -> Novelty:
+        """Note a trade whose id counts as known: it is a repetition, or the claim was wrong, or ids were reset."""
+        is_later = time_us > self.latest_us
+        if is_later:
+            if self.lower is not None and self.lower.number < number:
+                return Novelty.RESET
+            self.lower = LowerId(number, time_us)
+            self.undecided_s = now_s if self.undecided_s is None else self.undecided_s
+        given_up = _remove(self.given_up, number, time_us, now_s)
+        if given_up is not None:
+            if number == self.head:
+                self.head_us = max(time_us, self.head_us)
+            if not given_up.lost:
+                self._ask_again(given_up, now_s)
+            return Novelty.RECOVERED if given_up.lost else Novelty.LATE
+        if is_later:
+            return Novelty.LOWER
+        return Novelty.UNKNOWN if number < self.floor else Novelty.SEEN
 
     def _follow(self, number: int, time_us: int, now_s: float) -> None:
         if self.gaps:
@@ -220,7 +251,8 @@ class Ledger:
             self._open(number - 1, time_us, now_s)
         self.head, self.head_us = number, time_us
         self.latest_us = max(time_us, self.latest_us)
-        self.restarting = self.undecided_s = None
+        if self.lower is not None and time_us >= self.lower.time_us:
+            self.lower = self.undecided_s = None
 
     def _bound(self, time_us: int) -> None:
         """A readable trade comes after the open gaps: its time is their upper time."""

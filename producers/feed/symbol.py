@@ -80,6 +80,7 @@ class SymbolFeed:
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
         self._epoch = 0
+        self._lower: Trade | None = None  # the trade of `ledger.lower`, if it was not published
         self._refusals: dict[int, int] = {}
         # Without a last trade it is not known from which id to go on.
         if resumption is not None and resumption.marker.last_trade_id is not None:
@@ -174,15 +175,17 @@ class SymbolFeed:
             return None
         ledger = self.ledger
         gap = min(self.gaps, key=lambda gap: gap.ask_at_s, default=None)
-        asks_to_join = not self.joined and self._connection > 0
-        if ledger is not None and gap is not None and not (asks_to_join and self._ask_at_s < gap.ask_at_s):
+        asks = (not self.joined and self._connection > 0) or (ledger is not None and ledger.undecided_s is not None)
+        if ledger is not None and gap is not None and not (asks and self._ask_at_s < gap.ask_at_s):
             limit = min(self._page_trades, ledger.head - gap.known + 1)
             return PageRequest(gap.known, limit, self._connection, self._epoch) if gap.ask_at_s <= now_s else None
-        if not asks_to_join or now_s < self._ask_at_s:
+        if not asks or now_s < self._ask_at_s:
             return None
         if ledger is None:
             return PageRequest(None, 1, self._connection, self._epoch)
-        return PageRequest(ledger.head, self._page_trades, self._connection, self._epoch, joins=True)
+        # If ids were reset, the exchange has nothing behind the greatest old one.
+        known = ledger.head if ledger.lower is None else ledger.lower.number
+        return PageRequest(known, self._page_trades, self._connection, self._epoch, joins=True)
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
         """Put the events and markers that are due into the outbox; `server_us` is the market time, 0: unknown."""
@@ -233,6 +236,12 @@ class SymbolFeed:
         self.joined = True
 
     def _fill(self, ledger: Ledger, request: PageRequest, page: PageRows, server_us: int, outbox: Outbox) -> None:
+        # One that lacks the known row may have been cut by what an exchange counted and then left out.
+        length = page.rows + (page.first != request.known)
+        is_whole = page.begins and length < request.limit and all(row.number is not None for row in page.refused)
+        rows = [(int(trade.trade_id), trade.time_us) for trade in page.trades]
+        if ledger.is_reset_by(rows, is_whole=is_whole and not page.refused):
+            ledger = self._reset(ledger, outbox)
         had_gaps = bool(ledger.gaps)
         self._look_for_reset(ledger, page, outbox)
         new = [trade for trade in page.trades if ledger.is_new(int(trade.trade_id))]
@@ -251,10 +260,8 @@ class SymbolFeed:
         gap = ledger.behind(known)
         if gap is not None and page.first is not None and page.first > known:
             gap.history_from = page.first
-        # One that lacks the known row may have been cut by what an exchange counted and then left out.
-        rows = page.rows + (page.first != known)
-        is_whole = page.begins and rows < request.limit and all(row.number is not None for row in page.refused)
-        if request.joins and is_whole and request.connection == self._connection > 0:
+        joins = request.joins and is_whole and ledger.undecided_s is None
+        if joins and request.connection == self._connection > 0:
             self.joined = True
         elif gap is not None or not new:
             self._ask_later(request, outbox)
@@ -287,42 +294,60 @@ class SymbolFeed:
 
     def _take(self, ledger: Ledger, trade: Trade, number: int, outbox: Outbox) -> None:
         novelty = ledger.add(number, trade.time_us, outbox.now_s)
-        if novelty is Novelty.SEEN:
-            return
         if novelty is Novelty.RESET:
-            self._reset(ledger, trade, number, outbox)
-        elif novelty is Novelty.LATE:
+            ledger = self._reset(ledger, outbox)
+            novelty = ledger.add(number, trade.time_us, outbox.now_s)
+        if novelty is Novelty.LOWER:
+            self._lower = trade
+            self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
+        elif novelty is not Novelty.SEEN:
+            self._publish(trade, number, novelty, outbox)
+        lower = self._lower
+        if lower is not None and ledger.lower is None:  # no reset: it is taken like any other
+            self._lower = None
+            self._take(ledger, lower, int(lower.trade_id), outbox)
+
+    def _publish(self, trade: Trade, number: int, novelty: Novelty, outbox: Outbox) -> None:
+        if novelty is Novelty.LATE:
             report_late(self, trade, outbox)
         elif novelty is Novelty.NEW:
             report_final(self, trade, outbox)
+        is_former = novelty is Novelty.FORMER
         if self.clock is not None:
-            self.clock.published(number, trade.price, trade.time_us, former=novelty is Novelty.FORMER)
-            if novelty is Novelty.RESET:
-                outbox.resets.append((self, self.clock.after_reset()))
-        elif novelty is not Novelty.FORMER and (
-            self._last is None or number > int(self._last.trade_id) or novelty is Novelty.RESET
-        ):
+            self.clock.published(number, trade.price, trade.time_us, former=is_former)
+        elif not is_former and (self._last is None or number > int(self._last.trade_id)):
             self._last = trade
         outbox.trades.append((self, trade))
         if self._refusals:
             self._refusals.pop(number, None)
 
-    def _reset(self, ledger: Ledger, trade: Trade, number: int, outbox: Outbox) -> None:
-        # It is not known which trades lie between the last old id and the first new one that was seen.
-        first_missing_us = ledger.gaps[0].from_us if ledger.gaps else ledger.latest_us
-        reason = f"ids fell from {ledger.head} to {number}"
+    def _reset(self, ledger: Ledger, outbox: Outbox) -> Ledger:
+        """The exchange has reset its ids, and `ledger.lower` is the first new one. Returns the ledger of the new ids.
+
+        It is not known which trades lie between the last old id and the first new one.
+        """
+        first, first_us = ledger.lower or (ledger.head, ledger.head_us)
+        first_missing_us = min(first_us, ledger.gaps[0].from_us if ledger.gaps else ledger.latest_us)
+        reason = f"ids fell from {ledger.head} to {first}"
         self.report(
             FeedEventKind.RESET, outbox,
-            first_id=trade.trade_id, from_us=first_missing_us, until_us=trade.time_us, reason=reason,
+            first_id=str(first), from_us=first_missing_us, until_us=first_us, reason=reason,
         )  # fmt: skip
-        if self.clock is not None:
-            self.clock.hole(first_missing_us, trade.time_us)
-            self.clock.restart_ids(IdReset(trade.trade_id, trade.time_us))
-            take_back(self, first_missing_us, trade.time_us, outbox, reason)
+        if self.clock is None:
+            self._last = None
+        else:
+            self.clock.hole(first_missing_us, first_us)
+            self.clock.restart_ids(IdReset(str(first), first_us))
+            take_back(self, first_missing_us, first_us, outbox, reason)
+            outbox.resets.append((self, self.clock.after_reset()))
         self._gap_reports.forget()
         self._epoch += 1
         self._refusals.clear()
-        self.ledger = Ledger(number, trade.time_us, former_head=max(ledger.head, ledger.former_head))
+        self.ledger = Ledger(first - 1, first_us, floor=first, former_head=max(ledger.head, ledger.former_head))
+        lower, self._lower = self._lower, None
+        if lower is not None:
+            self._take(self.ledger, lower, int(lower.trade_id), outbox)
+        return self.ledger
 
     def _give_up_overdue(
         self, ledger: Ledger, clock: MarkerClock, server_us: int, overdue_s: float, outbox: Outbox
@@ -343,8 +368,8 @@ class SymbolFeed:
     ) -> None:
         """Give up questions that stayed open too long: were ids reset, and what was before the connection?"""
         from_us = max(ledger.head_us, clock.complete_until_us)
-        if ledger.undecided_s is not None and ledger.undecided_s <= overdue_s:
-            reason = f"it is not known whether the exchange reset its ids with {ledger.restarting}"
+        if ledger.lower is not None and ledger.undecided_s is not None and ledger.undecided_s <= overdue_s:
+            reason = f"it is not known whether the exchange reset its ids with {ledger.lower.number}"
             mark_hole(self, min(from_us, ledger.latest_us), max(ledger.latest_us, server_us), outbox, reason=reason)
             ledger.give_up_deciding(server_us)
         # A market time from before the connection is no upper time for what may be missing. And if the exchange was not

@@ -82,8 +82,7 @@ async def test_single_messages_of_another_time_move_no_minute(settings: Settings
                 say(exchange, e="kline", E=exchange.now_ms + off_ms)
                 if off_ms >= HOUR_MS:  # at this pace 90 s are less than a second of ours
                     say(exchange, **trade(exchange, E=exchange.now_ms + off_ms, T=exchange.now_ms + off_ms))
-                until_us = exchange.now_us
-                await marked(hosts, until_us)
+                await marked(hosts, exchange.now_us + 2 * MINUTE_US)  # a `begin` lies less than a minute ahead
         await check(hosts)
         events = [event["event"] for event in await read_events(hosts)]
         assert "clock_ignored" in events
@@ -108,7 +107,7 @@ async def test_what_is_no_trade_is_a_dead_letter_and_the_connection_goes_on(
                 return len(await dead_letters(hosts)) == len(wrong)
 
             await eventually(all_told, timeout_s=30, every_s=0.2)
-            await marked(hosts, exchange.now_us)
+            await marked(hosts, exchange.now_us + 2 * MINUTE_US)
         await check(hosts)
         letters = await dead_letters(hosts)
         assert {key for key, _, _ in letters} == {b"binance:SOL-USDT"}
@@ -140,7 +139,7 @@ async def test_progress_that_cannot_be_used_stops_nobody(settings: Settings, top
                     await publisher.send_batches(topics.progress, [record], hosts.partitions)
                 )
         async with feeding(hosts):
-            await marked(hosts, exchange.now_us + MINUTE_US)
+            await marked(hosts, exchange.now_us + 2 * MINUTE_US)
         await check(hosts)
 
 

@@ -56,7 +56,7 @@ def test_only_gaps_that_were_asked_for_and_did_not_move_are_given_up() -> None:
 def test_a_lower_id_at_a_later_time_is_a_reset_and_an_old_one_is_not() -> None:
     ledger = Ledger(1_000, 5 * SECOND_US)
     assert ledger.add(1, 5 * SECOND_US, 0.0) is Novelty.SEEN
-    assert ledger.add(1, 6 * SECOND_US, 0.0) is Novelty.SEEN, "one alone may be an old trade told again"
+    assert ledger.add(1, 6 * SECOND_US, 0.0) is Novelty.LOWER, "one alone may be an old trade told again"
     assert ledger.add(2, 7 * SECOND_US, 0.0) is Novelty.RESET
 
 

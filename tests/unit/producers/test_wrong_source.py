@@ -11,10 +11,8 @@ from symbol_world import BEGUN, MINUTE_US, START_US, TIMEOUT_S, World, begun, id
 
 from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
-from market.trade import Marker, Proof, Side, Trade
+from market.trade import Proof, Side, Trade
 from producers.exchange import RefusedTrade
-from producers.feed.marker_clock import IdReset
-from producers.feed.outbox import Outbox
 from producers.feed.symbol import REFUSALS, SymbolFeed
 
 Rows = list[Trade]
@@ -419,146 +417,6 @@ def test_a_time_of_before_the_outage_does_not_bound_what_nobody_told_of_it() -> 
     assert {minute for minute, proof in world.proofs().items() if proof is Proof.HOLE} >= set(range(4))
 
 
-def test_a_low_id_after_a_restart_lets_nothing_go_until_it_is_decided_whether_ids_begin_anew() -> None:
-    world = World(
-        Marker(
-            complete_until_us=START_US, published_until_us=START_US, proof=Proof.IDS,
-            last_trade_id="1000", last_price=Decimal(5),
-        )
-    )  # fmt: skip
-    world.trades = [trade_of(1_000, START_US)]
-    world.server_us += 3 * MINUTE_US
-    world.connect()
-    world.history = lambda _: []
-    world.trade(1_000_000, number=500)
-    world.trade(0, number=500)
-    assert not world.feed.joined
-    world.tick(2 * MINUTE_US)
-    assert world.proofs() == {}
-    world.trade(1_000_000, number=501)
-    world.tick(MINUTE_US)
-    assert FeedEventKind.RESET in world.events
-    assert world.proofs() == dict.fromkeys(range(6), Proof.HOLE)
-    world.tick(MINUTE_US)
-    assert world.proofs()[6] is Proof.IDS
-
-
-def test_a_low_id_while_connected_holds_the_markers_for_a_time() -> None:
-    world = begun()
-    world.connect()
-    world.trade(10_000_000)
-    world.trade(10_000_000, number=2)
-    world.tick(3 * MINUTE_US)
-    assert world.proofs() == {}
-    world.now_s += 2 * TIMEOUT_S
-    world.tick(0)
-    assert world.proofs() == dict.fromkeys(range(3), Proof.HOLE)
-    world.tick(2 * MINUTE_US)
-    assert world.proofs()[4] is Proof.IDS
-
-
-def ids_began_anew() -> World:
-    """Trades 1 and 2 come after 9; 3 and 4 are missed; 5 comes."""
-    world = begun()
-    world.connect()
-    world.trade(1_000_000, number=9)
-    world.trade(70_000_000, number=1)
-    world.trade(1_000_000, number=2)
-    world.skip(130_000_000)
-    world.skip(1_000_000)
-    world.trade(1_000_000, number=5)
-    world.trades = world.trades[6:]  # the exchange has none of before
-    return world
-
-
-def test_a_feed_that_is_killed_after_ids_began_anew_goes_on_with_the_new_ones() -> None:
-    world = ids_began_anew()
-    world.crash()
-    world.trade(10_000_000)
-    world.connect()
-    world.trade(10_000_000)
-    world.ask_all()
-    world.tick(2 * MINUTE_US)
-    assert {"3", "4", "5", "6", "7"} <= set(ids(world))
-    assert world.events.count(FeedEventKind.RESET) == 1
-    holes = [minute for minute, proof in world.proofs().items() if proof is Proof.HOLE]
-    assert holes == [0, 1], "what lay between 9 and 2 can't be told"
-    assert {proof for minute, proof in world.proofs().items() if minute > 1} == {Proof.IDS}
-    world.tick(MINUTE_US)
-    assert world.progress is not None
-    assert (world.progress[0].last_trade_id, world.progress[2]) == ("7", None)
-
-
-def test_a_trade_of_the_old_ids_that_comes_late_is_not_the_last_one_of_a_marker() -> None:
-    world = ids_began_anew()
-    world.live(trade_of(8, START_US + 60_000_000))  # before the reset, at 71 s, and in its minute
-    world.ask_all()
-    world.tick(2 * MINUTE_US)
-    assert "8" in ids(world)
-    assert [marker.last_trade_id for marker in world.markers[-4:]] == ["2", "2", "5", "5"]
-    world.crash()
-    world.connect()
-    world.trade(10_000_000)
-    world.trade(1_000_000)
-    assert world.events.count(FeedEventKind.RESET) == 1
-
-
-def test_a_reset_is_noted_before_its_trades_are_published_and_after_what_it_takes_back() -> None:
-    world = begun()
-    world.connect()
-    world.trade(1_000_000)
-    world.tick(5 * MINUTE_US)  # minutes are marked
-    world.trade(1_000_000, number=1)
-    world.server_us += 1_000_000
-    outbox = Outbox(world.now_s, 0)
-    world.feed.live(trade_of(2, world.server_us), outbox)
-    assert [one.trade_id for _, one in outbox.trades] == ["2"]
-    assert {marker.takes_back for _, marker in outbox.taken_back} == {True}
-    [(_, noted)] = outbox.resets
-    clock = world.feed.clock
-    assert clock is not None
-    assert (noted.complete_until_us, noted.last_trade_id) == (clock.complete_until_us, "6")
-    assert clock.reset_behind(noted) == IdReset("2", world.server_us)
-    world.note(outbox.resets)
-    world.crash()  # before the trade went out
-    world.trades[:] = [trade_of(2, world.server_us), trade_of(3, world.server_us)]
-    world.connect()
-    world.ask_all()
-    assert ids(world)[-2:] == ["2", "3"]
-
-
-def trade_of(number: int, time_us: int) -> Trade:
-    return Trade(
-        exchange="x", symbol="A-B", trade_id=str(number), price=Decimal(1), qty=Decimal(1), side=Side.BUY,
-        time_us=time_us,
-    )  # fmt: skip
-
-
-def test_an_answer_to_a_question_about_old_ids_says_nothing_about_new_ones() -> None:
-    world = begun()
-    world.connect()
-    world.trade(1_000_000, number=9)
-    assert world.ask(slow=True)
-    world.trade(1_000_000, number=1)
-    world.trade(1_000_000, number=2)
-    assert FeedEventKind.RESET in world.events
-    assert world.ask()
-    assert not world.feed.gaps
-    assert world.feed.ledger is not None
-    assert world.feed.ledger.head == 2
-
-
-def test_one_lower_id_at_a_later_time_is_no_reset() -> None:
-    world = begun()
-    world.connect()
-    for _ in range(3):
-        world.trade(1_000_000)
-    world.trade(1_000_000, number=7)
-    world.trade(1_000_000, number=9)
-    assert FeedEventKind.RESET not in world.events
-    assert ids(world) == ["6", "7", "8", "9"]
-
-
 def test_as_long_as_nobody_knows_the_time_trades_flow_and_the_symbol_does_not_begin() -> None:
     world = World()
     world.connect()
@@ -745,21 +603,3 @@ def play(steps: list) -> None:  # noqa: C901  # one branch for each kind of step
     world.tick(3 * MINUTE_US)
     witness.check()
     world.check_claims(witness.absent)
-
-
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_ids_that_were_reset_in_an_outage_and_came_as_far_again_leave_a_hole(*, is_killed: bool) -> None:
-    world = begun()
-    world.connect()
-    world.trade(10_000_000)
-    world.tick(MINUTE_US)
-    world.crash() if is_killed else world.disconnect()
-    world.trades = []
-    for _ in range(9):
-        world.trade(1_000_000)
-    world.connect()
-    world.trade(1_000_000)
-    world.ask_all()
-    world.tick(2 * MINUTE_US)
-    assert ids(world) == ["6", "10", "7", "8", "9"]
-    assert (world.proofs()[1], world.proofs()[2]) == (Proof.HOLE, Proof.IDS)
