@@ -1,8 +1,14 @@
-"""What the feed asks of an exchange: pure translation between its protocol and ours. One file each in `exchanges/`."""
+"""What the feed asks of an exchange: pure translation between its protocol and ours. One file each in `exchanges/`.
+
+An adapter says what to send and how to read what comes. It never waits, opens or remembers anything: connections,
+pauses, limits and ledgers are the feed's. A *native* name is the one that the exchange's streams use (``BTCUSDT``).
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.trade import Trade
 
 
@@ -17,64 +23,125 @@ class RefusedTrade(NamedTuple):
     """The trade's id; None: not known."""
 
 
+class Opening(NamedTuple):
+    """How a connection for some symbols is opened."""
+
+    path: str
+    """Path and query, behind the host."""
+    frames: tuple[str, ...] = ()
+    """What is sent then, in this order."""
+    pause_s: float = 0.0
+    """The least time between two of these frames."""
+    acknowledged: bool = False
+    """The exchange says which subscriptions it took (`Message.accepted`): what it does not take will never come."""
+
+
+class Keepalive(NamedTuple):
+    """What we send so that the exchange does not hang up; its answer is read like any frame."""
+
+    frame: str
+    every_s: float
+
+
 class Message(NamedTuple):
     """One frame of a connection, read."""
 
-    server_us: int
+    server_us: int = 0
     """The exchange's own clock in the frame, microseconds; 0 where it carries none."""
-    trade: Trade | None = None
-    refused: RefusedTrade | None = None
-    """In place of `trade`: the frame can be read, but its trade cannot."""
+    trades: Sequence[Trade] = ()
+    refused: Sequence[RefusedTrade] = ()
+    """What stands in place of trades and cannot be read."""
     closing: bool = False
     """The server says that it will shut down."""
+    accepted: Sequence[str] = ()
+    """Native names whose subscription the exchange acknowledges."""
+    rejected: str | None = None
+    """The exchange says that it does not take a subscription, and why."""
 
 
 class RestRequest(NamedTuple):
     """A REST request: path with query, and its weight as the exchange counts it."""
 
     path: str
-    weight: int
+    weight: int = 1
 
 
 class RestLimits(NamedTuple):
     """How much one address may ask."""
 
-    weight_per_minute: int
-    used_weight_header: str
-    """Response header with the weight used in the current minute."""
+    weight: int
+    per_s: float
+    """`weight` may be spent in so many seconds."""
+    used_weight_header: str | None = None
+    """The response header with the weight that was used in the current minute."""
+    too_much: Mapping[int, float] = {429: 10.0}
+    """Statuses that want no requests for a while, and for how many seconds where no header says it."""
+    too_much_words: tuple[bytes, ...] = ()
+    """Texts in an answer of any other status that say the same; then we wait as after 429."""
+
+
+class TradesRequest(NamedTuple):
+    """A page of trades to ask for."""
+
+    native: str
+    symbol: str
+    limit: int
+    known: int | None = None
+    """The page has to hold the trade with this id, and those right after it; None: the newest trades are asked for."""
+    known_us: int = 0
+    """No later than the time of that trade."""
+
+
+class TradesPage(NamedTuple):
+    """The answer, read."""
+
+    rows: "Sequence[Trade | RefusedTrade]"
+    """The older first, else in the order of the answer; rows before the known one may be there too."""
+    is_whole: bool
+    """There was nothing newer than its last row when it was made, by its length."""
 
 
 class Exchange(Protocol):
-    """An exchange whose trade ids count up by one."""
+    """An exchange."""
 
     name: str
+    """As it stands in record keys."""
     ws_url: str
     rest_url: str
     rest_limits: RestLimits
     symbols_per_connection: int
     page_trades: int
     """How many trades a page of REST holds at most."""
+    ids_prove: bool
+    """Trade ids count up by one for each symbol, so that they show what is missing. Else they are any text."""
+    keepalive: Keepalive | None
 
-    def stream_path(self, natives: Sequence[str]) -> str:
-        """The path of a connection that carries the trades of these symbols, and each second the server's time."""
+    def opening(self, natives: Sequence[str]) -> Opening:
+        """How to open a connection that carries the trades of these symbols, and about each second the server's time.
+
+        The time has to come while nobody trades, too.
+        """
 
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """Read a frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange."""
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
-        """The request that asks which of these symbols exist."""
+        """The request for the exchange's list of instruments; it may be the part with these names alone."""
 
-    def read_instruments(self, body: bytes) -> dict[str, str]:
-        """Native names to our symbols, from an answer to `instruments`. Raises `MalformedError`."""
+    def read_instruments(self, body: bytes) -> list[Instrument]:
+        """Read the answer to `instruments`; what we cannot name is left out. Raises `MalformedError`."""
 
     def native(self, symbol: str) -> str:
         """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist."""
 
-    def trades_from(self, native: str, from_id: int, limit: int) -> RestRequest:
-        """The request for at most `limit` trades with ids from `from_id` on."""
+    def trades(self, request: TradesRequest) -> RestRequest:
+        """The request for a page of trades."""
 
-    def newest_trade(self, native: str) -> RestRequest:
-        """The request for the newest trade."""
+    def read_trades(self, body: bytes, request: TradesRequest, received_us: int) -> TradesPage:
+        """Read the answer to `trades`. `MalformedError`: it is no page."""
 
-    def read_trades(self, body: bytes, symbol: str, received_us: int) -> "list[Trade | RefusedTrade]":
-        """Read the rows of a page, in the order of the answer. `MalformedError`: it is no page."""
+    def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
+        """The request for the exchange's own 1-minute candles that open from `from_ms` on, before `until_ms`."""
+
+    def read_klines(self, body: bytes) -> list[GivenCandle]:
+        """Read the answer to `klines`, the older first. Raises `MalformedError`."""

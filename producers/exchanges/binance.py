@@ -28,18 +28,28 @@ from msgspec import Struct
 
 from market.decimals import parse_decimal
 from market.errors import MalformedError
-from market.limits import check_trade
+from market.given_candle import GivenCandle
+from market.instrument import Instrument, InstrumentStatus
+from market.limits import check_amounts_of_candle
 from market.trade import Side, Source, Trade
-from producers.exchange import Message, RefusedTrade, RestLimits, RestRequest
+from producers.exchange import (
+    Keepalive,
+    Message,
+    Opening,
+    RefusedTrade,
+    RestLimits,
+    RestRequest,
+    TradesPage,
+    TradesRequest,
+)
+from producers.wire import known_number, make_trade, read_rows, step_or_none
 from runtime.settings import Settings
 
 _MS = 1_000
-EARLIEST_US = 1_230_768_000_000_000
-"""2009: before it no coin was traded."""
-_MAX_ID = 10**18
-"""Ids from here on are refused: they would not fit everywhere."""
 _MAX_FILTERED = 100
 """For more symbols all of ``exchangeInfo`` is asked for: the query would be too long."""
+PAGE_KLINES = 1_000
+_PRICE_FILTER, _LOT_FILTER = "PRICE_FILTER", "LOT_SIZE"
 
 
 class _Event(Struct, gc=False):
@@ -79,10 +89,18 @@ class _AnyFrame(Struct, gc=False):
     data: _AnyEvent
 
 
+class _Filter(Struct):
+    filterType: str = ""  # noqa: N815  # the field's name
+    tickSize: str | None = None  # noqa: N815  # the field's name
+    stepSize: str | None = None  # noqa: N815  # the field's name
+
+
 class _InstrumentInfo(Struct):
     symbol: str
     baseAsset: str  # noqa: N815  # the field's name
     quoteAsset: str  # noqa: N815  # the field's name
+    status: str = "TRADING"
+    filters: list[_Filter] = []
 
 
 class _ExchangeInfo(Struct):
@@ -91,50 +109,63 @@ class _ExchangeInfo(Struct):
 
 _frame = msgspec.json.Decoder(_Frame).decode
 _any_frame = msgspec.json.Decoder(_AnyFrame).decode
-_page = msgspec.json.Decoder(list[_RestTrade]).decode
 _rows = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _row = msgspec.json.Decoder(_RestTrade).decode
 _any_row = msgspec.json.Decoder(_AnyEvent).decode
 _info = msgspec.json.Decoder(_ExchangeInfo).decode
+_klines = msgspec.json.Decoder(list[tuple[int, str, str, str, str, str, int, str, int, str, str, Any]]).decode
 
 
 class Binance:
     """Spot trades; their ids are those of ``trade``, never of ``aggTrade``."""
 
     name = "binance"
-    rest_limits = RestLimits(weight_per_minute=6000, used_weight_header="X-MBX-USED-WEIGHT-1M")
+    rest_limits = RestLimits(
+        weight=6000, per_s=60.0, used_weight_header="X-MBX-USED-WEIGHT-1M", too_much={429: 10.0, 418: 120.0}
+    )
     symbols_per_connection = 200  # 1024 streams are allowed, but as a URL they would be too long
     page_trades = 1000
+    ids_prove = True
+    keepalive: Keepalive | None = None
 
     def __init__(self, settings: Settings) -> None:
         self.ws_url = settings.binance_ws
         self.rest_url = settings.binance_rest
 
-    def stream_path(self, natives: Sequence[str]) -> str:
+    def opening(self, natives: Sequence[str]) -> Opening:
         """The trades of all symbols, and the 1 s kline of the first one, which carries the server's time."""
         names = [f"{native.lower()}@trade" for native in natives]
-        return "/stream?streams=" + "/".join([*names, f"{natives[0].lower()}@kline_1s"])
+        return Opening("/stream?streams=" + "/".join([*names, f"{natives[0].lower()}@kline_1s"]))
 
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """A frame of a combined stream."""
         try:
             wire = _frame(frame)
         except (msgspec.MsgspecError, UnicodeError) as error:
-            return Message(0, refused=self._not_a_trade(frame, symbols, error))
+            return Message(refused=(self._not_a_trade(frame, symbols, error),))
         event = wire.data
         if event is None or event.e != "trade":
             name = wire.e if event is None else event.e
             return Message(0 if event is None else event.E * _MS, closing=name == "serverShutdown")
         symbol = symbols.get(event.s)
         if symbol is None:
-            return Message(event.E * _MS, refused=RefusedTrade(frame, f"no subscription to {event.s!r}"))
+            return Message(event.E * _MS, refused=(RefusedTrade(frame, f"no subscription to {event.s!r}"),))
         try:
-            trade = self._trade(
-                symbol, event.t, event.p, event.q, event.T, buyer_is_maker=event.m, received_us=received_us
+            trade = make_trade(
+                self.name,
+                symbol,
+                event.t,
+                price=event.p,
+                qty=event.q,
+                side=_side(buyer_is_maker=event.m),
+                time_us=event.T * _MS,
+                received_us=received_us,
+                source=Source.WS,
             )
         except MalformedError as error:
-            return Message(event.E * _MS, refused=RefusedTrade(frame, str(error), symbol, _number(event.t)))
-        return Message(event.E * _MS, trade)
+            refused = RefusedTrade(frame, str(error), symbol, known_number(event.t))
+            return Message(event.E * _MS, refused=(refused,))
+        return Message(event.E * _MS, (trade,))
 
     def _not_a_trade(self, frame: bytes, symbols: Mapping[str, str], error: Exception) -> RefusedTrade:
         """What is known of a frame with a wrong field; `MalformedError` where it is no frame of the stream."""
@@ -143,38 +174,7 @@ class Binance:
         except (msgspec.MsgspecError, UnicodeError):
             raise MalformedError(f"not a frame of {self.name}: {error}") from error
         symbol = symbols.get(event.s) if isinstance(event.s, str) else None
-        return RefusedTrade(frame, str(error), symbol, _number(event.t))
-
-    def _trade(
-        self,
-        symbol: str,
-        number: int,
-        price: str,
-        qty: str,
-        time_ms: int,
-        *,
-        buyer_is_maker: bool,
-        received_us: int,
-        source: Source = Source.WS,
-    ) -> Trade:
-        time_us = time_ms * _MS
-        if not 0 <= number < _MAX_ID:
-            raise MalformedError(f"trade id {number} is not from 0 to {_MAX_ID - 1}")
-        if time_us < EARLIEST_US:
-            raise MalformedError(f"time {time_ms} ms is before 2009")
-        trade = Trade(
-            exchange=self.name,
-            symbol=symbol,
-            trade_id=str(number),
-            price=parse_decimal(price),
-            qty=parse_decimal(qty),
-            side=Side.SELL if buyer_is_maker else Side.BUY,
-            time_us=time_us,
-            received_us=received_us,
-            source=source,
-        )
-        check_trade(trade)
-        return trade
+        return RefusedTrade(frame, str(error), symbol, known_number(event.t))
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
         """``exchangeInfo``, weight 20."""
@@ -183,63 +183,92 @@ class Binance:
             path += "&symbols=" + quote("[" + ",".join(f'"{native}"' for native in natives) + "]")
         return RestRequest(path, 20)
 
-    def read_instruments(self, body: bytes) -> dict[str, str]:
-        """``BTCUSDT`` to ``BTC-USDT``."""
+    def read_instruments(self, body: bytes) -> list[Instrument]:
+        """``BTCUSDT`` is ``BTC-USDT``."""
         try:
             info = _info(body)
         except msgspec.MsgspecError as error:
             raise MalformedError(f"not an exchangeInfo of {self.name}: {error}") from error
-        return {market.symbol: f"{market.baseAsset}-{market.quoteAsset}" for market in info.symbols}
+        return [self._instrument(market) for market in info.symbols]
+
+    def _instrument(self, market: _InstrumentInfo) -> Instrument:
+        filters = {each.filterType: each for each in market.filters}
+        tick, lot = filters.get(_PRICE_FILTER), filters.get(_LOT_FILTER)
+        return Instrument(
+            exchange=self.name,
+            symbol=f"{market.baseAsset}-{market.quoteAsset}",
+            native=market.symbol,
+            base=market.baseAsset,
+            quote=market.quoteAsset,
+            status=InstrumentStatus.TRADING if market.status == "TRADING" else InstrumentStatus.HALTED,
+            tick=None if tick is None else step_or_none(tick.tickSize),
+            lot=None if lot is None else step_or_none(lot.stepSize),
+        )
 
     def native(self, symbol: str) -> str:
         """``btc-usdt`` to ``BTCUSDT``."""
         return symbol.replace("-", "").upper()
 
-    def trades_from(self, native: str, from_id: int, limit: int) -> RestRequest:
-        """A page of ``historicalTrades``, weight 25."""
-        return RestRequest(f"/api/v3/historicalTrades?symbol={native}&fromId={from_id}&limit={limit}", 25)
+    def trades(self, request: TradesRequest) -> RestRequest:
+        """A page of ``historicalTrades`` or, for the newest, ``trades``; weight 25."""
+        query = f"symbol={request.native}&limit={request.limit}"
+        if request.known is None:
+            return RestRequest(f"/api/v3/trades?{query}", 25)
+        return RestRequest(f"/api/v3/historicalTrades?{query}&fromId={request.known}", 25)
 
-    def newest_trade(self, native: str) -> RestRequest:
-        """``trades`` with limit 1, weight 25."""
-        return RestRequest(f"/api/v3/trades?symbol={native}&limit=1", 25)
-
-    def read_trades(self, body: bytes, symbol: str, received_us: int) -> list[Trade | RefusedTrade]:
+    def read_trades(self, body: bytes, request: TradesRequest, received_us: int) -> TradesPage:
         """A page; a row that is no trade becomes a `RefusedTrade`, the others count."""
         try:
-            rows: list[_RestTrade] | list[msgspec.Raw] = _page(body)
-        except (msgspec.MsgspecError, UnicodeError):
-            try:
-                rows = _rows(body)
-            except (msgspec.MsgspecError, UnicodeError) as error:
-                raise MalformedError(f"not a page of trades of {self.name}: {error}") from error
-        return [self._page_row(row, symbol, received_us) for row in rows]
+            rows = _rows(body)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise MalformedError(f"not a page of trades of {self.name}: {error}") from error
 
-    def _page_row(self, row: _RestTrade | msgspec.Raw, symbol: str, received_us: int) -> Trade | RefusedTrade:
-        try:
-            wire = _row(row) if isinstance(row, msgspec.Raw) else row
-            return self._trade(
-                symbol,
-                wire.id,
-                wire.price,
-                wire.qty,
-                wire.time,
-                buyer_is_maker=wire.isBuyerMaker,
+        def read(raw: msgspec.Raw) -> Trade:
+            row = _row(raw)
+            return make_trade(
+                self.name,
+                request.symbol,
+                row.id,
+                price=row.price,
+                qty=row.qty,
+                side=_side(buyer_is_maker=row.isBuyerMaker),
+                time_us=row.time * _MS,
                 received_us=received_us,
                 source=Source.REST,
             )
-        except (msgspec.MsgspecError, UnicodeError, MalformedError) as error:
-            raw = bytes(row) if isinstance(row, msgspec.Raw) else msgspec.json.encode(row)
-            return RefusedTrade(raw, str(error), symbol, _row_number(raw))
+
+        return TradesPage(read_rows(rows, request.symbol, read, _row_number), is_whole=len(rows) < request.limit)
+
+    def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
+        """``klines``, weight 2: at most 1,000."""
+        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={PAGE_KLINES}"
+        return RestRequest(f"/api/v3/klines?symbol={native}&interval=1m&{span}", 2)
+
+    def read_klines(self, body: bytes) -> list[GivenCandle]:
+        """All fields; ``trades`` counts trades as we do."""
+        try:
+            rows = _klines(body)
+        except (msgspec.MsgspecError, UnicodeError) as error:
+            raise MalformedError(f"not klines of {self.name}: {error}") from error
+        candles = []
+        for open_ms, opened, high, low, close, volume, _, quote_volume, trades, taker, taker_quote, _ in rows:
+            amounts = [parse_decimal(text) for text in (opened, high, low, close, volume, quote_volume)]
+            candle = GivenCandle(
+                open_time_ms=open_ms, open=amounts[0], high=amounts[1], low=amounts[2], close=amounts[3],
+                volume=amounts[4], quote_volume=amounts[5], trades=trades,
+                taker_buy_volume=parse_decimal(taker), taker_buy_quote_volume=parse_decimal(taker_quote),
+            )  # fmt: skip
+            check_amounts_of_candle(candle)
+            candles.append(candle)
+        return candles
+
+
+def _side(*, buyer_is_maker: bool) -> Side:
+    return Side.SELL if buyer_is_maker else Side.BUY
 
 
 def _row_number(raw: bytes) -> int | None:
     try:
-        return _number(_any_row(raw).id)
+        return known_number(_any_row(raw).id)
     except (msgspec.MsgspecError, UnicodeError):
         return None
-
-
-def _number(trade_id: Any) -> int | None:
-    """A trade id, or None where it cannot be one."""
-    is_number = isinstance(trade_id, int) and not isinstance(trade_id, bool)
-    return trade_id if is_number and 0 <= trade_id < _MAX_ID else None

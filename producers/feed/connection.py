@@ -4,19 +4,26 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 
 from market.errors import MalformedError
-from producers.exchange import Exchange
+from producers.exchange import Exchange, Opening
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
 
+if TYPE_CHECKING:
+    _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # frames stay bytes
+
 CONNECT_TIMEOUT_S = 10.0
 STALL_S = 10.0
 """A connection without a frame for so long counts as dead: server time comes each second."""
+ACKNOWLEDGE_S = 10.0
+"""A subscription that is not acknowledged for so long will never be."""
 LIFE_S = 23.5 * 3600
 """Exchanges end a connection after 24 hours: we end it earlier."""
 ATTEMPTS = 12
@@ -62,31 +69,64 @@ class Connection:
 
     async def _read(self, inbox: Inbox) -> str:
         """Read one connection to its end; returns why it ended."""
-        url = self._exchange.ws_url + self._exchange.stream_path(list(self._symbols))
+        opening = self._exchange.opening(list(self._symbols))
+        url = self._exchange.ws_url + opening.path
         closing = aiohttp.ClientWSTimeout(ws_close=_CLOSE_S)
         ends_s = time.monotonic() + LIFE_S * random.uniform(0.95, 1.0)
         async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
             async with self._http.ws_connect(url, timeout=closing, decode_text=False) as socket:
-                await inbox.put(FromConnection(self.number, Connected()))
-                loop = asyncio.get_running_loop()
-                limit.reschedule(loop.time() + STALL_S)
-                async for frame in socket:
-                    if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                        break
-                    message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
-                    self._frames += 1
-                    if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
-                        limit.reschedule(None)
-                        await inbox.put(FromConnection(self.number, message))
-                    else:
-                        inbox.add(FromConnection(self.number, message))
-                    if message.closing:
-                        return "the server shuts down"
-                    now_s = loop.time()
-                    if now_s > ends_s:
-                        return "24 hours are nearly over"
-                    limit.reschedule(now_s + STALL_S)
-                return f"closed by the server, code {socket.close_code}"
+                await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
+                speaking = asyncio.create_task(self._speak(socket, opening))
+                try:
+                    return await self._listen(socket, inbox, opening, limit, ends_s)
+                finally:
+                    speaking.cancel()
+
+    async def _speak(self, socket: "_Socket", opening: Opening) -> None:
+        """Send what opens the connection, and then what keeps it alive. Whatever fails here ends the reading too."""
+        with suppress(aiohttp.ClientError, OSError):
+            for frame in opening.frames:
+                await socket.send_str(frame)
+                await asyncio.sleep(opening.pause_s)
+            keepalive = self._exchange.keepalive
+            while keepalive is not None:
+                await socket.send_str(keepalive.frame)
+                await asyncio.sleep(keepalive.every_s)
+
+    async def _listen(
+        self,
+        socket: "_Socket",
+        inbox: Inbox,
+        opening: Opening,
+        limit: asyncio.Timeout,
+        ends_s: float,
+    ) -> str:
+        loop = asyncio.get_running_loop()
+        missing = set(self._symbols) if opening.acknowledged else set()
+        acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
+        limit.reschedule(loop.time() + STALL_S)
+        async for frame in socket:
+            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                break
+            message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
+            self._frames += 1
+            if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
+                limit.reschedule(None)
+                await inbox.put(FromConnection(self.number, message))
+            else:
+                inbox.add(FromConnection(self.number, message))
+            now_s = loop.time()
+            if message.closing:
+                return "the server shuts down"
+            if message.rejected is not None:
+                return f"the exchange does not take a subscription: {message.rejected}"
+            missing.difference_update(message.accepted)
+            if missing and now_s > acknowledged_by_s:
+                return f"no acknowledgement of {len(missing)} subscriptions, such as {min(missing)}"
+            if now_s > ends_s:
+                return "24 hours are nearly over"
+            limit.reschedule(now_s + STALL_S)
+        return f"closed by the server, code {socket.close_code}"
 
 
 def split(natives: Sequence[str], most: int) -> list[list[str]]:

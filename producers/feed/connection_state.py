@@ -19,9 +19,13 @@ class ConnectionState:
     def __init__(self, number: int, symbols: Iterable[SymbolFeed], market: MarketClock) -> None:
         self.number = number
         self.symbols = {feed.market.symbol: feed for feed in symbols}
+        self.by_native = {feed.native: feed for feed in self.symbols.values()}
         self.time = ProvenTime(market)
         self.marked_us = 0
-        self.connecting = self.up = False
+        self.carried: dict[str, SymbolFeed] = {}
+        """By our symbol: those that the connection carries, and whose feeds were told so."""
+        self.accepted: dict[str, SymbolFeed] = {}
+        """Those that it carries, and whose feeds were not told yet."""
         self.refused = 0
         self._reported_ignored = self._reported_refused = 0
         self._report_at_s = 0.0

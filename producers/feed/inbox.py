@@ -4,13 +4,14 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from market.trade import Trade
-from producers.exchange import Message, RefusedTrade
+from producers.exchange import Message, TradesPage
 from producers.feed.symbol import PageRequest, SymbolFeed
 
 
 class Connected(NamedTuple):
-    """A connection was made."""
+    """A connection was made. `acknowledged`: the exchange will say which symbols it carries; else it carries all."""
+
+    acknowledged: bool = False
 
 
 class Disconnected(NamedTuple):
@@ -27,11 +28,11 @@ class FromConnection(NamedTuple):
 
 
 class PageAnswer(NamedTuple):
-    """The answer to a symbol's request; `rows` None: there was no answer."""
+    """The answer to a symbol's request; `page` None: there was no answer."""
 
     symbol: SymbolFeed
     request: PageRequest
-    rows: list[Trade | RefusedTrade] | None
+    page: TradesPage | None
 
 
 Arrival = FromConnection | PageAnswer

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from market.trade import Trade
-from producers.exchange import RefusedTrade
+from producers.exchange import RefusedTrade, TradesPage
 
 
 class PageRows(NamedTuple):
@@ -25,13 +25,16 @@ class PageRows(NamedTuple):
     first: int | None
     """The least id."""
     rows: int
-    """How many rows the answer had."""
+    """How many rows it has."""
     begins: bool
     """Whether the page is in order and begins with the known id that was asked for, or with the id right after."""
+    is_whole: bool
+    """By its length there was nothing newer when it was made."""
 
 
-def read_page(known: int, rows: Sequence[Trade | RefusedTrade]) -> PageRows:
-    """Read the answer to a request for the ids from `known` on."""
+def read_page(known: int, page: TradesPage) -> PageRows:
+    """Read the answer to a request for the ids from `known` on; what some exchanges give of before it is cut off."""
+    rows = _from(known, page.rows)
     copies: dict[int, Trade | RefusedTrade] = {}
     unread: list[RefusedTrade] = []
     absent: list[tuple[int, int]] = []
@@ -61,7 +64,17 @@ def read_page(known: int, rows: Sequence[Trade | RefusedTrade]) -> PageRows:
         first=min(copies, default=None),
         rows=len(rows),
         begins=in_order and bool(rows) and _number(rows[0]) in (known, known + 1),
+        is_whole=page.is_whole,
     )
+
+
+def _from(known: int, rows: Sequence[Trade | RefusedTrade]) -> Sequence[Trade | RefusedTrade]:
+    """The rows without those at the beginning that have lower ids."""
+    for index, row in enumerate(rows):
+        number = _number(row)
+        if number is None or number >= known:
+            return rows[index:]
+    return ()
 
 
 def _number(row: Trade | RefusedTrade) -> int | None:

@@ -22,11 +22,10 @@ LONGEST_WAIT_S = 60.0
 """If the exchange wants a longer wait, a request fails at once."""
 LONGEST_BAN_S = 3 * 86_400.0
 """Exchanges ban for three days at most."""
-_BANNED = 418
-_TOO_MANY = frozenset({_BANNED, 429})
-_DEFAULT_WAIT_S = {429: 10.0, _BANNED: 120.0}
-"""How long to wait where the exchange does not say it."""
+_TOO_MANY = 429
+_DEFAULT_WAIT_S = 10.0
 _MAX_DIGITS = 9
+_MAX_SHOWN = 200
 _SERVER_ERROR = 500
 _OK = 200
 
@@ -47,7 +46,7 @@ class RestClient:
         self._url = url
         self._limits = limits
         self._closed_until_s = 0.0
-        self.weights = Weights(limits.weight_per_minute)
+        self.weights = Weights(limits.weight, limits.per_s)
 
     @property
     def closed_for_s(self) -> float:
@@ -80,11 +79,14 @@ class RestClient:
                 body = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{self._url} does not answer: {type(error).__name__} {error}".rstrip()) from error
-        used = response.headers.get(self._limits.used_weight_header, "")
+        limits = self._limits
+        used = response.headers.get(limits.used_weight_header or "", "")
         if used.isdigit():
             self.weights.correct(int(used), time.monotonic(), time.time() % 60)
-        if response.status in _TOO_MANY:
-            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), response.status)
+        too_much = any(words in body[:_MAX_SHOWN] for words in limits.too_much_words)
+        if response.status in limits.too_much or too_much:
+            otherwise_s = limits.too_much.get(response.status, limits.too_much.get(_TOO_MANY, _DEFAULT_WAIT_S))
+            retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), otherwise_s)
             self._closed_until_s = max(self._closed_until_s, time.monotonic() + retry_after_s)
             logger("produce").warning(
                 "the exchange wants no requests", status=response.status, wait_s=retry_after_s, url=self._url
@@ -95,7 +97,7 @@ class RestClient:
         if response.status >= _SERVER_ERROR:
             raise UnavailableError(f"{self._url} answered {response.status}")
         if response.status != _OK:
-            raise RefusedError(f"{self._url} refuses {request.path}: {response.status} {body[:200]!r}")
+            raise RefusedError(f"{self._url} refuses {request.path}: {response.status} {body[:_MAX_SHOWN]!r}")
         return body
 
 
@@ -105,6 +107,6 @@ def _retries(error: Exception) -> bool | float:
     return isinstance(error, UnavailableError)
 
 
-def _retry_after_s(header: str, status: int) -> float:
+def _retry_after_s(header: str, otherwise_s: float) -> float:
     is_number = header.isascii() and header.isdigit()
-    return min(float(header[:_MAX_DIGITS]), LONGEST_BAN_S) if is_number else _DEFAULT_WAIT_S[status]
+    return min(float(header[:_MAX_DIGITS]), LONGEST_BAN_S) if is_number else otherwise_s

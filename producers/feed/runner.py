@@ -96,7 +96,7 @@ async def find_symbols(rest: RestClient, exchange: Exchange, symbols: Sequence[s
         raise UsageError("no symbols: name at least one, as in candlewick produce binance BTC-USDT")
     try:
         body = await rest.get(exchange.instruments(list(wanted)))
-        instruments = exchange.read_instruments(body)
+        instruments = {market.native: market.symbol for market in exchange.read_instruments(body)}
     except RefusedError as error:
         raise UsageError(f"{exchange.name} does not have all of {', '.join(wanted.values())}: {error}") from error
     except MalformedError as error:

@@ -13,7 +13,7 @@ from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
 from market.trade import Trade
-from producers.exchange import Exchange, Message, RefusedTrade
+from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
@@ -111,14 +111,16 @@ class Session:
         self._market.tick(outbox.now_s, now_us)
         for item in arrived:
             if isinstance(item, PageAnswer):
-                item.symbol.page(item.request, self._possible(item), self._connection_of[item.symbol].time.us, outbox)
+                item.symbol.page(
+                    item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox
+                )
                 continue
             number, event = item
             connection = self._connections[number]
             if isinstance(event, Message):
                 self._message(connection, event, outbox)
             elif isinstance(event, Connected):
-                connection.connecting = True
+                connection.accepted = {} if event.acknowledged else dict(connection.symbols)
                 connection.time.reconnected()
             else:
                 self._disconnected(connection, event, outbox)
@@ -128,36 +130,47 @@ class Session:
         self._emit_due(outbox)
         return outbox
 
-    def _possible(self, page: PageAnswer) -> "list[Trade | RefusedTrade] | None":
-        """The rows of a page; trades with impossible times are refused."""
-        if page.rows is None:
+    def _possible(self, page: TradesPage | None) -> TradesPage | None:
+        """A page; trades with impossible times are refused."""
+        if page is None:
             return None
-        return [
+        rows = [
             _impossible(row) if isinstance(row, Trade) and row.time_us > self._market.limit_us else row
             for row in page.rows
         ]
+        return page._replace(rows=rows)
 
     def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
-        trade, refused = message.trade, message.refused
-        is_possible = connection.time.hear(message.server_us, 0 if trade is None else trade.time_us)
-        if trade is not None and not is_possible:
-            refused, trade = _impossible(trade), None
-        if connection.connecting and message.server_us:  # now the subscription certainly works
-            connection.connecting, connection.up = False, True
-            since_us = self._market.present_at(
-                message.server_us if trade is None else min(message.server_us, trade.time_us + LATE_US)
-            )
-            for symbol in connection.symbols.values():
-                symbol.connected(since_us, outbox)
-                if connection.time.is_away:  # said again, for readers that count from a connection's beginning
-                    symbol.report(FeedEventKind.CLOCK_AWAY, outbox)
-        if trade is not None:
-            symbol = connection.symbols[trade.symbol]
-            symbol.live(trade, outbox)
-            if symbol.gaps:
-                self._active[symbol] = None
-        elif refused is not None:
+        trades = message.trades
+        if not trades:
+            connection.time.hear(message.server_us)
+        for native in message.accepted:
+            feed = connection.by_native.get(native)
+            if feed is not None and feed.market.symbol not in connection.carried:
+                connection.accepted[feed.market.symbol] = feed
+        if connection.accepted and message.server_us:  # now the subscriptions certainly work
+            self._carried(connection, message, outbox)
+        for trade in trades:
+            if connection.time.hear(message.server_us, trade.time_us):
+                symbol = connection.symbols[trade.symbol]
+                symbol.live(trade, outbox)
+                if symbol.gaps:
+                    self._active[symbol] = None
+            else:
+                self._refused(connection, _impossible(trade), outbox)
+        for refused in message.refused:
             self._refused(connection, refused, outbox)
+
+    def _carried(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
+        """Tell the feeds of the symbols that the exchange took that the connection carries them."""
+        from_us = min([message.server_us, *(trade.time_us + LATE_US for trade in message.trades)])
+        since_us = self._market.present_at(from_us)
+        for symbol in connection.accepted.values():
+            symbol.connected(since_us, outbox)
+            if connection.time.is_away:  # said again, for readers that count from a connection's beginning
+                symbol.report(FeedEventKind.CLOCK_AWAY, outbox)
+        connection.carried |= connection.accepted
+        connection.accepted = {}
 
     def _refused(self, connection: ConnectionState, refused: RefusedTrade, outbox: Outbox) -> None:
         connection.refused += 1
@@ -171,11 +184,10 @@ class Session:
 
     def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
         self._meter.add("reconnects")
-        if connection.up:
-            for symbol in connection.symbols.values():
-                symbol.disconnected(event.reason, outbox)
-            self._active |= dict.fromkeys(connection.symbols.values())
-        connection.connecting = connection.up = False
+        for symbol in connection.carried.values():
+            symbol.disconnected(event.reason, outbox)
+        self._active |= dict.fromkeys(connection.carried.values())
+        connection.carried, connection.accepted = {}, {}
 
     def _emit_due(self, outbox: Outbox) -> None:
         timeout_s = self._settings.fill_timeout_s
@@ -207,17 +219,14 @@ class Session:
 
     async def _ask(self, symbol: SymbolFeed, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol
-        if request.known is None:
-            rest_request = exchange.newest_trade(symbol.native)
-        else:
-            rest_request = exchange.trades_from(symbol.native, request.known, request.limit)
-        rows: list[Trade | RefusedTrade] | None = None
+        asked = TradesRequest(symbol.native, name, request.limit, request.known, request.known_us)
+        page: TradesPage | None = None
         try:
-            body = await self._rest.get(rest_request)
-            rows = exchange.read_trades(body, name, time.time_ns() // 1000)
+            body = await self._rest.get(exchange.trades(asked))
+            page = exchange.read_trades(body, asked, time.time_ns() // 1000)
         except (CandlewickError, MalformedError) as error:  # the symbol's markers wait, and it asks again
             logger(STAGE).warning("no page of trades", symbol=name, from_id=request.known, error=str(error))
-        await self._inbox.put(PageAnswer(symbol, request, rows))
+        await self._inbox.put(PageAnswer(symbol, request, page))
 
     def _measure(self, outbox: Outbox, newest_ms: int | None) -> None:
         self.published = self.published or bool(outbox.trades or outbox.markers)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
-from producers.exchange import RefusedTrade
+from producers.exchange import RefusedTrade, TradesPage
 from producers.feed.claims import mark_hole, report_final, report_late, take_back
 from producers.feed.gap_reports import GapReports, report_filled_at_once
 from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
@@ -44,6 +44,8 @@ class PageRequest(NamedTuple):
     """How often the exchange had reset its ids."""
     joins: bool = False
     """True: the page should show that there is nothing new. False: it should fill a gap."""
+    known_us: int = 0
+    """No later than the time of the known trade."""
 
 
 class SymbolFeed:
@@ -155,19 +157,17 @@ class SymbolFeed:
         self._joins_from_us = max(self._joins_from_us, since_us - SERVER_GRACE_US)
         self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
 
-    def page(
-        self, request: PageRequest, rows: Sequence[Trade | RefusedTrade] | None, server_us: int, outbox: Outbox
-    ) -> None:
-        """The answer to a request; `rows` None: there was no answer."""
+    def page(self, request: PageRequest, page: TradesPage | None, server_us: int, outbox: Outbox) -> None:
+        """The answer to a request; `page` None: there was no answer."""
         self.in_flight = False
         if request.epoch != self._epoch:
             return
-        if rows is None:
+        if page is None:
             self._ask_later(request, outbox)
         elif request.known is None:
-            self._newest(rows, request, server_us, outbox)
+            self._newest(page.rows, request, server_us, outbox)
         elif self.ledger is not None:
-            self._fill(self.ledger, request, read_page(request.known, rows), server_us, outbox)
+            self._fill(self.ledger, request, read_page(request.known, page), server_us, outbox)
 
     def next_request(self, now_s: float) -> PageRequest | None:
         """The page to ask for now, if any: among several, the one that has waited longest."""
@@ -178,14 +178,16 @@ class SymbolFeed:
         asks = (not self.joined and self._connection > 0) or (ledger is not None and ledger.undecided_s is not None)
         if ledger is not None and gap is not None and not (asks and self._ask_at_s < gap.ask_at_s):
             limit = min(self._page_trades, ledger.head - gap.known + 1)
-            return PageRequest(gap.known, limit, self._connection, self._epoch) if gap.ask_at_s <= now_s else None
+            if gap.ask_at_s > now_s:
+                return None
+            return PageRequest(gap.known, limit, self._connection, self._epoch, known_us=gap.from_us)
         if not asks or now_s < self._ask_at_s:
             return None
         if ledger is None:
             return PageRequest(None, 1, self._connection, self._epoch)
         # If ids were reset, the exchange has nothing behind the greatest old one.
-        known = ledger.head if ledger.lower is None else ledger.lower.number
-        return PageRequest(known, self._page_trades, self._connection, self._epoch, joins=True)
+        known, known_us = (ledger.head, ledger.head_us) if ledger.lower is None else ledger.lower
+        return PageRequest(known, self._page_trades, self._connection, self._epoch, joins=True, known_us=known_us)
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
         """Put the events and markers that are due into the outbox; `server_us` is the market time, 0: unknown."""
@@ -237,8 +239,9 @@ class SymbolFeed:
 
     def _fill(self, ledger: Ledger, request: PageRequest, page: PageRows, server_us: int, outbox: Outbox) -> None:
         # One that lacks the known row may have been cut by what an exchange counted and then left out.
-        length = page.rows + (page.first != request.known)
-        is_whole = page.begins and length < request.limit and all(row.number is not None for row in page.refused)
+        may_be_cut = page.first != request.known and page.rows + 1 >= request.limit
+        is_whole = page.begins and page.is_whole and not may_be_cut
+        is_whole = is_whole and all(row.number is not None for row in page.refused)
         rows = [(int(trade.trade_id), trade.time_us) for trade in page.trades]
         if ledger.is_reset_by(rows, is_whole=is_whole and not page.refused):
             ledger = self._reset(ledger, outbox)

@@ -1,9 +1,8 @@
-"""How much may be asked of a REST API that counts the weight of requests by the minute. Pure."""
+"""How much may be asked of a REST API that counts the weight of requests in a window of time. Pure."""
 
 from bisect import insort
 from collections import deque
 
-WINDOW_S = 60.0
 _LATE_S = 2.0
 """The exchange's minute may end at most this much later than ours."""
 _SHARE = 0.9
@@ -11,10 +10,11 @@ _SHARE = 0.9
 
 
 class Weights:
-    """What was spent in the last 60 s: this is stricter than the exchange's count, which restarts each minute."""
+    """What was spent in the last window: this is stricter than an exchange's count, which restarts with each window."""
 
-    def __init__(self, per_minute: int) -> None:
-        self._most = int(per_minute * _SHARE)
+    def __init__(self, weight: int, window_s: float = 60.0) -> None:
+        self._most = max(1, int(weight * _SHARE))
+        self._window_s = window_s
         self._spent: deque[tuple[float, int]] = deque()
         self.used = 0
 
@@ -26,7 +26,7 @@ class Weights:
             if over <= 0:
                 break
             over -= spent
-            wait_s = spent_s + WINDOW_S - now_s
+            wait_s = spent_s + self._window_s - now_s
             if over <= 0:
                 return wait_s
         return 0.0
@@ -43,10 +43,10 @@ class Weights:
         """
         self._forget(now_s)
         if used > self.used:
-            began_s = now_s - min(max(0.0, minute_s - _LATE_S), WINDOW_S - _LATE_S)
+            began_s = now_s - min(max(0.0, minute_s - _LATE_S), self._window_s - _LATE_S)
             insort(self._spent, (began_s, used - self.used))
             self.used = used
 
     def _forget(self, now_s: float) -> None:
-        while self._spent and self._spent[0][0] <= now_s - WINDOW_S:
+        while self._spent and self._spent[0][0] <= now_s - self._window_s:
             self.used -= self._spent.popleft()[1]

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from market.timeframe import DAY_MS, MINUTE_MS
 from producers.simulator.hashing import key_of, mix, words
-from producers.simulator.instruments import BLOCK_AGGREGATES, BLOCK_TRADES, Instrument
+from producers.simulator.instruments import BLOCK_AGGREGATES, BLOCK_TRADES, SimulatedInstrument
 
 DAY_MINUTES = DAY_MS // MINUTE_MS
 _KEPT_MINUTES = 4
@@ -44,7 +44,7 @@ class Match(Struct, frozen=True, gc=False):
 class TradeHistory(Protocol):
     """What the exchange knows of one market. Minutes are counted from the epoch; ids rise with time."""
 
-    instrument: Instrument
+    instrument: SimulatedInstrument
 
     def minute(self, minute: int) -> Sequence[Match]:
         """The trades of a minute in order of id."""
@@ -72,7 +72,7 @@ class _Slot(NamedTuple):
 class GeneratedHistory:
     """The history that a seed gives a market (a `TradeHistory`)."""
 
-    def __init__(self, seed: int, instrument: Instrument) -> None:
+    def __init__(self, seed: int, instrument: SimulatedInstrument) -> None:
         self.instrument = instrument
         self._key = key_of("history", seed, instrument.symbol)
         self._aggregates_per_day = instrument.blocks_per_day * BLOCK_AGGREGATES

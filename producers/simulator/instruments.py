@@ -42,7 +42,7 @@ GALA USDT 0.03560 2500|EOS USDT 0.7810 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Instrument:
+class SimulatedInstrument:
     """A market: prices are counted in ticks of 10**-price_decimals, quantities in lots of 10**-qty_decimals."""
 
     symbol: str
@@ -103,7 +103,7 @@ def is_listed(symbol: str) -> bool:
     return symbol in _RANKS or re.fullmatch(rf"{_GENERATED}\d{{4}}USDT", symbol) is not None
 
 
-def instrument(symbol: str) -> Instrument:
+def instrument(symbol: str) -> SimulatedInstrument:
     """The market of that name; `UsageError` where the name is not a base followed by a known quote asset."""
     rank = _RANKS.get(symbol)
     if rank is not None:
@@ -122,9 +122,9 @@ def instrument(symbol: str) -> Instrument:
     return _instrument(base, quote, price, "20.00", max(rank, 0))
 
 
-def _instrument(base: str, quote: str, price: str, qty: str, rank: int) -> Instrument:
+def _instrument(base: str, quote: str, price: str, qty: str, rank: int) -> SimulatedInstrument:
     price_decimals, qty_decimals = (len(text.partition(".")[2]) for text in (price, qty))
-    return Instrument(
+    return SimulatedInstrument(
         symbol=base + quote,
         base=base,
         quote=quote,

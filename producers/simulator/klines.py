@@ -6,7 +6,7 @@ A kline without trades is flat at the price before it, as on Binance.
 from collections.abc import Iterable
 
 from producers.simulator.history import Match
-from producers.simulator.instruments import Instrument
+from producers.simulator.instruments import SimulatedInstrument
 
 _S, _M, _H = 1_000, 60_000, 3_600_000
 INTERVALS_MS = {
@@ -48,7 +48,7 @@ class Kline:
                 self.taker_buy_lots += lots
                 self.taker_buy_quote += ticks * lots
 
-    def rest_row(self, market: Instrument) -> list[int | str]:
+    def rest_row(self, market: SimulatedInstrument) -> list[int | str]:
         """The twelve values of a row of ``/api/v3/klines``; times in milliseconds."""
         return [
             self.open_ms,

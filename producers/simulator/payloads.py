@@ -8,7 +8,7 @@ from typing import Any
 
 from producers.simulator.archive import Aggregate
 from producers.simulator.history import Match
-from producers.simulator.instruments import Instrument
+from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline
 
 EVENT_DELAY_MS = 1
@@ -17,7 +17,7 @@ EVENT_DELAY_MS = 1
 _BOOL = ("false", "true")
 
 
-def trade_event(market: Instrument, match: Match, unit: int) -> str:
+def trade_event(market: SimulatedInstrument, match: Match, unit: int) -> str:
     """An event of ``<symbol>@trade``; ``m`` is true where the taker sold."""
     return (
         f'{{"e":"trade","E":{(match.time_ms + EVENT_DELAY_MS) * unit},"s":"{market.symbol}","t":{match.trade_id},'
@@ -26,7 +26,7 @@ def trade_event(market: Instrument, match: Match, unit: int) -> str:
     )
 
 
-def aggregate_event(market: Instrument, row: Aggregate, unit: int) -> str:
+def aggregate_event(market: SimulatedInstrument, row: Aggregate, unit: int) -> str:
     """An event of ``<symbol>@aggTrade``."""
     return (
         f'{{"e":"aggTrade","E":{(row.time_ms + EVENT_DELAY_MS) * unit},"s":"{market.symbol}","a":{row.aggregate_id},'
@@ -35,7 +35,7 @@ def aggregate_event(market: Instrument, row: Aggregate, unit: int) -> str:
     )
 
 
-def kline_event(market: Instrument, kline: Kline, interval: str, unit: int) -> str:
+def kline_event(market: SimulatedInstrument, kline: Kline, interval: str, unit: int) -> str:
     """An event of ``<symbol>@kline_<interval>``, sent as the kline closes."""
     end = (kline.open_ms + kline.length_ms) * unit
     return (
@@ -58,7 +58,7 @@ def combined(stream: str, payload: str) -> str:
     return f'{{"stream":"{stream}","data":{payload}}}'
 
 
-def trade_row(market: Instrument, match: Match, unit: int) -> str:
+def trade_row(market: SimulatedInstrument, match: Match, unit: int) -> str:
     """A row of ``/api/v3/trades`` and ``/api/v3/historicalTrades``."""
     return (
         f'{{"id":{match.trade_id},"price":"{market.price(match.ticks)}","qty":"{market.qty(match.lots)}",'
@@ -67,7 +67,7 @@ def trade_row(market: Instrument, match: Match, unit: int) -> str:
     )
 
 
-def aggregate_row(market: Instrument, row: Aggregate, unit: int) -> str:
+def aggregate_row(market: SimulatedInstrument, row: Aggregate, unit: int) -> str:
     """A row of ``/api/v3/aggTrades``."""
     return (
         f'{{"a":{row.aggregate_id},"p":"{market.price(row.ticks)}","q":"{market.qty(row.lots)}","f":{row.first_id},'
@@ -75,13 +75,13 @@ def aggregate_row(market: Instrument, row: Aggregate, unit: int) -> str:
     )
 
 
-def record_row(market: Instrument, match: Match) -> str:
+def record_row(market: SimulatedInstrument, match: Match) -> str:
     """A line of the simulator's own record: id, price, qty, time_us, is_buyer_maker."""
     price, qty = market.price(match.ticks), market.qty(match.lots)
     return f"{match.trade_id},{price},{qty},{match.time_ms}000,{_BOOL[match.buyer_is_maker]}"
 
 
-def symbol_info(market: Instrument) -> dict[str, Any]:
+def symbol_info(market: SimulatedInstrument) -> dict[str, Any]:
     """A market in ``/api/v3/exchangeInfo``."""
     tick, lot = market.price(1), market.qty(1)
     return {

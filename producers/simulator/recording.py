@@ -9,7 +9,7 @@ from pathlib import Path
 
 from market.timeframe import MINUTE_MS
 from producers.simulator.history import Match
-from producers.simulator.instruments import WIRE_DECIMALS, Instrument, instrument
+from producers.simulator.instruments import WIRE_DECIMALS, SimulatedInstrument, instrument
 from runtime.errors import UsageError
 
 MAX_RECORDED_TRADES = 2_000_000
@@ -23,7 +23,7 @@ Row = tuple[int, Decimal, Decimal, int, bool]
 class RecordedHistory:
     """A recording in memory (a `TradeHistory`); an aggregate is a run of trades with one price, side and time."""
 
-    def __init__(self, recorded: Instrument, matches: Sequence[Match]) -> None:
+    def __init__(self, recorded: SimulatedInstrument, matches: Sequence[Match]) -> None:
         self.instrument = recorded
         self._matches = matches
         self._by_minute: dict[int, list[Match]] = {}
@@ -102,7 +102,7 @@ def _history(rows: list[Row], symbol: str) -> RecordedHistory:
         if before and (ticks, time_ms, buyer_is_maker) != (before.ticks, before.time_ms, before.buyer_is_maker):
             aggregate_id += 1
         matches.append(Match(trade_id, ticks, lots, time_ms, buyer_is_maker, aggregate_id))
-    recorded = Instrument(
+    recorded = SimulatedInstrument(
         symbol=name.symbol,
         base=name.base,
         quote=name.quote,

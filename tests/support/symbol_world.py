@@ -6,7 +6,7 @@ from decimal import Decimal
 from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
-from producers.exchange import RefusedTrade
+from producers.exchange import RefusedTrade, TradesPage
 from producers.feed.marker_clock import Resumption
 from producers.feed.outbox import Outbox
 from producers.feed.symbol import PageRequest, SymbolFeed
@@ -103,7 +103,8 @@ class World:
         return True
 
     def answer(self, request: PageRequest, rows: Sequence[Trade | RefusedTrade] | None) -> None:
-        self.round(lambda outbox: self.feed.page(request, rows, self.carried_us, outbox))
+        page = None if rows is None else TradesPage(rows, is_whole=len(rows) < request.limit)
+        self.round(lambda outbox: self.feed.page(request, page, self.carried_us, outbox))
 
     def round(self, what: Callable[[Outbox], object]) -> None:
         outbox = Outbox(self.now_s, 0)

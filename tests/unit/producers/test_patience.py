@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from producers.exchange import TradesRequest
 from producers.exchanges.binance import Binance
 from producers.feed.rest import LONGEST_BAN_S, RateLimitedError, RestClient
 from producers.feed.runner import find_symbols_patiently
@@ -61,5 +62,5 @@ async def test_when_the_ban_is_over_it_goes_on() -> None:
 async def test_however_a_ban_is_told_the_wait_is_bounded(told: str, most_s: float) -> None:
     async with asking((418, {"Retry-After": told})) as (rest, _):
         with pytest.raises(RateLimitedError):
-            await rest.get(BINANCE.newest_trade("BTCUSDT"))
+            await rest.get(BINANCE.trades(TradesRequest("BTCUSDT", "BTC-USDT", 1)))
         assert most_s - 5 < rest.closed_for_s <= most_s

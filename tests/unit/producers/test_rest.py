@@ -12,7 +12,7 @@ from producers.exchange import RestLimits, RestRequest
 from producers.feed.rest import ATTEMPTS, RefusedError, RestClient
 from runtime.errors import UnavailableError
 
-LIMITS = RestLimits(weight_per_minute=6000, used_weight_header="X-Used")
+LIMITS = RestLimits(weight=6000, per_s=60.0, used_weight_header="X-Used", too_much={429: 10.0, 418: 120.0})
 Answers = list[web.Response]
 
 

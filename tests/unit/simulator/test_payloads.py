@@ -9,7 +9,7 @@ import pytest
 
 from producers.simulator.archive import aggregates
 from producers.simulator.history import Match
-from producers.simulator.instruments import Instrument, fixed
+from producers.simulator.instruments import SimulatedInstrument, fixed
 from producers.simulator.klines import Kline
 from producers.simulator.payloads import (
     aggregate_event,
@@ -26,7 +26,7 @@ from producers.simulator.recording import read_recording
 from runtime.errors import UsageError
 
 DATA = Path(__file__).parents[2] / "data"
-BNBBTC = Instrument(symbol="BNBBTC", base="BNB", quote="BTC", price_decimals=3, qty_decimals=0)
+BNBBTC = SimulatedInstrument(symbol="BNBBTC", base="BNB", quote="BTC", price_decimals=3, qty_decimals=0)
 SOLD, BOUGHT = True, False  # what the taker did: Binance's m says whether the buyer was the maker
 DOCUMENTED = {event["e"]: event for event in json.loads((DATA / "binance_spot_ws_events.json").read_text())}
 
@@ -81,14 +81,14 @@ def test_the_shutdown_event_is_binances_raw_and_combined() -> None:
 
 def test_a_rest_trade_is_binances_recorded_row() -> None:
     recorded = json.loads((DATA / "binance_rest_trades.json").read_text())[0]
-    market = Instrument(symbol="X", base="X", quote="Y", price_decimals=6, qty_decimals=0)
+    market = SimulatedInstrument(symbol="X", base="X", quote="Y", price_decimals=6, qty_decimals=0)
     row = json.loads(trade_row(market, Match(28457, 4000001, 12, 1499865549590, SOLD, 1), 1))
     assert list(row) == list(recorded)
     assert row == recorded | {"quoteQty": "48.00001200"}
 
 
 def test_a_rest_aggregate_is_binances_documented_row() -> None:
-    market = Instrument(symbol="X", base="X", quote="Y", price_decimals=8, qty_decimals=8)
+    market = SimulatedInstrument(symbol="X", base="X", quote="Y", price_decimals=8, qty_decimals=8)
     row = aggregate_row(market, aggregates([Match(27781, 1633102, 470443515, 1498793709153, SOLD, 26129)])[0], 1)
     assert row == (
         '{"a":26129,"p":"0.01633102","q":"4.70443515","f":27781,"l":27781,"T":1498793709153,"m":true,"M":true}'
@@ -99,7 +99,7 @@ def test_a_rest_kline_has_the_shape_of_the_recorded_one() -> None:
     recorded = json.loads((DATA / "binance_rest_klines.json").read_text())[0]
     kline = Kline(recorded[0], 604_800_000, 1)
     kline.add([Match(1, 1634790, 1, recorded[0], BOUGHT, 1)])
-    row = kline.rest_row(Instrument(symbol="X", base="X", quote="Y", price_decimals=8, qty_decimals=0))
+    row = kline.rest_row(SimulatedInstrument(symbol="X", base="X", quote="Y", price_decimals=8, qty_decimals=0))
     assert shape(row) == shape(recorded)
     assert (row[0], row[1], row[6]) == (recorded[0], "0.01634790", 1499644799999)
 
@@ -142,7 +142,9 @@ def test_decimals_stand_with_trailing_zeros(value: int, decimals: int, text: str
 
 
 def test_an_instrument_says_its_assets_tick_and_lot() -> None:
-    info = symbol_info(Instrument(symbol="BTCUSDT", base="BTC", quote="USDT", price_decimals=2, qty_decimals=5))
+    info = symbol_info(
+        SimulatedInstrument(symbol="BTCUSDT", base="BTC", quote="USDT", price_decimals=2, qty_decimals=5)
+    )
     assert (info["baseAsset"], info["quoteAsset"], info["status"]) == ("BTC", "USDT", "TRADING")
     filters = {one["filterType"]: one for one in info["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"

@@ -1,0 +1,118 @@
+"""What adapters share: texts of exchanges into trades, and what to do with those that are none."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from market.decimals import parse_decimal
+from market.errors import MalformedError
+from market.limits import check_trade
+from market.trade import Side, Source, Trade
+from producers.exchange import RefusedTrade
+
+EARLIEST_US = 1_230_768_000_000_000
+"""2009: before it no coin was traded."""
+MAX_ID = 10**18
+"""Numeric ids from here on are refused: they would not fit everywhere."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = 1_000_000
+
+
+def make_trade(
+    exchange: str,
+    symbol: str,
+    number: int | str,
+    *,
+    price: str,
+    qty: str,
+    side: Side,
+    time_us: int,
+    received_us: int,
+    source: Source,
+    seq: int | None = None,
+) -> Trade:
+    """A trade, checked. `MalformedError`: id, time, price or size cannot be those of a trade."""
+    if isinstance(number, int) and not 0 <= number < MAX_ID:
+        raise MalformedError(f"trade id {number} is not from 0 to {MAX_ID - 1}")
+    if time_us < EARLIEST_US:
+        raise MalformedError(f"time {time_us} us is before 2009")
+    trade = Trade(
+        exchange=exchange,
+        symbol=symbol,
+        trade_id=str(number),
+        price=parse_decimal(price),
+        qty=parse_decimal(qty),
+        side=side,
+        time_us=time_us,
+        received_us=received_us,
+        source=source,
+        seq=seq,
+    )
+    check_trade(trade)
+    return trade
+
+
+def taker_side(text: str) -> Side:
+    """``buy`` or ``sell`` in any letters, where the exchange names the taker's side."""
+    side = _SIDES.get(text)
+    if side is None:
+        raise MalformedError(f"side is {text[:20]!r}, not buy or sell")
+    return side
+
+
+_SIDES = {word: side for side in Side for word in (side.value, side.value.capitalize(), side.value.upper())}
+
+
+def iso_us(text: str) -> int:
+    """Microseconds of an ISO 8601 time with its zone, ``2021-04-17T16:43:30.244075Z``; finer digits are cut off."""
+    try:
+        time = datetime.fromisoformat(text)
+        since = time - _EPOCH
+    except (ValueError, TypeError) as error:
+        raise MalformedError(f"time {text[:40]!r} is no time with a zone") from error
+    return (since.days * 86_400 + since.seconds) * _MICROSECOND + since.microseconds
+
+
+def digits(text: str, what: str) -> int:
+    """A whole number in plain digits."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):  # noqa: PLR2004  # fits 64 bits
+        raise MalformedError(f"{what} is {text[:40]!r}, not a number of at most 18 digits")
+    return int(text)
+
+
+def known_number(value: object) -> int | None:
+    """A trade id, as a number or its text, of a message that is otherwise wrong; None where it cannot be one."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:  # noqa: PLR2004  # as above
+        value = int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_number and 0 <= value < MAX_ID else None  # type: ignore[operator,return-value]  # is_number
+
+
+def read_rows(
+    rows: "list[msgspec.Raw]",
+    symbol: str,
+    read: "Callable[[msgspec.Raw], Trade]",
+    number_of: "Callable[[bytes], int | None]",
+) -> "list[Trade | RefusedTrade]":
+    """Each row of a page by itself: one that is no trade becomes a `RefusedTrade`, and the others count."""
+    trades: list[Trade | RefusedTrade] = []
+    for row in rows:
+        try:
+            trades.append(read(row))
+        except (msgspec.MsgspecError, UnicodeError, MalformedError) as error:
+            raw = bytes(row)
+            trades.append(RefusedTrade(raw, str(error), symbol, number_of(raw)))
+    return trades
+
+
+def step_or_none(text: str | None) -> Decimal | None:
+    """A step of prices or sizes; None where it is not told or can't be one."""
+    if not text:
+        return None
+    try:
+        step = parse_decimal(text)
+    except MalformedError:
+        return None
+    return step if step > 0 else None
