@@ -62,6 +62,10 @@ def _matching(pattern: str, wanted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+_ws_host = _matching("wss?://.+[^/]", "give wss://HOST or ws://HOST:PORT, without a slash at the end")
+_rest_host = _matching("https?://.+[^/]", "give https://HOST or http://HOST:PORT, without a slash at the end")
+
+
 class Settings(BaseSettings):
     """What all parts share. `load_settings` builds it with errors that a person can read."""
 
@@ -114,16 +118,30 @@ class Settings(BaseSettings):
         int, Field(description="partitions of every topic, fixed for the life of .v1", ge=1, le=1000)
     ] = 12
     replication: Annotated[int, Field(description="replicas of every topic", ge=1, le=9)] = 1
-    binance_ws: Annotated[
-        str,
-        Field(description="Binance's WebSocket host"),
-        _matching("wss?://.+[^/]", "give wss://HOST or ws://HOST:PORT, without a slash at the end"),
-    ] = "wss://data-stream.binance.vision"
-    binance_rest: Annotated[
-        str,
-        Field(description="Binance's REST host"),
-        _matching("https?://.+[^/]", "give https://HOST or http://HOST:PORT, without a slash at the end"),
-    ] = "https://data-api.binance.vision"
+    binance_ws: Annotated[str, Field(description="Binance's WebSocket host"), _ws_host] = (
+        "wss://data-stream.binance.vision"
+    )
+    binance_rest: Annotated[str, Field(description="Binance's REST host"), _rest_host] = (
+        "https://data-api.binance.vision"
+    )
+    binance_usdm_ws: Annotated[str, Field(description="Binance's USD-M WebSocket host"), _ws_host] = (
+        "wss://fstream.binance.com"
+    )
+    binance_usdm_rest: Annotated[str, Field(description="Binance's USD-M REST host"), _rest_host] = (
+        "https://fapi.binance.com"
+    )
+    coinbase_ws: Annotated[str, Field(description="Coinbase Exchange's WebSocket host"), _ws_host] = (
+        "wss://ws-feed.exchange.coinbase.com"
+    )
+    coinbase_rest: Annotated[str, Field(description="Coinbase Exchange's REST host"), _rest_host] = (
+        "https://api.exchange.coinbase.com"
+    )
+    kraken_ws: Annotated[str, Field(description="Kraken's WebSocket host"), _ws_host] = "wss://ws.kraken.com"
+    kraken_rest: Annotated[str, Field(description="Kraken's REST host"), _rest_host] = "https://api.kraken.com"
+    okx_ws: Annotated[str, Field(description="OKX's WebSocket host"), _ws_host] = "wss://ws.okx.com:8443"
+    okx_rest: Annotated[str, Field(description="OKX's REST host"), _rest_host] = "https://www.okx.com"
+    bybit_ws: Annotated[str, Field(description="Bybit's WebSocket host"), _ws_host] = "wss://stream.bybit.com"
+    bybit_rest: Annotated[str, Field(description="Bybit's REST host"), _rest_host] = "https://api.bybit.com"
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0
