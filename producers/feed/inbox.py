@@ -5,7 +5,8 @@ from collections import deque
 from typing import NamedTuple
 
 from producers.exchange import Message, TradesPage
-from producers.feed.symbol import PageRequest, SymbolFeed
+from producers.feed.any_symbol import AnySymbol
+from producers.feed.symbol import PageRequest
 
 
 class Connected(NamedTuple):
@@ -30,7 +31,7 @@ class FromConnection(NamedTuple):
 class PageAnswer(NamedTuple):
     """The answer to a symbol's request; `page` None: there was no answer."""
 
-    symbol: SymbolFeed
+    symbol: AnySymbol
     request: PageRequest
     page: TradesPage | None
 

@@ -12,8 +12,9 @@ from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
-from market.trade import Trade
+from market.trade import Trade, numeric_id
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
+from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
@@ -23,6 +24,7 @@ from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
 from producers.feed.symbol import SERVER_GRACE_US, PageRequest, SymbolFeed
+from producers.feed.text_symbol import TextSymbolFeed
 from runtime.errors import CandlewickError
 from runtime.figures import FigureName
 from runtime.kafka import Publisher
@@ -50,8 +52,8 @@ class Session:
         self._market = MarketClock()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
-        self._connection_of: dict[SymbolFeed, ConnectionState] = {}
-        self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
+        self._connection_of: dict[AnySymbol, ConnectionState] = {}
+        self._active: dict[AnySymbol, None] = {}  # an ordered set of the symbols that wait for something
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
@@ -83,10 +85,13 @@ class Session:
     async def _restore(self, names: Mapping[str, str]) -> None:
         exchange, partitions = self._exchange, self._settings.partitions
         keys = {native: str(MarketKey(exchange.name, symbol)).encode() for native, symbol in names.items()}
-        progress = await read_progress(self._settings, keys.values(), time.time_ns() // 1000)
+        progress = await read_progress(
+            self._settings, keys.values(), time.time_ns() // 1000, ids_prove=exchange.ids_prove
+        )
+        feed_of_symbol = SymbolFeed if exchange.ids_prove else TextSymbolFeed
         for natives in split(list(names), exchange.symbols_per_connection):
-            symbols = [
-                SymbolFeed(
+            symbols: list[AnySymbol] = [
+                feed_of_symbol(
                     MarketKey(exchange.name, names[native]),
                     native=native,
                     partition=partition_of(keys[native], partitions),
@@ -185,13 +190,14 @@ class Session:
     def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
         self._meter.add("reconnects")
         for symbol in connection.carried.values():
+            symbol.emit_due(connection.time.us, self._settings.fill_timeout_s, outbox)  # until now the connection held
             symbol.disconnected(event.reason, outbox)
         self._active |= dict.fromkeys(connection.carried.values())
         connection.carried, connection.accepted = {}, {}
 
     def _emit_due(self, outbox: Outbox) -> None:
         timeout_s = self._settings.fill_timeout_s
-        due: dict[SymbolFeed, None] = dict(self._active)
+        due: dict[AnySymbol, None] = dict(self._active)
         for connection in self._connections:
             minute = minute_us(max(0, connection.time.us - SERVER_GRACE_US))
             if minute > connection.marked_us:
@@ -217,7 +223,7 @@ class Session:
             self._fills.add(task)
             task.add_done_callback(self._fills.discard)
 
-    async def _ask(self, symbol: SymbolFeed, request: PageRequest) -> None:
+    async def _ask(self, symbol: AnySymbol, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol
         asked = TradesRequest(symbol.native, name, request.limit, request.known, request.known_us)
         page: TradesPage | None = None
@@ -262,4 +268,4 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
 def _impossible(trade: Trade) -> RefusedTrade:
     """A trade with an impossible time."""
     reason = f"its time {trade.time_us} us is impossible, by the exchange's clock and ours"
-    return RefusedTrade(encode_trade(trade), reason, trade.symbol, int(trade.trade_id))
+    return RefusedTrade(encode_trade(trade), reason, trade.symbol, numeric_id(trade.trade_id))
