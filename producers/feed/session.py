@@ -19,6 +19,7 @@ from producers.feed.connection_state import ConnectionState
 from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
+from producers.feed.pacing import Pacing
 from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
@@ -48,6 +49,7 @@ class Session:
         self._meter = meter
         self._rest = rest
         self._market = MarketClock()
+        self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
         self._connection_of: dict[SymbolFeed, ConnectionState] = {}
@@ -103,7 +105,7 @@ class Session:
 
     def _reader(self, connection: ConnectionState) -> Connection:
         names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
-        return Connection(connection.number, self._http, self._exchange, names)
+        return Connection(connection.number, self._http, self._exchange, names, self._pacing)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000
