@@ -52,6 +52,7 @@ class Session:
         self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
+        self._readers: dict[int, Connection] = {}
         self._connection_of: dict[SymbolFeed, ConnectionState] = {}
         self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
         self._fills: set[asyncio.Task[None]] = set()
@@ -67,14 +68,16 @@ class Session:
         async with Publisher(self._settings) as publisher, asyncio.TaskGroup() as tasks:
             publishing = Publishing(publisher, self._settings, self._exchange.name)
             await publishing.begin_again(self._connection_of)
-            readers = [
-                tasks.create_task(connection.run(self._inbox)) for connection in map(self._reader, self._connections)
-            ]
+            self._readers = {state.number: self._reader(state) for state in self._connections}
+            readers = [tasks.create_task(reader.run(self._inbox)) for reader in self._readers.values()]
             while not (stop.is_set() and not self._inbox):
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
                 outbox = self._decide(arrived)
                 newest_ms = await publishing.publish(outbox)
                 self._measure(outbox, newest_ms)
+                for symbol in outbox.silent:
+                    reason = f"the exchange has trades of {symbol.native}, and the connection brings none"
+                    self._readers[self._connection_of[symbol].number].end(reason)
                 if stop.is_set():
                     for task in (*readers, *self._fills):
                         task.cancel()
