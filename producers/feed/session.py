@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 
@@ -53,6 +53,8 @@ class Session:
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
         self._readers: dict[int, Connection] = {}
+        self._reading: list[asyncio.Task[None]] = []
+        self._wanted: list[Mapping[str, str]] = []
         self._connection_of: dict[SymbolFeed, ConnectionState] = {}
         self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
         self._fills: set[asyncio.Task[None]] = set()
@@ -64,13 +66,12 @@ class Session:
 
         Raises `UnavailableError`, in a group: the exchange cannot be connected to, or Kafka fails.
         """
-        await self._restore(names)
+        self._wanted = [names]
         async with Publisher(self._settings) as publisher, asyncio.TaskGroup() as tasks:
             publishing = Publishing(publisher, self._settings, self._exchange.name)
-            await publishing.begin_again(self._connection_of)
-            self._readers = {state.number: self._reader(state) for state in self._connections}
-            readers = [tasks.create_task(reader.run(self._inbox)) for reader in self._readers.values()]
             while not (stop.is_set() and not self._inbox):
+                while self._wanted:
+                    await self._begin(self._wanted.pop(0), publishing, tasks)
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
                 outbox = self._decide(arrived)
                 newest_ms = await publishing.publish(outbox)
@@ -79,32 +80,49 @@ class Session:
                     reason = f"the exchange has trades of {symbol.native}, and the connection brings none"
                     self._readers[self._connection_of[symbol].number].end(reason)
                 if stop.is_set():
-                    for task in (*readers, *self._fills):
+                    for task in (*self._reading, *self._fills):
                         task.cancel()
                 else:
                     self._fill(tasks)
             await publishing.finish()
 
-    async def _restore(self, names: Mapping[str, str]) -> None:
+    def add(self, names: Mapping[str, str]) -> None:
+        """Feed more symbols, on connections of their own."""
+        self._wanted.append(names)
+
+    def retire(self, natives: Collection[str]) -> None:
+        """Say nothing more of symbols that are not traded any more."""
+        for symbol in self._connection_of:
+            if symbol.native in natives:
+                symbol.retired = True
+
+    async def _begin(self, names: Mapping[str, str], publishing: Publishing, tasks: asyncio.TaskGroup) -> None:
+        """Begin to feed these symbols where Kafka says that they are."""
+        symbols = await self._restored(names)
+        await publishing.begin_again(symbols)
+        for part in split(symbols, self._exchange.symbols_per_connection):
+            connection = ConnectionState(len(self._connections), part, self._market)
+            self._connections.append(connection)
+            self._connection_of |= dict.fromkeys(part, connection)
+            reader = self._readers[connection.number] = self._reader(connection)
+            self._reading.append(tasks.create_task(reader.run(self._inbox)))
+        self._active |= dict.fromkeys(symbols)
+
+    async def _restored(self, names: Mapping[str, str]) -> list[SymbolFeed]:
         exchange, partitions = self._exchange, self._settings.partitions
         keys = {native: str(MarketKey(exchange.name, symbol)).encode() for native, symbol in names.items()}
         progress = await read_progress(self._settings, keys.values(), time.time_ns() // 1000)
-        for natives in split(list(names), exchange.symbols_per_connection):
-            symbols = [
-                SymbolFeed(
-                    MarketKey(exchange.name, names[native]),
-                    native=native,
-                    partition=partition_of(keys[native], partitions),
-                    resumption=progress.resumptions.get(keys[native]),
-                    unusable=progress.unusable.get(keys[native]),
-                    page_trades=exchange.page_trades,
-                )
-                for native in natives
-            ]
-            connection = ConnectionState(len(self._connections), symbols, self._market)
-            self._connections.append(connection)
-            self._connection_of |= dict.fromkeys(symbols, connection)
-        self._active = dict.fromkeys(self._connection_of)
+        return [
+            SymbolFeed(
+                MarketKey(exchange.name, symbol),
+                native=native,
+                partition=partition_of(keys[native], partitions),
+                resumption=progress.resumptions.get(keys[native]),
+                unusable=progress.unusable.get(keys[native]),
+                page_trades=exchange.page_trades,
+            )
+            for native, symbol in names.items()
+        ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
         names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}

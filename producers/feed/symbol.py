@@ -73,6 +73,8 @@ class SymbolFeed:
         self.clock: MarkerClock | None = None
         self.begin: Marker | None = None
         self.joined = False
+        self.retired = False
+        """The exchange does not trade it any more: no marker goes."""
         self._unusable = unusable
         self._last: Trade | None = None  # the newest trade before the first `begin`
         self._page_trades = page_trades
@@ -110,6 +112,8 @@ class SymbolFeed:
     @property
     def is_caught_up(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
+        if self.retired:
+            return True
         if not self.joined or self.clock is None or self._gap_reports.is_open:
             return False
         if self._looks or self._silence.is_suspected:
@@ -200,7 +204,7 @@ class SymbolFeed:
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
         """Put the events and markers that are due into the outbox; `server_us` is the market time, 0: unknown."""
-        if self.ledger is None:
+        if self.ledger is None or self.retired:
             return
         if self.clock is None:
             if server_us and self._last is not None:
