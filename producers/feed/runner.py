@@ -76,7 +76,7 @@ async def run_feed(settings: Settings, exchange_name: str, selection: Selection,
 
 _FIGURES: tuple[FigureName, ...] = (
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
-    "clocks_away", "rest_weight", "rest_closed_s",
+    "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "missing_trades", "fill_behind_s",
 )  # fmt: skip
 
 

@@ -12,10 +12,11 @@ from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
-from market.trade import Trade
+from market.trade import Source, Trade
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
+from producers.feed.filling import Filling
 from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
@@ -35,6 +36,7 @@ ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
 FILLS_AT_ONCE = 4
+_UNKNOWN_US = -(1 << 62)
 
 
 class Session:
@@ -57,6 +59,8 @@ class Session:
         self._wanted: list[Mapping[str, str]] = []
         self._connection_of: dict[SymbolFeed, ConnectionState] = {}
         self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
+        self._filling = Filling()
+        self._clock_us = _UNKNOWN_US
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
@@ -141,6 +145,8 @@ class Session:
             number, event = item
             connection = self._connections[number]
             if isinstance(event, Message):
+                if event.server_us:
+                    self._clock_us = max(self._clock_us, event.server_us - now_us)
                 self._message(connection, event, outbox)
             elif isinstance(event, Connected):
                 connection.accepted = {} if event.acknowledged else dict(connection.symbols)
@@ -165,6 +171,7 @@ class Session:
 
     def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
         trades = message.trades
+        self._meter.add("messages")
         if not trades:
             connection.time.hear(message.server_us)
         for native in message.accepted:
@@ -256,6 +263,17 @@ class Session:
         self._meter.count(len(outbox.trades), newest_ms=newest_ms)
         fields = self._meter.fields
         fields["gaps_open"] = sum(1 for feed in self._active if feed.gaps)
+        fields["waiting"] = len(self._inbox)
+        fields["clock_ms"] = None if self._clock_us == _UNKNOWN_US else self._clock_us // 1000
+        if outbox.trades:
+            newest = outbox.trades[-1][1]
+            fields["received_ms"] = (newest.received_us - newest.time_us) // 1000
+            fields["acknowledged_ms"] = (time.time_ns() // 1000 - newest.received_us) // 1000
+        self._filling.add(sum(trade.source is Source.REST for _, trade in outbox.trades), outbox.now_s)
+        gaps = (gap for feed in self._active for gap in feed.gaps)
+        state = self._filling.state(gaps, max((each.time.us for each in self._connections), default=0), outbox.now_s)
+        fields["missing_trades"], fields["fill_behind_s"] = state.missing, state.behind_us // 1_000_000
+        fields["fill_rest_s"] = None if state.rest_s is None else round(state.rest_s)
         fields["rest_weight"] = self._rest.weights.used
         fields["rest_closed_s"] = round(self._rest.closed_for_s)
         fields["clocks_away"] = sum(1 for connection in self._connections if connection.time.is_away)
