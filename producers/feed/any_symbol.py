@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from producers.feed.symbol import PageRequest
 
 
+class Missing(Protocol):
+    """Trades that are missing."""
+
+    @property
+    def from_us(self) -> int:
+        """They are no older."""
+
+    @property
+    def trades(self) -> int:
+        """How many, as far as ids tell it."""
+
+
 class AnySymbol(Protocol):
     """The feed of one symbol. Pure: it decides, and puts what is to be published into the outbox."""
 
@@ -28,9 +40,11 @@ class AnySymbol(Protocol):
     begin: Marker | None
     joined: bool
     """What the connection carries follows on what was published."""
+    retired: bool
+    """The exchange does not trade it any more: no marker goes."""
 
     @property
-    def gaps(self) -> Sequence[object]:
+    def gaps(self) -> "Sequence[Missing]":
         """What is missing and asked for."""
 
     @property
@@ -40,8 +54,8 @@ class AnySymbol(Protocol):
     def connected(self, since_us: int, outbox: "Outbox") -> None:
         """The connection carries messages: every trade from `since_us` (the exchange's time) on will come."""
 
-    def disconnected(self, reason: str, outbox: "Outbox") -> None:
-        """The connection is lost."""
+    def disconnected(self, reason: str, server_us: int, outbox: "Outbox") -> None:
+        """The connection is lost; `server_us` is the last market time that it proved."""
 
     def live(self, trade: Trade, outbox: "Outbox") -> None:
         """A trade came over the connection."""

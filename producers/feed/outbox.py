@@ -29,6 +29,8 @@ class Outbox:
         self.resets: list[tuple[AnySymbol, Marker]] = []
         """Progress of symbols after a reset of ids, to be noted before their trades are published."""
         self.markers: list[tuple[AnySymbol, Marker]] = []
+        self.silent: list[AnySymbol] = []
+        """Symbols whose subscription is dead, although their connection lives: it has to be made anew."""
 
     def report(self, market: MarketKey, kind: FeedEventKind, **about: str | int) -> None:
         """Add an event about a market."""

@@ -31,11 +31,13 @@ from producers.feed.gap_reports import report_filled_at_once
 from producers.feed.known_ids import KnownIds
 from producers.feed.marker_clock import MarkerClock, Resumption, begin_again, first_begin
 from producers.feed.outbox import Outbox
+from producers.feed.silence import Silence
 from producers.feed.symbol import REFUSALS, SERVER_GRACE_US, PageRequest
 from runtime.backoff import pause_s
 
 LAG_S = 1.0
 """REST may be this much behind the stream."""
+_NEVER_US = 1 << 62
 REMEMBERED_US = 5_000_000
 """While the connection holds, ids are remembered for so long: a page after an outage may repeat these trades."""
 
@@ -44,6 +46,11 @@ class Uncovered(NamedTuple):
     """The time in which trades may be missing; it has no end yet."""
 
     from_us: int
+
+    @property
+    def trades(self) -> int:
+        """Nobody knows how many: 0."""
+        return 0
 
 
 class TextSymbolFeed:
@@ -69,16 +76,21 @@ class TextSymbolFeed:
         self.clock: MarkerClock | None = None
         self.begin: Marker | None = None
         self.joined = False
+        self.retired = False
         self._unusable = unusable
         self._last: Trade | None = None  # the newest trade before the first `begin`
         self._page_trades = page_trades
         self._connection = 0  # its number; negative while it is down
         self._connected_s = self._open_s = 0.0  # since when it is up, and since when that time is not joined
-        self._carried_from_us = 0  # every trade from here on comes over the connection
+        self._carried_from_us = 0  # every trade from here on comes over the connection; `_NEVER_US`: it is silent
         self._covered_us = 0  # every trade before it was published, or lies in a hole
+        self._covered_by: str | None = None  # the last trade of the page that covered up to there
         self._known = KnownIds(2 * page_trades)  # a page can repeat no more
         self._carried: Trade | None = None  # the newest trade that this connection carried
         self._filled: tuple[Trade, Trade] | None = None  # the first and the last trade of the outage that pages had
+        self._newest: Trade | None = None  # the newest that was published
+        self._silence = Silence()
+        self._looks = False  # whether the exchange is asked because the symbol is unusually silent
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
         self._refusals = 0
@@ -95,13 +107,16 @@ class TextSymbolFeed:
     @property
     def is_caught_up(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
-        return self.joined and self.clock is not None
+        is_quiet = self.joined and not self._looks and not self._silence.is_suspected
+        return self.retired or (is_quiet and self.clock is not None)
 
     def connected(self, since_us: int, outbox: Outbox) -> None:
         """The connection carries messages: every trade from `since_us` (the exchange's time) on will come."""
         self._connection = abs(self._connection) + 1
         self._open_s = outbox.now_s
         self._refusals = 0
+        self._silence.begin(outbox.now_s)
+        self._looks = False
         self._carry_from(since_us, outbox)
         self.report(FeedEventKind.CONNECTED, outbox)
 
@@ -111,15 +126,26 @@ class TextSymbolFeed:
         self._connected_s = self._ask_at_s = outbox.now_s
         self._asked_in_vain = 0
 
-    def disconnected(self, reason: str, outbox: Outbox) -> None:
-        """The connection is lost; `emit_due` was called with the last market time that it proved."""
-        self.joined = False
+    def disconnected(self, reason: str, server_us: int, outbox: Outbox) -> None:
+        """The connection is lost; `server_us` is the last market time that it proved."""
+        self._leave(server_us)
         self._connection = -abs(self._connection)
         self._ask_at_s, self._asked_in_vain = outbox.now_s, 0
         self.report(FeedEventKind.DISCONNECTED, outbox, reason=reason)
 
+    def _leave(self, server_us: int) -> None:
+        """The connection held up to this market time."""
+        if self.joined and self.clock is not None:
+            self._covered_us = max(self._covered_us, server_us - SERVER_GRACE_US)
+        self.joined = False
+
     def live(self, trade: Trade, outbox: Outbox) -> None:
         """A trade came over the connection. One of a minute that has a marker is published, too: it may be late."""
+        self._silence.hear(outbox.now_s)
+        if self._carried_from_us == _NEVER_US:
+            self._carry_from(trade.time_us, outbox)
+            if self._filled is not None and self._filled[0].trade_id == trade.trade_id:  # REST had only been faster
+                self._filled = None
         if self.joined:
             self._known.forget_before(trade.time_us - REMEMBERED_US)
         elif trade.time_us >= max(
@@ -135,9 +161,8 @@ class TextSymbolFeed:
         if self.clock is None or self._connection < 0:
             return
         if self.joined:
-            self._covered_us = max(self._covered_us, server_us - SERVER_GRACE_US)
             self._open_s = outbox.now_s
-            self.joined = False
+        self._leave(server_us)
         self._connection += 1  # answers that were asked for before prove nothing
         self._carry_from(max(server_us, self._carried_from_us - SERVER_GRACE_US), outbox)
 
@@ -152,6 +177,8 @@ class TextSymbolFeed:
         elif page is None:
             self._ask_later(outbox)
         else:
+            if self.joined and self._looks and self.begin is not None:
+                self._look(self.clock, self.begin, [row for row in page.rows if isinstance(row, Trade)], outbox)
             self._read(request, page.rows, outbox)
 
     def next_request(self, now_s: float) -> PageRequest | None:
@@ -161,10 +188,10 @@ class TextSymbolFeed:
         if self.clock is None:  # a symbol that was never traded begins with its first trade
             needs_last = self._last is None and self._connection > 0
             return PageRequest(None, 1, self._connection) if needs_last else None
-        if self.joined:
+        if self.joined and not self._looks:
             return None
         carried = self._carried
-        is_quiet = carried is None and now_s >= self._connected_s + LAG_S
+        is_quiet = carried is None and now_s >= self._connected_s + LAG_S and self._carried_from_us != _NEVER_US
         return PageRequest(
             None,
             self._page_trades,
@@ -179,6 +206,9 @@ class TextSymbolFeed:
             if server_us and self._last is not None and self._connection > 0:
                 self._begin(self._last, server_us, outbox)
             return
+        if self.retired:
+            return
+        self._look_into_silence(outbox)
         proven_us = server_us - SERVER_GRACE_US
         is_overdue = self._asked_in_vain and self._open_s <= outbox.now_s - fill_timeout_s
         if not self.joined and self._connection > 0 and is_overdue and server_us >= self._carried_from_us:
@@ -202,7 +232,40 @@ class TextSymbolFeed:
         if self._unusable is not None:
             self.report(FeedEventKind.HOLE, outbox, until_us=self.begin.complete_until_us, reason=self._unusable)
 
+    def _look_into_silence(self, outbox: Outbox) -> None:
+        if self._connection > 0 and self._silence.is_proven(outbox.now_s):
+            self._silence.begin(outbox.now_s)
+            outbox.silent.append(self)
+        elif self.joined and not self._looks and self._silence.is_unusual(outbox.now_s):
+            self._looks, self._ask_at_s, self._asked_in_vain = True, outbox.now_s, 0
+
+    def _look(self, clock: MarkerClock, begin: Marker, trades: Sequence[Trade], outbox: Outbox) -> None:
+        """A page that was asked for because of a silence: what the stream should have brought is missing since then."""
+        self._looks = False
+        newest = self._newest
+        unseen = [trade for trade in trades if newest is None or trade_order(trade) > trade_order(newest)]
+        unseen = [trade for trade in unseen if trade.time_us >= self._carried_from_us]
+        self._silence.look(outbox.now_s, shown=bool(unseen))
+        if not unseen:
+            return
+        from_us = max(self._carried_from_us, 0 if newest is None else newest.time_us, begin.complete_until_us)
+        self._covered_us, self.joined = min(self._covered_us, from_us), False
+        self._open_s = outbox.now_s
+        self._connection += 1  # answers that were asked for before prove nothing
+        self._carried_from_us, self._carried = _NEVER_US, None
+        final = [trade for trade in unseen if trade.time_us < clock.final_until_us]
+        if final:
+            self.report(
+                FeedEventKind.HOLE, outbox,
+                first_id=final[0].trade_id, last_id=final[-1].trade_id,
+                from_us=final[0].time_us, until_us=final[-1].time_us,
+                reason="the stream was silent, and the trades were found when their minutes were final: "
+                "a repair has to publish them",
+            )  # fmt: skip
+
     def _publish(self, trade: Trade, outbox: Outbox) -> None:
+        if self._newest is None or trade_order(trade) > trade_order(self._newest):
+            self._newest = trade
         if self.clock is not None:
             self.clock.published_in_time(trade)
         elif self._last is None or trade_order(trade) > trade_order(self._last):
@@ -245,9 +308,10 @@ class TextSymbolFeed:
         if not trades or times_us != sorted(times_us):
             return False
         # A short page that does not reach back may be the answer of a server that knows little: another may know more.
-        if times_us[0] >= self._covered_us and len(rows) < request.limit:
+        uncovered = self._uncovered(rows)
+        if not self._is_covered(uncovered[0]) and len(rows) < request.limit:
             return False
-        refused = [row for row in self._uncovered(rows) if isinstance(row, RefusedTrade)]
+        refused = [row for row in uncovered if isinstance(row, RefusedTrade)]
         if refused and not self._refusals:
             outbox.refused.extend((self, row) for row in refused)
         self._refusals = (self._refusals + 1) % REFUSALS if refused else 0
@@ -255,9 +319,11 @@ class TextSymbolFeed:
 
     def _uncovered(self, rows: Sequence[Trade | RefusedTrade]) -> Sequence[Trade | RefusedTrade]:
         """The rows from the last trade on that is covered; if there is none, from the first trade on."""
-        trades = [index for index, row in enumerate(rows) if isinstance(row, Trade)]
-        covered = [index for index in trades if rows[index].time_us < self._covered_us]  # type: ignore[union-attr]  # a trade
-        return rows[covered[-1] if covered else trades[0] :]
+        first = next(index for index, row in enumerate(rows) if isinstance(row, Trade))
+        return rows[max([index for index, row in enumerate(rows) if self._is_covered(row)], default=first) :]
+
+    def _is_covered(self, row: Trade | RefusedTrade) -> bool:
+        return isinstance(row, Trade) and (row.time_us < self._covered_us or row.trade_id == self._covered_by)
 
     def _cover(self, request: PageRequest, rows: Sequence[Trade | RefusedTrade], outbox: Outbox) -> None:
         """Cover what a page in order proves; its trades were published."""
@@ -268,7 +334,7 @@ class TextSymbolFeed:
             if isinstance(row, RefusedTrade):
                 is_unreadable = True
                 continue
-            if row is rows[0] and row.time_us >= self._covered_us:
+            if row is rows[0] and not self._is_covered(row):
                 if not is_connected:  # the connection decides how much is lost
                     return
                 reason = f"the exchange's newest {len(rows)} trades begin with {row.trade_id}, after what is known"
@@ -278,7 +344,8 @@ class TextSymbolFeed:
             elif is_unreadable:
                 self._lose_until(row.time_us, "a row of the exchange's history is no trade", outbox)
             is_unreadable = False
-            self._covered_us = max(self._covered_us, row.time_us)
+            if row.time_us >= self._covered_us:
+                self._covered_us, self._covered_by = row.time_us, row.trade_id
         is_of_now = request.joins and request.connection == self._connection and has_carried
         if is_of_now and is_unreadable:
             self._lose_until(self._carried_from_us, "the newest row of the exchange's history is no trade", outbox)

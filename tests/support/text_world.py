@@ -51,6 +51,8 @@ class TextWorld:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
+        self.silent = 0
+        """How often the feed said that its subscription is dead."""
         self.progress = Resumption(newest, newest.complete_until_us - SECOND_US) if newest else None
         self.pages = 0
         self.feed = self.start_feed()
@@ -90,7 +92,7 @@ class TextWorld:
 
     def disconnect(self) -> None:
         self.up, self.held = False, []
-        self.round(lambda outbox: self.feed.disconnected("lost", outbox))
+        self.round(lambda outbox: self.feed.disconnected("lost", self.carried_us, outbox))
 
     def tick(self, after_us: int = 0) -> None:
         """Time passes, and the connection carries it; nothing that was held back is held any longer."""
@@ -131,6 +133,30 @@ class TextWorld:
         page = None if rows is None else TradesPage(rows, is_whole=True)
         self.round(lambda outbox: self.feed.page(request, page, self.carried_us, outbox))
 
+    def act(self, what: str, after_us: int) -> None:
+        """Let something happen, after a time."""
+        if what in ("trade", "late", "unreadable", "spoiled"):
+            trade = self.trade(after_us, held=what == "late", unreadable=what in ("unreadable", "spoiled"))
+            if what == "spoiled":
+                self.spoiled.add(trade.trade_id)
+        elif what in ("ask", "slow", "no answer", "old answer", "short answer"):
+            self.tick(after_us)
+            behind_us, known = 900_000 * (what == "old answer"), 2 if what == "short answer" else PAGE_TRADES
+            self.ask(answered=what != "no answer", slow=what == "slow", behind_us=behind_us, known=known)
+        elif what == "again":
+            self.again(1 + after_us % 7)
+        elif what == "tick":
+            self.tick(after_us)
+        elif what == "crash":
+            self.crash()
+        elif (what == "up") != self.up:
+            self.connect() if what == "up" else self.disconnect()
+
+    def again(self, nth: int) -> None:
+        """The stream repeats the nth of its newest trades."""
+        if self.up and len(self.delivered) >= nth:
+            self.live(next(trade for trade in self.trades if trade.trade_id == self.delivered[-nth]))
+
     def ask_all(self, times: int = 30) -> None:
         """Until nothing is asked for, with time for all pauses."""
         for _ in range(times):
@@ -141,7 +167,6 @@ class TextWorld:
 
     def round(self, what: Callable[[Outbox], object]) -> None:
         outbox = Outbox(self.now_s, 0)
-        self.feed.emit_due(self.carried_us, TIMEOUT_S, outbox)  # as before a connection's end
         what(outbox)
         self.carried_us = self.server_us if self.up else self.carried_us
         self.feed.emit_due(self.carried_us, TIMEOUT_S, outbox)
@@ -152,6 +177,7 @@ class TextWorld:
         self.note(outbox.markers)
         self.told += outbox.events
         self.dead += [refused for _, refused in outbox.refused]
+        self.silent += len(outbox.silent)
 
     def note(self, markers: list[tuple[AnySymbol, Marker]]) -> None:
         if markers and self.feed.clock is not None:
@@ -165,9 +191,7 @@ class TextWorld:
 
     def start_feed(self) -> TextSymbolFeed:
         market = MarketKey("x", "A-B")
-        feed = TextSymbolFeed(
-            market, native="AB", partition=0, resumption=self.progress, page_trades=PAGE_TRADES
-        )
+        feed = TextSymbolFeed(market, native="AB", partition=0, resumption=self.progress, page_trades=PAGE_TRADES)
         if feed.begin is not None:
             self.log.append(feed.begin)
         return feed
@@ -183,33 +207,28 @@ class TextWorld:
 
     def holes(self) -> list[tuple[int, int]]:
         """The times of the events that tell of holes, in seconds since the start."""
+        events = [event for event in self.told if event.event is FeedEventKind.HOLE]
+        times_us = [(event.from_us or 0, event.until_us or 0) for event in events]
         return [
-            ((event.from_us or 0) // SECOND_US - START_US // SECOND_US, (event.until_us or 0) // SECOND_US - START_US // SECOND_US)
-            for event in self.told
-            if event.event is FeedEventKind.HOLE
+            ((from_us - START_US) // SECOND_US, (until_us - START_US) // SECOND_US) for from_us, until_us in times_us
         ]
 
     def check(self) -> None:
         """Every marker is one that may be believed, and what was carried stands in the log."""
         published: set[str] = set()
-        last: Trade | None = None
         until_us = latest_us = 0
-        begin: Marker | None = None
         for record in self.log:
             if isinstance(record, Trade):
                 published.add(record.trade_id)
                 latest_us = max(latest_us, record.time_us)
-                last = record if last is None or trade_order(record) > trade_order(last) else last
             elif record.proof is Proof.BEGIN:
                 assert until_us in (0, record.complete_until_us), "a return goes on from the newest marker"
-                begin, until_us, last, latest_us = record, record.complete_until_us, None, 0
-                since = len(published)
+                until_us, latest_us = record.complete_until_us, 0
             else:
                 assert record.complete_until_us == until_us + MINUTE_US
                 until_us = record.complete_until_us
                 assert record.published_until_us > latest_us
                 self._check_claim(record, published)
-        assert begin is None or since <= len(published)
         assert set(self.delivered) <= published
 
     def _check_claim(self, marker: Marker, published: set[str]) -> None:

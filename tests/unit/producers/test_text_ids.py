@@ -2,52 +2,320 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from text_world import LAST, MINUTE_US, PAGE_TRADES, SECOND_US, START_US, TextWorld, begun_in_text
+from text_world import LAST, MINUTE_US, PAGE_TRADES, SECOND_US, START_US, TIMEOUT_S, TextWorld, begun_in_text
 
 from market.feed import FeedEventKind
-from market.trade import Proof
+from market.trade import Marker, Proof
 from producers.feed.known_ids import KnownIds
-from producers.feed.text_symbol import LAG_S
+from producers.feed.silence import LEAST_S, PATIENCE_S
+from producers.feed.symbol import REFUSALS
 
 after = st.sampled_from([0, 0, 1_000, 300_000, 700_000, 2_000_000, 20_000_000, 45_000_000, 70_000_000])
-what_happens = st.sampled_from(
+what = st.sampled_from(
     ["trade"] * 6 + ["late", "unreadable", "spoiled", "again"] + ["tick"] * 3 + ["up"] * 4 + ["down"] * 2 + ["crash"]
     + ["ask"] * 6 + ["slow", "slow", "no answer", "old answer", "short answer"]
 )  # fmt: skip
 
 
-@given(begins=st.booleans(), steps=st.lists(st.tuples(what_happens, after), min_size=20, max_size=80))
+@given(begins=st.booleans(), steps=st.lists(st.tuples(what, after), min_size=20, max_size=80))
 def test_whatever_happens_no_minute_is_called_connected_that_lacks_a_trade(*, begins: bool, steps: list) -> None:
     world = TextWorld() if begins else begun_in_text()
-    for what, after_us in steps:
-        if what in ("trade", "late", "unreadable", "spoiled"):
-            trade = world.trade(after_us, held=what == "late", unreadable=what in ("unreadable", "spoiled"))
-            if what == "spoiled":
-                world.spoiled.add(trade.trade_id)
-        elif what in ("ask", "slow", "no answer", "old answer", "short answer"):
-            world.tick(after_us)
-            world.ask(
-                answered=what != "no answer",
-                slow=what == "slow",
-                behind_us=900_000 if what == "old answer" else 0,
-                known=2 if what == "short answer" else PAGE_TRADES,
-            )
-        elif what == "again":
-            if world.up and world.delivered:
-                old = world.delivered[-min(len(world.delivered), 1 + after_us % 7)]
-                world.live(next(trade for trade in world.trades if trade.trade_id == old))
-        elif what == "tick":
-            world.tick(after_us)
-        elif what == "crash":
-            world.crash()
-        elif (what == "up") != world.up:
-            world.connect() if what == "up" else world.disconnect()
-    if not world.up:
-        world.connect()
+    for step in steps:
+        world.act(*step)
+    world.act("up", 0)
     world.trade(SECOND_US)
     world.ask_all()
+    assert world.feed.is_caught_up
     world.tick(2 * MINUTE_US)
     world.check()
-    assert world.feed.is_caught_up
     assert world.markers[-1].proof is Proof.CONNECTION
     assert world.markers[-1].complete_until_us > world.server_us - MINUTE_US - SECOND_US
+
+
+def proofs(world: TextWorld) -> list[Proof]:
+    return [marker.proof for marker in world.markers]
+
+
+def joined() -> TextWorld:
+    """A symbol whose connection holds since the start, and carried one trade."""
+    world = begun_in_text()
+    world.connect()
+    world.trade(SECOND_US)
+    world.ask_all()
+    assert world.feed.is_caught_up
+    return world
+
+
+def test_a_first_start_begins_with_the_next_minute_and_marks_while_the_connection_holds() -> None:
+    world = TextWorld()
+    world.trade()
+    world.connect()
+    world.tick(SECOND_US)
+    world.ask()
+    [begin] = world.log
+    assert isinstance(begin, Marker)
+    assert (begin.proof, begin.complete_until_us) == (Proof.BEGIN, START_US + MINUTE_US)
+    assert begin.last_trade_id == world.trades[0].trade_id
+    world.trade(MINUTE_US)
+    world.tick(MINUTE_US)
+    [marker] = world.markers
+    assert (marker.complete_until_us, marker.proof) == (START_US + 2 * MINUTE_US, Proof.CONNECTION)
+    assert (marker.last_trade_id, marker.last_price) == (world.trades[1].trade_id, world.trades[1].price)
+
+
+def test_a_return_is_covered_by_a_page_that_begins_before_its_marker() -> None:
+    world = begun_in_text()
+    world.trade(SECOND_US)
+    assert world.feed.begin is not None
+    assert world.feed.begin.last_trade_id == LAST
+    world.ask()
+    assert world.published == [world.trades[1].trade_id], "it is asked for before there is a connection"
+    world.connect()
+    world.tick(70 * SECOND_US)
+    assert world.markers == [], "nobody knows yet what happened since the page"
+    world.ask()
+    assert proofs(world) == [Proof.CONNECTION]
+    assert world.markers[0].last_trade_id == world.trades[1].trade_id
+
+
+def test_what_an_outage_hid_is_published_from_a_page_and_told_as_a_filled_gap() -> None:
+    world = joined()
+    world.disconnect()
+    missed = [world.trade(SECOND_US).trade_id for _ in range(2)]
+    world.connect()
+    world.trade(SECOND_US)
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert proofs(world) == [Proof.CONNECTION]
+    assert set(missed) < set(world.published)
+    filled = [event for event in world.told if event.event is FeedEventKind.GAP_FILLED]
+    assert [(event.first_id, event.last_id) for event in filled] == [(missed[0], missed[-1])]
+    assert world.holes() == []
+
+
+def test_pages_follow_each_other_while_there_is_no_connection() -> None:
+    world = joined()
+    world.disconnect()
+    for _ in range(5):  # more than a page holds, but never between two pages
+        for _ in range(PAGE_TRADES - 1):
+            world.trade(SECOND_US)
+        world.tick(10 * SECOND_US)
+        world.ask()
+    world.connect()
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert set(proofs(world)) == {Proof.CONNECTION}
+    assert len(world.published) == len(world.trades) - 1
+
+
+def test_what_a_full_page_does_not_reach_is_a_hole_at_once() -> None:
+    world = joined()
+    world.tick(70 * SECOND_US)
+    world.disconnect()
+    for _ in range(PAGE_TRADES + 2):
+        world.trade(10 * SECOND_US)
+    world.connect()
+    world.ask()
+    [(from_s, until_s)] = world.holes()
+    page_begins_s = (world.trades[-PAGE_TRADES].time_us - START_US) // SECOND_US
+    assert (until_s, from_s) == (page_begins_s, page_begins_s - 31)
+    world.ask_all()
+    world.tick(2 * MINUTE_US)
+    assert proofs(world) == [Proof.CONNECTION, Proof.HOLE, *[Proof.CONNECTION] * 2]
+    world.check()
+
+
+def test_a_page_that_begins_exactly_at_what_is_covered_does_not_reach_it() -> None:
+    world = begun_in_text()
+    for _ in range(PAGE_TRADES + 1):  # the first of them is cut off, and has the time of the others
+        world.trade()
+    world.connect()
+    world.ask()
+    assert world.holes() == [(0, 0)]
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert proofs(world) == [Proof.HOLE]
+
+
+def test_a_short_page_that_does_not_reach_proves_nothing_and_what_it_hides_is_a_hole_in_time() -> None:
+    world = joined()
+    world.disconnect()
+    world.trade(SECOND_US)
+    world.trade(SECOND_US)
+    world.connect()
+    for _ in range(5):
+        world.tick(10 * SECOND_US)
+        world.ask(known=1)
+    world.tick(MINUTE_US)
+    assert world.markers == []
+    world.tick(int(TIMEOUT_S) * SECOND_US)
+    [(from_s, until_s)] = world.holes()
+    assert until_s - from_s in (2, 3)
+    assert proofs(world)[:2] == [Proof.HOLE, Proof.CONNECTION]
+
+
+def test_a_page_without_what_the_connection_carried_is_too_old() -> None:
+    world = joined()
+    world.tick(20 * SECOND_US)
+    world.disconnect()
+    hidden = world.trade(SECOND_US)
+    world.connect()
+    world.trade(300_000)
+    world.ask(behind_us=SECOND_US)  # made before the trade that was hidden
+    assert not world.feed.is_caught_up
+    world.tick(SECOND_US)
+    world.ask()
+    assert world.feed.is_caught_up
+    assert hidden.trade_id in world.published
+
+
+def test_a_quiet_symbol_is_not_believed_before_rest_must_have_caught_up() -> None:
+    world = joined()
+    world.tick(20 * SECOND_US)
+    world.disconnect()
+    world.trade(SECOND_US)
+    world.connect()
+    world.tick(500_000)
+    world.ask(behind_us=900_000)
+    assert not world.feed.is_caught_up
+    world.tick(SECOND_US)
+    world.ask(behind_us=900_000)
+    assert world.feed.is_caught_up
+    assert world.trades[-1].trade_id in world.published
+
+
+def test_an_answer_of_the_connection_before_does_not_join_the_new_one() -> None:
+    world = joined()
+    world.tick(20 * SECOND_US)
+    world.disconnect()
+    world.connect()
+    world.tick(2 * SECOND_US)
+    world.ask(slow=True)
+    world.disconnect()
+    hidden = world.trade(SECOND_US)
+    world.connect()
+    world.ask()  # the slow answer comes
+    assert not world.feed.is_caught_up
+    world.ask_all()
+    assert hidden.trade_id in world.published
+
+
+def test_repeated_messages_are_published_once_and_late_ones_of_marked_minutes_still() -> None:
+    world = joined()
+    late = world.trade(SECOND_US, missed=True)
+    world.trade(0)
+    world.again(1)
+    world.tick(2 * MINUTE_US)
+    assert len(world.published) == 2
+    world.live(late)
+    assert world.published[-1] == late.trade_id
+
+
+def test_a_trade_that_cannot_be_read_is_fetched_in_a_page() -> None:
+    world = joined()
+    unreadable = world.trade(SECOND_US, unreadable=True)
+    assert len(world.dead) == 1
+    assert not world.feed.is_caught_up
+    world.ask_all()
+    assert world.published[-1] == unreadable.trade_id
+    world.tick(MINUTE_US)
+    assert proofs(world) == [Proof.CONNECTION]
+
+
+def test_a_row_that_nobody_can_read_is_a_hole_between_its_neighbours_after_some_pages() -> None:
+    world = joined()
+    world.tick(10 * SECOND_US)
+    world.disconnect()
+    before = world.trade(SECOND_US)
+    world.act("spoiled", SECOND_US)
+    behind = world.trade(SECOND_US)
+    world.connect()
+    pages = world.pages
+    world.ask_all()
+    assert world.pages - pages >= REFUSALS
+    assert world.holes() == [((before.time_us - START_US) // SECOND_US, (behind.time_us - START_US) // SECOND_US)]
+    assert len(world.dead) == 1
+    world.tick(MINUTE_US)
+    assert proofs(world) == [Proof.HOLE]
+
+
+def test_progress_of_a_predecessor_goes_on_and_nothing_of_its_minute_is_lost() -> None:
+    world = joined()
+    world.tick(MINUTE_US)
+    world.trade(SECOND_US)  # after the marker
+    world.crash()
+    world.connect()
+    world.ask_all()
+    world.tick(MINUTE_US)
+    world.check()
+    assert proofs(world) == [Proof.CONNECTION] * 2
+    assert world.markers[-1].last_trade_id == world.trades[-1].trade_id
+
+
+def silent_since_a_minute() -> TextWorld:
+    """The connection carries the server's time, but no trades any more; the feed has looked into it."""
+    world = joined()
+    for _ in range(PAGE_TRADES - 1):
+        world.trade(int(LEAST_S) // 2 * SECOND_US, missed=True)
+        world.tick()
+    world.ask()
+    return world
+
+
+def test_a_silent_subscription_is_noticed_and_what_it_hid_is_published() -> None:
+    world = silent_since_a_minute()
+    assert len(world.published) == len(world.trades) - 1
+    assert world.silent == 0
+    world.tick(int(PATIENCE_S) * SECOND_US)
+    world.ask()
+    assert not world.feed.is_caught_up, "the subscription proves nothing until it brings a trade"
+    assert world.silent == 1
+    world.disconnect()
+    world.connect()
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert set(proofs(world)) == {Proof.CONNECTION}
+
+
+def test_what_a_silent_subscription_hid_beyond_a_page_is_taken_back() -> None:
+    world = joined()
+    for _ in range(PAGE_TRADES + 3):
+        world.trade(20 * SECOND_US, missed=True)
+        world.tick()
+    assert set(proofs(world)) == {Proof.CONNECTION}
+    world.ask()
+    [(from_s, until_s)] = world.holes()
+    assert (from_s, until_s) == tuple(
+        (trade.time_us - START_US) // SECOND_US for trade in (world.trades[1], world.trades[-PAGE_TRADES])
+    )
+    taken_back = [marker.complete_until_us for marker in world.markers if marker.takes_back]
+    assert taken_back == [START_US + MINUTE_US, START_US + 2 * MINUTE_US]
+
+
+def test_a_stream_that_is_only_slower_than_rest_is_not_silent() -> None:
+    world = silent_since_a_minute()
+    world.live(world.trades[-1])
+    world.tick(SECOND_US)
+    world.ask_all()
+    assert world.feed.is_caught_up
+    world.tick(int(PATIENCE_S) * SECOND_US)
+    assert world.silent == 0
+
+
+def test_a_retired_symbol_says_nothing_more() -> None:
+    world = joined()
+    world.feed.retired = True
+    world.tick(2 * MINUTE_US)
+    assert world.markers == []
+    assert world.feed.is_caught_up
+
+
+def test_known_ids_are_bounded_and_the_first_are_forgotten_first() -> None:
+    known = KnownIds(3)
+    assert all(known.add(trade_id, time_us) for time_us, trade_id in enumerate("abc"))
+    assert not known.add("a", 0)
+    assert known.add("d", 3)
+    assert (len(known), known.add("a", 0)) == (3, True)
+    known.forget_before(3)
+    assert not known.add("d", 3)
+    assert known.add("c", 2)
