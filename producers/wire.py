@@ -133,9 +133,11 @@ def decode_as(decode: "Callable[[bytes], _T]", body: bytes, what: str) -> _T:
 
 def known_field(raw: bytes, name: str | int) -> Any:
     """What a message that is otherwise wrong has as the field of this name or place; None where it has none."""
+    # Field by field: its other ones may be what cannot be read.
+    kind: Any = dict[str, msgspec.Raw] if isinstance(name, str) else list[msgspec.Raw]
     try:
-        return msgspec.json.decode(raw)[name]
-    except (*UNREADABLE, LookupError, TypeError):
+        return msgspec.json.decode(msgspec.json.decode(raw, type=kind)[name])
+    except (*UNREADABLE, LookupError):
         return None
 
 

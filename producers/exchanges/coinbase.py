@@ -150,7 +150,7 @@ class Coinbase:
                 return Message(iso_us(event.time))
             case "subscriptions":
                 channels = [channel for channel in event.channels if channel.name == _MATCHES]
-                return Message(accepted=[native for channel in channels for native in channel.product_ids or ()])
+                return Message(accepted=tuple(native for channel in channels for native in channel.product_ids or ()))
             case "error":
                 return Message(rejected=f"{event.message} {event.reason}".strip())
         return Message()

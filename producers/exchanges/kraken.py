@@ -14,8 +14,8 @@ and over REST, in a page of ``/0/public/Trades``: price, quantity, time, side, k
 of the stream are JSON numbers, and their own digits count.
 
 - **Times are cut to milliseconds.** Kraken's are of nanoseconds. The stream gives microseconds of them, REST a float,
-  whose steps are 0.24 us in these years: so the microsecond of about every seventeenth trade would be another one over
-  REST, and the trade would contradict itself.
+  whose steps are 0.24 us in these years: so of every eighth trade REST would tell another microsecond than the stream,
+  and the trade would contradict itself. Of the millisecond that is one trade in ten thousand.
 - ``snapshot`` is false, and frames of the type ``snapshot`` are left out: their trades are of before the connection.
   As live trades they would say that it carries their symbol. (The documentation tells two defaults.)
 - A ``pong`` carries the server's clock; ``heartbeat`` and trades carry none. So we ping each second.
