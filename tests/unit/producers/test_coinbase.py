@@ -12,6 +12,7 @@ from market.instrument import InstrumentStatus
 from market.trade import Side, Source, Trade
 from producers.exchange import Message, RefusedTrade, RestRequest, TradesPage, TradesRequest
 from producers.exchanges.coinbase import Coinbase
+from producers.feed.page import read_page as proofs_of
 from runtime.settings import Settings
 
 CAPTURE = Path(__file__).parents[2] / "data" / "coinbase_ws_capture.txt"
@@ -100,6 +101,11 @@ def test_an_acknowledgement_names_the_products_whose_trades_will_come() -> None:
         {"name": "status", "product_ids": None},
     ]
     assert read(json.dumps({"type": "subscriptions", "channels": channels})) == Message(accepted=("BTC-USD", "ETH-EUR"))
+
+
+def test_an_acknowledgement_of_nothing_takes_nothing() -> None:
+    channels = [{"name": "matches", "product_ids": None}]
+    assert read(json.dumps({"type": "subscriptions", "channels": channels})) == Message()
 
 
 def test_an_error_refuses_the_subscription_and_says_why() -> None:
@@ -239,10 +245,11 @@ def test_a_page_is_whole_where_the_last_id_that_was_asked_for_does_not_exist_yet
     assert numbers(page) == list(ids)
 
 
-def test_a_page_with_a_jump_of_ids_keeps_it() -> None:
+def test_a_page_proves_a_jump_of_ids() -> None:
     page = read_page([ROWS[0] | {"trade_id": number} for number in (109, 108, 103, 102, 101, 100)], 100, 10)
     assert numbers(page) == [100, 101, 102, 103, 108, 109]
     assert not page.is_whole
+    assert proofs_of(100, page).absent == [(104, 107)]
 
 
 def test_a_row_without_an_id_may_be_the_last_one_that_was_asked_for() -> None:

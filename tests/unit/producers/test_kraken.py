@@ -12,6 +12,7 @@ from market.instrument import InstrumentStatus
 from market.trade import Side, Source, Trade
 from producers.exchange import Message, RefusedTrade, RestRequest, TradesPage, TradesRequest
 from producers.exchanges.kraken import Kraken
+from producers.feed.page import read_page as proofs_of
 from runtime.settings import Settings
 
 DATA = Path(__file__).parents[2] / "data"
@@ -196,7 +197,7 @@ def test_what_stands_in_place_of_a_trade_does_not_spoil_its_frame(item: str) -> 
     assert [(refused.symbol, refused.number) for refused in message.refused] == [(None, None)]
 
 
-def test_the_documented_page_is_read_with_its_jump_of_ids() -> None:
+def test_the_documented_page_is_read_and_proves_its_jump_of_ids() -> None:
     page = read_page(ROWS)
     assert page.rows[0] == Trade(
         exchange="kraken",
@@ -211,6 +212,8 @@ def test_the_documented_page_is_read_with_its_jump_of_ids() -> None:
     )
     assert numbers(page) == [61044952, 61044953, 61044956]
     assert page.is_whole
+    proofs = proofs_of(61044952, page)
+    assert (proofs.begins, proofs.absent) == (True, [(61044954, 61044955)])
 
 
 def test_a_recorded_page_is_read() -> None:
@@ -243,6 +246,17 @@ def test_stream_and_rest_tell_the_same_time_of_a_trade(nanoseconds: str, on_the_
 def test_a_page_is_whole_where_it_is_not_full(rows: int, *, is_whole: bool) -> None:
     text = ", ".join(f'["1", "1", 1688669597.8, "b", "m", "", {number}]' for number in range(rows))
     assert read_page(text).is_whole is is_whole
+
+
+def test_the_newest_trades_are_whole_however_many_they_are() -> None:
+    text = ", ".join(f'["1", "1", 1688669597.8, "b", "m", "", {number}]' for number in range(1000))
+    assert read_page(text, REQUEST._replace(known=None, limit=1000)).is_whole
+
+
+def test_trades_of_the_known_ones_millisecond_may_stand_before_it() -> None:
+    page = read_page(", ".join(f'["1", "1", 1688669597.827, "b", "m", "", {61044950 + more}]' for more in range(5)))
+    proofs = proofs_of(61044952, page)
+    assert (proofs.begins, proofs.first, proofs.is_whole) == (True, 61044952, True)
 
 
 def test_one_row_that_is_no_trade_does_not_spoil_its_page() -> None:
