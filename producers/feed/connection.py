@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
 
@@ -25,6 +25,7 @@ from runtime.telemetry import logger
 if TYPE_CHECKING:
     _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # frames stay bytes
 
+T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
 STALL_S = 10.0
 """A connection without a frame for so long counts as dead: server time comes each second."""
@@ -212,6 +213,6 @@ async def _first(*awaited: "asyncio.Future[str] | Coroutine[Any, Any, Any]") -> 
             task.cancel()
 
 
-def split(natives: Sequence[str], most: int) -> list[list[str]]:
+def split(symbols: Sequence[T], most: int) -> list[Sequence[T]]:
     """The symbols of each connection, at most `most` in one."""
-    return [list(natives[start : start + most]) for start in range(0, len(natives), most)]
+    return [symbols[start : start + most] for start in range(0, len(symbols), most)]
