@@ -7,6 +7,7 @@ from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade, TradesPage
+from producers.feed.klines import Klines
 from producers.feed.marker_clock import MarkerClock
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class AnySymbol(Protocol):
     native: str
     key: bytes
     partition: int
+    klines: Klines
     in_flight: bool
     """A request of the symbol is under way."""
     clock: MarkerClock | None

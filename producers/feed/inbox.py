@@ -4,8 +4,10 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
+from market.given_candle import GivenCandle
 from producers.exchange import Message, TradesPage
 from producers.feed.any_symbol import AnySymbol
+from producers.feed.klines import KlineRequest
 from producers.feed.symbol import PageRequest
 
 
@@ -36,7 +38,15 @@ class PageAnswer(NamedTuple):
     page: TradesPage | None
 
 
-Arrival = FromConnection | PageAnswer
+class KlineAnswer(NamedTuple):
+    """The answer to a symbol's request for klines; `candles` None: there was no answer."""
+
+    symbol: AnySymbol
+    request: KlineRequest
+    candles: list[GivenCandle] | None
+
+
+Arrival = FromConnection | PageAnswer | KlineAnswer
 
 
 class Inbox:

@@ -20,6 +20,7 @@ from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade, TradesPage
 from producers.feed.claims import mark_hole, report_final, report_late, take_back
 from producers.feed.gap_reports import GapReports, report_filled_at_once
+from producers.feed.klines import Klines
 from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, Resumption, begin_again, first_begin
 from producers.feed.outbox import Outbox
@@ -87,6 +88,7 @@ class SymbolFeed:
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
         self._epoch = 0
+        self.klines = Klines()
         self._silence = Silence()
         self._looks = False  # whether the exchange is asked because the symbol is unusually silent
         self._lower: Trade | None = None  # the trade of `ledger.lower`, if it was not published
@@ -118,7 +120,7 @@ class SymbolFeed:
             return True
         if not self.joined or self.clock is None or self._gap_reports.is_open:
             return False
-        if self._looks or self._silence.is_suspected:
+        if self._looks or self._silence.is_suspected or self.klines.is_waiting:
             return False
         return self.ledger is not None and not self.ledger.gaps and self.ledger.undecided_s is None
 
@@ -216,7 +218,11 @@ class SymbolFeed:
         self._gap_reports.update(self, outbox)
         self._look_into_silence(outbox)
         covered_us = self._covered_us(self.ledger, server_us)
-        outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us))
+        self.klines.want(self.clock.holes_before(covered_us), outbox.now_s, fill_timeout_s)
+        held_us = self.klines.held_until_us(outbox.now_s)
+        if held_us is not None:
+            covered_us = min(covered_us, held_us)
+        outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us, self.klines))
 
     def _look_into_silence(self, outbox: Outbox) -> None:
         if not self.joined:

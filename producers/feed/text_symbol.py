@@ -28,6 +28,7 @@ from market.trade import Marker, Proof, Trade
 from producers.exchange import RefusedTrade, TradesPage
 from producers.feed.claims import mark_hole
 from producers.feed.gap_reports import report_filled_at_once
+from producers.feed.klines import Klines
 from producers.feed.known_ids import KnownIds
 from producers.feed.marker_clock import MarkerClock, Resumption, begin_again, first_begin
 from producers.feed.outbox import Outbox
@@ -89,6 +90,7 @@ class TextSymbolFeed:
         self._carried: Trade | None = None  # the newest trade that this connection carried
         self._filled: tuple[Trade, Trade] | None = None  # the first and the last trade of the outage that pages had
         self._newest: Trade | None = None  # the newest that was published
+        self.klines = Klines()
         self._silence = Silence()
         self._looks = False  # whether the exchange is asked because the symbol is unusually silent
         self._ask_at_s = 0.0
@@ -107,7 +109,7 @@ class TextSymbolFeed:
     @property
     def is_caught_up(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
-        is_quiet = self.joined and not self._looks and not self._silence.is_suspected
+        is_quiet = self.joined and not (self._looks or self._silence.is_suspected or self.klines.is_waiting)
         return self.retired or (is_quiet and self.clock is not None)
 
     def connected(self, since_us: int, outbox: Outbox) -> None:
@@ -217,7 +219,12 @@ class TextSymbolFeed:
         if self.joined:
             self._covered_us = max(self._covered_us, proven_us)
         # A page may be ahead of the connection's clock, which alone says that a minute is over.
-        outbox.markers.extend((self, marker) for marker in self.clock.due(min(self._covered_us, proven_us)))
+        covered_us = min(self._covered_us, proven_us)
+        self.klines.want(self.clock.holes_before(covered_us), outbox.now_s, fill_timeout_s)
+        held_us = self.klines.held_until_us(outbox.now_s)
+        if held_us is not None:
+            covered_us = min(covered_us, held_us)
+        outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us, self.klines))
 
     def report(self, kind: FeedEventKind, outbox: Outbox, **about: str | int) -> None:
         """Put an event about this symbol into the outbox."""

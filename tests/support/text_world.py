@@ -10,6 +10,7 @@ from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import RefusedTrade, TradesPage
 from producers.feed.any_symbol import AnySymbol
+from producers.feed.klines import Klines
 from producers.feed.marker_clock import Resumption
 from producers.feed.outbox import Outbox
 from producers.feed.symbol import PageRequest
@@ -192,6 +193,7 @@ class TextWorld:
     def start_feed(self) -> TextSymbolFeed:
         market = MarketKey("x", "A-B")
         feed = TextSymbolFeed(market, native="AB", partition=0, resumption=self.progress, page_trades=PAGE_TRADES)
+        feed.klines = Klines(lag_s=0.0, patience_s=0.0)  # nobody waits for the exchange's klines
         if feed.begin is not None:
             self.log.append(feed.begin)
         return feed

@@ -1,11 +1,15 @@
 """The feed of a symbol whose ids prove nothing: trades, breaks, pages of the newest trades, in any order."""
 
+from decimal import Decimal
+
 from hypothesis import given
 from hypothesis import strategies as st
 from text_world import LAST, MINUTE_US, PAGE_TRADES, SECOND_US, START_US, TIMEOUT_S, TextWorld, begun_in_text
 
 from market.feed import FeedEventKind
+from market.given_candle import GivenCandle
 from market.trade import Marker, Proof
+from producers.feed.klines import KlineRequest, Klines
 from producers.feed.known_ids import KnownIds
 from producers.feed.silence import LEAST_S, PATIENCE_S
 from producers.feed.symbol import REFUSALS
@@ -300,6 +304,24 @@ def test_a_stream_that_is_only_slower_than_rest_is_not_silent() -> None:
     assert world.feed.is_caught_up
     world.tick(int(PATIENCE_S) * SECOND_US)
     assert world.silent == 0
+
+
+def test_the_exchanges_own_kline_stands_in_for_a_minute_with_a_hole() -> None:
+    world = joined()
+    world.feed.klines = Klines()
+    world.disconnect()
+    for _ in range(PAGE_TRADES + 2):
+        world.trade(SECOND_US)
+    world.connect()
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert world.markers == []
+    assert not world.feed.is_caught_up
+    price = Decimal(1)
+    kline = GivenCandle(open_time_ms=START_US // 1000, open=price, high=price, low=price, close=price, volume=price)
+    world.feed.klines.answer(KlineRequest(START_US, START_US + MINUTE_US), [kline], world.now_s)
+    world.tick()
+    assert [(marker.proof, marker.kline) for marker in world.markers] == [(Proof.KLINE, kline)]
 
 
 def test_a_retired_symbol_says_nothing_more() -> None:
