@@ -158,7 +158,7 @@ class TextWorld:
         if self.up and len(self.delivered) >= nth:
             self.live(next(trade for trade in self.trades if trade.trade_id == self.delivered[-nth]))
 
-    def ask_all(self, times: int = 30) -> None:
+    def ask_all(self, times: int = 100) -> None:
         """Until nothing is asked for, with time for all pauses."""
         for _ in range(times):
             if self.feed.is_caught_up:

@@ -30,7 +30,7 @@ def test_whatever_happens_no_minute_is_called_connected_that_lacks_a_trade(*, be
     world.trade(SECOND_US)
     world.ask_all()
     assert world.feed.is_caught_up
-    world.tick(2 * MINUTE_US)
+    world.tick(3 * MINUTE_US)
     world.check()
     assert world.markers[-1].proof is Proof.CONNECTION
     assert world.markers[-1].complete_until_us > world.server_us - MINUTE_US - SECOND_US
