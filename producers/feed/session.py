@@ -240,6 +240,8 @@ class Session:
             symbol.emit_due(self._connection_of[symbol].time.us, timeout_s, outbox)
             if symbol.is_caught_up:
                 self._active.pop(symbol, None)
+            else:
+                self._active[symbol] = None
 
     def _fill(self, tasks: asyncio.TaskGroup) -> None:
         room = FILLS_AT_ONCE - len(self._fills)

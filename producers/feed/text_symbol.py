@@ -168,7 +168,13 @@ class TextSymbolFeed:
         self._connection += 1  # answers that were asked for before prove nothing
         self._carry_from(max(server_us, self._carried_from_us - SERVER_GRACE_US), outbox)
 
-    def page(self, request: PageRequest, page: TradesPage | None, server_us: int, outbox: Outbox) -> None:  # noqa: ARG002  # the other feed needs it
+    def page(
+        self,
+        request: PageRequest,
+        page: TradesPage | None,
+        server_us: int,  # noqa: ARG002  # the other feed needs it
+        outbox: Outbox,
+    ) -> None:
         """The answer to a request; `page` None: there was no answer."""
         self.in_flight = False
         if self.clock is None:
@@ -181,7 +187,8 @@ class TextSymbolFeed:
         else:
             if self.joined and self._looks and self.begin is not None:
                 self._look(self.clock, self.begin, [row for row in page.rows if isinstance(row, Trade)], outbox)
-            self._read(request, page.rows, outbox)
+            if not self.joined:
+                self._read(request, page.rows, outbox)
 
     def next_request(self, now_s: float) -> PageRequest | None:
         """The page to ask for now, if any: the newest trades."""
@@ -271,7 +278,8 @@ class TextSymbolFeed:
             )  # fmt: skip
 
     def _publish(self, trade: Trade, outbox: Outbox) -> None:
-        if self._newest is None or trade_order(trade) > trade_order(self._newest):
+        newest = self._newest
+        if newest is None or trade.time_us > newest.time_us or trade_order(trade) > trade_order(newest):
             self._newest = trade
         if self.clock is not None:
             self.clock.published_in_time(trade)
