@@ -31,7 +31,7 @@ async def test_listings_and_delistings_are_followed_while_it_runs(
     monkeypatch.setattr(runner, "LISTINGS_EVERY_S", 0.5)
     simulated = SimulatorSettings(symbols=SYMBOLS, speed=240, start_us=START_US, port=0)
     async with serving(simulated) as (exchange, address):
-        hosts = {"binance_rest": address, "binance_ws": address.replace("http", "ws", 1)}
+        hosts = {"fill_timeout_s": 60.0, "binance_rest": address, "binance_ws": address.replace("http", "ws", 1)}
         everything = Selection(whole_market=True, quotes=frozenset({"USDT"}), shard=Shard(0, 1))
         stop = asyncio.Event()
         feeding = asyncio.create_task(run_feed(settings.model_copy(update=hosts), "binance", everything, stop))
