@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 from producers.exchange import Exchange
 from producers.exchanges.binance import Binance
+from producers.exchanges.binance_usdm import BinanceUsdM
 from runtime.settings import Settings
 
 EXCHANGES: dict[str, Callable[[Settings], Exchange]] = {
     "binance": Binance,
+    "binance-usdm": BinanceUsdM,
 }
