@@ -18,7 +18,7 @@ and over REST, in a page of ``/fapi/v1/aggTrades``::
 - *Address.* On the old one (without ``/market``), which ended on 2026-04-23, a subscription is acknowledged, and then
   nothing comes.
 - *Clock.* ``markPrice@1s`` comes each second while nobody trades, and ``E`` is the server's clock. An aggregate is sent
-  at most about 100 ms after its first fill: the feed grants more before it believes a clock.
+  up to 160 ms after its time ``T`` (in the capture that the tests replay): the feed grants more before it marks.
 - *Names.* The record key's exchange is ``binance``, as for spot: the symbol tells the market. ``BTCUSDT`` is
   ``BTC-USDT-PERP``, ``BTCUSDT_240628`` is ``BTC-USDT-240628``.
 
