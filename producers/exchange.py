@@ -132,7 +132,10 @@ class Exchange(Protocol):
         """Read the answer to `instruments`; what we cannot name is left out. Raises `MalformedError`."""
 
     def native(self, symbol: str) -> str:
-        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist."""
+        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist.
+
+        `UsageError`: it is of a product that the adapter does not read.
+        """
 
     def trades(self, request: TradesRequest) -> RestRequest:
         """The request for a page of trades."""

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from producers.exchange import Exchange
 from producers.exchanges.binance import Binance
 from producers.exchanges.binance_usdm import BinanceUsdM
+from producers.exchanges.okx import Okx
 from runtime.settings import Settings
 
 EXCHANGES: dict[str, Callable[[Settings], Exchange]] = {
     "binance": Binance,
     "binance-usdm": BinanceUsdM,
+    "okx": Okx,
 }
