@@ -39,6 +39,7 @@ from producers.binance_wire import (
     read_steps,
 )
 from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequest, TradesPage, TradesRequest
+from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
 _MAX_FILTERED = 100
@@ -115,7 +116,7 @@ class Binance:
         """``BTCUSDT`` is ``BTC-USDT``."""
         try:
             info = _info(body)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise MalformedError(f"not an exchangeInfo of {self.name}: {error}") from error
         return [self._instrument(market) for market in info.symbols]
 
