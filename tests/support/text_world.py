@@ -47,6 +47,8 @@ class TextWorld:
         self.server_us = START_US
         self.carried_us = 0
         self.up = False
+        self.is_stalled = False
+        """Whether the connection carries nothing at the moment, not even the time."""
         self.held: list[Trade] = []
         self.slow: list[_Answer] = []
         self.log: list[Trade | Marker] = []
@@ -169,7 +171,7 @@ class TextWorld:
     def round(self, what: Callable[[Outbox], object]) -> None:
         outbox = Outbox(self.now_s, 0)
         what(outbox)
-        self.carried_us = self.server_us if self.up else self.carried_us
+        self.carried_us = self.server_us if self.up and not self.is_stalled else self.carried_us
         self.feed.emit_due(self.carried_us, TIMEOUT_S, outbox)
         self.note(outbox.begins)
         self.log += [marker for _, marker in outbox.begins + outbox.taken_back]

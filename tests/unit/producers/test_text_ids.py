@@ -12,7 +12,7 @@ from market.trade import Marker, Proof
 from producers.feed.klines import KlineRequest, Klines
 from producers.feed.known_ids import KnownIds
 from producers.feed.silence import LEAST_S, PATIENCE_S
-from producers.feed.symbol import REFUSALS
+from producers.feed.symbol import REFUSALS, SERVER_GRACE_US
 
 after = st.sampled_from([0, 0, 1_000, 300_000, 700_000, 2_000_000, 20_000_000, 45_000_000, 70_000_000])
 what = st.sampled_from(
@@ -38,6 +38,11 @@ def test_whatever_happens_no_minute_is_called_connected_that_lacks_a_trade(*, be
 
 def proofs(world: TextWorld) -> list[Proof]:
     return [marker.proof for marker in world.markers]
+
+
+def events(world: TextWorld, kind: FeedEventKind) -> list[tuple[str | None, str | None]]:
+    """The ids of the events of a kind."""
+    return [(event.first_id, event.last_id) for event in world.told if event.event is kind]
 
 
 def joined() -> TextWorld:
@@ -67,6 +72,17 @@ def test_a_first_start_begins_with_the_next_minute_and_marks_while_the_connectio
     assert (marker.last_trade_id, marker.last_price) == (world.trades[1].trade_id, world.trades[1].price)
 
 
+def test_a_first_minute_is_one_that_the_connection_carries_from_its_beginning() -> None:
+    world = TextWorld()
+    world.trade(60 * SECOND_US - 200_000)
+    world.connect()
+    world.tick()
+    world.ask()
+    [begin] = world.log
+    assert isinstance(begin, Marker)
+    assert begin.complete_until_us == START_US + 2 * MINUTE_US, "trades up to 0:60.3 may have been sent before"
+
+
 def test_a_return_is_covered_by_a_page_that_begins_before_its_marker() -> None:
     world = begun_in_text()
     world.trade(SECOND_US)
@@ -92,8 +108,8 @@ def test_what_an_outage_hid_is_published_from_a_page_and_told_as_a_filled_gap() 
     world.tick(MINUTE_US)
     assert proofs(world) == [Proof.CONNECTION]
     assert set(missed) < set(world.published)
-    filled = [event for event in world.told if event.event is FeedEventKind.GAP_FILLED]
-    assert [(event.first_id, event.last_id) for event in filled] == [(missed[0], missed[-1])]
+    assert len(set(world.published)) == len(world.published)
+    assert events(world, FeedEventKind.GAP_FILLED) == [(missed[0], missed[-1])]
     assert world.holes() == []
 
 
@@ -105,11 +121,79 @@ def test_pages_follow_each_other_while_there_is_no_connection() -> None:
             world.trade(SECOND_US)
         world.tick(10 * SECOND_US)
         world.ask()
+    assert world.feed.next_request(world.now_s + 0.5) is not None, "the more there is, the sooner it asks again"
+    assert world.markers == [], "no minute is over before the connection says so"
     world.connect()
     world.ask_all()
     world.tick(MINUTE_US)
     assert set(proofs(world)) == {Proof.CONNECTION}
     assert len(world.published) == len(world.trades) - 1
+
+
+def test_an_outage_begins_with_the_last_time_that_the_connection_proved() -> None:
+    world = joined()
+    world.server_us += 30 * SECOND_US
+    world.carried_us = world.server_us  # no round since
+    world.disconnect()
+    [uncovered] = world.feed.gaps
+    assert uncovered.from_us == world.carried_us - SERVER_GRACE_US
+
+
+def test_what_rest_shows_before_the_stream_is_no_filled_gap() -> None:
+    world = joined()
+    world.disconnect()
+    world.connect()
+    early = world.trade(2 * SECOND_US, missed=True)
+    world.ask()
+    world.live(early)
+    world.ask_all()
+    assert world.published[-1] == early.trade_id
+    assert events(world, FeedEventKind.GAP_FILLED) == []
+
+
+def test_a_page_out_of_order_proves_nothing() -> None:
+    world = joined()
+    world.disconnect()
+    hidden = world.trade(SECOND_US)
+    world.connect()
+    world.tick(2 * SECOND_US)
+    request = world.feed.next_request(world.now_s)
+    assert request is not None
+    world.answer(request, [hidden, world.trades[0]])
+    assert not world.feed.is_caught_up
+    assert world.published[-1] == hidden.trade_id
+
+
+def test_a_hole_ends_where_the_connection_begins() -> None:
+    world = joined()
+    world.disconnect()
+    world.trade(10 * SECOND_US)
+    world.connect()
+    began_us = world.server_us
+    for _ in range(PAGE_TRADES + 1):
+        world.trade(SECOND_US)
+    world.ask()
+    [(_, until_s)] = world.holes()
+    assert until_s == (began_us + SERVER_GRACE_US - START_US) // SECOND_US
+    assert world.feed.is_caught_up
+
+
+def test_what_was_on_its_way_when_the_connection_broke_is_a_hole_though_a_later_page_was_seen() -> None:
+    world = joined()
+    world.disconnect()
+    world.trade(10 * SECOND_US)
+    world.connect()
+    world.is_stalled = True
+    for _ in range(PAGE_TRADES + 1):  # the page begins with the second
+        world.trade(SECOND_US, missed=True)
+    world.ask()
+    world.disconnect()
+    world.is_stalled = False
+    world.connect()
+    world.ask_all()
+    world.tick(MINUTE_US)
+    assert len(world.holes()) == 2
+    world.check()
 
 
 def test_what_a_full_page_does_not_reach_is_a_hole_at_once() -> None:
@@ -155,7 +239,30 @@ def test_a_short_page_that_does_not_reach_proves_nothing_and_what_it_hides_is_a_
     world.tick(int(TIMEOUT_S) * SECOND_US)
     [(from_s, until_s)] = world.holes()
     assert until_s - from_s in (2, 3)
+    assert events(world, FeedEventKind.GAP_FILLED) == [(world.trades[-1].trade_id, world.trades[-1].trade_id)]
     assert proofs(world)[:2] == [Proof.HOLE, Proof.CONNECTION]
+
+
+def test_nothing_is_given_up_before_the_exchange_was_asked() -> None:
+    world = joined()
+    world.disconnect()
+    world.connect()
+    world.tick(int(TIMEOUT_S) * SECOND_US)
+    world.tick(MINUTE_US)
+    assert world.holes() == []
+    assert world.markers == []
+    world.ask(answered=False)
+    assert len(world.holes()) == 1
+
+
+def test_nothing_is_given_up_before_the_connection_proves_a_later_time() -> None:
+    world = joined()
+    world.disconnect()
+    world.is_stalled = True
+    world.connect()
+    world.ask(answered=False)
+    world.tick(int(TIMEOUT_S) * SECOND_US)
+    assert world.holes() == []
 
 
 def test_a_page_without_what_the_connection_carried_is_too_old() -> None:
@@ -171,6 +278,20 @@ def test_a_page_without_what_the_connection_carried_is_too_old() -> None:
     world.ask()
     assert world.feed.is_caught_up
     assert hidden.trade_id in world.published
+
+
+def test_an_old_trade_that_the_connection_repeats_does_not_make_a_page_new() -> None:
+    world = joined()
+    world.tick(20 * SECOND_US)
+    world.disconnect()
+    old = world.trade(SECOND_US)
+    world.trade(SECOND_US)
+    world.connect()
+    world.live(old)
+    world.tick(100_000)
+    world.ask(behind_us=SECOND_US)
+    assert world.published[-1] == old.trade_id
+    assert not world.feed.is_caught_up
 
 
 def test_a_quiet_symbol_is_not_believed_before_rest_must_have_caught_up() -> None:
@@ -224,6 +345,37 @@ def test_a_trade_that_cannot_be_read_is_fetched_in_a_page() -> None:
     assert world.published[-1] == unreadable.trade_id
     world.tick(MINUTE_US)
     assert proofs(world) == [Proof.CONNECTION]
+
+
+def test_an_unreadable_trade_is_looked_for_in_later_pages_only_and_for_a_while() -> None:
+    world = joined()
+    world.tick(int(TIMEOUT_S) * SECOND_US)
+    world.disconnect()
+    world.connect()
+    world.tick(2 * SECOND_US)
+    world.ask(slow=True)
+    unreadable = world.trade(SECOND_US, unreadable=True)
+    world.ask()  # the slow answer
+    assert not world.feed.is_caught_up
+    world.ask_all()
+    assert world.published[-1] == unreadable.trade_id
+    world.tick(int(TIMEOUT_S) * SECOND_US)
+    world.trade(0, unreadable=True)
+    world.ask(answered=False)
+    assert world.holes() == []
+
+
+def test_a_newest_row_that_nobody_can_read_is_a_hole_until_the_connection() -> None:
+    world = joined()
+    world.tick(10 * SECOND_US)
+    world.disconnect()
+    before = world.trade(SECOND_US)
+    world.act("spoiled", SECOND_US)
+    world.connect()
+    began_us = world.server_us
+    world.ask_all()
+    times_us = (before.time_us, began_us + SERVER_GRACE_US)
+    assert world.holes() == [tuple((time_us - START_US) // SECOND_US for time_us in times_us)]
 
 
 def test_a_row_that_nobody_can_read_is_a_hole_between_its_neighbours_after_some_pages() -> None:
@@ -322,6 +474,18 @@ def test_the_exchanges_own_kline_stands_in_for_a_minute_with_a_hole() -> None:
     world.feed.klines.answer(KlineRequest(START_US, START_US + MINUTE_US), [kline], world.now_s)
     world.tick()
     assert [(marker.proof, marker.kline) for marker in world.markers] == [(Proof.KLINE, kline)]
+
+
+def test_a_trade_that_rest_showed_first_after_a_silence_is_no_filled_gap() -> None:
+    world = joined()
+    late = world.trade(int(LEAST_S) * SECOND_US, missed=True)
+    world.tick()
+    world.ask()
+    assert world.published[-1] == late.trade_id
+    world.live(late)
+    world.ask_all()
+    assert world.feed.is_caught_up
+    assert events(world, FeedEventKind.GAP_FILLED) == []
 
 
 def test_a_retired_symbol_says_nothing_more() -> None:
