@@ -116,7 +116,7 @@ def test_what_an_outage_hid_is_published_from_a_page_and_told_as_a_filled_gap() 
 def test_pages_follow_each_other_while_there_is_no_connection() -> None:
     world = joined()
     world.disconnect()
-    for _ in range(5):  # more than a page holds, but never between two pages
+    for _ in range(7):  # more than a page holds, but never between two pages
         for _ in range(PAGE_TRADES - 1):
             world.trade(SECOND_US)
         world.tick(10 * SECOND_US)
@@ -362,6 +362,7 @@ def test_an_unreadable_trade_is_looked_for_in_later_pages_only_and_for_a_while()
     world.tick(int(TIMEOUT_S) * SECOND_US)
     world.trade(0, unreadable=True)
     world.ask(answered=False)
+    world.tick(SECOND_US)
     assert world.holes() == []
 
 
