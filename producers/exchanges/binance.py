@@ -48,7 +48,6 @@ from runtime.settings import Settings
 _MS = 1_000
 _MAX_FILTERED = 100
 """For more symbols all of ``exchangeInfo`` is asked for: the query would be too long."""
-PAGE_KLINES = 1_000
 _PRICE_FILTER, _LOT_FILTER = "PRICE_FILTER", "LOT_SIZE"
 
 
@@ -125,6 +124,7 @@ class Binance:
     )
     symbols_per_connection = 200  # 1024 streams are allowed, but as a URL they would be too long
     page_trades = 1000
+    page_klines = 1000
     ids_prove = True
     keepalive: Keepalive | None = None
 
@@ -241,7 +241,7 @@ class Binance:
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
         """``klines``, weight 2: at most 1,000."""
-        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={PAGE_KLINES}"
+        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={self.page_klines}"
         return RestRequest(f"/api/v3/klines?symbol={native}&interval=1m&{span}", 2)
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
