@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from candlewick.reading import Watch, read_watched
-from candlewick.reconcile.compare import SpanMs
+from candlewick.reconcile.compare import ComparedSpan
 from market.candle import Candle
 from market.codec import decode_candle
 from market.errors import MalformedError
@@ -47,7 +47,7 @@ def market_groups(keys: Iterable[MarketKey], partitions: int, minutes: int) -> I
 class NewestCandles:
     """The newest revision of every minute of a span, by market and open time in milliseconds."""
 
-    def __init__(self, keys: Sequence[MarketKey], span: SpanMs) -> None:
+    def __init__(self, keys: Sequence[MarketKey], span: ComparedSpan) -> None:
         self._span = span
         self._by_record_key: dict[bytes | None, dict[int, Candle]] = {str(key).encode(): {} for key in keys}
         self.unreadable = 0
@@ -74,7 +74,9 @@ class NewestCandles:
             minutes[candle.open_time_ms] = candle
 
 
-async def read_newest_candles(settings: Settings, group: MarketGroup, span: SpanMs, watch: Watch) -> NewestCandles:
+async def read_newest_candles(
+    settings: Settings, group: MarketGroup, span: ComparedSpan, watch: Watch
+) -> NewestCandles:
     """Read `md.candles.1m.v1` to its end as it stands. Raises `UnavailableError`."""
     newest, topic = NewestCandles(group.keys, span), settings.topics.candles()
     start = await offsets_at(settings, topic, span.from_ms - CLOCKS_MS, [group.partition])

@@ -45,7 +45,7 @@ class Discrepancy(StrEnum):
     DIFFERS = "differs"
 
 
-class SpanMs(NamedTuple):
+class ComparedSpan(NamedTuple):
     """The whole minutes from `from_ms` until `until_ms`, UTC milliseconds."""
 
     from_ms: int
@@ -85,7 +85,7 @@ class MarketComparison:
     """A market's minutes, each counted once."""
 
     key: MarketKey
-    span: SpanMs
+    span: ComparedSpan
     same: int = 0
     quiet: int = 0
     in_neither: int = 0
@@ -98,7 +98,7 @@ class MarketComparison:
     counts: dict[Discrepancy, int] = field(default_factory=lambda: dict.fromkeys(Discrepancy, 0))
     named: list[MinuteDifference] = field(default_factory=list)
     """The first `MAX_NAMED` minutes that differ."""
-    spans_that_differ: list[SpanMs] = field(default_factory=list)
+    spans_that_differ: list[ComparedSpan] = field(default_factory=list)
     """All minutes that differ, as ranges: their trades would have to be fetched again."""
 
     @property
@@ -121,11 +121,11 @@ class MarketComparison:
         if self.spans_that_differ and self.spans_that_differ[-1].until_ms == difference.open_ms:
             self.spans_that_differ[-1] = self.spans_that_differ[-1]._replace(until_ms=until_ms)
         else:
-            self.spans_that_differ.append(SpanMs(difference.open_ms, until_ms))
+            self.spans_that_differ.append(ComparedSpan(difference.open_ms, until_ms))
 
 
 def compare_market(
-    key: MarketKey, span: SpanMs, ours: Mapping[int, Candle], theirs: Iterable[GivenCandle]
+    key: MarketKey, span: ComparedSpan, ours: Mapping[int, Candle], theirs: Iterable[GivenCandle]
 ) -> MarketComparison:
     """Compare the minutes of `span`; `ours` has a candle by its open time in milliseconds.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from candlewick.reading import Watch
-from candlewick.reconcile.compare import SpanMs
+from candlewick.reconcile.compare import ComparedSpan
 from market.errors import MalformedError
 from market.given_candle import GivenCandle
 from market.timeframe import MINUTE_MS
@@ -16,7 +16,7 @@ LEAD_MS = 30 * MINUTE_MS
 
 
 async def ask_klines(
-    rest: RestClient, exchange: Exchange, native: str, span: SpanMs, watch: Watch
+    rest: RestClient, exchange: Exchange, native: str, span: ComparedSpan, watch: Watch
 ) -> list[GivenCandle]:
     """The klines of a span, and of `LEAD_MS` before it; the exchange need not have all of them.
 
@@ -37,13 +37,13 @@ async def ask_klines(
     return klines
 
 
-def first_page(span: SpanMs, minutes: int) -> SpanMs:
+def first_page(span: ComparedSpan, minutes: int) -> ComparedSpan:
     """What to ask for first; at most so many `minutes`."""
     from_ms = max(0, span.from_ms - LEAD_MS)
-    return SpanMs(from_ms, min(span.until_ms, from_ms + minutes * MINUTE_MS))
+    return ComparedSpan(from_ms, min(span.until_ms, from_ms + minutes * MINUTE_MS))
 
 
-def next_page(page: SpanMs, opens_ms: Iterable[int], span: SpanMs, minutes: int) -> SpanMs:
+def next_page(page: ComparedSpan, opens_ms: Iterable[int], span: ComparedSpan, minutes: int) -> ComparedSpan:
     """What to ask for after this page, whose answer had klines with these open times; it is empty at the span's end.
 
     An exchange that keeps a short history may answer with its oldest klines instead, which lie behind the page: then
@@ -52,4 +52,4 @@ def next_page(page: SpanMs, opens_ms: Iterable[int], span: SpanMs, minutes: int)
     later_ms = [open_ms for open_ms in opens_ms if open_ms >= page.from_ms]
     oldest_ms = min(later_ms, default=page.until_ms)
     from_ms = min(span.until_ms, max(page.until_ms, oldest_ms - oldest_ms % MINUTE_MS))
-    return SpanMs(from_ms, min(span.until_ms, from_ms + minutes * MINUTE_MS))
+    return ComparedSpan(from_ms, min(span.until_ms, from_ms + minutes * MINUTE_MS))

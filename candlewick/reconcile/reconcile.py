@@ -11,7 +11,7 @@ from candlewick.common import utc_us
 from candlewick.known_exchange import known_exchange
 from candlewick.reading import Watch
 from candlewick.reconcile.candles import market_groups, read_newest_candles
-from candlewick.reconcile.compare import SpanMs, compare_market
+from candlewick.reconcile.compare import ComparedSpan, compare_market
 from candlewick.reconcile.klines import ask_klines
 from candlewick.reconcile.report import Reconciliation
 from market.key import MarketKey
@@ -37,7 +37,7 @@ class Asked(NamedTuple):
     until: datetime | None
 
 
-def asked_span(asked: Asked, now_ms: int) -> tuple[SpanMs, bool]:
+def asked_span(asked: Asked, now_ms: int) -> tuple[ComparedSpan, bool]:
     """The whole minutes that are asked for, and whether young ones were left out.
 
     Raises `UsageError`: no symbol, no beginning, or no whole minute that is old enough.
@@ -51,7 +51,7 @@ def asked_span(asked: Asked, now_ms: int) -> tuple[SpanMs, bool]:
     is_cut = until_ms >= old_ms
     until_ms = min(until_ms, old_ms)
     from_ms = next_minute_us(utc_us(asked.from_)) // 1000
-    span = SpanMs(from_ms, until_ms - until_ms % MINUTE_MS)
+    span = ComparedSpan(from_ms, until_ms - until_ms % MINUTE_MS)
     if span.from_ms >= span.until_ms:
         young = ": minutes younger than two minutes are left out" if is_cut else ""
         raise UsageError(f"there is no whole minute from {utc(from_ms * 1000)} until {utc(until_ms * 1000)}{young}")

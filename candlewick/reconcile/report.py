@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from candlewick.reconcile.compare import Discrepancy, MarketComparison, MinuteDifference, SpanMs
+from candlewick.reconcile.compare import Discrepancy, MarketComparison, MinuteDifference, ComparedSpan
 from market.decimals import plain
 from market.utc import utc
 
@@ -15,7 +15,7 @@ class Reconciliation:
     """Markets of one exchange, compared over one span."""
 
     exchange: str
-    span: SpanMs
+    span: ComparedSpan
     leaves_out_young: bool = False
     """The span was cut: its newest minutes are too young."""
     is_log_cut: bool = False
