@@ -96,7 +96,8 @@ def _cells(counts: DayCounts) -> tuple[str, ...]:
 
 def _counts_json(counts: DayCounts) -> dict[str, Any]:
     named = asdict(counts)
-    return {**named, "uncovered_s": named.pop("uncovered_us") / _US, "gap_rate": counts.gap_rate}
+    uncovered_us = named.pop("uncovered_us")
+    return {**named, "uncovered_s": uncovered_us / _US, "gap_rate": counts.gap_rate}
 
 
 def _hole_json(ended: EndedHole) -> dict[str, Any]:

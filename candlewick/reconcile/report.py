@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from candlewick.reconcile.compare import Discrepancy, MarketComparison, MinuteDifference, ComparedSpan
+from candlewick.reconcile.compare import ComparedSpan, Discrepancy, MarketComparison, MinuteDifference
 from market.decimals import plain
 from market.utc import utc
 
