@@ -15,7 +15,7 @@ Compared are only the fields that the exchange gives. The status of a candle is 
 than `complete`, a difference is `expected`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -29,12 +29,16 @@ from market.timeframe import MINUTE_MS
 
 MAX_NAMED = 1_000
 """At most so many differences of a market are named; all are counted, and all are in `spans_that_differ`."""
-_PRICES_AND_VOLUMES = ("open", "high", "low", "close", "volume", "quote_volume")
-FIELDS = (*_PRICES_AND_VOLUMES, "trades", "taker_buy_volume", "taker_buy_quote_volume")
+_PRICES, _COUNT = ("open", "high", "low", "close"), "trades"
+_VOLUMES, _TURNOVERS = ("volume", "taker_buy_volume"), ("quote_volume", "taker_buy_quote_volume")
+FIELDS = (*_PRICES, *_VOLUMES, *_TURNOVERS, _COUNT)
 """The fields of a `GivenCandle` that are compared."""
-_TURNOVERS = ("quote_volume", "taker_buy_quote_volume")
 _ROUNDED_PLACES = 8
 """Exchanges that give so many places behind the point have no more of them."""
+_NOISY_DIGITS = 16
+"""Only a binary float of an exchange has so many digits and more; the last ones are no part of the amount."""
+_NOISE = Decimal("1e-13")
+"""The share of a volume that adding up floats may cost."""
 
 
 class Discrepancy(StrEnum):
@@ -125,7 +129,11 @@ class MarketComparison:
 
 
 def compare_market(
-    key: MarketKey, span: ComparedSpan, ours: Mapping[int, Candle], theirs: Iterable[GivenCandle]
+    key: MarketKey,
+    span: ComparedSpan,
+    ours: Mapping[int, Candle],
+    theirs: Iterable[GivenCandle],
+    fields: Sequence[str] = FIELDS,
 ) -> MarketComparison:
     """Compare the minutes of `span`; `ours` has a candle by its open time in milliseconds.
 
@@ -146,21 +154,28 @@ def compare_market(
             comparison.quiet += 1
         elif kline is None:
             comparison.add(MinuteDifference(open_ms, Discrepancy.MISSING_THERE, candle.status))
-        elif fields := tuple(field_differences(candle, kline)):
-            comparison.add(MinuteDifference(open_ms, Discrepancy.DIFFERS, candle.status, fields))
+        elif differing := tuple(_differing(candle, kline, fields)):
+            comparison.add(MinuteDifference(open_ms, Discrepancy.DIFFERS, candle.status, differing))
         else:
             comparison.same += 1
     return comparison
 
 
-def field_differences(candle: Candle, kline: GivenCandle) -> Iterator[FieldDifference]:
-    """The fields of a minute that differ; a field that the exchange does not give is passed over."""
-    for name in FIELDS:
+def comparable_fields(*, counts_trades: bool) -> tuple[str, ...]:
+    """The fields to compare; `counts_trades`: the exchange counts trades as we do."""
+    return tuple(name for name in FIELDS if counts_trades or name != _COUNT)
+
+
+def _differing(candle: Candle, kline: GivenCandle, fields: Sequence[str]) -> Iterator[FieldDifference]:
+    for name in fields:
         ours, theirs = getattr(candle, name), getattr(kline, name)
         if theirs is None or ours == theirs:
             continue
-        if name not in _TURNOVERS or not _is_rounded(ours, theirs, candle.trades):
-            yield FieldDifference(name, ours, theirs)
+        if name in _TURNOVERS and _is_rounded(ours, theirs, candle.trades):
+            continue
+        if name in (*_TURNOVERS, *_VOLUMES) and _is_noise(ours, theirs):
+            continue
+        yield FieldDifference(name, ours, theirs)
 
 
 def _is_rounded(ours: Decimal, theirs: Decimal, trades: int) -> bool:
@@ -173,6 +188,13 @@ def _is_rounded(ours: Decimal, theirs: Decimal, trades: int) -> bool:
     if places < _ROUNDED_PLACES or _places(ours) <= places:
         return False
     return abs(EXACT.subtract(ours, theirs)) <= EXACT.multiply(Decimal(trades), Decimal((0, (1,), -places)))
+
+
+def _is_noise(ours: Decimal, theirs: Decimal) -> bool:
+    """Whether a sum differs only because the exchange adds up floats: ``14.697630010000001`` for ``14.69763001``."""
+    if len(theirs.as_tuple().digits) < _NOISY_DIGITS or _places(ours) >= _places(theirs):
+        return False
+    return abs(EXACT.subtract(ours, theirs)) <= EXACT.multiply(theirs, _NOISE)
 
 
 def _places(value: Decimal) -> int:

@@ -11,14 +11,14 @@ from candlewick.common import utc_us
 from candlewick.known_exchange import known_exchange
 from candlewick.reading import Watch
 from candlewick.reconcile.candles import market_groups, read_newest_candles
-from candlewick.reconcile.compare import ComparedSpan, compare_market
+from candlewick.reconcile.compare import ComparedSpan, comparable_fields, compare_market
 from candlewick.reconcile.klines import ask_klines
 from candlewick.reconcile.report import Reconciliation
-from market.key import MarketKey
 from market.timeframe import MINUTE_MS, next_minute_us
 from market.utc import utc
 from producers.feed.rest import RestClient
-from producers.feed.runner import find_symbols
+from producers.feed.runner import find
+from producers.feed.selection import Selection
 from runtime.errors import CandlewickError, UsageError
 from runtime.kafka import ends
 from runtime.kafka.admin import require_topics
@@ -69,8 +69,9 @@ async def reconcile(settings: Settings, asked: Asked, watch: Watch) -> Reconcili
     await require_topics(settings, {settings.topics.candles()})
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
-        names = await find_symbols(rest, exchange, asked.symbols)
-        natives = {MarketKey(exchange.name, symbol): native for native, symbol in names.items()}
+        chosen = await find(rest, exchange, Selection(asked.symbols))
+        natives = {instrument.market: native for native, instrument in chosen.items()}
+        fields = comparable_fields(counts_trades=exchange.klines_count_trades)
         result = Reconciliation(exchange.name, span, leaves_out_young=is_cut)
         result.is_log_cut = any(bound.first for bound in (await ends(settings, settings.topics.candles())).values())
         for group in market_groups(natives, settings.partitions, len(span.minutes)):
@@ -79,7 +80,7 @@ async def reconcile(settings: Settings, asked: Asked, watch: Watch) -> Reconcili
             for key in group.keys:
                 result.candles += len(newest.of(key))
                 klines = await ask_klines(rest, exchange, natives[key], span, watch)
-                result.markets.append(compare_market(key, span, newest.of(key), klines))
+                result.markets.append(compare_market(key, span, newest.of(key), klines, fields))
     if not result.candles:
         raise CandlewickError(
             f"{settings.topics.candles()} has no candles of {', '.join(map(str, natives))} "

@@ -125,6 +125,7 @@ class Binance:
     symbols_per_connection = 200  # 1024 streams are allowed, but as a URL they would be too long
     page_trades = 1000
     page_klines = 1000
+    klines_count_trades = True
     ids_prove = True
     keepalive: Keepalive | None = None
 

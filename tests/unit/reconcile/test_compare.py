@@ -15,6 +15,7 @@ from candlewick.reconcile.compare import (
     Discrepancy,
     FieldDifference,
     MarketComparison,
+    comparable_fields,
     compare_market,
 )
 from candlewick.reconcile.report import Reconciliation, as_json, detail_rows, notes, verdict
@@ -132,6 +133,27 @@ def test_turnover_may_be_rounded_by_the_exchange_where_it_has_more_places(
 def test_a_volume_is_never_rounded() -> None:
     ours = candle(0, volume=Decimal("1.123456781"))
     assert compared([ours], [kline(0, volume=Decimal("1.12345678"))], ComparedSpan(T0, T0 + MINUTE)).differing == 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        ("14.69763001", "14.697630010000001", True),  # of a real answer of Coinbase
+        ("14.69763", "14.697629999999999", True),
+        ("14.69763001", "14.697630020000001", False),
+        ("14.69763001", "14.6976300100001", False),  # fifteen digits: no float has to be written so
+    ],
+)
+def test_the_noise_of_floats_is_no_difference(ours: str, theirs: str, same: bool) -> None:  # noqa: FBT001  # a case
+    mine, given_kline = candle(0, volume=Decimal(ours)), kline(0, volume=Decimal(theirs))
+    assert (compared([mine], [given_kline], ComparedSpan(T0, T0 + MINUTE)).same == 1) is same
+
+
+def test_the_count_of_an_exchange_that_counts_fills_is_not_compared() -> None:
+    span, ours = ComparedSpan(T0, T0 + MINUTE), {T0: candle(0)}
+    for counts_trades, same in ((True, 0), (False, 1)):
+        fields = comparable_fields(counts_trades=counts_trades)
+        assert compare_market(KEY, span, ours, [kline(0, trades=9)], fields).same == same
 
 
 def test_klines_that_open_within_a_minute_are_counted_and_match_nothing() -> None:
