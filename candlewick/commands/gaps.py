@@ -32,12 +32,12 @@ def gaps(
 ) -> None:
     """Count what feeds missed, by UTC day and symbol: from md.feeds.v1, and from the 1m candles of md.candles.1m.v1.
 
-    - *trades missing*: the ids of gaps, from the first to the last missing one. *filled*: those that came over REST.
-    - *in holes*: gaps that were given up, or a part of them. *open*: gaps of which nothing more was told.
-    - *holes*: what is missing for good. *repaired*: later candles have it. *minutes*, *uncovered s*: how long
-      the other holes are.
+    - *gaps*: trades that did not come by themselves, and how each gap ended: filled over REST, in a hole (all of it or
+      a part), or open (nothing more was told). Missing are the ids from the first to the last missing one.
+    - *holes*: trades that are missing for good, the minutes and the time in which they are missing. Repaired: a later
+      run or another producer has brought them, and the candles have them.
     - *gap rate*: trades lost / trades published. Lost are the ids of holes that no candle has; published is the sum of
-      `trades` over the newest revisions of all candles.
+      `trades` over the newest revisions of all 1m candles.
 
     Gaps that are told again after a restart, or by a second producer, count once.
 

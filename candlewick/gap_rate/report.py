@@ -5,15 +5,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from candlewick.gap_rate.days import DayCounts, Days, EndedHole, total
+from candlewick.gap_rate.days import DayCounts, Days, EndedHole, HoleEnd, total
 from market.utc import utc
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = 1_000_000
-HEADINGS = (
-    "day (UTC)", "symbol", "disconnects", "gaps", "trades missing", "filled", "in holes", "open", "holes", "repaired",
-    "minutes", "uncovered s", "trades lost", "trades published", "gap rate",
-)  # fmt: skip
+HEADINGS = ("day (UTC)", "symbol", "disconnects", "gaps", "holes", "published", "gap rate")
 
 
 @dataclass
@@ -64,7 +61,10 @@ def notes(report: GapReport) -> Iterator[str]:
     """What a reader has to know beside the counts, as sentences."""
     clean = sum(counts.is_clean for counts in report.days.values())
     if clean:
-        yield f"{clean:,} days of symbols without any gap or disconnect are only in the total"
+        yield f"only in the total: {clean:,} days of symbols without any gap or disconnect"
+    unknown = sum(not ended.hole.ids and ended.end is not HoleEnd.REPAIRED for ended in report.holes)
+    if unknown:
+        yield f"{unknown:,} holes do not tell which trades are missing: the gap rate does not count these"
     counts = total(report.days.values())
     if counts.resets or counts.taken_back:
         yield f"ids were reset {counts.resets:,} times, claims were taken back {counts.taken_back:,} times"
@@ -86,12 +86,37 @@ def rate_text(counts: DayCounts) -> str:
 
 
 def _cells(counts: DayCounts) -> tuple[str, ...]:
-    numbers = (
-        counts.disconnects, counts.gaps, counts.missing, counts.filled, counts.gaps_in_holes, counts.gaps_open,
-        counts.holes, counts.holes_repaired, counts.hole_minutes,
-    )  # fmt: skip
-    last = (f"{counts.uncovered_us / _US:,.1f}", f"{counts.lost:,}", f"{counts.published:,}", rate_text(counts))
-    return *(f"{number:,}" for number in numbers), *last
+    disconnects = f"{counts.disconnects:,}" if counts.disconnects else ""
+    return disconnects, _gaps_text(counts), _holes_text(counts), f"{counts.published:,}", rate_text(counts)
+
+
+def _gaps_text(counts: DayCounts) -> str:
+    """Such as ``3, 41 trades missing: 2 filled (38 trades), 1 in holes``."""
+    if not counts.gaps:
+        return ""
+    ends = (
+        (counts.gaps_filled, f"filled ({_trades(counts.filled)})"),
+        (counts.gaps_in_holes, "in holes"),
+        (counts.gaps_open, "open"),
+    )
+    told = ", ".join(f"{number:,} {word}" for number, word in ends if number)
+    return f"{counts.gaps:,}, {_trades(counts.missing)} missing: {told}"
+
+
+def _holes_text(counts: DayCounts) -> str:
+    """Such as ``2, 1 repaired: 3 trades lost in 2 minutes, 61.2 s uncovered``."""
+    left = counts.holes - counts.holes_repaired
+    told = f"{counts.holes:,}" if counts.holes else ""
+    told += f", {counts.holes_repaired:,} repaired" if counts.holes_repaired else ""
+    if left or counts.hole_minutes:  # a hole of the day before may reach into this one
+        minutes = f"{counts.hole_minutes:,} minute{'' if counts.hole_minutes == 1 else 's'}"
+        lasting = f"{_trades(counts.lost)} lost in {minutes}, {counts.uncovered_us / _US:,.1f} s uncovered"
+        told = f"{told}: {lasting}" if told else lasting
+    return told
+
+
+def _trades(number: int) -> str:
+    return f"{number:,} trade{'' if number == 1 else 's'}"
 
 
 def _counts_json(counts: DayCounts) -> dict[str, Any]:

@@ -192,12 +192,35 @@ def test_the_report_in_words_and_as_json() -> None:
         ("BTC-USDT", "2021-01-08T00:01Z to 2021-01-08T00:01:01Z", "10", "hole", "not filled in time"),
         ("BTC-USDT", "2021-01-08T00:09Z to 2021-01-08T00:09Z", "not known", "hole", "not filled in time"),
     ]
-    assert len(list(notes(report))) == 3
+    assert [sentence.split(":")[0] for sentence in notes(report)] == [
+        "only in the total",
+        "1 holes do not tell which trades are missing",
+        "ids were reset 1 times, claims were taken back 0 times",
+        "2 records can't be read and are not counted",
+    ]
     told = as_json(report)
     assert told["total"]["gap_rate"] == 1 / 4_000_000
     assert told["days"][0]["uncovered_s"] == 1.0
     assert "uncovered_us" not in told["days"][0]
     assert told["holes"][0]["ids"] == [{"first": "10", "last": "10"}]
+
+
+def test_a_row_says_how_gaps_ended_and_what_holes_cost() -> None:
+    counts = DayCounts(
+        disconnects=3, gaps=4, missing=1_241, gaps_filled=2, filled=1_236, gaps_in_holes=1, gaps_open=1,
+        holes=2, holes_repaired=1, hole_minutes=1, uncovered_us=2 * S, lost=3, published=12,
+    )  # fmt: skip
+    row, whole = table_rows(GapReport("binance", DAY, {(DAY, KEY): counts}))
+    assert row[2:] == (
+        "3",
+        "4, 1,241 trades missing: 2 filled (1,236 trades), 1 in holes, 1 open",
+        "2, 1 repaired: 3 trades lost in 1 minute, 2.0 s uncovered",
+        "12",
+        "25 %",
+    )
+    assert whole[2:] == row[2:]
+    (reached, _) = table_rows(GapReport("binance", DAY, {(DAY, KEY): DayCounts(hole_minutes=2, uncovered_us=90 * S)}))
+    assert reached[2:5] == ("", "", "0 trades lost in 2 minutes, 90.0 s uncovered")
 
 
 @pytest.mark.parametrize(
