@@ -17,7 +17,7 @@ than `complete`, a difference is `expected`.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -35,10 +35,10 @@ FIELDS = (*_PRICES, *_VOLUMES, *_TURNOVERS, _COUNT)
 """The fields of a `GivenCandle` that are compared."""
 _ROUNDED_PLACES = 8
 """Exchanges that give so many places behind the point have no more of them."""
-_NOISY_DIGITS = 16
-"""Only a binary float of an exchange has so many digits and more; the last ones are no part of the amount."""
-_NOISE = Decimal("1e-13")
-"""The share of a volume that adding up floats may cost."""
+_FLOAT_DIGITS = (16, 17)
+"""So many digits has a binary float that is no short decimal."""
+_SURE_DIGITS = 14
+"""Adding up floats leaves so many digits right."""
 
 
 class Discrepancy(StrEnum):
@@ -192,9 +192,9 @@ def _is_rounded(ours: Decimal, theirs: Decimal, trades: int) -> bool:
 
 def _is_noise(ours: Decimal, theirs: Decimal) -> bool:
     """Whether a sum differs only because the exchange adds up floats: ``14.697630010000001`` for ``14.69763001``."""
-    if len(theirs.as_tuple().digits) < _NOISY_DIGITS or _places(ours) >= _places(theirs):
-        return False
-    return abs(EXACT.subtract(ours, theirs)) <= EXACT.multiply(theirs, _NOISE)
+    digits = len(theirs.as_tuple().digits)
+    right = max(_SURE_DIGITS, len(ours.as_tuple().digits))
+    return digits in _FLOAT_DIGITS and right < digits and Context(prec=right).plus(theirs) == ours
 
 
 def _places(value: Decimal) -> int:

@@ -49,7 +49,6 @@ def next_page(page: ComparedSpan, opens_ms: Iterable[int], span: ComparedSpan, m
     An exchange that keeps a short history may answer with its oldest klines instead, which lie behind the page: then
     there is nothing in between.
     """
-    later_ms = [open_ms for open_ms in opens_ms if open_ms >= page.from_ms]
-    oldest_ms = min(later_ms, default=page.until_ms)
+    oldest_ms = min(opens_ms, default=page.until_ms)
     from_ms = min(span.until_ms, max(page.until_ms, oldest_ms - oldest_ms % MINUTE_MS))
     return ComparedSpan(from_ms, min(span.until_ms, from_ms + minutes * MINUTE_MS))

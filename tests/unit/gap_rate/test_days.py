@@ -91,6 +91,16 @@ def test_a_day_of_a_market_by_hand() -> None:
     assert days[DAY].gap_rate == 0.005
 
 
+def test_what_a_reset_ended_is_neither_filled_nor_counted_as_lost() -> None:
+    _, days = counted(
+        event(FeedEventKind.GAP_OPENED, (10, 19), T0_US, T0_US),
+        event(FeedEventKind.RESET, None, T0_US, T0_US + S),
+    )
+    assert days == {
+        DAY: DayCounts(gaps=1, missing=10, gaps_in_holes=1, holes=1, hole_minutes=1, uncovered_us=S, resets=1)
+    }
+
+
 def test_the_time_of_holes_lies_on_its_days_and_counts_once() -> None:
     midnight_us = T0_US + 86_400 * S
     _, days = counted(

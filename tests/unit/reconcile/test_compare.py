@@ -112,7 +112,7 @@ def test_a_difference_is_expected_where_the_candle_is_not_complete(status: Statu
         ("0.000003455", "0.00000347", 1, False),
         ("0.000010365", "0.00001034", 3, True),  # each of three trades was cut
         ("0.000010365", "0.00001033", 3, False),
-        ("16.25", "16.26", 1_000_000, False),  # two places are no rounding
+        ("16.2512", "16.25", 1_000_000, False),  # two places are no rounding
         ("16.25000001", "16.25000002", 1_000_000, False),  # nothing had to be rounded
         ("16.25", "16.25000000", 1, True),
     ],
@@ -141,7 +141,11 @@ def test_a_volume_is_never_rounded() -> None:
         ("14.69763001", "14.697630010000001", True),  # of a real answer of Coinbase
         ("14.69763", "14.697629999999999", True),
         ("14.69763001", "14.697630020000001", False),
+        ("1234567.12345678", "1234567.1234567801", True),
+        ("1234567.12345679", "1234567.1234567801", False),
         ("14.69763001", "14.6976300100001", False),  # fifteen digits: no float has to be written so
+        ("123456789.1234567", "123456789.12345678", False),
+        ("12345678901.12345677", "12345678901.12345678", False),
     ],
 )
 def test_the_noise_of_floats_is_no_difference(ours: str, theirs: str, same: bool) -> None:  # noqa: FBT001  # a case
