@@ -194,7 +194,7 @@ def _is_noise(ours: Decimal, theirs: Decimal) -> bool:
     """Whether a sum differs only because the exchange adds up floats: ``14.697630010000001`` for ``14.69763001``."""
     digits = len(theirs.as_tuple().digits)
     right = max(_SURE_DIGITS, len(ours.as_tuple().digits))
-    return digits in _FLOAT_DIGITS and right < digits and Context(prec=right).plus(theirs) == ours
+    return digits in _FLOAT_DIGITS and Context(prec=right).plus(theirs) == ours
 
 
 def _places(value: Decimal) -> int:
