@@ -89,7 +89,7 @@ class TradesRequest(NamedTuple):
     known: int | None = None
     """The page has to hold the trade with this id, and those right after it; None: the newest trades are asked for."""
     known_us: int = 0
-    """No later than the time of that trade."""
+    """No later than the time of that trade, or of the one right after it."""
 
 
 class TradesPage(NamedTuple):
