@@ -20,7 +20,8 @@ and trades over REST, in a page of ``/api/v5/market/history-trades``, the newest
   enhanced liquidity program (``source`` 1) are trades like others. ``side`` is the taker's.
 - *Pages.* A page can only be asked for by what lies behind it: the ids below ``after``. To hold the known trade it is
   asked for from `limit` ids above. It is whole if it ends lower than asked. OKX answers from several caches: a page may
-  be a little older than the answer before it. If ids ever jumped by more than a page, the gap would end as a hole.
+  be a little older than the answer before it. Should ids ever jump, a page that ends within the jump seems whole until
+  the next trade shows the gap, and a jump of more than a page would end as a hole.
 - *Clock.* Messages of trades tell no time of the server, so each connection carries ``candle1s`` of BTC-USDT too, which
   somebody trades each second. A candle shows that its open time was reached, and one that is complete
   (``confirm`` 1) that its end was.

@@ -219,6 +219,24 @@ def test_a_page_is_whole_if_it_ends_lower_than_it_was_asked_for() -> None:
     assert read_page(50, jumped).absent == [(53, 53), (56, 58)], "ids before the known one are cut off"
 
 
+@pytest.mark.parametrize("jump", [0, 1, 98], ids=["no jump", "one id left out", "nearly a page left out"])
+def test_a_history_is_read_to_its_end_page_by_page(jump: int) -> None:
+    history = [number for number in range(1_000, 1_350) if not 1_100 <= number < 1_100 + jump]
+    read_ids, is_whole = [1_000], False
+    while not is_whole:
+        known = read_ids[-1]
+        request = REQUEST._replace(known=known)
+        after = int(OKX.trades(request).path.rpartition("after=")[2])
+        newest_first = [number for number in reversed(history) if number < after][: request.limit]
+        page = page_of(answer(*map(row, newest_first)), request)
+        rows = read_page(known, page)
+        assert rows.begins
+        read_ids += [int(trade.trade_id) for trade in rows.trades][1:]
+        is_whole = page.is_whole
+        assert is_whole or read_ids[-1] > known, "it goes on"
+    assert read_ids == history
+
+
 @pytest.mark.parametrize(
     "body",
     [b"", b"{}", b"[]", b"\xff", b"<html>", b'{"code":"51001","msg":"Instrument ID does not exist","data":[]}',
