@@ -39,6 +39,7 @@ from producers.binance_wire import (
     read_steps,
 )
 from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequest, TradesPage, TradesRequest
+from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
 _MAX_FILTERED = 100
@@ -107,7 +108,7 @@ class Binance:
     def instruments(self, natives: Sequence[str]) -> RestRequest:
         """``exchangeInfo``, weight 20."""
         path = "/api/v3/exchangeInfo?showPermissionSets=false"
-        if len(natives) <= _MAX_FILTERED:
+        if 0 < len(natives) <= _MAX_FILTERED:
             path += "&symbols=" + quote("[" + ",".join(f'"{native}"' for native in natives) + "]")
         return RestRequest(path, 20)
 
@@ -115,7 +116,7 @@ class Binance:
         """``BTCUSDT`` is ``BTC-USDT``."""
         try:
             info = _info(body)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise MalformedError(f"not an exchangeInfo of {self.name}: {error}") from error
         return [self._instrument(market) for market in info.symbols]
 

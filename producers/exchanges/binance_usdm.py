@@ -48,6 +48,7 @@ from producers.binance_wire import (
     read_steps,
 )
 from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequest, TradesPage, TradesRequest
+from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
 PAGE_KLINES = 1_000
@@ -133,7 +134,7 @@ class BinanceUsdM:
         """Perpetual contracts (of stocks and metals too, ``TRADIFI_PERPETUAL``) and dated ones."""
         try:
             info = _info(body)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise MalformedError(f"not an exchangeInfo of {self.name}: {error}") from error
         return [self._instrument(contract, end) for contract in info.symbols if (end := _end_of(contract)) is not None]
 

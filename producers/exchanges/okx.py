@@ -57,7 +57,7 @@ from producers.exchange import (
     TradesPage,
     TradesRequest,
 )
-from producers.wire import digits, known_number, make_trade, read_rows, step_or_none, taker_side
+from producers.wire import UNREADABLE, digits, known_number, make_trade, read_rows, step_or_none, taker_side
 from runtime.errors import UsageError
 from runtime.settings import Settings
 
@@ -162,7 +162,7 @@ class Okx:
             return Message()
         try:
             wire = _frame(frame)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise MalformedError(f"not a frame of {self.name}: {error}") from error
         if wire.event:
             return _event(wire)
@@ -289,7 +289,7 @@ def _data_of(body: bytes) -> list[msgspec.Raw]:
     """The rows of an answer of the REST API. `MalformedError`: it is none, or it tells an error."""
     try:
         answer = _answer(body)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise MalformedError(f"not an answer of {Okx.name}: {error}") from error
     if answer.code != _TAKEN:
         raise MalformedError(f"{Okx.name} answers with the error {answer.code[:20]}: {answer.msg[:200]}")
@@ -300,7 +300,7 @@ def _decoded(decode: Callable[[msgspec.Raw], _RowT], raw: msgspec.Raw) -> _RowT:
     """A row of an answer, all of which is malformed where this row is."""
     try:
         return decode(raw)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise MalformedError(f"not a row of {Okx.name}: {error}") from error
 
 
@@ -326,5 +326,5 @@ def _id_of(row: Trade | RefusedTrade) -> int | None:
 def _number_of(raw: bytes) -> int | None:
     try:
         return known_number(_any_trade(raw).tradeId)
-    except (msgspec.MsgspecError, UnicodeError):
+    except UNREADABLE:
         return None
