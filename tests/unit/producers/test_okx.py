@@ -156,7 +156,7 @@ def test_a_candle_shows_that_its_opening_was_reached_and_a_complete_one_its_end(
 
 
 def test_a_candle_that_cannot_be_read_proves_no_time() -> None:
-    for candle in ([], ["x"], [1], {}, 5, ["-1"]):
+    for candle in ([], ["x"], [1], {}, 5, ["-1"], [["x"]]):
         message = read(frame(candle, channel="candle1s"))
         assert message.server_us == 0
         assert [refused.symbol for refused in message.refused] == [None]
@@ -165,7 +165,7 @@ def test_a_candle_that_cannot_be_read_proves_no_time() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "ping", "[]", "{", "\ud800", "5", "{}", '{"data": []}', '{"arg": 5, "data": []}', '{"event": 5}', "<html>",
-     '{"arg": {"channel": "trades-all", "instId": 5}, "data": []}', '{"arg": {}, "data": 5}', '{"arg": {}}'],
+     '{"x":' * 5_000, '{"arg": {"channel": "trades-all", "instId": 5}, "data": []}', '{"arg": {}, "data": 5}', '{"arg": {}}'],
 )  # fmt: skip
 def test_what_is_not_a_frame_is_malformed(text: str) -> None:
     with pytest.raises(MalformedError):
