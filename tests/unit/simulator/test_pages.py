@@ -11,7 +11,8 @@ from producers.simulator.faults import FaultPlan, Faults
 from producers.simulator.history import GeneratedHistory, Match
 from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
-from producers.simulator.pages import Pages
+from producers.simulator.pages import Pages, TradeRows
+from producers.simulator.protocols.binance_messages import trade_row
 
 START = 29_000_000
 NOW_MS = (START + 10) * 60_000 + 12_345
@@ -28,7 +29,8 @@ class Market:
         self.ids = [match.trade_id for match in self.matches]
 
     def page(self, from_id: int, limit: int = 1_000, now_ms: int = NOW_MS) -> list[dict[str, Any]]:
-        return [json.loads(row) for row in self.pages.from_id(self.archive, from_id, limit, now_ms, 1)]
+        rows = TradeRows(lambda match: trade_row(self.archive.instrument, match, 1), '"price":"')
+        return [json.loads(row) for row in self.pages.from_id(self.archive, from_id, limit, now_ms, rows)]
 
     def page_ids(self, from_id: int, limit: int = 1_000) -> list[int]:
         return [row["id"] for row in self.page(from_id, limit)]
