@@ -88,10 +88,7 @@ class Archive:
         return self._before_withheld(list(islice(given, limit)))
 
     def matches_below(self, trade_id: int, limit: int, now_ms: int) -> list[Match]:
-        """The `limit` trades right before that id, none later than `now_ms`.
-
-        Where there are withheld ids among them, those that stand before the first of these.
-        """
+        """The `limit` trades right before that id, none later than `now_ms`; looked up from the newest down."""
         lacking, begun = self.fates[Fate.LACKING], self._own(0, now_ms)
         below = trade_id + self._less(begun)
         minute = self._minute_of_last(below, now_ms)
@@ -101,7 +98,7 @@ class Archive:
             own = [match for match in rows if begun <= match.trade_id < below and match.time_ms <= now_ms]
             known[:0] = [match for match in self._told(own) if match.trade_id not in lacking]
             minute = None if rows and rows[0].trade_id <= begun else self.history.minute_before(minute)
-        return self._before_withheld(known[-limit:])
+        return self._before_withheld(known[-limit:][::-1])[::-1]
 
     def newest(self, limit: int, now_ms: int) -> list[Match]:
         """The `limit` newest trades, or those of them that come after the newest withheld id."""

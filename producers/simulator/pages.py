@@ -63,6 +63,16 @@ class Pages:
             first_asked = matches[0].trade_id  # a page that ends too early refuses nothing
         return self._page(archive, matches, (first_asked, below - 1), now_ms, rows)
 
+    def newest_between(
+        self, archive: Archive, bounds: tuple[int | None, int | None], limit: int, now_ms: int, rows: TradeRows
+    ) -> list[str]:
+        """The rows of the `limit` newest trades whose ids lie between two ids, both left out; None: no bound."""
+        above, below = bounds
+        if below is not None and above is None:
+            return self.below_id(archive, below, limit, now_ms, rows)
+        matches = archive.newest(limit, now_ms) if below is None else archive.matches_below(below, limit, now_ms)
+        return self._rows(archive, [each for each in matches if each.trade_id > (above or 0)], rows)
+
     def _truncated(self, matches: list[Match], limit: int, *, newest_first: bool = False) -> list[Match]:
         if len(matches) == limit and limit > 1 and self._happens(self._plan.faults.truncated, "pages_truncated"):
             left = 1 + self._random.randrange(limit - 1)
