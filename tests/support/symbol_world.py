@@ -7,6 +7,7 @@ from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import RefusedTrade, TradesPage
+from producers.feed.klines import Klines
 from producers.feed.marker_clock import Resumption
 from producers.feed.outbox import Outbox
 from producers.feed.symbol import PageRequest, SymbolFeed
@@ -21,7 +22,9 @@ BEGUN = 5
 class World:
     """An exchange with one symbol, a connection that breaks, and the feed; keeps what would stand in Kafka."""
 
-    def __init__(self, newest: Marker | None = None) -> None:
+    def __init__(self, newest: Marker | None = None, *, gives_klines: bool = False) -> None:
+        self.gives_klines = gives_klines
+        """False: nobody waits for the exchange's klines."""
         self.trades: list[Trade] = []
         self.server_us = START_US
         self.carried_us = 0
@@ -35,6 +38,8 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
+        self.silent = 0
+        """How often the subscription was said to be dead."""
         self.progress = Resumption(newest, START_US) if newest else None  # its last trade is of that time
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
@@ -118,6 +123,7 @@ class World:
         self.log += [marker for _, marker in outbox.markers]
         self.note(outbox.markers)
         self.told += outbox.events
+        self.silent += len(outbox.silent)
         self.dead += [refused for _, refused in outbox.refused]
 
     def note(self, markers: list[tuple[SymbolFeed, Marker]]) -> None:
@@ -131,7 +137,10 @@ class World:
         self.feed = self.begin_feed()
 
     def begin_feed(self) -> SymbolFeed:
-        return SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, resumption=self.progress, page_trades=3)
+        feed = SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, resumption=self.progress, page_trades=3)
+        if not self.gives_klines:
+            feed.klines = Klines(lag_s=0.0, patience_s=0.0)
+        return feed
 
     @property
     def events(self) -> list[FeedEventKind]:
