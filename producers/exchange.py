@@ -126,13 +126,16 @@ class Exchange(Protocol):
         """Read a frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange."""
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
-        """The request for the exchange's list of instruments; it may be the part with these names alone."""
+        """The request for the exchange's list of instruments: at least for those of these names; of none: for all."""
 
     def read_instruments(self, body: bytes) -> list[Instrument]:
         """Read the answer to `instruments`; what we cannot name is left out. Raises `MalformedError`."""
 
     def native(self, symbol: str) -> str:
-        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist."""
+        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist.
+
+        `UsageError`: it is of a product that the adapter does not read.
+        """
 
     def trades(self, request: TradesRequest) -> RestRequest:
         """The request for a page of trades."""

@@ -148,8 +148,9 @@ class SymbolFeed:
             self.ledger = Ledger(number - 1, trade.time_us)
         self._take(self.ledger, trade, number, outbox)
         # A late trade from before the connection does not tell what lies between that trade and the connection; nor
-        # does a trade while it is undecided whether the exchange reset its ids.
-        if not self.joined and self.ledger is not None and self.ledger.undecided_s is None:
+        # does a trade while it is undecided whether the exchange reset its ids, or before the exchange says that it
+        # took the subscription.
+        if not self.joined and self._connection > 0 and self.ledger is not None and self.ledger.undecided_s is None:
             self.joined = trade.time_us >= self._joins_from_us
 
     def refused(self, refused: RefusedTrade, server_us: int, outbox: Outbox) -> None:
@@ -195,13 +196,14 @@ class SymbolFeed:
             limit = min(self._page_trades, ledger.head - gap.known + 1)
             if gap.ask_at_s > now_s:
                 return None
-            return PageRequest(gap.known, limit, self._connection, self._epoch, known_us=gap.from_us)
+            known_us = min(gap.from_us, gap.known_us)
+            return PageRequest(gap.known, limit, self._connection, self._epoch, known_us=known_us)
         if not asks or now_s < self._ask_at_s:
             return None
         if ledger is None:
             return PageRequest(None, 1, self._connection, self._epoch)
         # If ids were reset, the exchange has nothing behind the greatest old one.
-        known, known_us = (ledger.head, ledger.head_us) if ledger.lower is None else ledger.lower
+        known, known_us = (ledger.head, ledger.known_us) if ledger.lower is None else ledger.lower
         return PageRequest(known, self._page_trades, self._connection, self._epoch, joins=True, known_us=known_us)
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
@@ -262,7 +264,7 @@ class SymbolFeed:
         if not isinstance(last, Trade):  # a symbol that was never traded begins with its first trade
             self._ask_later(request, outbox)
             return
-        self.ledger = Ledger(int(last.trade_id), max(server_us, last.time_us))
+        self.ledger = Ledger(int(last.trade_id), max(server_us, last.time_us), known_us=last.time_us)
         self._last = last
         self.joined = True
 

@@ -99,6 +99,8 @@ class World:
             rows = self.trades[-1:]
         else:
             had = self.history(self.trades)
+            times = {int(trade.trade_id): trade.time_us for trade in self.trades}
+            assert request.known_us <= times.get(request.known, request.known_us), "some ask by time"
             rows = [trade for trade in had if int(trade.trade_id) >= request.known][: request.limit]
         if slow:
             self.feed.in_flight = True
