@@ -126,7 +126,7 @@ BINANCE = Spoken(
 )
 
 BINANCE_USDM = Spoken(
-    name="binance_usdm",
+    name="binance-usdm",
     path=_binance_streams("aggTrade", "markPrice@1s", "/market/stream"),
     frames=lambda _: [],
     acknowledged=lambda _: (),

@@ -111,7 +111,7 @@ def contract(market: SimulatedInstrument) -> dict[str, Any]:
 class BinanceUsdmProtocol:
     """Binance USD-M futures (a `WireProtocol`)."""
 
-    name = "binance_usdm"
+    name = "binance-usdm"
     stream_paths: Sequence[str] = ("/market/ws", "/market/ws/{streams:.*}", "/market/stream")
     connection_limits = ConnectionLimits(messages_per_s=10)
     request_limit = RequestLimit(WEIGHT_PER_MINUTE, 60, bans=True)
