@@ -169,7 +169,7 @@ COINBASE = Spoken(
     newest=lambda symbol: f"/products/{_dashed(symbol)}/trades?limit=1000",
     from_known=lambda symbol, row: f"/products/{_dashed(symbol)}/trades?limit=200&after={int(row.trade_id) + 200}",
     read_page=lambda symbol, body: [_coinbase(row, symbol) for row in reversed(loads(body))],
-    klines=lambda symbol: f"/products/{_dashed(symbol)}/candles?granularity=60",
+    klines=lambda symbol: f"/products/{_dashed(symbol)}/candles?granularity=60&start=1739999700",
     read_klines=lambda body: _columns(reversed(loads(body)), 3, 2, 1, 4, 5, unit_ms=1_000),
 )
 

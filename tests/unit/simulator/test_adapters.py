@@ -16,6 +16,7 @@ from runtime.settings import Settings, load_settings
 
 MARKETS = ("BTCUSDT", "ETHUSDT", "XRPETH")
 MINUTE_US = 60_000_000
+FAST = 400.0
 
 each_exchange = pytest.mark.parametrize("name", sorted(EXCHANGES))
 
@@ -46,14 +47,14 @@ async def symbols_of(client: Client, exchange: Exchange) -> Mapping[str, str]:
     return {each.native: each.symbol for each in listed}
 
 
-async def read_for_a_second(client: Client, exchange: Exchange, symbols: Mapping[str, str]) -> list[Message]:
+async def read_for_a_while(client: Client, exchange: Exchange, symbols: Mapping[str, str]) -> list[Message]:
     opening, messages = exchange.opening(list(symbols)), []
     async with client.stream(opening.path) as socket:
         for frame in opening.frames:
             await socket.send_str(frame)
         if exchange.keepalive is not None:
             await socket.send_str(exchange.keepalive.frame)
-        deadline_s = asyncio.get_running_loop().time() + 1
+        deadline_s = asyncio.get_running_loop().time() + 0.5
         while (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:
             try:
                 text = await asyncio.wait_for(socket.receive_str(), left_s)
@@ -65,10 +66,10 @@ async def read_for_a_second(client: Client, exchange: Exchange, symbols: Mapping
 
 @each_exchange
 async def test_what_it_reads_of_the_stream_is_the_record(name: str) -> None:
-    async with simulator(symbols=MARKETS) as client:
+    async with simulator(symbols=MARKETS, speed=FAST) as client:
         exchange = adapter(client, name)
         symbols = await symbols_of(client, exchange)
-        messages = await read_for_a_second(client, exchange, symbols)
+        messages = await read_for_a_while(client, exchange, symbols)
         now_us = (await client.get("/sim/now"))["now_us"]
         assert not [refused for message in messages for refused in message.refused]
         assert not [message for message in messages if message.rejected]
@@ -130,10 +131,10 @@ async def test_what_it_reads_of_pages_and_klines_is_the_record(name: str) -> Non
 
 @each_exchange
 async def test_trades_with_zeros_and_absurd_times_are_refused_and_no_other(name: str) -> None:
-    async with simulator(symbols=MARKETS, faults=Faults(zero=0.2, absurd_time=0.2)) as client:
+    async with simulator(symbols=MARKETS, speed=FAST, faults=Faults(zero=0.2, absurd_time=0.2)) as client:
         exchange = adapter(client, name)
         symbols = await symbols_of(client, exchange)
-        messages = await read_for_a_second(client, exchange, symbols)
+        messages = await read_for_a_while(client, exchange, symbols)
         refused = sum(len(message.refused) for message in messages)
         done = (await client.get("/sim/faults"))["done"]
         assert 0 < refused <= done["zeros"] + done["absurd_times"]

@@ -17,6 +17,7 @@ from producers.simulator.protocols.texts import iso_us
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT")
 MINUTE_US = 60_000_000
+FAST = 400.0
 
 each_protocol = pytest.mark.parametrize("spoken", SPOKEN, ids=[spoken.name for spoken in SPOKEN])
 
@@ -44,7 +45,7 @@ class Stream:
         return [row for row in self.rows if row.symbol == symbol]
 
 
-async def listen(client: Client, spoken: Spoken, symbols: tuple[str, ...], *, for_s: float = 1.0) -> Stream:
+async def listen(client: Client, spoken: Spoken, symbols: tuple[str, ...], *, for_s: float = 0.5) -> Stream:
     """What a connection carries for some seconds of the wall clock."""
     frames = []
     async with client.stream(spoken.path(symbols)) as socket:
@@ -66,7 +67,7 @@ async def record(client: Client, spoken: Spoken, symbol: str, **span: Any) -> li
 @each_protocol
 async def test_a_stream_carries_every_trade_of_the_record_and_the_clock(spoken: Spoken) -> None:
     symbols = SYMBOLS[:2]
-    async with simulator(symbols=symbols) as client:
+    async with simulator(symbols=symbols, speed=FAST) as client:
         stream = await listen(client, spoken, symbols)
         for symbol in symbols:
             rows = stream.of(symbol)
@@ -183,9 +184,9 @@ async def test_coinbase_ends_a_connection_that_does_not_subscribe(monkeypatch: p
 @each_protocol
 async def test_a_silent_connection_acknowledges_all_and_carries_nothing_of_some(spoken: Spoken) -> None:
     carried = []
-    async with simulator(symbols=SYMBOLS, faults=Faults(silent=1)) as client:
+    async with simulator(symbols=SYMBOLS, speed=FAST, faults=Faults(silent=1)) as client:
         for _ in range(3):
-            stream = await listen(client, spoken, SYMBOLS, for_s=0.5)
+            stream = await listen(client, spoken, SYMBOLS, for_s=0.3)
             assert not [frame for frame in stream.frames if spoken.rejects(frame)]
             assert len(stream.acknowledged) in {0, len(SYMBOLS)}  # some say of no symbol that it is taken
             carried.append({row.symbol for row in stream.rows})
@@ -194,14 +195,14 @@ async def test_a_silent_connection_acknowledges_all_and_carries_nothing_of_some(
         done = (await client.get("/sim/faults"))["done"]
         assert done["silenced"] == sum(len(SYMBOLS) - len(symbols) for symbols in carried)
         await client.faults(silent=0)
-        stream = await listen(client, spoken, SYMBOLS, for_s=0.5)
+        stream = await listen(client, spoken, SYMBOLS, for_s=0.3)
         assert {row.symbol for row in stream.rows} == set(SYMBOLS)
 
 
 @each_protocol
 async def test_a_partial_subscription_is_acknowledged_for_what_it_carries(spoken: Spoken) -> None:
-    async with simulator(symbols=SYMBOLS, faults=Faults(partial=1)) as client:
-        stream = await listen(client, spoken, SYMBOLS, for_s=0.7)
+    async with simulator(symbols=SYMBOLS, speed=FAST, faults=Faults(partial=1)) as client:
+        stream = await listen(client, spoken, SYMBOLS, for_s=0.4)
         carried = {row.symbol for row in stream.rows}
         assert 0 < len(carried) < len(SYMBOLS)
         assert not [frame for frame in stream.frames if spoken.rejects(frame)]
@@ -231,8 +232,8 @@ async def test_rest_answers_with_a_web_page_refusals_and_503_on_request(spoken: 
 @each_protocol
 async def test_trades_are_skipped_doubled_spoiled_and_swapped_and_nothing_else_is_invented(spoken: Spoken) -> None:
     faults = Faults(skip=0.1, duplicate=0.1, reorder=0.1, zero=0.1)
-    async with simulator(symbols=SYMBOLS[:1], faults=faults) as client:
-        rows = (await listen(client, spoken, SYMBOLS[:1], for_s=1.5)).rows
+    async with simulator(symbols=SYMBOLS[:1], speed=FAST, faults=faults) as client:
+        rows = (await listen(client, spoken, SYMBOLS[:1], for_s=0.6)).rows
         truth = {row.trade_id: row for row in await record(client, spoken, "BTCUSDT")}
         zeros = [row for row in rows if not row.price * row.qty]
         assert zeros
