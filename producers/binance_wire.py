@@ -17,7 +17,7 @@ from market.given_candle import GivenCandle
 from market.limits import check_amounts_of_candle
 from market.trade import Side, Source, Trade
 from producers.exchange import Message, RefusedTrade, TradesPage, TradesRequest
-from producers.wire import known_number, make_trade, read_rows, step_or_none
+from producers.wire import UNREADABLE, known_number, make_trade, read_rows, step_or_none
 
 _MS = 1_000
 _PRICE_FILTER, _LOT_FILTER = "PRICE_FILTER", "LOT_SIZE"
@@ -115,7 +115,7 @@ def read_frame(kind: TradeKind, frame: bytes, symbols: Mapping[str, str], receiv
     """Read a frame of a combined stream; `MalformedError` where it is none."""
     try:
         wire = kind.read_frame(frame)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         return _unread(kind, frame, symbols, error)
     event = wire.data
     if event is None or event.e != kind.event:
@@ -146,7 +146,7 @@ def _unread(kind: TradeKind, frame: bytes, symbols: Mapping[str, str], error: Ex
     """A frame whose fields do not have the types of a trade: another stream's event, or a trade that is refused."""
     try:
         event = _any_frame(frame).data
-    except (msgspec.MsgspecError, UnicodeError):
+    except UNREADABLE:
         raise MalformedError(f"not a frame of {kind.exchange}: {error}") from error
     if isinstance(event.e, str) and event.e != kind.event:
         return Message(event.E * _MS if isinstance(event.E, int) else 0)
@@ -158,7 +158,7 @@ def read_page(kind: TradeKind, body: bytes, request: TradesRequest, received_us:
     """Read a page of trades, each row by itself; `MalformedError` where it is no page."""
     try:
         rows = _rows(body)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise MalformedError(f"not a page of trades of {kind.exchange}: {error}") from error
 
     def read(raw: msgspec.Raw) -> Trade:
@@ -178,7 +178,7 @@ def read_page(kind: TradeKind, body: bytes, request: TradesRequest, received_us:
     def number_of(raw: bytes) -> int | None:
         try:
             return known_number(getattr(_any_row(raw), kind.row_id))
-        except (msgspec.MsgspecError, UnicodeError):
+        except UNREADABLE:
             return None
 
     return TradesPage(read_rows(rows, request.symbol, read, number_of), is_whole=len(rows) < request.limit)
@@ -188,7 +188,7 @@ def read_klines(exchange: str, body: bytes) -> list[GivenCandle]:
     """Read klines, the older first: all fields; `MalformedError` where they are none."""
     try:
         rows = _klines(body)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except UNREADABLE as error:
         raise MalformedError(f"not klines of {exchange}: {error}") from error
     candles = []
     for open_ms, opened, high, low, close, volume, _, quote_volume, trades, taker, taker_quote, _ in rows:

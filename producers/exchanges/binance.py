@@ -39,11 +39,11 @@ from producers.binance_wire import (
     read_steps,
 )
 from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequest, TradesPage, TradesRequest
+from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
 _MAX_FILTERED = 100
 """For more symbols all of ``exchangeInfo`` is asked for: the query would be too long."""
-PAGE_KLINES = 1_000
 
 
 class _SpotEvent(StreamEvent, gc=False):
@@ -88,6 +88,8 @@ class Binance:
     )
     symbols_per_connection = 200  # 1024 streams are allowed, but as a URL they would be too long
     page_trades = 1000
+    page_klines = 1000
+    klines_count_trades = True
     ids_prove = True
     keepalive: Keepalive | None = None
 
@@ -115,7 +117,7 @@ class Binance:
         """``BTCUSDT`` is ``BTC-USDT``."""
         try:
             info = _info(body)
-        except (msgspec.MsgspecError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise MalformedError(f"not an exchangeInfo of {self.name}: {error}") from error
         return [self._instrument(market) for market in info.symbols]
 
@@ -149,7 +151,7 @@ class Binance:
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
         """``klines``, weight 2: at most 1,000."""
-        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={PAGE_KLINES}"
+        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={self.page_klines}"
         return RestRequest(f"/api/v3/klines?symbol={native}&interval=1m&{span}", 2)
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
