@@ -58,7 +58,6 @@ from producers.exchange import (
 from producers.wire import UNREADABLE, decode_as, digits, make_trade, read_rows, step_or_none, taker_side
 from runtime.settings import Settings
 
-PAGE_KLINES = 1_000
 _TOPIC = "publicTrade."
 _MS = 1_000
 _PLACES = 1_024
@@ -170,6 +169,8 @@ class Bybit:
         weight=600, per_s=5.0, too_much={429: 10.0, 403: 600.0}, too_much_words=(b'"retCode":10006',)
     )
     symbols_per_connection = 200  # the names of a connection's topics may have 21,000 characters together
+    page_klines = 1_000
+    klines_count_trades = False
     ids_prove = False
     keepalive: Keepalive | None = Keepalive('{"op":"ping"}', 20.0)
 
@@ -311,7 +312,7 @@ class Bybit:
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
         """``kline``: at most 1,000."""
         query = f"category={self._market.category}&symbol={native}&interval=1"
-        return RestRequest(f"/v5/market/kline?{query}&start={from_ms}&end={until_ms - 1}&limit={PAGE_KLINES}")
+        return RestRequest(f"/v5/market/kline?{query}&start={from_ms}&end={until_ms - 1}&limit={self.page_klines}")
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
         """Prices, volume and turnover; Bybit does not say how many trades, nor of which side."""
