@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_log import LogRecord
 from text_world import LAST, MINUTE_US, PAGE_TRADES, SECOND_US, START_US, TIMEOUT_S, TextWorld, begun_in_text
@@ -27,6 +27,7 @@ what = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(max_examples=200, deadline=None)
 @given(begins=st.booleans(), steps=st.lists(st.tuples(what, after), min_size=20, max_size=80))
 def test_whatever_happens_no_minute_is_called_connected_that_lacks_a_trade(*, begins: bool, steps: list) -> None:
     world = TextWorld() if begins else begun_in_text()
