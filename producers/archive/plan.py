@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status, trade_order
+from market.given_candle import GivenCandle
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
@@ -40,6 +41,8 @@ class PlannedMinute(NamedTuple):
     last: Last | None
     """The last trade before its end."""
     after_row: int
+    kline: GivenCandle | None = None
+    """The exchange's own candle, if the proof is `kline`."""
 
 
 @dataclass(frozen=True, kw_only=True)

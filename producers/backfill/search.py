@@ -73,7 +73,7 @@ class TradeSearch:
         if early:
             self._take_early(early[-1], crosses=bool(late))
         elif late:
-            self._take_late(probe, late[0])
+            self._take_late(probe)
         else:
             self._take_nothing(probe)
         if late and late[0].number < self._ceiling:
@@ -84,7 +84,7 @@ class TradeSearch:
         self.before = last if self.before is None else max(self.before, last)
         self._is_done = crosses and self.before == last
 
-    def _take_late(self, probe: KnownTrade, first: KnownTrade) -> None:
+    def _take_late(self, probe: KnownTrade) -> None:
         """A page that begins after the time: the trade that is searched for has a lower id than was asked from.
 
         By id, the very first page is the beginning of all history. By time, it says nothing of what lies further back:
