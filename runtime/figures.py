@@ -11,6 +11,7 @@ FigureName = Literal[
     "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "surveying_rows", "publishing_rows",
+    "minutes_done", "minutes_left",
 ]  # fmt: skip
 
 
@@ -47,6 +48,8 @@ FIGURES: dict[FigureName, Figure] = {
     "rest_closed_s": Figure("Time until the exchange takes REST requests again", is_counter=False),
     "surveying_rows": Figure("Rows of recordings checked"),
     "publishing_rows": Figure("Rows of recordings published"),
+    "minutes_done": Figure("Minutes of market time backfilled"),
+    "minutes_left": Figure("Minutes of market time that are still to be backfilled", is_counter=False),
 }
 
 

@@ -104,8 +104,8 @@ class LoggedMinute:
         return ids
 
     def has_all(self) -> bool:
-        """Whether all trades of its candle are in the log."""
-        if self.candle is None or not self.candle.trades:
+        """Whether all trades of its candle are in the log. An exchange's own candle is made of none."""
+        if self.candle is None or not self.candle.trades or self.candle.status is Status.KLINE:
             return True
         series = self.series.get(self.candle.run)
         return series is not None and count_of(series.trades.ids) >= self.candle.trades

@@ -63,6 +63,8 @@ class Backfilled:
     """The first ranges of minutes that lack trades."""
     trades: int = 0
     runs: int = 0
+    out_of_reach: int = 0
+    """Minutes left as they are: the log has lost trades of them that the exchange did not give."""
     bad: int = 0
     """Rows that are no trades, and went to the dead letters."""
     requests: int = 0
@@ -224,6 +226,7 @@ class SymbolBackfill:
         result.runs += 1
         result.trades += imported.trades
         result.bad += imported.bad
+        result.out_of_reach += len(imported.plan.out_of_reach)
         result.minutes.update(minute.proof for minute in imported.plan.minutes)
         holes = [minutes for minutes in ranges(imported.plan) if minutes.proof is Proof.HOLE]
         result.holes += holes[: MOST_HOLES - len(result.holes)]

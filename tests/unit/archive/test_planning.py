@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.candle import Status
+from market.candle import Candle, Status
 from market.key import MarketKey
+from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Side, Trade
 from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LogSurvey
@@ -344,3 +345,17 @@ def test_a_run_is_crossed_by_a_live_trade_that_only_a_run_can_bring_into_its_can
     assert not log.is_crossed("a")
     log.take_trade(trade(2, MINUTE), None, 3)  # its minute is final
     assert log.is_crossed("a")
+
+
+def test_a_kline_gives_way_to_the_trades_that_prove_its_minute() -> None:
+    log = LogSurvey(KEY, processed=2)
+    kline = Candle(
+        exchange="x", symbol="A-B", timeframe=Timeframe.M1, open_time_ms=(START + MINUTE) // 1000,
+        close_time_ms=(START + 2 * MINUTE) // 1000 - 1, open=Decimal(1), high=Decimal(1), low=Decimal(1),
+        close=Decimal(1), volume=Decimal(7), quote_volume=Decimal(7), trades=7, taker_buy_volume=Decimal(0),
+        taker_buy_quote_volume=Decimal(0), revision=1, status=Status.KLINE,
+    )  # fmt: skip
+    log.take_candle(kline, "klines")
+    survey = survey_of((1, 5), (2, MINUTE + 5), (3, 2 * MINUTE + 5))
+    result = planned(survey, span(1, 2), log)
+    assert (told(result), result.out_of_reach) == ({1: "i"}, [])
