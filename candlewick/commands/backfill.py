@@ -149,8 +149,8 @@ def _summary(result: Backfilled) -> str:
         )
     if result.out_of_reach:
         lines.append(
-            f"  {_count(result.out_of_reach, 'minute')} left as they are: some of their trades are no longer in the log, "
-            "and the exchange did not give them"
+            f"  {_count(result.out_of_reach, 'minute')} left as they are: some of their trades are no longer in the "
+            "log, and the exchange did not give them"
         )
     if result.bad:
         lines.append(f"  rows that are no trades (they are in the dead letters): {result.bad:,}")

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Sequence
 
+from market.candle import Status
 from market.codec import encode_given_candle
 from market.given_candle import GivenCandle
 from market.key import MarketKey
@@ -17,12 +18,13 @@ from producers.archive.claim import Claim
 from producers.archive.copies import Copies
 from producers.archive.dump import DumpPeriod
 from producers.archive.known import LogReader, read_progress
-from producers.archive.logged import count_of
-from producers.archive.plan import Last, Plan, PlannedMinute
+from producers.archive.logged import LogSurvey, count_of
+from producers.archive.plan import PROOF_OF_STATUS, Last, Plan, PlannedMinute
 from producers.archive.publishing import ImportRun, RunPublisher
 from producers.archive.run_id import choose_run
 from producers.archive.survey import Survey
 from producers.backfill.asking import InterruptedBackfillError, PatientClient
+from producers.backfill.wanted import BETTER
 from producers.exchange import Exchange
 from runtime.kafka import Publisher
 from runtime.settings import Settings
@@ -56,20 +58,27 @@ async def read_klines(
         yield klines
 
 
-def plan_klines(klines: Sequence[GivenCandle], known: dict[int, int]) -> Plan:
-    """Each kline is a minute of the run; `known` counts the trades that the log has of a minute."""
-    minutes = [
-        PlannedMinute(
-            kline.open_time_ms * 1000,
-            Proof.KLINE,
-            None,
-            known.get(kline.open_time_ms * 1000, 0),
-            Last(None, kline.close),
-            0,
-            kline,
-        )
-        for kline in klines
-    ]
+def plan_klines(klines: Sequence[GivenCandle], log: LogSurvey, *, until_us: int) -> Plan:
+    """A minute of the run for each kline, unless there is a better candle; and the minutes without trades behind it.
+
+    Those have its close as their price. `until_us`: from here on live data count.
+    """
+    given = {kline.open_time_ms * 1000: kline for kline in klines}
+    minutes: list[PlannedMinute] = []
+    last: Last | None = None
+    for open_us in sorted(open_us for open_us in {*log.minutes, *given} if open_us < until_us):
+        logged, kline = log.minutes.get(open_us), given.get(open_us)
+        current = None if logged is None else logged.current(log.processed)
+        count = 0 if logged is None else count_of(logged.ids())
+        if kline is not None and (current is None or current.status not in BETTER):
+            last = Last(None, kline.close)
+            minutes.append(PlannedMinute(open_us, Proof.KLINE, None, count, last, 0, kline))
+        elif count or (current is not None and (current.trades or current.status is Status.KLINE)):
+            last = None
+        elif last is not None and current is not None and current.close != last.price:
+            claimed = log.claim(open_us)
+            claim = None if claimed is None else PROOF_OF_STATUS[claimed]
+            minutes.append(PlannedMinute(open_us, PROOF_OF_STATUS[current.status], claim, 0, last, 0))
     return Plan(minutes=minutes, before=None, gaps=(), left=0)
 
 
@@ -80,9 +89,10 @@ async def publish_klines(
     reader: LogReader,
     stop: asyncio.Event,
     *,
+    until_us: int,
     forced: bool,
 ) -> None:
-    """Publish klines as a run, unless that run is finished.
+    """Publish klines as a run, unless that run is finished. `until_us`: from here on live data count.
 
     Raises `InterruptedBackfillError`, or `CandlewickError`: another process publishes this run, or Kafka fails.
     """
@@ -100,11 +110,13 @@ async def publish_klines(
         if stop.is_set():
             raise InterruptedBackfillError
         await reader.read()
-        log, opened = reader.survey, [kline.open_time_ms * 1000 for kline in klines]
-        logged = {open_us: minute for open_us in opened if (minute := log.minutes.get(open_us)) is not None}
-        read_back = await reader.trades_of(logged)
-        plan = plan_klines(klines, {open_us: count_of(minute.ids()) for open_us, minute in logged.items()})
-        copies = Copies(plan, Survey(), log, read_back, until_us=span.until_us, forced=False)
+        log = reader.survey
+        plan = plan_klines(klines, log, until_us=until_us)
+        read_back = await reader.trades_of({minute.open_us for minute in plan.minutes} & log.minutes.keys())
+        copies = Copies(plan, Survey(), log, read_back, until_us=until_us, forced=False)
+        if not plan.minutes:
+            await claim.finish(span.until_us)
+            return
         sending = RunPublisher(
             settings, publisher, claim, ImportRun(key=key, id=run, span=span, plan=plan, copies=copies)
         )

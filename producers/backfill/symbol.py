@@ -8,7 +8,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from market.candle import Status
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
 from market.trade import Proof
@@ -24,11 +23,19 @@ from producers.backfill.klines import publish_klines, read_klines
 from producers.backfill.pages import TradeHistory
 from producers.backfill.search import KnownTrade, TradeSearch
 from producers.backfill.spool import Spool
-from producers.backfill.wanted import GIVEN, PROVED, logged_around, minutes_of, wanted_spans
+from producers.backfill.wanted import (
+    KLINES,
+    KLINES_AGAIN,
+    TRADES,
+    TRADES_AGAIN,
+    Aim,
+    logged_around,
+    minutes_of,
+    wanted_spans,
+)
 from producers.exchange import Exchange, RefusedTrade
 from runtime.settings import Settings
 
-_NOTHING: frozenset[Status] = frozenset()
 JOIN_US = 10 * MINUTE_US
 """Spans nearer to each other are fetched together: fewer requests than to search for the second one's beginning."""
 MOST_HOLES = 20
@@ -103,6 +110,8 @@ class SymbolBackfill:
         self._history = TradeHistory(exchange, client, native, key.symbol)
         self._done_minutes = 0
         self._wanted_minutes = 0
+        self._limit_us = 0
+        """From here on live data count."""
 
     async def trades(self, asked: DumpPeriod) -> Backfilled:
         """Fetch and publish the trades of the minutes that are not proved complete.
@@ -110,7 +119,7 @@ class SymbolBackfill:
         Raises `CandlewickError`: the exchange or Kafka fails, or a trade has other contents than in the log; or it was
         stopped.
         """
-        result, spans = await self._wanted(asked, PROVED, JOIN_US)
+        result, spans = await self._wanted(asked, TRADES_AGAIN if self._force else TRADES, JOIN_US)
         if not spans:
             return result
         newest = await self._history.newest()
@@ -123,7 +132,7 @@ class SymbolBackfill:
 
     async def klines(self, asked: DumpPeriod) -> Backfilled:
         """Publish the exchange's klines of the minutes that have nothing better; errors as `trades`."""
-        result, spans = await self._wanted(asked, GIVEN, 0)
+        result, spans = await self._wanted(asked, KLINES_AGAIN if self._force else KLINES, 0)
         if not spans:
             return result
         newest = await self._history.newest()
@@ -132,7 +141,13 @@ class SymbolBackfill:
             async with aclosing(read_klines(self._exchange, self._client, self._native, span)) as pages:
                 async for klines in pages:
                     await publish_klines(
-                        self._settings, self._key, klines, self._reader, self._stop, forced=self._force
+                        self._settings,
+                        self._key,
+                        klines,
+                        self._reader,
+                        self._stop,
+                        until_us=self._limit_us,
+                        forced=self._force,
                     )
                     result.runs += 1
                     result.minutes[Proof.KLINE] += len(klines)
@@ -140,17 +155,14 @@ class SymbolBackfill:
             self._finish(span)
         return self._ended(result)
 
-    async def _wanted(
-        self, asked: DumpPeriod, good: frozenset[Status], join_us: int
-    ) -> tuple[Backfilled, list[DumpPeriod]]:
+    async def _wanted(self, asked: DumpPeriod, aim: Aim, join_us: int) -> tuple[Backfilled, list[DumpPeriod]]:
         progress = await read_progress(self._settings, self._key)
         await self._reader.read()
-        until_us = max(asked.from_us, min(asked.until_us, _limit_us(progress)))
+        self._limit_us = _limit_us(progress)
+        until_us = max(asked.from_us, min(asked.until_us, self._limit_us))
         span = DumpPeriod(asked.from_us, until_us)
         unfinished = {record.run for record in progress.runs} - progress.finished
-        spans = wanted_spans(
-            self._reader.survey, span, good=_NOTHING if self._force else good, unfinished=unfinished, join_us=join_us
-        )
+        spans = wanted_spans(self._reader.survey, span, aim, unfinished=unfinished, join_us=join_us)
         self._wanted_minutes = minutes_of(spans)
         self._watch(0, self._wanted_minutes)
         return Backfilled(key=self._key, span=span, asked=asked, wanted=self._wanted_minutes), spans

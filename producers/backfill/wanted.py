@@ -9,10 +9,21 @@ from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LoggedMinute, LogSurvey, Run
 from producers.backfill.search import KnownTrade
 
-PROVED = frozenset({Status.COMPLETE})
-"""Statuses that trades can't improve."""
-GIVEN = frozenset({Status.COMPLETE, Status.CONNECTED, Status.KLINE})
+BETTER = frozenset({Status.COMPLETE, Status.CONNECTED})
 """Statuses that an exchange's kline can't improve."""
+
+
+class Aim(NamedTuple):
+    """What a backfill is for: minutes get the status `gives`, unless they are as `good` already."""
+
+    gives: Status
+    good: frozenset[Status]
+
+
+TRADES = Aim(Status.COMPLETE, frozenset({Status.COMPLETE}))
+TRADES_AGAIN = Aim(Status.COMPLETE, frozenset())
+KLINES = Aim(Status.KLINE, BETTER | {Status.KLINE})
+KLINES_AGAIN = Aim(Status.KLINE, BETTER)
 
 
 class LoggedAround(NamedTuple):
@@ -23,17 +34,17 @@ class LoggedAround(NamedTuple):
 
 
 def wanted_spans(
-    log: LogSurvey, span: DumpPeriod, *, good: Container[Status], unfinished: Container[Run], join_us: int = 0
+    log: LogSurvey, span: DumpPeriod, aim: Aim, *, unfinished: Container[Run], join_us: int = 0
 ) -> list[DumpPeriod]:
-    """The spans within `span` whose minutes do not have a `good` status; spans nearer than `join_us` are joined.
+    """The spans within `span` whose minutes are not good already; spans not further apart than `join_us` are joined.
 
-    A minute of an `unfinished` run is asked for again: so an interrupted run is repeated from its first minute on,
-    under its own id, and ends.
+    What an `unfinished` run gave is asked for again: so an interrupted run is repeated from its first minute on, under
+    its own id, and ends.
     """
     spans: list[DumpPeriod] = []
     for open_us in range(span.from_us, span.until_us, MINUTE_US):
         minute = log.minutes.get(open_us)
-        if minute is not None and _is_good(minute, log.processed, good, unfinished):
+        if minute is not None and _is_good(minute, log.processed, aim, unfinished):
             continue
         if spans and open_us - spans[-1].until_us <= join_us:
             spans[-1] = DumpPeriod(spans[-1].from_us, open_us + MINUTE_US)
@@ -60,9 +71,11 @@ def logged_around(log: LogSurvey, time_us: int) -> LoggedAround:
     return LoggedAround(before, behind)
 
 
-def _is_good(minute: LoggedMinute, processed: int, good: Container[Status], unfinished: Container[Run]) -> bool:
+def _is_good(minute: LoggedMinute, processed: int, aim: Aim, unfinished: Container[Run]) -> bool:
     current = minute.current(processed)
-    return current is not None and current.status in good and _teller(minute, processed) not in unfinished
+    if current is None or current.status not in aim.good:
+        return False
+    return current.status is not aim.gives or _teller(minute, processed) not in unfinished
 
 
 def _teller(minute: LoggedMinute, processed: int) -> Run:
