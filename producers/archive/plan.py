@@ -167,7 +167,8 @@ class _Union:
             trade = max(trades, key=trade_order)
             return Last(trade.trade_id, trade.price)
         candle = logged.candle if logged else None
-        return Last(candle.last_id, candle.close) if candle and candle.trades else None
+        is_of_trades = candle is not None and candle.trades and candle.status is not Status.KLINE
+        return Last(candle.last_id, candle.close) if candle is not None and is_of_trades else None
 
     def _kline_close(self, open_us: int) -> Decimal | None:
         logged = self.log.minutes.get(open_us)
