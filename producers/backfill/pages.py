@@ -6,7 +6,7 @@ exchange's word. Ids that it leaves out are judged by the import.
 """
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from market.trade import Trade
 from producers.backfill.asking import PatientClient
@@ -48,8 +48,13 @@ class TradeHistory:
             page = await self._ask(probe.number, probe.time_us)
             search.take(probe, read_page(probe.number, page).trades)
 
-    async def rows(self, first: KnownTrade, newest: KnownTrade) -> AsyncGenerator[Row, None]:
-        """The rows from `first` on, up to `newest` or further, in the order of their ids."""
+    async def rows(
+        self, first: KnownTrade, newest: KnownTrade, reach: Callable[[int], None]
+    ) -> AsyncGenerator[Row, None]:
+        """The rows from `first` on, up to `newest` or further, in the order of their ids.
+
+        `reach` is called with the time of each page's last trade.
+        """
         known, skipped = first, 0
         done = first.number - 1
         while True:
@@ -60,12 +65,12 @@ class TradeHistory:
                     continue
                 done = done if number is None else number
                 yield row
-            trades = [row for row in rows if isinstance(row, Trade)]
+            newest_us = max((row.time_us for row in rows if isinstance(row, Trade)), default=known.time_us)
+            reach(newest_us)
             if done >= newest.number:
                 return
             if done > known.number:
-                time_us = max((trade.time_us for trade in trades), default=known.time_us)
-                known, skipped = KnownTrade(done, max(known.time_us, time_us)), 0
+                known, skipped = KnownTrade(done, max(known.time_us, newest_us)), 0
                 continue
             # Nothing behind the known trade, but there are newer ones: ids are left out, further than a page reaches.
             skipped += 1

@@ -1,6 +1,7 @@
 """The rows of a chunk in a packed file of JSON lines: read twice by the import, as any file."""
 
 import gzip
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 from msgspec import structs
@@ -10,14 +11,47 @@ from market.errors import MalformedError
 from market.key import MarketKey
 from market.trade import Trade
 from market.utc import utc
+from producers.archive.dump import DumpPeriod
 from producers.archive.lines import read_lines
 from producers.archive.recording import Recording
+from producers.backfill.chunks import Chunker
 from producers.exchange import RefusedTrade
 from runtime.errors import CandlewickError
 
 _SUFFIX = ".jsonl.gz"
 _FAST = 1
 _REASONS = 1_000
+
+
+async def spooled(
+    rows: AsyncIterator[Trade | RefusedTrade], chunker: Chunker, folder: Path, key: MarketKey
+) -> AsyncGenerator[tuple["Spool", DumpPeriod], None]:
+    """Each chunk of the rows in a file, which is removed when the next one is asked for.
+
+    It holds the chunk's trades, and for what ids prove, the trade right before it and the one right behind it.
+    """
+    spool, last, refused = Spool(folder, key, chunker.from_us), list[Trade](), list[RefusedTrade]()
+    try:
+        async for row in rows:
+            if isinstance(row, RefusedTrade):
+                refused.append(row)
+                continue
+            while (chunk := chunker.end_before(row)) is not None:
+                spool.add(*(() if spool.trades else last), *refused, row)
+                yield spool, chunk
+                spool.remove()
+                spool, refused = Spool(folder, key, chunker.from_us), []
+            if chunker.is_over:
+                return
+            if row.time_us >= chunker.from_us:
+                spool.add(*(() if spool.trades else last), *refused, row)
+                chunker.take(row)
+            last, refused = [row], []
+        if (chunk := chunker.end()) is not None:
+            spool.add(*(() if spool.trades else last), *refused)
+            yield spool, chunk
+    finally:
+        spool.remove()
 
 
 class Spool:
@@ -34,11 +68,15 @@ class Spool:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def add(self, row: Trade | RefusedTrade) -> None:
-        """Write a row. What is no trade stands there as the exchange sent it.
+    def add(self, *rows: Trade | RefusedTrade) -> None:
+        """Write rows. What is no trade stands there as the exchange sent it.
 
         When a trade was received is left out: so the same trades, fetched again, are the same run.
         """
+        for row in rows:
+            self._add(row)
+
+    def _add(self, row: Trade | RefusedTrade) -> None:
         if isinstance(row, RefusedTrade):
             line = row.raw.replace(b"\n", b" ")
             if len(self._reasons) < _REASONS:

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from market.key import MarketKey
-from market.timeframe import MINUTE_US, minute_us
+from market.timeframe import DAY_MS, MINUTE_US, minute_us
 from market.trade import Proof
 from producers.archive.dump import DumpPeriod
 from producers.archive.importing import BEHIND_LIVE_US, ImportRequest, import_recording
 from producers.archive.known import KeyProgress, LogReader, read_progress
 from producers.archive.proof import IdKind
-from producers.archive.recording import Described
+from producers.archive.recording import Described, Recording
 from producers.archive.report import ReportedRange, ranges
 from producers.backfill.asking import PatientClient
 from producers.backfill.chunks import Chunker
 from producers.backfill.klines import publish_klines, read_klines
 from producers.backfill.pages import TradeHistory
 from producers.backfill.search import KnownTrade, TradeSearch
-from producers.backfill.spool import Spool
+from producers.backfill.spool import spooled
 from producers.backfill.wanted import (
     KLINES,
     KLINES_AGAIN,
@@ -33,11 +33,13 @@ from producers.backfill.wanted import (
     minutes_of,
     wanted_spans,
 )
-from producers.exchange import Exchange, RefusedTrade
+from producers.exchange import Exchange
 from runtime.settings import Settings
 
 JOIN_US = 10 * MINUTE_US
 """Spans nearer to each other are fetched together: fewer requests than to search for the second one's beginning."""
+INTERRUPTED_MS = DAY_MS
+"""A run that was interrupted within this time is repeated under its own id."""
 MOST_HOLES = 20
 """So many ranges with holes are kept for the report."""
 
@@ -161,7 +163,7 @@ class SymbolBackfill:
         self._limit_us = _limit_us(progress)
         until_us = max(asked.from_us, min(asked.until_us, self._limit_us))
         span = DumpPeriod(asked.from_us, until_us)
-        unfinished = {record.run for record in progress.runs} - progress.finished
+        unfinished = _interrupted(progress, time.time_ns() // 1_000_000)
         spans = wanted_spans(self._reader.survey, span, aim, unfinished=unfinished, join_us=join_us)
         self._wanted_minutes = minutes_of(spans)
         self._watch(0, self._wanted_minutes)
@@ -181,32 +183,15 @@ class SymbolBackfill:
         opening_us = span.from_us if is_before else minute_us(first.time_us)
         if not is_before:
             result.begins_us = first.time_us
-        chunker = Chunker(DumpPeriod(opening_us, max(opening_us, span.until_us)))
-        spool, last = Spool(self._folder, self._key, opening_us), None
-        try:
-            async with aclosing(self._history.rows(first, newest)) as rows:
-                async for row in rows:
-                    if isinstance(row, RefusedTrade):
-                        spool.add(row)
-                        continue
-                    while (chunk := chunker.end_before(row)) is not None:
-                        spool.add(row)
-                        await self._import(spool, chunk, result, is_proved_before=is_before)
-                        is_before = True
-                        spool.remove()
-                        spool = Spool(self._folder, self._key, chunk.until_us)
-                        if last is not None:
-                            spool.add(last)
-                    if chunker.is_over:
-                        break
-                    spool.add(row)
-                    chunker.take(row)
-                    last = row
-                    self._reach(span, row.time_us)
-            if (chunk := chunker.end()) is not None:
-                await self._import(spool, chunk, result, is_proved_before=is_before)
-        finally:
-            spool.remove()
+        opening_us = min(opening_us, span.until_us)
+        async with (
+            aclosing(self._history.rows(first, newest, lambda time_us: self._reach(span, time_us))) as rows,
+            aclosing(spooled(rows, Chunker(DumpPeriod(opening_us, span.until_us)), self._folder, self._key)) as chunks,
+        ):
+            async for spool, chunk in chunks:
+                if spool.trades:
+                    await self._import(spool.recording(), chunk, result, is_proved_before=is_before)
+                is_before = True
         self._finish(span)
 
     async def _first(self, time_us: int, newest: KnownTrade) -> tuple[KnownTrade, bool]:
@@ -222,9 +207,9 @@ class SymbolBackfill:
         await self._history.search(search)
         return (search.behind, False) if search.before is None else (search.before, True)
 
-    async def _import(self, spool: Spool, chunk: DumpPeriod, result: Backfilled, *, is_proved_before: bool) -> None:
-        if not spool.trades:
-            return
+    async def _import(
+        self, recording: Recording, chunk: DumpPeriod, result: Backfilled, *, is_proved_before: bool
+    ) -> None:
         request = ImportRequest(
             files=(),
             described=Described(exchange=self._key.exchange, symbol=self._key.symbol),
@@ -234,7 +219,7 @@ class SymbolBackfill:
             force=self._force,
             skip_bad=True,
         )
-        imported = await import_recording(self._settings, request, spool.recording(), self._reader, self._stop)
+        imported = await import_recording(self._settings, request, recording, self._reader, self._stop)
         result.runs += 1
         result.trades += imported.trades
         result.bad += imported.bad
@@ -255,6 +240,15 @@ class SymbolBackfill:
     def _ended(self, result: Backfilled) -> Backfilled:
         result.requests = self._client.requests
         return result
+
+
+def _interrupted(progress: KeyProgress, now_ms: int) -> set[str | None]:
+    """The runs that were not finished lately. Of older ones the candles count: nobody will go on with them."""
+    return {
+        record.run
+        for record in progress.runs
+        if record.run not in progress.finished and now_ms - record.appended_ms < INTERRUPTED_MS
+    }
 
 
 def _limit_us(progress: KeyProgress) -> int:

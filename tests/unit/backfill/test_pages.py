@@ -80,7 +80,8 @@ async def history() -> AsyncIterator[Callable[..., Any]]:
 
 
 async def rows_of(history: TradeHistory, first: int = 0, newest: int = LAST) -> list[Trade | RefusedTrade]:
-    return [each async for each in history.rows(KnownTrade(first, 0), KnownTrade(newest, (START_MS + newest) * 1000))]
+    last = KnownTrade(newest, (START_MS + newest) * 1000)
+    return [each async for each in history.rows(KnownTrade(first, 0), last, lambda _: None)]
 
 
 def ids_of(rows: list[Trade | RefusedTrade]) -> list[int | None]:
