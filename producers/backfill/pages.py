@@ -23,7 +23,7 @@ _AGAIN_S = 0.5
 Row = Trade | RefusedTrade
 
 
-class TradeHistory:
+class RestHistory:
     """Reads one symbol's trades."""
 
     def __init__(self, exchange: Exchange, client: PatientClient, native: str, symbol: str) -> None:

@@ -20,7 +20,7 @@ from producers.archive.report import ReportedRange, ranges
 from producers.backfill.asking import PatientClient
 from producers.backfill.chunks import Chunker
 from producers.backfill.klines import publish_klines, read_klines
-from producers.backfill.pages import TradeHistory
+from producers.backfill.pages import RestHistory
 from producers.backfill.search import KnownTrade, TradeSearch
 from producers.backfill.spool import spooled
 from producers.backfill.wanted import (
@@ -109,7 +109,7 @@ class SymbolBackfill:
         self._watch = watch
         self._stop = stop
         self._reader = LogReader(settings, key)
-        self._history = TradeHistory(exchange, client, native, key.symbol)
+        self._history = RestHistory(exchange, client, native, key.symbol)
         self._done_minutes = 0
         self._wanted_minutes = 0
         self._limit_us = 0

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from market.trade import Trade
 from producers.backfill import asking, pages
 from producers.backfill.asking import InterruptedBackfillError, PatientClient
-from producers.backfill.pages import ASKS, TradeHistory
+from producers.backfill.pages import ASKS, RestHistory
 from producers.backfill.search import KnownTrade
 from producers.exchange import RefusedTrade
 from producers.exchanges.binance import Binance
@@ -48,7 +48,7 @@ async def history() -> AsyncIterator[Callable[..., Any]]:
 
     async def start(
         wrong: Wrong = lambda _, rows: rows, *, ids: range = range(LAST + 1), stop: asyncio.Event | None = None
-    ) -> tuple[TradeHistory, PatientClient, list[int]]:
+    ) -> tuple[RestHistory, PatientClient, list[int]]:
         asked: list[int] = []
 
         async def handle(request: web.Request) -> web.Response:
@@ -70,7 +70,7 @@ async def history() -> AsyncIterator[Callable[..., Any]]:
         )
         rest = RestClient(sessions[-1], exchange.rest_url, exchange.rest_limits)
         client = PatientClient(rest, stop or asyncio.Event())
-        return TradeHistory(exchange, client, "AB", "A-B"), client, asked
+        return RestHistory(exchange, client, "AB", "A-B"), client, asked
 
     yield start
     for session in sessions:
@@ -79,7 +79,7 @@ async def history() -> AsyncIterator[Callable[..., Any]]:
         await server.close()
 
 
-async def rows_of(history: TradeHistory, first: int = 0, newest: int = LAST) -> list[Trade | RefusedTrade]:
+async def rows_of(history: RestHistory, first: int = 0, newest: int = LAST) -> list[Trade | RefusedTrade]:
     last = KnownTrade(newest, (START_MS + newest) * 1000)
     return [each async for each in history.rows(KnownTrade(first, 0), last, lambda _: None)]
 
