@@ -3,7 +3,7 @@
 from decimal import Decimal
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market.trade import Side, Trade
@@ -41,6 +41,7 @@ def cut(minutes: int, times_us: list[int], *, most_trades: int, most_minutes: in
     return chunks
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 300),
     st.lists(st.integers(-5 * MINUTE, 320 * MINUTE), max_size=80).map(sorted),
