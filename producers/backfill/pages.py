@@ -8,6 +8,7 @@ exchange's word. Ids that it leaves out are judged by the import.
 import time
 from collections.abc import AsyncGenerator, Callable
 
+from market.candle import trade_order
 from market.trade import Trade
 from producers.backfill.asking import PatientClient
 from producers.backfill.search import KnownTrade, TradeSearch
@@ -33,12 +34,12 @@ class RestHistory:
         self._symbol = symbol
 
     async def newest(self) -> Trade | None:
-        """The newest trade; None: there is none. `UnavailableError`: the exchange shows none that can be read."""
+        """The newest trade, by time; None: there is none. `UnavailableError`: the exchange shows none that can be read."""
         for _ in range(ASKS):
             page = await self._ask(None, 0)
             trades = [row for row in page.rows if isinstance(row, Trade)]
             if trades or not page.rows:
-                return max(trades, key=_number, default=None)
+                return max(trades, key=trade_order, default=None)
             await self._client.pause(_AGAIN_S)
         raise UnavailableError(f"the newest trades of {self._symbol} cannot be read")
 
