@@ -34,7 +34,7 @@ class RestHistory:
         self._symbol = symbol
 
     async def newest(self) -> Trade | None:
-        """The newest trade, by time; None: there is none. `UnavailableError`: the exchange shows none that can be read."""
+        """The newest trade, by time; None: there is none. `UnavailableError`: all rows are no trades."""
         for _ in range(ASKS):
             page = await self._ask(None, 0)
             trades = [row for row in page.rows if isinstance(row, Trade)]
