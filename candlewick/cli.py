@@ -34,6 +34,7 @@ _COMMANDS = {
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
+    "playback": "Read recorded frames through an exchange's adapter again; print what is in them.",
     "import": "Publish recorded trades as a run.",
     "candles": "Make 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",

@@ -10,7 +10,7 @@ FigureName = Literal[
     "records", "unread", "newest_age_ms", "rebalances",
     "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
-    "clocks_away", "rest_weight", "rest_closed_s", "surveying_rows", "publishing_rows",
+    "clocks_away", "rest_weight", "rest_closed_s", "not_recorded", "surveying_rows", "publishing_rows",
 ]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ FIGURES: dict[FigureName, Figure] = {
     "clocks_away": Figure("Connections whose exchange clock is away", is_counter=False),
     "rest_weight": Figure("Request weight used of the exchange's limit", is_counter=False),
     "rest_closed_s": Figure("Time until the exchange takes REST requests again", is_counter=False),
+    "not_recorded": Figure("Frames that are in no capture: the disk was full or too slow"),
     "surveying_rows": Figure("Rows of recordings checked"),
     "publishing_rows": Figure("Rows of recordings published"),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import aiohttp
 
 from market.errors import MalformedError
+from producers.capture.recorder import RecordedConnection
 from producers.exchange import Exchange, Opening
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from runtime.backoff import pause_s
@@ -36,12 +37,18 @@ class Connection:
     """Reads one connection for as long as it runs."""
 
     def __init__(
-        self, number: int, http: aiohttp.ClientSession, exchange: Exchange, symbols: Mapping[str, str]
+        self,
+        number: int,
+        http: aiohttp.ClientSession,
+        exchange: Exchange,
+        symbols: Mapping[str, str],
+        record: RecordedConnection | None,
     ) -> None:
         self.number = number
         self._http = http
         self._exchange = exchange
         self._symbols = symbols
+        self._record = record
         self._frames = 0
 
     async def run(self, inbox: Inbox) -> None:
@@ -55,6 +62,8 @@ class Connection:
                 reason = f"no frame for {STALL_S:.0f} s"
             except (aiohttp.ClientError, OSError, MalformedError) as error:
                 reason = f"{type(error).__name__} {error}".rstrip()
+            if self._record is not None:
+                self._record.ended(reason, time.time_ns() // 1000)
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             failures = 0 if self._frames else failures + 1
             if failures == ATTEMPTS:
@@ -75,6 +84,8 @@ class Connection:
         ends_s = time.monotonic() + LIFE_S * random.uniform(0.95, 1.0)
         async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
             async with self._http.ws_connect(url, timeout=closing, decode_text=False) as socket:
+                if self._record is not None:
+                    self._record.opened(url, time.time_ns() // 1000)
                 await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
                 speaking = asyncio.create_task(self._speak(socket, opening))
                 try:
@@ -86,12 +97,17 @@ class Connection:
         """Send what opens the connection, and then what keeps it alive. Whatever fails here ends the reading too."""
         with suppress(aiohttp.ClientError, OSError):
             for frame in opening.frames:
-                await socket.send_str(frame)
+                await self._send(socket, frame)
                 await asyncio.sleep(opening.pause_s)
             keepalive = self._exchange.keepalive
             while keepalive is not None:
-                await socket.send_str(keepalive.frame)
+                await self._send(socket, keepalive.frame)
                 await asyncio.sleep(keepalive.every_s)
+
+    async def _send(self, socket: "_Socket", frame: str) -> None:
+        await socket.send_str(frame)
+        if self._record is not None:
+            self._record.sent(frame.encode(), time.time_ns() // 1000)
 
     async def _listen(
         self,
@@ -105,10 +121,14 @@ class Connection:
         missing = set(self._symbols) if opening.acknowledged else set()
         acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
         limit.reschedule(loop.time() + STALL_S)
+        record = self._record
         async for frame in socket:
             if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 break
-            message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
+            received_us = time.time_ns() // 1000
+            if record is not None:
+                record.received(frame.data, received_us)
+            message = self._exchange.read(frame.data, self._symbols, received_us)
             self._frames += 1
             if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
                 limit.reschedule(None)

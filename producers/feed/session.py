@@ -13,6 +13,7 @@ from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
 from market.trade import Trade
+from producers.capture.recorder import Recorder
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
@@ -40,13 +41,21 @@ class Session:
     """Feeds symbols, beginning where Kafka says that they are. After any error of Kafka it must be discarded."""
 
     def __init__(
-        self, settings: Settings, exchange: Exchange, http: aiohttp.ClientSession, rest: RestClient, meter: Meter
+        self,
+        settings: Settings,
+        exchange: Exchange,
+        http: aiohttp.ClientSession,
+        rest: RestClient,
+        meter: Meter,
+        *,
+        recorder: Recorder | None,
     ) -> None:
         self._settings = settings
         self._exchange = exchange
         self._http = http
         self._meter = meter
         self._rest = rest
+        self._recorder = recorder
         self._market = MarketClock()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
@@ -103,7 +112,8 @@ class Session:
 
     def _reader(self, connection: ConnectionState) -> Connection:
         names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
-        return Connection(connection.number, self._http, self._exchange, names)
+        record = None if self._recorder is None else self._recorder.connection(connection.number, names)
+        return Connection(connection.number, self._http, self._exchange, names, record)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000
