@@ -10,7 +10,9 @@ FigureName = Literal[
     "records", "unread", "newest_age_ms", "rebalances",
     "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
-    "clocks_away", "rest_weight", "rest_closed_s", "not_recorded", "surveying_rows", "publishing_rows",
+    "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "received_ms", "acknowledged_ms", "clock_ms",
+    "missing_trades", "fill_behind_s", "fill_rest_s", "not_recorded",
+    "surveying_rows", "publishing_rows",
 ]  # fmt: skip
 
 
@@ -45,6 +47,14 @@ FIGURES: dict[FigureName, Figure] = {
     "clocks_away": Figure("Connections whose exchange clock is away", is_counter=False),
     "rest_weight": Figure("Request weight used of the exchange's limit", is_counter=False),
     "rest_closed_s": Figure("Time until the exchange takes REST requests again", is_counter=False),
+    "messages": Figure("Messages of the exchange read"),
+    "waiting": Figure("Messages and pages that wait between socket and publisher", is_counter=False),
+    "received_ms": Figure("From the newest trade's time to its message read, by both clocks", is_counter=False),
+    "acknowledged_ms": Figure("From that message read to its trade acknowledged by Kafka", is_counter=False),
+    "clock_ms": Figure("The exchange's clock less ours, at most: the least delay of any message", is_counter=False),
+    "missing_trades": Figure("Trades that are known to be missing, and still asked for", is_counter=False),
+    "fill_behind_s": Figure("Market time from the oldest missing trade until now", is_counter=False),
+    "fill_rest_s": Figure("Time until the missing trades are there, at the rate of the last minute", is_counter=False),
     "not_recorded": Figure("Frames that are in no capture: the disk was full or too slow"),
     "surveying_rows": Figure("Rows of recordings checked"),
     "publishing_rows": Figure("Rows of recordings published"),

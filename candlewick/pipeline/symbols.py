@@ -6,7 +6,8 @@ import aiohttp
 
 from producers.exchanges import EXCHANGES
 from producers.feed.rest import RestClient
-from producers.feed.runner import find_symbols
+from producers.feed.runner import find
+from producers.feed.selection import Selection
 from producers.simulator.instruments import is_listed, listed_symbols, parse_symbols
 from runtime.errors import UsageError
 from runtime.settings import Settings
@@ -44,4 +45,4 @@ async def exchange_symbols(settings: Settings, exchange_name: str, text: str | N
     exchange = EXCHANGES[exchange_name](settings)
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
-        return tuple(await find_symbols(rest, exchange, names))
+        return tuple(await find(rest, exchange, Selection(names)))

@@ -179,7 +179,7 @@ class Binance:
     def instruments(self, natives: Sequence[str]) -> RestRequest:
         """``exchangeInfo``, weight 20."""
         path = "/api/v3/exchangeInfo?showPermissionSets=false"
-        if len(natives) <= _MAX_FILTERED:
+        if 0 < len(natives) <= _MAX_FILTERED:
             path += "&symbols=" + quote("[" + ",".join(f'"{native}"' for native in natives) + "]")
         return RestRequest(path, 20)
 

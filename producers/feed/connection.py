@@ -1,18 +1,24 @@
-"""Reads one WebSocket connection to an exchange into the inbox, and connects again when it ends."""
+"""Reads one WebSocket connection to an exchange into the inbox, and connects again when it ends.
+
+A connection that has to end soon (by its age, or because the server says that it will shut down) hands over: the next
+one is opened beside it, and the old one is closed a while after the new one carries everything. What both carry comes
+twice, which does no harm; nothing is missed in between, so the feed is not told.
+"""
 
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
 
 from market.errors import MalformedError
 from producers.capture.recorder import RecordedConnection
-from producers.exchange import Exchange, Opening
+from producers.exchange import Exchange, Message, Opening
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
+from producers.feed.pacing import Pacing
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
@@ -20,6 +26,7 @@ from runtime.telemetry import logger
 if TYPE_CHECKING:
     _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # frames stay bytes
 
+T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
 STALL_S = 10.0
 """A connection without a frame for so long counts as dead: server time comes each second."""
@@ -27,8 +34,14 @@ ACKNOWLEDGE_S = 10.0
 """A subscription that is not acknowledged for so long will never be."""
 LIFE_S = 23.5 * 3600
 """Exchanges end a connection after 24 hours: we end it earlier."""
+OVERLAP_S = 5.0
+"""For so long the old connection is read beside the new one: what is on its way arrives."""
+AGAIN_S = 5.0
+"""A hand-over that failed is tried again after this time, as long as the old connection lives."""
 ATTEMPTS = 12
 """After so many connections in a row without a frame the feed gives up: about three minutes."""
+MAX_FRAME_BYTES = 4 << 20
+"""No exchange sends more in one message: a longer one ends the connection before it is read."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
 
@@ -42,30 +55,33 @@ class Connection:
         http: aiohttp.ClientSession,
         exchange: Exchange,
         symbols: Mapping[str, str],
-        record: RecordedConnection | None,
+        pacing: Pacing,
+        *,
+        record: RecordedConnection | None = None,
     ) -> None:
         self.number = number
         self._http = http
         self._exchange = exchange
         self._symbols = symbols
+        self._pacing = pacing
         self._record = record
-        self._frames = 0
+        self._ended: asyncio.Future[str] | None = None
+
+    def end(self, reason: str) -> None:
+        """End the connection that is read now, and connect again."""
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(reason)
 
     async def run(self, inbox: Inbox) -> None:
         """Connect and read, again and again. Raises `UnavailableError` after `ATTEMPTS` in a row without a frame."""
         failures = 0
         while True:
-            self._frames = 0
-            try:
-                reason = await self._read(inbox)
-            except TimeoutError:
-                reason = f"no frame for {STALL_S:.0f} s"
-            except (aiohttp.ClientError, OSError, MalformedError) as error:
-                reason = f"{type(error).__name__} {error}".rstrip()
+            reader = _Reader(self, inbox, announces=True)
+            reason, frames = await self._follow(reader, inbox)
             if self._record is not None:
-                self._record.ended(reason, time.time_ns() // 1000)
+                self._record.ended(reason, _now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
-            failures = 0 if self._frames else failures + 1
+            failures = 0 if frames else failures + 1
             if failures == ATTEMPTS:
                 raise UnavailableError(
                     f"{self._exchange.ws_url}: {ATTEMPTS} connections in vain, the last one: {reason}"
@@ -76,20 +92,52 @@ class Connection:
             )
             await asyncio.sleep(wait_s)
 
-    async def _read(self, inbox: Inbox) -> str:
-        """Read one connection to its end; returns why it ended."""
+    async def _follow(self, reader: "_Reader", inbox: Inbox) -> tuple[str, int]:
+        """Read a connection and those that take over from it; returns why the last one ended, and its frames."""
+        self._ended = asyncio.get_running_loop().create_future()
+        readers = [reader]
+        try:
+            while True:
+                await _first(reader.task, self._ended, reader.leaving.wait())
+                if self._ended.done():
+                    return self._ended.result(), reader.frames
+                if reader.task.done():
+                    return reader.reason, reader.frames
+                successor = _Reader(self, inbox, announces=False)
+                readers = [*(each for each in readers if not each.task.done()), successor]
+                await _first(reader.task, successor.task, self._ended, successor.ready.wait())
+                if successor.ready.is_set() and not successor.task.done():
+                    await _first(successor.task, self._ended, asyncio.sleep(OVERLAP_S))
+                    reader.task.cancel()
+                    reader = successor
+                    if self._record is not None:
+                        self._record.ended("handed over to the next connection", _now_us())
+                    logger("produce").info("connection handed over", connection=self.number)
+                else:
+                    successor.task.cancel()
+                    await _first(reader.task, self._ended, asyncio.sleep(AGAIN_S))
+        finally:
+            for each in readers:
+                each.task.cancel()
+            await asyncio.gather(*(each.task for each in readers), return_exceptions=True)
+
+    async def read(self, reader: "_Reader", inbox: Inbox) -> str:
+        """Read one socket to its end; returns why it ended."""
         opening = self._exchange.opening(list(self._symbols))
         url = self._exchange.ws_url + opening.path
         closing = aiohttp.ClientWSTimeout(ws_close=_CLOSE_S)
-        ends_s = time.monotonic() + LIFE_S * random.uniform(0.95, 1.0)
+        await self._pacing.turn()
         async with asyncio.timeout(CONNECT_TIMEOUT_S) as limit:
-            async with self._http.ws_connect(url, timeout=closing, decode_text=False) as socket:
+            async with self._http.ws_connect(
+                url, timeout=closing, decode_text=False, max_msg_size=MAX_FRAME_BYTES
+            ) as socket:
                 if self._record is not None:
-                    self._record.opened(url, time.time_ns() // 1000)
-                await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
+                    self._record.opened(url, _now_us())
+                if reader.announces:
+                    await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
                 speaking = asyncio.create_task(self._speak(socket, opening))
                 try:
-                    return await self._listen(socket, inbox, opening, limit, ends_s)
+                    return await self._listen(socket, inbox, opening, limit, reader)
                 finally:
                     speaking.cancel()
 
@@ -107,48 +155,87 @@ class Connection:
     async def _send(self, socket: "_Socket", frame: str) -> None:
         await socket.send_str(frame)
         if self._record is not None:
-            self._record.sent(frame.encode(), time.time_ns() // 1000)
+            self._record.sent(frame.encode(), _now_us())
 
     async def _listen(
-        self,
-        socket: "_Socket",
-        inbox: Inbox,
-        opening: Opening,
-        limit: asyncio.Timeout,
-        ends_s: float,
+        self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
     ) -> str:
         loop = asyncio.get_running_loop()
         missing = set(self._symbols) if opening.acknowledged else set()
         acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
+        leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
         limit.reschedule(loop.time() + STALL_S)
         record = self._record
         async for frame in socket:
             if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 break
-            received_us = time.time_ns() // 1000
+            received_us = _now_us()
             if record is not None:
                 record.received(frame.data, received_us)
             message = self._exchange.read(frame.data, self._symbols, received_us)
-            self._frames += 1
+            reader.frames += 1
             if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
                 limit.reschedule(None)
                 await inbox.put(FromConnection(self.number, message))
             else:
                 inbox.add(FromConnection(self.number, message))
             now_s = loop.time()
-            if message.closing:
-                return "the server shuts down"
             if message.rejected is not None:
                 return f"the exchange does not take a subscription: {message.rejected}"
-            missing.difference_update(message.accepted)
-            if missing and now_s > acknowledged_by_s:
-                return f"no acknowledgement of {len(missing)} subscriptions, such as {min(missing)}"
-            if now_s > ends_s:
-                return "24 hours are nearly over"
+            if not reader.ready.is_set():
+                missing.difference_update(message.accepted)
+                if missing and now_s > acknowledged_by_s:
+                    return f"no acknowledgement of {len(missing)} subscriptions, such as {min(missing)}"
+                if not missing and message.server_us:
+                    reader.ready.set()
+            if _leaves(message, now_s, leaves_s):
+                reader.leaving.set()
             limit.reschedule(now_s + STALL_S)
         return f"closed by the server, code {socket.close_code}"
 
 
-def split(natives: Sequence[str], most: int) -> list[list[str]]:
+class _Reader:
+    """One socket that is read: whether it carries everything yet, and whether it has to be left soon."""
+
+    def __init__(self, connection: Connection, inbox: Inbox, *, announces: bool) -> None:
+        self.announces = announces
+        """Whether the feed is told that there is a connection now."""
+        self.frames = 0
+        self.ready, self.leaving = asyncio.Event(), asyncio.Event()
+        self.task = asyncio.create_task(connection.read(self, inbox))
+
+    @property
+    def reason(self) -> str:
+        """Why it ended. What nobody foresaw is raised."""
+        error = self.task.exception()
+        if error is None:
+            return self.task.result()
+        if isinstance(error, TimeoutError):
+            return f"no frame for {STALL_S:.0f} s"
+        if isinstance(error, aiohttp.ClientError | OSError | MalformedError):
+            return f"{type(error).__name__} {error}".rstrip()
+        raise error
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _leaves(message: Message, now_s: float, leaves_s: float) -> bool:
+    return message.closing or now_s > leaves_s
+
+
+async def _first(*awaited: "asyncio.Future[str] | Coroutine[Any, Any, Any]") -> None:
+    """Wait until one of them is done; coroutines, which were made for this wait alone, are cancelled then."""
+    own = [asyncio.ensure_future(each) for each in awaited if asyncio.iscoroutine(each)]
+    given: list[asyncio.Future[Any]] = [each for each in awaited if isinstance(each, asyncio.Future)]
+    try:
+        await asyncio.wait([*own, *given], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in own:
+            task.cancel()
+
+
+def split(symbols: Sequence[T], most: int) -> list[Sequence[T]]:
     """The symbols of each connection, at most `most` in one."""
-    return [list(natives[start : start + most]) for start in range(0, len(natives), most)]
+    return [symbols[start : start + most] for start in range(0, len(symbols), most)]

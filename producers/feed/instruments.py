@@ -1,11 +1,12 @@
-"""The instruments of a feed's symbols, in `md.instruments.v1`: when the feed starts, and when the exchange's list changes.
+"""The instruments of a feed's symbols, in `md.instruments.v1`: at its start, and when the exchange's list changes.
 
 A symbol that is in the list no more is `delisted`; the list is asked for twice before. What cannot be asked for or
 published now is tried again: the feed goes on meanwhile.
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Collection
 
 from market.codec import encode_instrument
 from market.errors import MalformedError
@@ -20,32 +21,42 @@ from runtime.settings import Settings
 from runtime.telemetry import logger
 
 ASK_EVERY_S = 3600.0
+LOOK_EVERY_S = 10.0
+"""A symbol that the feed has taken up meanwhile is asked for within this time."""
 TRY_AGAIN_S = 60.0
 
 
 async def publish_instruments(
     settings: Settings, exchange: Exchange, rest: RestClient, natives: Collection[str]
 ) -> None:
-    """Publish the instruments with these native names until cancelled; `natives` is looked at anew each time."""
+    """Publish the instruments with these native names until cancelled.
+
+    `natives` may change meanwhile. A symbol that leaves it is followed on: so its end is told too.
+    """
     listing = Listing()
+    asked: set[str] = set()
+    due_s = 0.0
     while True:
-        wait_s = ASK_EVERY_S
-        try:
-            changed = listing.changes(natives, await _listed(exchange, rest, list(natives)))
-            if changed:
+        if time.monotonic() >= due_s or not asked.issuperset(natives):
+            followed = listing.followed(natives)
+            asked = set(followed)
+            wait_s = ASK_EVERY_S
+            try:
+                changed = listing.changes(followed, await _listed(exchange, rest, followed))
                 await _publish(settings, changed)
                 _tell(changed, is_first=not listing.published)
                 listing.publish(changed)
-        except (CandlewickError, MalformedError) as error:
-            wait_s = TRY_AGAIN_S
-            logger(STAGE).warning("instruments are not published, trying again", error=str(error), in_s=wait_s)
-        await asyncio.sleep(wait_s)
+            except (CandlewickError, MalformedError) as error:
+                wait_s = TRY_AGAIN_S
+                logger(STAGE).warning("instruments are not published, trying again", error=str(error), in_s=wait_s)
+            due_s = time.monotonic() + wait_s
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
-async def _listed(exchange: Exchange, rest: RestClient, natives: Collection[str]) -> list[Instrument]:
+async def _listed(exchange: Exchange, rest: RestClient, natives: list[str]) -> list[Instrument]:
     """The exchange's list, with all of these names, or the whole one without those that are gone."""
     try:
-        part = exchange.read_instruments(await rest.get(exchange.instruments(list(natives))))
+        part = exchange.read_instruments(await rest.get(exchange.instruments(natives)))
     except RefusedError:  # a part of the list with a name that is gone may be refused as a whole
         part = []
     if {instrument.native for instrument in part} >= set(natives):
@@ -56,7 +67,9 @@ async def _listed(exchange: Exchange, rest: RestClient, natives: Collection[str]
     return whole
 
 
-async def _publish(settings: Settings, changed: Iterable[Instrument]) -> None:
+async def _publish(settings: Settings, changed: Collection[Instrument]) -> None:
+    if not changed:
+        return
     records = [Outgoing(instrument.key.encode(), encode_instrument(instrument)) for instrument in changed]
     async with Publisher(settings) as publisher:
         sent = await publisher.send_batches(settings.topics.instruments, records, settings.partitions)

@@ -13,6 +13,10 @@ class Listing:
     def __init__(self) -> None:
         self.published: dict[str, Instrument] = {}
 
+    def followed(self, natives: Iterable[str]) -> list[str]:
+        """These names, and those that were published."""
+        return list(dict.fromkeys([*natives, *self.published]))
+
     def changes(self, natives: Iterable[str], listed: Iterable[Instrument]) -> list[Instrument]:
         """Of the wanted names: what is new or differs in the list, and as delisted what is in it no more.
 

@@ -28,3 +28,5 @@ class Outbox:
         self.resets: list[tuple[SymbolFeed, Marker]] = []
         """Progress of symbols after a reset of ids, to be noted before their trades are published."""
         self.markers: list[tuple[SymbolFeed, Marker]] = []
+        self.silent: list[SymbolFeed] = []
+        """Symbols whose subscription is dead, although their connection lives: it has to be made anew."""

@@ -29,7 +29,7 @@ class PageRows(NamedTuple):
     begins: bool
     """Whether the page is in order and begins with the known id that was asked for, or with the id right after."""
     is_whole: bool
-    """By its length there was nothing newer when it was made."""
+    """There was nothing newer when it was made: it begins as it should, is not full, and all its ids can be read."""
 
 
 def read_page(known: int, page: TradesPage) -> PageRows:
@@ -55,6 +55,7 @@ def read_page(known: int, page: TradesPage) -> PageRows:
         if before is not None and number > before + 1:
             absent.append((before + 1, number - 1))
         before = number
+    begins = in_order and bool(rows) and _number(rows[0]) in (known, known + 1)
     in_id_order = [copies[number] for number in sorted(copies)]
     return PageRows(
         trades=[row for row in in_id_order if isinstance(row, Trade)],
@@ -63,8 +64,8 @@ def read_page(known: int, page: TradesPage) -> PageRows:
         conflicts=list(conflicts),
         first=min(copies, default=None),
         rows=len(rows),
-        begins=in_order and bool(rows) and _number(rows[0]) in (known, known + 1),
-        is_whole=page.is_whole,
+        begins=begins,
+        is_whole=begins and page.is_whole and not unread,
     )
 
 

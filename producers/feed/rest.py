@@ -18,6 +18,8 @@ from runtime.telemetry import logger
 
 ATTEMPTS = 3
 REQUEST_TIMEOUT_S = 10.0
+LONGEST_BODY_BYTES = 64 << 20
+"""No exchange answers with more: a list of all instruments has some megabytes."""
 LONGEST_WAIT_S = 60.0
 """If the exchange wants a longer wait, a request fails at once."""
 LONGEST_BAN_S = 3 * 86_400.0
@@ -76,7 +78,7 @@ class RestClient:
         try:
             timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
             async with self._http.get(self._url + request.path, timeout=timeout) as response:
-                body = await response.read()
+                body = await _bounded(response)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UnavailableError(f"{self._url} does not answer: {type(error).__name__} {error}".rstrip()) from error
         limits = self._limits
@@ -99,6 +101,16 @@ class RestClient:
         if response.status != _OK:
             raise RefusedError(f"{self._url} refuses {request.path}: {response.status} {body[:_MAX_SHOWN]!r}")
         return body
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body, unpacked. Raises `RefusedError` if it is too long."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > LONGEST_BODY_BYTES:
+            raise RefusedError(f"{response.url} answers with more than {LONGEST_BODY_BYTES >> 20} MiB")
+    return bytes(body)
 
 
 def _retries(error: Exception) -> bool | float:

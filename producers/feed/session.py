@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 
@@ -12,14 +12,16 @@ from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
-from market.trade import Trade
+from market.trade import Source, Trade
 from producers.capture.recorder import Recorder
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
+from producers.feed.filling import Filling
 from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
+from producers.feed.pacing import Pacing
 from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
@@ -35,6 +37,7 @@ ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
 FILLS_AT_ONCE = 4
+_UNKNOWN_US = -(1 << 62)
 
 
 class Session:
@@ -48,7 +51,7 @@ class Session:
         rest: RestClient,
         meter: Meter,
         *,
-        recorder: Recorder | None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._settings = settings
         self._exchange = exchange
@@ -57,10 +60,16 @@ class Session:
         self._rest = rest
         self._recorder = recorder
         self._market = MarketClock()
+        self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._connections: list[ConnectionState] = []
+        self._readers: dict[int, Connection] = {}
+        self._reading: list[asyncio.Task[None]] = []
+        self._wanted: list[Mapping[str, str]] = []
         self._connection_of: dict[SymbolFeed, ConnectionState] = {}
         self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
+        self._filling = Filling()
+        self._clock_us = _UNKNOWN_US
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
@@ -70,50 +79,68 @@ class Session:
 
         Raises `UnavailableError`, in a group: the exchange cannot be connected to, or Kafka fails.
         """
-        await self._restore(names)
+        self._wanted = [names]
         async with Publisher(self._settings) as publisher, asyncio.TaskGroup() as tasks:
             publishing = Publishing(publisher, self._settings, self._exchange.name)
-            await publishing.begin_again(self._connection_of)
-            readers = [
-                tasks.create_task(connection.run(self._inbox)) for connection in map(self._reader, self._connections)
-            ]
             while not (stop.is_set() and not self._inbox):
+                while self._wanted:
+                    await self._begin(self._wanted.pop(0), publishing, tasks)
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
                 outbox = self._decide(arrived)
                 newest_ms = await publishing.publish(outbox)
                 self._measure(outbox, newest_ms)
+                for symbol in outbox.silent:
+                    reason = f"the exchange has trades of {symbol.native}, and the connection brings none"
+                    self._readers[self._connection_of[symbol].number].end(reason)
                 if stop.is_set():
-                    for task in (*readers, *self._fills):
+                    for task in (*self._reading, *self._fills):
                         task.cancel()
                 else:
                     self._fill(tasks)
             await publishing.finish()
 
-    async def _restore(self, names: Mapping[str, str]) -> None:
+    def add(self, names: Mapping[str, str]) -> None:
+        """Feed more symbols, on connections of their own."""
+        self._wanted.append(names)
+
+    def retire(self, natives: Collection[str]) -> None:
+        """Say nothing more of symbols that are not traded any more."""
+        for symbol in self._connection_of:
+            if symbol.native in natives:
+                symbol.retired = True
+
+    async def _begin(self, names: Mapping[str, str], publishing: Publishing, tasks: asyncio.TaskGroup) -> None:
+        """Begin to feed these symbols where Kafka says that they are."""
+        symbols = await self._restored(names)
+        await publishing.begin_again(symbols)
+        for part in split(symbols, self._exchange.symbols_per_connection):
+            connection = ConnectionState(len(self._connections), part, self._market)
+            self._connections.append(connection)
+            self._connection_of |= dict.fromkeys(part, connection)
+            reader = self._readers[connection.number] = self._reader(connection)
+            self._reading.append(tasks.create_task(reader.run(self._inbox)))
+        self._active |= dict.fromkeys(symbols)
+
+    async def _restored(self, names: Mapping[str, str]) -> list[SymbolFeed]:
         exchange, partitions = self._exchange, self._settings.partitions
         keys = {native: str(MarketKey(exchange.name, symbol)).encode() for native, symbol in names.items()}
         progress = await read_progress(self._settings, keys.values(), time.time_ns() // 1000)
-        for natives in split(list(names), exchange.symbols_per_connection):
-            symbols = [
-                SymbolFeed(
-                    MarketKey(exchange.name, names[native]),
-                    native=native,
-                    partition=partition_of(keys[native], partitions),
-                    resumption=progress.resumptions.get(keys[native]),
-                    unusable=progress.unusable.get(keys[native]),
-                    page_trades=exchange.page_trades,
-                )
-                for native in natives
-            ]
-            connection = ConnectionState(len(self._connections), symbols, self._market)
-            self._connections.append(connection)
-            self._connection_of |= dict.fromkeys(symbols, connection)
-        self._active = dict.fromkeys(self._connection_of)
+        return [
+            SymbolFeed(
+                MarketKey(exchange.name, symbol),
+                native=native,
+                partition=partition_of(keys[native], partitions),
+                resumption=progress.resumptions.get(keys[native]),
+                unusable=progress.unusable.get(keys[native]),
+                page_trades=exchange.page_trades,
+            )
+            for native, symbol in names.items()
+        ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
         names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
         record = None if self._recorder is None else self._recorder.connection(connection.number, names)
-        return Connection(connection.number, self._http, self._exchange, names, record)
+        return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000
@@ -128,6 +155,8 @@ class Session:
             number, event = item
             connection = self._connections[number]
             if isinstance(event, Message):
+                if event.server_us:
+                    self._clock_us = max(self._clock_us, event.server_us - now_us)
                 self._message(connection, event, outbox)
             elif isinstance(event, Connected):
                 connection.accepted = {} if event.acknowledged else dict(connection.symbols)
@@ -152,6 +181,7 @@ class Session:
 
     def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
         trades = message.trades
+        self._meter.add("messages")
         if not trades:
             connection.time.hear(message.server_us)
         for native in message.accepted:
@@ -243,6 +273,17 @@ class Session:
         self._meter.count(len(outbox.trades), newest_ms=newest_ms)
         fields = self._meter.fields
         fields["gaps_open"] = sum(1 for feed in self._active if feed.gaps)
+        fields["waiting"] = len(self._inbox)
+        fields["clock_ms"] = None if self._clock_us == _UNKNOWN_US else self._clock_us // 1000
+        if outbox.trades:
+            newest = outbox.trades[-1][1]
+            fields["received_ms"] = (newest.received_us - newest.time_us) // 1000
+            fields["acknowledged_ms"] = (time.time_ns() // 1000 - newest.received_us) // 1000
+        self._filling.add(sum(trade.source is Source.REST for _, trade in outbox.trades), outbox.now_s)
+        gaps = (gap for feed in self._active for gap in feed.gaps)
+        state = self._filling.state(gaps, max((each.time.us for each in self._connections), default=0), outbox.now_s)
+        fields["missing_trades"], fields["fill_behind_s"] = state.missing, state.behind_us // 1_000_000
+        fields["fill_rest_s"] = None if state.rest_s is None else round(state.rest_s)
         fields["rest_weight"] = self._rest.weights.used
         fields["rest_closed_s"] = round(self._rest.closed_for_s)
         fields["clocks_away"] = sum(1 for connection in self._connections if connection.time.is_away)

@@ -24,6 +24,7 @@ from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, Resumption, begin_again, first_begin
 from producers.feed.outbox import Outbox
 from producers.feed.page import PageRows, read_page
+from producers.feed.silence import Silence
 from runtime.backoff import pause_s
 
 SERVER_GRACE_US = 500_000
@@ -72,6 +73,8 @@ class SymbolFeed:
         self.clock: MarkerClock | None = None
         self.begin: Marker | None = None
         self.joined = False
+        self.retired = False
+        """The exchange does not trade it any more: no marker goes."""
         self._unusable = unusable
         self._last: Trade | None = None  # the newest trade before the first `begin`
         self._page_trades = page_trades
@@ -82,6 +85,8 @@ class SymbolFeed:
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
         self._epoch = 0
+        self._silence = Silence()
+        self._looks = False  # whether the exchange is asked because the symbol is unusually silent
         self._lower: Trade | None = None  # the trade of `ledger.lower`, if it was not published
         self._refusals: dict[int, int] = {}
         # Without a last trade it is not known from which id to go on.
@@ -107,7 +112,11 @@ class SymbolFeed:
     @property
     def is_caught_up(self) -> bool:
         """Nothing is missing and nothing has to be asked for."""
+        if self.retired:
+            return True
         if not self.joined or self.clock is None or self._gap_reports.is_open:
+            return False
+        if self._looks or self._silence.is_suspected:
             return False
         return self.ledger is not None and not self.ledger.gaps and self.ledger.undecided_s is None
 
@@ -116,6 +125,8 @@ class SymbolFeed:
         self._connection = abs(self._connection) + 1
         self._joins_from_us = since_us - SERVER_GRACE_US
         self._connected_s = outbox.now_s
+        self._silence.begin(outbox.now_s)
+        self._looks = False
         self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
         for gap in self.gaps:
             gap.ask_at_s, gap.asked = outbox.now_s, 0
@@ -130,6 +141,7 @@ class SymbolFeed:
     def live(self, trade: Trade, outbox: Outbox) -> None:
         """A trade came over the connection."""
         number = int(trade.trade_id)
+        self._silence.hear(outbox.now_s)
         if self.ledger is None:
             self.ledger = Ledger(number - 1, trade.time_us)
         self._take(self.ledger, trade, number, outbox)
@@ -175,7 +187,8 @@ class SymbolFeed:
             return None
         ledger = self.ledger
         gap = min(self.gaps, key=lambda gap: gap.ask_at_s, default=None)
-        asks = (not self.joined and self._connection > 0) or (ledger is not None and ledger.undecided_s is not None)
+        asks = self._connection > 0 and (self._looks or not self.joined)
+        asks = asks or (ledger is not None and ledger.undecided_s is not None)
         if ledger is not None and gap is not None and not (asks and self._ask_at_s < gap.ask_at_s):
             limit = min(self._page_trades, ledger.head - gap.known + 1)
             if gap.ask_at_s > now_s:
@@ -191,7 +204,7 @@ class SymbolFeed:
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
         """Put the events and markers that are due into the outbox; `server_us` is the market time, 0: unknown."""
-        if self.ledger is None:
+        if self.ledger is None or self.retired:
             return
         if self.clock is None:
             if server_us and self._last is not None:
@@ -199,8 +212,18 @@ class SymbolFeed:
             return
         self._give_up_overdue(self.ledger, self.clock, server_us, outbox.now_s - fill_timeout_s, outbox)
         self._gap_reports.update(self, outbox)
+        self._look_into_silence(outbox)
         covered_us = self._covered_us(self.ledger, server_us)
         outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us))
+
+    def _look_into_silence(self, outbox: Outbox) -> None:
+        if not self.joined:
+            return
+        if self._silence.is_proven(outbox.now_s):
+            self._silence.begin(outbox.now_s)
+            outbox.silent.append(self)
+        elif not self._looks and self._silence.is_unusual(outbox.now_s):
+            self._looks, self._ask_at_s, self._asked_in_vain = True, outbox.now_s, 0
 
     def _covered_us(self, ledger: Ledger, server_us: int) -> int:
         """The time before which every trade was published."""
@@ -240,8 +263,7 @@ class SymbolFeed:
     def _fill(self, ledger: Ledger, request: PageRequest, page: PageRows, server_us: int, outbox: Outbox) -> None:
         # One that lacks the known row may have been cut by what an exchange counted and then left out.
         may_be_cut = page.first != request.known and page.rows + 1 >= request.limit
-        is_whole = page.begins and page.is_whole and not may_be_cut
-        is_whole = is_whole and all(row.number is not None for row in page.refused)
+        is_whole = page.is_whole and not may_be_cut
         rows = [(int(trade.trade_id), trade.time_us) for trade in page.trades]
         if ledger.is_reset_by(rows, is_whole=is_whole and not page.refused):
             ledger = self._reset(ledger, outbox)
@@ -259,14 +281,23 @@ class SymbolFeed:
             self.report(FeedEventKind.CONFLICT, outbox, first_id=str(number), last_id=str(number), reason=reason)
         if new and not had_gaps and not ledger.gaps:  # this page both showed the gap and filled it
             report_filled_at_once(self, new, outbox)
+        self._conclude(ledger, request, page, outbox, is_whole=is_whole, is_new=bool(new))
+
+    def _conclude(
+        self, ledger: Ledger, request: PageRequest, page: PageRows, outbox: Outbox, *, is_whole: bool, is_new: bool
+    ) -> None:
+        """After a page was taken: whether it joins, what it says of a silence, and whether to ask again later."""
         known = -1 if request.known is None else request.known
         gap = ledger.behind(known)
         if gap is not None and page.first is not None and page.first > known:
             gap.history_from = page.first
-        joins = request.joins and is_whole and ledger.undecided_s is None
-        if joins and request.connection == self._connection > 0:
+        if self._looks and request.joins:
+            self._looks = not is_whole
+            self._silence.look(outbox.now_s, shown=is_new)
+        is_of_connection = request.connection == self._connection > 0
+        if request.joins and is_whole and is_of_connection and ledger.undecided_s is None:
             self.joined = True
-        elif gap is not None or not new:
+        elif gap is not None or not is_new:
             self._ask_later(request, outbox)
 
     def _look_for_reset(self, ledger: Ledger, page: PageRows, outbox: Outbox) -> None:

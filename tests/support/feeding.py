@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from producers.feed.progress import read_progress
 from producers.feed.runner import run_feed
+from producers.feed.selection import Selection
 from runtime.settings import Settings
 
 SYMBOLS = {"SOLUSDT": "SOL-USDT", "LTCUSDT": "LTC-USDT", "XRPETH": "XRP-ETH", "LTCBTC": "LTC-BTC"}
@@ -23,7 +24,7 @@ Exchange = Callable[..., AbstractAsyncContextManager[Settings]]
 async def feeding(settings: Settings) -> AsyncIterator[None]:
     """A feed of all symbols for as long as the block runs; it drains at the end."""
     stop = asyncio.Event()
-    task = asyncio.create_task(run_feed(settings, "binance", list(SYMBOLS), stop))
+    task = asyncio.create_task(run_feed(settings, "binance", Selection(tuple(SYMBOLS)), stop))
     try:
         yield
     finally:

@@ -35,6 +35,8 @@ class World:
         self.log: list[Trade | Marker] = []
         self.told: list[FeedEvent] = []
         self.dead: list[RefusedTrade] = []
+        self.silent = 0
+        """How often the subscription was said to be dead."""
         self.progress = Resumption(newest, START_US) if newest else None  # its last trade is of that time
         """What the progress topic says."""
         self.history: Callable[[list[Trade]], list[Trade]] = list
@@ -118,6 +120,7 @@ class World:
         self.log += [marker for _, marker in outbox.markers]
         self.note(outbox.markers)
         self.told += outbox.events
+        self.silent += len(outbox.silent)
         self.dead += [refused for _, refused in outbox.refused]
 
     def note(self, markers: list[tuple[SymbolFeed, Marker]]) -> None:

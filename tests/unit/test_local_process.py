@@ -30,7 +30,7 @@ def test_a_started_program_is_known_by_its_pid_until_it_is_stopped(process: Serv
     process.start(["sleep", "60"])
     pid = process.pid()
     assert pid is not None
-    assert Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x0060\x00"
+    assert soon(lambda: Path(f"/proc/{pid}/cmdline").read_bytes() == b"sleep\x0060\x00")
     assert process.stop(5.0)
     assert not process.alive()
     assert process.pid() is None

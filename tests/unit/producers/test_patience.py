@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 from producers.exchange import TradesRequest
 from producers.exchanges.binance import Binance
 from producers.feed.rest import LONGEST_BAN_S, RateLimitedError, RestClient
-from producers.feed.runner import find_symbols_patiently
+from producers.feed.runner import find_patiently
+from producers.feed.selection import Selection
 from runtime.settings import Settings
 from runtime.telemetry import Meter
 
@@ -40,7 +41,7 @@ async def asking(*answers: tuple[int, dict[str, str]]) -> AsyncIterator[tuple[Re
 async def test_banned_at_the_start_it_stays_and_asks_nothing_until_it_is_stopped() -> None:
     stop, meter = asyncio.Event(), Meter("test")
     async with asking((418, {"Retry-After": "3600"})) as (rest, asked):
-        finding = asyncio.create_task(find_symbols_patiently(rest, BINANCE, ["BTC-USDT"], meter, stop))
+        finding = asyncio.create_task(find_patiently(rest, BINANCE, Selection(["BTC-USDT"]), meter, stop))
         await asyncio.wait({finding}, timeout=1.0)
         assert not finding.done(), "a process that ended would be started again, and ask again"
         assert len(asked) == 1
@@ -53,8 +54,9 @@ async def test_banned_at_the_start_it_stays_and_asks_nothing_until_it_is_stopped
 
 async def test_when_the_ban_is_over_it_goes_on() -> None:
     async with asking((418, {"Retry-After": "1"})) as (rest, asked):
-        found = await find_symbols_patiently(rest, BINANCE, ["BTC-USDT"], Meter("test"), asyncio.Event())
-        assert found == {"BTCUSDT": "BTC-USDT"}
+        chosen = await find_patiently(rest, BINANCE, Selection(["BTC-USDT"]), Meter("test"), asyncio.Event())
+        assert chosen is not None
+        assert [(native, each.symbol) for native, each in chosen.items()] == [("BTCUSDT", "BTC-USDT")]
         assert len(asked) == 2
 
 

@@ -9,7 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from producers.exchange import RestLimits, RestRequest
-from producers.feed.rest import ATTEMPTS, RefusedError, RestClient
+from producers.feed import rest
+from producers.feed.rest import ATTEMPTS, RateLimitedError, RefusedError, RestClient
 from runtime.errors import UnavailableError
 
 LIMITS = RestLimits(weight=6000, per_s=60.0, used_weight_header="X-Used", too_much={429: 10.0, 418: 120.0})
@@ -78,4 +79,19 @@ async def test_a_refusal_is_not_asked_again(serve: Callable) -> None:
     client, asked = await serve((400, {}))
     with pytest.raises(RefusedError):
         await client.get(RestRequest("/", 1))
+    assert len(asked) == 1
+
+
+async def test_an_answer_without_end_is_refused(serve: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rest, "LONGEST_BODY_BYTES", 3)
+    client, _ = await serve((200, {}))
+    with pytest.raises(RefusedError, match="answers with more than"):
+        await client.get(RestRequest("/", 1))
+
+
+async def test_a_text_can_say_that_we_asked_too_much(serve: Callable) -> None:
+    client, asked = await serve((200, {}))
+    client._limits = LIMITS._replace(too_much={429: 0.0}, too_much_words=(b"body",))
+    with pytest.raises(RateLimitedError):
+        await client._get(RestRequest("/", 1))  # without the attempts
     assert len(asked) == 1
