@@ -1,14 +1,17 @@
 """What adapters share: texts of exchanges into trades, and what to do with those that are none."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any, TypeVar
 
 import msgspec
 
 from market.decimals import parse_decimal
 from market.errors import MalformedError
-from market.limits import check_trade
+from market.given_candle import GivenCandle
+from market.limits import check_amounts_of_candle, check_trade
 from market.trade import Side, Source, Trade
 from producers.exchange import RefusedTrade
 
@@ -16,8 +19,12 @@ EARLIEST_US = 1_230_768_000_000_000
 """2009: before it no coin was traded."""
 MAX_ID = 10**18
 """Numeric ids from here on are refused: they would not fit everywhere."""
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What decoders of JSON raise: the last one if it is nested too deep."""
+_T = TypeVar("_T")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = 1_000_000
+_is_number = re.compile(r"[0-9]+(?:\.[0-9]+)?([eE][+-]?[0-9]{1,3})?").fullmatch
 
 
 def make_trade(
@@ -54,6 +61,22 @@ def make_trade(
     return trade
 
 
+def make_candle(open_time_ms: int, prices: Sequence[str], volume: str, trades: int | None = None) -> GivenCandle:
+    """An exchange's own candle, checked: `prices` are open, high, low and close. Raises `MalformedError`."""
+    opened, high, low, close = map(parse_decimal, prices)
+    candle = GivenCandle(
+        open_time_ms=open_time_ms,
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=parse_decimal(volume),
+        trades=trades,
+    )
+    check_amounts_of_candle(candle)
+    return candle
+
+
 def taker_side(text: str) -> Side:
     """``buy`` or ``sell`` in any letters, where the exchange names the taker's side."""
     side = _SIDES.get(text)
@@ -82,6 +105,42 @@ def digits(text: str, what: str) -> int:
     return int(text)
 
 
+def seconds_us(text: str) -> int:
+    """Microseconds of plain seconds, ``1688669597.8277369``; finer digits are cut off."""
+    whole, _, part = text.partition(".")
+    return digits(whole, "time") * _MICROSECOND + (digits(part[:6].ljust(6, "0"), "time") if part else 0)
+
+
+def number_text(raw: msgspec.Raw) -> str:
+    """A JSON number, never through a float: its own digits, as a plain decimal.
+
+    Exponents are written out; zeros at the end stay. `MalformedError`: it is no number, or a negative one.
+    """
+    text = bytes(raw).decode(errors="replace")
+    number = _is_number(text)
+    if number is None:
+        raise MalformedError(f"{text[:40]!r} is no JSON number from 0 on")
+    return format(Decimal(text), "f") if number[1] else text
+
+
+def decode_as(decode: "Callable[[bytes], _T]", body: bytes, what: str) -> _T:
+    """The decoded body; `MalformedError` that says what it is not."""
+    try:
+        return decode(body)
+    except UNREADABLE as error:
+        raise MalformedError(f"not {what}: {error}") from error
+
+
+def known_field(raw: bytes, name: str | int) -> Any:
+    """What a message that is otherwise wrong has as the field of this name or place; None where it has none."""
+    # Field by field: its other ones may be what cannot be read.
+    kind: Any = dict[str, msgspec.Raw] if isinstance(name, str) else list[msgspec.Raw]
+    try:
+        return msgspec.json.decode(msgspec.json.decode(raw, type=kind)[name])
+    except (*UNREADABLE, LookupError):
+        return None
+
+
 def known_number(value: object) -> int | None:
     """A trade id, as a number or its text, of a message that is otherwise wrong; None where it cannot be one."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:  # noqa: PLR2004  # as above
@@ -101,7 +160,7 @@ def read_rows(
     for row in rows:
         try:
             trades.append(read(row))
-        except (msgspec.MsgspecError, UnicodeError, MalformedError) as error:
+        except (*UNREADABLE, MalformedError) as error:
             raw = bytes(row)
             trades.append(RefusedTrade(raw, str(error), symbol, number_of(raw)))
     return trades

@@ -75,6 +75,8 @@ class Demands(NamedTuple):
     """Ids that the log rightly lacks."""
     lost: tuple[Sent, ...] = ()
     """Those trades among them that the exchange had and never gave, in order of time."""
+    never_given: tuple[Sent, ...] = ()
+    """Those that no source gave; the exchange's own klines count them. In order of time."""
     statuses: Mapping[int, tuple[str, ...]] = {}
     """Minute → what it may say, where that is not `complete` alone."""
     retold: Mapping[int, Sent] = {}
@@ -145,7 +147,8 @@ def demands(
         doubtful | _unproved_minutes(span, ordered, kinds, absent), ANY_STATUS
     )
     statuses |= dict.fromkeys((_minute(trade) for trade in lost), LESS_THAN_COMPLETE)
-    return Demands(absent, lost, statuses, retold)
+    never_given = tuple(trade for trade in ordered if kinds.get(trade.trade_id, set()) & _NEVER_GIVEN)
+    return Demands(absent, lost, never_given, statuses, retold)
 
 
 def _is_lost(kinds: set[ExemptionKind]) -> bool:

@@ -15,7 +15,8 @@ An expected one has as `status` all those that it may say.
 """
 
 COMPLETE = ("complete",)
-LESS_THAN_COMPLETE = ("connected", "kline", "hole")
+KLINE = "kline"
+LESS_THAN_COMPLETE = ("connected", KLINE, "hole")
 ANY_STATUS = (*COMPLETE, *LESS_THAN_COMPLETE)
 
 
@@ -55,18 +56,20 @@ def expected_candles(
     *,
     last_price: str | None,
     statuses: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
+    klines: Mapping[int, Fields] = MappingProxyType({}),
 ) -> Iterator[Fields]:
     """The candles of every minute of `span`, in order.
 
     `trades` are those of the span. `last_price` is that of the last trade before it: a minute without trades has it.
-    `statuses`: open time (microseconds) → what the minute may say, where that is not `complete` alone.
+    `statuses`: open time (microseconds) → what the minute may say, where that is not `complete` alone. `klines`: open
+    time → the exchange's own values, which stand in for those of the trades.
     """
     exchange, _, symbol = key.partition(":")
-    by_minute: dict[int, list[Sent]] = {}
-    for trade in trades:
-        by_minute.setdefault(trade.time_us - trade.time_us % MINUTE_US, []).append(trade)
+    by_minute = _by_minute(trades)
     for open_us in span.minutes():
-        if of_minute := by_minute.pop(open_us, None):
+        if open_us in klines:
+            values = klines[open_us]
+        elif of_minute := by_minute.get(open_us):
             values = _traded(of_minute)
         elif last_price is not None:
             values = _flat(last_price)
@@ -82,6 +85,31 @@ def expected_candles(
             **values,
             "status": statuses.get(open_us, COMPLETE),
         }
+
+
+def exchange_klines(span: SpanUs, trades: Iterable[Sent], *, last_price: str | None) -> dict[int, Fields]:
+    """Open time (microseconds) → the exchange's own values of a minute, which name no ids.
+
+    `trades` are all that there were in the span, `last_price` that of the last one before it.
+    """
+    by_minute = _by_minute(trades)
+    klines: dict[int, Fields] = {}
+    for open_us in span.minutes():
+        if of_minute := by_minute.get(open_us):
+            klines[open_us] = _traded(of_minute) | {"first_trade_id": None, "last_trade_id": None}
+        elif last_price is not None:
+            klines[open_us] = _flat(last_price)
+        else:
+            continue
+        last_price = klines[open_us]["close"]
+    return klines
+
+
+def _by_minute(trades: Iterable[Sent]) -> dict[int, list[Sent]]:
+    by_minute: dict[int, list[Sent]] = {}
+    for trade in trades:
+        by_minute.setdefault(trade.time_us - trade.time_us % MINUTE_US, []).append(trade)
+    return by_minute
 
 
 def _traded(trades: list[Sent]) -> Fields:

@@ -14,7 +14,7 @@ from candlewick.verify.check import (
 )
 from candlewick.verify.cold import ColdFiles
 from candlewick.verify.demands import Demands, demands
-from candlewick.verify.expected import MINUTE_US, Fields, Sent, SpanUs, expected_candles
+from candlewick.verify.expected import KLINE, MINUTE_US, Fields, Sent, SpanUs, exchange_klines, expected_candles
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
@@ -106,12 +106,25 @@ class _Check:
         first = first_in_log(key, log, wanted.retold)
         sent: dict[int, int] = {}
         last_price = next((trade.price for trade in reversed(before) if trade.trade_id not in wanted.absent), None)
+        true_price = before[-1].price if before else None  # of all trades, also those that no source gave
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(symbol, window)
             trades = [first.get(trade.trade_id, trade) for trade in record if trade.trade_id not in wanted.absent]
             digests = digests_of(key, trades)
             sent |= digests
-            candles = list(expected_candles(key, window, trades, last_price=last_price, statuses=wanted.statuses))
+            all_trades = sorted(
+                [*record, *(trade for trade in wanted.never_given if trade.time_us in window)],
+                key=lambda trade: (trade.time_us, trade.trade_id),
+            )
+            klines = {
+                open_us: values
+                for open_us, values in exchange_klines(window, all_trades, last_price=true_price).items()
+                if log.candles.get(open_us // 1000, {}).get("status") == KLINE
+            }
+            true_price = all_trades[-1].price if all_trades else true_price
+            candles = list(
+                expected_candles(key, window, trades, last_price=last_price, statuses=wanted.statuses, klines=klines)
+            )
             last_price = candles[-1]["close"] if candles else last_price
             if unpriced := len(window.minutes()) - len(candles):
                 findings.add(FindingKind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")

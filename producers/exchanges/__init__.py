@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 from producers.exchange import Exchange
 from producers.exchanges.binance import Binance
+from producers.exchanges.coinbase import Coinbase
+from producers.exchanges.kraken import Kraken
 from runtime.settings import Settings
 
 EXCHANGES: dict[str, Callable[[Settings], Exchange]] = {
     "binance": Binance,
+    "coinbase": Coinbase,
+    "kraken": Kraken,
 }

@@ -4,7 +4,9 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
+from market.given_candle import GivenCandle
 from producers.exchange import Message, TradesPage
+from producers.feed.klines import KlineRequest
 from producers.feed.symbol import PageRequest, SymbolFeed
 
 
@@ -35,7 +37,15 @@ class PageAnswer(NamedTuple):
     page: TradesPage | None
 
 
-Arrival = FromConnection | PageAnswer
+class KlineAnswer(NamedTuple):
+    """The answer to a symbol's request for klines; `candles` None: there was no answer."""
+
+    symbol: SymbolFeed
+    request: KlineRequest
+    candles: list[GivenCandle] | None
+
+
+Arrival = FromConnection | PageAnswer | KlineAnswer
 
 
 class Inbox:

@@ -98,18 +98,23 @@ class Ledger:
         "given_up",
         "head",
         "head_us",
+        "known_us",
         "latest_us",
         "lower",
         "undecided_s",
     )  # fmt: skip
 
-    def __init__(self, head: int, head_us: int, floor: int = 0, former_head: int = -1) -> None:
+    def __init__(
+        self, head: int, head_us: int, floor: int = 0, former_head: int = -1, known_us: int | None = None
+    ) -> None:
         self.head = head
         self.former_head = former_head
         """The greatest id before the exchange reset its ids: trades with old ids may come late."""
         self.began_us = head_us
         self.head_us = head_us
-        """Time of the trade with the greatest id."""
+        """No trade behind the greatest id is of before: the time of its own trade, or a later one."""
+        self.known_us = head_us if known_us is None else known_us
+        """The time of the trade with the greatest id, or a time before it."""
         self.latest_us = head_us
         self.floor = floor
         self.gaps: list[Gap] = []
@@ -249,7 +254,7 @@ class Ledger:
             self._lower(number, time_us)
         if number > self.head + 1:
             self._open(number - 1, time_us, now_s)
-        self.head, self.head_us = number, time_us
+        self.head, self.head_us, self.known_us = number, time_us, time_us
         self.latest_us = max(time_us, self.latest_us)
         if self.lower is not None and time_us >= self.lower.time_us:
             self.lower = self.undecided_s = None

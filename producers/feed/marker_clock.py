@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from market.given_candle import GivenCandle
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade
+from producers.feed.klines import Klines
 
 ALLOWED_LATENESS_US = 10 * MINUTE_US
 """The candle engine corrects a minute for this long after its marker; then the minute is final."""
@@ -74,15 +76,27 @@ class MarkerClock:
         """Note that trades between these times, both included, will not come any more."""
         self._holes.append((from_us, until_us))
 
-    def due(self, covered_us: int) -> Iterator[Marker]:
-        """The markers that are due, now that every trade before `covered_us` is published."""
+    def holes_before(self, covered_us: int) -> list[int]:
+        """The open times of the minutes without a marker, over before `covered_us`, that have a hole."""
+        if not self._holes:
+            return []
+        minutes = range(self.complete_until_us, covered_us - MINUTE_US + 1, MINUTE_US)
+        return [opened_us for opened_us in minutes if self._has_hole(opened_us)]
+
+    def due(self, covered_us: int, klines: Klines) -> Iterator[Marker]:
+        """The markers that are due, now that every trade before `covered_us` is published.
+
+        Where a minute has a hole and `klines` has the exchange's own, that stands in.
+        """
         while self.complete_until_us + MINUTE_US <= covered_us:
             opened_us = self.complete_until_us
             self.complete_until_us += MINUTE_US
             last = self._last_of_minute.pop(opened_us, None)
             if last is not None:
                 self._last = _later(self._last, last)
-            yield self._marker(self._proof(opened_us))
+            proof = self._proof(opened_us)
+            kline = klines.take(opened_us) if proof is Proof.HOLE else None
+            yield self._marker(proof if kline is None else Proof.KLINE, kline)
 
     def after_reset(self) -> Marker:
         """The progress record after a reset of ids: it says nothing new about minutes, but from which id to go on.
@@ -117,17 +131,21 @@ class MarkerClock:
                 takes_back=True,
             )
 
-    def _marker(self, proof: Proof) -> Marker:
+    def _marker(self, proof: Proof, kline: GivenCandle | None = None) -> Marker:
         return Marker(
             complete_until_us=self.complete_until_us,
             published_until_us=max(self._published_until_us, self.complete_until_us),
             proof=proof,
             last_trade_id=None if self._last is None else str(self._last[1]),
             last_price=None if self._last is None else self._last[2],
+            kline=kline,
         )
 
+    def _has_hole(self, opened_us: int) -> bool:
+        return any(from_us < opened_us + MINUTE_US and until_us >= opened_us for from_us, until_us in self._holes)
+
     def _proof(self, opened_us: int) -> Proof:
-        has_hole = any(from_us < opened_us + MINUTE_US and until_us >= opened_us for from_us, until_us in self._holes)
+        has_hole = self._has_hole(opened_us)
         if self._holes:
             self._holes = [hole for hole in self._holes if hole[1] >= opened_us + MINUTE_US]
         return Proof.HOLE if has_hole else Proof.IDS

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Coroutine, Mapping
 
 import aiohttp
 
 from market.codec import encode_trade
 from market.errors import MalformedError
 from market.feed import FeedEventKind
+from market.given_candle import GivenCandle
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
@@ -18,7 +19,8 @@ from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, Trad
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.filling import Filling
-from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, PageAnswer
+from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, KlineAnswer, PageAnswer
+from producers.feed.klines import KlineRequest
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
 from producers.feed.pacing import Pacing
@@ -152,6 +154,9 @@ class Session:
                     item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox
                 )
                 continue
+            if isinstance(item, KlineAnswer):
+                item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
+                continue
             number, event = item
             connection = self._connections[number]
             if isinstance(event, Message):
@@ -253,9 +258,30 @@ class Session:
             symbol.in_flight = True
             self._active.pop(symbol)
             self._active[symbol] = None  # so that it comes after the others next time
-            task = tasks.create_task(self._ask(symbol, request))
-            self._fills.add(task)
-            task.add_done_callback(self._fills.discard)
+            self._start(tasks, self._ask(symbol, request))
+
+        for symbol in [feed for feed in self._active if feed.klines.is_waiting][: room - len(requests[:room])]:
+            klines = symbol.klines.next_request(now_s)
+            if klines is not None:
+                symbol.klines.in_flight = True
+                self._start(tasks, self._ask_klines(symbol, klines))
+
+    def _start(self, tasks: asyncio.TaskGroup, asking: Coroutine[None, None, None]) -> None:
+        task = tasks.create_task(asking)
+        self._fills.add(task)
+        task.add_done_callback(self._fills.discard)
+
+    async def _ask_klines(self, symbol: SymbolFeed, request: KlineRequest) -> None:
+        exchange = self._exchange
+        candles: list[GivenCandle] | None = None
+        try:
+            body = await self._rest.get(
+                exchange.klines(symbol.native, request.from_us // 1000, request.until_us // 1000)
+            )
+            candles = exchange.read_klines(body)
+        except (CandlewickError, MalformedError) as error:  # it asks again, and gives up in time
+            logger(STAGE).warning("no klines", symbol=symbol.market.symbol, error=str(error))
+        await self._inbox.put(KlineAnswer(symbol, request, candles))
 
     async def _ask(self, symbol: SymbolFeed, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol

@@ -20,6 +20,7 @@ from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade, TradesPage
 from producers.feed.claims import mark_hole, report_final, report_late, take_back
 from producers.feed.gap_reports import GapReports, report_filled_at_once
+from producers.feed.klines import Klines
 from producers.feed.ledger import REORDER_S, Gap, Ledger, Novelty
 from producers.feed.marker_clock import IdReset, MarkerClock, Resumption, begin_again, first_begin
 from producers.feed.outbox import Outbox
@@ -85,6 +86,7 @@ class SymbolFeed:
         self._ask_at_s = 0.0
         self._asked_in_vain = 0
         self._epoch = 0
+        self.klines = Klines()
         self._silence = Silence()
         self._looks = False  # whether the exchange is asked because the symbol is unusually silent
         self._lower: Trade | None = None  # the trade of `ledger.lower`, if it was not published
@@ -116,7 +118,7 @@ class SymbolFeed:
             return True
         if not self.joined or self.clock is None or self._gap_reports.is_open:
             return False
-        if self._looks or self._silence.is_suspected:
+        if self._looks or self._silence.is_suspected or self.klines.is_waiting:
             return False
         return self.ledger is not None and not self.ledger.gaps and self.ledger.undecided_s is None
 
@@ -146,8 +148,9 @@ class SymbolFeed:
             self.ledger = Ledger(number - 1, trade.time_us)
         self._take(self.ledger, trade, number, outbox)
         # A late trade from before the connection does not tell what lies between that trade and the connection; nor
-        # does a trade while it is undecided whether the exchange reset its ids.
-        if not self.joined and self.ledger is not None and self.ledger.undecided_s is None:
+        # does a trade while it is undecided whether the exchange reset its ids, or before the exchange says that it
+        # took the subscription.
+        if not self.joined and self._connection > 0 and self.ledger is not None and self.ledger.undecided_s is None:
             self.joined = trade.time_us >= self._joins_from_us
 
     def refused(self, refused: RefusedTrade, server_us: int, outbox: Outbox) -> None:
@@ -193,13 +196,14 @@ class SymbolFeed:
             limit = min(self._page_trades, ledger.head - gap.known + 1)
             if gap.ask_at_s > now_s:
                 return None
-            return PageRequest(gap.known, limit, self._connection, self._epoch, known_us=gap.from_us)
+            known_us = min(gap.from_us, gap.known_us)
+            return PageRequest(gap.known, limit, self._connection, self._epoch, known_us=known_us)
         if not asks or now_s < self._ask_at_s:
             return None
         if ledger is None:
             return PageRequest(None, 1, self._connection, self._epoch)
         # If ids were reset, the exchange has nothing behind the greatest old one.
-        known, known_us = (ledger.head, ledger.head_us) if ledger.lower is None else ledger.lower
+        known, known_us = (ledger.head, ledger.known_us) if ledger.lower is None else ledger.lower
         return PageRequest(known, self._page_trades, self._connection, self._epoch, joins=True, known_us=known_us)
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
@@ -214,7 +218,11 @@ class SymbolFeed:
         self._gap_reports.update(self, outbox)
         self._look_into_silence(outbox)
         covered_us = self._covered_us(self.ledger, server_us)
-        outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us))
+        self.klines.want(self.clock.holes_before(covered_us), outbox.now_s, fill_timeout_s)
+        held_us = self.klines.held_until_us(outbox.now_s)
+        if held_us is not None:
+            covered_us = min(covered_us, held_us)
+        outbox.markers.extend((self, marker) for marker in self.clock.due(covered_us, self.klines))
 
     def _look_into_silence(self, outbox: Outbox) -> None:
         if not self.joined:
@@ -256,7 +264,7 @@ class SymbolFeed:
         if not isinstance(last, Trade):  # a symbol that was never traded begins with its first trade
             self._ask_later(request, outbox)
             return
-        self.ledger = Ledger(int(last.trade_id), max(server_us, last.time_us))
+        self.ledger = Ledger(int(last.trade_id), max(server_us, last.time_us), known_us=last.time_us)
         self._last = last
         self.joined = True
 

@@ -7,6 +7,7 @@ from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Proof, Side, Trade
 from producers.exchange import RefusedTrade, TradesPage
+from producers.feed.klines import Klines
 from producers.feed.marker_clock import Resumption
 from producers.feed.outbox import Outbox
 from producers.feed.symbol import PageRequest, SymbolFeed
@@ -21,7 +22,9 @@ BEGUN = 5
 class World:
     """An exchange with one symbol, a connection that breaks, and the feed; keeps what would stand in Kafka."""
 
-    def __init__(self, newest: Marker | None = None) -> None:
+    def __init__(self, newest: Marker | None = None, *, gives_klines: bool = False) -> None:
+        self.gives_klines = gives_klines
+        """False: nobody waits for the exchange's klines."""
         self.trades: list[Trade] = []
         self.server_us = START_US
         self.carried_us = 0
@@ -96,6 +99,8 @@ class World:
             rows = self.trades[-1:]
         else:
             had = self.history(self.trades)
+            times = {int(trade.trade_id): trade.time_us for trade in self.trades}
+            assert request.known_us <= times.get(request.known, request.known_us), "some ask by time"
             rows = [trade for trade in had if int(trade.trade_id) >= request.known][: request.limit]
         if slow:
             self.feed.in_flight = True
@@ -134,7 +139,10 @@ class World:
         self.feed = self.begin_feed()
 
     def begin_feed(self) -> SymbolFeed:
-        return SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, resumption=self.progress, page_trades=3)
+        feed = SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, resumption=self.progress, page_trades=3)
+        if not self.gives_klines:
+            feed.klines = Klines(lag_s=0.0, patience_s=0.0)
+        return feed
 
     @property
     def events(self) -> list[FeedEventKind]:

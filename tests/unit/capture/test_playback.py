@@ -240,6 +240,6 @@ def test_real_captures_go_through_their_adapters(name: str, exchange: str, trade
     tally = playback.tally
     assert (len(tally.malformed), len(tally.refused)) == (0, 0)
     for native, count in trades.items():
-        symbol = tally.symbols[MarketKey(exchange, native)]
+        symbol = tally.symbols[MarketKey(adapter.name, native)]
         assert symbol.trades in (count, count + 1), "Coinbase's last_match may count as a trade"
         assert symbol.missing == []

@@ -171,3 +171,16 @@ def test_a_first_begin_does_not_rest_on_an_answer_from_before_a_break() -> None:
     assert world.ask()
     [begin] = world.markers
     assert (begin.proof, begin.last_trade_id) == (Proof.BEGIN, "2")
+
+
+def test_a_page_is_asked_for_from_the_known_trade_s_own_time() -> None:
+    world = World()
+    world.trade(0)
+    world.connect()
+    world.tick(3 * MINUTE_US)
+    assert world.ask(), "the newest trade"
+    world.disconnect()
+    world.connect()
+    assert world.ask()
+    assert world.asked is not None
+    assert (world.asked.known, world.asked.known_us) == (1, START_US), "some exchanges give pages by time"
