@@ -21,6 +21,8 @@ class FundingAsk(NamedTuple):
     native: str
     from_ms: int
     until_ms: int
+    is_history: bool
+    """The span ended before it was asked for: what is not in the answer does not exist."""
 
 
 @dataclass
@@ -57,7 +59,9 @@ class FundingPlan:
             return None
         native, perpetual = due
         from_ms = perpetual.newest_ms + 1
-        return FundingAsk(native, from_ms, min(now_ms + 1, from_ms + self._span_ms))
+        until_ms = from_ms + self._span_ms
+        is_history = until_ms <= now_ms - HOUR_MS  # what is younger may still be on its way
+        return FundingAsk(native, from_ms, until_ms if is_history else min(until_ms, now_ms + 1), is_history)
 
     def new(self, ask: FundingAsk, rates: Iterable[FundingRate]) -> list[FundingRate]:
         """Of the answer, what is not published yet."""
@@ -68,7 +72,7 @@ class FundingPlan:
         """Note that the new ones of the answer are published."""
         perpetual = self._perpetuals[ask.native]
         perpetual.newest_ms = max([perpetual.newest_ms, *(rate.time_ms for rate in rates)])
-        if ask.until_ms <= now_ms:  # it is history: what was not in the answer does not exist
+        if ask.is_history:
             perpetual.newest_ms = max(perpetual.newest_ms, ask.until_ms - 1)
             return
         expected = perpetual.expected
