@@ -1,4 +1,4 @@
-"""What the readers of funding rates share: texts of exchanges into checked records. Pure."""
+"""What the readers of funding rates share: texts of exchanges into checked records."""
 
 from collections.abc import Callable
 from typing import TypeVar
