@@ -90,7 +90,7 @@ class TradesRequest(NamedTuple):
     known: int | None = None
     """The page has to hold the trade with this id, and those right after it; None: the newest trades are asked for."""
     known_us: int = 0
-    """No later than the time of that trade."""
+    """No later than the time of that trade, or of the one right after it."""
 
 
 class TradesPage(NamedTuple):
@@ -113,6 +113,10 @@ class Exchange(Protocol):
     symbols_per_connection: int
     page_trades: int
     """How many trades a page of REST holds at most."""
+    page_klines: int
+    """How many minutes an answer to `klines` covers at most: no more are asked for at once."""
+    klines_count_trades: bool
+    """`trades` of a kline counts what we count; else fills, of which one of our trades may hold several."""
     ids_prove: bool
     """Trade ids count up by one for each symbol, so that they show what is missing. Else they are any text."""
     keepalive: Keepalive | None
@@ -127,16 +131,16 @@ class Exchange(Protocol):
         """Read a frame; `symbols` maps native names to ours. `MalformedError`: it is no frame of the exchange."""
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
-        """The request for the exchange's list of instruments; it may be the part with these names alone.
-
-        Without names: the whole list.
-        """
+        """The request for the exchange's list of instruments: at least for those of these names; of none: for all."""
 
     def read_instruments(self, body: bytes) -> list[Instrument]:
         """Read the answer to `instruments`; what we cannot name is left out. Raises `MalformedError`."""
 
     def native(self, symbol: str) -> str:
-        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist."""
+        """The native name of `symbol`, which is ours or native, in capital or small letters; it need not exist.
+
+        `UsageError`: it is of a product that the adapter does not read.
+        """
 
     def trades(self, request: TradesRequest) -> RestRequest:
         """The request for a page of trades."""

@@ -41,17 +41,15 @@ def _spelling(choice: str) -> str:
 
 def import_(
     *files: Annotated[Path, Parameter(help="files with trades of one market")],
-    format: Annotated[Format | None, Parameter(help="how the files hold trades; unset: told by the suffix")] = None,  # noqa: A002
-    exchange: Annotated[
-        str | None, Parameter(help="the exchange; unset: binance for dumps, else what rows say")
-    ] = None,
+    format: Annotated[Format | None, Parameter(help="how the files hold trades; unset: told by the name")] = None,  # noqa: A002
+    exchange: Annotated[str | None, Parameter(help="the exchange; unset: that of a dump, else what rows say")] = None,
     symbol: Annotated[
         str | None,
         Parameter(help="BASE-QUOTE; futures: BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD; unset: told by name or rows"),
     ] = None,
     kind: Annotated[
         DumpKind | None,
-        Parameter(name_transform=_spelling, help="the rows of a Binance dump; unset: told by name, header or columns"),
+        Parameter(name_transform=_spelling, help="the rows of a dump; unset: told by name, header or columns"),
     ] = None,
     complete_from: Annotated[int | datetime | None, Parameter(help="the files have every trade from TIME on")] = None,
     complete_until: Annotated[int | datetime | None, Parameter(help="the files have every trade until TIME")] = None,

@@ -14,6 +14,7 @@ from market.errors import MalformedError
 from market.limits import check_trade
 from market.trade import Side, Source, Trade
 from producers.archive.dump import DumpKind, Product
+from producers.archive.rows import DECIMAL, places_of, row_matcher
 
 _HEADERS = {
     b"id": DumpKind.TRADES, b"trade_id": DumpKind.TRADES, b"tradeId": DumpKind.TRADES,
@@ -21,16 +22,14 @@ _HEADERS = {
 }  # fmt: skip
 
 _ID = rb"(0|[1-9][0-9]{0,17})"
-_DECIMAL = rb"([0-9]{1,40}(?:\.[0-9]{1,40})?)"
 _FIRST_MS = 1_230_768_000_000
 """2009: no market is older. So a time in seconds is refused, and not taken for a time in 1970."""
 _FIRST_US = 10**14
 """From here on a time is in microseconds (spot dumps from 2025 on): in milliseconds it would be the year 5138."""
 _TIME = rb"([0-9]{13}|[0-9]{16})"
 _BOOL = rb"([Tt]rue|TRUE|[Ff]alse|FALSE)"
-_ANY = rb"([^,]*)"
 
-_COLUMNS = {"id": _ID, "price": _DECIMAL, "qty": _DECIMAL, "baseQty": _DECIMAL, "time": _TIME, "isBuyerMaker": _BOOL}
+_COLUMNS = {"id": _ID, "price": DECIMAL, "qty": DECIMAL, "baseQty": DECIMAL, "time": _TIME, "isBuyerMaker": _BOOL}
 """The columns that are read; others are passed over."""
 _TRADES = ("id", "price", "qty", "quoteQty", "time", "isBuyerMaker")
 _AGG_TRADES = ("id", "price", "qty", "firstTradeId", "lastTradeId", "time", "isBuyerMaker")
@@ -88,16 +87,14 @@ def row_parser(exchange: str, symbol: str, columns: tuple[str, ...]) -> Callable
     Times are floored to milliseconds, as streams, REST and older dumps give them: so all sources of an exchange give
     the same time for an id.
     """
-    match = re.compile(b",".join(_COLUMNS.get(name, _ANY) for name in columns)).fullmatch
+    match = row_matcher(columns, _COLUMNS)
     qty = "baseQty" if "baseQty" in columns else "qty"
-    id_group, price_group, qty_group, time_group, maker_group = (
-        columns.index(name) + 1 for name in ("id", "price", qty, "time", "isBuyerMaker")
+    id_group, price_group, qty_group, time_group, maker_group = places_of(
+        columns, ("id", "price", qty, "time", "isBuyerMaker")
     )
 
     def parse(line: bytes) -> Trade:
         cells = match(line)
-        if cells is None:
-            raise MalformedError(_reason(line, columns))
         time_ms = int(cells[time_group])
         if time_ms >= _FIRST_US:
             time_ms //= 1000
@@ -118,15 +115,3 @@ def row_parser(exchange: str, symbol: str, columns: tuple[str, ...]) -> Callable
         return trade
 
     return parse
-
-
-def _reason(line: bytes, columns: tuple[str, ...]) -> str:
-    cells = line.split(b",")
-    if len(cells) != len(columns):
-        return f"{len(cells)} columns where such a file has {len(columns)} ({', '.join(columns)})"
-    name, cell = next(
-        (name, cell)
-        for name, cell in zip(columns, cells, strict=True)
-        if not re.fullmatch(_COLUMNS.get(name, _ANY), cell)
-    )
-    return f"{name} is {cell[:60].decode(errors='backslashreplace')!r}"

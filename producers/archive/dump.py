@@ -66,13 +66,19 @@ def read_name(name: str) -> DumpName | None:
     parts = _is_dump(unicodedata.normalize("NFC", name))
     if parts is None or not all(map(_is_spelled, parts["native"].split("_"))):
         return None
-    length = Timeframe.MO1 if parts["day"] is None else Timeframe.D1
+    span = read_period(parts["year"], parts["month"], parts["day"])
+    return None if span is None else DumpName(parts["native"], DumpKind(parts["kind"]), span)
+
+
+def read_period(year: str, month: str, day: str | None) -> DumpPeriod | None:
+    """A UTC day, or a month where no day is given; None: there is no such day."""
+    length = Timeframe.MO1 if day is None else Timeframe.D1
     try:
-        opened = datetime(int(parts["year"]), int(parts["month"]), int(parts["day"] or 1), tzinfo=UTC)
+        opened = datetime(int(year), int(month), int(day or 1), tzinfo=UTC)
     except ValueError:
         return None
     open_ms = int(opened.timestamp()) * SECOND_MS
-    return DumpName(parts["native"], DumpKind(parts["kind"]), DumpPeriod(open_ms * 1000, length.end_ms(open_ms) * 1000))
+    return DumpPeriod(open_ms * 1000, length.end_ms(open_ms) * 1000)
 
 
 def is_symbol(symbol: str) -> bool:

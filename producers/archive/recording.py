@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -13,6 +14,7 @@ from market.errors import MalformedError
 from market.key import MarketKey
 from market.trade import Source, Trade
 from producers.archive.binance import columns_of, kind_of_header, kind_of_row, row_parser
+from producers.archive.bybit import bybit_columns, bybit_native, bybit_row_parser, bybit_symbol, read_bybit_name
 from producers.archive.checksum import is_verified
 from producers.archive.dump import (
     DumpKind,
@@ -26,6 +28,7 @@ from producers.archive.dump import (
     split_native,
 )
 from producers.archive.lines import Chunk, inner_name, read_lines
+from producers.archive.okx import okx_columns, okx_row_parser, okx_symbol, read_okx_name
 from producers.archive.parquet import read_parquet
 from runtime.errors import UsageError
 
@@ -40,6 +43,8 @@ class Format(StrEnum):
     """How files hold trades."""
 
     BINANCE_CSV = "binance-csv"
+    OKX_CSV = "okx-csv"
+    BYBIT_CSV = "bybit-csv"
     JSONL = "jsonl"
     PARQUET = "parquet"
 
@@ -87,14 +92,25 @@ def open_recordings(paths: Sequence[Path], described: Described) -> list[Recordi
 
 
 def _open(path: Path, described: Described) -> Recording:
-    chosen = described.format or _BY_SUFFIX.get(Path(path.name.removesuffix(".gz")).suffix)
+    chosen = described.format or _format_of(path)
     if chosen is None:
         raise UsageError(f"{path}: its suffix is not known: say {' or '.join(f'--format {name}' for name in Format)}")
     if not path.is_file():
         raise UsageError(f"{path} is not a file")
     verified = is_verified(path)
-    if chosen is Format.BINANCE_CSV:
-        return _open_dump(path, described, verified=verified)
+    if chosen in _DUMPS:
+        try:
+            dump = _DUMPS[chosen](path, described)
+        except MalformedError as error:
+            raise UsageError(f"{path} cannot be read: {error}") from error
+        return Recording(
+            path=path,
+            span=dump.span,
+            of_one_market=True,
+            checksum_verified=verified,
+            read=lambda: _without_first_line(read_lines(path)) if dump.has_header else read_lines(path),
+            parse=dump.parse,
+        )
     return Recording(
         path=path,
         span=None,
@@ -105,29 +121,95 @@ def _open(path: Path, described: Described) -> Recording:
     )
 
 
-def _open_dump(path: Path, described: Described, *, verified: bool) -> Recording:
-    named = read_name(path.name) or read_name(inner_name(path))
-    symbol = _symbol(path, named, described)
+def _format_of(path: Path) -> Format | None:
+    """The format by a file's name."""
+    if read_okx_name(path.name):
+        return Format.OKX_CSV
+    if read_bybit_name(path.name):
+        return Format.BYBIT_CSV
+    return _BY_SUFFIX.get(Path(path.name.removesuffix(".gz")).suffix)
+
+
+class _Dump(NamedTuple):
+    """What is known of an exchange's own file before its rows are read."""
+
+    span: DumpPeriod | None
+    has_header: bool
+    parse: Callable[[bytes], Trade]
+
+
+class _Naming(NamedTuple):
+    """How an exchange names its files and its markets."""
+
+    read: Callable[[str], DumpName | None]
+    symbol_of: Callable[[str], str | None]
+    """The symbol of a native name, or the native name of a product that cannot be read; None: it does not tell."""
+    fits: Callable[[str, str], bool]
+    """Whether a native name is that of a symbol."""
+
+
+_BINANCE = _Naming(read_name, split_native, is_native)
+_OKX = _Naming(read_okx_name, lambda native: native, lambda native, symbol: native == symbol)
+_BYBIT = _Naming(
+    read_bybit_name,
+    lambda native: bybit_symbol(native) or native,
+    lambda native, symbol: native == bybit_native(symbol),
+)
+
+
+def _open_binance(path: Path, described: Described) -> _Dump:
+    named, symbol = _market(path, _BINANCE, described)
     product = product_of(symbol)
-    first_line = next(read_lines(path), Chunk(1, [b""])).lines[0]
+    first_line = _first_line(path)
     header = first_line if kind_of_header(first_line) is not None else None
     kind = _kind(path, named, header, described) or kind_of_row(first_line, product)
     if kind is None:
-        raise UsageError(
-            f"{path}: neither its name nor a header says what its rows are: "
-            f"say {' or '.join(f'--kind {choice}' for choice in DumpKind)}"
-        )
+        raise _unknown_kind(path)
     try:
         columns = columns_of(kind, product, header)
     except MalformedError as error:
         raise UsageError(f"{path} cannot be read as {symbol}: {error}") from error
-    return Recording(
-        path=path,
-        span=named.span if named else None,
-        of_one_market=True,
-        checksum_verified=verified,
-        read=lambda: _without_header(read_lines(path)),
-        parse=row_parser(_exchange(described, kind, product), symbol, columns),
+    exchange = _exchange(described.exchange or "binance", kind, _OWN_KIND[product])
+    return _Dump(named.span if named else None, header is not None, row_parser(exchange, symbol, columns))
+
+
+def _open_okx(path: Path, described: Described) -> _Dump:
+    named, symbol = _market(path, _OKX, described)
+    if okx_symbol(symbol) is None:
+        raise UsageError(f"{path}: of OKX's files only those of spot tell sizes in coins, and {symbol} is not of spot")
+    kind = _kind(path, named, None, described)
+    if kind is None:
+        raise _unknown_kind(path)
+    parse = okx_row_parser(
+        _exchange(described.exchange or "okx", kind, DumpKind.TRADES), symbol, okx_columns(_first_line(path))
+    )
+    return _Dump(named.span if named else None, has_header=True, parse=parse)
+
+
+def _open_bybit(path: Path, described: Described) -> _Dump:
+    named, symbol = _market(path, _BYBIT, described)
+    if bybit_native(symbol) is None:
+        raise UsageError(
+            f"{path}: of Bybit's files only those of linear perpetuals (BTC-USDT-PERP, BTC-USDC-PERP) tell sizes in "
+            f"coins and the ids of trades, and {symbol} is none"
+        )
+    if described.kind not in {None, DumpKind.TRADES}:
+        raise UsageError(f"{path}: Bybit has no files of {described.kind}: leave --kind out")
+    parse = bybit_row_parser(described.exchange or "bybit", symbol, bybit_columns(_first_line(path)))
+    return _Dump(named.span if named else None, has_header=True, parse=parse)
+
+
+_DUMPS = {Format.BINANCE_CSV: _open_binance, Format.OKX_CSV: _open_okx, Format.BYBIT_CSV: _open_bybit}
+
+
+def _first_line(path: Path) -> bytes:
+    return next(read_lines(path), Chunk(1, [b""])).lines[0]
+
+
+def _unknown_kind(path: Path) -> UsageError:
+    return UsageError(
+        f"{path}: neither its name nor a header says what its rows are: "
+        f"say {' or '.join(f'--kind {choice}' for choice in DumpKind)}"
     )
 
 
@@ -145,28 +227,30 @@ def _kind(path: Path, named: DumpName | None, header: bytes | None, described: D
     return next(iter(sources), None)
 
 
-def _symbol(path: Path, named: DumpName | None, described: Described) -> str:
+def _market(path: Path, naming: _Naming, described: Described) -> tuple[DumpName | None, str]:
+    """What the file's name says, and the symbol; `UsageError` if it is not known, or if the two contradict."""
+    named = naming.read(path.name) or naming.read(inner_name(path))
     if described.symbol is None:
-        symbol = split_native(named.native) if named else None
+        symbol = naming.symbol_of(named.native) if named else None
         if symbol is None:
             raise UsageError(f"{path}: its name does not tell base and quote: say --symbol BASE-QUOTE, such as XRP-ETH")
-        return symbol
-    if named and not is_native(named.native, described.symbol):
+        return named, symbol
+    if named and not naming.fits(named.native, described.symbol):
         raise UsageError(
             f"{path} is of {named.native}, not of {described.symbol}: correct --symbol, or rename the file"
         )
-    return described.symbol
+    return named, described.symbol
 
 
-def _exchange(described: Described, kind: DumpKind, product: Product) -> str:
-    exchange = described.exchange or "binance"
-    suffix = "" if kind is _OWN_KIND[product] else _APART[kind]
+def _exchange(exchange: str, kind: DumpKind, own_kind: DumpKind) -> str:
+    """The exchange's name, with a suffix for dumps of the kind that is not its own."""
+    suffix = "" if kind is own_kind else _APART[kind]
     return exchange if exchange.endswith(suffix) else exchange + suffix
 
 
-def _without_header(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+def _without_first_line(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
     for chunk in chunks:
-        if chunk.first == 1 and kind_of_header(chunk.lines[0]) is not None:
+        if chunk.first == 1:
             chunk.lines[0] = b""
         yield chunk
 

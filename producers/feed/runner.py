@@ -6,7 +6,7 @@ until it is stopped or a send fails. Then publisher and state are discarded, and
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 import aiohttp
 
@@ -47,9 +47,11 @@ async def run_feed(
     exchange_name: str,
     selection: Selection,
     stop: asyncio.Event,
+    *,
     capture: CaptureSettings | None = None,
+    beside: "Callable[[Session], Coroutine[None, None, None]] | None" = None,
 ) -> None:
-    """Feed the selected symbols until `stop`; `capture`: where raw frames are kept, None: nowhere.
+    """Feed the selected symbols until `stop`; raw frames are kept by `capture`, and `beside` is run with each session.
 
     Raises `UsageError` (unknown exchange or symbol), or a group of `UnavailableError` after `FAILED_SESSIONS`.
     """
@@ -81,10 +83,14 @@ async def run_feed(
             )
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    beside = [tasks.create_task(job) for job in jobs]
-                    await session.run(names, stop)
-                    for task in beside:
-                        task.cancel()
+                    aside = [tasks.create_task(job) for job in jobs]
+                    if beside is not None:
+                        aside.append(tasks.create_task(beside(session)))
+                    try:
+                        await session.run(names, stop)
+                    finally:
+                        for task in aside:
+                            task.cancel()
             except* UnavailableError as group:
                 failed = group
             if failed is None:

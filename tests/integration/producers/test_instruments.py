@@ -43,7 +43,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def running(settings: Settings, capture: CaptureSettings | None = None) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    feeding = asyncio.create_task(run_feed(settings, "binance", WHOLE, stop, capture))
+    feeding = asyncio.create_task(run_feed(settings, "binance", WHOLE, stop, capture=capture))
     try:
         yield
     finally:

@@ -214,3 +214,8 @@ def test_a_recorded_kline_is_read() -> None:
     assert (candle.taker_buy_volume, candle.taker_buy_quote_volume) == (
         Decimal("1756.87402397"), Decimal("28.46694368"),
     )  # fmt: skip
+
+
+def test_a_frame_that_is_nested_too_deep_is_malformed() -> None:
+    with pytest.raises(MalformedError):
+        read('{"data":' * 100_000)
