@@ -42,3 +42,18 @@ async def test_an_empty_list_delists_nothing() -> None:
     async with TestServer(app) as server:
         with pytest.raises(MalformedError, match="is empty"):
             await asked(str(server.make_url("")).rstrip("/"), "LTCUSDT")
+
+
+async def test_a_part_that_lacks_a_name_is_not_believed_before_the_whole_list_lacks_it_too() -> None:
+    listed = {
+        native: {"symbol": native, "baseAsset": native[:3], "quoteAsset": "USDT"} for native in ("LTCUSDT", "XRPUSDT")
+    }
+
+    async def answer(request: web.Request) -> web.Response:
+        part = ["LTCUSDT"] if "symbols" in request.query else list(listed)
+        return web.json_response({"symbols": [listed[native] for native in part]})
+
+    app = web.Application()
+    app.router.add_get("/api/v3/exchangeInfo", answer)
+    async with TestServer(app) as server:
+        assert await asked(str(server.make_url("")).rstrip("/"), "LTCUSDT", "XRPUSDT") == ["LTCUSDT", "XRPUSDT"]
