@@ -7,7 +7,7 @@ again: the feed goes on meanwhile.
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from market.codec import decode_funding_rate, encode_funding_rate
 from market.errors import MalformedError
@@ -89,6 +89,7 @@ class _Funding:
         self._plan = FundingPlan(source.page_rates)
         self._symbols: dict[str, str] = {}
         self._expected_due_s = 0.0
+        self._fails = False
 
     async def run(self, instruments: Mapping[str, Instrument]) -> None:
         """Until Kafka fails, as a `CandlewickError`."""
@@ -115,11 +116,8 @@ class _Funding:
         self._expected_due_s = 0.0
 
     async def _publish_expected(self) -> None:
-        body = await self._ask(self._source.expected_funding())
-        try:
-            rates = [] if body is None else self._source.read_expected_funding(body, self._symbols)
-        except MalformedError as error:
-            logger(STAGE).warning("expected funding rates cannot be read", error=str(error))
+        rates = await self._asked(self._source.expected_funding(), self._source.read_expected_funding)
+        if rates is None:
             return
         natives = {symbol: native for native, symbol in self._symbols.items()}
         by_native = {natives[rate.symbol]: rate for rate in rates}
@@ -130,12 +128,8 @@ class _Funding:
         ask = self._plan.next_ask(_now_ms())
         if ask is None:
             return
-        body = await self._ask(self._source.funding(ask.native, ask.from_ms, ask.until_ms))
-        try:
-            rates = None if body is None else self._source.read_funding(body, self._symbols)
-        except MalformedError as error:
-            logger(STAGE).warning("funding rates cannot be read", symbol=ask.native, error=str(error))
-            rates = None
+        request = self._source.funding(ask.native, ask.from_ms, ask.until_ms)
+        rates = await self._asked(request, self._source.read_funding)
         if rates is None:
             self._plan.failed(ask, _now_ms())
             return
@@ -143,13 +137,21 @@ class _Funding:
         await self._publish(new)
         self._plan.published(ask, new, _now_ms())
 
-    async def _ask(self, request: RestRequest) -> bytes | None:
-        """The answer; None: there is none now."""
+    async def _asked(
+        self, request: RestRequest, read: Callable[[bytes, Mapping[str, str]], list[FundingRate]]
+    ) -> list[FundingRate] | None:
+        """The answer, read; None: there is none now, which is told once for as long as it lasts."""
         try:
-            return await self._rest.get(request)
-        except CandlewickError as error:
-            logger(STAGE).warning("no funding rates", error=str(error))
+            rates = read(await self._rest.get(request), self._symbols)
+        except (CandlewickError, MalformedError) as error:
+            if not self._fails:
+                logger(STAGE).warning("no funding rates now", error=str(error))
+            self._fails = True
             return None
+        if self._fails:
+            logger(STAGE).info("funding rates again")
+        self._fails = False
+        return rates
 
     async def _publish(self, rates: Iterable[FundingRate]) -> None:
         records = [Outgoing(rate.key.encode(), encode_funding_rate(rate)) for rate in rates]
