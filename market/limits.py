@@ -27,7 +27,9 @@ from market.candle import Candle
 from market.decimals import EXACT, plain
 from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.ticker import Ticker
 from market.trade import Trade
 
@@ -88,9 +90,10 @@ AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
     "change": PRICE,
+    "rate": PRICE,
     "change_percent": CHANGE_PERCENT,
 }
-"""By field, the limits of what is computed of many trades; the other amounts are prices and sizes."""
+"""By field, the limits of what is computed, and may be 0; the other amounts are prices and sizes."""
 
 
 def check_trade(trade: Trade) -> None:
@@ -151,6 +154,24 @@ def check_ticker(ticker: Ticker) -> None:
         check_sums(window, ("change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume"))
 
 
+def check_instrument(instrument: Instrument) -> None:
+    """Names of an instrument, and its steps greater than 0 within `PRICE`."""
+    check_key(instrument.exchange, instrument.symbol)
+    for name in ("native", "base", "quote"):
+        check_name(getattr(instrument, name), name)
+    for name in ("tick", "lot"):
+        if (step := getattr(instrument, name)) is not None:
+            _check_positive(step, name)
+
+
+def check_funding_rate(funding: FundingRate) -> None:
+    """Names, rate and mark price of a funding rate within their limits."""
+    check_key(funding.exchange, funding.symbol)
+    check_sums(funding, ("rate",))
+    if funding.mark_price is not None:
+        check_price(funding.mark_price, "mark_price")
+
+
 def check_prices(of: _Prices) -> None:
     """Open, high, low and close of a candle or a window."""
     for name in ("open", "high", "low", "close"):
@@ -160,7 +181,7 @@ def check_prices(of: _Prices) -> None:
 
 
 def check_sums(of: object, names: tuple[str, ...]) -> None:
-    """These fields, which are computed of many trades; a field that is None is passed over."""
+    """These fields, which are computed, within their `AMOUNTS`; a field that is None is passed over."""
     for name in names:
         if (value := getattr(of, name)) is not None:
             AMOUNTS[name].check(value, name)

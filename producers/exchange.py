@@ -7,6 +7,7 @@ pauses, limits and ledgers are the feed's. A *native* name is the one that the e
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
 from market.trade import Trade
@@ -152,3 +153,25 @@ class Exchange(Protocol):
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
         """Read the answer to `klines`, the older first. Raises `MalformedError`."""
+
+
+class FundingSource(Protocol):
+    """What an exchange with perpetuals tells of their funding. `symbols` maps native names to ours.
+
+    Rows of other symbols are left out; `MalformedError`: an answer is none, or a row of ours cannot be read.
+    """
+
+    page_rates: int
+    """How many settled rates an answer holds at most; there are at most 24 a day."""
+
+    def funding(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
+        """The request for the rates that were settled from `from_ms` on, before `until_ms`."""
+
+    def read_funding(self, body: bytes, symbols: Mapping[str, str]) -> list[FundingRate]:
+        """Read the answer to `funding`, the older first."""
+
+    def expected_funding(self) -> RestRequest:
+        """The request for what will be settled next, of all perpetuals."""
+
+    def read_expected_funding(self, body: bytes, symbols: Mapping[str, str]) -> list[FundingRate]:
+        """Read the answer to `expected_funding`."""

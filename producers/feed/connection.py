@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import aiohttp
 
 from market.errors import MalformedError
+from producers.capture.recorder import RecordedConnection
 from producers.exchange import Exchange, Message, Opening
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from producers.feed.pacing import Pacing
@@ -55,12 +56,15 @@ class Connection:
         exchange: Exchange,
         symbols: Mapping[str, str],
         pacing: Pacing,
+        *,
+        record: RecordedConnection | None = None,
     ) -> None:
         self.number = number
         self._http = http
         self._exchange = exchange
         self._symbols = symbols
         self._pacing = pacing
+        self._record = record
         self._ended: asyncio.Future[str] | None = None
 
     def end(self, reason: str) -> None:
@@ -74,6 +78,8 @@ class Connection:
         while True:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
+            if self._record is not None:
+                self._record.ended(reason, _now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
             failures = 0 if reader.ready.is_set() else failures + 1
@@ -106,6 +112,8 @@ class Connection:
                     await _first(successor.task, self._ended, asyncio.sleep(OVERLAP_S))
                     reader.task.cancel()
                     reader = successor
+                    if self._record is not None:
+                        self._record.ended("handed over to the next connection", _now_us())
                     logger("produce").info("connection handed over", connection=self.number)
                 else:
                     successor.task.cancel()
@@ -125,6 +133,8 @@ class Connection:
             async with self._http.ws_connect(
                 url, timeout=closing, decode_text=False, max_msg_size=MAX_FRAME_BYTES
             ) as socket:
+                if self._record is not None:
+                    self._record.opened(url, _now_us())
                 if reader.announces:
                     await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
                 speaking = asyncio.create_task(self._speak(socket, opening))
@@ -137,12 +147,17 @@ class Connection:
         """Send what opens the connection, and then what keeps it alive. Whatever fails here ends the reading too."""
         with suppress(aiohttp.ClientError, OSError):
             for frame in opening.frames:
-                await socket.send_str(frame)
+                await self._send(socket, frame)
                 await asyncio.sleep(opening.pause_s)
             keepalive = self._exchange.keepalive
             while keepalive is not None:
-                await socket.send_str(keepalive.frame)
+                await self._send(socket, keepalive.frame)
                 await asyncio.sleep(keepalive.every_s)
+
+    async def _send(self, socket: "_Socket", frame: str) -> None:
+        await socket.send_str(frame)
+        if self._record is not None:
+            self._record.sent(frame.encode(), _now_us())
 
     async def _listen(
         self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
@@ -152,10 +167,14 @@ class Connection:
         acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
         limit.reschedule(loop.time() + STALL_S)
+        record = self._record
         async for frame in socket:
             if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
                 break
-            message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
+            received_us = _now_us()
+            if record is not None:
+                record.received(frame.data, received_us)
+            message = self._exchange.read(frame.data, self._symbols, received_us)
             reader.frames += 1
             if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
                 limit.reschedule(None)
@@ -198,6 +217,10 @@ class _Reader:
         if isinstance(error, aiohttp.ClientError | OSError | MalformedError):
             return f"{type(error).__name__} {error}".rstrip()
         raise error
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 def _leaves(message: Message, now_s: float, leaves_s: float) -> bool:

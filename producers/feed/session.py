@@ -14,6 +14,7 @@ from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
 from market.trade import Source, Trade, numeric_id
+from producers.capture.recorder import Recorder
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
@@ -47,13 +48,21 @@ class Session:
     """Feeds symbols, beginning where Kafka says that they are. After any error of Kafka it must be discarded."""
 
     def __init__(
-        self, settings: Settings, exchange: Exchange, http: aiohttp.ClientSession, rest: RestClient, meter: Meter
+        self,
+        settings: Settings,
+        exchange: Exchange,
+        http: aiohttp.ClientSession,
+        rest: RestClient,
+        meter: Meter,
+        *,
+        recorder: Recorder | None = None,
     ) -> None:
         self._settings = settings
         self._exchange = exchange
         self._http = http
         self._meter = meter
         self._rest = rest
+        self._recorder = recorder
         self._market = MarketClock()
         self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
@@ -141,7 +150,8 @@ class Session:
 
     def _reader(self, connection: ConnectionState) -> Connection:
         names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
-        return Connection(connection.number, self._http, self._exchange, names, self._pacing)
+        record = None if self._recorder is None else self._recorder.connection(connection.number, names)
+        return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000

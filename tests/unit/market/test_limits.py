@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from market_strategies import trades
 from msgspec import structs
-from records import CANDLE, KLINE, MARKER, TICKER, TRADE, WINDOW
+from records import CANDLE, FUNDING, INSTRUMENT, KLINE, MARKER, TICKER, TRADE, WINDOW
 
 from market.codec import (
     decode_candle,
+    decode_funding_rate,
     decode_given_candle,
+    decode_instrument,
     decode_marker,
     decode_ticker,
     decode_trade,
@@ -72,6 +74,19 @@ CANDLES = [
     ({"close_time_ms": 59_999}, {"close_time_ms": 60_000}, "are not of a 1m candle"),
     ({"first_trade_id": None}, {"first_trade_id": "a\x00"}, "first_trade_id 'a\\x00' holds a control character"),
 ]
+INSTRUMENTS = [
+    ({"tick": "0.000000000000000001"}, {"tick": "0"}, "tick is 0: it has to be greater than 0"),
+    ({"lot": "9" * 15}, {"lot": "1" + "0" * 15}, "lot 1000000000000000 is not below"),
+    ({"native": "x" * 128}, {"native": "a\x00"}, "native 'a\\x00' holds a control character"),
+    ({"quote": "\u5e01"}, {"base": "\u5e01" * 43}, "base"),
+    ({"status": "delisted"}, {"status": "gone"}, "Invalid enum value 'gone'"),
+]
+FUNDINGS = [
+    ({"rate": "-" + "9" * 15 + "." + "9" * 18}, {"rate": "-1" + "0" * 15}, "rate -1000000000000000 is not below"),
+    ({"rate": "0"}, {"rate": "0." + "1" * 19}, "at most 18 digits"),
+    ({"mark_price": "1"}, {"mark_price": "0"}, "mark_price is 0: it has to be greater than 0"),
+    ({"kind": "expected"}, {"kind": "guessed"}, "Invalid enum value 'guessed'"),
+]
 WINDOWS = [
     ({"change": "-" + "9" * 15}, {"change": "-1" + "0" * 15}, "change -1000000000000000 is not"),
     ({"change_percent": "9" * 36 + ".9999"}, {"change_percent": "0.00001"}, "at most 4 digits"),
@@ -90,6 +105,10 @@ CASES: list[Any] = [
     *((decode_trade, orjson.dumps(TRADE | fine), orjson.dumps(TRADE | wrong), words) for fine, wrong, words in TRADES),
     *((decode_candle, orjson.dumps(CANDLE | fine), orjson.dumps(CANDLE | wrong), words)
       for fine, wrong, words in CANDLES),
+    *((decode_instrument, orjson.dumps(INSTRUMENT | fine), orjson.dumps(INSTRUMENT | wrong), words)
+      for fine, wrong, words in INSTRUMENTS),
+    *((decode_funding_rate, orjson.dumps(FUNDING | fine), orjson.dumps(FUNDING | wrong), words)
+      for fine, wrong, words in FUNDINGS),
     *((decode_ticker, ticker_of(fine), ticker_of(wrong), words) for fine, wrong, words in WINDOWS),
 ]  # fmt: skip
 
