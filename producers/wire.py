@@ -151,7 +151,7 @@ def known_number(value: object) -> int | None:
 
 def read_rows(
     rows: "list[msgspec.Raw]",
-    symbol: str,
+    symbol: str | None,
     read: "Callable[[msgspec.Raw], Trade]",
     number_of: "Callable[[bytes], int | None]",
 ) -> "list[Trade | RefusedTrade]":

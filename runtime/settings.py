@@ -142,6 +142,8 @@ class Settings(BaseSettings):
     okx_rest: Annotated[str, Field(description="OKX's REST host"), _rest_host] = "https://www.okx.com"
     bybit_ws: Annotated[str, Field(description="Bybit's WebSocket host"), _ws_host] = "wss://stream.bybit.com"
     bybit_rest: Annotated[str, Field(description="Bybit's REST host"), _rest_host] = "https://api.bybit.com"
+    bitstamp_ws: Annotated[str, Field(description="Bitstamp's WebSocket host"), _ws_host] = "wss://ws.bitstamp.net"
+    bitstamp_rest: Annotated[str, Field(description="Bitstamp's REST host"), _rest_host] = "https://www.bitstamp.net"
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0
