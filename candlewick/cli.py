@@ -28,7 +28,8 @@ candlewick stack up --help        what a command takes
 # Each is loaded when it is called: without the libraries of the others a stage starts in a third of the time.
 _COMMANDS = {
     "run": "The whole pipeline on this machine, on a simulated or a real exchange.",
-    "verify": "Compare the data of a simulated run with the simulator's own record.",
+    "verify": "Compare candles with the exchange's klines, or a simulated run with the simulator's record.",
+    "gaps": "Show by day what feeds missed, what became of it, and the gap rate.",
     "status": "Show the lag of every stage, the newest marker and the gaps of every symbol.",
     "stack": "Start and stop the local Kafka, Redis, ClickHouse engine and cold store.",
     "topics": "Create or check the topics.",

@@ -89,7 +89,7 @@ class TradesRequest(NamedTuple):
     known: int | None = None
     """The page has to hold the trade with this id, and those right after it; None: the newest trades are asked for."""
     known_us: int = 0
-    """No later than the time of that trade."""
+    """No later than the time of that trade, or of the one right after it."""
 
 
 class TradesPage(NamedTuple):
@@ -112,6 +112,10 @@ class Exchange(Protocol):
     symbols_per_connection: int
     page_trades: int
     """How many trades a page of REST holds at most."""
+    page_klines: int
+    """How many minutes an answer to `klines` covers at most: no more are asked for at once."""
+    klines_count_trades: bool
+    """`trades` of a kline counts what we count; else fills, of which one of our trades may hold several."""
     ids_prove: bool
     """Trade ids count up by one for each symbol, so that they show what is missing. Else they are any text."""
     keepalive: Keepalive | None

@@ -1,41 +1,73 @@
-"""``candlewick verify``: the data of a simulated run, or a recomputation, held against what they must equal."""
+"""``candlewick verify``: data held against what they must equal: klines, a simulator's record, or a recomputation."""
 
 import sys
+from datetime import datetime
 from typing import Annotated
 
+import orjson
 from cyclopts import Parameter
+from rich.table import Table
 
 from candlewick.commands.run import report
 from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.pipeline.verification import verify_again
+from candlewick.reading import watching
 from candlewick.recompute.comparison import compare_recomputation
+from candlewick.reconcile.compare import Discrepancy
+from candlewick.reconcile.reconcile import Asked, reconcile
+from candlewick.reconcile.report import Reconciliation, as_json, detail_rows, notes, verdict
+from candlewick.tables import print_table
 from runtime import lifecycle
-from runtime.errors import WrongDataError
+from runtime.errors import CandlewickError, UsageError, WrongDataError
 from runtime.settings import Settings
+from runtime.telemetry import configure_logs
+
+MAX_ROWS = 50
+"""At most so many differences are printed; JSON has more."""
 
 
 def verify(
-    *,
+    exchange: Annotated[str | None, Parameter(help="hold candles against this exchange's own klines")] = None,
+    /,
+    *symbols: Annotated[str, Parameter(help="such as BTC-USDT, or as the exchange writes it: BTCUSDT")],
+    from_: Annotated[datetime | None, Parameter(name="--from", help="first minute to compare")] = None,
+    to: Annotated[datetime | None, Parameter(help="end of the minutes to compare; unset: now")] = None,
+    json: Annotated[bool, Parameter(negative="", help="print the comparison as JSON")] = False,
     replay: Annotated[
         str | None, Parameter(help="hold the live 1m candles against those that candles --into NAME recomputed")
     ] = None,
     common: Common = NONE_GIVEN,
 ) -> int:
-    """Hold Kafka, ClickHouse, Parquet and Redis against the record of the simulator that the data came from.
+    """Hold data against what they must equal. Exit code 3 where something differs.
 
+    With EXCHANGE, SYMBOLS and --from: the newest revision of each of our 1m candles against the exchange's own klines,
+    field by field. A minute is the same, or missing here, or missing there, or its fields differ. What the exchange
+    does not give is not compared, and minutes that ended within the last two minutes are left out. Where our candle is
+    not complete, a difference is expected; it is told, and counts as one. A DATETIME is ISO 8601, UTC where it names no
+    zone.
+
+    Without arguments: Kafka, ClickHouse, Parquet and Redis against the record of the simulator that the data came from.
     Only the simulator is started for it, with the seed that the data folder remembers. The sinks must have caught up,
-    and Parquet's open files must have ended, as after `candlewick run` or `candlewick sink parquet --once`. Exit code 3
-    where something differs.
+    and Parquet's open files must have ended, as after `candlewick run` or `candlewick sink parquet --once`.
 
-    With --replay the recomputed candles of a range are held against the live ones instead, on any data: key, value
-    and headers of every revision, byte for byte.
+    With --replay: the recomputed candles of a range against the live ones, on any data: key, value and headers of every
+    revision, byte for byte.
 
     ```
+    candlewick verify binance BTC-USDT ETH-USDT --from 2026-01-31T00:00Z --to 2026-02-01T00:00Z
+    candlewick verify binance BTC-USDT --from 2026-01-31T12:00Z --json
     candlewick verify
     candlewick verify --replay fix1
     ```
     """
+    asked = None if exchange is None else Asked(exchange, symbols, from_, to)
+    if asked is None and (from_ or to or json):
+        raise UsageError("--from, --to and --json are for an exchange: candlewick verify binance BTC-USDT --from …")
+    if asked is not None and replay is not None:
+        raise UsageError("--replay compares with a recomputation, EXCHANGE with its klines: give one of the two")
     settings = common.settings()
+    if asked is not None:
+        return lifecycle.run(lambda _: _reconcile(settings, asked, json=json), grace_s=1.0)
     return lifecycle.run(lambda _: _verify(settings, replay), grace_s=1.0)
 
 
@@ -48,3 +80,37 @@ async def _verify(settings: Settings, replay: str | None) -> int:
     comparison = await compare_recomputation(settings, replay)
     sys.stdout.write("".join(f"{line}\n" for line in comparison.lines()))
     return 0 if comparison.right else WrongDataError.exit_code
+
+
+async def _reconcile(settings: Settings, asked: Asked, *, json: bool) -> int:
+    configure_logs(settings)
+    with watching("verify", settings) as watch:
+        result = await reconcile(settings, asked, watch)
+    if json:
+        sys.stdout.write(orjson.dumps(as_json(result)).decode() + "\n")
+    else:
+        _print(result)
+    if result.differing:
+        return WrongDataError.exit_code
+    return 0 if result.compared else CandlewickError.exit_code
+
+
+def _print(result: Reconciliation) -> None:
+    print_table(_summary(result))
+    rows = [row for market in result.markets for row in detail_rows(market)]
+    if rows:
+        table = Table("symbol", "minute (UTC)", "what", "status", "ours", "theirs")
+        for row in rows[:MAX_ROWS]:
+            table.add_row(*row)
+        if len(rows) > MAX_ROWS:
+            table.caption = "the first differences; --json has more"
+        print_table(table)
+    sys.stdout.write("".join(f"{sentence}\n" for sentence in (*notes(result), verdict(result))))
+
+
+def _summary(result: Reconciliation) -> Table:
+    table = Table("symbol", "same", "quiet", *(kind.value for kind in Discrepancy), "expected", "not given")
+    for market in result.markets:
+        counts = (market.same, market.quiet, *market.counts.values(), market.expected, market.not_given)
+        table.add_row(str(market.key), *(f"{count:,}" for count in counts))
+    return table

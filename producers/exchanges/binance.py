@@ -44,7 +44,6 @@ from runtime.settings import Settings
 
 _MAX_FILTERED = 100
 """For more symbols all of ``exchangeInfo`` is asked for: the query would be too long."""
-PAGE_KLINES = 1_000
 
 
 class _SpotEvent(StreamEvent, gc=False):
@@ -89,6 +88,8 @@ class Binance:
     )
     symbols_per_connection = 200  # 1024 streams are allowed, but as a URL they would be too long
     page_trades = 1000
+    page_klines = 1000
+    klines_count_trades = True
     ids_prove = True
     keepalive: Keepalive | None = None
 
@@ -150,7 +151,7 @@ class Binance:
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
         """``klines``, weight 2: at most 1,000."""
-        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={PAGE_KLINES}"
+        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={self.page_klines}"
         return RestRequest(f"/api/v3/klines?symbol={native}&interval=1m&{span}", 2)
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:

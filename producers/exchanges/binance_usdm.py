@@ -51,8 +51,6 @@ from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequ
 from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
-PAGE_KLINES = 1_000
-"""Of at most 1,500: more of them cost twice as much."""
 _PERPETUAL = "PERP"
 _is_delivery = re.compile(r"[0-9]{6}").fullmatch
 _STATUSES = {
@@ -109,6 +107,8 @@ class BinanceUsdM:
     )
     symbols_per_connection = 200  # 1024 streams are allowed, but as a URL they would be too long
     page_trades = 1000
+    page_klines = 1000
+    klines_count_trades = False
     ids_prove = True
     keepalive: Keepalive | None = None
 
@@ -169,7 +169,7 @@ class BinanceUsdM:
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
         """``klines``, weight 5: at most 1,000."""
-        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={PAGE_KLINES}"
+        span = f"startTime={from_ms}&endTime={until_ms - 1}&limit={self.page_klines}"
         return RestRequest(f"/fapi/v1/klines?symbol={native}&interval=1m&{span}", 5)
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:

@@ -61,7 +61,6 @@ from producers.wire import (
 )
 from runtime.settings import Settings
 
-PAGE_KLINES = 300
 _MATCHES = "matches"
 _TAKERS = {"buy": Side.SELL, "sell": Side.BUY}
 """The taker's side by the maker's."""
@@ -121,6 +120,8 @@ class Coinbase:
     rest_limits = RestLimits(weight=10, per_s=1.0)
     symbols_per_connection = 100  # the documentation advises to spread them, and names no number
     page_trades = 1000
+    page_klines = 300
+    klines_count_trades = False
     ids_prove = True
     keepalive: Keepalive | None = None
 

@@ -65,8 +65,6 @@ from producers.wire import (
 )
 from runtime.settings import Settings
 
-PAGE_KLINES = 720
-"""The newest ones: there are no older."""
 _MS = 1_000
 _REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _NAMES = {rest: ours for ours, rest in _REST_NAMES.items()}
@@ -135,6 +133,8 @@ class Kraken:
     )
     symbols_per_connection = 200  # no limit is documented
     page_trades = 1000
+    page_klines = 720
+    klines_count_trades = True
     ids_prove = True
     keepalive: Keepalive | None = Keepalive('{"method":"ping"}', 1.0)
 

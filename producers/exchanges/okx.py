@@ -60,7 +60,6 @@ from producers.wire import UNREADABLE, digits, known_number, make_trade, read_ro
 from runtime.errors import UsageError
 from runtime.settings import Settings
 
-PAGE_KLINES = 300
 _TRADES, _CLOCK = "trades-all", "candle1s"
 _CLOCK_INSTRUMENT = "BTC-USDT"
 _ARGS_A_FRAME = 50
@@ -138,6 +137,8 @@ class Okx:
     rest_limits = RestLimits(weight=20, per_s=2.0, too_much={429: 2.0}, too_much_words=(b'"code":"50011"',))
     symbols_per_connection = 200
     page_trades = 100
+    page_klines = 300
+    klines_count_trades = False
     ids_prove = True
     keepalive: Keepalive | None = Keepalive("ping", 20.0)
 
@@ -248,8 +249,8 @@ class Okx:
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
         """``history-candles``: at most 300, the first ones of the range."""
-        until_ms = min(until_ms, from_ms + PAGE_KLINES * MINUTE_MS)
-        span = f"after={until_ms}&before={from_ms - 1}&limit={PAGE_KLINES}"
+        until_ms = min(until_ms, from_ms + self.page_klines * MINUTE_MS)
+        span = f"after={until_ms}&before={from_ms - 1}&limit={self.page_klines}"
         return RestRequest(f"/api/v5/market/history-candles?instId={native}&bar=1m&{span}")
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:

@@ -47,7 +47,7 @@ class PageRequest(NamedTuple):
     joins: bool = False
     """True: the page should show that there is nothing new. False: it should fill a gap."""
     known_us: int = 0
-    """No later than the time of the known trade."""
+    """No later than the time of the known trade, or of the one right after it."""
 
 
 class SymbolFeed:

@@ -1,0 +1,180 @@
+"""Candles of a feed and an engine against the exchange's klines, and the feed's gaps, by the commands themselves."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+from candle_engine import one_pass
+from eventually import eventually
+from feed_log import MINUTE_US, read_events, read_log
+from feeding import START_US, SYMBOLS, Exchange, feeding, marked_until_us
+from msgspec import structs
+
+from market.candle import Candle
+from market.codec import decode_candle, encode_candle
+from runtime.kafka import Outgoing, Publisher, read_to_end
+from runtime.settings import Settings
+
+SYMBOL = "SOL-USDT"
+AFTER_US = START_US + 15 * MINUTE_US
+
+
+def moment(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
+
+
+async def run(environment: dict[str, str], settings: Settings, *words: str) -> tuple[int, str, str]:
+    """Exit code, output and errors of a command that talks to this exchange."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "candlewick", *words,
+        env=environment | {"CANDLEWICK_BINANCE_REST": settings.binance_rest},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await asyncio.wait_for(process.communicate(), 60)
+    assert b"Traceback" not in errors, errors.decode()
+    return process.returncode or 0, output.decode(), errors.decode()
+
+
+async def newest(settings: Settings) -> dict[tuple[str, int], Candle]:
+    """The newest candle of every minute, by symbol and open time."""
+    candles: dict[tuple[str, int], Candle] = {}
+    async for records in read_to_end(settings, settings.topics.candles()):
+        for record in records:
+            candle = decode_candle(record.value or b"")
+            known = candles.setdefault((candle.symbol, candle.open_time_ms), candle)
+            if candle.revision > known.revision:
+                candles[candle.symbol, candle.open_time_ms] = candle
+    return candles
+
+
+async def publish(settings: Settings, candle: Candle, *, run: bytes | None = None) -> None:
+    """Publish a candle as the engine would."""
+    headers = [] if run is None else [("run", run)]
+    async with Publisher(settings) as publisher:
+        record = Outgoing(candle.key.encode(), encode_candle(candle), headers)
+        await publisher.await_acknowledgements([await publisher.send(settings.topics.candles(), record)])
+
+
+async def fed(settings: Settings) -> tuple[int, int]:
+    """Feed all symbols for some minutes and make candles; returns the span in which all of them have candles."""
+    async with feeding(settings):
+
+        async def far_enough() -> bool:
+            return await marked_until_us(settings) >= AFTER_US
+
+        await eventually(far_enough, timeout_s=60, every_s=0.2)
+    await one_pass(settings)
+    logs = (await read_log(settings)).values()
+    return max(log.begin_us for log in logs), min(log.end_us for log in logs)
+
+
+async def test_candles_are_those_of_the_exchange_and_a_changed_digit_is_named(
+    exchange: Exchange, environment: dict[str, str]
+) -> None:
+    async with exchange(drop_every_s=1.0) as settings:
+        from_us, until_us = await fed(settings)
+        span = ("--from", moment(from_us), "--to", moment(until_us))
+        code, output, _ = await run(environment, settings, "verify", "binance", *SYMBOLS, *span)
+        minutes = (until_us - from_us) // MINUTE_US
+        assert code == 0, output
+        assert f"{minutes * len(SYMBOLS)} minutes compared, 0 differ" in output
+
+        candles = await newest(settings)
+        busy = [candle for (symbol, _), candle in candles.items() if symbol == SYMBOL and candle.trades]
+        right = next(candle for candle in busy if from_us <= candle.open_time_ms * 1000 < until_us)
+        wrong = structs.replace(right, volume=right.volume + right.volume.scaleb(-3), revision=right.revision + 1)
+        await publish(settings, wrong)
+        code, output, _ = await run(environment, settings, "verify", "binance", *SYMBOLS, *span, "--json")
+        told = json.loads(output)
+        assert (code, told["differing"]) == (3, 1)
+        (market,) = [market for market in told["markets"] if market["differs"]]
+        (difference,) = market["differences"]
+        assert (market["symbol"], difference["open_time_ms"]) == (SYMBOL, right.open_time_ms)
+        assert list(difference["fields"]) == ["volume"]
+        code, output, _ = await run(environment, settings, "verify", "binance", "solusdt", *span)
+        assert code == 3
+        assert "volume" in output
+        assert "1 differ" in output
+
+        # A run's later revision counts too.
+        await publish(settings, structs.replace(right, revision=wrong.revision + 1), run=b"repair1")
+        code, output, _ = await run(environment, settings, "verify", "binance", SYMBOL, *span)
+        assert code == 0, output
+
+
+async def test_gaps_are_counted_once_and_the_rate_is_of_what_is_published(
+    exchange: Exchange, environment: dict[str, str]
+) -> None:
+    async with exchange(drop_every_s=1.0) as patient:
+        settings = patient.model_copy(update={"fill_timeout_s": 2.0})
+        async with feeding(settings):
+            withheld = await withhold(settings, 3)
+
+            async def is_lost() -> bool:
+                return any(event["event"] == "hole" for event in await read_events(settings))
+
+            await eventually(is_lost, timeout_s=60, every_s=0.5)
+        await one_pass(settings)
+        events = [event for event in await read_events(settings) if event["exchange"] == "binance"]
+        code, output, errors = await run(environment, settings, "gaps", "binance", "--days", "3650", "--json")
+        assert code == 0, errors
+        told = json.loads(output)
+        total, candles = told["total"], await newest(settings)
+        assert total["published"] == sum(candle.trades for candle in candles.values())
+        assert total["disconnects"] == sum(event["event"] == "disconnected" for event in events)
+        assert 0 < total["gaps"] <= sum(event["event"] == "gap_opened" for event in events)
+        assert total["gaps"] == total["gaps_filled"] + total["gaps_in_holes"] + total["gaps_open"]
+        assert total["lost"] == withheld
+        assert total["gap_rate"] == withheld / total["published"]
+        assert sum(hole["lost"] for hole in told["holes"]) == withheld
+        assert {hole["symbol"] for hole in told["holes"] if hole["ids"]} == {SYMBOL}
+
+        code, output, _ = await run(environment, settings, "gaps", "binance", "SOLUSDT", "--days", "3650")
+        assert code == 0
+        assert "total" in output
+        assert "XRP-ETH" not in output
+
+
+async def withhold(settings: Settings, count: int) -> int:
+    """Have the exchange keep the next trades of the busiest symbol to itself; returns how many."""
+
+    async def has_begun() -> bool:
+        return await marked_until_us(settings) > START_US + MINUTE_US
+
+    await eventually(has_begun, timeout_s=60, every_s=0.2)
+    native = next(native for native, symbol in SYMBOLS.items() if symbol == SYMBOL)
+    changes: dict[str, Any] = {"withhold": f"{native}:{count}"}
+    url = f"{settings.binance_rest}/sim/faults"
+    async with aiohttp.ClientSession() as http, http.post(url, json=changes) as response:
+        assert response.status == 200
+    return count
+
+
+async def test_what_cannot_be_asked_is_told_in_a_sentence(exchange: Exchange, environment: dict[str, str]) -> None:
+    async with exchange() as settings:
+        span = ("--from", moment(START_US - 10 * MINUTE_US), "--to", moment(START_US))
+        for words, code, says in (
+            (("verify", "nowhere", "BTC-USDT", *span), 2, "there is no exchange 'nowhere': choose binance"),
+            (("verify", "binance", *span), 2, "no symbols"),
+            (("verify", "binance", "BTC-USDT"), 2, "say from when"),
+            (("verify", "binance", "NOPE-USDT", *span), 2, "does not have all of NOPE-USDT"),
+            (("verify", "binance", "SOL-USDT", *span), 1, "has no candles of binance:SOL-USDT"),
+            (("verify", *span), 2, "are for an exchange"),
+            (("verify", "binance", "SOL-USDT", *span, "--replay", "x"), 2, "give one of the two"),
+            (("gaps", "nowhere"), 2, "there is no exchange 'nowhere': choose binance"),
+            (("gaps", "binance"), 1, "hold nothing of binance in the last 7 days"),
+            (("gaps", "binance", "--days", "0"), 2, "--days is 0"),
+        ):
+            done, _, errors = await run(environment, settings, *words)
+            assert done == code, errors
+            assert says in errors, words
+            assert errors.count("\n") == 1, errors
+        missing = environment | {"CANDLEWICK_PREFIX": "nothing.here."}
+        for words in (("verify", "binance", "SOL-USDT", *span), ("gaps", "binance")):
+            done, _, errors = await run(missing, settings, *words)
+            assert done == 1
+            assert "run candlewick topics apply" in errors
