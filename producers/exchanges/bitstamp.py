@@ -39,7 +39,6 @@ from producers.exchange import (
 from producers.wire import decode_as, digits, known_field, known_number, make_candle, make_trade, read_rows
 from runtime.settings import Settings
 
-PAGE_KLINES = 1000
 _TRADES, _CLOCK = "live_trades_", "diff_order_book_btcusd"
 _SIDES = (Side.BUY, Side.SELL)
 _SECOND_US = 1_000_000
@@ -106,6 +105,7 @@ class Bitstamp:
     rest_limits = RestLimits(weight=10, per_s=1.0, too_much_words=(b'"400.002"',))
     symbols_per_connection = 50  # no limit is documented
     page_trades = 1000  # an hour with so many that does not reach back never will
+    page_klines, klines_count_trades = 1000, False
     ids_prove = False
     keepalive: Keepalive | None = Keepalive('{"event":"bts:heartbeat"}', 5.0)
 
@@ -184,11 +184,9 @@ class Bitstamp:
         return TradesPage(self._read(rows, _row, request.symbol, received_us), is_whole=True)
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
-        """``ohlc``: at most 1000. Of a beginning and an end it would look at the end alone."""
-        minutes = min((until_ms - from_ms) // MINUTE_MS, PAGE_KLINES)
-        end_s = (from_ms + (minutes - 1) * MINUTE_MS) // SECOND_MS
-        query = f"step=60&limit={minutes}&end={end_s}&exclude_current_candle=true"
-        return RestRequest(f"/api/v2/ohlc/{native}/?{query}")
+        """So many of ``ohlc`` as end with the last one: of a beginning and an end it looks at the end alone."""
+        minutes, end_s = (until_ms - from_ms) // MINUTE_MS, (until_ms - MINUTE_MS) // SECOND_MS
+        return RestRequest(f"/api/v2/ohlc/{native}/?step=60&limit={minutes}&end={end_s}&exclude_current_candle=true")
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
         """Prices and volume."""
