@@ -1,4 +1,4 @@
-"""``candlewick simulate``: a server that speaks Binance's protocols, over a history made from a seed."""
+"""``candlewick simulate``: a server that speaks six exchanges' protocols, over a history made from a seed."""
 
 from inspect import getdoc
 from pathlib import Path
@@ -35,15 +35,19 @@ def serve(
 ) -> None:
     """Serve until stopped.
 
+    It speaks the protocols of Binance (spot and USD-M), Coinbase Exchange, Kraken, OKX and Bybit at once, over the same
+    markets: point CANDLEWICK_<EXCHANGE>_WS and CANDLEWICK_<EXCHANGE>_REST at its address.
+
     Market time runs `speed` times as fast as the wall clock and never passes it. The simulator tells what it did:
 
     - /sim/now: its clock, its symbols and its counters.
-    - /sim/record?symbol=BTCUSDT: the trades so far, as CSV.
+    - /sim/record?symbol=BTCUSDT: the trades so far, as CSV; &protocol=bybit or binance-usdm: in their ids.
     - /sim/exceptions?symbol=BTCUSDT: the trades that a client may lack, and why.
     - /sim/faults: the faults; POST changes them.
 
     ```
     candlewick simulate
+    CANDLEWICK_OKX_WS=ws://127.0.0.1:9180 CANDLEWICK_OKX_REST=http://127.0.0.1:9180 candlewick produce okx BTC-USDT
     candlewick simulate --symbols 40 --speed 60 --fault drop_every_s=20 --fault duplicate=0.01
     candlewick simulate --symbols BTCUSDT --recording BTCUSDT-trades-2021-01-08.csv --speed 1
     ```

@@ -20,7 +20,8 @@ and trades over REST, in a page of ``/api/v5/market/history-trades``, the newest
   enhanced liquidity program (``source`` 1) are trades like others. ``side`` is the taker's.
 - *Pages.* A page can only be asked for by what lies behind it: the ids below ``after``. To hold the known trade it is
   asked for from `limit` ids above. It is whole if it ends lower than asked. OKX answers from several caches: a page may
-  be a little older than the answer before it. If ids ever jumped by more than a page, the gap would end as a hole.
+  be a little older than the answer before it. Should ids ever jump, a page that ends within the jump seems whole until
+  the next trade shows the gap, and a jump of more than a page would end as a hole.
 - *Clock.* Messages of trades tell no time of the server, so each connection carries ``candle1s`` of BTC-USDT too, which
   somebody trades each second. A candle shows that its open time was reached, and one that is complete
   (``confirm`` 1) that its end was.
@@ -33,8 +34,7 @@ Source: OKX's API documentation v5: "WS / All trades channel", "WS / Trades chan
 Limits", "Market Data" (caches). That ids are contiguous is what clients see, not a promise.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -56,7 +56,16 @@ from producers.exchange import (
     TradesPage,
     TradesRequest,
 )
-from producers.wire import UNREADABLE, digits, known_number, make_trade, read_rows, step_or_none, taker_side
+from producers.wire import (
+    decode_as,
+    digits,
+    known_field,
+    known_number,
+    make_trade,
+    read_rows,
+    step_or_none,
+    taker_side,
+)
 from runtime.errors import UsageError
 from runtime.settings import Settings
 
@@ -98,12 +107,6 @@ class _OkxTrade(Struct, gc=False):
     ts: str
 
 
-class _AnyOkxTrade(Struct, gc=False):
-    """What can still be read of a trade with wrong fields."""
-
-    tradeId: Any = None  # noqa: N815  # the field's name
-
-
 class _OkxAnswer(Struct, gc=False):
     code: str
     msg: str = ""
@@ -120,10 +123,8 @@ class _OkxInstrument(Struct):
     listTime: str = ""  # noqa: N815  # the field's name
 
 
-_RowT = TypeVar("_RowT")
 _frame = msgspec.json.Decoder(_OkxFrame).decode
 _trade = msgspec.json.Decoder(_OkxTrade).decode
-_any_trade = msgspec.json.Decoder(_AnyOkxTrade).decode
 _candle = msgspec.json.Decoder(list[str]).decode
 _answer = msgspec.json.Decoder(_OkxAnswer).decode
 _instrument = msgspec.json.Decoder(_OkxInstrument).decode
@@ -160,10 +161,7 @@ class Okx:
         """A frame of the business address."""
         if frame == _PONG:
             return Message()
-        try:
-            wire = _frame(frame)
-        except UNREADABLE as error:
-            raise MalformedError(f"not a frame of {self.name}: {error}") from error
+        wire = decode_as(_frame, frame, f"a frame of {self.name}")
         if wire.event:
             return _event(wire)
         if wire.arg is None or wire.data is None:
@@ -210,7 +208,7 @@ class Okx:
 
     def read_instruments(self, body: bytes) -> list[Instrument]:
         """``BTC-USDT`` is ``BTC-USDT``; pairs for tests are left out."""
-        rows = [_decoded(_instrument, raw) for raw in _data_of(body)]
+        rows = [decode_as(_instrument, raw, f"an instrument of {self.name}") for raw in _data_of(body)]
         return [
             Instrument(
                 exchange=self.name,
@@ -255,7 +253,7 @@ class Okx:
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
         """Prices and volumes of complete candles; OKX does not count their trades."""
-        rows = [_decoded(_candle, raw) for raw in reversed(_data_of(body))]
+        rows = [decode_as(_candle, raw, f"a candle of {self.name}") for raw in reversed(_data_of(body))]
         if any(len(row) <= _CONFIRM for row in rows):
             raise MalformedError(f"not klines of {self.name}: a candle with fewer than {_CONFIRM + 1} fields")
         return [_given(row) for row in rows if row[_CONFIRM] == _CONFIRMED]
@@ -275,9 +273,9 @@ def _clock(candles: Sequence[msgspec.Raw]) -> Message:
     server_us, refused = 0, []
     for raw in candles:
         try:
-            row = _candle(raw)
+            row = decode_as(_candle, raw, "a candle")
             open_ms = digits(row[0] if row else "", "ts")
-        except (msgspec.MsgspecError, UnicodeError, MalformedError) as error:
+        except MalformedError as error:
             refused.append(RefusedTrade(bytes(raw), f"a candle without its time: {error}"))
             continue
         is_complete = row[_CONFIRM : _CONFIRM + 1] == [_CONFIRMED]
@@ -287,21 +285,10 @@ def _clock(candles: Sequence[msgspec.Raw]) -> Message:
 
 def _data_of(body: bytes) -> list[msgspec.Raw]:
     """The rows of an answer of the REST API. `MalformedError`: it is none, or it tells an error."""
-    try:
-        answer = _answer(body)
-    except UNREADABLE as error:
-        raise MalformedError(f"not an answer of {Okx.name}: {error}") from error
+    answer = decode_as(_answer, body, f"an answer of {Okx.name}")
     if answer.code != _TAKEN:
         raise MalformedError(f"{Okx.name} answers with the error {answer.code[:20]}: {answer.msg[:200]}")
     return answer.data
-
-
-def _decoded(decode: Callable[[msgspec.Raw], _RowT], raw: msgspec.Raw) -> _RowT:
-    """A row of an answer, all of which is malformed where this row is."""
-    try:
-        return decode(raw)
-    except UNREADABLE as error:
-        raise MalformedError(f"not a row of {Okx.name}: {error}") from error
 
 
 def _given(row: Sequence[str]) -> GivenCandle:
@@ -324,7 +311,4 @@ def _id_of(row: Trade | RefusedTrade) -> int | None:
 
 
 def _number_of(raw: bytes) -> int | None:
-    try:
-        return known_number(_any_trade(raw).tradeId)
-    except UNREADABLE:
-        return None
+    return known_number(known_field(raw, "tradeId"))

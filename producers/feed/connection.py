@@ -70,13 +70,15 @@ class Connection:
 
     async def run(self, inbox: Inbox) -> None:
         """Connect and read, again and again. Raises `UnavailableError` after `ATTEMPTS` in a row without a frame."""
-        failures = 0
+        failures = silent = 0
         while True:
             reader = _Reader(self, inbox, announces=True)
-            reason, frames = await self._follow(reader, inbox)
+            reason = await self._follow(reader, inbox)
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
-            failures = 0 if frames else failures + 1
-            if failures == ATTEMPTS:
+            # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
+            failures = 0 if reader.ready.is_set() else failures + 1
+            silent = 0 if reader.frames else silent + 1
+            if silent == ATTEMPTS:
                 raise UnavailableError(
                     f"{self._exchange.ws_url}: {ATTEMPTS} connections in vain, the last one: {reason}"
                 )
@@ -86,17 +88,17 @@ class Connection:
             )
             await asyncio.sleep(wait_s)
 
-    async def _follow(self, reader: "_Reader", inbox: Inbox) -> tuple[str, int]:
-        """Read a connection and those that take over from it; returns why the last one ended, and its frames."""
+    async def _follow(self, reader: "_Reader", inbox: Inbox) -> str:
+        """Read a connection and those that take over from it; returns why the last one ended."""
         self._ended = asyncio.get_running_loop().create_future()
         readers = [reader]
         try:
             while True:
                 await _first(reader.task, self._ended, reader.leaving.wait())
                 if self._ended.done():
-                    return self._ended.result(), reader.frames
+                    return self._ended.result()
                 if reader.task.done():
-                    return reader.reason, reader.frames
+                    return reader.reason
                 successor = _Reader(self, inbox, announces=False)
                 readers = [*(each for each in readers if not each.task.done()), successor]
                 await _first(reader.task, successor.task, self._ended, successor.ready.wait())

@@ -6,7 +6,7 @@ until it is stopped or a send fails. Then publisher and state are discarded, and
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 
 import aiohttp
 
@@ -38,8 +38,15 @@ LISTINGS_EVERY_S = 600.0
 """Where whole markets are fed, listings and delistings are looked for once in this time."""
 
 
-async def run_feed(settings: Settings, exchange_name: str, selection: Selection, stop: asyncio.Event) -> None:
-    """Feed the selected symbols until `stop`.
+async def run_feed(
+    settings: Settings,
+    exchange_name: str,
+    selection: Selection,
+    stop: asyncio.Event,
+    *,
+    beside: "Callable[[Session], Coroutine[None, None, None]] | None" = None,
+) -> None:
+    """Feed the selected symbols until `stop`; `beside` is run with each session.
 
     Raises `UsageError` (unknown exchange or symbol), or a group of `UnavailableError` after `FAILED_SESSIONS`.
     """
@@ -61,9 +68,14 @@ async def run_feed(settings: Settings, exchange_name: str, selection: Selection,
             names = {native: each.symbol for native, each in chosen.items()}
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    following = tasks.create_task(_follow_listings(rest, exchange, selection, chosen, session))
-                    await session.run(names, stop)
-                    following.cancel()
+                    aside = [tasks.create_task(_follow_listings(rest, exchange, selection, chosen, session))]
+                    if beside is not None:
+                        aside.append(tasks.create_task(beside(session)))
+                    try:
+                        await session.run(names, stop)
+                    finally:
+                        for task in aside:
+                            task.cancel()
             except* UnavailableError as group:
                 failed = group
             if failed is None:

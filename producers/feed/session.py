@@ -96,6 +96,11 @@ class Session:
         """Feed more symbols, on connections of their own."""
         self._wanted.append(names)
 
+    def reconnect(self, reason: str) -> None:
+        """End all connections; they are made anew."""
+        for reader in self._readers.values():
+            reader.end(reason)
+
     def retire(self, natives: Collection[str]) -> None:
         """Say nothing more of symbols that are not traded any more."""
         for symbol in self._connection_of:

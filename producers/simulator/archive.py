@@ -9,7 +9,7 @@ The exchange may *reset* its ids: from then on trades have lower ids, and earlie
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 
 from msgspec import Struct, structs
 
@@ -79,11 +79,26 @@ class Archive:
 
     def matches_from(self, trade_id: int, limit: int, now_ms: int) -> list[Match]:
         """At most `limit` trades from that id on, none later than `now_ms`."""
-        matches = self._from(trade_id, limit, now_ms)
-        hole = next((index for index, match in enumerate(matches) if self.is_withheld(match.trade_id)), len(matches))
-        if hole <= 1 and hole < len(matches):
-            raise WithheldError
-        return matches[:hole]
+        return self._before_withheld(self._from(trade_id, limit, now_ms))
+
+    def matches_since(self, time_ms: int, limit: int, now_ms: int) -> list[Match]:
+        """At most `limit` trades that happened at or after a time, none later than `now_ms`."""
+        lacking = self.fates[Fate.LACKING]
+        given = (match for match in self.between(time_ms, now_ms + 1) if match.trade_id not in lacking)
+        return self._before_withheld(list(islice(given, limit)))
+
+    def matches_below(self, trade_id: int, limit: int, now_ms: int) -> list[Match]:
+        """The `limit` trades right before that id, none later than `now_ms`; looked up from the newest down."""
+        lacking, begun = self.fates[Fate.LACKING], self._own(0, now_ms)
+        below = trade_id + self._less(begun)
+        minute = self._minute_of_last(below, now_ms)
+        known = list[Match]()
+        while minute is not None and len(known) < limit:
+            rows = self.history.minute(minute)
+            own = [match for match in rows if begun <= match.trade_id < below and match.time_ms <= now_ms]
+            known[:0] = [match for match in self._told(own) if match.trade_id not in lacking]
+            minute = None if rows and rows[0].trade_id <= begun else self.history.minute_before(minute)
+        return self._before_withheld(known[-limit:][::-1])[::-1]
 
     def newest(self, limit: int, now_ms: int) -> list[Match]:
         """The `limit` newest trades, or those of them that come after the newest withheld id."""
@@ -192,6 +207,17 @@ class Archive:
     def is_withheld(self, trade_id: int) -> bool:
         """Whether neither stream nor REST gives this id."""
         return trade_id in self.fates[Fate.WITHHELD]
+
+    def _minute_of_last(self, below: int, now_ms: int) -> int | None:
+        """A minute that is no earlier than the last trade before the history's own id `below`."""
+        minute = self.history.minute_of(below)
+        return now_ms // MINUTE_MS if minute is None else min(minute, now_ms // MINUTE_MS)
+
+    def _before_withheld(self, matches: list[Match]) -> list[Match]:
+        hole = next((index for index, match in enumerate(matches) if self.is_withheld(match.trade_id)), len(matches))
+        if hole <= 1 and hole < len(matches):
+            raise WithheldError
+        return matches[:hole]
 
     def _from(self, trade_id: int, limit: int, now_ms: int) -> list[Match]:
         own_id = self._own(trade_id, now_ms)

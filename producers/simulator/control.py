@@ -1,7 +1,7 @@
 """The simulator's own endpoints, `/sim/…`: what it has sent, its clock, and its faults. No exchange has them."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import orjson
 from aiohttp import web
@@ -12,9 +12,11 @@ from producers.simulator.exchange import SimulatedExchange
 from producers.simulator.fates import Fate
 from producers.simulator.faults import ON_IDS, Action
 from producers.simulator.pages import retold
-from producers.simulator.payloads import record_row
+from producers.simulator.protocol import WireProtocol
+from producers.simulator.record import RecordForm, record_row
 from runtime.errors import UsageError
 
+BINANCE = "binance"
 RECORD_HEADER = "id,price,qty,time_us,is_buyer_maker\n"
 EXCEPTIONS_HEADER = "id,price,qty,time_us,is_buyer_maker,fate\n"
 
@@ -22,8 +24,9 @@ EXCEPTIONS_HEADER = "id,price,qty,time_us,is_buyer_maker,fate\n"
 class Control:
     """The simulator's own side of an exchange."""
 
-    def __init__(self, exchange: SimulatedExchange) -> None:
+    def __init__(self, exchange: SimulatedExchange, protocols: Sequence[WireProtocol]) -> None:
         self._exchange = exchange
+        self._forms = {protocol.name: protocol.record for protocol in protocols}
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoints."""
@@ -51,12 +54,15 @@ class Control:
         )
 
     async def _record(self, request: web.Request) -> web.StreamResponse:
-        """The trades of [from_us, until_us) as far as they have happened, less those withheld or spoiled, as CSV."""
+        """The trades of [from_us, until_us) as far as they have happened, less those withheld or spoiled, as CSV.
 
-        def rows(archive: Archive, from_ms: int, until_ms: int) -> Iterator[str]:
+        With ``protocol=bybit`` and so on the ids are as that exchange gives them; USD-M's trades are the aggregates.
+        """
+
+        def rows(archive: Archive, form: RecordForm, from_ms: int, until_ms: int) -> Iterator[str]:
             for match in archive.between(from_ms, until_ms):
                 if archive.is_kept(match.trade_id):
-                    yield record_row(archive.instrument, match) + "\n"
+                    yield record_row(archive.instrument, match, form) + "\n"
 
         return await self._table(request, RECORD_HEADER, rows)
 
@@ -66,18 +72,22 @@ class Control:
         A trade has a row for each of its fates; `retold` has the price that REST gives.
         """
 
-        def rows(archive: Archive, from_ms: int, until_ms: int) -> Iterator[str]:
+        def rows(archive: Archive, form: RecordForm, from_ms: int, until_ms: int) -> Iterator[str]:
             for match, fate in archive.exceptions(from_ms, until_ms):
                 told = retold(archive, match) if fate is Fate.RETOLD else match
-                yield f"{record_row(archive.instrument, told)},{fate.value}\n"
+                yield f"{record_row(archive.instrument, told, form)},{fate.value}\n"
 
         return await self._table(request, EXCEPTIONS_HEADER, rows)
 
     async def _table(
-        self, request: web.Request, header: str, rows: Callable[[Archive, int, int], Iterator[str]]
+        self, request: web.Request, header: str, rows: Callable[[Archive, RecordForm, int, int], Iterator[str]]
     ) -> web.StreamResponse:
         exchange = self._exchange
-        archive = exchange.archives.get(request.query.get("symbol", ""))
+        form = self._forms.get(request.query.get("protocol", BINANCE))
+        if form is None:
+            return _json({"error": f"protocol is none of {', '.join(self._forms)}"}, web.HTTPBadRequest.status_code)
+        symbol = request.query.get("symbol", "")
+        archive = exchange.venue.perpetual(symbol) if form.of_aggregates else exchange.venue.market(symbol)
         now_ms = exchange.now_ms
         from_ms = _milliseconds(request, "from_us", exchange.clock.start_us // 1_000)
         until_ms = min(_milliseconds(request, "until_us", now_ms + 1), now_ms + 1)
@@ -87,7 +97,7 @@ class Control:
         await response.prepare(request)
         await response.write(header.encode())
         for minute_ms in range(from_ms - from_ms % MINUTE_MS, until_ms, MINUTE_MS):
-            text = "".join(rows(archive, max(minute_ms, from_ms), min(minute_ms + MINUTE_MS, until_ms)))
+            text = "".join(rows(archive, form, max(minute_ms, from_ms), min(minute_ms + MINUTE_MS, until_ms)))
             if text:
                 await response.write(text.encode())
             await asyncio.sleep(0)
@@ -98,7 +108,7 @@ class Control:
         exchange = self._exchange
         withheld = [
             {"symbol": symbol, "first_id": ids.first, "last_id": ids.last}
-            for symbol, archive in exchange.archives.items()
+            for symbol, archive in exchange.venue.named()
             for ids in archive.fates[Fate.WITHHELD]
         ]
         faults = exchange.plan.faults

@@ -2,22 +2,27 @@
 
 from collections.abc import Iterable
 from random import Random
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from msgspec import structs
 
 from producers.simulator.fates import Fate
 from producers.simulator.faults import FaultPlan
-from producers.simulator.frames import ABSURD_TIMES, at_clock, at_time, trade_id_of, with_zero
-from producers.simulator.tape import Channel, Entry, MessageKind
+from producers.simulator.tape import Channel, ChannelKind, Entry
 
 MAX_DELAYED_FRAMES = 10_000
+ABSURD_TIMES_MS = (2**63 - 1, 2**63 - 1_000, (2**63 - 1) // 1_000, 0, -1, -(2**63))
+"""Times of trades at the limits of 64 bits, some as if microseconds were milliseconds."""
 
 
 class _PassingMessage(NamedTuple):
-    """A message on its way; `right`: a client can read its trade."""
+    """A message on its way; `wrong`: the index of the trade in it that a client cannot read."""
 
+    clock_ms: int
     channel: Channel
     frame: bytes
-    right: bool = True
+    content: Any
+    wrong: int = -1
 
 
 class Delivery:
@@ -43,18 +48,18 @@ class Delivery:
     def through(self, entries: Iterable[Entry], now_s: float) -> list[bytes]:
         """The frames to send now: delayed ones that are due, and new ones that no fault delays."""
         passing = self._released(now_s)
-        for _, channel, frame in entries:
-            message = _PassingMessage(channel, frame)
-            if channel.kind is MessageKind.KLINE_1S:
+        for entry in entries:
+            message, channel = _PassingMessage(*entry), entry[1]
+            if channel.kind is ChannelKind.CLOCK:
                 passing.append(message)
                 continue
             passing += self._disturbed(message, now_s)
-            if channel in self._swapped and passing and passing[-1].frame is frame:
+            if channel in self._swapped and passing and passing[-1].frame is message.frame:
                 passing.append(self._swapped.pop(channel)[1])
         if self._plan.noting:
-            for channel, frame, right in passing:
-                if right and channel.kind is MessageKind.TRADE:
-                    self._note(channel, frame)
+            for message in passing:
+                if message.channel.kind is ChannelKind.TRADES:
+                    self._note(message)
         return self._clocked(passing, now_s)
 
     def end(self, channels: Iterable[Channel]) -> None:
@@ -62,23 +67,29 @@ class Delivery:
         for channel in channels:
             channel.archive.fates.end(self._connection)
 
-    def _note(self, channel: Channel, frame: bytes) -> None:
-        trade_id, fates = trade_id_of(frame), channel.archive.fates
-        if trade_id not in fates[Fate.SPOILED]:
-            fates.carry(self._connection, trade_id)
+    def _note(self, message: _PassingMessage) -> None:
+        fates = message.channel.archive.fates
+        for index, match in enumerate(message.content):
+            if index != message.wrong and match.trade_id not in fates[Fate.SPOILED]:
+                fates.carry(self._connection, match.trade_id)
 
     def _clocked(self, passing: list[_PassingMessage], now_s: float) -> list[bytes]:
         clock = self._plan.clock
-        if clock is None or not passing or self._clock_seen == clock.number:
-            return [message.frame for message in passing]
-        if clock.until_s is None or now_s >= clock.until_s:
-            self._clock_seen = clock.number
+        frames = [message.frame for message in passing]
+        if clock is None or self._clock_seen == clock.number:
+            return frames
         if clock.until_s is not None and now_s >= clock.until_s:
-            return [message.frame for message in passing]
-        wrong = len(passing) if clock.until_s else 1
-        self._plan.done["clocks_wrong"] += wrong
-        frames = [at_clock(message.frame, clock.by_ms * message.channel.form.unit) for message in passing[:wrong]]
-        return frames + [message.frame for message in passing[wrong:]]
+            self._clock_seen = clock.number
+            return frames
+        telling = [index for index, message in enumerate(passing) if message.channel.tells_clock]
+        if clock.until_s is None and telling:
+            self._clock_seen = clock.number
+            telling = telling[:1]
+        self._plan.done["clocks_wrong"] += len(telling)
+        for index in telling:
+            message = passing[index]
+            frames[index] = message.channel.frame(message.content, message.clock_ms + clock.by_ms)
+        return frames
 
     def _disturbed(self, message: _PassingMessage, now_s: float) -> tuple[_PassingMessage, ...]:
         faults, done = self._plan.faults, self._plan.done
@@ -103,14 +114,18 @@ class Delivery:
         return (message,)
 
     def _wrong(self, message: _PassingMessage, *, zero: bool) -> _PassingMessage:
-        """The trade with price or quantity 0, or else with an absurd time."""
+        """The message with price or quantity 0 in a trade, or else with an absurd time."""
+        clock_ms, channel, _, rows = message[:4]
+        index = self._random.randrange(len(rows)) if len(rows) > 1 else 0
+        changes: dict[str, int]
         if zero:
             self._plan.done["zeros"] += 1
-            return _PassingMessage(
-                message.channel, with_zero(message.frame, price=self._random.choice((True, False))), right=False
-            )
-        self._plan.done["absurd_times"] += 1
-        return _PassingMessage(message.channel, at_time(message.frame, self._random.choice(ABSURD_TIMES)), right=False)
+            changes = {"ticks": 0} if self._random.choice((True, False)) else {"lots": 0}
+        else:
+            self._plan.done["absurd_times"] += 1
+            changes = {"time_ms": self._random.choice(ABSURD_TIMES_MS)}
+        wrong = (*rows[:index], structs.replace(rows[index], **changes), *rows[index + 1 :])
+        return _PassingMessage(clock_ms, channel, channel.frame(wrong, clock_ms), wrong, index)
 
     def _released(self, now_s: float) -> list[_PassingMessage]:
         due = [message for due_s, message in self._delayed if due_s <= now_s]

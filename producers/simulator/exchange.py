@@ -14,6 +14,7 @@ from producers.simulator.instruments import instrument
 from producers.simulator.recording import read_recording
 from producers.simulator.settings import SimulatorSettings
 from producers.simulator.tape import Tape
+from producers.simulator.venue import Venue
 from runtime.errors import UsageError
 
 TICK_S = 0.02
@@ -44,13 +45,14 @@ class SimulatedExchange:
             histories, start_us = [recorded], recorded.start_ms * 1_000
         if settings.start_us is not None:
             start_us = settings.start_us
-        self.archives = {history.instrument.symbol: Archive(history) for history in histories}
         self.clock = SimulatedClock(start_us=min(start_us, wall_us), wall_start_us=wall_us, speed=settings.speed)
-        self.tape = Tape(self.archives, self.now_ms)
+        self.tape = Tape(self.now_ms)
         self.plan = FaultPlan(settings.faults, settings.seed)
+        self.venue = Venue(histories, self.plan, seed=settings.seed, now=lambda: self.now_us)
+        self.archives = self.venue.archives
         self.connections: set[StreamConnection] = set()
         self._sent_by_gone = 0
-        self._stalled_until_s = self._rest_429_until_s = self._away_until_s = 0.0
+        self._stalled_until_s = self._rest_429_until_s = self._away_until_s = self._maintained_until_s = 0.0
         self._shutting_down: tuple[float, tuple[StreamConnection, ...]] | None = None
 
     @property
@@ -76,7 +78,12 @@ class SimulatedExchange:
     @property
     def takes_connections(self) -> bool:
         """Whether a new connection is accepted now."""
-        return time.monotonic() >= self._away_until_s
+        return time.monotonic() >= self._away_until_s and self.takes_requests
+
+    @property
+    def takes_requests(self) -> bool:
+        """Whether REST answers at all: not during maintenance."""
+        return time.monotonic() >= self._maintained_until_s
 
     def join(self, connection: StreamConnection) -> None:
         """Add a new connection."""
@@ -84,7 +91,7 @@ class SimulatedExchange:
 
     def leave(self, connection: StreamConnection) -> None:
         """Remove a connection that has ended."""
-        connection.leave()
+        connection.end()
         self._sent_by_gone += connection.sent
         self.connections.discard(connection)
 
@@ -120,29 +127,40 @@ class SimulatedExchange:
         match action:
             case Action.DROP:
                 self._away_until_s = now_s + faults.drop_for_s
-                for connection in self.connections:
-                    connection.drop()
+                self._drop_all()
+            case Action.MAINTENANCE:
+                self._maintained_until_s = now_s + faults.maintenance_for_s
+                self._drop_all()
             case Action.STALL:
                 self._stalled_until_s = now_s + faults.stall_s
             case Action.REST_429:
                 self._rest_429_until_s = now_s + faults.rest_429_s
             case Action.SHUTDOWN:
                 for connection in self.connections:
-                    connection.announce_shutdown(self.now_ms)
+                    connection.announce_shutdown()
                 self._shutting_down = (now_s + faults.shutdown_grace_s, tuple(self.connections))
             case Action.CLOCK:
                 self.plan.jump_clock(now_s)
-            case Action.RESET:
-                self._any_market().reset(self.now_ms)
-                self.tape.remake()
             case _:
-                ids = int(getattr(faults, f"{action.value}_ids"))
-                self.change_ids(action, f"{self._any_market().instrument.symbol}:{ids}")
+                self._change_market(action)
+
+    def _change_market(self, action: Action) -> None:
+        """Reset the ids of some market, or give its next ones a fate."""
+        for archive in self.venue.both(self._any_market()):
+            if action is Action.RESET:
+                archive.reset(self.now_ms)
+            else:
+                count = int(getattr(self.plan.faults, f"{action.value}_ids"))
+                self._give_fate(action, archive, archive.next_ids(count, self.now_ms))
+        self.tape.remake()
 
     def change_ids(self, action: Action, what: str) -> None:
         """Apply one of `ON_IDS` to a market's next three ids (``BTCUSDT:3``), or to given ones (``BTCUSDT:7-9``)."""
         archive, numbers = self._parsed(what)
         ids = archive.next_ids(numbers[0], self.now_ms) if len(numbers) == 1 else IdRange(*numbers)
+        self._give_fate(action, archive, ids)
+
+    def _give_fate(self, action: Action, archive: Archive, ids: IdRange) -> None:
         if action is Action.LACK:
             archive.fates.lack(ids, int(self.plan.faults.lack_asks))
             self.plan.noting = True
@@ -155,13 +173,13 @@ class SimulatedExchange:
         """What became of ids so far, for `remind`: nothing else of a market's past has to be kept."""
         kept = [
             f"{fate.value}:{symbol}:{ids.first}-{ids.last}"
-            for symbol, archive in self.archives.items()
+            for symbol, archive in self.venue.named()
             for fate in Fate
             for ids in archive.fates[fate]
         ]
         resets = [
             f"{_RESET}:{symbol}:{reset.first}-{reset.less}"
-            for symbol, archive in self.archives.items()
+            for symbol, archive in self.venue.named()
             for reset in archive.resets
         ]
         return kept + resets
@@ -178,13 +196,17 @@ class SimulatedExchange:
             archive.fates.add(Fate(word), IdRange(*numbers))
         self.tape.remake()
 
+    def _drop_all(self) -> None:
+        for connection in self.connections:
+            connection.drop()
+
     def _any_market(self) -> Archive:
         archives = list(self.archives.values())
         return archives[self.plan.pick(len(archives))]
 
     def _parsed(self, what: str) -> tuple[Archive, list[int]]:
         symbol, _, ids = what.partition(":")
-        archive, numbers = self.archives.get(symbol), ids.split("-")
+        archive, numbers = self.venue.market(symbol), ids.split("-")
         if archive is None or len(numbers) > _RANGE or not all(text.isascii() and text.isdigit() for text in numbers):
             raise UsageError(f"{what!r} does not say which ids: SYMBOL:COUNT or SYMBOL:FIRST_ID-LAST_ID")
         return archive, [int(text) for text in numbers]

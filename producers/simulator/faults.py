@@ -29,6 +29,7 @@ class Action(StrEnum):
     RETELL = "retell"
     RESET = "reset"
     CLOCK = "clock"
+    MAINTENANCE = "maintenance"
 
 
 ON_IDS = (Action.WITHHOLD, Action.JUMP, Action.LACK, Action.SPOIL, Action.RETELL)
@@ -44,6 +45,16 @@ class Faults:
     - `skip`, `duplicate`: left out, or sent twice.
     - `delay`, `reorder`: delayed by up to `delay_ms`, or swapped with the next message.
     - `zero`, `absurd_time`: with price or quantity 0, or with a time at the limits of 64 bits. REST has them right.
+
+    Shares of the connections:
+
+    - `silent`: subscriptions are acknowledged, and then nothing of half of the symbols comes, or of all.
+    - `partial`: about half of the symbols are not taken; only what the exchange's acknowledgement lists says so.
+
+    REST:
+
+    - `html`: this share of answers is a web page, with status 200 or 502.
+    - `kline_lag_s`: klines count trades only up to so many market seconds ago.
 
     REST's pages of trades:
 
@@ -69,6 +80,11 @@ class Faults:
     - `stall_every_s`: nothing is sent for `stall_s`.
     - `rest_429_every_s`: REST refuses for `rest_429_s`.
     - `shutdown_every_s`: the server says that it shuts down, and does so after `shutdown_grace_s`.
+    - `maintenance_every_s`: all connections break, and everything is answered with 503 for `maintenance_for_s`.
+
+    All protocols have them alike. Binance USD-M's trades are aggregates with ids of their own: the faults on ids happen
+    to a market's next trades and to its next aggregates. Bybit's pages are of the newest trades only, so `truncated`
+    and `short_history` change nothing there.
     """
 
     skip: float = 0.0
@@ -106,6 +122,12 @@ class Faults:
     clock_every_s: float = 0.0
     clock_s: float = 0.0
     clock_for_s: float = 0.0
+    silent: float = 0.0
+    partial: float = 0.0
+    html: float = 0.0
+    kline_lag_s: float = 0.0
+    maintenance_every_s: float = 0.0
+    maintenance_for_s: float = 60.0
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -118,6 +140,8 @@ class Faults:
         for name in _OF_PAGES:
             if getattr(self, name) > 1:
                 raise UsageError(f"fault {name} is a share of pages: it cannot exceed 1")
+        if self.silent + self.partial > 1:
+            raise UsageError("faults silent, partial are shares of connections: their sum exceeds 1")
         if self.delay_ms > MAX_DELAY_MS:
             raise UsageError(f"fault delay_ms is {self.delay_ms}: messages are delayed by at most {MAX_DELAY_MS} ms")
         if abs(self.clock_s) > MAX_CLOCK_S:
@@ -156,7 +180,7 @@ class Faults:
 
 
 _OF_MESSAGES = ("skip", "duplicate", "delay", "reorder", "zero", "absurd_time")
-_OF_PAGES = ("truncated", "disordered", "repeated", "broken_row")
+_OF_PAGES = ("truncated", "disordered", "repeated", "broken_row", "html")
 
 
 class ClockJump(NamedTuple):
@@ -205,6 +229,11 @@ class FaultPlan:
         faults, number = self.faults, self.done[Action.CLOCK.value]
         by_s = faults.clock_s or CLOCK_JUMPS_S[self.pick(len(CLOCK_JUMPS_S))]
         self.clock = ClockJump(number, int(by_s * 1_000), now_s + faults.clock_for_s if faults.clock_for_s else None)
+
+    def clock_error_ms(self, now_s: float) -> int:
+        """By how much the server's clock is wrong for a while; 0 where only single messages are."""
+        clock = self.clock
+        return clock.by_ms if clock is not None and clock.until_s is not None and now_s < clock.until_s else 0
 
     def pick(self, choices: int) -> int:
         """A seeded choice of 0 … choices - 1."""

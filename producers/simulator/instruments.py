@@ -62,6 +62,18 @@ class SimulatedInstrument:
         """A quantity as the wire writes it."""
         return fixed(lots, self.qty_decimals)
 
+    def plain_price(self, ticks: int) -> str:
+        """A price with the decimals of a tick."""
+        return plain(ticks, self.price_decimals)
+
+    def plain_qty(self, lots: int) -> str:
+        """A quantity with the decimals of a lot."""
+        return plain(lots, self.qty_decimals)
+
+    def plain_quote_qty(self, ticks_lots: int) -> str:
+        """A price times a quantity, or a sum of such, exact."""
+        return plain(ticks_lots, self.price_decimals + self.qty_decimals)
+
     def quote_qty(self, ticks_lots: int) -> str:
         """A price times a quantity, or a sum of such, as the wire writes it."""
         return fixed(ticks_lots, self.price_decimals + self.qty_decimals)
@@ -73,6 +85,14 @@ def fixed(value: int, decimals: int) -> str:
         return f"{value}.00000000"
     whole, part = divmod(value, 10**decimals)
     return f"{whole}.{part:0{decimals}d}{'0' * (WIRE_DECIMALS - decimals)}"
+
+
+def plain(value: int, decimals: int) -> str:
+    """`value` / 10**`decimals`, exact: ``142600, 8`` is ``0.00142600``, and ``7, 0`` is ``7``."""
+    if not decimals:
+        return str(value)
+    whole, part = divmod(value, 10**decimals)
+    return f"{whole}.{part:0{decimals}d}"
 
 
 def default_symbols(count: int) -> tuple[str, ...]:

@@ -3,10 +3,12 @@
 A kline without trades is flat at the price before it, as on Binance.
 """
 
+import asyncio
 from collections.abc import Iterable
 
+from market.timeframe import MINUTE_MS
+from producers.simulator.archive import Archive
 from producers.simulator.history import Match
-from producers.simulator.instruments import SimulatedInstrument
 
 _S, _M, _H = 1_000, 60_000, 3_600_000
 INTERVALS_MS = {
@@ -48,19 +50,30 @@ class Kline:
                 self.taker_buy_lots += lots
                 self.taker_buy_quote += ticks * lots
 
-    def rest_row(self, market: SimulatedInstrument) -> list[int | str]:
-        """The twelve values of a row of ``/api/v3/klines``; times in milliseconds."""
-        return [
-            self.open_ms,
-            market.price(self.open),
-            market.price(self.high),
-            market.price(self.low),
-            market.price(self.close),
-            market.qty(self.lots),
-            self.open_ms + self.length_ms - 1,
-            market.quote_qty(self.quote),
-            self.trades,
-            market.qty(self.taker_buy_lots),
-            market.quote_qty(self.taker_buy_quote),
-            "0",
-        ]
+    @property
+    def end_ms(self) -> int:
+        """When the next one opens."""
+        return self.open_ms + self.length_ms
+
+
+async def klines(archive: Archive, first_ms: int, last_ms: int, length_ms: int, now_ms: int) -> list[Kline]:
+    """The klines that open from `first_ms` to `last_ms`, as far as they have happened, from the first trade ever on."""
+    made = []
+    price = archive.ticks_before(first_ms) if first_ms <= last_ms else None
+    for open_ms in range(first_ms, last_ms + 1, length_ms):
+        kline = await _kline(archive, open_ms, length_ms, price or 0, now_ms)
+        if kline.trades:
+            price = kline.close
+        if price is not None:
+            made.append(kline)
+    return made
+
+
+async def _kline(archive: Archive, open_ms: int, length_ms: int, price_before: int, now_ms: int) -> Kline:
+    """A kline as far as it has happened. Other tasks run between minutes: a day may have a million trades."""
+    kline = Kline(open_ms, length_ms, price_before)
+    end_ms = min(open_ms + length_ms, now_ms + 1)
+    for minute_ms in range(open_ms, end_ms, MINUTE_MS):
+        kline.add(archive.between(minute_ms, min(minute_ms + MINUTE_MS, end_ms)))
+        await asyncio.sleep(0)
+    return kline

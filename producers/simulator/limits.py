@@ -1,18 +1,24 @@
-"""Request weights as Binance counts them: 6,000 a minute and address, then 429; after more requests 418."""
+"""How much one address may ask of an exchange: a weight a window of wall-clock time, then refusals, then a ban."""
 
 from collections import Counter
 from typing import NamedTuple
 
-WEIGHT_PER_MINUTE = 6_000
 REFUSALS_BEFORE_BAN = 10
 BAN_S = 120
 MAX_BANS = 1_000
 OK, TOO_MANY, BANNED = 200, 429, 418
-_MINUTE_S = 60
+
+
+class RequestLimit(NamedTuple):
+    """`weight` a window of `per_s` seconds; `bans`: an address that goes on asking after refusals is shut out."""
+
+    weight: int
+    per_s: int
+    bans: bool = False
 
 
 class LimitVerdict(NamedTuple):
-    """The answer to a request: a status, the weight that its address has used this minute, and when to ask again."""
+    """The answer to a request: a status, the weight that its address has used in the window, and when to ask again."""
 
     status: int
     used: int
@@ -20,18 +26,20 @@ class LimitVerdict(NamedTuple):
 
 
 class WeightMeter:
-    """The weights used in the running wall-clock minute, by address; the counts are dropped as it ends."""
+    """The weights used in the running window, by address; the counts are dropped as it ends."""
 
-    def __init__(self) -> None:
-        self._minute = 0
+    def __init__(self, limit: RequestLimit) -> None:
+        self._limit = limit
+        self._window = 0
         self._used: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._banned_until_s: dict[str, float] = {}
 
     def charge(self, address: str, weight: int, now_s: float) -> LimitVerdict:
         """Count a request in at wall time `now_s` (seconds since the epoch)."""
-        if self._minute != int(now_s) // _MINUTE_S:
-            self._minute = int(now_s) // _MINUTE_S
+        per_s = self._limit.per_s
+        if self._window != int(now_s) // per_s:
+            self._window = int(now_s) // per_s
             self._used.clear()
             self._refused.clear()
             self._banned_until_s = {who: until for who, until in self._banned_until_s.items() if until > now_s}
@@ -39,10 +47,11 @@ class WeightMeter:
         if until_s > now_s:
             return LimitVerdict(BANNED, self._used[address], int(until_s - now_s) + 1)
         self._used[address] += weight
-        if self._used[address] <= WEIGHT_PER_MINUTE:
+        if self._used[address] <= self._limit.weight:
             return LimitVerdict(OK, self._used[address], 0)
         self._refused[address] += 1
-        if self._refused[address] > REFUSALS_BEFORE_BAN and len(self._banned_until_s) < MAX_BANS:
+        too_often = self._limit.bans and self._refused[address] > REFUSALS_BEFORE_BAN
+        if too_often and len(self._banned_until_s) < MAX_BANS:
             self._banned_until_s[address] = now_s + BAN_S
             return LimitVerdict(BANNED, self._used[address], BAN_S)
-        return LimitVerdict(TOO_MANY, self._used[address], _MINUTE_S - int(now_s) % _MINUTE_S)
+        return LimitVerdict(TOO_MANY, self._used[address], per_s - int(now_s) % per_s)

@@ -7,9 +7,10 @@ Faults may:
 - tell another price than the streams.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from random import Random
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -17,7 +18,13 @@ from producers.simulator.archive import Archive
 from producers.simulator.fates import Fate
 from producers.simulator.faults import FaultPlan
 from producers.simulator.history import Match
-from producers.simulator.payloads import trade_row
+
+
+class TradeRows(NamedTuple):
+    """How a protocol writes a trade in a page; behind `price_opening` its price follows."""
+
+    write: Callable[[Match], str]
+    price_opening: str
 
 
 class Pages:
@@ -27,20 +34,59 @@ class Pages:
         self._plan = plan
         self._random = Random(f"{seed} pages")
 
-    def newest(self, archive: Archive, limit: int, now_ms: int, unit: int) -> list[str]:
-        """The rows of the `limit` newest trades."""
-        return self._rows(archive, archive.newest(limit, now_ms), unit)
+    def newest(self, archive: Archive, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+        """The rows of the `limit` newest trades, the oldest first (as in all pages here)."""
+        return self._rows(archive, archive.newest(limit, now_ms), rows)
 
-    def from_id(self, archive: Archive, from_id: int, limit: int, now_ms: int, unit: int) -> list[str]:
+    def from_id(self, archive: Archive, from_id: int, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
         """The rows of at most `limit` trades from an id on."""
         matches = archive.matches_from(max(from_id, self._first_kept(archive, now_ms)), limit, now_ms)
+        return self._page(archive, self._truncated(matches, limit), (from_id, None), now_ms, rows)
+
+    def since(self, archive: Archive, since_ms: int, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+        """The rows of at most `limit` trades that happened at or after a time."""
+        kept_s, newest = self._plan.faults.short_history, archive.newest(1, now_ms)
+        first_ms = since_ms
+        if kept_s and newest:
+            first_ms = max(since_ms, min(now_ms - int(kept_s * 1_000), newest[-1].time_ms))
+        matches = self._truncated(archive.matches_since(first_ms, limit, now_ms), limit)
+        first = next((match.trade_id for match in archive.between(since_ms, now_ms + 1)), None)
+        return [] if first is None else self._page(archive, matches, (first, None), now_ms, rows)
+
+    def below_id(self, archive: Archive, below: int, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+        """The rows of the `limit` trades right before an id."""
+        first_kept = self._first_kept(archive, now_ms)
+        matches = [each for each in archive.matches_below(below, limit, now_ms) if each.trade_id >= first_kept]
+        matches = self._truncated(matches, limit, newest_first=True)
+        first_asked = max(below - limit, 1)
+        if matches and first_asked >= first_kept:
+            first_asked = matches[0].trade_id  # a page that ends too early refuses nothing
+        return self._page(archive, matches, (first_asked, below - 1), now_ms, rows)
+
+    def newest_between(
+        self, archive: Archive, bounds: tuple[int | None, int | None], limit: int, now_ms: int, rows: TradeRows
+    ) -> list[str]:
+        """The rows of the `limit` newest trades whose ids lie between two ids, both left out; None: no bound."""
+        above, below = bounds
+        if below is not None and above is None:
+            return self.below_id(archive, below, limit, now_ms, rows)
+        matches = archive.newest(limit, now_ms) if below is None else archive.matches_below(below, limit, now_ms)
+        return self._rows(archive, [each for each in matches if each.trade_id > (above or 0)], rows)
+
+    def _truncated(self, matches: list[Match], limit: int, *, newest_first: bool = False) -> list[Match]:
         if len(matches) == limit and limit > 1 and self._happens(self._plan.faults.truncated, "pages_truncated"):
-            matches = matches[: 1 + self._random.randrange(limit - 1)]
+            left = 1 + self._random.randrange(limit - 1)
+            return matches[-left:] if newest_first else matches[:left]
+        return matches
+
+    def _page(
+        self, archive: Archive, matches: list[Match], asked: tuple[int, int | None], now_ms: int, rows: TradeRows
+    ) -> list[str]:
         if self._plan.noting:
-            self._note(archive, from_id, matches, now_ms)
+            self._note(archive, *asked, matches, now_ms)
         if matches:
             archive.fates.asked(matches[0].trade_id, matches[-1].trade_id)
-        return self._rows(archive, matches, unit)
+        return self._rows(archive, matches, rows)
 
     def _first_kept(self, archive: Archive, now_ms: int) -> int:
         kept_s = self._plan.faults.short_history
@@ -48,12 +94,14 @@ class Pages:
             return 0
         return archive.first_since(now_ms - int(kept_s * 1_000), now_ms) or 0
 
-    def _note(self, archive: Archive, from_id: int, matches: Sequence[Match], now_ms: int) -> None:
+    def _note(self, archive: Archive, from_id: int, last_id: int | None, matches: Sequence[Match], now_ms: int) -> None:
+        """Note which of the ids asked for (`last_id` None: to the newest) the page of `matches` does not give."""
         fates, done = archive.fates, self._plan.done
         if not matches:
             newest = archive.newest(1, now_ms)
-            if newest and from_id <= newest[-1].trade_id:  # every row is left out
-                fates.note(Fate.REFUSED, from_id, newest[-1].trade_id)
+            last = newest[-1].trade_id if newest else 0
+            if from_id <= min(last, last_id or last):  # every row is left out
+                fates.note(Fate.REFUSED, from_id, min(last, last_id or last))
             return
         if from_id < matches[0].trade_id:
             done["refused"] += 1
@@ -63,14 +111,13 @@ class Pages:
                 done["passed_over"] += 1
                 fates.note(Fate.PASSED_OVER, earlier.trade_id + 1, later.trade_id - 1)
 
-    def _rows(self, archive: Archive, matches: Sequence[Match], unit: int) -> list[str]:
+    def _rows(self, archive: Archive, matches: Sequence[Match], how: TradeRows) -> list[str]:
         faults, fates = self._plan.faults, archive.fates
-        told = [archive.spoiled(retold(archive, match)) for match in matches]
-        rows = [trade_row(archive.instrument, match, unit) for match in told]
+        rows = [how.write(archive.spoiled(retold(archive, match))) for match in matches]
         broken = -1
         if rows and self._happens(faults.broken_row, "rows_broken"):
             broken = self._random.randrange(len(rows))
-            rows[broken] = rows[broken].replace('"price":"', '"price":"?', 1)
+            rows[broken] = rows[broken].replace(how.price_opening, how.price_opening + "?", 1)
         if self._plan.noting:
             for index, match in enumerate(matches):
                 if index == broken:

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-from producers.simulator.connection import POLICY_VIOLATION, RequestError, StreamConnection
+from producers.simulator.connection import StreamConnection
 from producers.simulator.control import Control
 from producers.simulator.exchange import SimulatedExchange
+from producers.simulator.protocol import ConnectionOpening, WireProtocol
+from producers.simulator.protocols.table import protocols_of
 from producers.simulator.rest import Rest
 from producers.simulator.settings import SimulatorSettings
-from producers.simulator.tape import Form
 from runtime.errors import UsageError
 from runtime.telemetry import VERSION, logger
 
@@ -26,8 +27,10 @@ async def serving(settings: SimulatorSettings) -> AsyncIterator[tuple[SimulatedE
     """Serve for as long as the block runs; gives the exchange and the address ``http://host:port``."""
     exchange = SimulatedExchange(settings)
     app = web.Application(client_max_size=_MAX_REQUEST_BYTES)
-    streams = _Streams(exchange)
-    app.add_routes([*Rest(exchange).routes(), *Control(exchange).routes(), *streams.routes()])
+    protocols = protocols_of(exchange.venue)
+    app.add_routes(Control(exchange, protocols).routes())
+    for protocol in protocols:
+        app.add_routes([*Rest(exchange, protocol).routes(), *_Streams(exchange, protocol).routes()])
     runner = web.AppRunner(app, access_log=None, max_line_size=_MAX_URL_BYTES, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
@@ -70,44 +73,34 @@ async def simulate(settings: SimulatorSettings, stop: asyncio.Event) -> None:
 
 
 class _Streams:
-    """The WebSocket side of an exchange."""
+    """The WebSockets of one protocol."""
 
-    def __init__(self, exchange: SimulatedExchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: SimulatedExchange, protocol: WireProtocol) -> None:
+        self._exchange, self._protocol = exchange, protocol
 
     def routes(self) -> list[web.RouteDef]:
-        return [
-            web.get("/ws", self._raw),
-            web.get("/ws/{streams:.*}", self._raw),
-            web.get("/stream", self._combined),
-        ]
+        return [web.get(path, self._serve) for path in self._protocol.stream_paths]
 
-    async def _raw(self, request: web.Request) -> web.WebSocketResponse:
-        return await self._serve(request, request.match_info.get("streams", ""), combined=False)
-
-    async def _combined(self, request: web.Request) -> web.WebSocketResponse:
-        return await self._serve(request, request.query.get("streams", ""), combined=True)
-
-    async def _serve(self, request: web.Request, streams: str, *, combined: bool) -> web.WebSocketResponse:
-        exchange = self._exchange
+    async def _serve(self, request: web.Request) -> web.WebSocketResponse:
+        exchange, protocol = self._exchange, self._protocol
         if not exchange.takes_connections:
             raise web.HTTPServiceUnavailable
         socket = web.WebSocketResponse(autoping=False, compress=False)
         await socket.prepare(request)
         if request.transport is None:
             return socket
-        micro = request.query.get("timeUnit", "").upper() == "MICROSECOND"
-        form = Form(1_000 if micro else 1, combined)
         connection = StreamConnection(
-            socket, request.transport, form, tape=exchange.tape, plan=exchange.plan, settings=exchange.settings
+            socket,
+            request.transport,
+            protocol.connection_limits,
+            tape=exchange.tape,
+            plan=exchange.plan,
+            settings=exchange.settings,
         )
         exchange.join(connection)
         try:
-            try:
-                connection.subscribe([stream for stream in streams.split("/") if stream])
-            except RequestError as error:
-                connection.close(POLICY_VIOLATION, str(error))
-            await connection.serve()
+            opening = ConnectionOpening(request.path, {**request.query, **request.match_info})
+            await connection.serve(protocol.session(opening, connection))
         finally:
             exchange.leave(connection)
         return socket

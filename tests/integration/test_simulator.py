@@ -3,8 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,82 +11,14 @@ from typing import Any
 import aiohttp
 import pytest
 from eventually import eventually
+from simulator_client import PAST_US, SYMBOLS, closed, events, simulator
 
 from producers.simulator.faults import Faults
-from producers.simulator.server import serving
-from producers.simulator.settings import SimulatorSettings
 from runtime.errors import UsageError
 
 DATA = Path(__file__).parents[1] / "data"
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "XRPETH")
-PAST_US = 1_740_000_000_000_000
 HOUR_US = 3_600_000_000
 STREAMS = "btcusdt@trade/ethusdt@trade/btcusdt@kline_1s"
-
-
-class Client:
-    """What a test does with a simulator."""
-
-    def __init__(self, session: aiohttp.ClientSession, address: str) -> None:
-        self._session, self._address = session, address
-
-    async def get(self, path: str, *, status: int = 200, **params: Any) -> Any:
-        async with self._session.get(self._address + path, params=params) as response:
-            assert response.status == status, await response.text()
-            return await response.json() if "json" in response.content_type else await response.text()
-
-    async def headers(self, path: str) -> tuple[int, Any]:
-        async with self._session.get(self._address + path) as response:
-            return response.status, response.headers
-
-    async def faults(self, *, status: int = 200, **wanted: Any) -> Any:
-        async with self._session.post(self._address + "/sim/faults", json=wanted) as response:
-            assert response.status == status, await response.text()
-            return await response.json()
-
-    def stream(self, path: str, **options: Any) -> AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
-        return self._session.ws_connect(self._address + path, max_msg_size=0, **options)
-
-    async def record(self, symbol: str, **params: Any) -> list[list[str]]:
-        text = await self.get("/sim/record", symbol=symbol, **params)
-        rows = [line.split(",") for line in text.splitlines()]
-        assert rows[0] == ["id", "price", "qty", "time_us", "is_buyer_maker"]
-        return rows[1:]
-
-    async def exceptions(self, symbol: str, **params: Any) -> list[list[str]]:
-        text = await self.get("/sim/exceptions", symbol=symbol, **params)
-        rows = [line.split(",") for line in text.splitlines()]
-        assert rows[0] == ["id", "price", "qty", "time_us", "is_buyer_maker", "fate"]
-        return rows[1:]
-
-
-@asynccontextmanager
-async def simulator(**options: Any) -> AsyncIterator[Client]:
-    defaults: dict[str, Any] = {"symbols": SYMBOLS, "speed": 200.0, "start_us": PAST_US, "port": 0}
-    async with (
-        serving(SimulatorSettings(**(defaults | options))) as (_, address),
-        aiohttp.ClientSession() as session,
-    ):
-        yield Client(session, address)
-
-
-async def events(socket: aiohttp.ClientWebSocketResponse, enough: Callable[[dict[str, Any]], bool]) -> list[Any]:
-    found = []
-    while True:
-        event = await asyncio.wait_for(socket.receive_json(), 10)
-        found.append(event)
-        if enough(event.get("data", event)):
-            return found
-
-
-async def closed(socket: aiohttp.ClientWebSocketResponse) -> int | None:
-    while (await asyncio.wait_for(socket.receive(), 10)).type not in {
-        aiohttp.WSMsgType.CLOSE,
-        aiohttp.WSMsgType.CLOSED,
-        aiohttp.WSMsgType.ERROR,
-    }:
-        pass
-    return socket.close_code
 
 
 def from_minute(minutes: int) -> Callable[[dict[str, Any]], bool]:
@@ -197,7 +128,7 @@ async def test_a_connection_has_a_life() -> None:
 
 async def test_a_client_that_does_not_read_is_cut_off() -> None:
     async with simulator(symbols=SYMBOLS[:2], speed=1_000.0, send_buffer_bytes=10_000) as client:
-        host, port = client._address.removeprefix("http://").split(":")
+        host, port = client.address.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port), limit=1_024)
         writer.write(
             f"GET /stream?streams={STREAMS} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -447,7 +378,7 @@ async def test_a_recording_is_replayed_from_its_first_trade() -> None:
 
 async def test_a_port_in_use_is_told_in_a_sentence() -> None:
     async with simulator() as client:
-        port = int(client._address.rsplit(":", 1)[1])
+        port = int(client.address.rsplit(":", 1)[1])
         with pytest.raises(UsageError, match=f"{port}.*--port"):
             async with simulator(port=port):
                 pass

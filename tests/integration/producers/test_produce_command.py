@@ -18,12 +18,12 @@ NOWHERE = "http://127.0.0.1:9"
 
 @asynccontextmanager
 async def produce(
-    environment: dict[str, str], settings: Settings, *symbols: str
+    environment: dict[str, str], settings: Settings, *symbols: str, reads: bool = False
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     hosts = {"CANDLEWICK_BINANCE_WS": settings.binance_ws, "CANDLEWICK_BINANCE_REST": settings.binance_rest}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "candlewick", "produce", "binance", *symbols,
-        env=environment | hosts, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        env=environment | hosts, stderr=subprocess.PIPE, stdout=subprocess.PIPE if reads else subprocess.DEVNULL,
     )  # fmt: skip
     try:
         yield process
@@ -80,3 +80,15 @@ async def test_what_is_wrong_is_told_in_a_sentence(
         assert process.returncode == code, errors.decode()
         assert says in errors.decode()
         assert "Traceback" not in errors.decode()
+
+
+async def test_an_exchange_is_proved_by_a_short_run_with_a_break_in_it(
+    exchange: Exchange, environment: dict[str, str]
+) -> None:
+    async with exchange() as settings:
+        async with produce(environment, settings, *SYMBOLS, "--for", "8s", "--check", reads=True) as process:
+            output, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 0, (output.decode(), errors.decode()[-3000:])
+        lines = output.decode().splitlines()
+        assert len(lines) == len(SYMBOLS)
+        assert all(line.endswith(": proved") for line in lines)

@@ -113,7 +113,8 @@ def test_a_capture_replays_with_contiguous_ids_and_other_streams_are_no_errors()
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", "\ud800", "5", "<html>", '{"data": 5}', '{"data": []}', '{"e": 5}', "null"]
+    "text",
+    ["", "[]", "{", "\ud800", "5", "<html>", '{"data":' * 5_000, '{"data": 5}', '{"data": []}', '{"e": 5}', "null"],
 )
 def test_what_is_not_a_frame_is_malformed(text: str) -> None:
     with pytest.raises(MalformedError):

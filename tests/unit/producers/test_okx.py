@@ -156,7 +156,7 @@ def test_a_candle_shows_that_its_opening_was_reached_and_a_complete_one_its_end(
 
 
 def test_a_candle_that_cannot_be_read_proves_no_time() -> None:
-    for candle in ([], ["x"], [1], {}, 5, ["-1"]):
+    for candle in ([], ["x"], [1], {}, 5, ["-1"], [["x"]]):
         message = read(frame(candle, channel="candle1s"))
         assert message.server_us == 0
         assert [refused.symbol for refused in message.refused] == [None]
@@ -165,7 +165,8 @@ def test_a_candle_that_cannot_be_read_proves_no_time() -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "ping", "[]", "{", "\ud800", "5", "{}", '{"data": []}', '{"arg": 5, "data": []}', '{"event": 5}', "<html>",
-     '{"arg": {"channel": "trades-all", "instId": 5}, "data": []}', '{"arg": {}, "data": 5}', '{"arg": {}}'],
+     '{"arg": {"channel": "trades-all", "instId": 5}, "data": []}', '{"arg": {}, "data": 5}', '{"arg": {}}',
+     '{"x":' * 5_000],
 )  # fmt: skip
 def test_what_is_not_a_frame_is_malformed(text: str) -> None:
     with pytest.raises(MalformedError):
@@ -217,6 +218,24 @@ def test_a_page_is_whole_if_it_ends_lower_than_it_was_asked_for() -> None:
     jumped = page_of(answer(*map(row, [59, 55, 54, 52, 51, 50, 49, 48, 47, 46])), request)
     assert not jumped.is_whole
     assert read_page(50, jumped).absent == [(53, 53), (56, 58)], "ids before the known one are cut off"
+
+
+@pytest.mark.parametrize("jump", [0, 1, 98], ids=["no jump", "one id left out", "nearly a page left out"])
+def test_a_history_is_read_to_its_end_page_by_page(jump: int) -> None:
+    history = [number for number in range(1_000, 1_350) if not 1_100 <= number < 1_100 + jump]
+    read_ids, is_whole = [1_000], False
+    while not is_whole:
+        known = read_ids[-1]
+        request = REQUEST._replace(known=known)
+        after = int(OKX.trades(request).path.rpartition("after=")[2])
+        newest_first = [number for number in reversed(history) if number < after][: request.limit]
+        page = page_of(answer(*map(row, newest_first)), request)
+        rows = read_page(known, page)
+        assert rows.begins
+        read_ids += [int(trade.trade_id) for trade in rows.trades][1:]
+        is_whole = page.is_whole
+        assert is_whole or read_ids[-1] > known, "it goes on"
+    assert read_ids == history
 
 
 @pytest.mark.parametrize(

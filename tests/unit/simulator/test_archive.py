@@ -13,7 +13,8 @@ from producers.simulator.history import GeneratedHistory, Match
 from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
 from producers.simulator.klines import Kline
-from producers.simulator.limits import WeightMeter
+from producers.simulator.limits import RequestLimit, WeightMeter
+from producers.simulator.protocols.binance_messages import kline_row
 
 START = 29_000_000
 NOW_MS = (START + 30) * 60_000 + 12_345
@@ -87,7 +88,7 @@ def test_a_kline_equals_its_trades_summed_as_fractions(rows: list[tuple[int, int
     market = instrument("BTCUSDT")
     kline = Kline(0, 60_000, 77)
     kline.add(Match(7 + at, ticks, lots, at, maker, at) for at, (ticks, lots, maker) in enumerate(rows))
-    row = kline.rest_row(market)
+    row = kline_row(market, kline, 1)
     trades = [(Fraction(ticks, 100), Fraction(lots, 100_000), maker) for ticks, lots, maker in rows]
     prices = [price for price, _, _ in trades] or [Fraction(77, 100)]
     bought = [(price, qty) for price, qty, buyer_is_maker in trades if not buyer_is_maker]
@@ -100,7 +101,7 @@ def test_a_kline_equals_its_trades_summed_as_fractions(rows: list[tuple[int, int
 
 
 def test_weights_add_up_to_429_then_to_418_and_a_new_minute_begins_at_nothing() -> None:
-    meter = WeightMeter()
+    meter = WeightMeter(RequestLimit(6_000, 60, bans=True))
     assert [meter.charge("a", 25, 600.0).status for _ in range(240)] == [200] * 240
     refused = meter.charge("a", 25, 615.0)
     assert (refused.status, refused.used, refused.retry_after_s) == (429, 6_025, 45)

@@ -11,7 +11,8 @@ from producers.simulator.faults import FaultPlan, Faults
 from producers.simulator.history import GeneratedHistory, Match
 from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
-from producers.simulator.pages import Pages
+from producers.simulator.pages import Pages, TradeRows
+from producers.simulator.protocols.binance_messages import trade_row
 
 START = 29_000_000
 NOW_MS = (START + 10) * 60_000 + 12_345
@@ -27,8 +28,17 @@ class Market:
         self.matches = [*self.archive.between(START * 60_000, NOW_MS + 1)]
         self.ids = [match.trade_id for match in self.matches]
 
+    def rows(self) -> TradeRows:
+        return TradeRows(lambda match: trade_row(self.archive.instrument, match, 1), '"price":"')
+
+    def ids_below(self, below: int, limit: int = 1_000) -> list[int]:
+        return [json.loads(row)["id"] for row in self.pages.below_id(self.archive, below, limit, NOW_MS, self.rows())]
+
+    def ids_since(self, since_ms: int, limit: int = 1_000) -> list[int]:
+        return [json.loads(row)["id"] for row in self.pages.since(self.archive, since_ms, limit, NOW_MS, self.rows())]
+
     def page(self, from_id: int, limit: int = 1_000, now_ms: int = NOW_MS) -> list[dict[str, Any]]:
-        return [json.loads(row) for row in self.pages.from_id(self.archive, from_id, limit, now_ms, 1)]
+        return [json.loads(row) for row in self.pages.from_id(self.archive, from_id, limit, now_ms, self.rows())]
 
     def page_ids(self, from_id: int, limit: int = 1_000) -> list[int]:
         return [row["id"] for row in self.page(from_id, limit)]
@@ -189,3 +199,83 @@ def test_after_a_reset_ids_are_half_and_older_ones_cannot_be_asked_for() -> None
     again = archive.reset(NOW_MS)
     assert again
     assert again.first - again.less == after[-1].trade_id // 2 + 1
+
+
+def test_a_page_below_an_id_has_those_right_before_it_and_no_future() -> None:
+    market = Market()
+    ids = market.ids
+    assert market.ids_below(ids[300], 200) == ids[100:300]
+    assert market.ids_below(ids[-1] + 1, 5) == ids[-5:]
+    assert market.ids_below(ids[-1] + 4, 5) == ids[-5:]
+    assert len(market.ids_below(ids[0], 1_000)) == 1_000
+    assert market.ids_below(1) == []
+
+
+def test_a_page_below_an_id_looks_down_to_a_withheld_one() -> None:
+    market = Market()
+    ids = market.ids
+    market.archive.fates.add(Fate.WITHHELD, IdRange(ids[10], ids[12]))
+    assert market.ids_below(ids[20]) == ids[13:20]
+    assert market.ids_below(ids[10], 5) == ids[5:10]
+    for below in (ids[12], ids[14]):
+        with pytest.raises(WithheldError):
+            market.ids_below(below)
+
+
+def test_a_page_below_an_id_reaches_back_over_ids_that_are_jumped_or_lacking() -> None:
+    market = Market()
+    ids = market.ids
+    market.archive.fates.add(Fate.JUMPED, IdRange(ids[10], ids[12]))
+    market.archive.fates.lack(IdRange(ids[14], ids[14]), 0)
+    market.plan.noting = True
+    assert market.ids_below(ids[16], 4) == [ids[8], ids[9], ids[13], ids[15]]
+    assert IdRange(ids[14], ids[14]) in market.noted(Fate.PASSED_OVER)
+
+
+def test_what_a_short_history_refuses_below_an_id_is_noted_and_no_more_than_was_asked_for() -> None:
+    market = Market(short_history=60)
+    ids = market.ids
+    first = next(match.trade_id for match in market.matches if match.time_ms >= NOW_MS - 60_000)
+    assert market.ids_below(first + 10, 30) == list(range(first, first + 10))
+    assert market.noted(Fate.REFUSED) == [IdRange(first - 20, first - 1)]
+    assert market.ids_below(ids[50], 20) == []
+    assert market.noted(Fate.REFUSED) == [IdRange(ids[30], ids[49]), IdRange(first - 20, first - 1)]
+    early = Market(truncated=1, short_history=3_600)
+    page = early.ids_below(ids[300], 200)
+    assert page == ids[300 - len(page) : 300]
+    assert 0 < len(page) < 200
+    assert not early.noted(Fate.REFUSED)
+
+
+def test_after_a_reset_there_is_nothing_below_the_first_new_id() -> None:
+    market = Market()
+    reset = market.archive.reset(NOW_MS - 120_000)
+    assert reset
+    first, newest = reset.first - reset.less, market.archive.newest(1, NOW_MS)[0].trade_id
+    assert market.ids_below(newest + 1) == list(range(max(first, newest - 999), newest + 1))
+    assert market.ids_below(first + 3) == [first, first + 1, first + 2]
+    assert market.ids_below(first) == []
+
+
+def test_a_page_by_time_begins_at_it_and_a_short_history_refuses_what_is_before() -> None:
+    market = Market()
+    ids, times_ms = market.ids, [match.time_ms for match in market.matches]
+    index = next(at for at in range(50, 500) if times_ms[at] != times_ms[at - 1])
+    assert market.ids_since(times_ms[index], 40) == ids[index : index + 40]
+    assert market.ids_since(times_ms[index - 1] + 1, 40) == ids[index : index + 40]
+    assert market.ids_since(NOW_MS + 1) == []
+    assert len(market.ids_since(0, 10)) == 10
+    short = Market(short_history=60)
+    first = next(match.trade_id for match in short.matches if match.time_ms >= NOW_MS - 60_000)
+    assert short.ids_since(times_ms[index])[0] == first
+    assert short.noted(Fate.REFUSED) == [IdRange(ids[index], first - 1)]
+    assert Market(short_history=0.001).ids_since(times_ms[index]) == ids[-1:]
+
+
+def test_a_page_between_two_ids_has_the_newest_of_them() -> None:
+    market = Market()
+    ids = market.ids
+    bounds = [((ids[-6], None), ids[-5:]), ((ids[100], ids[110]), ids[101:110]), ((None, None), ids[-300:])]
+    for (above, below), there in bounds:
+        page = market.pages.newest_between(market.archive, (above, below), 300, NOW_MS, market.rows())
+        assert [json.loads(row)["id"] for row in page] == there

@@ -11,17 +11,18 @@ from producers.simulator.archive import aggregates
 from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument, fixed
 from producers.simulator.klines import Kline
-from producers.simulator.payloads import (
+from producers.simulator.protocols.binance_messages import (
     aggregate_event,
     aggregate_row,
     combined,
     kline_event,
-    record_row,
+    kline_row,
     shutdown_event,
     symbol_info,
     trade_event,
     trade_row,
 )
+from producers.simulator.record import record_row
 from producers.simulator.recording import read_recording
 from runtime.errors import UsageError
 
@@ -41,7 +42,7 @@ def shape(value: Any) -> Any:
 
 
 def test_a_trade_event_is_binances_field_by_field() -> None:
-    event = json.loads(trade_event(BNBBTC, Match(12345, 1, 100, 1672515782135, SOLD, 7), 1))
+    event = json.loads(trade_event(BNBBTC, Match(12345, 1, 100, 1672515782135, SOLD, 7), 1672515782136, 1))
     assert shape(event) == shape(DOCUMENTED["trade"])
     assert event == DOCUMENTED["trade"] | {"T": 1672515782135, "p": "0.00100000", "q": "100.00000000"}
     recorded = json.loads((DATA / "binance_futures_ws_trade.json").read_text())
@@ -53,7 +54,7 @@ def test_an_aggregate_event_is_binances_field_by_field() -> None:
         Match(trade_id, 1, lots, 1672515782135, SOLD, 12345)
         for trade_id, lots in enumerate([50, 10, 10, 10, 10, 10], start=100)
     ]
-    event = json.loads(aggregate_event(BNBBTC, aggregates(fills)[0], 1))
+    event = json.loads(aggregate_event(BNBBTC, aggregates(fills)[0], 1672515782136, 1))
     assert shape(event) == shape(DOCUMENTED["aggTrade"])
     assert event == DOCUMENTED["aggTrade"] | {"T": 1672515782135, "p": "0.00100000", "q": "100.00000000"}
     recorded = json.loads((DATA / "binance_futures_ws_aggtrade.json").read_text())
@@ -63,7 +64,7 @@ def test_an_aggregate_event_is_binances_field_by_field() -> None:
 def test_a_kline_event_is_binances_field_by_field() -> None:
     kline = Kline(1672515781000, 1_000, 1)
     kline.add([Match(100, 1, 300, 1672515781001, SOLD, 1), Match(101, 2, 500, 1672515781002, BOUGHT, 2)])
-    event = json.loads(kline_event(BNBBTC, kline, "1s", 1))
+    event = json.loads(kline_event(BNBBTC, kline, "1s", 1672515782000, 1))
     assert shape(event) == shape(DOCUMENTED["kline"])
     assert event["E"] == 1672515782000
     assert event["k"] == {
@@ -99,7 +100,7 @@ def test_a_rest_kline_has_the_shape_of_the_recorded_one() -> None:
     recorded = json.loads((DATA / "binance_rest_klines.json").read_text())[0]
     kline = Kline(recorded[0], 604_800_000, 1)
     kline.add([Match(1, 1634790, 1, recorded[0], BOUGHT, 1)])
-    row = kline.rest_row(SimulatedInstrument(symbol="X", base="X", quote="Y", price_decimals=8, qty_decimals=0))
+    row = kline_row(SimulatedInstrument(symbol="X", base="X", quote="Y", price_decimals=8, qty_decimals=0), kline, 1)
     assert shape(row) == shape(recorded)
     assert (row[0], row[1], row[6]) == (recorded[0], "0.01634790", 1499644799999)
 
@@ -126,7 +127,7 @@ def test_a_recording_with_a_broken_line_is_refused_by_its_number(tmp_path: Path)
 
 
 def test_microseconds_where_they_are_asked_for() -> None:
-    event = json.loads(trade_event(BNBBTC, Match(1, 1, 1, 1672515782135, BOUGHT, 1), 1_000))
+    event = json.loads(trade_event(BNBBTC, Match(1, 1, 1, 1672515782135, BOUGHT, 1), 1672515782136, 1_000))
     assert (event["E"], event["T"], event["m"]) == (1672515782136000, 1672515782135000, False)
     assert record_row(BNBBTC, Match(1, 1, 1, 1672515782135, BOUGHT, 1)) == (
         "1,0.00100000,1.00000000,1672515782135000,false"

@@ -1,4 +1,4 @@
-"""The messages of Binance's streams and REST, field by field in its order.
+"""The messages of Binance's spot streams and REST, field by field in its order.
 
 Sources: `web-socket-streams.md` and `rest-api.md` of Binance's spot documentation; known answers in the tests.
 Times are milliseconds times `unit` (1, or 1,000 where the client asked for microseconds).
@@ -11,35 +11,32 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline
 
-EVENT_DELAY_MS = 1
-"""An event is sent this long after its trade."""
-
 _BOOL = ("false", "true")
 
 
-def trade_event(market: SimulatedInstrument, match: Match, unit: int) -> str:
+def trade_event(market: SimulatedInstrument, match: Match, clock_ms: int, unit: int) -> str:
     """An event of ``<symbol>@trade``; ``m`` is true where the taker sold."""
     return (
-        f'{{"e":"trade","E":{(match.time_ms + EVENT_DELAY_MS) * unit},"s":"{market.symbol}","t":{match.trade_id},'
+        f'{{"e":"trade","E":{clock_ms * unit},"s":"{market.symbol}","t":{match.trade_id},'
         f'"p":"{market.price(match.ticks)}","q":"{market.qty(match.lots)}","T":{match.time_ms * unit},'
         f'"m":{_BOOL[match.buyer_is_maker]},"M":true}}'
     )
 
 
-def aggregate_event(market: SimulatedInstrument, row: Aggregate, unit: int) -> str:
+def aggregate_event(market: SimulatedInstrument, row: Aggregate, clock_ms: int, unit: int) -> str:
     """An event of ``<symbol>@aggTrade``."""
     return (
-        f'{{"e":"aggTrade","E":{(row.time_ms + EVENT_DELAY_MS) * unit},"s":"{market.symbol}","a":{row.aggregate_id},'
+        f'{{"e":"aggTrade","E":{clock_ms * unit},"s":"{market.symbol}","a":{row.aggregate_id},'
         f'"p":"{market.price(row.ticks)}","q":"{market.qty(row.lots)}","f":{row.first_id},"l":{row.last_id},'
         f'"T":{row.time_ms * unit},"m":{_BOOL[row.buyer_is_maker]},"M":true}}'
     )
 
 
-def kline_event(market: SimulatedInstrument, kline: Kline, interval: str, unit: int) -> str:
+def kline_event(market: SimulatedInstrument, kline: Kline, interval: str, clock_ms: int, unit: int) -> str:
     """An event of ``<symbol>@kline_<interval>``, sent as the kline closes."""
-    end = (kline.open_ms + kline.length_ms) * unit
+    end = kline.end_ms * unit
     return (
-        f'{{"e":"kline","E":{end},"s":"{market.symbol}","k":{{"t":{kline.open_ms * unit},"T":{end - 1},'
+        f'{{"e":"kline","E":{clock_ms * unit},"s":"{market.symbol}","k":{{"t":{kline.open_ms * unit},"T":{end - 1},'
         f'"s":"{market.symbol}","i":"{interval}","f":{kline.first_id},"L":{kline.last_id},'
         f'"o":"{market.price(kline.open)}","c":"{market.price(kline.close)}","h":"{market.price(kline.high)}",'
         f'"l":"{market.price(kline.low)}","v":"{market.qty(kline.lots)}","n":{kline.trades},"x":true,'
@@ -75,10 +72,22 @@ def aggregate_row(market: SimulatedInstrument, row: Aggregate, unit: int) -> str
     )
 
 
-def record_row(market: SimulatedInstrument, match: Match) -> str:
-    """A line of the simulator's own record: id, price, qty, time_us, is_buyer_maker."""
-    price, qty = market.price(match.ticks), market.qty(match.lots)
-    return f"{match.trade_id},{price},{qty},{match.time_ms}000,{_BOOL[match.buyer_is_maker]}"
+def kline_row(market: SimulatedInstrument, kline: Kline, unit: int) -> list[int | str]:
+    """The twelve values of a row of ``/api/v3/klines``."""
+    return [
+        kline.open_ms * unit,
+        market.price(kline.open),
+        market.price(kline.high),
+        market.price(kline.low),
+        market.price(kline.close),
+        market.qty(kline.lots),
+        kline.end_ms * unit - 1,
+        market.quote_qty(kline.quote),
+        kline.trades,
+        market.qty(kline.taker_buy_lots),
+        market.quote_qty(kline.taker_buy_quote),
+        "0",
+    ]
 
 
 def symbol_info(market: SimulatedInstrument) -> dict[str, Any]:
