@@ -13,7 +13,7 @@ import aiohttp
 from market.errors import MalformedError
 from market.instrument import Instrument
 from producers.exchange import Exchange
-from producers.exchanges import EXCHANGES
+from producers.exchanges import exchange_named
 from producers.feed.progress import STAGE
 from producers.feed.rest import RateLimitedError, RefusedError, RestClient
 from producers.feed.selection import Selection, select
@@ -50,9 +50,7 @@ async def run_feed(
 
     Raises `UsageError` (unknown exchange or symbol), or a group of `UnavailableError` after `FAILED_SESSIONS`.
     """
-    if exchange_name not in EXCHANGES:
-        raise UsageError(f"there is no exchange {exchange_name!r}: choose {' or '.join(sorted(EXCHANGES))}")
-    exchange = EXCHANGES[exchange_name](settings)
+    exchange = exchange_named(exchange_name, settings)
     topics = settings.topics
     await require_topics(settings, {topics.trades, topics.dead_letters(topics.trades), topics.feeds, topics.progress})
     meter = Meter(STAGE)
