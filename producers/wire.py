@@ -166,6 +166,11 @@ def read_rows(
     return trades
 
 
+def step_of(decimals: int) -> Decimal | None:
+    """The step of amounts with so many places; None where there can't be so many."""
+    return Decimal((0, (1,), -decimals)) if 0 <= decimals <= 18 else None  # noqa: PLR2004  # as many as volumes have
+
+
 def step_or_none(text: str | None) -> Decimal | None:
     """A step of prices or sizes; None where it is not told or can't be one."""
     if not text:

@@ -6,6 +6,7 @@ from producers.exchange import Exchange
 from producers.exchanges.binance import Binance
 from producers.exchanges.binance_usdm import BinanceUsdM
 from producers.exchanges.bitstamp import Bitstamp
+from producers.exchanges.bybit import Bybit, bybit_perpetuals
 from producers.exchanges.ccxt import PREFIX, Ccxt
 from producers.exchanges.coinbase import Coinbase
 from producers.exchanges.kraken import Kraken
@@ -17,6 +18,8 @@ EXCHANGES: dict[str, Callable[[Settings], Exchange]] = {
     "binance": Binance,
     "binance-usdm": BinanceUsdM,
     "bitstamp": Bitstamp,
+    "bybit": Bybit,
+    "bybit-linear": bybit_perpetuals,
     "coinbase": Coinbase,
     "kraken": Kraken,
     "okx": Okx,

@@ -36,7 +36,7 @@ from producers.exchange import (
     TradesPage,
     TradesRequest,
 )
-from producers.wire import decode_as, digits, known_field, known_number, make_candle, make_trade, read_rows
+from producers.wire import decode_as, digits, known_field, known_number, make_candle, make_trade, read_rows, step_of
 from runtime.settings import Settings
 
 _TRADES, _CLOCK = "live_trades_", "diff_order_book_btcusd"
@@ -71,6 +71,8 @@ class _BitstampMarket(Struct):
     counter_currency: str
     trading: str
     market_type: str
+    base_decimals: int = -1
+    counter_decimals: int = -1
 
 
 class _BitstampCandle(Struct):
@@ -159,12 +161,13 @@ class Bitstamp:
         return RestRequest("/api/v2/markets/")
 
     def read_instruments(self, body: bytes) -> list[Instrument]:
-        """``btcusd`` is ``BTC-USD``. Steps are not told: decimals are those that Bitstamp shows."""
+        """``btcusd`` is ``BTC-USD``. Steps follow from the number of decimals."""
         return [
             Instrument(
                 exchange=self.name, symbol=f"{market.base_currency}-{market.counter_currency}",
                 native=market.market_symbol, base=market.base_currency, quote=market.counter_currency,
                 status=InstrumentStatus.TRADING if market.trading == "Enabled" else InstrumentStatus.HALTED,
+                tick=step_of(market.counter_decimals), lot=step_of(market.base_decimals),
             )
             for market in decode_as(_markets, body, f"the markets of {self.name}")
             if market.market_type == "SPOT"

@@ -1,6 +1,7 @@
 """Bitstamp's protocol, held against messages that clients recorded and the examples of its documentation."""
 
 import json
+import random
 import re
 from decimal import Decimal
 
@@ -9,9 +10,12 @@ import pytest
 from market.candle import trade_order
 from market.errors import MalformedError
 from market.instrument import InstrumentStatus
+from market.key import MarketKey
 from market.trade import Side, Source, Trade
 from producers.exchange import Message, RefusedTrade, RestRequest, TradesPage, TradesRequest
 from producers.exchanges.bitstamp import Bitstamp
+from producers.feed.outbox import Outbox
+from producers.feed.text_symbol import TextSymbolFeed
 from runtime.settings import Settings
 
 RECEIVED_US = 1_717_255_024_500_000
@@ -267,6 +271,7 @@ def test_the_markets_are_read_without_perpetuals() -> None:
     bitcoin, ether = BITSTAMP.read_instruments(json.dumps([MARKET, halted, perpetual]).encode())
     assert (bitcoin.exchange, bitcoin.symbol, bitcoin.native) == ("bitstamp", "BTC-USD", "btcusd")
     assert (bitcoin.base, bitcoin.quote, bitcoin.status) == ("BTC", "USD", InstrumentStatus.TRADING)
+    assert (bitcoin.tick, bitcoin.lot) == (1, Decimal("0.00000001"))
     assert (ether.symbol, ether.status) == ("ETH-USD", InstrumentStatus.HALTED)
 
 
@@ -285,3 +290,49 @@ def test_the_documented_candles_are_read() -> None:
     assert (first.open_time_ms, first.open, first.close) == (1_593_961_440_000, Decimal("9040.87"), Decimal("9064.77"))
     assert (first.high, first.low, first.volume) == (Decimal("9064.77"), Decimal("9040.87"), Decimal("18.49436608"))
     assert (second.open_time_ms, second.volume) == (1_593_961_500_000, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outages_are_filled_although_times_are_whole_seconds(seed: int) -> None:
+    """Three minutes with outages of 4 s, as the feed of a symbol lives through them; REST lags by 0.2 s."""
+    chance, begin_us = random.Random(seed), 1_717_255_020_000_000
+    feed = TextSymbolFeed(MarketKey("bitstamp", "BTC-USD"), native="btcusd", partition=0, page_trades=1000)
+    happened = [(1, begin_us - 5_000_000)]
+    published: set[str] = set()
+
+    def clock(time_us: int) -> int:
+        return read(CHANGE.replace("1791403680093950", str(time_us))).server_us
+
+    def serve(time_us: int, outbox: Outbox) -> None:
+        request = feed.next_request(outbox.now_s)
+        if request is not None:
+            rows = [
+                json.dumps({"date": str(us // 1_000_000), "tid": str(number), "price": "1", "type": "0", "amount": "1"})
+                for number, us in reversed(happened)
+                if us <= time_us - 200_000
+            ]
+            feed.page(request, read_page(",".join(rows)), clock(time_us), outbox)
+
+    last_us = is_up = 0
+    for step in range(1, 1_800):
+        time_us = begin_us + step * 100_000
+        outbox = Outbox(step / 10, time_us // 1000)
+        if step == 1 or step % 300 == 296:
+            feed.connected(clock(time_us), outbox)
+            is_up = True
+        if chance.random() < 0.4:
+            happened.append((step, time_us - chance.randrange(50_000)))
+            if is_up:
+                trade = changed("id", str(step)).replace("1717255024403000", str(happened[-1][1]))
+                feed.live(read(frame(trade)).trades[0], outbox)
+        if step % 300 == 257:
+            feed.disconnected("a break", last_us, outbox)
+            is_up = False
+        last_us = clock(time_us) if is_up else last_us
+        serve(time_us, outbox)
+        feed.emit_due(last_us, 1200.0, outbox)
+        published |= {trade.trade_id for _, trade in outbox.trades}
+    assert feed.begin is not None
+    due = {str(number) for number, us in happened if us >= feed.begin.complete_until_us}
+    assert len(due) > 300
+    assert due <= published
