@@ -62,7 +62,8 @@ docs: setup  ## the documents as a site in build/site; warnings are errors
 	@echo "build/site/index.html"
 
 constraints: setup  ## pin what is installed now, without index addresses
-	@$(BIN)/python -m pip freeze --exclude-editable | grep -v '^-' | sort -f > constraints.txt
+	@kept=$$(grep -E '^(aiodns|ccxt|coincurve|pycares)==' constraints.txt); \
+	{ $(BIN)/python -m pip freeze --exclude-editable | grep -v '^-'; echo "$$kept"; } | sort -fu > constraints.txt  # the extra ccxt is not installed here
 
 clean:  ## remove the environment; data stays (candlewick stack reset drops it)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -151,7 +151,7 @@ def known_number(value: object) -> int | None:
 
 def read_rows(
     rows: "list[msgspec.Raw]",
-    symbol: str,
+    symbol: str | None,
     read: "Callable[[msgspec.Raw], Trade]",
     number_of: "Callable[[bytes], int | None]",
 ) -> "list[Trade | RefusedTrade]":
@@ -164,6 +164,11 @@ def read_rows(
             raw = bytes(row)
             trades.append(RefusedTrade(raw, str(error), symbol, number_of(raw)))
     return trades
+
+
+def step_of(decimals: int) -> Decimal | None:
+    """The step of amounts with so many places; None where there can't be so many."""
+    return Decimal((0, (1,), -decimals)) if 0 <= decimals <= 18 else None  # noqa: PLR2004  # as many as volumes have
 
 
 def step_or_none(text: str | None) -> Decimal | None:

@@ -142,6 +142,14 @@ class Settings(BaseSettings):
     okx_rest: Annotated[str, Field(description="OKX's REST host"), _rest_host] = "https://www.okx.com"
     bybit_ws: Annotated[str, Field(description="Bybit's WebSocket host"), _ws_host] = "wss://stream.bybit.com"
     bybit_rest: Annotated[str, Field(description="Bybit's REST host"), _rest_host] = "https://api.bybit.com"
+    bitstamp_ws: Annotated[str, Field(description="Bitstamp's WebSocket host"), _ws_host] = "wss://ws.bitstamp.net"
+    bitstamp_rest: Annotated[str, Field(description="Bitstamp's REST host"), _rest_host] = "https://www.bitstamp.net"
+    ccxt_ws: Annotated[
+        str | None, Field(description="WebSocket host of a bridge to ccxt; unset: the producer starts one"), _ws_host
+    ] = None
+    ccxt_rest: Annotated[
+        str | None, Field(description="REST host of a bridge to ccxt; unset: the producer starts one"), _rest_host
+    ] = None
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0

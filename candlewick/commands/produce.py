@@ -12,6 +12,7 @@ from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.proving.prove import prove_exchange
 from candlewick.stage import begin_stage
 from producers.capture.recorder import CaptureSettings
+from producers.ccxt_bridge.server import bridged
 from producers.exchanges import EXCHANGES
 from producers.feed.runner import run_feed
 from producers.feed.selection import Selection, Shard
@@ -24,7 +25,7 @@ _MEGABYTE = 1_000_000
 
 
 def produce(
-    exchange: Annotated[str, Parameter(help="the exchange: " + ", ".join(sorted(EXCHANGES)))],
+    exchange: Annotated[str, Parameter(help=f"the exchange: {', '.join(sorted(EXCHANGES))}, or ccxt:NAME")],
     /,
     *symbols: Annotated[str, Parameter(help="such as BTC-USDT, or as the exchange writes it: BTCUSDT")],
     whole_market: Annotated[bool, Parameter("--all", negative="", help="everything that is traded now")] = False,
@@ -47,6 +48,9 @@ def produce(
     --check proves that an exchange can be fed from here: half-way all connections are broken, and at the end minutes
     are held against the exchange's own klines. One line for each symbol says the verdict; exit code 3: not proved.
 
+    ccxt:NAME feeds an exchange that only the library ccxt knows (pip install 'candlewick[ccxt]'). ccxt proves less: its
+    minutes are `connected` at best, and its clock is estimated. See docs/exchanges.md.
+
     CANDLEWICK_<EXCHANGE>_WS and CANDLEWICK_<EXCHANGE>_REST point it elsewhere.
 
     ```
@@ -54,6 +58,7 @@ def produce(
     candlewick produce binance --all --quote USDT --shard 2/8
     candlewick produce kraken BTC-USD --for 3m --check
     candlewick produce binance BTC-USDT --record frames --record-mb 500
+    candlewick produce ccxt:kucoin BTC-USDT
     CANDLEWICK_BINANCE_WS=ws://127.0.0.1:9180 CANDLEWICK_BINANCE_REST=http://127.0.0.1:9180 \
         candlewick produce binance BTCUSDT
     ```
@@ -86,7 +91,8 @@ async def _feed(
 ) -> None:
     timer = None if for_s is None else asyncio.get_running_loop().call_later(for_s, stop.set)
     try:
-        await run_feed(settings, exchange, selection, stop, capture=capture)
+        async with bridged(settings, exchange) as reached:
+            await run_feed(reached, exchange, selection, stop, capture=capture)
     finally:
         if timer is not None:
             timer.cancel()
@@ -103,7 +109,8 @@ async def _prove(
 ) -> int:
     if selection.whole_market:
         raise UsageError("--check proves symbols that are named: not --all")
-    is_proved, sentences = await prove_exchange(settings, exchange, selection, for_s, stop, capture=capture)
+    async with bridged(settings, exchange) as reached:
+        is_proved, sentences = await prove_exchange(reached, exchange, selection, for_s, stop, capture=capture)
     sys.stdout.write("".join(f"{sentence}\n" for sentence in sentences))
     return 0 if is_proved else WrongDataError.exit_code
 

