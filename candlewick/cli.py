@@ -36,6 +36,7 @@ _COMMANDS = {
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
     "playback": "Read recorded frames through an exchange's adapter again; print what is in them.",
+    "backfill": "Fetch an exchange's history over REST, and publish it as runs.",
     "import": "Publish recorded trades as a run.",
     "candles": "Make 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",

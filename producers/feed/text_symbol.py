@@ -211,11 +211,11 @@ class TextSymbolFeed:
 
     def emit_due(self, server_us: int, fill_timeout_s: float, outbox: Outbox) -> None:
         """Put the events and markers that are due into the outbox; `server_us` is the market time, 0: unknown."""
+        if self.retired:
+            return
         if self.clock is None:
             if server_us and self._last is not None and self._connection > 0:
                 self._begin(self._last, server_us, outbox)
-            return
-        if self.retired:
             return
         self._look_into_silence(outbox)
         proven_us = server_us - SERVER_GRACE_US

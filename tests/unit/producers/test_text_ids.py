@@ -2,16 +2,22 @@
 
 from decimal import Decimal
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from market_log import LogRecord
 from text_world import LAST, MINUTE_US, PAGE_TRADES, SECOND_US, START_US, TIMEOUT_S, TextWorld, begun_in_text
 
-from market.feed import FeedEventKind
+from market.codec import encode_marker, encode_progress
+from market.errors import MalformedError
+from market.feed import FeedEventKind, Progress
 from market.given_candle import GivenCandle
 from market.trade import Marker, Proof
 from producers.feed.klines import KlineRequest, Klines
 from producers.feed.known_ids import KnownIds
-from producers.feed.silence import LEAST_S, PATIENCE_S
+from producers.feed.marker_clock import Resumption
+from producers.feed.progress import usable
+from producers.feed.silence import PATIENCE_S, UNKNOWN_S
 from producers.feed.symbol import REFUSALS, SERVER_GRACE_US
 
 after = st.sampled_from([0, 0, 1_000, 300_000, 700_000, 2_000_000, 20_000_000, 45_000_000, 70_000_000])
@@ -21,6 +27,7 @@ what = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(max_examples=200, deadline=None)
 @given(begins=st.booleans(), steps=st.lists(st.tuples(what, after), min_size=20, max_size=80))
 def test_whatever_happens_no_minute_is_called_connected_that_lacks_a_trade(*, begins: bool, steps: list) -> None:
     world = TextWorld() if begins else begun_in_text()
@@ -413,7 +420,7 @@ def silent_since_a_minute() -> TextWorld:
     """The connection carries the server's time, but no trades any more; the feed has looked into it."""
     world = joined()
     for _ in range(PAGE_TRADES - 1):
-        world.trade(int(LEAST_S) // 2 * SECOND_US, missed=True)
+        world.trade(int(UNKNOWN_S) // 2 * SECOND_US, missed=True)
         world.tick()
     world.ask()
     return world
@@ -479,7 +486,7 @@ def test_the_exchanges_own_kline_stands_in_for_a_minute_with_a_hole() -> None:
 
 def test_a_trade_that_rest_showed_first_after_a_silence_is_no_filled_gap() -> None:
     world = joined()
-    late = world.trade(int(LEAST_S) * SECOND_US, missed=True)
+    late = world.trade(int(UNKNOWN_S) * SECOND_US, missed=True)
     world.tick()
     world.ask()
     assert world.published[-1] == late.trade_id
@@ -495,6 +502,18 @@ def test_a_retired_symbol_says_nothing_more() -> None:
     world.tick(2 * MINUTE_US)
     assert world.markers == []
     assert world.feed.is_caught_up
+
+
+def test_progress_whose_last_id_is_a_text_is_usable_where_ids_prove_nothing() -> None:
+    world = joined()
+    world.tick(MINUTE_US)
+    [marker] = world.markers
+    progress = Progress(key="x:A-B", complete_until_us=marker.complete_until_us, last_trade_us=world.trades[-1].time_us)
+    headers = tuple(encode_marker(marker))
+    record = LogRecord("md.progress.v1", 0, 0, 0, b"x:A-B", encode_progress(progress), headers)
+    assert usable(record, world.server_us, ids_prove=False) == Resumption(marker, world.trades[-1].time_us)
+    with pytest.raises(MalformedError, match="is no number"):
+        usable(record, world.server_us, ids_prove=True)
 
 
 def test_known_ids_are_bounded_and_the_first_are_forgotten_first() -> None:
