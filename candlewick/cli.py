@@ -33,7 +33,7 @@ _COMMANDS = {
     "status": "Show the lag of every stage, the newest marker and the gaps of every symbol.",
     "stack": "Start and stop the local Kafka, Redis, ClickHouse engine and cold store.",
     "topics": "Create or check the topics.",
-    "simulate": "Serve Binance's streams and REST over a simulated market.",
+    "simulate": "Serve six exchanges' streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
     "backfill": "Fetch an exchange's history over REST, and publish it as runs.",
     "playback": "Read recorded frames through an exchange's adapter again; print what is in them.",
