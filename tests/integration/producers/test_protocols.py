@@ -1,4 +1,4 @@
-"""The feed of each exchange whose ids prove, on a real Kafka and the simulator: the log is the record, come what may."""
+"""The feed of each exchange whose ids prove, on a real Kafka and the simulator: the log is the record."""
 
 import asyncio
 import time

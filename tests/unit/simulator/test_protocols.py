@@ -298,3 +298,12 @@ async def test_usd_m_aggregates_are_the_trades_of_spot_summed() -> None:
 )
 def test_times_are_written_up_to_the_limits_of_64_bits(time_ms: int, text: str) -> None:
     assert iso_us(time_ms) == text
+
+
+async def test_okx_has_the_candles_of_btc_usdt_whatever_its_markets_are() -> None:
+    async with simulator(symbols=("ETHUSDT",)) as client, client.stream("/ws/v5/business") as socket:
+        await socket.send_str('{"op":"subscribe","args":[{"channel":"candle1s","instId":"BTC-USDT"}]}')
+        frames = await frames_until(socket, lambda frame: OKX.clock_us(frame) is not None)
+        assert frames[-1]["arg"] == {"channel": "candle1s", "instId": "BTC-USDT"}
+        await socket.send_str('{"op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"}]}')
+        assert OKX.rejects((await frames_until(socket, OKX.rejects))[-1])
