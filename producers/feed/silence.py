@@ -7,8 +7,10 @@ are some, and the stream still brings none, the subscription is dead.
 
 UNUSUAL = 20.0
 """A silence of so many usual pauses between trades is looked into."""
-LEAST_S = 60.0
-"""... but none shorter than this. A symbol whose rate is not known yet is looked into after this time, too."""
+LEAST_S = 15.0
+"""... but none shorter than this."""
+UNKNOWN_S = 60.0
+"""A symbol whose rate is not known yet is looked into after this time."""
 MOST_S = 3600.0
 """The longest time without looking."""
 PATIENCE_S = 10.0
@@ -29,7 +31,7 @@ class Silence:
         """The usual pause between two trades; None: not known."""
         self._since_s = 0.0
         """When we last knew that the subscription works, or looked."""
-        self._wait_s = LEAST_S
+        self._wait_s = UNKNOWN_S
         self._shown_s: float | None = None
         """When REST showed trades that the stream had not brought."""
 
@@ -56,7 +58,7 @@ class Silence:
 
     def look(self, now_s: float, *, shown: bool) -> None:
         """The exchange was asked; `shown`: it had trades that the stream had not brought."""
-        self._since_s, self._wait_s = now_s, min(2 * (self._wait_s or LEAST_S), MOST_S)
+        self._since_s, self._wait_s = now_s, min(2 * (self._wait_s or UNKNOWN_S), MOST_S)
         if shown and self._shown_s is None:
             self._shown_s = now_s
 
@@ -70,4 +72,4 @@ class Silence:
         return self._shown_s is not None and now_s - self._shown_s >= PATIENCE_S
 
     def _usual_s(self) -> float:
-        return LEAST_S if self._pause_s is None else min(max(LEAST_S, UNUSUAL * self._pause_s), MOST_S)
+        return UNKNOWN_S if self._pause_s is None else min(max(LEAST_S, UNUSUAL * self._pause_s), MOST_S)

@@ -73,7 +73,7 @@ async def first_seen(settings: Settings) -> dict[tuple[str, int], int]:
     async for records in read_to_end(settings, settings.topics.candles()):
         for record in records:
             candle = decode_candle(record.value)
-            times_us.setdefault((candle.symbol, candle.open_time_ms * 1000), record.timestamp_ms * 1000)
+            times_us.setdefault((candle.symbol, candle.open_time_ms * 1000), record.timestamp * 1000)
     return times_us
 
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from symbol_world import MINUTE_US, begun, ids
 
-from producers.feed.silence import LEAST_S, MOST_S, PATIENCE_S, UNUSUAL, Silence
+from producers.feed.silence import LEAST_S, MOST_S, PATIENCE_S, UNKNOWN_S, UNUSUAL, Silence
 
 
 def looked_at(silence: Silence, until_s: float, *, step_s: float = 10.0) -> list[float]:
@@ -22,7 +22,7 @@ def test_a_symbol_of_unknown_rate_is_looked_into_ever_more_seldom() -> None:
     silence = Silence()
     silence.begin(0.0)
     times = looked_at(silence, 4 * MOST_S)
-    assert times[:3] == [LEAST_S, 3 * LEAST_S, 7 * LEAST_S]
+    assert times[:3] == [UNKNOWN_S, 3 * UNKNOWN_S, 7 * UNKNOWN_S]
     assert max(later - earlier for earlier, later in pairwise(times)) == MOST_S
 
 
@@ -54,7 +54,7 @@ def test_a_dead_subscription_is_shown_by_rest_and_told_once() -> None:
     world.trade(1_000_000)
     for _ in range(3):
         world.skip(1_000_000)
-    world.now_s += LEAST_S
+    world.now_s += UNKNOWN_S
     world.tick(10_000_000)
     assert not world.feed.is_caught_up
     assert world.ask()
@@ -70,7 +70,7 @@ def test_a_quiet_symbol_is_asked_for_and_its_minutes_do_not_wait() -> None:
     world = begun()
     world.connect()
     world.trade(1_000_000)
-    world.now_s += LEAST_S
+    world.now_s += UNKNOWN_S
     world.tick(2 * MINUTE_US)
     assert max(world.proofs()) == 1
     assert world.ask()
