@@ -35,6 +35,7 @@ _COMMANDS = {
     "topics": "Create or check the topics.",
     "simulate": "Serve Binance's streams and REST over a simulated market.",
     "produce": "Publish an exchange's live trades: gaps filled, minutes marked.",
+    "backfill": "Fetch an exchange's history over REST, and publish it as runs.",
     "import": "Publish recorded trades as a run.",
     "candles": "Make 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",

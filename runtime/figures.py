@@ -12,6 +12,7 @@ FigureName = Literal[
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "received_ms", "acknowledged_ms", "clock_ms",
     "missing_trades", "fill_behind_s", "fill_rest_s", "surveying_rows", "publishing_rows",
+    "minutes_done", "minutes_left",
 ]  # fmt: skip
 
 
@@ -56,6 +57,8 @@ FIGURES: dict[FigureName, Figure] = {
     "fill_rest_s": Figure("Time until the missing trades are there, at the rate of the last minute", is_counter=False),
     "surveying_rows": Figure("Rows of recordings checked"),
     "publishing_rows": Figure("Rows of recordings published"),
+    "minutes_done": Figure("Minutes of market time backfilled"),
+    "minutes_left": Figure("Minutes of market time that are still to be backfilled", is_counter=False),
 }
 
 

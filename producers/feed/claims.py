@@ -9,11 +9,11 @@ from market.trade import Trade
 from producers.feed.outbox import Outbox
 
 if TYPE_CHECKING:
-    from producers.feed.symbol import SymbolFeed
+    from producers.feed.any_symbol import AnySymbol
 
 
 def mark_hole(
-    feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, *, reason: str, ids: tuple[int, int] | None = None
+    feed: "AnySymbol", from_us: int, until_us: int, outbox: Outbox, *, reason: str, ids: tuple[int, int] | None = None
 ) -> None:
     """Trades between these times will not come: their minutes become `hole`, even if they have a marker already."""
     about: dict[str, str | int] = {"from_us": from_us, "until_us": until_us, "reason": reason}
@@ -25,7 +25,7 @@ def mark_hole(
         take_back(feed, from_us, until_us, outbox, reason)
 
 
-def take_back(feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, reason: str) -> None:
+def take_back(feed: "AnySymbol", from_us: int, until_us: int, outbox: Outbox, reason: str) -> None:
     """The minutes between these times that have a marker, and are not final, get another marker, `hole`."""
     clock = feed.clock
     markers = [] if clock is None else list(clock.take_back(from_us, until_us))
@@ -36,7 +36,7 @@ def take_back(feed: "SymbolFeed", from_us: int, until_us: int, outbox: Outbox, r
     feed.report(FeedEventKind.TAKEN_BACK, outbox, from_us=from_us, until_us=until_us, reason=reason)
 
 
-def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
+def report_late(feed: "AnySymbol", trade: Trade, outbox: Outbox) -> None:
     """Report a trade whose id the exchange had shown to be absent: the claim about its minute was wrong."""
     if feed.clock is None or trade.time_us >= feed.clock.complete_until_us:
         return
@@ -51,7 +51,7 @@ def report_late(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
     )
 
 
-def report_final(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
+def report_final(feed: "AnySymbol", trade: Trade, outbox: Outbox) -> None:
     """Report a new trade whose minute is final. The stream left it out, and no later trade showed that in time.
 
     Trades with consecutive ids share one event.
@@ -72,6 +72,6 @@ def report_final(feed: "SymbolFeed", trade: Trade, outbox: Outbox) -> None:
     _report_trade(feed, FeedEventKind.HOLE, trade, outbox, reason=reason)
 
 
-def _report_trade(feed: "SymbolFeed", kind: FeedEventKind, trade: Trade, outbox: Outbox, *, reason: str) -> None:
+def _report_trade(feed: "AnySymbol", kind: FeedEventKind, trade: Trade, outbox: Outbox, *, reason: str) -> None:
     number, time_us = trade.trade_id, trade.time_us
     feed.report(kind, outbox, first_id=number, last_id=number, from_us=time_us, until_us=time_us, reason=reason)

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from market.feed import FeedEventKind
+from producers.feed.any_symbol import AnySymbol
 from producers.feed.market_clock import ClockChange, MarketClock, ProvenTime
 from producers.feed.outbox import Outbox
 from producers.feed.progress import STAGE
-from producers.feed.symbol import SymbolFeed
 from runtime.telemetry import logger
 
 REPORT_EVERY_S = 10.0
@@ -16,15 +16,15 @@ REPORT_EVERY_S = 10.0
 class ConnectionState:
     """The symbols of one connection, and the market time that its messages prove."""
 
-    def __init__(self, number: int, symbols: Iterable[SymbolFeed], market: MarketClock) -> None:
+    def __init__(self, number: int, symbols: Iterable[AnySymbol], market: MarketClock) -> None:
         self.number = number
         self.symbols = {feed.market.symbol: feed for feed in symbols}
         self.by_native = {feed.native: feed for feed in self.symbols.values()}
         self.time = ProvenTime(market)
         self.marked_us = 0
-        self.carried: dict[str, SymbolFeed] = {}
+        self.carried: dict[str, AnySymbol] = {}
         """By our symbol: those that the connection carries, and whose feeds were told so."""
-        self.accepted: dict[str, SymbolFeed] = {}
+        self.accepted: dict[str, AnySymbol] = {}
         """Those that it carries, and whose feeds were not told yet."""
         self.refused = 0
         self._reported_ignored = self._reported_refused = 0

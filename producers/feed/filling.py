@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from producers.feed.ledger import Gap
+from producers.feed.any_symbol import Missing
 
 WINDOW_S = 60.0
 """The rate of filling is that of so long ago until now."""
@@ -36,13 +36,13 @@ class Filling:
         else:
             self._came.append((now_s, trades))
 
-    def state(self, gaps: Iterable[Gap], present_us: int, now_s: float) -> FillingState:
+    def state(self, gaps: Iterable[Missing], present_us: int, now_s: float) -> FillingState:
         """The state at a moment; `present_us` is the market time, 0 where it is not known."""
         while self._came and self._came[0][0] <= now_s - WINDOW_S:
             self._came.popleft()
         missing, from_us = 0, present_us
         for gap in gaps:
-            missing += gap.last - gap.first + 1
+            missing += gap.trades
             from_us = min(from_us, gap.from_us)
         came = sum(trades for _, trades in self._came)
         seconds = max(_STEP_S, now_s - self._came[0][0]) if self._came else _STEP_S

@@ -9,6 +9,7 @@ from producers.feed.ledger import OPEN_US, REORDER_S
 from producers.feed.outbox import Outbox
 
 if TYPE_CHECKING:
+    from producers.feed.any_symbol import AnySymbol
     from producers.feed.symbol import SymbolFeed
 
 
@@ -44,7 +45,7 @@ class GapReports:
         self._opened = None
 
 
-def report_filled_at_once(feed: "SymbolFeed", trades: Sequence[Trade], outbox: Outbox) -> None:
+def report_filled_at_once(feed: "AnySymbol", trades: Sequence[Trade], outbox: Outbox) -> None:
     """Report a gap that one page both showed and filled with these trades."""
     first, last = trades[0], trades[-1]
     for kind in (FeedEventKind.GAP_OPENED, FeedEventKind.GAP_FILLED):

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from market.given_candle import GivenCandle
 from producers.exchange import Message, TradesPage
+from producers.feed.any_symbol import AnySymbol
 from producers.feed.klines import KlineRequest
-from producers.feed.symbol import PageRequest, SymbolFeed
+from producers.feed.symbol import PageRequest
 
 
 class Connected(NamedTuple):
@@ -32,7 +33,7 @@ class FromConnection(NamedTuple):
 class PageAnswer(NamedTuple):
     """The answer to a symbol's request; `page` None: there was no answer."""
 
-    symbol: SymbolFeed
+    symbol: AnySymbol
     request: PageRequest
     page: TradesPage | None
 
@@ -40,7 +41,7 @@ class PageAnswer(NamedTuple):
 class KlineAnswer(NamedTuple):
     """The answer to a symbol's request for klines; `candles` None: there was no answer."""
 
-    symbol: SymbolFeed
+    symbol: AnySymbol
     request: KlineRequest
     candles: list[GivenCandle] | None
 

@@ -53,6 +53,11 @@ class Gap(Struct):
         """The id right before the gap: a page that proves something begins with this id."""
         return self.first - 1
 
+    @property
+    def trades(self) -> int:
+        """How many ids are missing."""
+        return self.last - self.first + 1
+
     def is_bounded(self, now_us: int) -> bool:
         """Whether the gap has an upper time; an open gap gets one as soon as a later market time is proven."""
         if self.until_us == OPEN_US and now_us > self.proven_us:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from market.candle import IdOrder, id_order
 from market.given_candle import GivenCandle
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Trade
@@ -30,22 +31,30 @@ class Resumption(NamedTuple):
     """Where the exchange reset its ids after the marker, if it did."""
 
 
-_Last = tuple[int, int, Decimal, int | None]
-"""A trade as a tuple: how often ids were reset before it, its id, its price, its time. The first two give the order."""
+_Last = tuple[int, IdOrder, Decimal, int | None]
+"""A trade as a tuple: what orders it before its id does, the order of its id, its price, its time.
+
+The first two give the order. Where ids count up, the first is how often they were reset before; else it is the time.
+"""
+_LAST_OF_ITS_TIME = 2
+"""Begins the order of an id that stands behind all others of its time: those begin with 0 or 1."""
 
 
 class MarkerClock:
     """The markers of one symbol, from its `begin` on: one for each minute, in order.
 
-    `last_us` is the time of the last trade of that `begin`, if it is known. What was said of the minutes since then may
-    have to be taken back, whoever said it.
+    - `last_us`: the time of the last trade of that `begin`, if it is known. What was said of the minutes since then may
+      have to be taken back, whoever said it.
+    - `proof`: of minutes without a hole. `ids` also says that ids count up by one: the greatest is the last. Else the
+      latest trade is the last.
     """
 
-    def __init__(self, begin: Marker, last_us: int | None = None) -> None:
+    def __init__(self, begin: Marker, last_us: int | None = None, *, proof: Proof = Proof.IDS) -> None:
         self.complete_until_us = begin.complete_until_us
+        self._whole_proof = proof
         self._claimed_from_us = begin.complete_until_us if last_us is None else last_us
         self._published_until_us = begin.published_until_us
-        self._last = _last_of(begin, last_us)
+        self._last = _last_of(begin, last_us, in_time=proof is not Proof.IDS)
         self._resets = 0
         self._reset: IdReset | None = None
         self._last_of_minute: dict[int, _Last] = {}
@@ -53,7 +62,13 @@ class MarkerClock:
 
     def published(self, number: int, price: Decimal, time_us: int, *, former: bool = False) -> None:
         """Note a published trade: its id as a number, its price, its time. `former`: the id is from before a reset."""
-        last_trade = self._resets - former, number, price, time_us
+        self._note((self._resets - former, (0, number, ""), price, time_us), time_us)
+
+    def published_in_time(self, trade: Trade) -> None:
+        """Note a published trade whose id does not count up: the order is that of the candle engine."""
+        self._note((trade.time_us, id_order(trade.trade_id, trade.seq), trade.price, trade.time_us), trade.time_us)
+
+    def _note(self, last_trade: _Last, time_us: int) -> None:
         if time_us >= self._published_until_us:
             self._published_until_us = time_us + 1
         if time_us < self.complete_until_us:
@@ -136,7 +151,7 @@ class MarkerClock:
             complete_until_us=self.complete_until_us,
             published_until_us=max(self._published_until_us, self.complete_until_us),
             proof=proof,
-            last_trade_id=None if self._last is None else str(self._last[1]),
+            last_trade_id=None if self._last is None else _id_of(self._last),
             last_price=None if self._last is None else self._last[2],
             kline=kline,
         )
@@ -148,7 +163,7 @@ class MarkerClock:
         has_hole = self._has_hole(opened_us)
         if self._holes:
             self._holes = [hole for hole in self._holes if hole[1] >= opened_us + MINUTE_US]
-        return Proof.HOLE if has_hole else Proof.IDS
+        return Proof.HOLE if has_hole else self._whole_proof
 
 
 def first_begin(after_us: int, last: Trade) -> Marker:
@@ -174,10 +189,18 @@ def begin_again(newest: Marker) -> Marker:
     )
 
 
-def _last_of(marker: Marker, time_us: int | None) -> _Last | None:
+def _last_of(marker: Marker, time_us: int | None, *, in_time: bool) -> _Last | None:
     if marker.last_trade_id is None or marker.last_price is None:
         return None
-    return 0, int(marker.last_trade_id), marker.last_price, time_us
+    if not in_time:
+        return 0, (0, int(marker.last_trade_id), ""), marker.last_price, time_us
+    latest_us = marker.complete_until_us - 1 if time_us is None else time_us  # a marker does not tell its trade's `seq`
+    return latest_us, (_LAST_OF_ITS_TIME, 0, marker.last_trade_id), marker.last_price, time_us
+
+
+def _id_of(last: _Last) -> str:
+    _, number, text = last[1]
+    return text or str(number)
 
 
 def _later(known: _Last | None, new: _Last) -> _Last:

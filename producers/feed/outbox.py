@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from market.feed import FeedEvent
+from market.feed import FeedEvent, FeedEventKind
+from market.key import MarketKey
 from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade
 
 if TYPE_CHECKING:
-    from producers.feed.symbol import SymbolFeed
+    from producers.feed.any_symbol import AnySymbol
 
 
 class Outbox:
@@ -18,15 +19,21 @@ class Outbox:
         """The monotonic clock."""
         self.wall_ms = wall_ms
         """Our own clock, UTC milliseconds."""
-        self.begins: list[tuple[SymbolFeed, Marker]] = []
-        self.trades: list[tuple[SymbolFeed, Trade]] = []
-        self.refused: list[tuple[SymbolFeed | None, RefusedTrade]] = []
+        self.begins: list[tuple[AnySymbol, Marker]] = []
+        self.trades: list[tuple[AnySymbol, Trade]] = []
+        self.refused: list[tuple[AnySymbol | None, RefusedTrade]] = []
         """What is no trade and becomes a dead letter, each with its symbol if known."""
         self.events: list[FeedEvent] = []
-        self.taken_back: list[tuple[SymbolFeed, Marker]] = []
+        self.taken_back: list[tuple[AnySymbol, Marker]] = []
         """Markers that take claims back; they do not depend on trades of this round."""
-        self.resets: list[tuple[SymbolFeed, Marker]] = []
+        self.resets: list[tuple[AnySymbol, Marker]] = []
         """Progress of symbols after a reset of ids, to be noted before their trades are published."""
-        self.markers: list[tuple[SymbolFeed, Marker]] = []
-        self.silent: list[SymbolFeed] = []
+        self.markers: list[tuple[AnySymbol, Marker]] = []
+        self.silent: list[AnySymbol] = []
         """Symbols whose subscription is dead, although their connection lives: it has to be made anew."""
+
+    def report(self, market: MarketKey, kind: FeedEventKind, **about: str | int) -> None:
+        """Add an event about a market."""
+        exchange, symbol = market
+        event = FeedEvent(exchange=exchange, symbol=symbol, event=kind, at_ms=self.wall_ms, **about)  # type: ignore[arg-type]  # fields by name
+        self.events.append(event)

@@ -31,8 +31,13 @@ class StoredProgress:
     unusable: Mapping[bytes, str] = field(default_factory=dict)
 
 
-async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) -> StoredProgress:
-    """Read the live progress of these keys, whoever wrote it; `now_us` is our own clock."""
+async def read_progress(
+    settings: Settings, keys: Iterable[bytes], now_us: int, *, ids_prove: bool = True
+) -> StoredProgress:
+    """Read the live progress of these keys, whoever wrote it; `now_us` is our own clock.
+
+    `ids_prove`: their trade ids have to be numbers.
+    """
     wanted = set(keys)
     partitions = {partition_of(key, settings.partitions) for key in wanted}
     resumptions: dict[bytes, Resumption] = {}
@@ -46,7 +51,7 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
                 wrong.pop(record.key, None)
                 continue
             try:
-                resumptions[record.key] = usable(record, now_us)
+                resumptions[record.key] = usable(record, now_us, ids_prove=ids_prove)
             except MalformedError as error:
                 where = f"{record.topic}/{record.partition}/{record.offset}"
                 wrong[record.key] = f"the progress record {where} cannot be used: {error}"
@@ -59,14 +64,14 @@ async def read_progress(settings: Settings, keys: Iterable[bytes], now_us: int) 
     return StoredProgress(resumptions, {key: reason for key, reason in wrong.items() if key not in resumptions})
 
 
-def usable(record: Record, now_us: int) -> Resumption:
+def usable(record: Record, now_us: int, *, ids_prove: bool) -> Resumption:
     """Where a progress record says to go on from; `MalformedError` if it can't be true."""
     marker = decode_marker(record.headers)
     if marker is None:
         raise MalformedError("there is no marker in its headers")
     if marker.complete_until_us > now_us + AHEAD_US:
         raise MalformedError(f"its minute ends at {marker.complete_until_us} us, and it is {now_us} us now")
-    if marker.last_trade_id is not None and numeric_id(marker.last_trade_id) is None:
+    if ids_prove and marker.last_trade_id is not None and numeric_id(marker.last_trade_id) is None:
         raise MalformedError(f"its last trade id {marker.last_trade_id!r} is no number")
     if record.value is None:
         return Resumption(marker)
@@ -74,7 +79,7 @@ def usable(record: Record, now_us: int) -> Resumption:
     last_us = progress.last_trade_us
     if last_us is not None and last_us >= marker.complete_until_us:
         raise MalformedError(f"its last trade is of {last_us} us, behind its minute's end")
-    return Resumption(marker, last_us, _reset(progress, now_us))
+    return Resumption(marker, last_us, _reset(progress, now_us) if ids_prove else None)
 
 
 def _reset(progress: Progress, now_us: int) -> IdReset | None:

@@ -24,8 +24,8 @@ from market.codec import (
 from market.errors import MalformedError
 from market.feed import Progress
 from market.trade import Marker
+from producers.feed.any_symbol import AnySymbol
 from producers.feed.outbox import Outbox
-from producers.feed.symbol import SymbolFeed
 from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
@@ -48,7 +48,7 @@ class Publishing:
         self._partitions = settings.partitions
         self._progress: list[asyncio.Future[Any]] = []
 
-    async def begin_again(self, symbols: Iterable[SymbolFeed]) -> None:
+    async def begin_again(self, symbols: Iterable[AnySymbol]) -> None:
         """Publish the `begin` of the symbols that go on from a marker."""
         begins = [(symbol, symbol.begin) for symbol in symbols if symbol.begin is not None]
         await self._acknowledged(await self._send_markers(begins))
@@ -106,11 +106,11 @@ class Publishing:
             letters.append(Outgoing(symbol.key if symbol else self._exchange, raw, headers))
         return letters
 
-    async def _send_markers(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
+    async def _send_markers(self, markers: Iterable[tuple[AnySymbol, Marker]]) -> "list[asyncio.Future[Any]]":
         records = [Outgoing(symbol.key, None, encode_marker(marker), symbol.partition) for symbol, marker in markers]
         return await self._publisher.send_batches(self._topics.trades, records, self._partitions)
 
-    async def _send_progress(self, markers: Iterable[tuple[SymbolFeed, Marker]]) -> "list[asyncio.Future[Any]]":
+    async def _send_progress(self, markers: Iterable[tuple[AnySymbol, Marker]]) -> "list[asyncio.Future[Any]]":
         records = [
             Outgoing(
                 progress_key(symbol.key.decode(), None),
@@ -136,7 +136,7 @@ def _check_clock(newest_us: int, appended_ms: int) -> None:
         )
 
 
-def _progress(symbol: SymbolFeed, marker: Marker) -> Progress:
+def _progress(symbol: AnySymbol, marker: Marker) -> Progress:
     clock = symbol.clock
     reset = None if clock is None else clock.reset_behind(marker)
     return Progress(

@@ -13,8 +13,9 @@ from market.given_candle import GivenCandle
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
-from market.trade import Source, Trade
+from market.trade import Source, Trade, numeric_id
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
+from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.filling import Filling
@@ -27,6 +28,7 @@ from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
 from producers.feed.symbol import SERVER_GRACE_US, PageRequest, SymbolFeed
+from producers.feed.text_symbol import TextSymbolFeed
 from runtime.errors import CandlewickError
 from runtime.figures import FigureName
 from runtime.kafka import Publisher
@@ -59,8 +61,8 @@ class Session:
         self._readers: dict[int, Connection] = {}
         self._reading: list[asyncio.Task[None]] = []
         self._wanted: list[Mapping[str, str]] = []
-        self._connection_of: dict[SymbolFeed, ConnectionState] = {}
-        self._active: dict[SymbolFeed, None] = {}  # an ordered set of the symbols that wait for something
+        self._connection_of: dict[AnySymbol, ConnectionState] = {}
+        self._active: dict[AnySymbol, None] = {}  # an ordered set of the symbols that wait for something
         self._filling = Filling()
         self._clock_us = _UNKNOWN_US
         self._fills: set[asyncio.Task[None]] = set()
@@ -119,12 +121,14 @@ class Session:
             self._reading.append(tasks.create_task(reader.run(self._inbox)))
         self._active |= dict.fromkeys(symbols)
 
-    async def _restored(self, names: Mapping[str, str]) -> list[SymbolFeed]:
+    async def _restored(self, names: Mapping[str, str]) -> list[AnySymbol]:
         exchange, partitions = self._exchange, self._settings.partitions
         keys = {native: str(MarketKey(exchange.name, symbol)).encode() for native, symbol in names.items()}
-        progress = await read_progress(self._settings, keys.values(), time.time_ns() // 1000)
+        now_us = time.time_ns() // 1000
+        progress = await read_progress(self._settings, keys.values(), now_us, ids_prove=exchange.ids_prove)
+        feed_of_symbol: type[SymbolFeed | TextSymbolFeed] = SymbolFeed if exchange.ids_prove else TextSymbolFeed
         return [
-            SymbolFeed(
+            feed_of_symbol(
                 MarketKey(exchange.name, symbol),
                 native=native,
                 partition=partition_of(keys[native], partitions),
@@ -225,13 +229,13 @@ class Session:
     def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
         self._meter.add("reconnects")
         for symbol in connection.carried.values():
-            symbol.disconnected(event.reason, outbox)
+            symbol.disconnected(event.reason, connection.time.us, outbox)
         self._active |= dict.fromkeys(connection.carried.values())
         connection.carried, connection.accepted = {}, {}
 
     def _emit_due(self, outbox: Outbox) -> None:
         timeout_s = self._settings.fill_timeout_s
-        due: dict[SymbolFeed, None] = dict(self._active)
+        due: dict[AnySymbol, None] = dict(self._active)
         for connection in self._connections:
             minute = minute_us(max(0, connection.time.us - SERVER_GRACE_US))
             if minute > connection.marked_us:
@@ -241,6 +245,8 @@ class Session:
             symbol.emit_due(self._connection_of[symbol].time.us, timeout_s, outbox)
             if symbol.is_caught_up:
                 self._active.pop(symbol, None)
+            else:
+                self._active[symbol] = None
 
     def _fill(self, tasks: asyncio.TaskGroup) -> None:
         room = FILLS_AT_ONCE - len(self._fills)
@@ -266,7 +272,7 @@ class Session:
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
 
-    async def _ask_klines(self, symbol: SymbolFeed, request: KlineRequest) -> None:
+    async def _ask_klines(self, symbol: AnySymbol, request: KlineRequest) -> None:
         exchange = self._exchange
         candles: list[GivenCandle] | None = None
         try:
@@ -278,7 +284,7 @@ class Session:
             logger(STAGE).warning("no klines", symbol=symbol.market.symbol, error=str(error))
         await self._inbox.put(KlineAnswer(symbol, request, candles))
 
-    async def _ask(self, symbol: SymbolFeed, request: PageRequest) -> None:
+    async def _ask(self, symbol: AnySymbol, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol
         asked = TradesRequest(symbol.native, name, request.limit, request.known, request.known_us)
         page: TradesPage | None = None
@@ -334,4 +340,4 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
 def _impossible(trade: Trade) -> RefusedTrade:
     """A trade with an impossible time."""
     reason = f"its time {trade.time_us} us is impossible, by the exchange's clock and ours"
-    return RefusedTrade(encode_trade(trade), reason, trade.symbol, int(trade.trade_id))
+    return RefusedTrade(encode_trade(trade), reason, trade.symbol, numeric_id(trade.trade_id))

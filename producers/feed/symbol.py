@@ -14,7 +14,7 @@ rows (`producers/feed/page.py`). If the exchange's history does not reach back s
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from market.feed import FeedEvent, FeedEventKind
+from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
 from producers.exchange import RefusedTrade, TradesPage
@@ -48,6 +48,8 @@ class PageRequest(NamedTuple):
     """True: the page should show that there is nothing new. False: it should fill a gap."""
     known_us: int = 0
     """No later than the time of the known trade, or of the one right after it."""
+    holds: str | None = None
+    """The id of a trade that the newest page has to hold: without it the page is older than the connection."""
 
 
 class SymbolFeed:
@@ -134,7 +136,7 @@ class SymbolFeed:
             gap.ask_at_s, gap.asked = outbox.now_s, 0
         self.report(FeedEventKind.CONNECTED, outbox)
 
-    def disconnected(self, reason: str, outbox: Outbox) -> None:
+    def disconnected(self, reason: str, server_us: int, outbox: Outbox) -> None:  # noqa: ARG002  # of `AnySymbol`
         """The connection is lost."""
         self.joined = False
         self._connection = -abs(self._connection)
@@ -244,9 +246,7 @@ class SymbolFeed:
 
     def report(self, kind: FeedEventKind, outbox: Outbox, **about: str | int) -> None:
         """Put an event about this symbol into the outbox."""
-        exchange, symbol = self.market
-        event = FeedEvent(exchange=exchange, symbol=symbol, event=kind, at_ms=outbox.wall_ms, **about)  # type: ignore[arg-type]  # fields by name
-        outbox.events.append(event)
+        outbox.report(self.market, kind, **about)
 
     def _begin(self, ledger: Ledger, last: Trade, server_us: int, outbox: Outbox) -> None:
         self.begin = first_begin(max(server_us, ledger.latest_us), last)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,10 @@ from pathlib import Path
 from candle_engine import candles_in, expected_candles, fill
 from confluent_kafka import Producer
 from eventually import eventually
+from frozen import frozen_broker
 from market_log import make_log
 from members import PATIENCE_S, Member
 
-from deploy.local import stack as local_stack
 from market.topics import Topics
 from runtime.errors import UnavailableError
 from runtime.kafka.admin import group_offsets
@@ -76,19 +75,6 @@ def hidden(settings: Settings) -> Iterator[None]:
         yield
     finally:
         producer.abort_transaction(30)
-
-
-@contextmanager
-def frozen_broker(settings: Settings) -> Iterator[None]:
-    """It keeps its connections and answers nothing."""
-    processes = {process.name: process for process in local_stack.started(settings.home)}
-    pid = processes["kafka-1"].pid()
-    assert pid is not None
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 def lag_in(path: Path) -> int:

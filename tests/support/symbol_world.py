@@ -78,7 +78,7 @@ class World:
 
     def disconnect(self) -> None:
         self.up, self.held = False, []
-        self.round(lambda outbox: self.feed.disconnected("lost", outbox))
+        self.round(lambda outbox: self.feed.disconnected("lost", self.carried_us, outbox))
 
     def tick(self, after_us: int) -> None:
         """The connection carries the server's time; nothing that was held back is held any longer."""

@@ -2,8 +2,8 @@
 
 Each market is in both categories, with the same trades. The ids are UUIDs, made from the market's own id and its taker
 order: `/sim/record` tells them. ``seq`` is that of the taker order: trades of one order have one price and one time.
-Source: Bybit's API documentation v5: "Websocket Connect", "Trade" and "Ticker" (WebSocket), "Get Public Trading
-History", "Get Instruments Info", "Get Kline", "Get Bybit Server Time", "Rate Limit Rules", "Error Codes".
+Source: Bybit's API documentation v5: "Websocket Connect", "Trade", "Ticker", "Orderbook" (WebSocket), "Get Public
+Trading History", "Get Instruments Info", "Get Kline", "Get Bybit Server Time", "Rate Limit Rules", "Error Codes".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ SPOT, LINEAR = "spot", "linear"
 MAX_TRADES = {SPOT: 60, LINEAR: 1_000}
 MAX_SPOT_ARGS = 10
 MAX_KLINES, MAX_INSTRUMENTS = 1_000, 1_000
-_TRADES, _TICKERS = "publicTrade", "tickers"
+_TRADES, _TICKERS, _BEST = "publicTrade", "tickers", "orderbook.1"
 _CONNECTION = "cf71a2d4-2f6c-4b7e-9a53-bc6d0f1b8a11"
 _SIDES = ("Buy", "Sell")
 """The taker's, by whether the buyer was the maker."""
@@ -78,6 +78,15 @@ def ticker_message(market: SimulatedInstrument, kline: Kline, clock_ms: int) -> 
         f'{{"topic":"tickers.{market.symbol}","ts":{clock_ms},"type":"snapshot","cs":{kline.end_ms // 1_000},'
         f'"data":{data}}}'
     )
+
+
+def best_message(market: SimulatedInstrument, kline: Kline, clock_ms: int) -> str:
+    """The best bid and ask, which come each second here; Bybit sends them on each change, and after 3 s without one."""
+    lot = market.plain_qty(1)
+    bid, ask = (f'[["{market.plain_price(ticks)}","{lot}"]]' for ticks in (kline.close, kline.close + 1))
+    number = kline.end_ms // 1_000
+    data = f'{{"s":"{market.symbol}","b":{bid},"a":{ask},"u":{number},"seq":{number}}}'
+    return f'{{"topic":"{_BEST}.{market.symbol}","ts":{clock_ms},"type":"snapshot","data":{data},"cts":{clock_ms}}}'
 
 
 def kline_row(market: SimulatedInstrument, kline: Kline) -> list[str]:
@@ -142,7 +151,7 @@ class BybitSession:
         return (_told(operation, request_id, operation if self._category == SPOT else ""),)
 
     def _channel(self, topic: str) -> Channel | None:
-        kind, _, symbol = topic.partition(".")
+        kind, _, symbol = topic.rpartition(".")
         archive = self._markets.get(symbol)
         if archive is None:
             return None
@@ -153,11 +162,12 @@ class BybitSession:
                 contents=taker_orders,
                 write=lambda rows, clock_ms: trade_message(market, rows, clock_ms),
             )  # fmt: skip
-        if kind == _TICKERS:
+        clock = {_TICKERS: ticker_message, _BEST: best_message}.get(kind)
+        if clock is not None:
             return Channel(
                 ("bybit", topic), ChannelKind.CLOCK, archive,
                 contents=seconds,
-                write=lambda kline, clock_ms: ticker_message(market, kline, clock_ms),
+                write=lambda kline, clock_ms: clock(market, kline, clock_ms),
             )  # fmt: skip
         return None
 
