@@ -166,8 +166,7 @@ class Session:
             if isinstance(item, KlineAnswer):
                 item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
                 continue
-            number, event = item
-            connection = self._connections[number]
+            connection, event = self._connections[item.number], item.event
             if isinstance(event, Message):
                 if event.server_us:
                     self._clock_us = max(self._clock_us, event.server_us - now_us)
