@@ -10,6 +10,7 @@ import msgspec
 
 from market.decimals import parse_decimal
 from market.errors import MalformedError
+from market.fields import MAX_TIME_US
 from market.given_candle import GivenCandle
 from market.limits import check_amounts_of_candle, check_key, check_name, check_seq, check_time, parse_amounts
 from market.trade import Side, Source, Trade
@@ -47,12 +48,10 @@ def make_trade(
         number = str(number)
     else:
         check_name(number, "trade_id")
-    if time_us < EARLIEST_US:
-        raise MalformedError(f"time {time_us} us is before 2009")
+    if not EARLIEST_US <= time_us < MAX_TIME_US > received_us >= 0:
+        _refuse_times(time_us, received_us)
     check_key(exchange, symbol)
     amounts = parse_amounts(price, qty)
-    check_time(time_us, "time_us")
-    check_time(received_us, "received_us")
     if seq is not None:
         check_seq(seq)
     return Trade(
@@ -67,6 +66,13 @@ def make_trade(
         source=source,
         seq=seq,
     )
+
+
+def _refuse_times(time_us: int, received_us: int) -> None:
+    if time_us < EARLIEST_US:
+        raise MalformedError(f"time {time_us} us is before 2009")
+    check_time(time_us, "time_us")
+    check_time(received_us, "received_us")
 
 
 def make_candle(open_time_ms: int, prices: Sequence[str], volume: str, trades: int | None = None) -> GivenCandle:

@@ -155,7 +155,7 @@ class Ledger:
         if number != self.head + 1 or time_us < self.latest_us or self.gaps or self.lower is not None:
             return False
         self.head = number
-        self.head_us = self.latest_us = time_us
+        self.head_us = self.known_us = self.latest_us = time_us
         return True
 
     def is_missing(self, number: int) -> bool:
