@@ -172,6 +172,7 @@ class Connection:
         read, symbols, number, is_ready = self._exchange.read, self._symbols, self.number, False
         record = self._record
         look_s = 0.0
+        limit.reschedule(loop.time() + STALL_S)
         async for frame in socket:
             if frame.type not in _DATA:
                 break
