@@ -14,7 +14,8 @@ from runtime.kafka.connection import connection, kafka_errors
 from runtime.settings import Settings
 
 LINGER_MS = 10
-BATCH_BYTES = 64 * 1024
+BATCH_BYTES = 256 * 1024
+"""Before compression: a second batch of a partition waits for the first, and each costs as much as many records."""
 ACK_TIMEOUT_S = 30.0
 """An idempotent producer would wait for ever for a broker's answer: this bounds the wait."""
 
