@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=20, help="how long latency is looked at, in each run")
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    others_load = round(os.getloadavg()[1], 1)
     pythons = set_up()
     seen: dict[tuple[str, str], list[float]] = {}
     with broker() as settings:
@@ -62,7 +64,7 @@ def main() -> None:
     for row in figures:
         goal = "" if row["goal"] is None else f"goal {row['goal']:,}"
         print(f"{row['name']:55} {row['median']:>10,} {row['unit']:16} ({row['min']:,} to {row['max']:,}) {goal}")
-    setting = {"symbols": SYMBOLS, "trades": arguments.trades, "runs": arguments.runs}
+    setting = {"symbols": SYMBOLS, "trades": arguments.trades, "runs": arguments.runs, "others_load": others_load}
     write("producers", {**setting, "figures": figures})
 
 

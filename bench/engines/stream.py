@@ -10,6 +10,7 @@ import hashlib
 import struct
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from frames import Tape, frames
@@ -38,10 +39,15 @@ async def shake_hands(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     return lines[0].split()[1].decode().partition("streams=")[2].split("/")
 
 
-async def end(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Until the client closes."""
+async def closed_by(reader: asyncio.StreamReader) -> None:
+    """Until the client closes: it says nothing else."""
     with suppress(OSError):
         await reader.read(1)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Answer the client's closing."""
+    with suppress(OSError):
         writer.write(_CLOSING)
         writer.close()
         await writer.wait_closed()
@@ -58,7 +64,8 @@ async def blast(trades: int, symbols: int, start_ms: int) -> None:
         for chunk in chunks:
             writer.write(chunk)
             await writer.drain()
-        await end(reader, writer)
+        await closed_by(reader)
+        await close(writer)
 
     await _serve(serve)
 
@@ -74,9 +81,10 @@ async def pace(rate: int, symbols: int) -> None:
         now_ms = time.time_ns() // 1_000_000
         writer.write(b"".join(wrapped(tape.frame(symbol, now_ms)) for symbol in sorted(asked)))
         writers.update(dict.fromkeys(asked, writer))
-        await end(reader, writer)
+        await closed_by(reader)
         for symbol in asked:
             del writers[symbol]
+        await close(writer)
 
     async def flow() -> None:
         began_s, sent = time.monotonic(), 0
@@ -95,8 +103,8 @@ async def pace(rate: int, symbols: int) -> None:
     flowing.cancel()
 
 
-async def _serve(serve: "object") -> None:
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)  # type: ignore[arg-type]
+async def _serve(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> None:
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
