@@ -23,7 +23,6 @@ from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
 from market.limits import (
-    check_amounts,
     check_amounts_of_candle,
     check_candle,
     check_funding_rate,
@@ -32,7 +31,7 @@ from market.limits import (
     check_name,
     check_price,
     check_ticker,
-    have_few_digits,
+    parse_amounts,
 )
 from market.ticker import Ticker, Window
 from market.timeframe import MINUTE_US, Timeframe
@@ -125,9 +124,7 @@ def decode_trade(value: bytes) -> Trade:
         raise MalformedError(f"not a trade: {error}") from error
     check_key(wire.exchange, wire.symbol)
     check_name(wire.trade_id, "trade_id")
-    price, qty = parse_decimal(wire.price), parse_decimal(wire.qty)
-    if not (price and qty and have_few_digits(wire.price, wire.qty)):
-        check_amounts(price, qty)
+    price, qty = parse_amounts(wire.price, wire.qty)
     return Trade(
         exchange=wire.exchange,
         symbol=wire.symbol,

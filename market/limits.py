@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from market.candle import Candle
-from market.decimals import EXACT, plain
+from market.decimals import EXACT, parse_decimal, plain
 from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
 from market.funding import FundingRate
@@ -86,6 +86,9 @@ TURNOVER = Limit(13, 22)
 VOLUME = Limit(20, 18)
 QUOTE_VOLUME = Limit(16, 22)
 CHANGE_PERCENT = Limit(36, 4)
+# Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
+_is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
+_is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
 AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
@@ -97,15 +100,26 @@ AMOUNTS = {
 
 
 def check_trade(trade: Trade) -> None:
-    """Check a trade that `decode_trade` did not make: one of an adapter or an import."""
+    """Check a trade that `decode_trade` did not make, such as one of an import."""
     check_key(trade.exchange, trade.symbol)
     check_name(trade.trade_id, "trade_id")
     check_amounts(trade.price, trade.qty)
-    for name in ("time_us", "received_us"):
-        if not 0 <= (time_us := getattr(trade, name)) < MAX_TIME_US:
-            raise MalformedError(f"{name} {time_us} is not from 0 to {MAX_TIME_US - 1} microseconds")
-    if trade.seq is not None and not 0 <= trade.seq <= MAX_WHOLE:
-        raise MalformedError(f"seq {trade.seq} is not from 0 to 2^63 - 1")
+    check_time(trade.time_us, "time_us")
+    check_time(trade.received_us, "received_us")
+    if trade.seq is not None:
+        check_seq(trade.seq)
+
+
+def check_time(time_us: int, what: str) -> None:
+    """A time of a trade, from 0 on and before `MAX_TIME_US`."""
+    if not 0 <= time_us < MAX_TIME_US:
+        raise MalformedError(f"{what} {time_us} is not from 0 to {MAX_TIME_US - 1} microseconds")
+
+
+def check_seq(seq: int) -> None:
+    """The exchange's own order of a trade: 64 bits with a sign hold it."""
+    if not 0 <= seq <= MAX_WHOLE:
+        raise MalformedError(f"seq {seq} is not from 0 to 2^63 - 1")
 
 
 def check_amounts(price: Decimal, qty: Decimal) -> None:
@@ -115,10 +129,18 @@ def check_amounts(price: Decimal, qty: Decimal) -> None:
     TURNOVER.check(EXACT.multiply(price, qty), "price * qty")
 
 
-def have_few_digits(price: str, qty: str) -> bool:
-    """Whether plain decimals above 0 are so short that `check_amounts`, which costs more, would pass them."""
-    whole = (price.find(".") + 1 or len(price) + 1) + (qty.find(".") + 1 or len(qty) + 1) - 2
-    return whole <= TURNOVER.whole and len(price) + len(qty) <= PRICE.places + 2
+def parse_amounts(price: str, qty: str) -> tuple[Decimal, Decimal]:
+    """Price and size of one trade out of their texts: `parse_decimal`, then `check_amounts`.
+
+    Nearly all are so short that the form alone shows that they are within the limits, which costs a fraction.
+    """
+    if _is_short_price(price) and _is_short_qty(qty):
+        amounts = Decimal(price), Decimal(qty)
+        if amounts[0] and amounts[1]:
+            return amounts
+    amounts = parse_decimal(price), parse_decimal(qty)
+    check_amounts(*amounts)
+    return amounts
 
 
 def check_price(price: Decimal, what: str) -> None:

@@ -7,6 +7,8 @@ pauses, limits and ledgers are the feed's. A *native* name is the one that the e
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
@@ -44,7 +46,7 @@ class Keepalive(NamedTuple):
     every_s: float
 
 
-class Message(NamedTuple):
+class Message(Struct, frozen=True, gc=False):  # made for every frame: a NamedTuple takes four times as long
     """One frame of a connection, read."""
 
     server_us: int = 0

@@ -20,7 +20,7 @@ from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.filling import Filling
-from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, KlineAnswer, PageAnswer
+from producers.feed.inbox import Arrival, Connected, Disconnected, FromConnection, Inbox, KlineAnswer, PageAnswer
 from producers.feed.klines import KlineRequest
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
@@ -40,6 +40,7 @@ INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
+_REST = Source.REST
 FILLS_AT_ONCE = 4
 _UNKNOWN_US = -(1 << 62)
 
@@ -157,31 +158,35 @@ class Session:
         now_us = time.time_ns() // 1000
         outbox = Outbox(time.monotonic(), now_us // 1000)
         self._market.tick(outbox.now_s, now_us)
+        messages = newest_us = 0
         for item in arrived:
-            if isinstance(item, PageAnswer):
-                item.symbol.page(
-                    item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox
-                )
-                continue
-            if isinstance(item, KlineAnswer):
-                item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
-                continue
-            number, event = item
-            connection = self._connections[number]
-            if isinstance(event, Message):
-                if event.server_us:
-                    self._clock_us = max(self._clock_us, event.server_us - now_us)
-                self._message(connection, event, outbox)
-            elif isinstance(event, Connected):
-                connection.accepted = {} if event.acknowledged else dict(connection.symbols)
-                connection.time.reconnected()
+            if isinstance(item, FromConnection) and isinstance(event := item.event, Message):
+                messages += 1
+                newest_us = max(newest_us, event.server_us)
+                self._message(self._connections[item.number], event, outbox)
             else:
-                self._disconnected(connection, event, outbox)
+                self._event(item, outbox)
+        self._meter.add("messages", messages)
+        if newest_us:
+            self._clock_us = max(self._clock_us, newest_us - now_us)
         for connection in self._connections:
             connection.report_clock(self._market.limit_us, outbox)
             self._meter.add("clock_ignored", connection.report_ignored(outbox))
         self._emit_due(outbox)
         return outbox
+
+    def _event(self, item: Arrival, outbox: Outbox) -> None:
+        """What is rarer than messages."""
+        if isinstance(item, PageAnswer):
+            item.symbol.page(item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox)
+        elif isinstance(item, KlineAnswer):
+            item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
+        elif isinstance(item.event, Connected):
+            connection = self._connections[item.number]
+            connection.accepted = {} if item.event.acknowledged else dict(connection.symbols)
+            connection.time.reconnected()
+        elif isinstance(item.event, Disconnected):
+            self._disconnected(self._connections[item.number], item.event, outbox)
 
     def _possible(self, page: TradesPage | None) -> TradesPage | None:
         """A page; trades with impossible times are refused."""
@@ -194,18 +199,17 @@ class Session:
         return page._replace(rows=rows)
 
     def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
-        trades = message.trades
-        self._meter.add("messages")
+        server_us, trades = message.server_us, message.trades
         if not trades:
-            connection.time.hear(message.server_us)
+            connection.time.hear(server_us)
         for native in message.accepted:
             feed = connection.by_native.get(native)
             if feed is not None and feed.market.symbol not in connection.carried:
                 connection.accepted[feed.market.symbol] = feed
-        if connection.accepted and message.server_us:  # now the subscriptions certainly work
+        if connection.accepted and server_us:  # now the subscriptions certainly work
             self._carried(connection, message, outbox)
         for trade in trades:
-            if connection.time.hear(message.server_us, trade.time_us):
+            if connection.time.hear(server_us, trade.time_us):
                 symbol = connection.symbols[trade.symbol]
                 symbol.live(trade, outbox)
                 if symbol.gaps:
@@ -316,7 +320,7 @@ class Session:
             newest = outbox.trades[-1][1]
             fields["received_ms"] = (newest.received_us - newest.time_us) // 1000
             fields["acknowledged_ms"] = (time.time_ns() // 1000 - newest.received_us) // 1000
-        self._filling.add(sum(trade.source is Source.REST for _, trade in outbox.trades), outbox.now_s)
+        self._filling.add(sum(trade.source is _REST for _, trade in outbox.trades), outbox.now_s)
         gaps = (gap for feed in self._active for gap in feed.gaps)
         state = self._filling.state(gaps, max((each.time.us for each in self._connections), default=0), outbox.now_s)
         fields["missing_trades"], fields["fill_behind_s"] = state.missing, state.behind_us // 1_000_000

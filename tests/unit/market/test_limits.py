@@ -22,8 +22,9 @@ from market.codec import (
     encode_trade,
     run_of,
 )
+from market.decimals import parse_decimal
 from market.errors import MalformedError
-from market.limits import check_amounts, check_trade, have_few_digits
+from market.limits import check_amounts, check_trade, parse_amounts
 from market.trade import Trade
 
 WIDE = {"open": "1", "high": "9" * 15, "low": "0." + "0" * 17 + "1", "close": "1"}
@@ -123,13 +124,27 @@ def test_what_lies_at_the_limit_is_read_and_what_lies_beyond_is_refused_in_words
     assert words in str(refused.value)
 
 
-def test_few_digits_are_within_every_limit() -> None:
-    texts = [f"{'9' * whole}.{'9' * places}".rstrip(".") for whole in (1, 6, 7, 12, 13, 14) for places in range(23)]
+def amounts_or_error(price: str, qty: str, read: Callable[[str, str], tuple[Decimal, Decimal]]) -> Any:
+    try:
+        return read(price, qty)
+    except MalformedError as error:
+        return str(error)
+
+
+def long_way(price: str, qty: str) -> tuple[Decimal, Decimal]:
+    amounts = parse_decimal(price), parse_decimal(qty)
+    check_amounts(*amounts)
+    return amounts
+
+
+def test_the_short_way_for_amounts_takes_and_refuses_what_the_long_way_does() -> None:
+    texts = [f"{'9' * whole}.{'9' * places}".rstrip(".") for whole in (1, 6, 7, 8, 13, 14) for places in range(13)]
     texts += [f"0.{'0' * places}1" for places in range(23)]
-    few = [(price, qty) for price in texts for qty in texts if have_few_digits(price, qty)]
-    assert len(few) > 1000
-    for price, qty in few:
-        check_amounts(Decimal(price), Decimal(qty))
+    texts += ["0", "0.00000000", "00.10", "1.", ".1", "", " 1", "1 ", "+1", "-1", "1e5", "NaN", "Infinity", "1_0", "１"]  # noqa: RUF001
+    outcomes = [amounts_or_error(price, qty, parse_amounts) for price in texts for qty in texts]
+    assert outcomes == [amounts_or_error(price, qty, long_way) for price in texts for qty in texts]
+    assert sum(isinstance(outcome, str) for outcome in outcomes) > 1000
+    assert sum(isinstance(outcome, tuple) for outcome in outcomes) > 1000
 
 
 @given(trades)
