@@ -79,7 +79,7 @@ async def test_messages_skipped_duplicated_and_swapped_are_made_good(exchange: E
         )
 
 
-async def test_what_the_exchange_never_gives_is_a_hole_and_other_symbols_go_on(exchange: Exchange) -> None:
+async def test_where_the_exchange_never_gives_trades_its_kline_stands_in_and_other_symbols_go_on(exchange: Exchange) -> None:
     async with exchange() as patient:
         settings = patient.model_copy(update={"fill_timeout_s": 2.0})
         busy, name = next(iter(SYMBOLS.items()))
@@ -99,7 +99,7 @@ async def test_what_the_exchange_never_gives_is_a_hole_and_other_symbols_go_on(e
         around = {int(trade["trade_id"]): trade["time_us"] for trade in logs[name].trades}
         first_us, last_us = around[withheld["first_id"] - 1], around[withheld["last_id"] + 1]
         touched = set(range(first_us // MINUTE_US, last_us // MINUTE_US + 1))
-        given_up = [one for one in logs[name].closed if one.proof == "hole"]
+        given_up = [one for one in logs[name].closed if one.proof == "kline"]
         assert {one.until_us // MINUTE_US - 1 for one in given_up} == touched
         waited_ms = settings.fill_timeout_s * 1000 / 2
         for symbol, log in logs.items():
