@@ -58,7 +58,7 @@ def _own(script: str) -> Callable[[Path], list[str]]:
 
 
 def _other(script: str) -> Callable[[Path], list[str]]:
-    return lambda cache: [str(_environment(cache)), str(ENGINES / script)]
+    return lambda cache: [str(environment(cache, "requirements.txt")), str(ENGINES / script)]
 
 
 def _jvm(main: str, jars: Sequence[str], flags: Sequence[str] = ()) -> Callable[[Path], list[str]]:
@@ -150,9 +150,9 @@ def _resolved(scratch: Path, coordinates: Sequence[str]) -> list[Path]:
     return list(found.values())
 
 
-def _environment(cache: Path) -> Path:
+def environment(cache: Path, requirements: str) -> Path:
     """The Python of an environment that holds the peers."""
-    wanted = ENGINES / "requirements.txt"
+    wanted = ENGINES / requirements
     folder = cache / f"python-{_digest(wanted.read_text(), sys.version)}"
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():

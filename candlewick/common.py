@@ -66,6 +66,15 @@ def utc_us(moment: datetime) -> int:
     return time_us
 
 
+def given_us(flag: str, time: int | datetime) -> int:
+    """A moment, or epoch milliseconds, in microseconds; a `UsageError` where no trade can be of that time."""
+    if not isinstance(time, int):
+        return utc_us(time)
+    if not 0 <= time < MAX_TIME_US // 1000:
+        raise UsageError(f"{flag} {time} is no time: give epoch milliseconds or a time such as 2019-10-11T00:01Z")
+    return time * 1000
+
+
 def _positive(_: Any, span: timedelta | None) -> None:
     if span is not None and span <= timedelta(0):
         raise ValueError("Give a time span greater than 0, such as 90s, 2m or 1h.")

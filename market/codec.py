@@ -19,16 +19,19 @@ from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_TIME_US, Name, TimeUs, Whole
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.limits import (
-    check_amounts,
     check_amounts_of_candle,
     check_candle,
+    check_funding_rate,
+    check_instrument,
     check_key,
     check_name,
     check_price,
     check_ticker,
-    have_few_digits,
+    parse_amounts,
 )
 from market.ticker import Ticker, Window
 from market.timeframe import MINUTE_US, Timeframe
@@ -46,9 +49,9 @@ _MAX_TIME_DIGITS = 40  # leading zeros are allowed
 # msgspec would take "NaN", "1e9" and JSON numbers for a Decimal: these fields are read as texts first.
 _DECIMALS: dict[type, list[str]] = {
     model: [field.name for field in structs.fields(model) if field.type in (Decimal, Decimal | None)]
-    for model in (Candle, GivenCandle, Ticker, Window)
+    for model in (Candle, GivenCandle, Ticker, Window, Instrument, FundingRate)
 }
-_SIGNED = frozenset({"change", "change_percent"})
+_SIGNED = frozenset({"change", "change_percent", "rate"})
 
 T = TypeVar("T")
 
@@ -121,9 +124,7 @@ def decode_trade(value: bytes) -> Trade:
         raise MalformedError(f"not a trade: {error}") from error
     check_key(wire.exchange, wire.symbol)
     check_name(wire.trade_id, "trade_id")
-    price, qty = parse_decimal(wire.price), parse_decimal(wire.qty)
-    if not (price and qty and have_few_digits(wire.price, wire.qty)):
-        check_amounts(price, qty)
+    price, qty = parse_amounts(wire.price, wire.qty)
     return Trade(
         exchange=wire.exchange,
         symbol=wire.symbol,
@@ -301,6 +302,30 @@ def decode_feed_event(value: bytes) -> FeedEvent:
         if (text := getattr(event, name)) is not None:
             check_name(text, name)
     return event
+
+
+def encode_instrument(instrument: Instrument) -> bytes:
+    """A value of `md.instruments.v1`."""
+    return _encode(instrument)
+
+
+def decode_instrument(value: bytes) -> Instrument:
+    """An instrument out of a value of `md.instruments.v1`."""
+    instrument = _decode(value, Instrument, "instrument")
+    check_instrument(instrument)
+    return instrument
+
+
+def encode_funding_rate(funding: FundingRate) -> bytes:
+    """A value of `md.funding.v1`."""
+    return _encode(funding)
+
+
+def decode_funding_rate(value: bytes) -> FundingRate:
+    """A funding rate out of a value of `md.funding.v1`."""
+    funding = _decode(value, FundingRate, "funding rate")
+    check_funding_rate(funding)
+    return funding
 
 
 def encode_progress(progress: Progress) -> bytes:

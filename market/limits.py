@@ -24,10 +24,12 @@ from functools import lru_cache
 from typing import Protocol
 
 from market.candle import Candle
-from market.decimals import EXACT, plain
+from market.decimals import EXACT, parse_decimal, plain
 from market.errors import MalformedError
 from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.ticker import Ticker
 from market.trade import Trade
 
@@ -84,25 +86,40 @@ TURNOVER = Limit(13, 22)
 VOLUME = Limit(20, 18)
 QUOTE_VOLUME = Limit(16, 22)
 CHANGE_PERCENT = Limit(36, 4)
+# Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
+_is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
+_is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
 AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
     "change": PRICE,
+    "rate": PRICE,
     "change_percent": CHANGE_PERCENT,
 }
-"""By field, the limits of what is computed of many trades; the other amounts are prices and sizes."""
+"""By field, the limits of what is computed, and may be 0; the other amounts are prices and sizes."""
 
 
 def check_trade(trade: Trade) -> None:
-    """Check a trade that `decode_trade` did not make: one of an adapter or an import."""
+    """Check a trade that `decode_trade` did not make, such as one of an import."""
     check_key(trade.exchange, trade.symbol)
     check_name(trade.trade_id, "trade_id")
     check_amounts(trade.price, trade.qty)
-    for name in ("time_us", "received_us"):
-        if not 0 <= (time_us := getattr(trade, name)) < MAX_TIME_US:
-            raise MalformedError(f"{name} {time_us} is not from 0 to {MAX_TIME_US - 1} microseconds")
-    if trade.seq is not None and not 0 <= trade.seq <= MAX_WHOLE:
-        raise MalformedError(f"seq {trade.seq} is not from 0 to 2^63 - 1")
+    check_time(trade.time_us, "time_us")
+    check_time(trade.received_us, "received_us")
+    if trade.seq is not None:
+        check_seq(trade.seq)
+
+
+def check_time(time_us: int, what: str) -> None:
+    """A time of a trade, from 0 on and before `MAX_TIME_US`."""
+    if not 0 <= time_us < MAX_TIME_US:
+        raise MalformedError(f"{what} {time_us} is not from 0 to {MAX_TIME_US - 1} microseconds")
+
+
+def check_seq(seq: int) -> None:
+    """The exchange's own order of a trade: 64 bits with a sign hold it."""
+    if not 0 <= seq <= MAX_WHOLE:
+        raise MalformedError(f"seq {seq} is not from 0 to 2^63 - 1")
 
 
 def check_amounts(price: Decimal, qty: Decimal) -> None:
@@ -112,10 +129,18 @@ def check_amounts(price: Decimal, qty: Decimal) -> None:
     TURNOVER.check(EXACT.multiply(price, qty), "price * qty")
 
 
-def have_few_digits(price: str, qty: str) -> bool:
-    """Whether plain decimals above 0 are so short that `check_amounts`, which costs more, would pass them."""
-    whole = (price.find(".") + 1 or len(price) + 1) + (qty.find(".") + 1 or len(qty) + 1) - 2
-    return whole <= TURNOVER.whole and len(price) + len(qty) <= PRICE.places + 2
+def parse_amounts(price: str, qty: str) -> tuple[Decimal, Decimal]:
+    """Price and size of one trade out of their texts: `parse_decimal`, then `check_amounts`.
+
+    Nearly all are so short that the form alone shows that they are within the limits, which costs a fraction.
+    """
+    if _is_short_price(price) and _is_short_qty(qty):
+        amounts = Decimal(price), Decimal(qty)
+        if amounts[0] and amounts[1]:
+            return amounts
+    amounts = parse_decimal(price), parse_decimal(qty)
+    check_amounts(*amounts)
+    return amounts
 
 
 def check_price(price: Decimal, what: str) -> None:
@@ -151,6 +176,24 @@ def check_ticker(ticker: Ticker) -> None:
         check_sums(window, ("change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume"))
 
 
+def check_instrument(instrument: Instrument) -> None:
+    """Names of an instrument, and its steps greater than 0 within `PRICE`."""
+    check_key(instrument.exchange, instrument.symbol)
+    for name in ("native", "base", "quote"):
+        check_name(getattr(instrument, name), name)
+    for name in ("tick", "lot"):
+        if (step := getattr(instrument, name)) is not None:
+            _check_positive(step, name)
+
+
+def check_funding_rate(funding: FundingRate) -> None:
+    """Names, rate and mark price of a funding rate within their limits."""
+    check_key(funding.exchange, funding.symbol)
+    check_sums(funding, ("rate",))
+    if funding.mark_price is not None:
+        check_price(funding.mark_price, "mark_price")
+
+
 def check_prices(of: _Prices) -> None:
     """Open, high, low and close of a candle or a window."""
     for name in ("open", "high", "low", "close"):
@@ -160,7 +203,7 @@ def check_prices(of: _Prices) -> None:
 
 
 def check_sums(of: object, names: tuple[str, ...]) -> None:
-    """These fields, which are computed of many trades; a field that is None is passed over."""
+    """These fields, which are computed, within their `AMOUNTS`; a field that is None is passed over."""
     for name in names:
         if (value := getattr(of, name)) is not None:
             AMOUNTS[name].check(value, name)

@@ -20,6 +20,9 @@ from producers.exchange import Message, RefusedTrade, TradesPage, TradesRequest
 from producers.wire import UNREADABLE, known_number, make_trade, read_rows, step_or_none
 
 _MS = 1_000
+_WS = Source.WS
+_TAKER = {True: Side.SELL, False: Side.BUY}
+"""The taker's side, by whether the buyer was the maker."""
 _PRICE_FILTER, _LOT_FILTER = "PRICE_FILTER", "LOT_SIZE"
 
 
@@ -131,10 +134,10 @@ def read_frame(kind: TradeKind, frame: bytes, symbols: Mapping[str, str], receiv
             event.number,
             price=event.p,
             qty=event.q,
-            side=_taker_side(buyer_is_maker=event.m),
+            side=_TAKER[event.m],
             time_us=event.T * _MS,
             received_us=received_us,
-            source=Source.WS,
+            source=_WS,
         )
     except MalformedError as error:
         refused = RefusedTrade(frame, str(error), symbol, known_number(event.number))
@@ -169,7 +172,7 @@ def read_page(kind: TradeKind, body: bytes, request: TradesRequest, received_us:
             row.number,
             price=row.price,
             qty=row.qty,
-            side=_taker_side(buyer_is_maker=row.buyer_is_maker),
+            side=_TAKER[row.buyer_is_maker],
             time_us=row.time_ms * _MS,
             received_us=received_us,
             source=Source.REST,
@@ -212,7 +215,3 @@ def read_steps(filters: Sequence[InstrumentFilter]) -> InstrumentSteps:
         elif rule.filterType == _LOT_FILTER:
             lot = step_or_none(rule.stepSize)
     return InstrumentSteps(tick, lot)
-
-
-def _taker_side(*, buyer_is_maker: bool) -> Side:
-    return Side.SELL if buyer_is_maker else Side.BUY

@@ -10,8 +10,9 @@ import msgspec
 
 from market.decimals import parse_decimal
 from market.errors import MalformedError
+from market.fields import MAX_TIME_US
 from market.given_candle import GivenCandle
-from market.limits import check_amounts_of_candle, check_trade
+from market.limits import check_amounts_of_candle, check_key, check_name, check_seq, check_time, parse_amounts
 from market.trade import Side, Source, Trade
 from producers.exchange import RefusedTrade
 
@@ -41,24 +42,37 @@ def make_trade(
     seq: int | None = None,
 ) -> Trade:
     """A trade, checked. `MalformedError`: id, time, price or size cannot be those of a trade."""
-    if isinstance(number, int) and not 0 <= number < MAX_ID:
-        raise MalformedError(f"trade id {number} is not from 0 to {MAX_ID - 1}")
-    if time_us < EARLIEST_US:
-        raise MalformedError(f"time {time_us} us is before 2009")
-    trade = Trade(
+    if isinstance(number, int):
+        if not 0 <= number < MAX_ID:
+            raise MalformedError(f"trade id {number} is not from 0 to {MAX_ID - 1}")
+        number = str(number)
+    else:
+        check_name(number, "trade_id")
+    if not EARLIEST_US <= time_us < MAX_TIME_US > received_us >= 0:
+        _refuse_times(time_us, received_us)
+    check_key(exchange, symbol)
+    amounts = parse_amounts(price, qty)
+    if seq is not None:
+        check_seq(seq)
+    return Trade(
         exchange=exchange,
         symbol=symbol,
-        trade_id=str(number),
-        price=parse_decimal(price),
-        qty=parse_decimal(qty),
+        trade_id=number,
+        price=amounts[0],
+        qty=amounts[1],
         side=side,
         time_us=time_us,
         received_us=received_us,
         source=source,
         seq=seq,
     )
-    check_trade(trade)
-    return trade
+
+
+def _refuse_times(time_us: int, received_us: int) -> None:
+    if time_us < EARLIEST_US:
+        raise MalformedError(f"time {time_us} us is before 2009")
+    check_time(time_us, "time_us")
+    check_time(received_us, "received_us")
 
 
 def make_candle(open_time_ms: int, prices: Sequence[str], volume: str, trades: int | None = None) -> GivenCandle:

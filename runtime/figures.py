@@ -11,7 +11,8 @@ FigureName = Literal[
     "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "received_ms", "acknowledged_ms", "clock_ms",
-    "missing_trades", "fill_behind_s", "fill_rest_s", "surveying_rows", "publishing_rows",
+    "missing_trades", "fill_behind_s", "fill_rest_s", "not_recorded", "surveying_rows", "publishing_rows",
+    "minutes_done", "minutes_left",
 ]  # fmt: skip
 
 
@@ -54,8 +55,11 @@ FIGURES: dict[FigureName, Figure] = {
     "missing_trades": Figure("Trades that are known to be missing, and still asked for", is_counter=False),
     "fill_behind_s": Figure("Market time from the oldest missing trade until now", is_counter=False),
     "fill_rest_s": Figure("Time until the missing trades are there, at the rate of the last minute", is_counter=False),
+    "not_recorded": Figure("Frames that are in no capture: the disk was full or too slow"),
     "surveying_rows": Figure("Rows of recordings checked"),
     "publishing_rows": Figure("Rows of recordings published"),
+    "minutes_done": Figure("Minutes of market time backfilled"),
+    "minutes_left": Figure("Minutes of market time that are still to be backfilled", is_counter=False),
 }
 
 

@@ -14,8 +14,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from candlewick.common import NONE_GIVEN, Common, single_command, utc_us
-from market.fields import MAX_TIME_US
+from candlewick.common import NONE_GIVEN, Common, given_us, single_command
 from market.timeframe import MINUTE_US
 from market.trade import Proof
 from market.utc import utc
@@ -246,9 +245,4 @@ def _composed(symbol: str | None) -> str | None:
 
 
 def _time_us(flag: str, time: int | datetime | None) -> int | None:
-    """A moment, or epoch milliseconds, in microseconds."""
-    if not isinstance(time, int):
-        return None if time is None else utc_us(time)
-    if not 0 <= time < MAX_TIME_US // 1000:
-        raise UsageError(f"{flag} {time} is no time: give epoch milliseconds or a time such as 2019-10-11T00:01Z")
-    return time * 1000
+    return None if time is None else given_us(flag, time)

@@ -12,6 +12,7 @@ from candlewick.reconcile.klines import ask_klines
 from market.codec import decode_marker, decode_trade
 from market.key import MarketKey
 from market.partition import partition_of
+from producers.capture.recorder import CaptureSettings
 from producers.feed.klines import LAG_S
 from producers.feed.rest import RestClient
 from producers.feed.runner import find, run_feed
@@ -28,7 +29,13 @@ _LONGEST_CHECK_S = 3600.0
 
 
 async def prove_exchange(
-    settings: Settings, exchange_name: str, selection: Selection, for_s: float, stop: asyncio.Event
+    settings: Settings,
+    exchange_name: str,
+    selection: Selection,
+    for_s: float,
+    stop: asyncio.Event,
+    *,
+    capture: CaptureSettings | None = None,
 ) -> tuple[bool, Sequence[str]]:
     """Feed the symbols for `for_s`; returns whether all are proved, and a sentence for each.
 
@@ -46,7 +53,7 @@ async def prove_exchange(
             if not await stopped_within(stop, for_s / 2):
                 stop.set()
 
-    await run_feed(settings, exchange_name, selection, stop, beside=disturb)
+    await run_feed(settings, exchange_name, selection, stop, capture=capture, beside=disturb)
     logger("produce").info("waiting for the exchange's klines: they come late", seconds=LAG_S)
     await asyncio.sleep(min(LAG_S, for_s))
     start = {partition: bounds.next for partition, bounds in before.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
+from market.topics import Topics
 from market.utc import utc
 from producers.archive.claim import Claim
 from producers.archive.copies import Copies
@@ -104,6 +105,11 @@ def named(conflicts: Conflicts) -> str:
     return ", ".join([*map(words, conflicts.named), *([f"and {more:,} more"] if more else [])])
 
 
+def topics_of_runs(topics: Topics) -> set[str]:
+    """The topics that a run is planned from, and those that it writes."""
+    return {topics.trades, topics.feeds, topics.progress, topics.candles(), topics.dead_letters(topics.trades)}
+
+
 async def import_recordings(
     settings: Settings, request: ImportRequest, watch: Watch, stop: asyncio.Event
 ) -> Sequence[Imported]:
@@ -116,7 +122,28 @@ async def import_recordings(
     - `InterruptedImportError`: `stop` was set.
     - `CandlewickError`: a file was changed meanwhile, another process publishes the same run, or Kafka fails.
     """
-    return await _Import(settings, request, watch, stop).run()
+    recordings = open_recordings(request.files, request.described)
+    market = market_of(request.described, recordings)
+    return await _Import(settings, request, recordings, market, watch=watch, stop=stop).run()
+
+
+async def import_recording(
+    settings: Settings,
+    request: ImportRequest,
+    recording: Recording,
+    reader: LogReader,
+    stop: asyncio.Event,
+) -> Imported:
+    """Import a recording that is no file that somebody named, as `import_recordings` does, with the same errors.
+
+    `request.described` says the market. `reader` is read on: it may serve many recordings of this market.
+    """
+
+    def watch(_: Reading, __: int) -> None:
+        """The caller shows how far it is itself."""
+
+    market = RecordedMarket(request.described.exchange, request.described.symbol)
+    return await _Import(settings, request, [recording], market, watch=watch, stop=stop).import_only(reader)
 
 
 class _SurveyedFile:
@@ -130,22 +157,33 @@ class _SurveyedFile:
 
 
 class _Import:
-    def __init__(self, settings: Settings, request: ImportRequest, watch: Watch, stop: asyncio.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        request: ImportRequest,
+        recordings: Sequence[Recording],
+        market: RecordedMarket,
+        *,
+        watch: Watch,
+        stop: asyncio.Event,
+    ) -> None:
         self._settings = settings
         self._request = request
         self._watch = watch
         self._stop = stop
-        self._recordings = open_recordings(request.files, request.described)
-        self._market = market_of(request.described, self._recordings)
+        self._recordings = recordings
+        self._market = market
 
     async def run(self) -> list[Imported]:
         """Survey all files, then plan and publish one after the other."""
         files = [await self._survey(recording) for recording in self._recordings]
-        topics = self._settings.topics
-        needed = {topics.trades, topics.feeds, topics.progress, topics.candles(), topics.dead_letters(topics.trades)}
-        await require_topics(self._settings, needed)
+        await require_topics(self._settings, topics_of_runs(self._settings.topics))
         reader = LogReader(self._settings, self._market.key)
         return [await self._import(file, reader) for file in files]
+
+    async def import_only(self, reader: LogReader) -> Imported:
+        """Survey and import the only recording."""
+        return await self._import(await self._survey(self._recordings[0]), reader)
 
     async def _survey(self, recording: Recording) -> _SurveyedFile:
         request, is_last = self._request, recording is self._recordings[-1]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Candle, Status, trade_order
+from market.given_candle import GivenCandle
 from market.ids import SeenIds
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us
@@ -31,7 +32,7 @@ class Current(NamedTuple):
 class SeriesMinute:
     """One minute of one series: its trades and its newest marker."""
 
-    __slots__ = ("late", "marker_offset", "price", "status", "trades")
+    __slots__ = ("kline", "late", "marker_offset", "price", "status", "trades")
 
     def __init__(self) -> None:
         self.trades = MinuteTrades()
@@ -41,6 +42,8 @@ class SeriesMinute:
         self.status: Status | None = None
         """The best status that its markers give."""
         self.price: Decimal | None = None
+        self.kline: GivenCandle | None = None
+        """The exchange's own candle, if a marker brought one."""
 
 
 class LoggedCandle(NamedTuple):
@@ -104,8 +107,8 @@ class LoggedMinute:
         return ids
 
     def has_all(self) -> bool:
-        """Whether all trades of its candle are in the log."""
-        if self.candle is None or not self.candle.trades:
+        """Whether all trades of its candle are in the log. An exchange's own candle is made of none."""
+        if self.candle is None or not self.candle.trades or self.candle.status is Status.KLINE:
             return True
         series = self.series.get(self.candle.run)
         return series is not None and count_of(series.trades.ids) >= self.candle.trades
@@ -114,6 +117,11 @@ class LoggedMinute:
         """The last trade that is in the log."""
         lasts = [series.trades.last for series in self.series.values() if series.trades.last is not None]
         return max(lasts, key=trade_order, default=None)
+
+    def kline(self) -> GivenCandle | None:
+        """The exchange's own candle, if the log has it; of several the newest."""
+        given = [series for series in self.series.values() if series.kline is not None]
+        return max(given, key=lambda series: series.marker_offset).kline if given else None
 
     def current(self, processed: int) -> Current | None:
         """The newest candle as it is, or as it will be: the engine has read up to the offset `processed`."""
@@ -124,6 +132,8 @@ class LoggedMinute:
         if newest is None or newest.status is None:
             return None
         count = count_of(newest.trades.ids) - newest.late
+        if newest.status is Status.KLINE and newest.kline is not None:
+            return Current(newest.status, count, newest.kline.close)
         return Current(newest.status, count, newest.price) if count or newest.price is not None else None
 
 
@@ -171,6 +181,7 @@ class LogSurvey:
             series.marker_offset = offset
             series.status = status if marker.takes_back else _best(series.status, status)
             series.price = marker.last_price if series.price is None else series.price
+            series.kline = marker.kline or series.kline
         claim = marker.proof if marker.run is None else marker.claim
         if claim is not None:
             minute.claim = status if marker.takes_back else _best(minute.claim, STATUS_OF_PROOF[claim])

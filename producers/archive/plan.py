@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from market.candle import STATUS_OF_PROOF, Status, trade_order
+from market.given_candle import GivenCandle
 from market.ids import SeenIds
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Proof
@@ -19,7 +20,7 @@ from producers.archive.proof import IdKind, MissingIds, Proofs, kind_of, prove
 from producers.archive.survey import MinuteTrades, SkippedRows, Survey
 from runtime.errors import UsageError
 
-_PROOF_OF_STATUS = {status: proof for proof, status in STATUS_OF_PROOF.items()}
+PROOF_OF_STATUS = {status: proof for proof, status in STATUS_OF_PROOF.items()}
 
 
 class Last(NamedTuple):
@@ -40,6 +41,8 @@ class PlannedMinute(NamedTuple):
     last: Last | None
     """The last trade before its end."""
     after_row: int
+    kline: GivenCandle | None = None
+    """The exchange's own candle, if the proof is `kline`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +140,13 @@ class _Union:
         return sorted({*self.ids, *self.claimed, *self.proofs.whole_minutes(), *self.log.minutes})
 
     def status(self, open_us: int) -> Status | None:
-        """The status that the minute's candle should have; None: it should have no candle."""
+        """The status that the minute's candle should have; None: it should have no candle.
+
+        An exchange's own candle counts until the minute's trades are known, or a source calls it whole.
+        """
+        return self._status(open_us) if self._kline_close(open_us) is None else Status.KLINE
+
+    def _status(self, open_us: int) -> Status | None:
         if self.proofs.lacks(open_us):
             return Status.HOLE
         return Status.COMPLETE if self.proofs.is_whole(open_us) else self.claimed.get(open_us)
@@ -148,14 +157,26 @@ class _Union:
         return own is not None and (logged is None or own.rank < logged.rank)
 
     def last(self, open_us: int) -> Last | None:
-        """The last trade of the minute."""
+        """The last trade of the minute; the price that the exchange itself gives for it, if its kline stands in."""
+        kline_close = self._kline_close(open_us)
+        if kline_close is not None:
+            return Last(None, kline_close)
         in_file, logged = self.survey.minutes.get(open_us), self.log.minutes.get(open_us)
         trades = [trade for trade in (in_file and in_file.last, logged and logged.last()) if trade]
         if trades:
             trade = max(trades, key=trade_order)
             return Last(trade.trade_id, trade.price)
         candle = logged.candle if logged else None
-        return Last(candle.last_id, candle.close) if candle and candle.trades else None
+        is_of_trades = candle is not None and candle.trades and candle.status is not Status.KLINE
+        return Last(candle.last_id, candle.close) if candle is not None and is_of_trades else None
+
+    def _kline_close(self, open_us: int) -> Decimal | None:
+        logged = self.log.minutes.get(open_us)
+        current = None if logged is None else logged.current(self.log.processed)
+        if current is None or current.status is not Status.KLINE:
+            return None
+        status = self._status(open_us)
+        return current.close if status is None or status.rank >= Status.KLINE.rank else None
 
 
 class _Planning:
@@ -191,8 +212,9 @@ class _Planning:
             if not self._minutes:
                 self._before = before
             claimed, count = union.claimed.get(open_us), count_of(union.ids.get(open_us, _NO_IDS))
-            claim = None if claimed is None else _PROOF_OF_STATUS[claimed]
-            self._minutes.append(PlannedMinute(open_us, _PROOF_OF_STATUS[status], claim, count, last, after_row))
+            claim = None if claimed is None else PROOF_OF_STATUS[claimed]
+            kline = logged.kline() if logged is not None and status is Status.KLINE else None
+            self._minutes.append(PlannedMinute(open_us, PROOF_OF_STATUS[status], claim, count, last, after_row, kline))
         return self._result()
 
     def _flat_price(self, open_us: int) -> Last | None:
@@ -206,8 +228,8 @@ class _Planning:
         union = self._union
         logged = union.log.minutes.get(open_us)
         current = None if logged is None else logged.current(union.log.processed)
-        if status is Status.KLINE or (current is not None and current.status is Status.KLINE and status is Status.HOLE):
-            return False  # the exchange's own figures count until all of the minute's trades are known
+        if status is Status.KLINE:  # nothing changes, but later imports have to know what files claim
+            return logged is not None and logged.kline() is not None and union.claims_more(open_us)
         if (self._forced and open_us in union.claims) or union.claims_more(open_us):
             return True
         if current is None:

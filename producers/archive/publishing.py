@@ -157,6 +157,7 @@ class RunPublisher:
             last_price=minute.last.price if minute.last else None,
             run=self._run.id,
             end=end,
+            kline=minute.kline,
             claim=minute.claim,
         )
 

@@ -36,7 +36,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, structs
 
 from market.decimals import parse_decimal
 from market.errors import MalformedError
@@ -205,7 +205,7 @@ class Bybit:
             order = _BybitOrder()
             trades = [self._trade(row, order, symbols, received_us) for row in _trades(wire.data)]
         except (*UNREADABLE, MalformedError):
-            return self._read_one_by_one(wire, frame, symbols, received_us)._replace(server_us=server_us)
+            return structs.replace(self._read_one_by_one(wire, frame, symbols, received_us), server_us=server_us)
         return Message(server_us, trades)
 
     def _read_one_by_one(

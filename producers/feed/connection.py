@@ -8,13 +8,14 @@ twice, which does no harm; nothing is missed in between, so the feed is not told
 import asyncio
 import random
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import aiohttp
 
 from market.errors import MalformedError
+from producers.capture.recorder import RecordedConnection
 from producers.exchange import Exchange, Message, Opening
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from producers.feed.pacing import Pacing
@@ -29,6 +30,8 @@ T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
 STALL_S = 10.0
 """A connection without a frame for so long counts as dead: server time comes each second."""
+LOOK = 0.1
+"""A stall is noticed after this share of `STALL_S` more at the latest."""
 ACKNOWLEDGE_S = 10.0
 """A subscription that is not acknowledged for so long will never be."""
 LIFE_S = 23.5 * 3600
@@ -43,6 +46,7 @@ MAX_FRAME_BYTES = 4 << 20
 """No exchange sends more in one message: a longer one ends the connection before it is read."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
+_DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
 
 class Connection:
@@ -55,12 +59,15 @@ class Connection:
         exchange: Exchange,
         symbols: Mapping[str, str],
         pacing: Pacing,
+        *,
+        record: RecordedConnection | None = None,
     ) -> None:
         self.number = number
         self._http = http
         self._exchange = exchange
         self._symbols = symbols
         self._pacing = pacing
+        self._record = record
         self._ended: asyncio.Future[str] | None = None
 
     def end(self, reason: str) -> None:
@@ -74,6 +81,8 @@ class Connection:
         while True:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
+            if self._record is not None:
+                self._record.ended(reason, _now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
             failures = 0 if reader.ready.is_set() else failures + 1
@@ -106,6 +115,8 @@ class Connection:
                     await _first(successor.task, self._ended, asyncio.sleep(OVERLAP_S))
                     reader.task.cancel()
                     reader = successor
+                    if self._record is not None:
+                        self._record.ended("handed over to the next connection", _now_us())
                     logger("produce").info("connection handed over", connection=self.number)
                 else:
                     successor.task.cancel()
@@ -125,6 +136,8 @@ class Connection:
             async with self._http.ws_connect(
                 url, timeout=closing, decode_text=False, max_msg_size=MAX_FRAME_BYTES
             ) as socket:
+                if self._record is not None:
+                    self._record.opened(url, _now_us())
                 if reader.announces:
                     await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
                 speaking = asyncio.create_task(self._speak(socket, opening))
@@ -137,12 +150,17 @@ class Connection:
         """Send what opens the connection, and then what keeps it alive. Whatever fails here ends the reading too."""
         with suppress(aiohttp.ClientError, OSError):
             for frame in opening.frames:
-                await socket.send_str(frame)
+                await self._send(socket, frame)
                 await asyncio.sleep(opening.pause_s)
             keepalive = self._exchange.keepalive
             while keepalive is not None:
-                await socket.send_str(keepalive.frame)
+                await self._send(socket, keepalive.frame)
                 await asyncio.sleep(keepalive.every_s)
+
+    async def _send(self, socket: "_Socket", frame: str) -> None:
+        await socket.send_str(frame)
+        if self._record is not None:
+            self._record.sent(frame.encode(), _now_us())
 
     async def _listen(
         self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
@@ -151,29 +169,37 @@ class Connection:
         missing = set(self._symbols) if opening.acknowledged else set()
         acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
+        read, symbols, number, is_ready = self._exchange.read, self._symbols, self.number, False
+        record = self._record
+        look_s = 0.0
         limit.reschedule(loop.time() + STALL_S)
         async for frame in socket:
-            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            if frame.type not in _DATA:
                 break
-            message = self._exchange.read(frame.data, self._symbols, time.time_ns() // 1000)
+            received_us = _now_us()
+            if record is not None:
+                record.received(frame.data, received_us)
+            message = read(frame.data, symbols, received_us)
             reader.frames += 1
             if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
                 limit.reschedule(None)
-                await inbox.put(FromConnection(self.number, message))
+                look_s = 0.0
+                await inbox.put(FromConnection(number, message))
             else:
-                inbox.add(FromConnection(self.number, message))
-            now_s = loop.time()
+                inbox.add(FromConnection(number, message))
             if message.rejected is not None:
                 return f"the exchange does not take a subscription: {message.rejected}"
-            if not reader.ready.is_set():
+            now_s = loop.time()
+            if not is_ready:
                 missing.difference_update(message.accepted)
                 if missing and now_s > acknowledged_by_s:
                     return f"no acknowledgement of {len(missing)} subscriptions, such as {min(missing)}"
-                if not missing and message.server_us:
-                    reader.ready.set()
-            if _leaves(message, now_s, leaves_s):
+                is_ready = reader.is_ready_by(message, missing)
+            if message.closing or now_s > leaves_s:
                 reader.leaving.set()
-            limit.reschedule(now_s + STALL_S)
+            if now_s >= look_s:  # setting a timer costs more than reading a frame
+                look_s = now_s + LOOK * STALL_S
+                limit.reschedule(look_s + STALL_S)
         return f"closed by the server, code {socket.close_code}"
 
 
@@ -186,6 +212,12 @@ class _Reader:
         self.frames = 0
         self.ready, self.leaving = asyncio.Event(), asyncio.Event()
         self.task = asyncio.create_task(connection.read(self, inbox))
+
+    def is_ready_by(self, message: Message, missing: Collection[str]) -> bool:
+        """Note whether the connection carries everything now: all is acknowledged, and market time comes."""
+        if not missing and message.server_us:
+            self.ready.set()
+        return self.ready.is_set()
 
     @property
     def reason(self) -> str:
@@ -200,8 +232,8 @@ class _Reader:
         raise error
 
 
-def _leaves(message: Message, now_s: float, leaves_s: float) -> bool:
-    return message.closing or now_s > leaves_s
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 async def _first(*awaited: "asyncio.Future[str] | Coroutine[Any, Any, Any]") -> None:

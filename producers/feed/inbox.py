@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from market.given_candle import GivenCandle
 from producers.exchange import Message, TradesPage
 from producers.feed.any_symbol import AnySymbol
@@ -23,7 +25,7 @@ class Disconnected(NamedTuple):
     reason: str
 
 
-class FromConnection(NamedTuple):
+class FromConnection(Struct, frozen=True, gc=False):
     """What a connection brought, with the number of the connection."""
 
     number: int

@@ -147,6 +147,17 @@ class Ledger:
             return Novelty.NEW
         return self._add_known(number, time_us, now_s)
 
+    def add_next(self, number: int, time_us: int) -> bool:
+        """Note a trade if nothing needs a decision: its id is the next one and its time no earlier than all known ones.
+
+        False: it was not noted, and `add` says what it is. Nearly all trades of a stream are of this kind.
+        """
+        if number != self.head + 1 or time_us < self.latest_us or self.gaps or self.lower is not None:
+            return False
+        self.head = number
+        self.head_us = self.known_us = self.latest_us = time_us
+        return True
+
     def is_missing(self, number: int) -> bool:
         """Whether a trade of this id is waited for."""
         return number > self.head or _index_of(self.gaps, number) is not None

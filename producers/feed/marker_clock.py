@@ -50,7 +50,7 @@ class MarkerClock:
     """
 
     def __init__(self, begin: Marker, last_us: int | None = None, *, proof: Proof = Proof.IDS) -> None:
-        self.complete_until_us = begin.complete_until_us
+        self._complete(begin.complete_until_us)
         self._whole_proof = proof
         self._claimed_from_us = begin.complete_until_us if last_us is None else last_us
         self._published_until_us = begin.published_until_us
@@ -105,7 +105,7 @@ class MarkerClock:
         """
         while self.complete_until_us + MINUTE_US <= covered_us:
             opened_us = self.complete_until_us
-            self.complete_until_us += MINUTE_US
+            self._complete(opened_us + MINUTE_US)
             last = self._last_of_minute.pop(opened_us, None)
             if last is not None:
                 self._last = _later(self._last, last)
@@ -126,11 +126,6 @@ class MarkerClock:
         """The time of the newest marker's last trade, if it is known."""
         return None if self._last is None else self._last[3]
 
-    @property
-    def final_until_us(self) -> int:
-        """The final boundary: the candle engine does not correct what lies before it."""
-        return self.complete_until_us - ALLOWED_LATENESS_US
-
     def take_back(self, from_us: int, until_us: int) -> Iterator[Marker]:
         """New markers with proof `hole` for the minutes between these times: trades of them are missing.
 
@@ -145,6 +140,11 @@ class MarkerClock:
                 proof=Proof.HOLE,
                 takes_back=True,
             )
+
+    def _complete(self, until_us: int) -> None:
+        self.complete_until_us = until_us
+        self.final_until_us = until_us - ALLOWED_LATENESS_US
+        """The final boundary: the candle engine does not correct what lies before it."""
 
     def _marker(self, proof: Proof, kline: GivenCandle | None = None) -> Marker:
         return Marker(
@@ -204,4 +204,6 @@ def _id_of(last: _Last) -> str:
 
 
 def _later(known: _Last | None, new: _Last) -> _Last:
-    return new if known is None or new[:2] > known[:2] else known
+    if known is None or new[0] > known[0]:
+        return new
+    return new if new[1] > known[1] and new[0] == known[0] else known

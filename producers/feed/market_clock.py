@@ -211,7 +211,12 @@ class ProvenTime:
             self._ignore(server_us)
             return False
         market.traded(trade_us)
-        if trade_us > self.us:
+        if self.us < trade_us <= self.us + STEP_US:  # as in `_prove`, where no second message is needed
+            self.us = self._heard_us = trade_us
+            self._heard_s = market.now_s
+            self._in_a_row = 0
+            market.show(trade_us, market.now_s)
+        elif trade_us > self.us:
             self._prove(trade_us)
         return True
 

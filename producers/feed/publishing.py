@@ -27,7 +27,7 @@ from market.trade import Marker
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.outbox import Outbox
 from runtime.errors import UnavailableError
-from runtime.kafka import Outgoing, Publisher
+from runtime.kafka import Outgoing, PartitionRecord, Publisher
 from runtime.settings import Settings
 
 ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
@@ -78,11 +78,15 @@ class Publishing:
         await self._acknowledged(outstanding)
 
     async def _trades_and_events(self, outbox: Outbox) -> int | None:
-        trades = [
-            Outgoing(symbol.key, encode_trade(trade), partition=symbol.partition) for symbol, trade in outbox.trades
-        ]
+        trades: dict[int, list[PartitionRecord]] = {}
+        no_headers: list[tuple[str, bytes]] = []
+        for symbol, trade in outbox.trades:
+            group = trades.get(symbol.partition)
+            if group is None:
+                group = trades[symbol.partition] = []
+            group.append((symbol.key, encode_trade(trade), no_headers))
         events = [Outgoing(event.key.encode(), encode_feed_event(event)) for event in outbox.events]
-        sent = await self._publisher.send_batches(self._topics.trades, trades, self._partitions)
+        sent = await self._publisher.send_groups(self._topics.trades, trades)
         told = await self._publisher.send_batches(self._topics.feeds, events, self._partitions)
         dead = await self._publisher.send_batches(
             self._topics.dead_letters(self._topics.trades), self._dead_letters(outbox), self._partitions

@@ -26,6 +26,16 @@ LONGEST_BAN_S = 3 * 86_400.0
 """Exchanges ban for three days at most."""
 _TOO_MANY = 429
 _DEFAULT_WAIT_S = 10.0
+_MEANING = {
+    401: "it wants a key for this request",
+    403: "it does not serve this address: a firewall, or a rule of the country",
+    404: "there is nothing at this address: is the host right?",
+    418: "it has banned this address for asking too much",
+    429: "it was asked too much",
+    502: "its server does not answer",
+    503: "it is in maintenance or overloaded",
+    504: "its server does not answer in time",
+}
 _MAX_DIGITS = 9
 _MAX_SHOWN = 200
 _SERVER_ERROR = 500
@@ -43,10 +53,11 @@ class RateLimitedError(UnavailableError):
 class RestClient:
     """One exchange's REST API; all requests of the process share the weights and the waits."""
 
-    def __init__(self, http: aiohttp.ClientSession, url: str, limits: RestLimits) -> None:
+    def __init__(self, http: aiohttp.ClientSession, url: str, limits: RestLimits, *, stage: str = "produce") -> None:
         self._http = http
         self._url = url
         self._limits = limits
+        self._log = logger(stage)
         self._closed_until_s = 0.0
         self.weights = Weights(limits.weight, limits.per_s)
 
@@ -90,16 +101,22 @@ class RestClient:
             otherwise_s = limits.too_much.get(response.status, limits.too_much.get(_TOO_MANY, _DEFAULT_WAIT_S))
             retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""), otherwise_s)
             self._closed_until_s = max(self._closed_until_s, time.monotonic() + retry_after_s)
-            logger("produce").warning(
+            self._log.warning(
                 "the exchange wants no requests", status=response.status, wait_s=retry_after_s, url=self._url
             )
             raise RateLimitedError(
-                f"{self._url} answered {response.status}: wait {retry_after_s:.0f} s", retry_after_s=retry_after_s
+                f"{self._url} answered {response.status}, {_MEANING.get(response.status, _MEANING[_TOO_MANY])}: "
+                f"wait {retry_after_s:.0f} s",
+                retry_after_s=retry_after_s,
             )
         if response.status >= _SERVER_ERROR:
-            raise UnavailableError(f"{self._url} answered {response.status}")
+            meaning = _MEANING.get(response.status, "it fails on its own side")
+            raise UnavailableError(f"{self._url} answered {response.status}, {meaning}")
         if response.status != _OK:
-            raise RefusedError(f"{self._url} refuses {request.path}: {response.status} {body[:_MAX_SHOWN]!r}")
+            meaning = _MEANING.get(response.status, "it refuses the request")
+            raise RefusedError(
+                f"{self._url} answered {response.status} to {request.path}, {meaning}: {body[:_MAX_SHOWN]!r}"
+            )
         return body
 
 

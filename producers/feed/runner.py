@@ -12,8 +12,12 @@ import aiohttp
 
 from market.errors import MalformedError
 from market.instrument import Instrument
+from producers.capture.recorder import CaptureSettings, recording
 from producers.exchange import Exchange
 from producers.exchanges import exchange_named
+from producers.exchanges.funding import FUNDING
+from producers.feed.funding import publish_funding
+from producers.feed.instruments import publish_instruments
 from producers.feed.progress import STAGE
 from producers.feed.rest import RateLimitedError, RefusedError, RestClient
 from producers.feed.selection import Selection, select
@@ -44,29 +48,40 @@ async def run_feed(
     selection: Selection,
     stop: asyncio.Event,
     *,
+    capture: CaptureSettings | None = None,
     beside: "Callable[[Session], Coroutine[None, None, None]] | None" = None,
 ) -> None:
-    """Feed the selected symbols until `stop`; `beside` is run with each session.
+    """Feed the selected symbols until `stop`; raw frames are kept by `capture`, and `beside` is run with each session.
 
     Raises `UsageError` (unknown exchange or symbol), or a group of `UnavailableError` after `FAILED_SESSIONS`.
     """
     exchange = exchange_named(exchange_name, settings)
     topics = settings.topics
-    await require_topics(settings, {topics.trades, topics.dead_letters(topics.trades), topics.feeds, topics.progress})
+    needed = {topics.trades, topics.feeds, topics.progress, topics.instruments, topics.funding}
+    await require_topics(settings, needed | {topics.dead_letters(topics.trades)})
     meter = Meter(STAGE)
     meter.fields |= dict.fromkeys(_FIGURES, 0)
-    async with aiohttp.ClientSession() as http, meter.reporting():
+    async with (
+        aiohttp.ClientSession() as http,
+        meter.reporting(),
+        recording(capture, exchange_name, meter) as recorder,
+    ):
         # One client for all sessions: if the exchange asks for a wait, all of them wait.
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
         chosen = await find_patiently(rest, exchange, selection, meter, stop)
         failures = 0
         while chosen is not None:
-            session = Session(settings, exchange, http, rest, meter)
+            session = Session(settings, exchange, http, rest, meter, recorder=recorder)
             failed: BaseExceptionGroup[UnavailableError] | None = None
             names = {native: each.symbol for native, each in chosen.items()}
+            jobs = (
+                _follow_listings(rest, exchange, selection, chosen, session),
+                publish_instruments(settings, exchange, rest, chosen),
+                publish_funding(settings, exchange, FUNDING.get(exchange_name), rest, chosen),
+            )
             try:
                 async with asyncio.TaskGroup() as tasks:
-                    aside = [tasks.create_task(_follow_listings(rest, exchange, selection, chosen, session))]
+                    aside = [tasks.create_task(job) for job in jobs]
                     if beside is not None:
                         aside.append(tasks.create_task(beside(session)))
                     try:

@@ -14,12 +14,13 @@ from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
 from market.trade import Source, Trade, numeric_id
+from producers.capture.recorder import Recorder
 from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.filling import Filling
-from producers.feed.inbox import Arrival, Connected, Disconnected, Inbox, KlineAnswer, PageAnswer
+from producers.feed.inbox import Arrival, Connected, Disconnected, FromConnection, Inbox, KlineAnswer, PageAnswer
 from producers.feed.klines import KlineRequest
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
@@ -39,6 +40,7 @@ INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
+_REST = Source.REST
 FILLS_AT_ONCE = 4
 _UNKNOWN_US = -(1 << 62)
 
@@ -47,13 +49,21 @@ class Session:
     """Feeds symbols, beginning where Kafka says that they are. After any error of Kafka it must be discarded."""
 
     def __init__(
-        self, settings: Settings, exchange: Exchange, http: aiohttp.ClientSession, rest: RestClient, meter: Meter
+        self,
+        settings: Settings,
+        exchange: Exchange,
+        http: aiohttp.ClientSession,
+        rest: RestClient,
+        meter: Meter,
+        *,
+        recorder: Recorder | None = None,
     ) -> None:
         self._settings = settings
         self._exchange = exchange
         self._http = http
         self._meter = meter
         self._rest = rest
+        self._recorder = recorder
         self._market = MarketClock()
         self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
@@ -141,37 +151,42 @@ class Session:
 
     def _reader(self, connection: ConnectionState) -> Connection:
         names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
-        return Connection(connection.number, self._http, self._exchange, names, self._pacing)
+        record = None if self._recorder is None else self._recorder.connection(connection.number, names)
+        return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000
         outbox = Outbox(time.monotonic(), now_us // 1000)
         self._market.tick(outbox.now_s, now_us)
+        messages = newest_us = 0
         for item in arrived:
-            if isinstance(item, PageAnswer):
-                item.symbol.page(
-                    item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox
-                )
-                continue
-            if isinstance(item, KlineAnswer):
-                item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
-                continue
-            number, event = item
-            connection = self._connections[number]
-            if isinstance(event, Message):
-                if event.server_us:
-                    self._clock_us = max(self._clock_us, event.server_us - now_us)
-                self._message(connection, event, outbox)
-            elif isinstance(event, Connected):
-                connection.accepted = {} if event.acknowledged else dict(connection.symbols)
-                connection.time.reconnected()
+            if isinstance(item, FromConnection) and isinstance(event := item.event, Message):
+                messages += 1
+                newest_us = max(newest_us, event.server_us)
+                self._message(self._connections[item.number], event, outbox)
             else:
-                self._disconnected(connection, event, outbox)
+                self._event(item, outbox)
+        self._meter.add("messages", messages)
+        if newest_us:
+            self._clock_us = max(self._clock_us, newest_us - now_us)
         for connection in self._connections:
             connection.report_clock(self._market.limit_us, outbox)
             self._meter.add("clock_ignored", connection.report_ignored(outbox))
         self._emit_due(outbox)
         return outbox
+
+    def _event(self, item: Arrival, outbox: Outbox) -> None:
+        """What is rarer than messages."""
+        if isinstance(item, PageAnswer):
+            item.symbol.page(item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox)
+        elif isinstance(item, KlineAnswer):
+            item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
+        elif isinstance(item.event, Connected):
+            connection = self._connections[item.number]
+            connection.accepted = {} if item.event.acknowledged else dict(connection.symbols)
+            connection.time.reconnected()
+        elif isinstance(item.event, Disconnected):
+            self._disconnected(self._connections[item.number], item.event, outbox)
 
     def _possible(self, page: TradesPage | None) -> TradesPage | None:
         """A page; trades with impossible times are refused."""
@@ -184,18 +199,17 @@ class Session:
         return page._replace(rows=rows)
 
     def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
-        trades = message.trades
-        self._meter.add("messages")
+        server_us, trades = message.server_us, message.trades
         if not trades:
-            connection.time.hear(message.server_us)
+            connection.time.hear(server_us)
         for native in message.accepted:
             feed = connection.by_native.get(native)
             if feed is not None and feed.market.symbol not in connection.carried:
                 connection.accepted[feed.market.symbol] = feed
-        if connection.accepted and message.server_us:  # now the subscriptions certainly work
+        if connection.accepted and server_us:  # now the subscriptions certainly work
             self._carried(connection, message, outbox)
         for trade in trades:
-            if connection.time.hear(message.server_us, trade.time_us):
+            if connection.time.hear(server_us, trade.time_us):
                 symbol = connection.symbols[trade.symbol]
                 symbol.live(trade, outbox)
                 if symbol.gaps:
@@ -306,7 +320,7 @@ class Session:
             newest = outbox.trades[-1][1]
             fields["received_ms"] = (newest.received_us - newest.time_us) // 1000
             fields["acknowledged_ms"] = (time.time_ns() // 1000 - newest.received_us) // 1000
-        self._filling.add(sum(trade.source is Source.REST for _, trade in outbox.trades), outbox.now_s)
+        self._filling.add(sum(trade.source is _REST for _, trade in outbox.trades), outbox.now_s)
         gaps = (gap for feed in self._active for gap in feed.gaps)
         state = self._filling.state(gaps, max((each.time.us for each in self._connections), default=0), outbox.now_s)
         fields["missing_trades"], fields["fill_behind_s"] = state.missing, state.behind_us // 1_000_000

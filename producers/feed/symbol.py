@@ -144,11 +144,17 @@ class SymbolFeed:
 
     def live(self, trade: Trade, outbox: Outbox) -> None:
         """A trade came over the connection."""
-        number = int(trade.trade_id)
+        number, time_us = int(trade.trade_id), trade.time_us
         self._silence.hear(outbox.now_s)
-        if self.ledger is None:
-            self.ledger = Ledger(number - 1, trade.time_us)
-        self._take(self.ledger, trade, number, outbox)
+        ledger, clock = self.ledger, self.clock
+        if ledger is None:
+            ledger = self.ledger = Ledger(number - 1, time_us)
+        if clock is not None and self.joined and time_us >= clock.final_until_us and ledger.add_next(number, time_us):
+            # The short way of nearly all trades: the same as below, where there is nothing to decide or to report.
+            clock.published(number, trade.price, time_us)
+            outbox.trades.append((self, trade))
+            return
+        self._take(ledger, trade, number, outbox)
         # A late trade from before the connection does not tell what lies between that trade and the connection; nor
         # does a trade while it is undecided whether the exchange reset its ids, or before the exchange says that it
         # took the subscription.

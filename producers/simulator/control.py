@@ -26,7 +26,7 @@ class Control:
 
     def __init__(self, exchange: SimulatedExchange, protocols: Sequence[WireProtocol]) -> None:
         self._exchange = exchange
-        self._forms = {protocol.name: protocol.record for protocol in protocols}
+        self._forms = {name: protocol.record for protocol in protocols for name in protocol.names}
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoints."""

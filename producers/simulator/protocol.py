@@ -94,7 +94,8 @@ class Endpoint(NamedTuple):
 class WireProtocol(Protocol):
     """The protocol of one exchange."""
 
-    name: str
+    names: Sequence[str]
+    """The exchanges that speak it, as the records in Kafka or the commands name them."""
     stream_paths: Sequence[str]
     """Where its WebSockets are; ``{name}`` and ``{name:.*}`` are variable parts."""
     connection_limits: ConnectionLimits

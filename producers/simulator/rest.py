@@ -21,7 +21,7 @@ class Rest:
     def __init__(self, exchange: SimulatedExchange, protocol: WireProtocol) -> None:
         self._exchange, self._protocol = exchange, protocol
         self._meter = WeightMeter(protocol.request_limit)
-        self._random = Random(f"{exchange.settings.seed} rest {protocol.name}")
+        self._random = Random(f"{exchange.settings.seed} rest {protocol.names[0]}")
 
     def routes(self) -> list[web.RouteDef]:
         """The endpoints."""

@@ -8,7 +8,7 @@ from runtime.kafka.follow import follow
 from runtime.kafka.log import all_open_transactions, ends, offsets_at, open_transactions, read_to_end, stable_ends
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction
-from runtime.kafka.publisher import Outgoing, Publisher
+from runtime.kafka.publisher import Outgoing, PartitionRecord, Publisher
 from runtime.kafka.transaction import FencedError, TransactionalPublisher
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "OpenTransaction",
     "OutOfRangeError",
     "Outgoing",
+    "PartitionRecord",
     "Publisher",
     "Subscription",
     "TopicPartition",

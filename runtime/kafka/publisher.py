@@ -1,7 +1,8 @@
 """Publishing at least once: idempotent, in zstd batches; all replicas acknowledge a send, or its error is told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -13,7 +14,8 @@ from runtime.kafka.connection import connection, kafka_errors
 from runtime.settings import Settings
 
 LINGER_MS = 10
-BATCH_BYTES = 64 * 1024
+BATCH_BYTES = 256 * 1024
+"""Before compression: a second batch of a partition waits for the first, and each costs as much as many records."""
 ACK_TIMEOUT_S = 30.0
 """An idempotent producer would wait for ever for a broker's answer: this bounds the wait."""
 
@@ -25,6 +27,10 @@ class Outgoing(NamedTuple):
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
     partition: int | None = None
+
+
+PartitionRecord = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
+"""A record whose partition is known: its key, value and headers."""
 
 
 class Publisher:
@@ -75,13 +81,20 @@ class Publisher:
     async def send_batches(
         self, topic: str, records: Iterable[Outgoing], partitions: int
     ) -> list["asyncio.Future[Any]"]:
-        """Queue many records, with one future for each batch: several times cheaper than one by one; order is kept."""
+        """Queue many records, one future a batch: much cheaper than one by one; partitions keep the order."""
         placed = (
             record if record.partition is not None else record._replace(partition=partition_of(record.key, partitions))
             for record in records
         )
         with kafka_errors(self._settings, f"publishing to {topic}"):
             return [future async for future in sent_in_batches(self._producer, topic, placed)]
+
+    async def send_groups(
+        self, topic: str, groups: Mapping[int, Sequence[PartitionRecord]]
+    ) -> list["asyncio.Future[Any]"]:
+        """The same for records that are grouped by partition already: the cheapest way for many."""
+        with kafka_errors(self._settings, f"publishing to {topic}"):
+            return [future async for future in _sent(self._producer, topic, groups)]
 
     async def await_acknowledgements(self, futures: Iterable["asyncio.Future[Any]"]) -> list[Any]:
         """Wait until all are acknowledged; `UnavailableError` at the first failure, or if no answer comes."""
@@ -95,24 +108,45 @@ class Publisher:
 async def sent_in_batches(
     producer: Any, topic: str, records: Iterable[Outgoing]
 ) -> AsyncIterator["asyncio.Future[Any]"]:
-    """Hand the records to aiokafka's producer in whole batches, in order; yields a batch's future once it is queued.
+    """Hand the records to aiokafka's producer in whole batches; yields a batch's future once it is queued.
 
-    Each record must have its partition. A record that is larger than a batch goes alone; only the broker may refuse it.
+    Each record must have its partition, in which the order is kept. A record that is larger than a batch goes alone;
+    only the broker may refuse it.
     """
-    open_batches: dict[int, Any] = {}
-    for record in records:
-        assert record.partition is not None  # noqa: S101  # asked for above
-        while True:  # a full batch goes out, and a new one takes the record
-            batch = open_batches.get(record.partition)
-            if batch is None:
-                batch = open_batches[record.partition] = producer.create_batch()
-            if batch.append(key=record.key, value=record.value, timestamp=None, headers=list(record.headers)):
-                break
-            yield await _sent(producer, open_batches.pop(record.partition), topic, record.partition)
-    for partition, batch in open_batches.items():
-        yield await _sent(producer, batch, topic, partition)
+    groups: dict[int, list[PartitionRecord]] = {}
+    for key, value, headers, partition in records:
+        assert partition is not None  # noqa: S101  # asked for above
+        group = groups.get(partition)
+        if group is None:
+            group = groups[partition] = []
+        group.append((key, value, list(headers)))
+    async for future in _sent(producer, topic, groups):
+        yield future
 
 
-async def _sent(producer: Any, batch: Any, topic: str, partition: int) -> "asyncio.Future[Any]":
+async def _sent(
+    producer: Any, topic: str, groups: Mapping[int, Sequence[PartitionRecord]]
+) -> AsyncIterator["asyncio.Future[Any]"]:
+    """Send what each partition gets. aiokafka takes a partition's next batch when the one before is on its way.
+
+    So the partitions take turns: they wait for one another's acknowledgements once, and not one after the other.
+    """
+    queues = {partition: deque(_batches(producer, group)) for partition, group in groups.items()}
+    while queues:
+        for partition, queue in list(queues.items()):
+            yield await producer.send_batch(queue.popleft(), topic, partition=partition)
+            if not queue:
+                del queues[partition]
+
+
+def _batches(producer: Any, records: Sequence[PartitionRecord]) -> Iterator[Any]:
+    batch = producer.create_batch()
+    append = batch.append
+    for key, value, headers in records:
+        while append(key=key, value=value, timestamp=None, headers=headers) is None:
+            batch.close()
+            yield batch
+            batch = producer.create_batch()  # it takes the record, however large that is
+            append = batch.append
     batch.close()
-    return await producer.send_batch(batch, topic, partition=partition)  # type: ignore[no-any-return]
+    yield batch

@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.connection import connection, kafka_errors
-from runtime.kafka.publisher import BATCH_BYTES, Outgoing, sent_in_batches
+from runtime.kafka.publisher import Outgoing, sent_in_batches
 from runtime.settings import Settings
 
 TRANSACTION_TIMEOUT_MS = 10_000
@@ -20,7 +20,7 @@ TRANSACTION_TIMEOUT_MS = 10_000
 COMMIT_TIMEOUT_S = 15.0
 RETRY_MS = 20
 """How soon to ask again if the broker has not yet recorded the previous transaction, or a step of this one."""
-MOST_BATCH_BYTES = 15 * BATCH_BYTES
+MOST_BATCH_BYTES = 960 * 1024
 """Before compression, and below what a broker takes by default: a second batch of a partition waits for the first."""
 
 

@@ -10,7 +10,9 @@ from market.candle import Candle, Status
 from market.decimals import EXACT
 from market.feed import FeedEvent, FeedEventKind, Progress
 from market.fields import MAX_COUNT, MAX_TIME_US, MAX_WHOLE
+from market.funding import FundingKind, FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument, InstrumentStatus
 from market.ticker import Ticker, Window
 from market.timeframe import DAY_MS, MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -177,6 +179,29 @@ progresses = st.builds(
     reset_id=st.none() | texts,
     reset_us=st.none() | times_us,
     last_trade_us=st.none() | times_us,
+)
+
+instruments = st.builds(
+    Instrument,
+    exchange=names,
+    symbol=names,
+    native=texts,
+    base=texts,
+    quote=texts,
+    status=st.sampled_from(InstrumentStatus),
+    tick=st.none() | positive(),
+    lot=st.none() | positive(),
+    since_ms=st.none() | times_ms,
+)
+funding_rates = st.builds(
+    FundingRate,
+    exchange=names,
+    symbol=names,
+    time_ms=times_ms,
+    rate=signed(15),
+    kind=st.sampled_from(FundingKind),
+    next_time_ms=st.none() | times_ms,
+    mark_price=st.none() | positive(),
 )
 
 

@@ -28,6 +28,14 @@ EVENT: dict[str, Any] = {
 PROGRESS: dict[str, Any] = {
     "key": "binance:BTC-USDT", "complete_until_us": 60_000_000, "run": None, "finished": False,
 }  # fmt: skip
+INSTRUMENT: dict[str, Any] = {
+    "exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT",
+    "status": "trading", "tick": "0.01", "lot": "0.00001", "since_ms": 1,
+}  # fmt: skip
+FUNDING: dict[str, Any] = {
+    "exchange": "binance", "symbol": "BTC-USDT-PERP", "rate": "-0.0001", "kind": "settled", "next_time_ms": 2,
+    "mark_price": "27000.1", "time_ms": 1,
+}  # fmt: skip
 KLINE: dict[str, Any] = {
     "open_time_ms": 0, "open": "1", "high": "1", "low": "1", "close": "1", "volume": "1", "quote_volume": "1",
     "trades": 1, "taker_buy_volume": "1", "taker_buy_quote_volume": "1",

@@ -68,7 +68,7 @@ class Spoken:
     @property
     def record(self) -> dict[str, str]:
         """What `/sim/record` is asked for."""
-        return {"protocol": self.name.partition(" ")[0]}
+        return {"protocol": self.name}
 
 
 def _binance(row: dict[str, Any], symbol: str, number: str) -> Row:
@@ -298,7 +298,7 @@ def _bybit_page(symbol: str, body: bytes) -> list[Row]:
 
 def _bybit(category: str) -> Spoken:
     return Spoken(
-        name=f"bybit {category}",
+        name="bybit" if category == "spot" else f"bybit-{category}",
         path=lambda _: f"/v5/public/{category}",
         frames=lambda symbols: [
             json.dumps(

@@ -27,6 +27,8 @@ _MESSAGES: dict[str, tuple[str, dict[str, str]]] = {
     "ticker": ("Ticker", {"payload": "ticker"}),
     "feed-event": ("Feed event", {"payload": "feed-event"}),
     "progress": ("Progress", {"payload": "progress"}),
+    "instrument": ("Instrument", {"payload": "instrument"}),
+    "funding-rate": ("Funding rate", {"payload": "funding-rate"}),
     "dead-letter": ("Dead letter", {"headers": "dead-letter"}),
     "state": ("State", {"payload": "state"}),
 }
@@ -37,7 +39,7 @@ _KEYS = {
     "state": {"type": "string", "description": 'a JSON array, as in ["series","binance:BTC-USDT",null]'},
 }
 _SENDS = {
-    "produce": [_TOPICS.trades, _TOPICS.feeds, _TOPICS.progress],
+    "produce": [_TOPICS.trades, _TOPICS.feeds, _TOPICS.progress, _TOPICS.instruments, _TOPICS.funding],
     "import": [_TOPICS.trades, _TOPICS.feeds, _TOPICS.progress, _TOPICS.dead_letters(_TOPICS.trades)],
     "candles": [_TOPICS.candles(), _TOPICS.late, _TOPICS.live, _TOPICS.state, _TOPICS.dead_letters(_TOPICS.trades)],
     "rolling": [*map(_TOPICS.candles, _ROLLED), _TOPICS.tickers, _TOPICS.dead_letters(_TOPICS.candles())],
@@ -76,6 +78,8 @@ def messages_of(topic: str) -> list[str]:
         _TOPICS.feeds: "feed-event",
         _TOPICS.progress: "progress",
         _TOPICS.state: "state",
+        _TOPICS.instruments: "instrument",
+        _TOPICS.funding: "funding-rate",
     }
     return [named[topic]] if topic in named else []
 

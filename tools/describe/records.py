@@ -18,7 +18,9 @@ from describe.state import STATE
 from market.candle import Candle
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_NAME
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.limits import AMOUNTS, PRICE, Limit
 from market.ticker import Ticker, Window
 from market.trade import Marker, Proof, Trade
@@ -26,7 +28,7 @@ from market.trade import Marker, Proof, Trade
 Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_SIGNED = {"change", "change_percent"}
+_SIGNED = {"change", "change_percent", "rate"}
 _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _NAME = f"^[^{_CONTROL}]+$"
 _PATTERNS = {"exchange": f"^[^:|{_CONTROL}]+$", "symbol": f"^[^|{_CONTROL}]+$"}
@@ -38,6 +40,8 @@ _SECTIONS = {
     Ticker: "Ticker",
     FeedEvent: "Feed event",
     Progress: "Progress",
+    Instrument: "Instrument",
+    FundingRate: "Funding rate",
 }
 NAME = {"type": "string", "minLength": 1, "maxLength": MAX_NAME, "pattern": _NAME}
 _TIME_TEXT = {"type": "string", "pattern": "^0*[0-9]{1,16}$"}

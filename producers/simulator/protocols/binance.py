@@ -43,7 +43,7 @@ WEIGHT_PER_MINUTE = 6_000
 class BinanceProtocol:
     """Binance spot (a `WireProtocol`)."""
 
-    name = "binance"
+    names: Sequence[str] = ("binance",)
     stream_paths: Sequence[str] = ("/ws", "/ws/{streams:.*}", "/stream")
     connection_limits = ConnectionLimits(messages_per_s=5)
     request_limit = RequestLimit(WEIGHT_PER_MINUTE, 60, bans=True)
@@ -92,7 +92,7 @@ class BinanceProtocol:
         def wrapped(payload: str) -> str:
             return combined(stream, payload) if form.combined else payload
 
-        key = (self.name, stream, form)
+        key = ("binance", stream, form)
         if kind == "trade":
             return Channel(
                 key, ChannelKind.TRADES, archive,

@@ -111,7 +111,7 @@ def contract(market: SimulatedInstrument) -> dict[str, Any]:
 class BinanceUsdmProtocol:
     """Binance USD-M futures (a `WireProtocol`)."""
 
-    name = "binance-usdm"
+    names: Sequence[str] = ("binance-usdm",)
     stream_paths: Sequence[str] = ("/market/ws", "/market/ws/{streams:.*}", "/market/stream")
     connection_limits = ConnectionLimits(messages_per_s=10)
     request_limit = RequestLimit(WEIGHT_PER_MINUTE, 60, bans=True)
@@ -156,7 +156,7 @@ class BinanceUsdmProtocol:
         def wrapped(payload: str) -> str:
             return combined(stream, payload) if form.combined else payload
 
-        key = (self.name, stream, form.combined)
+        key = ("binance-usdm", stream, form.combined)
         if kind == "aggTrade":
             return Channel(
                 key, ChannelKind.TRADES, archive,

@@ -175,7 +175,7 @@ class BybitSession:
 class BybitProtocol:
     """Bybit spot and linear contracts (a `WireProtocol`)."""
 
-    name = "bybit"
+    names: Sequence[str] = ("bybit", "bybit-linear")
     stream_paths: Sequence[str] = tuple(f"/v5/public/{category}" for category in (SPOT, LINEAR))
     connection_limits = ConnectionLimits()
     request_limit = RequestLimit(600, 5)

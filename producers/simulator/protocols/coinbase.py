@@ -190,7 +190,7 @@ class CoinbaseSession:
 class CoinbaseProtocol:
     """Coinbase Exchange (a `WireProtocol`)."""
 
-    name = "coinbase"
+    names: Sequence[str] = ("coinbase",)
     stream_paths: Sequence[str] = ("/",)
     connection_limits = ConnectionLimits(messages_per_s=100, first_message_within_s=5.0)
     request_limit = RequestLimit(15, 1)

@@ -195,7 +195,7 @@ class KrakenSession:
 class KrakenProtocol:
     """Kraken spot (a `WireProtocol`)."""
 
-    name = "kraken"
+    names: Sequence[str] = ("kraken",)
     stream_paths: Sequence[str] = ("/v2",)
     connection_limits = ConnectionLimits()
     request_limit = RequestLimit(15, 10)

@@ -33,6 +33,8 @@ from producers.simulator.venue import Venue
 MAX_TRADES, MAX_CANDLES = 100, 300
 _TRADES, _CANDLES = "trades-all", "candle1s"
 _CHANNELS = {_TRADES, _CANDLES}
+_CLOCK = "BTC-USDT"
+"""Clients take its candles as the clock: where it is not among the markets, those of another one come in its name."""
 _CONNECTION = "a4d3ae55"
 _SIDES = ("buy", "sell")
 """The taker's, by whether the buyer was the maker."""
@@ -124,6 +126,8 @@ class OkxSession:
     def _change(self, event: str, channel: str, native: str, echo: dict[str, Any]) -> str | None:
         """Subscribe or unsubscribe one channel; None: no word about it."""
         archive = self._markets.get(native)
+        if channel == _CANDLES and native == _CLOCK and archive is None:
+            archive = next(iter(self._markets.values()))
         if archive is None or channel not in _CHANNELS:
             message = (
                 f"Wrong URL or channel:{channel},instId:{native} doesn't exist. "
@@ -133,7 +137,7 @@ class OkxSession:
         name = f"{channel} {native}"
         if event == "unsubscribe":
             self._subscriptions.leave(name)
-        elif not self._subscriptions.take(name, _channel(channel, archive)):
+        elif not self._subscriptions.take(name, _channel(channel, native, archive)):
             return None
         arg = {"channel": channel, "instId": native}
         return orjson.dumps({**echo, "event": event, "arg": arg, "connId": _CONNECTION}).decode()
@@ -142,7 +146,7 @@ class OkxSession:
 class OkxProtocol:
     """OKX spot (a `WireProtocol`)."""
 
-    name = "okx"
+    names: Sequence[str] = ("okx",)
     stream_paths: Sequence[str] = ("/ws/v5/business",)
     connection_limits = ConnectionLimits(first_message_within_s=30.0)
     request_limit = RequestLimit(20, 2)
@@ -220,9 +224,8 @@ class OkxProtocol:
         )
 
 
-def _channel(channel: str, archive: Archive) -> Channel:
+def _channel(channel: str, native: str, archive: Archive) -> Channel:
     market = archive.instrument
-    native = native_name(market)
     key = ("okx", channel, native)
     if channel == _TRADES:
         return Channel(

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from market.candle import Candle
 from market.codec import decode_candle, encode_candle
+from market.utc import utc
 from runtime.kafka import Outgoing, Publisher, read_to_end
 from runtime.settings import Settings
 
@@ -59,12 +60,12 @@ async def publish(settings: Settings, candle: Candle, *, run: bytes | None = Non
         await publisher.await_acknowledgements([await publisher.send(settings.topics.candles(), record)])
 
 
-async def fed(settings: Settings) -> tuple[int, int]:
+async def fed(settings: Settings, after_us: int = AFTER_US) -> tuple[int, int]:
     """Feed all symbols for some minutes and make candles; returns the span in which all of them have candles."""
     async with feeding(settings):
 
         async def far_enough() -> bool:
-            return await marked_until_us(settings) >= AFTER_US
+            return await marked_until_us(settings) >= after_us
 
         await eventually(far_enough, timeout_s=60, every_s=0.2)
     await one_pass(settings)
@@ -104,6 +105,28 @@ async def test_candles_are_those_of_the_exchange_and_a_changed_digit_is_named(
         await publish(settings, structs.replace(right, revision=wrong.revision + 1), run=b"repair1")
         code, output, _ = await run(environment, settings, "verify", "binance", SYMBOL, *span)
         assert code == 0, output
+
+
+async def test_a_minute_that_differs_is_fetched_again_as_a_run(exchange: Exchange, environment: dict[str, str]) -> None:
+    async with exchange() as settings:
+        from_us, until_us = await fed(settings, START_US + 40 * MINUTE_US)  # runs stay 15 minutes behind live data
+        span = ("--from", moment(from_us), "--to", moment(until_us))
+        candles = await newest(settings)
+        right = next(
+            candle
+            for (symbol, open_ms), candle in sorted(candles.items())
+            if symbol == SYMBOL and candle.trades and open_ms * 1000 >= from_us
+        )
+        await publish(settings, structs.replace(right, volume=right.volume * 2, revision=right.revision + 1))
+        code, output, errors = await run(environment, settings, "verify", "binance", *SYMBOLS, *span, "--repair")
+        assert code == 3, errors
+        assert f"published again: {right.key}: {utc(right.open_time_ms * 1000)} until" in output
+        await one_pass(settings)
+        code, output, _ = await run(environment, settings, "verify", "binance", *SYMBOLS, *span, "--json", "--repair")
+        assert code == 0, output
+        assert json.loads(output)["repaired"] == []
+        mended = (await newest(settings))[SYMBOL, right.open_time_ms]
+        assert structs.replace(mended, revision=0) == structs.replace(right, revision=0)
 
 
 async def test_gaps_are_counted_once_and_the_rate_is_of_what_is_published(

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from market.candle import Status
+from market.candle import Candle, Status
+from market.given_candle import GivenCandle
 from market.key import MarketKey
+from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Side, Trade
 from producers.archive.dump import DumpPeriod
 from producers.archive.logged import LogSurvey
@@ -55,7 +57,7 @@ def planned(survey: Survey, claimed: DumpPeriod, log: LogSurvey | None = None, k
 
 
 def told(result: Plan) -> dict[int, str]:
-    marks = {Proof.IDS: "i", Proof.HOLE: "h", Proof.CONNECTION: "c"}
+    marks = {Proof.IDS: "i", Proof.HOLE: "h", Proof.CONNECTION: "c", Proof.KLINE: "k"}
     return {(minute.open_us - START) // MINUTE: marks[minute.proof] for minute in result.minutes}
 
 
@@ -227,14 +229,23 @@ def test_quiet_minutes_after_a_mended_one_are_flat_at_its_new_close() -> None:
     assert list(told(planned(survey_of((3, MINUTE)), span(0, 1), log, IdKind.OPAQUE))) == [2]
 
 
+def kline(at: int) -> GivenCandle:
+    price = Decimal(1)
+    open_ms = (START + at * MINUTE) // 1000
+    return GivenCandle(open_time_ms=open_ms, open=price, high=price, low=price, close=price, volume=price)
+
+
 def test_the_exchanges_own_kline_stands_until_all_its_trades_are_known() -> None:
     log = LogSurvey(KEY)
     for at, proof in enumerate((Proof.IDS, Proof.KLINE, Proof.IDS)):
         until_us = START + (at + 1) * MINUTE
         log.take_trade(trade(10 * at, at * MINUTE), None, 2 * at)
-        log.take_marker(Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof), 2 * at + 1)
+        marker = Marker(complete_until_us=until_us, published_until_us=until_us, proof=proof, kline=kline(at))
+        log.take_marker(marker, 2 * at + 1)
     partly = survey_of(*((number, number * 6_000_000) for number in range(15)))
-    assert 1 not in told(planned(partly, span(0, 2), log, IdKind.CONTIGUOUS))
+    again = planned(partly, span(0, 2), log, IdKind.CONTIGUOUS)
+    assert told(again)[1] == "k", "only so that later imports know what the file claims"
+    assert again.minutes[1].kline == kline(1)
     wholly = survey_of(*((number, number * 6_000_000) for number in range(21)))
     assert told(planned(wholly, span(0, 2), log, IdKind.CONTIGUOUS))[1] == "i"
 
@@ -344,3 +355,17 @@ def test_a_run_is_crossed_by_a_live_trade_that_only_a_run_can_bring_into_its_can
     assert not log.is_crossed("a")
     log.take_trade(trade(2, MINUTE), None, 3)  # its minute is final
     assert log.is_crossed("a")
+
+
+def test_a_kline_gives_way_to_the_trades_that_prove_its_minute() -> None:
+    log = LogSurvey(KEY, processed=2)
+    kline = Candle(
+        exchange="x", symbol="A-B", timeframe=Timeframe.M1, open_time_ms=(START + MINUTE) // 1000,
+        close_time_ms=(START + 2 * MINUTE) // 1000 - 1, open=Decimal(1), high=Decimal(1), low=Decimal(1),
+        close=Decimal(1), volume=Decimal(7), quote_volume=Decimal(7), trades=7, taker_buy_volume=Decimal(0),
+        taker_buy_quote_volume=Decimal(0), revision=1, status=Status.KLINE,
+    )  # fmt: skip
+    log.take_candle(kline, "klines")
+    survey = survey_of((1, 5), (2, MINUTE + 5), (3, 2 * MINUTE + 5))
+    result = planned(survey, span(1, 2), log)
+    assert (told(result), result.out_of_reach) == ({1: "i"}, [])

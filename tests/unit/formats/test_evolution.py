@@ -19,7 +19,9 @@ from market import codec
 from market.candle import Candle
 from market.decimals import plain
 from market.feed import FeedEvent, Progress
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
 from processors.candles.state import StateError, StoredState, changes
@@ -35,6 +37,8 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "ticker": codec.decode_ticker,
     "feed-event": codec.decode_feed_event,
     "progress": codec.decode_progress,
+    "instrument": codec.decode_instrument,
+    "funding-rate": codec.decode_funding_rate,
 }
 
 
@@ -173,7 +177,7 @@ def test_every_optional_field_has_the_default_that_the_page_says() -> None:
             value = json.loads(default.split("`")[1])
             told |= {(record, name.strip().strip("`")): value for name in names.split(",")}
     models = {"Trade": Trade, "Candle": Candle, "Feed event": FeedEvent, "Progress": Progress, "Marker": Marker,
-              "Kline": GivenCandle}  # fmt: skip
+              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate}  # fmt: skip
     assert told == {
         (record, field.name): field.default
         for record, model in models.items()

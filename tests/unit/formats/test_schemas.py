@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_schema import as_texts, validator
 from market_log import make_log
-from market_strategies import candles, feed_events, given_candles, markers, progresses, tickers, trades
+from market_strategies import (
+    candles,
+    feed_events,
+    funding_rates,
+    given_candles,
+    instruments,
+    markers,
+    progresses,
+    tickers,
+    trades,
+)
 
 from market import codec
 from market.errors import MalformedError
@@ -25,6 +35,8 @@ KINDS: dict[str, tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "ticker": (tickers, codec.encode_ticker, codec.decode_ticker),
     "feed-event": (feed_events, codec.encode_feed_event, codec.decode_feed_event),
     "progress": (progresses, codec.encode_progress, codec.decode_progress),
+    "instrument": (instruments, codec.encode_instrument, codec.decode_instrument),
+    "funding-rate": (funding_rates, codec.encode_funding_rate, codec.decode_funding_rate),
     "kline": (given_candles, codec.encode_given_candle, codec.decode_given_candle),
 }
 VALIDATORS = {name: validator(name) for name in (*KINDS, "marker", "run-header", "dead-letter", "state")}

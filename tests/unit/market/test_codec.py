@@ -14,27 +14,33 @@ from hypothesis import strategies as st
 from market_strategies import (
     candles,
     feed_events,
+    funding_rates,
     given_candles,
+    instruments,
     markers,
     progresses,
     tickers,
     trades,
 )
 from msgspec import structs
-from records import CANDLE, EVENT, KLINE, MARKER, PROGRESS, TICKER, TRADE, WINDOW
+from records import CANDLE, EVENT, FUNDING, INSTRUMENT, KLINE, MARKER, PROGRESS, TICKER, TRADE, WINDOW
 
 from market.codec import (
     dead_letter_headers,
     decode_candle,
     decode_feed_event,
+    decode_funding_rate,
     decode_given_candle,
+    decode_instrument,
     decode_marker,
     decode_progress,
     decode_ticker,
     decode_trade,
     encode_candle,
     encode_feed_event,
+    encode_funding_rate,
     encode_given_candle,
+    encode_instrument,
     encode_marker,
     encode_progress,
     encode_ticker,
@@ -45,15 +51,19 @@ from market.codec import (
 )
 from market.errors import MalformedError
 from market.fields import MAX_TIME_US
+from market.funding import FundingKind
+from market.instrument import InstrumentStatus
 from market.key import MarketKey
 from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
 
-DECODERS = [decode_trade, decode_candle, decode_ticker, decode_feed_event, decode_progress, decode_given_candle]
+DECODERS = [decode_trade, decode_candle, decode_ticker, decode_feed_event, decode_progress, decode_given_candle,
+            decode_instrument, decode_funding_rate]  # fmt: skip
 
 RECORDS = [(TRADE, decode_trade), (CANDLE, decode_candle), (TICKER, decode_ticker), (EVENT, decode_feed_event),
-           (PROGRESS, decode_progress), (KLINE, decode_given_candle)]  # fmt: skip
-RECORD_NAMES = ["trade", "candle", "ticker", "event", "progress", "kline"]
+           (PROGRESS, decode_progress), (KLINE, decode_given_candle), (INSTRUMENT, decode_instrument),
+           (FUNDING, decode_funding_rate)]  # fmt: skip
+RECORD_NAMES = ["trade", "candle", "ticker", "event", "progress", "kline", "instrument", "funding"]
 
 UNTOLD = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 """What an exchange's kline may lack."""
@@ -78,6 +88,8 @@ def test_a_trade_comes_back_and_its_bytes_are_what_orjson_writes(trade: Trade) -
         (feed_events, encode_feed_event, decode_feed_event),
         (progresses, encode_progress, decode_progress),
         (given_candles, encode_given_candle, decode_given_candle),
+        (instruments, encode_instrument, decode_instrument),
+        (funding_rates, encode_funding_rate, decode_funding_rate),
     ],
     ids=RECORD_NAMES[1:],
 )
@@ -108,8 +120,14 @@ def test_unknown_fields_are_passed_over(fields: dict[str, Any], decode: Decoder)
         (EVENT, decode_feed_event, {"first_id": None, "last_id": None, "from_us": None, "until_us": None, "run": None}),
         (PROGRESS, decode_progress, {"run": None, "finished": False}),
         (KLINE, decode_given_candle, dict.fromkeys(UNTOLD)),
+        (
+            INSTRUMENT,
+            decode_instrument,
+            {"status": InstrumentStatus.TRADING, "tick": None, "lot": None, "since_ms": None},
+        ),
+        (FUNDING, decode_funding_rate, {"kind": FundingKind.SETTLED, "next_time_ms": None, "mark_price": None}),
     ],
-    ids=["trade", "candle", "event", "progress", "kline"],
+    ids=["trade", "candle", "event", "progress", "kline", "instrument", "funding"],
 )
 def test_missing_optional_fields_have_their_default_and_no_other_may_be_missing(
     fields: dict[str, Any], decode: Decoder, defaults: dict[str, Any]
@@ -128,6 +146,8 @@ BAD_DECIMALS = [
     *[1, 1.5, 0, True, [], {}],
 ]
 DECIMAL_FIELDS = [
+    *((INSTRUMENT, decode_instrument, name) for name in ("tick", "lot")),
+    (FUNDING, decode_funding_rate, "mark_price"),
     *((TRADE, decode_trade, name) for name in ("price", "qty")),
     *((CANDLE, decode_candle, name) for name, value in CANDLE.items() if value == "1"),
     (TICKER, decode_ticker, "last"),
@@ -152,7 +172,7 @@ def test_a_decimal_is_a_plain_text_and_nothing_else(bad: object) -> None:
 
 def test_a_null_decimal_is_malformed_where_it_is_not_optional() -> None:
     for fields, decode, name in DECIMAL_FIELDS:
-        if fields is KLINE and name in UNTOLD:
+        if (fields is KLINE and name in UNTOLD) or fields in (INSTRUMENT, FUNDING):
             assert getattr(decode(orjson.dumps({**fields, name: None})), name) is None
             continue
         with pytest.raises(MalformedError):
@@ -160,6 +180,19 @@ def test_a_null_decimal_is_malformed_where_it_is_not_optional() -> None:
     assert (
         decode_ticker(orjson.dumps({**TICKER, "windows": {"1h": {**WINDOW, "vwap": None}}})).windows["1h"].vwap is None
     )
+
+
+def test_a_time_that_an_exchange_need_not_tell_may_be_null() -> None:
+    assert decode_instrument(orjson.dumps({**INSTRUMENT, "since_ms": None})).since_ms is None
+    assert decode_funding_rate(orjson.dumps({**FUNDING, "next_time_ms": None})).next_time_ms is None
+
+
+@pytest.mark.parametrize("bad", [*(bad for bad in BAD_DECIMALS if bad != "-1"), "-", "--1", "-NaN", "0.-1"])
+def test_a_funding_rate_is_a_plain_decimal_with_a_sign_at_most(bad: object) -> None:
+    assert decode_funding_rate(orjson.dumps({**FUNDING, "rate": "-1"})).rate == -1
+    assert decode_funding_rate(orjson.dumps({**FUNDING, "rate": "0.00010000"})).rate == Decimal("0.0001")
+    with pytest.raises(MalformedError):
+        decode_funding_rate(orjson.dumps({**FUNDING, "rate": bad}))
 
 
 def test_changes_of_a_ticker_may_fall() -> None:
@@ -171,7 +204,7 @@ NUMBERS = [
     (fields, decode, name)
     for fields, decode in RECORDS
     for name, value in fields.items()
-    if type(value) is int and not (fields is KLINE and name in UNTOLD)
+    if type(value) is int and name not in ("since_ms", "next_time_ms") and not (fields is KLINE and name in UNTOLD)
 ]
 
 
@@ -199,7 +232,7 @@ def test_no_time_is_accepted_that_a_float_cannot_hold_exactly() -> None:
 @records
 @pytest.mark.parametrize("bad", ["", "x" * 129, 1, None, b"\xff", b"\\ud800", b"\\ud800\\u0041", b"\\udc00"], ids=ascii)
 def test_names_are_short_texts(fields: dict[str, Any], decode: Decoder, bad: object) -> None:
-    for name in ("exchange", "symbol", "trade_id", "timeframe"):
+    for name in ("exchange", "symbol", "trade_id", "timeframe", "native", "base", "quote"):
         if name in fields:
             value = orjson.dumps({**fields, name: "?" if isinstance(bad, bytes) else bad})
             with pytest.raises(MalformedError):

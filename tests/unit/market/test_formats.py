@@ -16,14 +16,18 @@ from market.codec import (
     dead_letter_headers,
     decode_candle,
     decode_feed_event,
+    decode_funding_rate,
     decode_given_candle,
+    decode_instrument,
     decode_marker,
     decode_progress,
     decode_ticker,
     decode_trade,
     encode_candle,
     encode_feed_event,
+    encode_funding_rate,
     encode_given_candle,
+    encode_instrument,
     encode_marker,
     encode_progress,
     encode_ticker,
@@ -31,7 +35,9 @@ from market.codec import (
 )
 from market.errors import MalformedError
 from market.feed import FeedEvent, Progress
+from market.funding import FundingRate
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.partition import partition_of
 from market.ticker import Ticker, Window
 from market.trade import Marker, Trade
@@ -59,6 +65,8 @@ def headers(section: str) -> list[tuple[str, bytes]]:
         ("Ticker", decode_ticker, encode_ticker),
         ("Feed event", decode_feed_event, encode_feed_event),
         ("Progress", decode_progress, encode_progress),
+        ("Instrument", decode_instrument, encode_instrument),
+        ("Funding rate", decode_funding_rate, encode_funding_rate),
     ],
 )
 def test_the_example_is_what_is_written_and_read(
@@ -78,6 +86,8 @@ def test_the_example_is_what_is_written_and_read(
         ("Ticker", [Ticker, Window]),
         ("Feed event", [FeedEvent]),
         ("Progress", [Progress]),
+        ("Instrument", [Instrument]),
+        ("Funding rate", [FundingRate]),
     ],
 )
 def test_the_tables_name_every_field_and_mark_the_optional(section: str, models: list[Any]) -> None:
@@ -93,7 +103,14 @@ def test_the_tables_name_every_field_and_mark_the_optional(section: str, models:
 
 @pytest.mark.parametrize(
     ("section", "model"),
-    [("Trade", Trade), ("Marker", Marker), ("Candle", Candle), ("Feed event", FeedEvent)],
+    [
+        ("Trade", Trade),
+        ("Marker", Marker),
+        ("Candle", Candle),
+        ("Feed event", FeedEvent),
+        ("Instrument", Instrument),
+        ("Funding rate", FundingRate),
+    ],
     ids=lambda part: part if isinstance(part, str) else "",
 )
 def test_the_tables_name_every_value_of_a_kind(section: str, model: Any) -> None:

@@ -9,19 +9,22 @@ import pytest
 from hypothesis import given
 from market_strategies import trades
 from msgspec import structs
-from records import CANDLE, KLINE, MARKER, TICKER, TRADE, WINDOW
+from records import CANDLE, FUNDING, INSTRUMENT, KLINE, MARKER, TICKER, TRADE, WINDOW
 
 from market.codec import (
     decode_candle,
+    decode_funding_rate,
     decode_given_candle,
+    decode_instrument,
     decode_marker,
     decode_ticker,
     decode_trade,
     encode_trade,
     run_of,
 )
+from market.decimals import parse_decimal
 from market.errors import MalformedError
-from market.limits import check_amounts, check_trade, have_few_digits
+from market.limits import check_amounts, check_trade, parse_amounts
 from market.trade import Trade
 
 WIDE = {"open": "1", "high": "9" * 15, "low": "0." + "0" * 17 + "1", "close": "1"}
@@ -72,6 +75,19 @@ CANDLES = [
     ({"close_time_ms": 59_999}, {"close_time_ms": 60_000}, "are not of a 1m candle"),
     ({"first_trade_id": None}, {"first_trade_id": "a\x00"}, "first_trade_id 'a\\x00' holds a control character"),
 ]
+INSTRUMENTS = [
+    ({"tick": "0.000000000000000001"}, {"tick": "0"}, "tick is 0: it has to be greater than 0"),
+    ({"lot": "9" * 15}, {"lot": "1" + "0" * 15}, "lot 1000000000000000 is not below"),
+    ({"native": "x" * 128}, {"native": "a\x00"}, "native 'a\\x00' holds a control character"),
+    ({"quote": "\u5e01"}, {"base": "\u5e01" * 43}, "base"),
+    ({"status": "delisted"}, {"status": "gone"}, "Invalid enum value 'gone'"),
+]
+FUNDINGS = [
+    ({"rate": "-" + "9" * 15 + "." + "9" * 18}, {"rate": "-1" + "0" * 15}, "rate -1000000000000000 is not below"),
+    ({"rate": "0"}, {"rate": "0." + "1" * 19}, "at most 18 digits"),
+    ({"mark_price": "1"}, {"mark_price": "0"}, "mark_price is 0: it has to be greater than 0"),
+    ({"kind": "expected"}, {"kind": "guessed"}, "Invalid enum value 'guessed'"),
+]
 WINDOWS = [
     ({"change": "-" + "9" * 15}, {"change": "-1" + "0" * 15}, "change -1000000000000000 is not"),
     ({"change_percent": "9" * 36 + ".9999"}, {"change_percent": "0.00001"}, "at most 4 digits"),
@@ -90,6 +106,10 @@ CASES: list[Any] = [
     *((decode_trade, orjson.dumps(TRADE | fine), orjson.dumps(TRADE | wrong), words) for fine, wrong, words in TRADES),
     *((decode_candle, orjson.dumps(CANDLE | fine), orjson.dumps(CANDLE | wrong), words)
       for fine, wrong, words in CANDLES),
+    *((decode_instrument, orjson.dumps(INSTRUMENT | fine), orjson.dumps(INSTRUMENT | wrong), words)
+      for fine, wrong, words in INSTRUMENTS),
+    *((decode_funding_rate, orjson.dumps(FUNDING | fine), orjson.dumps(FUNDING | wrong), words)
+      for fine, wrong, words in FUNDINGS),
     *((decode_ticker, ticker_of(fine), ticker_of(wrong), words) for fine, wrong, words in WINDOWS),
 ]  # fmt: skip
 
@@ -104,13 +124,27 @@ def test_what_lies_at_the_limit_is_read_and_what_lies_beyond_is_refused_in_words
     assert words in str(refused.value)
 
 
-def test_few_digits_are_within_every_limit() -> None:
-    texts = [f"{'9' * whole}.{'9' * places}".rstrip(".") for whole in (1, 6, 7, 12, 13, 14) for places in range(23)]
+def amounts_or_error(price: str, qty: str, read: Callable[[str, str], tuple[Decimal, Decimal]]) -> Any:
+    try:
+        return read(price, qty)
+    except MalformedError as error:
+        return str(error)
+
+
+def long_way(price: str, qty: str) -> tuple[Decimal, Decimal]:
+    amounts = parse_decimal(price), parse_decimal(qty)
+    check_amounts(*amounts)
+    return amounts
+
+
+def test_the_short_way_for_amounts_takes_and_refuses_what_the_long_way_does() -> None:
+    texts = [f"{'9' * whole}.{'9' * places}".rstrip(".") for whole in (1, 6, 7, 8, 13, 14) for places in range(13)]
     texts += [f"0.{'0' * places}1" for places in range(23)]
-    few = [(price, qty) for price in texts for qty in texts if have_few_digits(price, qty)]
-    assert len(few) > 1000
-    for price, qty in few:
-        check_amounts(Decimal(price), Decimal(qty))
+    texts += ["0", "0.00000000", "00.10", "1.", ".1", "", " 1", "1 ", "+1", "-1", "1e5", "NaN", "Infinity", "1_0", "１"]  # noqa: RUF001
+    outcomes = [amounts_or_error(price, qty, parse_amounts) for price in texts for qty in texts]
+    assert outcomes == [amounts_or_error(price, qty, long_way) for price in texts for qty in texts]
+    assert sum(isinstance(outcome, str) for outcome in outcomes) > 1000
+    assert sum(isinstance(outcome, tuple) for outcome in outcomes) > 1000
 
 
 @given(trades)

@@ -114,3 +114,16 @@ def test_what_is_missing_may_be_as_early_as_any_trade_behind_it() -> None:
     assert [gap.from_us // SECOND_US for gap in ledger.gaps] == [0, 20, 25]
     ledger.add(7, 10 * SECOND_US, 0.0)
     assert [(gap.first, gap.from_us // SECOND_US) for gap in ledger.gaps] == [(1, 0), (3, 10), (5, 10), (8, 10)]
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(-3, 3), st.integers(-2, 3)), max_size=60),
+    former_head=st.sampled_from([-1, 5, 20]),
+)
+def test_the_short_way_leaves_a_ledger_as_the_long_one_does(steps: list[tuple[int, int]], former_head: int) -> None:
+    short, long = (Ledger(10, 10, former_head=former_head) for _ in range(2))
+    for now_s, (ids_on, time_on) in enumerate(steps):
+        number, time_us = max(0, long.head + ids_on), max(0, long.latest_us + time_on)
+        novelty = long.add(number, time_us, now_s)
+        assert (Novelty.NEW if short.add_next(number, time_us) else short.add(number, time_us, now_s)) is novelty
+        assert [getattr(short, name) for name in Ledger.__slots__] == [getattr(long, name) for name in Ledger.__slots__]

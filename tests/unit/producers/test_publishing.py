@@ -27,6 +27,9 @@ class _Kafka:
         self.topics += [topic] * bool(records)
         return [_Appended(self.clock_us // 1000)] * bool(records)
 
+    async def send_groups(self, topic: str, groups: dict[int, list[Any]]) -> list[Any]:
+        return await self.send_batches(topic, [record for group in groups.values() for record in group], 0)
+
     async def await_acknowledgements(self, sent: list[Any]) -> list[Any]:
         return sent
 

@@ -75,9 +75,18 @@ async def test_a_server_that_fails_is_asked_a_few_times(serve: Callable) -> None
     assert len(asked) == ATTEMPTS
 
 
-async def test_a_refusal_is_not_asked_again(serve: Callable) -> None:
-    client, asked = await serve((400, {}))
-    with pytest.raises(RefusedError):
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (400, "answered 400 to /, it refuses the request"),
+        (401, "answered 401 to /, it wants a key for this request"),
+        (403, "answered 403 to /, it does not serve this address"),
+        (404, "answered 404 to /, there is nothing at this address"),
+    ],
+)
+async def test_a_refusal_is_told_for_what_it_is_and_not_asked_again(serve: Callable, status: int, says: str) -> None:
+    client, asked = await serve((status, {}))
+    with pytest.raises(RefusedError, match=says):
         await client.get(RestRequest("/", 1))
     assert len(asked) == 1
 
@@ -95,3 +104,18 @@ async def test_a_text_can_say_that_we_asked_too_much(serve: Callable) -> None:
     with pytest.raises(RateLimitedError):
         await client._get(RestRequest("/", 1))  # without the attempts
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (429, "answered 429, it was asked too much: wait 70 s"),
+        (418, "answered 418, it has banned this address for asking too much: wait 70 s"),
+        (503, "answered 503, it is in maintenance or overloaded"),
+        (500, "answered 500, it fails on its own side"),
+    ],
+)
+async def test_what_will_pass_is_told_for_what_it_is(serve: Callable, status: int, says: str) -> None:
+    client, _ = await serve(*[(status, {"Retry-After": "70"})] * ATTEMPTS)
+    with pytest.raises(UnavailableError, match=says):
+        await client.get(RestRequest("/", 1))

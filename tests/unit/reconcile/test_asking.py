@@ -9,6 +9,7 @@ from candlewick.reconcile.candles import MOST_MINUTES, NewestCandles, market_gro
 from candlewick.reconcile.compare import ComparedSpan
 from candlewick.reconcile.klines import LEAD_MS, first_page, next_page
 from candlewick.reconcile.reconcile import Asked, asked_span
+from candlewick.reconcile.repair import MOST_SPANS, spans_to_fetch
 from market.codec import decode_candle
 from market.key import MarketKey
 from market.partition import partition_of
@@ -120,3 +121,22 @@ def test_the_highest_revision_counts_whatever_its_place_in_the_log() -> None:
     newest.take(b"binance:BTC-USDT", b"{}")
     assert newest.of(KEY) == {NOON_MS: decode_candle(value(9, close="10"))}
     assert newest.unreadable == 1
+
+
+def minutes(*numbers: int) -> list[ComparedSpan]:
+    return [ComparedSpan(NOON_MS + each * MINUTE, NOON_MS + (each + 1) * MINUTE) for each in numbers]
+
+
+def test_minutes_near_each_other_are_fetched_together() -> None:
+    assert spans_to_fetch(minutes(0, 11, 23)) == [
+        ComparedSpan(NOON_MS, NOON_MS + 12 * MINUTE),
+        ComparedSpan(NOON_MS + 23 * MINUTE, NOON_MS + 24 * MINUTE),
+    ]
+    assert spans_to_fetch([]) == []
+
+
+def test_many_spans_are_fetched_as_one() -> None:
+    apart = minutes(*range(0, 20 * MOST_SPANS, 20))
+    assert spans_to_fetch(apart) == apart
+    more = minutes(*range(0, 20 * MOST_SPANS + 20, 20))
+    assert spans_to_fetch(more) == [ComparedSpan(NOON_MS, more[-1].until_ms)]

@@ -37,8 +37,7 @@ def row_of(trade: Trade) -> Row:
 
 
 async def record(client: Client, name: str, market: str, **span: int) -> list[Row]:
-    protocol = "bybit" if name.startswith("bybit") else name
-    return [recorded(market, cells) for cells in await client.record(market, protocol=protocol, **span)]
+    return [recorded(market, cells) for cells in await client.record(market, protocol=name, **span)]
 
 
 async def symbols_of(client: Client, exchange: Exchange) -> Mapping[str, str]:

@@ -298,3 +298,75 @@ async def test_usd_m_aggregates_are_the_trades_of_spot_summed() -> None:
 )
 def test_times_are_written_up_to_the_limits_of_64_bits(time_ms: int, text: str) -> None:
     assert iso_us(time_ms) == text
+
+
+async def test_okx_has_the_candles_of_btc_usdt_whatever_its_markets_are() -> None:
+    async with simulator(symbols=("ETHUSDT",)) as client, client.stream("/ws/v5/business") as socket:
+        await socket.send_str('{"op":"subscribe","args":[{"channel":"candle1s","instId":"BTC-USDT"}]}')
+        frames = await frames_until(socket, lambda frame: OKX.clock_us(frame) is not None)
+        assert frames[-1]["arg"] == {"channel": "candle1s", "instId": "BTC-USDT"}
+        await socket.send_str('{"op":"subscribe","args":[{"channel":"trades-all","instId":"BTC-USDT"}]}')
+        assert OKX.rejects((await frames_until(socket, OKX.rejects))[-1])
+
+
+@each_protocol
+async def test_withheld_ids_are_in_no_stream_and_no_record(spoken: Spoken) -> None:
+    async with simulator(symbols=SYMBOLS[:1], speed=FAST) as client:
+        market = "BTCUSDT_PERP" if spoken is BINANCE_USDM else "BTCUSDT"
+        told = await client.faults(withhold=f"{market}:40")
+        hidden = told["withheld"][0]
+        assert (hidden["symbol"], hidden["last_id"] - hidden["first_id"]) == (market, 39)
+        rows = (await listen(client, spoken, SYMBOLS[:1])).rows
+        truth = await record(client, spoken, "BTCUSDT")
+        begin = truth.index(rows[0])
+        assert rows == truth[begin : begin + len(rows)]
+        if spoken.from_known is not None:
+            ids = {int(row.trade_id) for row in truth}
+            assert hidden["last_id"] + 1 in ids
+            assert not ids & set(range(hidden["first_id"], hidden["last_id"] + 1))
+
+
+@each_protocol
+async def test_ids_begin_anew_where_they_are_numbers_and_stay_unique_where_not(spoken: Spoken) -> None:
+    async with simulator(symbols=SYMBOLS[:1], speed=FAST) as client:
+        before = (await record(client, spoken, "BTCUSDT", from_us=PAST_US - MINUTE_US))[-1]
+        await client.faults(now="reset")
+        rows = (await listen(client, spoken, SYMBOLS[:1])).rows
+        truth = await record(client, spoken, "BTCUSDT")
+        begin = truth.index(rows[0])
+        assert rows == truth[begin : begin + len(rows)]
+        assert len({row.trade_id for row in truth}) == len(truth)
+        if spoken.from_known is not None:
+            assert int(rows[-1].trade_id) < int(before.trade_id) * 0.6
+
+
+@pytest.mark.parametrize("spoken", [each for each in SPOKEN if each.from_known], ids=lambda spoken: spoken.name)
+async def test_a_short_history_refuses_what_is_old_and_says_so(spoken: Spoken) -> None:
+    async with simulator(symbols=SYMBOLS[:1], start_us=PAST_US + 60 * MINUTE_US, speed=1.0) as client:
+        old = (await record(client, spoken, "BTCUSDT", from_us=PAST_US))[0]
+        await client.faults(short_history=60)
+        assert spoken.from_known is not None
+        page = spoken.read_page("BTCUSDT", (await client.body(spoken.from_known("BTCUSDT", old)))[1])
+        assert all(row.time_us > PAST_US + 58 * MINUTE_US for row in page)
+        exceptions = await client.exceptions("BTCUSDT", from_us=PAST_US, **spoken.record)
+        assert [old.trade_id, "refused"] in [[row[0], row[-1]] for row in exceptions]
+
+
+@each_protocol
+async def test_a_shutdown_is_announced_where_the_exchange_announces_it(spoken: Spoken) -> None:
+    async with simulator(symbols=SYMBOLS[:1]) as client, client.stream(spoken.path(SYMBOLS[:1])) as socket:
+        for text in spoken.frames(SYMBOLS[:1]):
+            await socket.send_str(text)
+        await next_frame(socket)
+        await client.faults(now="shutdown", shutdown_grace_s=0.2)
+        texts = []
+        while (message := await asyncio.wait_for(socket.receive(), 5)).type is aiohttp.WSMsgType.TEXT:
+            texts.append(message.data)
+        assert socket.close_code == 1001
+        words = {
+            "binance": "serverShutdown",
+            "binance-usdm": "serverShutdown",
+            "okx": '"64008"',
+            "kraken": "maintenance",
+        }
+        assert sum(words.get(spoken.name, "?!") in text for text in texts) == (spoken.name in words)

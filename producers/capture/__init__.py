@@ -1,0 +1,1 @@
+"""Captures: the raw frames of a feed's connections with their receive times, kept in files and read back."""
