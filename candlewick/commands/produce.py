@@ -51,7 +51,7 @@ def produce(
     ccxt:NAME feeds an exchange that only the library ccxt knows (pip install 'candlewick[ccxt]'). ccxt proves less: its
     minutes are `connected` at best, and its clock is estimated. See docs/exchanges.md.
 
-    CANDLEWICK_<EXCHANGE>_WS and CANDLEWICK_<EXCHANGE>_REST point it elsewhere.
+    CANDLEWICK_BINANCE_WS and CANDLEWICK_BINANCE_REST, and those of the others, point it elsewhere.
 
     ```
     candlewick produce binance BTC-USDT ETH-USDT

@@ -10,6 +10,8 @@ and over REST ``/trades`` with rows like these, ``/klines`` with ``[159396144000
 - **Ids prove nothing**: ccxt does not tell which exchanges count them up by one, nor what it left out. A trade without
   an id is refused.
 - **The clock is estimated**: ours, set by the exchange's where ccxt can ask for it (`producers/ccxt_bridge/clock.py`).
+- **Times are cut to seconds**, the clock's too: of some exchanges ccxt has finer ones in the stream, and not in pages.
+  The milliseconds order the trades of a second whose ids are no numbers (``seq``).
 - Amounts are texts; ``side`` is the taker's, as ccxt says. Spot only: of others ccxt's amounts count contracts.
 - Record keys say ``ccxt-NAME``: its ids and times need not be those of an adapter of our own.
 """
@@ -23,6 +25,7 @@ from msgspec import Raw, Struct
 from market.errors import MalformedError
 from market.given_candle import GivenCandle
 from market.instrument import Instrument, InstrumentStatus
+from market.timeframe import SECOND_MS
 from market.trade import Source, Trade
 from producers.exchange import (
     Keepalive,
@@ -38,7 +41,7 @@ from producers.wire import decode_as, known_field, make_candle, make_trade, numb
 
 PREFIX = "ccxt:"
 """An exchange of this name and ccxt's: ``ccxt:kucoin``."""
-_MS = 1_000
+_SECOND_US = 1_000_000
 
 
 class _CcxtFrame(Struct, gc=False):
@@ -93,7 +96,8 @@ class Ccxt:
         wire = decode_as(_frame, frame, "a frame of the bridge to ccxt")
         rows = [row for raw in wire.trades for row in self._read([raw], symbols, received_us, Source.WS)]
         refused = [row for row in rows if isinstance(row, RefusedTrade)]
-        return Message(wire.clock_us, [row for row in rows if isinstance(row, Trade)], refused)
+        clock_us = wire.clock_us - wire.clock_us % _SECOND_US
+        return Message(clock_us, [row for row in rows if isinstance(row, Trade)], refused)
 
     def _read(
         self, raws: list[Raw], symbols: Mapping[str, str], received_us: int, source: Source
@@ -110,9 +114,10 @@ class Ccxt:
                 price=number_text(Raw(row.price.encode())),
                 qty=number_text(Raw(row.amount.encode())),
                 side=taker_side(row.side),
-                time_us=row.timestamp * _MS,
+                time_us=row.timestamp // SECOND_MS * _SECOND_US,
                 received_us=received_us,
                 source=source,
+                seq=row.timestamp,
             )
 
         rows = read_rows(raws, None, read, lambda _: None)
