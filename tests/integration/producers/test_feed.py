@@ -79,7 +79,9 @@ async def test_messages_skipped_duplicated_and_swapped_are_made_good(exchange: E
         )
 
 
-async def test_where_the_exchange_never_gives_trades_its_kline_stands_in_and_other_symbols_go_on(exchange: Exchange) -> None:
+async def test_where_the_exchange_never_gives_trades_its_kline_stands_in_and_other_symbols_go_on(
+    exchange: Exchange,
+) -> None:
     async with exchange() as patient:
         settings = patient.model_copy(update={"fill_timeout_s": 2.0})
         busy, name = next(iter(SYMBOLS.items()))

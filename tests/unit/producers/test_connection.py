@@ -100,7 +100,7 @@ def saying(*frames: str, wait_s: float = 60.0) -> Callable[[web.Request], Awaita
 async def reason_of(of: Binance) -> str:
     seen: list[FromConnection] = []
     async with reading(of, seen):
-        await eventually(lambda: _is_over(seen), timeout_s=20, every_s=0.05)
+        await eventually(lambda: _is_over(seen), timeout_s=40, every_s=0.05)
     return next(item.event.reason for item in seen if isinstance(item.event, Disconnected))
 
 
@@ -117,9 +117,9 @@ async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedEx
             async def opened(count: int = count) -> bool:
                 return sim.plan.done["connections"] >= count and len(sim.connections) == 1
 
-            await eventually(opened, timeout_s=20, every_s=0.05)
+            await eventually(opened, timeout_s=40, every_s=0.05)
             before = len(seen)
-            await eventually(lambda before=before: _grew(seen, before), timeout_s=20, every_s=0.05)
+            await eventually(lambda before=before: _grew(seen, before), timeout_s=40, every_s=0.05)
             leave(sim)
     assert [type(item.event) for item in seen if not isinstance(item.event, Message)] == [Connected]
     ids = {int(trade.trade_id) for item in seen if isinstance(item.event, Message) for trade in item.event.trades
@@ -132,7 +132,7 @@ async def _grew(seen: list[FromConnection], before: int) -> bool:
 
 
 async def test_a_connection_is_left_before_its_age_limit_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "LIFE_S", 1.0)
+    monkeypatch.setattr(connections, "LIFE_S", 2.0)
     monkeypatch.setattr(connections, "OVERLAP_S", 0.3)
     await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0), lambda _: None)
 

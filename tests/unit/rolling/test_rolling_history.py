@@ -54,7 +54,7 @@ def since_ms(at: random.Random, clock_ms: int) -> int:
 
 
 @given(seed=SEEDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_every_window_is_at_every_moment_the_sum_of_its_newest_minutes(seed: int) -> None:
     at = random.Random(seed)
     records = MadeLog(seed, 40).records
