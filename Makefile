@@ -34,6 +34,7 @@ test: setup  ## the tests, on the real Kafka, Redis, ClickHouse engine and an S3
 
 faults: setup  ## the long suite: kill loops and outages
 	@$(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)
+	@$(BIN)/python -m pytest -m long --timeout 1200
 
 simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--trace 716" shows one
 	@$(BIN)/python tests/simulation/simulate.py $(ARGS)

@@ -160,6 +160,7 @@ async def test_the_same_import_again_publishes_nothing_unless_forced(
     assert await end_of_trades(settings) == 2 * end
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("topics")
 async def test_killed_in_the_middle_and_run_again_the_result_is_the_same(
     environment: Environment, settings: Settings, tmp_path: Path

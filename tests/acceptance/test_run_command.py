@@ -112,6 +112,7 @@ def answered_health(address: str) -> None:
             time.sleep(0.1)
 
 
+@pytest.mark.long
 def test_a_source_that_is_wrong_costs_no_false_claim_and_what_it_lost_is_told(surroundings: dict[str, str]) -> None:
     """Whether a minute says `hole` without need depends on the moment: the long suite asks for none."""
     faults = (

@@ -282,6 +282,7 @@ async def test_a_topic_made_anew_while_it_is_read_stops_the_processor(
     assert b"made anew" in told
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # several processes, one after the other
 async def test_a_strangers_open_transaction_counts_as_lag_and_is_named(
     settings: Settings, topics: Topics, workers: Workers

@@ -94,6 +94,7 @@ async def killed(settings: Settings, words: Sequence[str], environment: dict[str
     await process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_two_hours_of_two_symbols_are_whole_in_spite_of_faults_and_kills(
     exchange: Exchange, environment: dict[str, str]
