@@ -153,6 +153,7 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     await _is_read_to_its_end(settings)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # several processes, one after the other
 async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     settings: Settings, topics: Topics, workers: Workers
@@ -268,6 +269,7 @@ async def test_a_topic_made_anew_between_runs_is_told_and_read_after_a_replay(
     workers.running.remove(refused)
 
 
+@pytest.mark.long
 async def test_a_topic_made_anew_while_it_is_read_stops_the_processor(
     settings: Settings, topics: Topics, workers: Workers
 ) -> None:

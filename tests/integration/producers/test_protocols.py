@@ -39,6 +39,7 @@ async def feeding(settings: Settings, name: str, symbols: tuple[str, ...]) -> As
         await asyncio.wait_for(task, 30)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROVING)
 async def test_the_log_is_the_record(
     name: str,

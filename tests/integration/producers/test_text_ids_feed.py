@@ -114,6 +114,7 @@ async def test_outages_and_restarts_are_covered_by_pages_of_the_newest_trades(se
         assert "hole" not in events
 
 
+@pytest.mark.long
 async def test_what_sixty_rows_do_not_reach_is_a_hole_and_the_exchanges_kline_stands_in(settings: Settings) -> None:
     async with simulated(settings) as exchange:
         async with feeding(exchange, "bybit"):
