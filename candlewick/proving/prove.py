@@ -69,10 +69,9 @@ async def prove_exchange(
                 span = ComparedSpan(of_market.begun_us // 1000, of_market.until_us // 1000)
                 klines = await ask_klines(rest, exchange, native, span, lambda *_: None)
                 fields = comparable_fields(counts_trades=exchange.klines_count_trades)
-                quiet = {kline.open_time_ms for kline in klines if not kline.volume}
-                ours = of_market.candles()
-                shown = [kline for kline in klines if kline.open_time_ms in ours or kline.open_time_ms not in quiet]
-                comparison = compare_market(each.market, span, ours, shown, fields)
+                ours = of_market.candles()  # of minutes with trades: theirs are flat in the others
+                traded = [kline for kline in klines if kline.volume or kline.open_time_ms in ours]
+                comparison = compare_market(each.market, span, ours, traded, fields)
             outcomes.append(verdict(exchange_name, of_market, comparison))
     return all(is_proved for is_proved, _ in outcomes), [sentence for _, sentence in outcomes]
 

@@ -274,12 +274,10 @@ class Session:
             self._active.pop(symbol)
             self._active[symbol] = None  # so that it comes after the others next time
             self._start(tasks, self._ask(symbol, request))
-
-        for symbol in [feed for feed in self._active if feed.klines.is_waiting][: room - len(requests[:room])]:
-            klines = symbol.klines.next_request(now_s)
-            if klines is not None:
-                symbol.klines.in_flight = True
-                self._start(tasks, self._ask_klines(symbol, klines))
+        wanted = [(feed, klines) for feed in self._active if (klines := feed.klines.next_request(now_s)) is not None]
+        for symbol, klines in wanted[: max(0, room - len(requests))]:
+            symbol.klines.in_flight = True
+            self._start(tasks, self._ask_klines(symbol, klines))
 
     def _start(self, tasks: asyncio.TaskGroup, asking: Coroutine[None, None, None]) -> None:
         task = tasks.create_task(asking)
