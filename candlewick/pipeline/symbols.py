@@ -4,7 +4,7 @@ from difflib import get_close_matches
 
 import aiohttp
 
-from producers.exchanges import EXCHANGES
+from producers.exchanges import exchange_named
 from producers.feed.rest import RestClient
 from producers.feed.runner import find
 from producers.feed.selection import Selection
@@ -37,12 +37,10 @@ async def exchange_symbols(settings: Settings, exchange_name: str, text: str | N
         UsageError: no such exchange, none named, or one that the exchange does not have.
         UnavailableError: the exchange does not answer.
     """
-    if exchange_name not in EXCHANGES:
-        raise UsageError(f"no exchange {exchange_name!r}: there is {', '.join(sorted(EXCHANGES))}")
+    exchange = exchange_named(exchange_name, settings)
     names = tuple(dict.fromkeys(name.strip() for name in (text or "").split(",") if name.strip()))
     if not names or names[0].isdecimal():
         raise UsageError(f"say which symbols of {exchange_name}: --symbols BTCUSDT,ETHUSDT")
-    exchange = EXCHANGES[exchange_name](settings)
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
         return tuple(await find(rest, exchange, Selection(names)))

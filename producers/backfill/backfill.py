@@ -21,7 +21,7 @@ from producers.archive.importing import InterruptedImportError, topics_of_runs
 from producers.backfill.asking import STAGE, InterruptedBackfillError, PatientClient
 from producers.backfill.symbol import Backfilled, MarketTime, SymbolBackfill
 from producers.exchange import Exchange
-from producers.exchanges import EXCHANGES
+from producers.exchanges import exchange_named
 from producers.feed.rest import RestClient
 from producers.feed.runner import find
 from producers.feed.selection import Selection
@@ -72,11 +72,9 @@ async def backfill(
     set), or `FailedBackfillError` at the end, if symbols failed.
     """
     span = _span(request, time.time_ns() // 1000)
-    if request.exchange not in EXCHANGES:
-        raise UsageError(f"there is no exchange {request.exchange!r}: choose {' or '.join(sorted(EXCHANGES))}")
+    exchange = exchange_named(request.exchange, settings)
     if not request.symbols:
         raise UsageError("no symbols: name at least one, as in candlewick backfill binance BTC-USDT --from 2026-01-31")
-    exchange = EXCHANGES[request.exchange](settings)
     if not exchange.ids_prove and not request.klines:
         raise UsageError(
             f"{exchange.name} gives only its newest trades, and their ids prove nothing: import its archive files, "
