@@ -14,6 +14,8 @@ from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 Client = AsyncClient
 """The client that the readers use."""
+ANY_DATABASE = "system"
+"""Is there while ours is not."""
 _TIMEOUT_S = 30
 _CODE = re.compile(r"\bcode: (\d+)", re.IGNORECASE)
 
@@ -57,13 +59,17 @@ class RowCode(IntEnum):
     VIOLATED_CONSTRAINT = 469
 
 
-_TABLE_ALREADY_EXISTS = 57
+_TABLE_ALREADY_EXISTS, _UNKNOWN_DATABASE = 57, 81
 _PASSING_CODES = frozenset(PassingCode)
 _ROW_CODES = frozenset(RowCode)
 
 
 class RowsRefusedError(Exception):
     """The server says that it cannot hold one or more rows of an insert."""
+
+
+class DatabaseMissingError(CandlewickError):
+    """There is no database of that name."""
 
 
 class TableThereError(Exception):
@@ -100,6 +106,11 @@ def clickhouse_errors(url: str) -> Iterator[None]:
         reason = " ".join(str(error).split())[:300]
         if code == _TABLE_ALREADY_EXISTS:
             raise TableThereError(reason) from error
+        if code == _UNKNOWN_DATABASE:
+            raise DatabaseMissingError(
+                f"ClickHouse at {where} has no such database: {reason}; check CANDLEWICK_CLICKHOUSE_DATABASE, or make "
+                "it with candlewick migrate clickhouse"
+            ) from error
         if code in _ROW_CODES:
             raise RowsRefusedError(reason) from error
         if code is None or code in _PASSING_CODES:

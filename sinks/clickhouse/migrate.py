@@ -20,7 +20,13 @@ from clickhouse_connect.driver import AsyncClient
 
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.telemetry import logger
-from sinks.clickhouse.connect import TableThereError, clickhouse_errors, connect
+from sinks.clickhouse.connect import (
+    ANY_DATABASE,
+    DatabaseMissingError,
+    TableThereError,
+    clickhouse_errors,
+    connect,
+)
 from sinks.clickhouse.schema import (
     SCHEMA_VERSION,
     WarmTable,
@@ -87,23 +93,33 @@ class SchemaKeeper:
         Raises `CandlewickError` for tables of another program or of a later version, for tables that were altered, and
         where this user may not make them.
         """
-        server = await connect(self._url)
+        there = await self._look_once()
+        if not there.are_current:
+            try:
+                await self._make_database()
+                await self._change()
+            except UnavailableError:
+                raise
+            except CandlewickError as error:
+                raise CandlewickError(
+                    f"{error}. The tables of {self._database} have to be made or migrated: run candlewick migrate "
+                    "clickhouse as a user that may"
+                ) from error
+        async with await connect(self._url, database=self._database) as client:
+            await self._require_unaltered(client, await self._look(client))
+
+    async def _look_once(self) -> TablesThere:
         try:
-            there = await self._look(server)
-            if not there.are_current:
-                try:
-                    await self._execute(server, f"CREATE DATABASE IF NOT EXISTS {self._database}")
-                    there = await self._change()
-                except UnavailableError:
-                    raise
-                except CandlewickError as error:
-                    raise CandlewickError(
-                        f"{error}. The database {self._database} has to be made or migrated: run candlewick migrate "
-                        "clickhouse as a user that may"
-                    ) from error
-            await self._require_unaltered(server, there)
-        finally:
-            await server.close()
+            client = await connect(self._url, database=self._database)
+        except DatabaseMissingError:
+            return TablesThere({}, frozenset())
+        async with client:
+            there = await self._look(client)
+        return there
+
+    async def _make_database(self) -> None:
+        async with await connect(self._url, database=ANY_DATABASE) as client:
+            await self._execute(client, f"CREATE DATABASE IF NOT EXISTS {self._database}")
 
     async def _look(self, client: AsyncClient) -> TablesThere:
         rows = await self._ask(client, _TABLES, names=[*expected_tables(), *expected_views()])
@@ -136,18 +152,16 @@ class SchemaKeeper:
                 "CANDLEWICK_CLICKHOUSE_DATABASE at another database"
             )
 
-    async def _change(self) -> TablesThere:
-        client = await connect(self._url, database=self._database, answer_timeout_s=_COPY_S)
-        try:
-            async with self._locked(client) as owner:
-                there = await self._look(client)
-                steps = [step for version in migrations(there.version) for step in version] + newest_schema()
-                for number, step in enumerate(steps, 1):
-                    await self._keep_lock(client, owner, f"step {number} of {len(steps)}")
-                    await self._apply(client, owner, step)
-                return await self._look(client)
-        finally:
-            await client.close()
+    async def _change(self) -> None:
+        async with (
+            await connect(self._url, database=self._database, answer_timeout_s=_COPY_S) as client,
+            self._locked(client) as owner,
+        ):
+            there = await self._look(client)
+            steps = [step for version in migrations(there.version) for step in version] + newest_schema()
+            for number, step in enumerate(steps, 1):
+                await self._keep_lock(client, owner, f"step {number} of {len(steps)}")
+                await self._apply(client, owner, step)
 
     async def _apply(self, client: AsyncClient, owner: str, step: str) -> None:
         """One statement, unless it was done already, or is about a table that is not there."""

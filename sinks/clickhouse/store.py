@@ -11,7 +11,7 @@ from clickhouse_connect.driver import AsyncClient
 from market.records import Record
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
-from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
+from sinks.clickhouse.connect import DatabaseMissingError, RowsRefusedError, clickhouse_errors, connect
 from sinks.clickhouse.encode import (
     CANDLES,
     FEEDS,
@@ -77,7 +77,10 @@ class ClickHouseStore:
 
     async def identities(self) -> Mapping[str, str | None]:
         """By topic: the id that its table got when it was made, or first made; None while the table holds no row."""
-        client = self._client or await connect(self._url)
+        try:
+            client = self._client or await connect(self._url, database=self._database)
+        except DatabaseMissingError:
+            return dict.fromkeys(self._names)
         try:
             with clickhouse_errors(self._url):
                 tables = await client.query(
@@ -129,7 +132,7 @@ class ClickHouseStore:
         return hashlib.sha256(f"{name} {SCHEMA_VERSION} {self._process} {' '.join(ranges)}".encode()).hexdigest()
 
     async def _insert(self, name: str, rows: pa.Table, token: str | None) -> None:
-        rows = rows.drop_columns(_COMPUTED.get(name, ()))
+        rows = rows.drop_columns(_COMPUTED.get(name, ())).combine_chunks()
         settings = _INSERT | ({"insert_deduplication_token": token} if token else {})
         assert self._client is not None  # noqa: S101  # a store is opened before it is written to
         with clickhouse_errors(self._url):
