@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver import AsyncClient
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
@@ -113,7 +113,8 @@ def clickhouse_errors(url: str) -> Iterator[None]:
             ) from error
         if code in _ROW_CODES:
             raise RowsRefusedError(reason) from error
-        if code is None or code in _PASSING_CODES:
+        is_refused_here = isinstance(error, ProgrammingError)  # as a setting that this user may not change
+        if (code is None and not is_refused_here) or code in _PASSING_CODES:
             raise UnavailableError(f"ClickHouse at {where} is away: {reason}") from error
         raise CandlewickError(
             f"ClickHouse at {where} refuses: {reason}; check CANDLEWICK_CLICKHOUSE, its user's rights and the tables"

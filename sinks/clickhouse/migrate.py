@@ -113,9 +113,10 @@ class SchemaKeeper:
             client = await connect(self._url, database=self._database)
         except DatabaseMissingError:
             return TablesThere({}, frozenset())
-        async with client:
-            there = await self._look(client)
-        return there
+        try:
+            return await self._look(client)
+        finally:
+            await client.close()
 
     async def _make_database(self) -> None:
         async with await connect(self._url, database=ANY_DATABASE) as client:

@@ -4,8 +4,10 @@
 
 -- Makes and migrates the tables: candlewick migrate clickhouse, and nothing else.
 CREATE ROLE IF NOT EXISTS candlewick_owner;
-GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW, DROP TABLE, DROP VIEW, ALTER TABLE, SELECT, INSERT ON candlewick.* TO candlewick_owner;
-GRANT TABLE ENGINE ON ReplacingMergeTree, TABLE ENGINE ON Memory ON *.* TO candlewick_owner;
+GRANT CREATE DATABASE, CREATE TABLE, CREATE VIEW ON candlewick.* TO candlewick_owner;
+GRANT ALTER TABLE, DROP TABLE, DROP VIEW, SELECT, INSERT ON candlewick.* TO candlewick_owner;
+GRANT TABLE ENGINE ON ReplacingMergeTree TO candlewick_owner;
+GRANT TABLE ENGINE ON Memory TO candlewick_owner;
 GRANT SELECT ON system.parts TO candlewick_owner;
 GRANT SELECT ON system.processes TO candlewick_owner;
 

@@ -1,0 +1,85 @@
+"""A ClickHouse engine of a test's own, whose only user has certain grants; and batches for the warm store."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from eventually import eventually
+from log import record
+
+from deploy.local.ports import any_free_port
+from market.partition import partition_of
+from runtime.kafka import TopicPartition
+from runtime.settings import Settings, load_settings
+from sinks.clickhouse.store import ClickHouseStore
+from sinks.store import Batch
+
+_FOR_THE_FRONT = "SHOW DATABASES ON default.*"
+"""For requests without a database; a server asks for no right there."""
+_USERS = """<clickhouse>
+<profiles><default><readonly>{readonly}</readonly></default></profiles><quotas><default/></quotas>
+<users><default><password></password><networks><ip>::/0</ip></networks><profile>default</profile>
+<quota>default</quota><grants>{grants}</grants></default></users></clickhouse>"""
+_CONFIG = (
+    """<clickhouse><user_directories><users_xml><path>{users}</path></users_xml></user_directories></clickhouse>"""
+)
+
+
+class WarmFolder:
+    """A data folder, served again and again, each time for a user with other rights."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @asynccontextmanager
+    async def serving(self, grants: Sequence[str], *, readonly: int = 0) -> AsyncIterator[Settings]:
+        """Settings that point at the engine."""
+        users, config = self._folder / "users.xml", self._folder / "config.xml"
+        granted = "".join(f"<query>GRANT {grant}</query>" for grant in (*grants, _FOR_THE_FRONT))
+        users.write_text(_USERS.format(grants=granted, readonly=readonly))
+        config.write_text(_CONFIG.format(users=users))
+        port = any_free_port()
+        script = Path(__file__).with_name("limited_clickhouse.py")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, str(script), str(config), "--port", str(port), "--data", str(self._folder / "data")
+        )
+        settings = load_settings(
+            home=self._folder, clickhouse=f"http://127.0.0.1:{port}", kafka="nowhere:1", redis="redis://nowhere"
+        )
+        try:
+            assert await eventually(lambda: _answers(port), timeout_s=60)
+            yield settings
+        finally:
+            process.terminate()
+            await process.wait()
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def trade_batch(store: ClickHouseStore, settings: Settings, trades: Sequence[dict[str, Any]]) -> Batch:
+    """Trades of one market as the runner hands them to the store."""
+    records = []
+    for number, fields in enumerate(trades):
+        sent = record(fields)
+        partition = partition_of(sent.key, settings.partitions)
+        records.append(
+            SimpleNamespace(
+                topic=settings.topics.trades, partition=partition, offset=int(fields["trade_id"]), timestamp=number,
+                key=sent.key, value=sent.value, headers=sent.headers,
+            )
+        )  # fmt: skip
+    encoded = store.encode(records)
+    first, last = records[0], records[-1]
+    tp = TopicPartition(first.topic, first.partition)
+    return Batch(tp=tp, first=first.offset, last=last.offset, rows=encoded.rows, chunks=[encoded.chunk])
