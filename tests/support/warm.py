@@ -69,17 +69,24 @@ async def _answers(port: int) -> bool:
 
 def trade_batch(store: ClickHouseStore, settings: Settings, trades: Sequence[dict[str, Any]]) -> Batch:
     """Trades of one market as the runner hands them to the store."""
+    return batch(store, settings.topics.trades, trades, partitions=settings.partitions)
+
+
+def batch(
+    store: ClickHouseStore, topic: str, values: Sequence[dict[str, Any]], *, partitions: int, first: int = 0
+) -> Batch:
+    """Records of one market as the runner hands them to the store; the first has this offset."""
     records = []
-    for number, fields in enumerate(trades):
+    for offset, fields in enumerate(values, first):
         sent = record(fields)
-        partition = partition_of(sent.key, settings.partitions)
+        partition = partition_of(sent.key, partitions)
         records.append(
             SimpleNamespace(
-                topic=settings.topics.trades, partition=partition, offset=int(fields["trade_id"]), timestamp=number,
+                topic=topic, partition=partition, offset=offset, timestamp=0,
                 key=sent.key, value=sent.value, headers=sent.headers,
             )
         )  # fmt: skip
     encoded = store.encode(records)
-    first, last = records[0], records[-1]
-    tp = TopicPartition(first.topic, first.partition)
-    return Batch(tp=tp, first=first.offset, last=last.offset, rows=encoded.rows, chunks=[encoded.chunk])
+    assert encoded.refused == []
+    tp = TopicPartition(topic, records[0].partition)
+    return Batch(tp=tp, first=first, last=records[-1].offset, rows=encoded.rows, chunks=[encoded.chunk])
