@@ -50,8 +50,6 @@ TRADE_ROWS: pa.Schema = pa.schema(
 _SIDES, _SOURCES = pa.array(list(Side)), pa.array(list(Source))
 _MOST_KEYS = 65_536
 _UNKNOWN = _LIVE = -1
-_key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("headers")
-_partition, _offset = attrgetter("partition"), attrgetter("offset")
 _run_of = lru_cache(maxsize=1024)(run_of)  # nearly all records of a run have the same headers
 
 
@@ -85,10 +83,12 @@ class TradeRows:
 
     def read(self, records: Sequence[Record]) -> Encoded:
         """The trades as a table of `TRADE_ROWS`, in the records' order; malformed and misplaced ones are refused."""
-        markets = self._markets.numbers(list(map(_key, records)))
+        markets = self._markets.numbers([record.key for record in records])
         origins = _Origins.of(records)
         usual = np.flatnonzero(origins.are_legible & (self._markets.partition_of[markets] == origins.partitions))
-        values = [records[place].value or b"" for place in usual.tolist()]
+        values = [record.value or b"" for record in records]
+        if len(usual) < len(values):
+            values = [values[place] for place in usual.tolist()]
         columns = self._markets.reader.read(values, markets[usual])
         if not columns.valid.all():
             usual, columns = usual[columns.valid], columns.chosen(columns.valid)
@@ -205,10 +205,10 @@ class _Origins(NamedTuple):
     @classmethod
     def of(cls, records: Sequence[Record]) -> "_Origins":
         count = len(records)
-        partitions = np.fromiter(map(_partition, records), np.int64, count)
-        offsets = np.fromiter(map(_offset, records), np.int64, count)
+        partitions = np.fromiter([record.partition for record in records], np.int64, count)
+        offsets = np.fromiter([record.offset for record in records], np.int64, count)
         runs, names, are_legible = np.full(count, _LIVE), _Texts(), np.ones(count, np.bool_)
-        headers = list(map(_headers, records))
+        headers = [record.headers for record in records]
         for place in range(count) if any(headers) else ():
             try:
                 run = _run_of(tuple(headers[place]))
