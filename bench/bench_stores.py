@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -18,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import clickhouse_connect
+import pyarrow as pa
 from report import write
 from trades import PARTITIONS, START_US, Market
 
@@ -144,12 +146,14 @@ def arrive(client: Any, records: Iterable[Any]) -> int:
     client.command("DROP TABLE IF EXISTS trades")
     client.command(NEWEST)
     client.command("CREATE TABLE arrived AS trades ENGINE = Memory")
-    rows, waiting, count = TradeRows(PARTITIONS), list(records), 0
+    rows, waiting = TradeRows(PARTITIONS), list(records)
     for first in range(0, len(waiting), BLOCK):
-        block = encode_trades(rows.read(waiting[first : first + BLOCK])).chunk.drop_columns(["offset"])
-        client.insert_arrow("arrived", block)
-        count += len(block)
-    return count
+        by_partition: dict[int, list[Any]] = defaultdict(list)
+        for record in waiting[first : first + BLOCK]:
+            by_partition[record.partition].append(record)
+        encoded = [encode_trades(rows.read(*part)).chunk for part in by_partition.items()]
+        client.insert_arrow("arrived", pa.concat_tables(encoded).drop_columns(["offset"]).combine_chunks())
+    return len(waiting)
 
 
 def fill(client: Any, name: str, variant: Variant) -> None:

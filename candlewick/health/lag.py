@@ -32,7 +32,7 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
             topics.funding,
             topics.instruments,
         ],
-        "sink.parquet": [topics.trades, closed],
+        "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments],
     }
 
 

@@ -18,7 +18,7 @@ from market.codec import (
     decode_ticker,
 )
 from market.funding import FundingKind
-from market.records import Record
+from market.records import BareRecord
 from market.ticker import Ticker
 from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
@@ -50,7 +50,7 @@ _TYPES: dict[str, pa.DataType] = {
     "partition": pa.uint16(),
     "offset": pa.uint64(),
 }
-_PLACE: dict[str, Column] = {"partition": attrgetter("record.partition"), "offset": attrgetter("record.offset")}
+_PLACE: dict[str, Column] = {"partition": attrgetter("partition"), "offset": attrgetter("record.offset")}
 
 
 class Table(NamedTuple):
@@ -165,9 +165,9 @@ _AS_THEY_ARE = (
 _NO_NUMBER = -1
 
 
-def encode(into: Table, records: Sequence[Record], partitions: int) -> Encoded:
-    """The records of one topic (of so many partitions) as an Arrow table; malformed ones are refused."""
-    rows, malformed = decode_rows(records, into.decode, partitions)
+def encode(into: Table, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
+    """Records of one partition, in a topic of so many, as an Arrow table; malformed ones are refused."""
+    rows, malformed = decode_rows(partition, records, into.decode, partitions)
     encoded = table(list(into.spread(rows)), into.schema, into.columns)
     return Encoded(encoded, encoded.num_rows, malformed)
 

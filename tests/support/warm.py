@@ -1,22 +1,15 @@
-"""A ClickHouse engine of a test's own, whose only user has certain grants; and batches for the warm store."""
+"""A ClickHouse engine of a test's own, whose only user has certain grants."""
 
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 from eventually import eventually
-from log import record
 
 from deploy.local.ports import any_free_port
-from market.partition import partition_of
-from runtime.kafka import TopicPartition
 from runtime.settings import Settings, load_settings
-from sinks.clickhouse.store import ClickHouseStore
-from sinks.store import Batch
 
 _FOR_THE_FRONT = "SHOW DATABASES ON default.*"
 """For requests without a database; a server asks for no right there."""
@@ -65,28 +58,3 @@ async def _answers(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def trade_batch(store: ClickHouseStore, settings: Settings, trades: Sequence[dict[str, Any]]) -> Batch:
-    """Trades of one market as the runner hands them to the store."""
-    return batch(store, settings.topics.trades, trades, partitions=settings.partitions)
-
-
-def batch(
-    store: ClickHouseStore, topic: str, values: Sequence[dict[str, Any]], *, partitions: int, first: int = 0
-) -> Batch:
-    """Records of one market as the runner hands them to the store; the first has this offset."""
-    records = []
-    for offset, fields in enumerate(values, first):
-        sent = record(fields)
-        partition = partition_of(sent.key, partitions)
-        records.append(
-            SimpleNamespace(
-                topic=topic, partition=partition, offset=offset, timestamp=0,
-                key=sent.key, value=sent.value, headers=sent.headers,
-            )
-        )  # fmt: skip
-    encoded = store.encode(records)
-    assert encoded.refused == []
-    tp = TopicPartition(topic, records[0].partition)
-    return Batch(tp=tp, first=first, last=records[-1].offset, rows=encoded.rows, chunks=[encoded.chunk])

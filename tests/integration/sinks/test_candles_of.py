@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from log import candle
-from warm import batch
+from written import write
 
 from market.candle import Status
 from market.codec import decode_candle
@@ -54,14 +54,13 @@ async def test_they_are_the_sums_of_the_newest_minutes_before_anything_is_merged
     settings: Settings, minutes: int
 ) -> None:
     told = candles(random.Random(minutes))  # any made-up market
-    store, day = ClickHouseStore(settings), Day()
+    values, day = [json.dumps(fields).encode() for fields in told], Day()
+    store = ClickHouseStore(settings)
     await store.open()
     async with await connect(clickhouse_address(settings), database=settings.clickhouse_database) as client:
         await client.command("SYSTEM STOP MERGES candles")
-        for number, part in enumerate((told[::3], told[1::3], told[2::3])):
-            await store.write(
-                [batch(store, settings.topics.candles(), part, partitions=settings.partitions, first=1000 * number)]
-            )
+        for number in range(3):
+            await write(store, settings.topics.candles(), values[number::3], first=1000 * number)
         [(rows, newest)] = (await client.query("SELECT count(), uniq(open_time) FROM candles")).result_rows
         assert rows > newest, "nothing would show that only the newest revisions count"
         asked = (
@@ -70,9 +69,8 @@ async def test_they_are_the_sums_of_the_newest_minutes_before_anything_is_merged
         )
         seen = list((await client.query(asked.replace("{minutes:UInt32}", str(minutes)))).named_results())
         await client.command(f"DROP DATABASE {settings.clickhouse_database}")
-    await store.close()
-    for fields in told:
-        day.put(decode_candle(json.dumps(fields).encode()))
+    for value in values:
+        day.put(decode_candle(value))
     wanted = {since: day.sum(since, since + minutes) for since in range(0, MINUTES, minutes)}
     assert len(seen) == sum(one is not None for one in wanted.values())
     for row in seen:

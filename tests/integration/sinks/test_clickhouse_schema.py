@@ -1,6 +1,7 @@
 """The warm store's tables: made, migrated, checked, by one process at a time; and who may do what with them."""
 
 import asyncio
+import json
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +14,8 @@ import pytest
 from clickhouse_connect.driver import AsyncClient
 from holdings import of_clickhouse
 from log import trade
-from warm import WarmFolder, trade_batch
+from warm import WarmFolder
+from written import write
 
 from market.key import MarketKey
 from runtime.errors import CandlewickError, UnavailableError
@@ -245,9 +247,10 @@ def folder(tmp_path: Path) -> Iterator[WarmFolder]:
     return WarmFolder(tmp_path)
 
 
-async def write_one(store: ClickHouseStore, settings: Settings) -> None:
-    await store.open()
-    await store.write([trade_batch(store, settings, [trade(4)])])
+async def write_trades(settings: Settings, *numbers: int) -> None:
+    """As a sink that starts."""
+    values = [json.dumps(trade(number)).encode() for number in numbers]
+    await write(ClickHouseStore(settings), settings.topics.trades, values, first=numbers[0])
 
 
 @pytest.mark.long
@@ -259,10 +262,7 @@ async def test_an_owner_migrates_a_writer_cannot_drop_and_a_reader_cannot_write(
     async with folder.serving(grants("owner")) as settings:
         await SchemaKeeper(clickhouse_address(settings), "candlewick").bring_up_to_date()
     async with folder.serving(grants("writer")) as settings:
-        store = ClickHouseStore(settings)
-        await store.open()
-        await store.write([trade_batch(store, settings, [trade(1), trade(2)])])
-        await store.close()
+        await write_trades(settings, 1, 2)
         async with await connect(clickhouse_address(settings), database="candlewick") as client:
             for forbidden in (
                 "DROP TABLE trades", "TRUNCATE TABLE trades", "ALTER TABLE trades DROP PARTITION 202311",
@@ -276,18 +276,13 @@ async def test_an_owner_migrates_a_writer_cannot_drop_and_a_reader_cannot_write(
         async with await connect(clickhouse_address(settings), database="candlewick") as client:
             assert [one.trade_id for one in await warm.read_trades(client, market, limit=9)] == ["2", "1"]
             assert await warm.read_markets(client, most=9) == set()
-        store = ClickHouseStore(settings)
-        await store.open()
         with pytest.raises(CandlewickError, match=r"refuses.*privileges") as refused:
-            await store.write([trade_batch(store, settings, [trade(3)])])
+            await write_trades(settings, 3)
         assert not isinstance(refused.value, UnavailableError)
-        await store.close()
     async with folder.serving(grants("writer"), readonly=1) as settings:
-        store = ClickHouseStore(settings)
         with pytest.raises(CandlewickError, match="readonly") as refused:
-            await write_one(store, settings)
+            await write_trades(settings, 4)
         assert not isinstance(refused.value, UnavailableError)
-        await store.close()
 
 
 @asynccontextmanager

@@ -6,8 +6,6 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +17,6 @@ from market.partition import partition_of
 from sinks.clickhouse import encode as clickhouse
 from sinks.encoded import Encoded
 from sinks.parquet import schema as parquet
-from sinks.parquet.files import BatchName, parquet_bytes, rows_hash, split, stored_hash
 from sinks.redis import encode as redis
 from sinks.rows import precedence
 from sinks.trade_rows import TradeRows
@@ -40,23 +37,26 @@ PARTITIONS = 12
 PARTITION = 3
 
 
+def cold_encode(into: parquet.Dataset, partition: int, records: list[Any], partitions: int) -> Encoded:
+    return into.reading(partitions)(partition, records)
+
+
 def record(fields: dict[str, Any], offset: int = 0, headers: tuple[tuple[str, bytes], ...] = (), **place: Any) -> Any:
-    key = f"{fields['exchange']}:{fields['symbol']}".encode()
-    found = {"key": key, "partition": partition_of(key, PARTITIONS)} | place
-    return SimpleNamespace(topic="t", offset=offset, value=json.dumps(fields).encode(), headers=headers, **found)
+    key = {"key": f"{fields['exchange']}:{fields['symbol']}".encode()} | place
+    return SimpleNamespace(offset=offset, value=json.dumps(fields).encode(), headers=headers, **key)
 
 
-def warm_trades(records: list[Any]) -> Encoded:
-    return clickhouse.encode_trades(TradeRows(PARTITIONS).read(records))
+def warm_trades(partition: int, records: list[Any]) -> Encoded:
+    return clickhouse.encode_trades(TradeRows(PARTITIONS).read(partition, records))
 
 
-def warm(into: Any, records: list[Any], partitions: int) -> Encoded:
+def warm(into: Any, partition: int, records: list[Any], partitions: int) -> Encoded:
     """As the warm store encodes a topic; `into` is None for trades."""
-    return clickhouse.encode(into, records, partitions) if into else warm_trades(records)
+    return clickhouse.encode(into, partition, records, partitions) if into else warm_trades(partition, records)
 
 
 def test_a_trade_s_columns_are_its_fields() -> None:
-    [row] = warm_trades([record(TRADE, 9, (("run", b"r1"),))]).chunk.to_pylist()
+    [row] = warm_trades(PARTITION, [record(TRADE, 9, (("run", b"r1"),))]).chunk.to_pylist()
     assert row["price"] == Decimal("27000.1")
     assert (row["time"].microsecond, row["time"].second, row["received"].microsecond) == (999_999, 19, 1)
     assert [row[name] for name in ("id_number", "id_text", "side", "source", "run", "partition", "offset")] == [
@@ -69,7 +69,7 @@ def test_the_warm_store_keeps_ids_as_numbers_or_as_texts_and_never_as_both(other
     ids = ["0", "9", "1" * 18, *others]
     runs: list[tuple[tuple[str, bytes], ...]] = [(), (("run", b"r"),)]
     told = [record(TRADE | {"trade_id": one}, offset, runs[offset % 2]) for offset, one in enumerate(ids)]
-    rows = warm_trades(told).chunk.to_pylist()
+    rows = warm_trades(PARTITION, told).chunk.to_pylist()
     assert [(row["id_number"], row["id_text"]) for row in rows] == [
         (int(one), "") if one not in others else (-1, one) for one in ids
     ]
@@ -79,9 +79,8 @@ def test_the_warm_store_keeps_ids_as_numbers_or_as_texts_and_never_as_both(other
 def test_a_settled_funding_rate_counts_before_expected_ones_and_else_the_last_in_the_log() -> None:
     rate = {"exchange": "binance-usdm", "symbol": "BTC-USDT-PERP", "time_ms": 1_704_067_200_000, "rate": "-0.0000236"}
     told = [record(rate | {"kind": kind}, offset) for kind, offset in (("expected", 8), ("settled", 2), ("settled", 5))]
-    place = {"partition": partition_of(b"binance-usdm:BTC-USDT-PERP", PARTITIONS)}
-    told = [SimpleNamespace(**vars(one) | place) for one in told]
-    rows = clickhouse.encode(clickhouse.FUNDING, told, PARTITIONS).chunk.to_pylist()
+    partition = partition_of(b"binance-usdm:BTC-USDT-PERP", PARTITIONS)
+    rows = clickhouse.encode(clickhouse.FUNDING, partition, told, PARTITIONS).chunk.to_pylist()
     ranked = sorted(rows, key=lambda row: row["precedence"])
     assert [(row["kind"], row["offset"]) for row in ranked] == [("expected", 8), ("settled", 2), ("settled", 5)]
     assert (rows[0]["rate"], rows[0]["mark_price"]) == (Decimal("-0.0000236"), None)
@@ -89,7 +88,7 @@ def test_a_settled_funding_rate_counts_before_expected_ones_and_else_the_last_in
 
 def test_an_instrument_that_tells_little_is_held_too() -> None:
     told = {"exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT"}
-    [row] = clickhouse.encode(clickhouse.INSTRUMENTS, [record(told, 4)], PARTITIONS).chunk.to_pylist()
+    [row] = clickhouse.encode(clickhouse.INSTRUMENTS, PARTITION, [record(told, 4)], PARTITIONS).chunk.to_pylist()
     assert (row["status"], row["tick"], row["since"], row["offset"]) == ("trading", None, None, 4)
 
 
@@ -104,12 +103,12 @@ WIDEST_CANDLE = {
     ("encode", "trades", "candles"),
     [
         (warm, None, clickhouse.CANDLES),
-        (parquet.encode, parquet.TRADES, parquet.CANDLES),
+        (cold_encode, parquet.TRADES, parquet.CANDLES),
     ],
 )
 def test_what_lies_at_the_limits_is_held_exactly(encode: Any, trades: Any, candles: Any) -> None:
     for into, fields, widest in ((trades, TRADE, WIDEST), (candles, CANDLE, WIDEST_CANDLE)):
-        encoded = encode(into, [record(fields | widest), record(fields)], PARTITIONS)
+        encoded = encode(into, PARTITION, [record(fields | widest), record(fields)], PARTITIONS)
         assert (encoded.rows, encoded.refused) == (2, [])
         row = encoded.chunk.to_pylist()[0]
         for name, value in widest.items():
@@ -121,7 +120,7 @@ def test_what_lies_at_the_limits_is_held_exactly(encode: Any, trades: Any, candl
 def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
     ticker = TICKER | {"windows": {"1h": WINDOW, "24h": WINDOW}}
     tall = ticker | {"windows": {"1h": WINDOW, "24h": WINDOW | {"high": "1.1234567890123456789"}}}
-    encoded = clickhouse.encode(clickhouse.TICKERS, [record(ticker, 1), record(tall, 2)], PARTITIONS)
+    encoded = clickhouse.encode(clickhouse.TICKERS, PARTITION, [record(ticker, 1), record(tall, 2)], PARTITIONS)
     assert [(row["window"], row["offset"], row["change"]) for row in encoded.chunk.to_pylist()] == [
         ("1h", 1, Decimal(-1)),
         ("24h", 1, Decimal(-1)),
@@ -131,24 +130,24 @@ def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
 
 ENCODERS = [
     warm_trades,
-    lambda records: parquet.encode(parquet.TRADES, records, PARTITIONS),
-    lambda records: redis.encode(redis.TRADES, "", records, PARTITIONS),
+    lambda partition, records: cold_encode(parquet.TRADES, partition, records, PARTITIONS),
+    lambda partition, records: redis.encode(redis.TRADES, "", partition, records, PARTITIONS),
 ]
 
 
 @pytest.mark.parametrize("encode", ENCODERS, ids=["clickhouse", "parquet", "redis"])
 def test_a_record_under_another_key_or_in_another_partition_is_refused(encode: Any) -> None:
-    stray = [
-        record(TRADE, 1, key=b"binance:ETH-USDT"),
-        record(TRADE, 2, partition=(PARTITION + 1) % PARTITIONS),
-        record(TRADE, 3, key=None),
-    ]
-    encoded = encode([*stray, record(TRADE, 4)])
+    stray = [record(TRADE, 1, key=b"binance:ETH-USDT"), record(TRADE, 2, key=None)]
+    encoded = encode(PARTITION, [*stray, record(TRADE, 3)])
     assert encoded.rows == 1
     assert [(refused.record.offset, str(refused.error)) for refused in encoded.refused] == [
         (1, "key b'binance:ETH-USDT' over a record of 'binance:BTC-USDT'"),
-        (2, f"key 'binance:BTC-USDT' belongs in partition {PARTITION}, not {(PARTITION + 1) % PARTITIONS}"),
-        (3, "key None over a record of 'binance:BTC-USDT'"),
+        (2, "key None over a record of 'binance:BTC-USDT'"),
+    ]
+    encoded = encode(4, [record(TRADE, 4)])
+    assert encoded.rows == 0
+    assert [str(refused.error) for refused in encoded.refused] == [
+        f"key 'binance:BTC-USDT' belongs in partition {PARTITION}, not 4"
     ]
 
 
@@ -177,59 +176,7 @@ def test_hot_members_sort_as_trade_ids_do() -> None:
 
 
 def test_trades_of_a_run_only_take_the_place_of_what_the_hot_store_holds() -> None:
-    encoded = redis.encode(redis.TRADES, "p.", [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS)
-    assert [write.arguments[0] for write in encoded.chunk] == ["XX", "NX"]
-
-
-def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None:
-    rows = [
-        TRADE,
-        TRADE | {"time_us": 1_700_006_399_999_999},
-        TRADE | {"time_us": 1_700_006_400_000_000},
-        TRADE | {"exchange": "a/../b"},
-    ]
-    encoded = parquet.encode(parquet.TRADES, [record(row, 10 + place) for place, row in enumerate(rows)], PARTITIONS)
-    files = split(parquet.TRADES, BatchName("p.md.trades.v1", 3, 10, 13), encoded.chunk)
-    assert {file.path: file.rows["offset"].to_pylist() for file in files} == {
-        "trades/exchange=binance/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [10, 11],
-        "trades/exchange=binance/date=2023-11-15/p.md.trades.v1-3-10-13.parquet": [12],
-        "trades/exchange=a%2F..%2Fb/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [13],
-    }
-
-
-def test_the_hash_is_of_the_rows_alone() -> None:
-    records = [record(TRADE | {"trade_id": str(number)}, number) for number in range(10)]
-    whole = parquet.encode(parquet.TRADES, records, PARTITIONS).chunk
-    parts = pa.concat_tables(
-        [parquet.encode(parquet.TRADES, part, PARTITIONS).chunk for part in (records[:3], records[3:])]
+    encoded = redis.encode(
+        redis.TRADES, "p.", PARTITION, [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS
     )
-    assert rows_hash(parts) == rows_hash(whole) == stored_hash(parquet_bytes(parquet.TRADES, whole))
-    assert parquet_bytes(parquet.TRADES, parts) == parquet_bytes(parquet.TRADES, whole)
-    for name, value in (("price", "27000.2"), ("symbol", "BTC-USDU"), ("time_us", 1), ("side", "sell")):
-        other = parquet.encode(
-            parquet.TRADES, [*records[:9], record(TRADE | {"trade_id": "9", name: value}, 9)], PARTITIONS
-        )
-        assert rows_hash(other.chunk) != rows_hash(whole)
-    assert stored_hash(b"PAR1 broken") is None
-
-
-def test_the_hash_does_not_see_what_stands_behind_a_null() -> None:
-    def hidden(number: int) -> pa.Table:
-        behind = pa.array([number], pa.int64()).buffers()[1]
-        return pa.table({"seq": pa.Array.from_buffers(pa.int64(), 1, [pa.py_buffer(b"\0"), behind])})
-
-    assert hidden(5)["seq"].null_count == 1
-    assert rows_hash(hidden(5)) == rows_hash(hidden(6)) != rows_hash(pa.table({"seq": [5]}))
-
-
-def test_cold_columns_are_what_an_iceberg_table_takes() -> None:
-    content = parquet_bytes(parquet.CANDLES, parquet.encode(parquet.CANDLES, [record(CANDLE)], PARTITIONS).chunk)
-    file = pq.ParquetFile(pa.BufferReader(content))
-    schema = file.schema_arrow
-    assert [int(field.metadata[b"PARQUET:field_id"]) for field in schema] == list(range(1, len(schema) + 1))
-    assert [field.name for field in schema if field.nullable] == ["first_trade_id", "last_trade_id", "run"]
-    assert not [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    assert schema.field("quote_volume").type == pa.decimal128(38, 22)
-    assert schema.field("open_time").type == pa.timestamp("us", tz="UTC")
-    group = file.metadata.row_group(0)
-    assert all(group.column(place).statistics is not None for place in range(group.num_columns))
+    assert [write.arguments[0] for write in encoded.chunk] == ["XX", "NX"]
