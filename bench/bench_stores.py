@@ -42,9 +42,9 @@ BLOCK = 100_000
 """Rows of an insert, as the sink writes them."""
 NEWEST = next(statement for statement in newest_schema() if "EXISTS trades" in statement)
 VERSION_2 = next(one for one in statements((DATA / "clickhouse_schema_2.sql").read_text()) if "EXISTS trades" in one)
-_AFTER = (
-    "if(received = toDateTime64(0, 6, 'UTC'), NULL, toUnixTimestamp64Micro(received) - toUnixTimestamp64Micro(time))"
-)
+_TOLD = "toUnixTimestamp64Micro(received)"
+_AFTER = f"if({_TOLD} != 0, ({_TOLD} != 0) * ({_TOLD} - toUnixTimestamp64Micro(time)), NULL)"
+"""NULL where it is not told; else the values beneath would take space all the same."""
 
 
 class Variant(NamedTuple):
