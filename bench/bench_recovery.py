@@ -77,9 +77,8 @@ class FollowedFeed:
         self._symbols = symbols
         self._until_us: dict[bytes, int] = {}
         self._progress, feeds = settings.topics.progress, settings.topics.feeds
-        self._consumer = Consumer(
-            {"bootstrap.servers": kafka_address(settings), "group.id": "bench-recovery", "enable.auto.commit": False}
-        )
+        kafka = kafka_address(settings)
+        self._consumer = Consumer({"bootstrap.servers": kafka, "group.id": "bench-recovery", "log_level": 0})
         topics = [(topic, partition) for topic in (self._progress, feeds) for partition in range(settings.partitions)]
         self._consumer.assign([TopicPartition(topic, partition, 0) for topic, partition in topics])
 

@@ -22,7 +22,7 @@ QUIET = NEVER + ONCE
 START_US = 1_740_000_000_000_000
 MINUTES = 60
 SPEED = 60.0
-LATEST_S = {"binance": 1.5, "okx": 1.5, "bybit": 1.5, "kraken": 2.5}
+LATEST_S = {"binance": 1.5, "okx": 1.5, "bybit": 1.5, "kraken": 3.0}
 """In wall time. Kraken tells its clock only where it is asked, once a second: that is a minute of this market."""
 
 
