@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    others_load = round(os.getloadavg()[1], 1)
     outages = [float(outage) for outage in arguments.outages.split(",")]
     seen: dict[float, list[float]] = {outage: [] for outage in outages}
     with broker() as settings:
@@ -117,24 +119,29 @@ def main() -> None:
             market, feed = SimulatedMarket(address, arguments.speed), FollowedFeed(settings, arguments.symbols)
             until_whole(feed, market)
             for number in range(1, arguments.runs + 1):
-                for outage in outages:
+                for outage_s in outages:
                     time.sleep(BETWEEN_S)
-                    until_whole(feed, market)
-                    feed.events.clear()
-                    began_s = time.time()
-                    market.drop(outage)
-                    whole_s = until_whole(feed, market) - began_s
-                    seen[outage].append(whole_s)
-                    print(
-                        f"{number} outage of {outage:>4.0f} s: whole after {whole_s:6.1f} s, {told(feed)}", flush=True
-                    )
-                    if feed.events["hole"]:
-                        raise EngineFailed("trades were lost that the exchange could still show")
+                    seen[outage_s].append(recovered_after_s(feed, market, outage_s))
+                    whole_s = seen[outage_s][-1]
+                    print(f"{number} outage of {outage_s:g} s: whole after {whole_s:.1f} s, {told(feed)}", flush=True)
     rows = [
-        {"outage_s": outage, "whole_after_ms": spread([1000 * each for each in values])}
-        for outage, values in seen.items()
+        {"outage_s": outage_s, "whole_after_ms": spread([1000 * each for each in values])}
+        for outage_s, values in seen.items()
     ]
-    write("recovery", {"symbols": arguments.symbols, "speed": arguments.speed, "outages": rows})
+    setting = {"symbols": arguments.symbols, "speed": arguments.speed, "others_load": others_load}
+    write("recovery", {**setting, "outages": rows})
+
+
+def recovered_after_s(feed: FollowedFeed, market: SimulatedMarket, outage_s: float) -> float:
+    """Break a whole feed's connections; returns how many seconds later it is whole again."""
+    until_whole(feed, market)
+    feed.events.clear()
+    began_s = time.time()
+    market.drop(outage_s)
+    whole_s = until_whole(feed, market)
+    if feed.events["hole"]:
+        raise EngineFailed("trades were lost that the exchange could still show")
+    return whole_s - began_s
 
 
 def until_whole(feed: FollowedFeed, market: SimulatedMarket) -> float:
