@@ -24,7 +24,7 @@ START_US = 1_740_000_000_000_000
 MINUTES = 60
 SPEED = 60.0
 EXCHANGES = ("binance", "okx", "bybit", "kraken")
-"""Their clocks come by a stream of klines, of tickers, of an order book, and where one asks for it."""
+"""Their clocks: a stream of klines, a stream of candles, an order book, and the answer to a ping."""
 LATEST_S = 3.0
 """In wall time: Kraken's clock comes once a second, and the machine may be busy."""
 
