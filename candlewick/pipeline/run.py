@@ -32,6 +32,7 @@ from candlewick.pipeline.words import duration
 from candlewick.verify.findings import Findings
 from candlewick.verify.verify import verify
 from deploy.local.ports import any_free_port
+from producers.feed.klines import LAG_S as KLINES_LAG_S
 from runtime.settings import Settings, child_environment
 from runtime.telemetry import PROGRESS_EVENT
 
@@ -41,7 +42,10 @@ _WORTH_SAYING_S = 300.0
 _TOLD = frozenset({StageChange.RESTARTED, StageChange.DIED, StageChange.GAVE_UP})
 """Changes that a person must hear of; the others are only shown."""
 _FIRST_MINUTES_S, _START_UP_S = 120.0, 20.0
-"""A symbol has a whole minute after two minutes of market time, counted from when the producer is at work."""
+"""A symbol has a whole minute after two minutes of market time, counted from when the producer is at work.
+
+With faults and kills a minute may lack trades: then its marker waits for the exchange's kline.
+"""
 
 
 class PipelineRun:
@@ -86,7 +90,8 @@ class PipelineRun:
         await self._until_the_end(supervisor, stop)
         market_us = await self._market_time() if self._plan.simulated else None
         if market_us is not None:
-            needed_s = _FIRST_MINUTES_S + _START_UP_S * self._plan.speed
+            waiting_s = _START_UP_S + (KLINES_LAG_S if self._plan.disturbed else 0.0)
+            needed_s = _FIRST_MINUTES_S + waiting_s * self._plan.speed
             is_short = market_us - start_us < needed_s * 1e6
             self._remember(reached_us=market_us, young=is_short or any(map(is_producer, self._show.board.slow())))
         await self._drain(supervisor)

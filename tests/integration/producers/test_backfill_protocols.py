@@ -46,10 +46,8 @@ async def test_klines_stand_in_and_trades_are_better(
 ) -> None:
     symbol = f"LTC-USDT{SPOKEN[name].suffix}"
     async with simulator(symbols=("LTCUSDT",), speed=1.0, start_us=START) as client:
-        field = name.replace("-", "_").removesuffix("_linear")
-        settings = settings.model_copy(
-            update={f"{field}_rest": client.address, f"{field}_ws": client.address.replace("http", "ws")}
-        )
+        hosts = [field for field in Settings.model_fields if field.endswith("_rest")]
+        settings = settings.model_copy(update=dict.fromkeys(hosts, client.address))
         given = await backfilled(settings, name, symbol, klines=True)
         assert (given.minutes, given.span.until_us) == ({Proof.KLINE: 10}, UNTIL)
         await one_pass(settings)
