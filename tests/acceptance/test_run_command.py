@@ -35,7 +35,7 @@ def surroundings(settings: Settings, environment: dict[str, str], tmp_path: Path
 def candlewick(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "candlewick", *arguments],
-        env=dict(environment), check=False, capture_output=True, text=True, timeout=110,
+        env=dict(environment), check=False, capture_output=True, text=True, timeout=160,
     )  # fmt: skip
 
 
@@ -123,6 +123,7 @@ def a_run_of(surroundings: dict[str, str], exchanges: str, *arguments: str) -> t
     return trades, candles
 
 
+@pytest.mark.timeout(240)
 def test_two_exchanges_in_one_run_are_verified_though_the_ids_of_one_prove_nothing(
     surroundings: dict[str, str],
 ) -> None:
@@ -135,11 +136,12 @@ def test_two_exchanges_in_one_run_are_verified_though_the_ids_of_one_prove_nothi
 
 
 @pytest.mark.long
+@pytest.mark.timeout(360)
 @pytest.mark.parametrize("exchange", [*SPOKEN, "binance,binance-usdm,coinbase,okx,bybit-linear"])
 def test_every_exchange_is_verified_through_lost_connections_and_kills(
     surroundings: dict[str, str], exchange: str
 ) -> None:
-    kills = ("--kill", "produce=13", "--kill", "candles=11")
+    kills = ("--kill", "produce=20", "--kill", "candles=11")
     if (
         exchange in SPOKEN and SPOKEN[exchange].best == "connected"
     ):  # what is lost is lost at once: klines need not wait
