@@ -8,11 +8,14 @@ import pytest
 from candlewick.pipeline.memory import SimulatedMarket, begin_run, recall, remember
 from candlewick.pipeline.plan import RunPlan, parse_kills
 from candlewick.pipeline.symbols import (
+    exchange_markets,
     exchange_symbols,
     name_for_producer,
     simulated_markets,
     simulated_symbols,
 )
+from producers.simulator.server import serving
+from producers.simulator.settings import SimulatorSettings
 from runtime.errors import UnavailableError, UsageError
 from runtime.settings import load_settings
 
@@ -123,3 +126,12 @@ async def test_symbols_of_a_real_exchange_are_asked_for_at_the_exchange() -> Non
     ):
         with pytest.raises(error, match=sentence):
             await exchange_symbols(nowhere, exchange, text)
+
+
+async def test_each_of_several_exchanges_is_asked_for_the_symbols_and_names_them_itself() -> None:
+    async with serving(SimulatorSettings(symbols=("BTCUSDT",), port=0)) as (_, address):
+        settings = load_settings(kraken_rest=address, okx_rest=address)
+        markets = await exchange_markets(settings, "kraken,okx", "BTC-USDT")
+        assert markets == {"kraken": ("BTC/USDT",), "okx": ("BTC-USDT",)}
+        with pytest.raises(UsageError, match="ETH-USDT"):
+            await exchange_markets(settings, "kraken,okx", "BTC-USDT,ETH-USDT")
