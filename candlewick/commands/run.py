@@ -130,7 +130,7 @@ def _markets(
     settings: Settings, exchange: str | None, simulate: str | None, symbols: str | None
 ) -> dict[str, tuple[str, ...]]:
     if exchange is None:
-        return simulated_markets(simulate or SIMULATED, symbols)
+        return simulated_markets(SIMULATED if simulate is None else simulate, symbols)
     if simulate is not None:
         raise UsageError("--exchange is for real exchanges, --simulate for simulated ones: give one of the two")
     return asyncio.run(exchange_markets(settings, exchange, symbols))

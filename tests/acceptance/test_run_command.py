@@ -213,6 +213,7 @@ def test_a_run_beside_another_is_refused_in_one_sentence(tmp_path: Path) -> None
         (("--symbols", "DOGEEUSDT"), "did you mean DOGEUSDT"),
         (("--kill", "sunk=5"), "--kill sunk=5: it has to be STAGE=SECONDS"),
         (("--exchange", "binance"), "say which symbols of binance"),
+        (("--simulate", ","), "names no exchange"),
         (("--simulate", "bitstamp"), "the simulator does not speak for 'bitstamp': choose from binance, binance-usdm"),
         (("--simulate", "okx", "--exchange", "okx"), "give one of the two"),
         (("--simulate", "okx,kraken", "--fault", "lack_every_s=3"), "--fault lack_every_s is for one exchange"),
