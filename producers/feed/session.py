@@ -41,7 +41,10 @@ ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
 _REST = Source.REST
-FILLS_AT_ONCE = 4
+FILLS_AT_ONCE = 32
+"""Answers are taken once a round, and under load a round takes seconds: with few at once the fills would starve."""
+FILLS_WAITING = 4
+"""Where the exchange's limit is reached, only so many wait for it: those that come later may be more urgent."""
 _UNKNOWN_US = -(1 << 62)
 
 
@@ -263,11 +266,14 @@ class Session:
                 self._active[symbol] = None
 
     def _fill(self, tasks: asyncio.TaskGroup) -> None:
-        room = FILLS_AT_ONCE - len(self._fills)
-        if not room or not self._active or self._rest.closed_for_s > LONGEST_WAIT_S:
+        under_way = len(self._fills)
+        if under_way >= FILLS_AT_ONCE or not self._active or self._rest.closed_for_s > LONGEST_WAIT_S:
             return
         now_s = time.monotonic()
         requests = [(feed, request) for feed in self._active if (request := feed.next_request(now_s)) is not None]
+        weight = self._exchange.trades(_asked(*requests[0])).weight if requests else 1
+        allowed = self._rest.weights.room_for(weight, now_s)
+        room = max(min(allowed, FILLS_AT_ONCE - under_way), FILLS_WAITING - under_way, 0)
         requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: a live trade may still join the other symbols
         for symbol, request in requests[:room]:
             symbol.in_flight = True
@@ -298,7 +304,7 @@ class Session:
 
     async def _ask(self, symbol: AnySymbol, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol
-        asked = TradesRequest(symbol.native, name, request.limit, request.known, request.known_us)
+        asked = _asked(symbol, request)
         page: TradesPage | None = None
         try:
             body = await self._rest.get(exchange.trades(asked))
@@ -347,6 +353,10 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
     FeedEventKind.TAKEN_BACK: "taken_back",
     FeedEventKind.CONFLICT: "conflicts",
 }
+
+
+def _asked(symbol: AnySymbol, request: PageRequest) -> TradesRequest:
+    return TradesRequest(symbol.native, symbol.market.symbol, request.limit, request.known, request.known_us)
 
 
 def _impossible(trade: Trade) -> RefusedTrade:
