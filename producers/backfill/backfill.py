@@ -20,7 +20,7 @@ from producers.archive.dump import DumpPeriod
 from producers.archive.importing import InterruptedImportError, topics_of_runs
 from producers.backfill.asking import STAGE, InterruptedBackfillError, PatientClient
 from producers.backfill.symbol import Backfilled, MarketTime, SymbolBackfill
-from producers.exchange import Exchange
+from producers.exchange import Exchange, contracts_of
 from producers.exchanges import exchange_named
 from producers.feed.rest import RestClient
 from producers.feed.runner import find
@@ -84,6 +84,7 @@ async def backfill(
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits, stage=STAGE)
         chosen = await find(rest, exchange, Selection(request.symbols))
+        exchange = exchange.knowing(contracts_of(chosen))
         names = {native: instrument.symbol for native, instrument in chosen.items()}
         with tempfile.TemporaryDirectory(prefix="candlewick-backfill-") as folder:
             shared = _Shared(settings, request, exchange, rest, folder=Path(folder), span=span)

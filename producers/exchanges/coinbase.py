@@ -129,6 +129,11 @@ class Coinbase:
         self.ws_url = settings.coinbase_ws
         self.rest_url = settings.coinbase_rest
 
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Coinbase":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
+
     def opening(self, natives: Sequence[str]) -> Opening:
         """One frame, which has to come within 5 s: all trades, and the first product's heartbeat for the clock."""
         channels = [

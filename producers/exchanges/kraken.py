@@ -29,6 +29,7 @@ Data", "Get Tradable Asset Pairs", and its support article on the limits of the 
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -140,6 +141,11 @@ class Kraken:
     def __init__(self, settings: Settings) -> None:
         self.ws_url = settings.kraken_ws
         self.rest_url = settings.kraken_rest
+
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Kraken":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
 
     def opening(self, natives: Sequence[str]) -> Opening:
         """One frame with all symbols."""
