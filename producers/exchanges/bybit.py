@@ -376,7 +376,7 @@ def _acknowledgement(wire: _BybitFrame, symbols: Mapping[str, str]) -> Message:
         return Message()
     first, _, last = ("0", "-", "0") if wire.req_id == _CLOCK else wire.req_id.partition("-")
     is_told = first.isdecimal() and last.isdecimal()
-    natives = list(symbols)[int(first) : int(last) + 1] if is_told else []
+    natives: Sequence[str] = list(symbols)[int(first) : int(last) + 1] if is_told else ()
     if wire.success:
         return Message(accepted=() if wire.req_id == _CLOCK else natives)
     blamed = _blamed(wire.ret_msg)

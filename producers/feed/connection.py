@@ -19,7 +19,7 @@ from producers.capture.recorder import RecordedConnection
 from producers.exchange import Exchange, Message, Opening
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox, LeftOut
 from producers.feed.pacing import Pacing
-from producers.feed.subscriptions import Subscriptions
+from producers.feed.subscriptions import SubscriptionPlan
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
@@ -66,7 +66,7 @@ class Connection:
         self.number = number
         self._http = http
         self._exchange = exchange
-        self.subscriptions = Subscriptions(symbols)
+        self.subscription_plan = SubscriptionPlan(symbols)
         self._pacing = pacing
         self._record = record
         self._ended: asyncio.Future[str] | None = None
@@ -82,7 +82,7 @@ class Connection:
         Raises `UnavailableError` after `ATTEMPTS` in a row without a frame.
         """
         failures = silent = 0
-        while self.subscriptions.symbols:
+        while self.subscription_plan.symbols:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
             if self._record is not None:
@@ -132,8 +132,8 @@ class Connection:
 
     async def read(self, reader: "_Reader", inbox: Inbox) -> str:
         """Read one socket to its end; returns why it ended."""
-        opening = self._exchange.opening(list(self.subscriptions.symbols))
-        opening = opening._replace(frames=self.subscriptions.frames(opening))
+        opening = self._exchange.opening(list(self.subscription_plan.symbols))
+        opening = opening._replace(frames=self.subscription_plan.frames(opening))
         url = self._exchange.ws_url + opening.path
         closing = aiohttp.ClientWSTimeout(ws_close=_CLOSE_S)
         await self._pacing.turn()
@@ -171,7 +171,7 @@ class Connection:
         self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
     ) -> str:
         loop = asyncio.get_running_loop()
-        symbols = dict(self.subscriptions.symbols)  # adapters tell them by their places
+        symbols = dict(self.subscription_plan.symbols)  # adapters tell them by their places
         missing = set(symbols) if opening.acknowledged else set()
         acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
@@ -210,7 +210,7 @@ class Connection:
 
     async def _ends_with(self, message: Message, missing: set[str], reader: "_Reader", inbox: Inbox) -> bool:
         """Leave out what a refusal is about; whether the connection ends with it."""
-        refusal = self.subscriptions.refuse(message)
+        refusal = self.subscription_plan.refuse(message)
         missing.difference_update(refusal.left_out)
         reader.asks_otherwise = refusal.is_understood
         if refusal.left_out:
@@ -229,14 +229,14 @@ class _Reader:
         self.asks_otherwise = False
         """It ended because of a refusal, and the next one will ask otherwise."""
         self.ready, self.leaving = asyncio.Event(), asyncio.Event()
-        self._subscriptions = connection.subscriptions
+        self._plan = connection.subscription_plan
         self.task = asyncio.create_task(connection.read(self, inbox))
 
     def is_ready_by(self, message: Message, missing: Collection[str]) -> bool:
         """Note whether the connection carries everything now: all is acknowledged, and market time comes."""
         if not missing and message.server_us:
             self.ready.set()
-            self._subscriptions.taken()
+            self._plan.taken()
         return self.ready.is_set()
 
     @property

@@ -26,7 +26,7 @@ class Refusal(NamedTuple):
     """The next connection will ask otherwise: it need not wait."""
 
 
-class Subscriptions:
+class SubscriptionPlan:
     """The symbols of one connection, and how they are asked for. `symbols`: native name to ours."""
 
     def __init__(self, symbols: Mapping[str, str]) -> None:
@@ -45,6 +45,8 @@ class Subscriptions:
     def refuse(self, message: Message) -> Refusal:
         """Take in a message that says that a subscription is not taken (`Message.rejected`)."""
         untaken = [native for native in message.untaken if native in self.symbols]
+        if message.untaken and not untaken:  # all of it was left out before
+            return Refusal((), ends=not self.symbols, is_understood=False)
         left_out = untaken if len(message.untaken) == 1 else [native for native in untaken if native == message.culprit]
         for native in left_out:
             del self.symbols[native]
