@@ -416,12 +416,14 @@ def test_a_trade_of_a_swap_that_is_in_no_list_is_refused() -> None:
 
 
 def test_recorded_candles_are_read_the_older_first() -> None:
-    first, second = OKX.read_klines((DATA / "okx_rest_candles.json").read_bytes())
+    first, second = SWAPS.read_klines((DATA / "okx_rest_candles.json").read_bytes())
     assert (first.open_time_ms, second.open_time_ms) == (1747093980000, 1747094040000)
     assert (first.open, first.high, first.low, first.close) == tuple(
         map(Decimal, ("102806", "102820.5", "102783.1", "102806.1"))
     )
     assert (first.quote_volume, first.trades, first.taker_buy_volume) == (Decimal("7364701.57952"), None, None)
+    contracts = Decimal("7164.04")  # of BTC-USDT-SWAP: a hundredth of a bitcoin each
+    assert first.volume == contracts * Decimal("0.01") == Decimal("71.6404")
 
 
 def test_a_documented_candle_of_spot_tells_its_volume_and_an_open_one_is_left_out() -> None:
