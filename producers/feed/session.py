@@ -139,6 +139,7 @@ class Session:
         for symbol in self._connection_of:
             if symbol.native in natives:
                 symbol.retired = True
+                self.left_out.pop(symbol.native, None)
 
     async def _begin(
         self, instruments: Mapping[str, Instrument], publishing: Publishing, tasks: asyncio.TaskGroup
