@@ -30,10 +30,6 @@ class ConnectionState:
         self._reported_ignored = self._reported_refused = 0
         self._report_at_s = 0.0
 
-    def leave(self, feed: AnySymbol) -> None:
-        """The symbol gets a connection of its own."""
-        del self.symbols[feed.market.symbol], self.by_native[feed.native]
-
     def report_clock(self, limit_us: int, outbox: Outbox) -> None:
         """Report that the clock went away or came back; later times than `limit_us` are impossible."""
         clock, log = self.time, logger(STAGE)

@@ -169,8 +169,7 @@ class Session:
         for native in self._again:
             feed = self.left_out.pop(native)
             connection = self._connection_of[feed]
-            if len(connection.symbols) > 1:
-                connection.leave(feed)
+            if len(connection.symbols) > 1:  # it stays there too: what was subscribed to before may still come
                 connection = self._connection([feed])
             self._read(connection, tasks)
         self._again.clear()
