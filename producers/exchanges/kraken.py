@@ -67,6 +67,8 @@ from producers.wire import (
 from runtime.settings import Settings
 
 _MS = 1_000
+_NO_PAIR = "Currency pair not supported"
+"""The error of a subscription to a symbol that there is not."""
 _REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _NAMES = {rest: ours for ours, rest in _REST_NAMES.items()}
 _REST_SIDES = {"b": Side.BUY, "s": Side.SELL}
@@ -159,7 +161,8 @@ class Kraken:
         if wire.channel == "trade":
             return self._trades(wire.data, symbols, received_us) if wire.type == "update" else Message()
         if not wire.success:
-            return Message(rejected=f"{wire.error} {wire.symbol}".strip())
+            untaken = (wire.symbol,) if wire.symbol and (wire.error or "").startswith(_NO_PAIR) else ()
+            return Message(rejected=f"{wire.error} {wire.symbol}".strip(), untaken=untaken)
         if wire.method == "pong":
             return Message(iso_us(wire.time_out))
         if wire.method == "subscribe" and wire.result is not None and wire.result.channel == "trade":
