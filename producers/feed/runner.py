@@ -39,8 +39,9 @@ _LOOK_AGAIN_S = 10.0
 
 
 LISTINGS_EVERY_S = 600.0
-"""Where whole markets are fed, listings and delistings are looked for once in this time; and symbols that are left out
-are subscribed to again."""
+"""Where whole markets are fed, listings and delistings are looked for once in this time."""
+REFUSED_AGAIN_S = 60.0
+"""Symbols that the exchange refused are looked up in its list once in this time."""
 
 
 async def run_feed(
@@ -181,7 +182,7 @@ async def _follow_listings(
 async def _subscribe_again(rest: RestClient, exchange: Exchange, session: Session) -> None:
     """Subscribe again to symbols that were left out, once the exchange's list shows them trading."""
     while True:
-        await asyncio.sleep(LISTINGS_EVERY_S)
+        await asyncio.sleep(REFUSED_AGAIN_S)
         if not session.left_out:
             continue
         try:

@@ -165,14 +165,22 @@ class Session:
         self._reading.append(tasks.create_task(reader.run(self._inbox)))
 
     def _subscribe_again(self, tasks: asyncio.TaskGroup) -> None:
-        """Each on a connection of its own, so that another refusal does not interrupt the others."""
-        for native in self._again:
-            feed = self.left_out.pop(native)
-            connection = self._connection_of[feed]
-            if len(connection.symbols) > 1:  # it stays there too: what was subscribed to before may still come
-                connection = self._connection([feed])
-            self._read(connection, tasks)
+        """On connections of their own: another refusal does not interrupt those that work."""
+        again = {self.left_out.pop(native): None for native in sorted(self._again & self.left_out.keys())}
         self._again.clear()
+        moved: list[AnySymbol] = []
+        for connection in dict.fromkeys(self._connection_of[feed] for feed in again):
+            members = self._members(connection)
+            if all(feed in again for feed in members):  # its reader has ended, because all of them were refused
+                self._read(connection, tasks)
+            else:
+                moved += [feed for feed in members if feed in again]
+        for part in split(moved, self._exchange.symbols_per_connection):
+            self._read(self._connection(part), tasks)
+
+    def _members(self, connection: ConnectionState) -> list[AnySymbol]:
+        """Its symbols, without those that have another connection now: what they had subscribed to may still come."""
+        return [feed for feed in connection.symbols.values() if self._connection_of[feed] is connection]
 
     async def _restored(self, names: Mapping[str, str]) -> list[AnySymbol]:
         exchange, partitions = self._exchange, self._settings.partitions
@@ -194,7 +202,7 @@ class Session:
         ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
-        names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
+        names = {feed.native: feed.market.symbol for feed in self._members(connection)}
         contracts = {native: each for native, each in self._contracts.items() if native in names}
         record = None if self._recorder is None else self._recorder.connection(connection.number, names, contracts)
         return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)

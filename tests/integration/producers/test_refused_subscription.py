@@ -28,7 +28,7 @@ async def test_it_is_left_out_and_taken_up_again_once_it_is_traded(
     topics: Topics,  # noqa: ARG001  # they have to be there
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(runner, "LISTINGS_EVERY_S", 0.5)
+    monkeypatch.setattr(runner, "REFUSED_AGAIN_S", 0.5)
     simulated = SimulatorSettings(symbols=MARKETS, speed=SPEED, start_us=START_US, port=0)
     async with serving(simulated) as (exchange, address), aiohttp.ClientSession() as http:
         settings, client = hosted(settings, name, address), Client(http, address)
