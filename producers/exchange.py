@@ -89,7 +89,7 @@ class RestLimits(NamedTuple):
     """Statuses that want no requests for a while, and for how many seconds where no header says it."""
     too_much_words: tuple[bytes, ...] = ()
     """Texts in an answer of any other status that say the same; then we wait as after 429."""
-    lag_s: float = 1.0
+    lag_s: float = 0.0
     """An answer may be so much older than what the streams have sent."""
 
 

@@ -105,7 +105,7 @@ class Bitstamp:
     """Spot trades."""
 
     name = "bitstamp"
-    rest_limits = RestLimits(weight=10, per_s=1.0, too_much_words=(b'"400.002"',))
+    rest_limits = RestLimits(weight=10, per_s=1.0, too_much_words=(b'"400.002"',), lag_s=1.0)
     symbols_per_connection = 50  # no limit is documented
     page_trades = 1000  # an hour with so many that does not reach back never will
     page_klines, klines_count_trades = 1000, False

@@ -176,7 +176,7 @@ class Bybit:
 
     name = "bybit"
     rest_limits = RestLimits(
-        weight=600, per_s=5.0, too_much={429: 10.0, 403: 600.0}, too_much_words=(b'"retCode":10006',)
+        weight=600, per_s=5.0, too_much={429: 10.0, 403: 600.0}, too_much_words=(b'"retCode":10006',), lag_s=1.0
     )
     symbols_per_connection = 200  # the names of a connection's topics may have 21,000 characters together
     page_klines = 1_000

@@ -76,7 +76,7 @@ _markets = msgspec.json.Decoder(list[_CcxtMarket]).decode
 class Ccxt:
     """An exchange of ccxt, at the addresses of a bridge."""
 
-    rest_limits = RestLimits(weight=5, per_s=1.0)  # ccxt itself keeps the exchange's limits
+    rest_limits = RestLimits(weight=5, per_s=1.0, lag_s=1.0)  # ccxt itself keeps the exchange's limits
     symbols_per_connection = 20
     page_trades = 100
     page_klines = 100
