@@ -20,7 +20,13 @@ class Venue:
     """
 
     def __init__(
-        self, histories: Iterable[TradeHistory], plan: FaultPlan, *, seed: int, speed: float, now: Callable[[], int]
+        self,
+        histories: Iterable[TradeHistory],
+        plan: FaultPlan,
+        *,
+        seed: int,
+        speed: float = 1.0,
+        now: Callable[[], int],
     ) -> None:
         self.archives = {history.instrument.symbol: Archive(history) for history in histories}
         self.plan = plan
