@@ -27,7 +27,7 @@ from sinks.rows import Row, decode_rows
 _MS = pa.timestamp("ms", tz="UTC")
 _SIZES = (
     "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap",
-    "rate", "mark_price", "tick", "lot",
+    "rate", "mark_price", "tick", "lot", "contract",
 )  # fmt: skip
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(_SIZES, PRICE),
@@ -153,7 +153,8 @@ INSTRUMENTS = _table(
     "instruments",
     decode_instrument,
     {
-        **_of_model("exchange", "symbol", "native", "base", "quote", "status", "tick", "lot", since="since_ms"),
+        **_of_model("exchange", "symbol", "native", "base", "quote", "status"),
+        **_of_model("tick", "lot", "contract", since="since_ms"),
         **_PLACE,
     },
 )

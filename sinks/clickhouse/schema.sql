@@ -153,6 +153,7 @@ CREATE TABLE IF NOT EXISTS instruments
     status LowCardinality(String),
     tick Nullable(Decimal(76, 18)) CODEC(ZSTD(1)),
     lot Nullable(Decimal(76, 18)) CODEC(ZSTD(1)),
+    contract Nullable(Decimal(76, 18)) CODEC(ZSTD(1)),
     since Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
     partition UInt16 CODEC(ZSTD(1)),
     offset UInt64 CODEC(ZSTD(1))

@@ -89,7 +89,7 @@ def test_a_settled_funding_rate_counts_before_expected_ones_and_else_the_last_in
 def test_an_instrument_that_tells_little_is_held_too() -> None:
     told = {"exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT"}
     [row] = clickhouse.encode(clickhouse.INSTRUMENTS, PARTITION, [record(told, 4)], PARTITIONS).chunk.to_pylist()
-    assert (row["status"], row["tick"], row["since"], row["offset"]) == ("trading", None, None, 4)
+    assert (row["status"], row["tick"], row["contract"], row["offset"]) == ("trading", None, None, 4)
 
 
 WIDEST = {"price": "0.000000000000000001", "qty": "999999999999999", "time_us": 9_007_199_253_999_999, "seq": 2**63 - 1}
