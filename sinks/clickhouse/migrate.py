@@ -10,6 +10,7 @@ that its comment does not change and no statement of its owner runs, and takes i
 """
 
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -43,6 +44,7 @@ LOOKS_AT_A_LOCK = 5
 """So often a lock is seen unchanged, at growing intervals, before it counts as left behind."""
 _COPY_S = 86_400
 """How long one statement may take: the copy of a partition."""
+_TELL_INTERVAL_S = 2.0
 _TABLES = """
 SELECT name, toString(uuid), comment, engine, sorting_key FROM system.tables
 WHERE database = {database:String} AND name IN {names:Array(String)}
@@ -86,6 +88,7 @@ class SchemaKeeper:
         self._database = database
         self._log = logger("clickhouse.schema")
         self._lock_seen, self._times_seen = "", 0
+        self._told_at_s = time.monotonic()
 
     async def bring_up_to_date(self) -> None:
         """Make and migrate what has to be. Raises `UnavailableError` while another process does: ask again then.
@@ -227,10 +230,12 @@ class SchemaKeeper:
         raise UnavailableError(f"the tables of {self._database} are being migrated by another process ({comment})")
 
     async def _keep_lock(self, client: AsyncClient, owner: str, doing: str) -> None:
-        """Say what comes; raises `UnavailableError` if another process took the lock."""
+        """Say now and then what is done; raises `UnavailableError` if another process took the lock."""
         if not await self._lock_comment(client, owner):
             raise UnavailableError(f"another process took over migrating {self._database}")
-        await self._execute(client, f"ALTER TABLE {LOCK} MODIFY COMMENT '{owner}: {doing}'")
+        if time.monotonic() - self._told_at_s > _TELL_INTERVAL_S:
+            self._told_at_s = time.monotonic()
+            await self._execute(client, f"ALTER TABLE {LOCK} MODIFY COMMENT '{owner}: {doing}'")
 
     async def _lock_comment(self, client: AsyncClient, owner: str = "") -> str:
         """What the lock says; empty if it is not there, or not this owner's."""
