@@ -134,7 +134,7 @@ async def test_a_migration_that_was_interrupted_goes_on_where_it_was(
             await client.command(f"DROP TABLE IF EXISTS {LOCK}")
         else:
             break
-    assert interruptions > 5
+    assert interruptions >= 5
     assert await rows(client, ALL_TRADES) == before
 
 
