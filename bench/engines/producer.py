@@ -20,6 +20,7 @@ import aiohttp
 from frames import frames, natives
 from result import Result
 
+from market.encoded_trades import EncodedTrades
 from producers.exchange import Opening
 from producers.exchanges.binance import Binance
 from producers.feed.outbox import Outbox
@@ -59,7 +60,9 @@ class TimedSession(Session):
     def _measure(self, outbox: Outbox, newest_ms: int | None) -> None:
         now_us = time.time_ns() // 1000
         if now_us > self._warm_us:
-            self.latencies_us.extend(now_us - trade.time_us for _, trade in outbox.trades)
+            for _, traded in outbox.trades:
+                times_us = traded.times_us if isinstance(traded, EncodedTrades) else (traded.time_us,)
+                self.latencies_us.extend(now_us - time_us for time_us in times_us)
         super()._measure(outbox, newest_ms)
 
 

@@ -7,16 +7,16 @@ twice, which does no harm; nothing is missed in between, so the feed is not told
 
 import asyncio
 import random
-import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
 from market.errors import MalformedError
 from producers.capture.recorder import RecordedConnection
-from producers.exchange import Exchange, Message, Opening
+from producers.exchange import Exchange, Message, Opening, ReadsTogether, TradeFrames
+from producers.feed.frames import Frames, now_us
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from producers.feed.pacing import Pacing
 from runtime.backoff import pause_s
@@ -24,7 +24,7 @@ from runtime.errors import UnavailableError
 from runtime.telemetry import logger
 
 if TYPE_CHECKING:
-    _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # frames stay bytes
+    from producers.feed.frames import Socket
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
@@ -44,9 +44,10 @@ ATTEMPTS = 12
 """After so many connections in a row without a frame the feed gives up: about three minutes."""
 MAX_FRAME_BYTES = 4 << 20
 """No exchange sends more in one message: a longer one ends the connection before it is read."""
+TOGETHER = 4
+"""Fewer frames are read faster one by one."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
-_DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
 
 class Connection:
@@ -68,6 +69,7 @@ class Connection:
         self._symbols = symbols
         self._pacing = pacing
         self._record = record
+        self._read_together = exchange.read_together if isinstance(exchange, ReadsTogether) else None
         self._ended: asyncio.Future[str] | None = None
 
     def end(self, reason: str) -> None:
@@ -82,7 +84,7 @@ class Connection:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
             if self._record is not None:
-                self._record.ended(reason, _now_us())
+                self._record.ended(reason, now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
             failures = 0 if reader.ready.is_set() else failures + 1
@@ -116,7 +118,7 @@ class Connection:
                     reader.task.cancel()
                     reader = successor
                     if self._record is not None:
-                        self._record.ended("handed over to the next connection", _now_us())
+                        self._record.ended("handed over to the next connection", now_us())
                     logger("produce").info("connection handed over", connection=self.number)
                 else:
                     successor.task.cancel()
@@ -137,16 +139,24 @@ class Connection:
                 url, timeout=closing, decode_text=False, max_msg_size=MAX_FRAME_BYTES
             ) as socket:
                 if self._record is not None:
-                    self._record.opened(url, _now_us())
+                    self._record.opened(url, now_us())
                 if reader.announces:
                     await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
+                frames = Frames()
+                filling = asyncio.create_task(frames.fill(socket, self._record))
                 speaking = asyncio.create_task(self._speak(socket, opening))
                 try:
-                    return await self._listen(socket, inbox, opening, limit, reader)
+                    reason = await self._listen(frames, inbox, opening, limit, reader)
+                    if reason is None:
+                        await filling  # it may have ended by an error
+                        reason = f"closed by the server, code {socket.close_code}"
+                    return reason
                 finally:
                     speaking.cancel()
+                    filling.cancel()
+                    await asyncio.wait([filling])
 
-    async def _speak(self, socket: "_Socket", opening: Opening) -> None:
+    async def _speak(self, socket: "Socket", opening: Opening) -> None:
         """Send what opens the connection, and then what keeps it alive. Whatever fails here ends the reading too."""
         with suppress(aiohttp.ClientError, OSError):
             for frame in opening.frames:
@@ -157,50 +167,62 @@ class Connection:
                 await self._send(socket, keepalive.frame)
                 await asyncio.sleep(keepalive.every_s)
 
-    async def _send(self, socket: "_Socket", frame: str) -> None:
+    async def _send(self, socket: "Socket", frame: str) -> None:
         await socket.send_str(frame)
         if self._record is not None:
-            self._record.sent(frame.encode(), _now_us())
+            self._record.sent(frame.encode(), now_us())
 
     async def _listen(
-        self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
-    ) -> str:
+        self, frames: Frames, inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
+    ) -> str | None:
+        """Read what comes into the inbox; returns why we end the connection, None: the server did."""
         loop = asyncio.get_running_loop()
-        missing = set(self._symbols) if opening.acknowledged else set()
-        acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
+        if opening.acknowledged:
+            reader.expect(self._symbols, loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames))
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
-        read, symbols, number, is_ready = self._exchange.read, self._symbols, self.number, False
-        record = self._record
         look_s = 0.0
         limit.reschedule(loop.time() + STALL_S)
-        async for frame in socket:
-            if frame.type not in _DATA:
-                break
-            received_us = _now_us()
-            if record is not None:
-                record.received(frame.data, received_us)
-            message = read(frame.data, symbols, received_us)
-            reader.frames += 1
-            if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
-                limit.reschedule(None)
-                look_s = 0.0
-                await inbox.put(FromConnection(number, message))
-            else:
-                inbox.add(FromConnection(number, message))
-            if message.rejected is not None:
-                return f"the exchange does not take a subscription: {message.rejected}"
+        while (taken := await frames.take())[0]:
+            for message in self._read(*taken, reader):
+                item, count = FromConnection(self.number, message), 1
+                if isinstance(message, TradeFrames):
+                    count = len(message.frames)
+                if inbox.full:  # while we wait here, nobody takes frames: soon the socket is not read any more
+                    limit.reschedule(None)
+                    look_s = 0.0
+                    await inbox.put(item, count)
+                else:
+                    inbox.add(item, count)
+                if isinstance(message, Message) and (reason := reader.note(message, loop.time())) is not None:
+                    return reason
             now_s = loop.time()
-            if not is_ready:
-                missing.difference_update(message.accepted)
-                if missing and now_s > acknowledged_by_s:
-                    return f"no acknowledgement of {len(missing)} subscriptions, such as {min(missing)}"
-                is_ready = reader.is_ready_by(message, missing)
-            if message.closing or now_s > leaves_s:
+            if now_s > leaves_s:
                 reader.leaving.set()
             if now_s >= look_s:  # setting a timer costs more than reading a frame
                 look_s = now_s + LOOK * STALL_S
                 limit.reschedule(look_s + STALL_S)
-        return f"closed by the server, code {socket.close_code}"
+        return None
+
+    def _read(
+        self, frames: Sequence[bytes], received_us: Sequence[int], reader: "_Reader"
+    ) -> Iterator[Message | TradeFrames]:
+        """Read frames: together those that can be, the others one by one. Raises `MalformedError`."""
+        start, together = 0, self._read_together
+        while start < len(frames):
+            left = len(frames) - start
+            if together is not None and left >= TOGETHER and reader.ready.is_set():
+                trades = together(frames[start:], self._symbols, received_us[start:])
+                count = 0 if trades is None else len(trades.frames)
+                start += count
+                if trades is not None:
+                    reader.frames += count
+                    yield trades
+                if 2 * count < left:  # else many that are not as usual would be looked at over and over
+                    together = None
+                continue
+            reader.frames += 1
+            yield self._exchange.read(frames[start], self._symbols, received_us[start])
+            start += 1
 
 
 class _Reader:
@@ -211,13 +233,30 @@ class _Reader:
         """Whether the feed is told that there is a connection now."""
         self.frames = 0
         self.ready, self.leaving = asyncio.Event(), asyncio.Event()
+        self._missing: set[str] = set()  # what the exchange has yet to acknowledge
+        self._acknowledged_by_s = 0.0
         self.task = asyncio.create_task(connection.read(self, inbox))
 
-    def is_ready_by(self, message: Message, missing: Collection[str]) -> bool:
-        """Note whether the connection carries everything now: all is acknowledged, and market time comes."""
-        if not missing and message.server_us:
-            self.ready.set()
-        return self.ready.is_set()
+    def expect(self, natives: Iterable[str], by_s: float) -> None:
+        """The exchange acknowledges each subscription; by this time it has to have done so."""
+        self._missing, self._acknowledged_by_s = set(natives), by_s
+
+    def note(self, message: Message, now_s: float) -> str | None:
+        """Note what a message says of the connection itself; returns why it has to end, None: it does not.
+
+        It carries everything once all is acknowledged, and market time comes.
+        """
+        if message.rejected is not None:
+            return f"the exchange does not take a subscription: {message.rejected}"
+        if not self.ready.is_set():
+            self._missing.difference_update(message.accepted)
+            if self._missing and now_s > self._acknowledged_by_s:
+                return f"no acknowledgement of {len(self._missing)} subscriptions, such as {min(self._missing)}"
+            if not self._missing and message.server_us:
+                self.ready.set()
+        if message.closing:
+            self.leaving.set()
+        return None
 
     @property
     def reason(self) -> str:
@@ -230,10 +269,6 @@ class _Reader:
         if isinstance(error, aiohttp.ClientError | OSError | MalformedError):
             return f"{type(error).__name__} {error}".rstrip()
         raise error
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 async def _first(*awaited: "asyncio.Future[str] | Coroutine[Any, Any, Any]") -> None:

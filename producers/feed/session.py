@@ -13,9 +13,9 @@ from market.given_candle import GivenCandle
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
-from market.trade import Source, Trade, numeric_id
+from market.trade import Trade, numeric_id
 from producers.capture.recorder import Recorder
-from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
+from producers.exchange import Exchange, Message, RefusedTrade, TradeFrames, TradesPage, TradesRequest
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
@@ -39,8 +39,8 @@ from runtime.telemetry import Meter, logger
 INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
-GATHER_S = 0.01
-_REST = Source.REST
+GATHER_S = 0.005
+"""So long a round waits for more than what it began with, as each connection does before (`frames.GATHER_S`)."""
 FILLS_AT_ONCE = 4
 _UNKNOWN_US = -(1 << 62)
 
@@ -150,9 +150,9 @@ class Session:
         ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
-        names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
-        record = None if self._recorder is None else self._recorder.connection(connection.number, names)
-        return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)
+        number, names = connection.number, connection.names
+        record = None if self._recorder is None else self._recorder.connection(number, names)
+        return Connection(number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
         now_us = time.time_ns() // 1000
@@ -160,12 +160,18 @@ class Session:
         self._market.tick(outbox.now_s, now_us)
         messages = newest_us = 0
         for item in arrived:
-            if isinstance(item, FromConnection) and isinstance(event := item.event, Message):
+            if not isinstance(item, FromConnection):
+                self._answer(item, outbox)
+            elif isinstance(event := item.event, TradeFrames):
+                messages += len(event.frames)
+                newest_us = max(newest_us, event.times.server_us)
+                self._together(self._connections[item.number], event, outbox)
+            elif isinstance(event, Message):
                 messages += 1
                 newest_us = max(newest_us, event.server_us)
                 self._message(self._connections[item.number], event, outbox)
             else:
-                self._event(item, outbox)
+                self._connection(self._connections[item.number], event, outbox)
         self._meter.add("messages", messages)
         if newest_us:
             self._clock_us = max(self._clock_us, newest_us - now_us)
@@ -175,18 +181,23 @@ class Session:
         self._emit_due(outbox)
         return outbox
 
-    def _event(self, item: Arrival, outbox: Outbox) -> None:
-        """What is rarer than messages."""
-        if isinstance(item, PageAnswer):
-            item.symbol.page(item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox)
-        elif isinstance(item, KlineAnswer):
-            item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
-        elif isinstance(item.event, Connected):
-            connection = self._connections[item.number]
-            connection.accepted = {} if item.event.acknowledged else dict(connection.symbols)
+    def _answer(self, answer: PageAnswer | KlineAnswer, outbox: Outbox) -> None:
+        symbol = answer.symbol
+        if isinstance(answer, PageAnswer):
+            symbol.page(answer.request, self._possible(answer.page), self._connection_of[symbol].time.us, outbox)
+        else:
+            symbol.klines.answer(answer.request, answer.candles, outbox.now_s)
+
+    def _connection(self, connection: ConnectionState, event: Connected | Disconnected, outbox: Outbox) -> None:
+        if isinstance(event, Connected):
+            connection.accepted = {} if event.acknowledged else dict(connection.symbols)
             connection.time.reconnected()
-        elif isinstance(item.event, Disconnected):
-            self._disconnected(self._connections[item.number], item.event, outbox)
+            return
+        self._meter.add("reconnects")
+        for symbol in connection.carried.values():
+            symbol.disconnected(event.reason, connection.time.us, outbox)
+        self._active |= dict.fromkeys(connection.carried.values())
+        connection.carried, connection.accepted = {}, {}
 
     def _possible(self, page: TradesPage | None) -> TradesPage | None:
         """A page; trades with impossible times are refused."""
@@ -197,6 +208,18 @@ class Session:
             for row in page.rows
         ]
         return page._replace(rows=rows)
+
+    def _together(self, connection: ConnectionState, frames: TradeFrames, outbox: Outbox) -> None:
+        """Frames with a trade each: the same as `_message` with each, where nothing needs a decision."""
+        if connection.accepted or not connection.time.hear_together(frames.times):
+            for frame, received_us in zip(frames.frames, frames.received_us, strict=True):
+                self._message(connection, self._exchange.read(frame, connection.names, received_us), outbox)
+            return
+        for native, trades in frames.trades.items():
+            symbol = connection.by_native[native]
+            symbol.live_together(trades, outbox)
+            if symbol.gaps:
+                self._active[symbol] = None
 
     def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
         server_us, trades = message.server_us, message.trades
@@ -239,13 +262,6 @@ class Session:
         else:
             symbol.refused(refused, connection.time.us, outbox)
             self._active[symbol] = None
-
-    def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
-        self._meter.add("reconnects")
-        for symbol in connection.carried.values():
-            symbol.disconnected(event.reason, connection.time.us, outbox)
-        self._active |= dict.fromkeys(connection.carried.values())
-        connection.carried, connection.accepted = {}, {}
 
     def _emit_due(self, outbox: Outbox) -> None:
         timeout_s = self._settings.fill_timeout_s
@@ -309,7 +325,8 @@ class Session:
 
     def _measure(self, outbox: Outbox, newest_ms: int | None) -> None:
         self.published = self.published or bool(outbox.trades or outbox.markers)
-        self._meter.count(len(outbox.trades), newest_ms=newest_ms)
+        count, paged = outbox.count()
+        self._meter.count(count, newest_ms=newest_ms)
         fields = self._meter.fields
         fields["gaps_open"] = sum(1 for feed in self._active if feed.gaps)
         fields["waiting"] = len(self._inbox)
@@ -318,7 +335,7 @@ class Session:
             newest = outbox.trades[-1][1]
             fields["received_ms"] = (newest.received_us - newest.time_us) // 1000
             fields["acknowledged_ms"] = (time.time_ns() // 1000 - newest.received_us) // 1000
-        self._filling.add(sum(trade.source is _REST for _, trade in outbox.trades), outbox.now_s)
+        self._filling.add(paged, outbox.now_s)
         gaps = (gap for feed in self._active for gap in feed.gaps)
         state = self._filling.state(gaps, max((each.time.us for each in self._connections), default=0), outbox.now_s)
         fields["missing_trades"], fields["fill_behind_s"] = state.missing, state.behind_us // 1_000_000

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from eventually import eventually
 
-from producers.exchange import Message, Opening
+from producers.exchange import Message, Opening, TradeFrames
 from producers.exchanges.binance import Binance
 from producers.feed import connection as connections
 from producers.feed.connection import Connection
@@ -121,10 +121,16 @@ async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedEx
             before = len(seen)
             await eventually(lambda before=before: _grew(seen, before), timeout_s=40, every_s=0.05)
             leave(sim)
-    assert [type(item.event) for item in seen if not isinstance(item.event, Message)] == [Connected]
-    ids = {int(trade.trade_id) for item in seen if isinstance(item.event, Message) for trade in item.event.trades
-           if trade.symbol == "BTC-USDT"}  # fmt: skip
+    assert [type(item.event) for item in seen if not isinstance(item.event, Message | TradeFrames)] == [Connected]
+    ids = {number for item in seen for number in ids_of(item.event, "BTCUSDT")}
     assert len(ids) == max(ids) - min(ids) + 1 > 100
+
+
+def ids_of(event: object, native: str) -> list[int]:
+    if isinstance(event, TradeFrames):
+        return event.trades[native].numbers if native in event.trades else []
+    trades = event.trades if isinstance(event, Message) else ()
+    return [int(trade.trade_id) for trade in trades if trade.symbol == NAMES[native]]
 
 
 async def _grew(seen: list[FromConnection], before: int) -> bool:
