@@ -15,10 +15,11 @@ import aiohttp
 
 from market.errors import MalformedError
 from producers.capture.recorder import RecordedConnection
-from producers.exchange import Exchange, Message, Opening, ReadsTogether, TradeFrames
+from producers.exchange import Exchange, Message, Opening, TradeFrames
 from producers.feed.frames import Frames, now_us
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
 from producers.feed.pacing import Pacing
+from producers.feed.reading import read_frames
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
@@ -44,8 +45,6 @@ ATTEMPTS = 12
 """After so many connections in a row without a frame the feed gives up: about three minutes."""
 MAX_FRAME_BYTES = 4 << 20
 """No exchange sends more in one message: a longer one ends the connection before it is read."""
-TOGETHER = 4
-"""Fewer frames are read faster one by one."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
 
@@ -69,7 +68,6 @@ class Connection:
         self._symbols = symbols
         self._pacing = pacing
         self._record = record
-        self._read_together = exchange.read_together if isinstance(exchange, ReadsTogether) else None
         self._ended: asyncio.Future[str] | None = None
 
     def end(self, reason: str) -> None:
@@ -143,7 +141,7 @@ class Connection:
                 if reader.announces:
                     await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
                 frames = Frames()
-                filling = asyncio.create_task(frames.fill(socket, self._record))
+                filling = asyncio.create_task(frames.fill(socket))
                 speaking = asyncio.create_task(self._speak(socket, opening))
                 try:
                     reason = await self._listen(frames, inbox, opening, limit, reader)
@@ -183,10 +181,11 @@ class Connection:
         look_s = 0.0
         limit.reschedule(loop.time() + STALL_S)
         while (taken := await frames.take())[0]:
-            for message in self._read(*taken, reader):
+            for message in self._read(*taken, together=reader.ready.is_set()):
                 item, count = FromConnection(self.number, message), 1
                 if isinstance(message, TradeFrames):
                     count = len(message.frames)
+                reader.frames += count
                 if inbox.full:  # while we wait here, nobody takes frames: soon the socket is not read any more
                     limit.reschedule(None)
                     look_s = 0.0
@@ -204,25 +203,17 @@ class Connection:
         return None
 
     def _read(
-        self, frames: Sequence[bytes], received_us: Sequence[int], reader: "_Reader"
+        self, frames: Sequence[bytes], received_us: Sequence[int], *, together: bool
     ) -> Iterator[Message | TradeFrames]:
-        """Read frames: together those that can be, the others one by one. Raises `MalformedError`."""
-        start, together = 0, self._read_together
-        while start < len(frames):
-            left = len(frames) - start
-            if together is not None and left >= TOGETHER and reader.ready.is_set():
-                trades = together(frames[start:], self._symbols, received_us[start:])
-                count = 0 if trades is None else len(trades.frames)
-                start += count
-                if trades is not None:
-                    reader.frames += count
-                    yield trades
-                if 2 * count < left:  # else many that are not as usual would be looked at over and over
-                    together = None
-                continue
-            reader.frames += 1
-            yield self._exchange.read(frames[start], self._symbols, received_us[start])
-            start += 1
+        if self._record is not None:
+            for frame, came_us in zip(frames, received_us, strict=True):
+                self._record.received(frame, came_us)
+        if together:
+            return read_frames(self._exchange, frames, received_us, self._symbols)
+        return (
+            self._exchange.read(frame, self._symbols, came_us)
+            for frame, came_us in zip(frames, received_us, strict=True)
+        )
 
 
 class _Reader:

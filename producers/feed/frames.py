@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import aiohttp
 
-from producers.capture.recorder import RecordedConnection
-
 if TYPE_CHECKING:
     Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # frames stay bytes
 
@@ -31,17 +29,14 @@ class Frames:
         self._room = asyncio.Event()
         self._is_over = False
 
-    async def fill(self, socket: "Socket", record: RecordedConnection | None) -> None:
+    async def fill(self, socket: "Socket") -> None:
         """Read the socket to its end. While nobody takes, it waits: so TCP makes the server wait."""
         try:
             async for frame in socket:
                 if frame.type not in _DATA:
                     return
-                received_us = now_us()
-                if record is not None:
-                    record.received(frame.data, received_us)
                 self._frames.append(frame.data)
-                self._received_us.append(received_us)
+                self._received_us.append(now_us())
                 waiting = len(self._frames)
                 if waiting == 1:
                     self._came.set()
