@@ -108,22 +108,18 @@ async def _is_over(seen: list[FromConnection]) -> bool:
     return any(isinstance(item.event, Disconnected) for item in seen)
 
 
-async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedExchange], None]) -> None:
+async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedExchange], Awaitable[None]]) -> None:
     """Read until three connections were opened one after the other; every trade came, and nothing was interrupted."""
     seen: list[FromConnection] = []
     async with serving(simulated) as (sim, address), reading(exchange(address), seen):
         for count in (1, 2, 3):
-
-            async def opened(count: int = count) -> bool:
-                return sim.plan.done["connections"] >= count and len(sim.connections) == 1
-
-            await eventually(opened, timeout_s=40, every_s=0.05)
-            before = len(seen)
-            await eventually(lambda before=before: _grew(seen, before), timeout_s=40, every_s=0.05)
-            leave(sim)
+            await eventually(lambda count=count: sim.plan.done["connections"] >= count, timeout_s=18)
+            before = _messages(seen)
+            await eventually(lambda before=before: _grew(seen, before), timeout_s=18)
+            await leave(sim)
     assert [type(item.event) for item in seen if not isinstance(item.event, Message | TradeFrames)] == [Connected]
     ids = {number for item in seen for number in ids_of(item.event, "BTCUSDT")}
-    assert len(ids) == max(ids) - min(ids) + 1 > 100
+    assert len(ids) == max(ids) - min(ids) + 1 > 30, (len(ids), min(ids), max(ids))
 
 
 def ids_of(event: object, native: str) -> list[int]:
@@ -134,21 +130,32 @@ def ids_of(event: object, native: str) -> list[int]:
 
 
 async def _grew(seen: list[FromConnection], before: int) -> bool:
-    return len(seen) > before + 100
+    return _messages(seen) > before + 100
+
+
+def _messages(seen: list[FromConnection]) -> int:
+    return sum(len(item.event.frames) if isinstance(item.event, TradeFrames) else 1 for item in seen)
+
+
+async def _by_age(_: SimulatedExchange) -> None:
+    """On a slow machine an old connection may still be closing when the next one is as old: nothing is waited for."""
+
+
+async def _by_shutdown(sim: SimulatedExchange) -> None:
+    await eventually(lambda: len(sim.connections) == 1, timeout_s=18)
+    sim.do(Action.SHUTDOWN)
 
 
 async def test_a_connection_is_left_before_its_age_limit_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "LIFE_S", 2.0)
     monkeypatch.setattr(connections, "OVERLAP_S", 0.3)
-    await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0), lambda _: None)
+    await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0), _by_age)
 
 
 async def test_a_server_that_says_that_it_shuts_down_is_left_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "OVERLAP_S", 0.3)
     faults = Faults(shutdown_grace_s=3.0)
-    await handed_over(
-        SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0, faults=faults), lambda sim: sim.do(Action.SHUTDOWN)
-    )
+    await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0, faults=faults), _by_shutdown)
 
 
 async def test_a_subscription_that_is_not_acknowledged_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
