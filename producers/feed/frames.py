@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import aiohttp
@@ -25,7 +24,6 @@ class Frames:
         self._frames: list[bytes] = []
         self._received_us: list[int] = []
         self._came = asyncio.Event()
-        self._full = asyncio.Event()
         self._room = asyncio.Event()
         self._is_over = False
 
@@ -41,26 +39,22 @@ class Frames:
                 if waiting == 1:
                     self._came.set()
                 elif waiting == FRAMES_AT_ONCE:
-                    self._full.set()
                     self._room.clear()
                     await self._room.wait()
         finally:
             self._is_over = True
             self._came.set()
-            self._full.set()
 
     async def take(self) -> tuple[Sequence[bytes], Sequence[int]]:
         """The frames that wait, at least one, and when each came; none: the socket has ended."""
         await self._came.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(GATHER_S):
-                await self._full.wait()
+        if not self._is_over:
+            await asyncio.sleep(GATHER_S)
         taken = self._frames, self._received_us
         self._frames, self._received_us = [], []
         self._room.set()
         if not self._is_over:
             self._came.clear()
-            self._full.clear()
         return taken
 
 
