@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 GATHER_S = 0.005
 """How long more frames are waited for after the first."""
 FRAMES_AT_ONCE = 4_000
+BYTES_AT_ONCE = 4 << 20
 """While so many wait, the socket is not read."""
 _DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
@@ -23,6 +24,7 @@ class Frames:
     def __init__(self) -> None:
         self._frames: list[bytes] = []
         self._received_us: list[int] = []
+        self._bytes = 0
         self._came = asyncio.Event()
         self._room = asyncio.Event()
         self._is_over = False
@@ -35,10 +37,11 @@ class Frames:
                     return
                 self._frames.append(frame.data)
                 self._received_us.append(now_us())
+                self._bytes += len(frame.data)
                 waiting = len(self._frames)
                 if waiting == 1:
                     self._came.set()
-                elif waiting == FRAMES_AT_ONCE:
+                if waiting >= FRAMES_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
                     self._room.clear()
                     await self._room.wait()
         finally:
@@ -51,7 +54,7 @@ class Frames:
         if not self._is_over:
             await asyncio.sleep(GATHER_S)
         taken = self._frames, self._received_us
-        self._frames, self._received_us = [], []
+        self._frames, self._received_us, self._bytes = [], [], 0
         self._room.set()
         if not self._is_over:
             self._came.clear()

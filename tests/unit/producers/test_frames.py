@@ -40,8 +40,11 @@ async def taken(frames: Frames) -> list[bytes]:
     return whole
 
 
-async def test_a_socket_is_not_read_while_too_many_frames_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathered, "FRAMES_AT_ONCE", 3)
+@pytest.mark.parametrize(("bound", "most"), [("FRAMES_AT_ONCE", 3), ("BYTES_AT_ONCE", 3)])
+async def test_a_socket_is_not_read_while_too_much_waits(
+    monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    monkeypatch.setattr(gathered, bound, most)
     sent = [Sent(b"%d" % number) for number in range(8)]
     socket: Any = Socket(sent)
     frames = Frames()
