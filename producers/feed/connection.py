@@ -17,9 +17,10 @@ from market.errors import MalformedError
 from producers.capture.recorder import RecordedConnection
 from producers.exchange import Exchange, Message, Opening, TradeFrames
 from producers.feed.frames import Frames, now_us
-from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
+from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox, LeftOut
 from producers.feed.pacing import Pacing
 from producers.feed.reading import read_frames
+from producers.feed.subscriptions import SubscriptionPlan
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
@@ -65,7 +66,7 @@ class Connection:
         self.number = number
         self._http = http
         self._exchange = exchange
-        self._symbols = symbols
+        self.subscription_plan = SubscriptionPlan(symbols)
         self._pacing = pacing
         self._record = record
         self._ended: asyncio.Future[str] | None = None
@@ -76,16 +77,19 @@ class Connection:
             self._ended.set_result(reason)
 
     async def run(self, inbox: Inbox) -> None:
-        """Connect and read, again and again. Raises `UnavailableError` after `ATTEMPTS` in a row without a frame."""
+        """Connect and read, again and again, as long as some symbol is not refused.
+
+        Raises `UnavailableError` after `ATTEMPTS` in a row without a frame.
+        """
         failures = silent = 0
-        while True:
+        while self.subscription_plan.symbols:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
             if self._record is not None:
                 self._record.ended(reason, now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
-            failures = 0 if reader.ready.is_set() else failures + 1
+            failures = 0 if reader.ready.is_set() or reader.asks_otherwise else failures + 1
             silent = 0 if reader.frames else silent + 1
             if silent == ATTEMPTS:
                 raise UnavailableError(
@@ -128,7 +132,8 @@ class Connection:
 
     async def read(self, reader: "_Reader", inbox: Inbox) -> str:
         """Read one socket to its end; returns why it ended."""
-        opening = self._exchange.opening(list(self._symbols))
+        opening = self._exchange.opening(list(self.subscription_plan.symbols))
+        opening = opening._replace(frames=self.subscription_plan.frames(opening))
         url = self._exchange.ws_url + opening.path
         closing = aiohttp.ClientWSTimeout(ws_close=_CLOSE_S)
         await self._pacing.turn()
@@ -175,24 +180,19 @@ class Connection:
     ) -> str | None:
         """Read what comes into the inbox; returns why we end the connection, None: the server did."""
         loop = asyncio.get_running_loop()
+        symbols = dict(self.subscription_plan.symbols)  # adapters tell them by their places
         if opening.acknowledged:
-            reader.expect(self._symbols, loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames))
+            reader.expect(symbols, loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames))
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
         look_s = 0.0
         limit.reschedule(loop.time() + STALL_S)
         while (taken := await frames.take())[0]:
-            for message in self._read(*taken, together=reader.ready.is_set()):
-                item, count = FromConnection(self.number, message), 1
-                if isinstance(message, TradeFrames):
-                    count = len(message.frames)
-                reader.frames += count
+            for message in self._read(*taken, symbols, together=reader.ready.is_set()):
                 if inbox.full:  # while we wait here, nobody takes frames: soon the socket is not read any more
                     limit.reschedule(None)
                     look_s = 0.0
-                    await inbox.put(item, count)
-                else:
-                    inbox.add(item, count)
-                if isinstance(message, Message) and (reason := reader.note(message, loop.time())) is not None:
+                reason = await self._pass_on(message, reader, inbox)
+                if reason is not None:
                     return reason
             now_s = loop.time()
             if now_s > leaves_s:
@@ -203,17 +203,37 @@ class Connection:
         return None
 
     def _read(
-        self, frames: Sequence[bytes], received_us: Sequence[int], *, together: bool
+        self, frames: Sequence[bytes], received_us: Sequence[int], symbols: Mapping[str, str], *, together: bool
     ) -> Iterator[Message | TradeFrames]:
         if self._record is not None:
             for frame, came_us in zip(frames, received_us, strict=True):
                 self._record.received(frame, came_us)
         if together:
-            return read_frames(self._exchange, frames, received_us, self._symbols)
+            return read_frames(self._exchange, frames, received_us, symbols)
         return (
-            self._exchange.read(frame, self._symbols, came_us)
-            for frame, came_us in zip(frames, received_us, strict=True)
+            self._exchange.read(frame, symbols, came_us) for frame, came_us in zip(frames, received_us, strict=True)
         )
+
+    async def _pass_on(self, message: Message | TradeFrames, reader: "_Reader", inbox: Inbox) -> str | None:
+        """Put a message into the inbox; returns why the connection ends with it, None: it goes on."""
+        count = len(message.frames) if isinstance(message, TradeFrames) else 1
+        reader.frames += count
+        await inbox.put(FromConnection(self.number, message), count)
+        if isinstance(message, TradeFrames):
+            return None
+        if message.rejected is not None and await self._ends_with(message, reader, inbox):
+            return f"the exchange does not take a subscription: {message.rejected}"
+        return reader.note(message, asyncio.get_running_loop().time())
+
+    async def _ends_with(self, message: Message, reader: "_Reader", inbox: Inbox) -> bool:
+        """Leave out what a refusal is about; whether the connection ends with it."""
+        refusal = self.subscription_plan.refuse(message)
+        reader.leave_out(refusal.left_out)
+        reader.asks_otherwise = refusal.is_understood
+        if refusal.left_out:
+            left_out = LeftOut(refusal.left_out, message.rejected or "")
+            await inbox.put(FromConnection(self.number, left_out))
+        return refusal.ends
 
 
 class _Reader:
@@ -223,28 +243,34 @@ class _Reader:
         self.announces = announces
         """Whether the feed is told that there is a connection now."""
         self.frames = 0
+        self.asks_otherwise = False
+        """It ended because of a refusal, and the next one will ask otherwise."""
         self.ready, self.leaving = asyncio.Event(), asyncio.Event()
         self._missing: set[str] = set()  # what the exchange has yet to acknowledge
         self._acknowledged_by_s = 0.0
+        self._plan = connection.subscription_plan
         self.task = asyncio.create_task(connection.read(self, inbox))
 
     def expect(self, natives: Iterable[str], by_s: float) -> None:
         """The exchange acknowledges each subscription; by this time it has to have done so."""
         self._missing, self._acknowledged_by_s = set(natives), by_s
 
+    def leave_out(self, natives: Iterable[str]) -> None:
+        """These are not subscribed to any more."""
+        self._missing.difference_update(natives)
+
     def note(self, message: Message, now_s: float) -> str | None:
         """Note what a message says of the connection itself; returns why it has to end, None: it does not.
 
         It carries everything once all is acknowledged, and market time comes.
         """
-        if message.rejected is not None:
-            return f"the exchange does not take a subscription: {message.rejected}"
         if not self.ready.is_set():
             self._missing.difference_update(message.accepted)
             if self._missing and now_s > self._acknowledged_by_s:
                 return f"no acknowledgement of {len(self._missing)} subscriptions, such as {min(self._missing)}"
             if not self._missing and message.server_us:
                 self.ready.set()
+                self._plan.taken()
         if message.closing:
             self.leaving.set()
         return None

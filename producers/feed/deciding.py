@@ -12,11 +12,12 @@ from market.trade import Trade, numeric_id
 from producers.exchange import Exchange, Message, RefusedTrade, TradeFrames, TradesPage
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection_state import ConnectionState
-from producers.feed.inbox import Arrival, Connected, Disconnected, FromConnection, KlineAnswer, PageAnswer
+from producers.feed.inbox import Arrival, Connected, Disconnected, FromConnection, KlineAnswer, LeftOut, PageAnswer
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
+from producers.feed.progress import STAGE
 from producers.feed.symbol import SERVER_GRACE_US
-from runtime.telemetry import Meter
+from runtime.telemetry import Meter, logger
 
 _UNKNOWN_US = -(1 << 62)
 
@@ -25,7 +26,7 @@ class Deciding:
     """The connections of a session and the feeds of their symbols."""
 
     def __init__(self, exchange: Exchange, meter: Meter, fill_timeout_s: float) -> None:
-        self._exchange = exchange
+        self.exchange = exchange
         self._meter = meter
         self._fill_timeout_s = fill_timeout_s
         self._market = MarketClock()
@@ -34,6 +35,8 @@ class Deciding:
         self.connection_of: dict[AnySymbol, ConnectionState] = {}
         self.active: dict[AnySymbol, None] = {}
         """The symbols that wait for something, as an ordered set."""
+        self.left_out: dict[str, AnySymbol] = {}
+        """By native name: those that the exchange does not let us subscribe to."""
 
     def add(self, symbols: Iterable[AnySymbol]) -> ConnectionState:
         """One more connection, of these symbols."""
@@ -83,16 +86,35 @@ class Deciding:
         else:
             symbol.klines.answer(answer.request, answer.candles, outbox.now_s)
 
-    def _connection(self, connection: ConnectionState, event: Connected | Disconnected, outbox: Outbox) -> None:
+    def _connection(
+        self, connection: ConnectionState, event: Connected | Disconnected | LeftOut, outbox: Outbox
+    ) -> None:
         if isinstance(event, Connected):
             connection.accepted = {} if event.acknowledged else dict(connection.symbols)
             connection.time.reconnected()
-            return
+        elif isinstance(event, Disconnected):
+            self._disconnected(connection, event, outbox)
+        else:
+            self._leave_out(connection, event, outbox)
+
+    def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
         self._meter.add("reconnects")
         for symbol in connection.carried.values():
             symbol.disconnected(event.reason, connection.time.us, outbox)
         self.active |= dict.fromkeys(connection.carried.values())
         connection.carried, connection.accepted = {}, {}
+
+    def _leave_out(self, connection: ConnectionState, event: LeftOut, outbox: Outbox) -> None:
+        """Symbols that the exchange does not let us subscribe to: each is disconnected, and its minutes wait."""
+        reason = f"the exchange refuses the subscription: {event.reason}"
+        for native in event.natives:
+            symbol = self.left_out[native] = connection.by_native[native]
+            connection.accepted.pop(symbol.market.symbol, None)
+            logger(STAGE).warning("left out", symbol=symbol.market.symbol, reason=reason)
+            if connection.carried.pop(symbol.market.symbol, None) is None:
+                symbol.report(FeedEventKind.DISCONNECTED, outbox, reason=reason)
+            else:
+                symbol.disconnected(reason, connection.time.us, outbox)
 
     def _possible(self, page: TradesPage | None) -> TradesPage | None:
         """A page; trades with impossible times are refused."""
@@ -108,7 +130,7 @@ class Deciding:
         """Frames with a trade each: the same as `_message` with each, where nothing needs a decision."""
         if connection.accepted or not connection.time.hear_together(frames.times):
             for frame, received_us in zip(frames.frames, frames.received_us, strict=True):
-                self._message(connection, self._exchange.read(frame, connection.names, received_us), outbox)
+                self._message(connection, self.exchange.read(frame, connection.names, received_us), outbox)
             return
         for native, trades in frames.trades.items():
             symbol = connection.by_native[native]

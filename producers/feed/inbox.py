@@ -1,6 +1,7 @@
 """What connections and requests bring, for the feed to take in rounds. While the inbox is full, they wait."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -24,11 +25,18 @@ class Disconnected(NamedTuple):
     reason: str
 
 
+class LeftOut(NamedTuple):
+    """A connection does not subscribe to these any more, because the exchange refuses it."""
+
+    natives: Sequence[str]
+    reason: str
+
+
 class FromConnection(Struct, frozen=True, gc=False):
     """What a connection brought, with the number of the connection."""
 
     number: int
-    event: Connected | Disconnected | Message | TradeFrames
+    event: Connected | Disconnected | LeftOut | Message | TradeFrames
 
 
 class PageAnswer(NamedTuple):

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping
+from decimal import Decimal
 
 import aiohttp
 
 from market.errors import MalformedError
 from market.feed import FeedEventKind
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.key import MarketKey
 from market.partition import partition_of
 from producers.capture.recorder import Recorder
-from producers.exchange import Exchange, TradesPage, TradesRequest
+from producers.exchange import Exchange, TradesPage, TradesRequest, contracts_of
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
@@ -38,7 +40,10 @@ ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.005
 """So long a round waits for more than what it began with, as each connection does before (`frames.GATHER_S`)."""
-FILLS_AT_ONCE = 4
+FILLS_AT_ONCE = 32
+"""Answers are taken once a round, and under load a round takes seconds: with few at once the fills would starve."""
+FILLS_WAITING = 4
+"""Where the exchange's limit is reached, only so many wait for it: those that come later may be more urgent."""
 
 
 class Session:
@@ -63,25 +68,34 @@ class Session:
         self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
         self._deciding = Deciding(exchange, meter, settings.fill_timeout_s)
+        self._contracts: dict[str, Decimal] = {}
         self._readers: dict[int, Connection] = {}
         self._reading: list[asyncio.Task[None]] = []
-        self._wanted: list[Mapping[str, str]] = []
+        self._wanted: list[Mapping[str, Instrument]] = []
+        self._again: set[str] = set()
         self._filling = Filling()
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
 
-    async def run(self, names: Mapping[str, str], stop: asyncio.Event) -> None:
-        """Feed the symbols (native name to ours) until `stop`, then publish what was read.
+    @property
+    def left_out(self) -> dict[str, AnySymbol]:
+        """By native name: those that the exchange does not let us subscribe to."""
+        return self._deciding.left_out
+
+    async def run(self, instruments: Mapping[str, Instrument], stop: asyncio.Event) -> None:
+        """Feed these (by native name) until `stop`, then publish what was read.
 
         Raises `UnavailableError`, in a group: the exchange cannot be connected to, or Kafka fails.
         """
-        self._wanted = [names]
+        self._wanted = [instruments]
         async with Publisher(self._settings) as publisher, asyncio.TaskGroup() as tasks:
             publishing = Publishing(publisher, self._settings, self._exchange.name)
             while not (stop.is_set() and not self._inbox):
                 while self._wanted:
                     await self._begin(self._wanted.pop(0), publishing, tasks)
+                if self._again:
+                    self._subscribe_again(tasks)
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
                 outbox = self._deciding.decide(arrived, time.monotonic(), time.time_ns() // 1000)
                 newest_ms = await publishing.publish(outbox)
@@ -96,9 +110,13 @@ class Session:
                     self._fill(tasks)
             await publishing.finish()
 
-    def add(self, names: Mapping[str, str]) -> None:
-        """Feed more symbols, on connections of their own."""
-        self._wanted.append(names)
+    def add(self, instruments: Mapping[str, Instrument]) -> None:
+        """Feed more symbols, by native name, on connections of their own."""
+        self._wanted.append(dict(instruments))
+
+    def try_again(self, natives: Iterable[str]) -> None:
+        """Subscribe to these again, where they were left out."""
+        self._again |= self.left_out.keys() & set(natives)
 
     def reconnect(self, reason: str) -> None:
         """End all connections; they are made anew."""
@@ -110,15 +128,41 @@ class Session:
         for symbol in self._deciding.connection_of:
             if symbol.native in natives:
                 symbol.retired = True
+                self.left_out.pop(symbol.native, None)
 
-    async def _begin(self, names: Mapping[str, str], publishing: Publishing, tasks: asyncio.TaskGroup) -> None:
+    async def _begin(
+        self, instruments: Mapping[str, Instrument], publishing: Publishing, tasks: asyncio.TaskGroup
+    ) -> None:
         """Begin to feed these symbols where Kafka says that they are."""
-        symbols = await self._restored(names)
+        self._contracts |= contracts_of(instruments)
+        self._exchange = self._deciding.exchange = self._exchange.knowing(self._contracts)
+        symbols = await self._restored({native: each.symbol for native, each in instruments.items()})
         await publishing.begin_again(symbols)
         for part in split(symbols, self._exchange.symbols_per_connection):
-            connection = self._deciding.add(part)
-            reader = self._readers[connection.number] = self._reader(connection)
-            self._reading.append(tasks.create_task(reader.run(self._inbox)))
+            self._read(self._deciding.add(part), tasks)
+
+    def _read(self, connection: ConnectionState, tasks: asyncio.TaskGroup) -> None:
+        reader = self._readers[connection.number] = self._reader(connection)
+        self._reading = [task for task in self._reading if not task.done()]
+        self._reading.append(tasks.create_task(reader.run(self._inbox)))
+
+    def _subscribe_again(self, tasks: asyncio.TaskGroup) -> None:
+        """On connections of their own: another refusal does not interrupt those that work."""
+        again = {self.left_out.pop(native): None for native in sorted(self._again & self.left_out.keys())}
+        self._again.clear()
+        moved: list[AnySymbol] = []
+        for connection in dict.fromkeys(self._deciding.connection_of[feed] for feed in again):
+            members = self._members(connection)
+            if all(feed in again for feed in members):  # its reader has ended, because all of them were refused
+                self._read(connection, tasks)
+            else:
+                moved += [feed for feed in members if feed in again]
+        for part in split(moved, self._exchange.symbols_per_connection):
+            self._read(self._deciding.add(part), tasks)
+
+    def _members(self, connection: ConnectionState) -> list[AnySymbol]:
+        """Its symbols, without those that have another connection now: what they had subscribed to may still come."""
+        return [feed for feed in connection.symbols.values() if self._deciding.connection_of[feed] is connection]
 
     async def _restored(self, names: Mapping[str, str]) -> list[AnySymbol]:
         exchange, partitions = self._exchange, self._settings.partitions
@@ -134,23 +178,26 @@ class Session:
                 resumption=progress.resumptions.get(keys[native]),
                 unusable=progress.unusable.get(keys[native]),
                 page_trades=exchange.page_trades,
+                lag_s=exchange.rest_limits.lag_s,
             )
             for native, symbol in names.items()
         ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
-        number, names = connection.number, connection.names
-        record = None if self._recorder is None else self._recorder.connection(number, names)
+        number, names = connection.number, {feed.native: feed.market.symbol for feed in self._members(connection)}
+        contracts = {native: each for native, each in self._contracts.items() if native in names}
+        record = None if self._recorder is None else self._recorder.connection(number, names, contracts)
         return Connection(number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _fill(self, tasks: asyncio.TaskGroup) -> None:
-        room = FILLS_AT_ONCE - len(self._fills)
-        if not room or not self._deciding.active or self._rest.closed_for_s > LONGEST_WAIT_S:
+        under_way, active = len(self._fills), self._deciding.active
+        if under_way >= FILLS_AT_ONCE or not active or self._rest.closed_for_s > LONGEST_WAIT_S:
             return
         now_s = time.monotonic()
-        requests = [
-            (feed, request) for feed in self._deciding.active if (request := feed.next_request(now_s)) is not None
-        ]
+        requests = [(feed, request) for feed in active if (request := feed.next_request(now_s)) is not None]
+        weight = self._exchange.trades(_asked(*requests[0])).weight if requests else 1
+        allowed = self._rest.weights.room_for(weight, now_s)
+        room = max(min(allowed, FILLS_AT_ONCE - under_way), FILLS_WAITING - under_way, 0)
         requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: a live trade may still join the other symbols
         for symbol, request in requests[:room]:
             symbol.in_flight = True
@@ -183,7 +230,7 @@ class Session:
 
     async def _ask(self, symbol: AnySymbol, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol
-        asked = TradesRequest(symbol.native, name, request.limit, request.known, request.known_us)
+        asked = _asked(symbol, request)
         page: TradesPage | None = None
         try:
             body = await self._rest.get(exchange.trades(asked))
@@ -235,3 +282,7 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
     FeedEventKind.TAKEN_BACK: "taken_back",
     FeedEventKind.CONFLICT: "conflicts",
 }
+
+
+def _asked(symbol: AnySymbol, request: PageRequest) -> TradesRequest:
+    return TradesRequest(symbol.native, symbol.market.symbol, request.limit, request.known, request.known_us)
