@@ -85,6 +85,15 @@ class TradeRows:
 
     def read(self, records: Sequence[Record]) -> Encoded:
         """The trades as a table of `TRADE_ROWS`, in the records' order; malformed and misplaced ones are refused."""
+        usual = self.usual(records)
+        rows = self._table(usual)
+        if len(usual.places) == len(records):
+            return Encoded(rows, rows.num_rows, [])
+        others = np.delete(np.arange(len(records)), usual.places)
+        return self._with_others(rows, usual.places, [records[place] for place in others.tolist()], others)
+
+    def usual(self, records: Sequence[Record]) -> "UsualTrades":
+        """The records that can be read by columns."""
         markets = self._markets.numbers(list(map(_key, records)))
         origins = _Origins.of(records)
         usual = np.flatnonzero(origins.are_legible & (self._markets.partition_of[markets] == origins.partitions))
@@ -92,14 +101,11 @@ class TradeRows:
         columns = self._markets.reader.read(values, markets[usual])
         if not columns.valid.all():
             usual, columns = usual[columns.valid], columns.chosen(columns.valid)
-        rows = self._table(columns, markets[usual], origins.chosen(usual))
-        if len(usual) == len(records):
-            return Encoded(rows, rows.num_rows, [])
-        others = np.delete(np.arange(len(records)), usual)
-        return self._with_others(rows, usual, [records[place] for place in others.tolist()], others)
+        return UsualTrades(usual, columns, markets[usual], origins.chosen(usual))
 
-    def _table(self, columns: TradeColumns, markets: Ints, origins: "_Origins") -> pa.Table:
-        known, are_live = self._markets, origins.runs == _LIVE
+    def _table(self, usual: "UsualTrades") -> pa.Table:
+        known, are_live = self._markets, usual.are_live
+        _, columns, markets, origins = usual
         values = {
             "exchange": dictionary_column(known.exchange_of[markets], known.exchanges.values, _NAME),
             "symbol": dictionary_column(known.symbol_of[markets], known.symbols.values, _NAME),
@@ -222,3 +228,23 @@ class _Origins(NamedTuple):
         """Those of the records at these places."""
         partitions, offsets, runs, names, are_legible = self
         return _Origins(partitions[places], offsets[places], runs[places], names, are_legible[places])
+
+
+class UsualTrades(NamedTuple):
+    """The records that can be read by columns: their places among all records, and what each holds."""
+
+    places: Ints
+    columns: TradeColumns
+    markets: Ints
+    origins: _Origins
+
+    @property
+    def are_live(self) -> Bools:
+        """Whether each belongs to no run."""
+        are_live: Bools = self.origins.runs == _LIVE
+        return are_live
+
+    def chosen(self, those: Bools) -> "UsualTrades":
+        """Those that are marked so."""
+        origins = self.origins.chosen(np.flatnonzero(those))
+        return UsualTrades(self.places[those], self.columns.chosen(those), self.markets[those], origins)

@@ -1,0 +1,79 @@
+"""What a batch changes in the hot store, as calls of `write.lua`; of what replaces each other only the last. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple, Protocol
+
+from market.records import Record
+from sinks.encoded import Encoded
+
+Argument = str | int | bytes
+
+
+class WriteKind(StrEnum):
+    """What the script does with a write."""
+
+    TRADES = "trades"
+    CANDLES = "candles"
+    LATEST = "latest"
+
+
+class Write(NamedTuple):
+    """All that one batch changes of one data key: a call of the script."""
+
+    kind: WriteKind
+    tag: str
+    """The hash tag of its keys."""
+    keys: tuple[str, ...]
+    ttl_s: int
+    kept: int
+    skipped: int
+    """How many changes are not in it, because newer ones take their place."""
+    lists: tuple[bytes, ...]
+    """The changes, as lists of the script."""
+
+
+class HotTopic(Protocol):
+    """What the hot store does with the records of one topic."""
+
+    def encode(self, records: Sequence[Record]) -> Encoded:
+        """In a form of its own; what is refused is as in every store."""
+
+    def writes(self, chunks: Iterable[Any]) -> list[Write]:
+        """What the chunks of one batch change; writes of one tag are neighbours."""
+
+
+class Change(NamedTuple):
+    """What one record changes: a place of a key. A greater or equal rank replaces what is in that place."""
+
+    tag: str
+    key: str
+    place: int | str
+    """A candle's open time; a field of a hash; empty where the key is a string."""
+    rank: tuple[int, int]
+    """Time (of a candle: 0) and revision."""
+    value: bytes
+
+
+def lines(items: Iterable[Argument]) -> bytes:
+    """A list of the script; no item may have a line feed in it."""
+    return b"\n".join(item if isinstance(item, bytes) else str(item).encode() for item in items)
+
+
+def surviving(changes: Iterable[Change], kept: int) -> Iterator[tuple[list[Change], int]]:
+    """For each key the changes that outlive the batch, by place, at most `kept`; and how many do not."""
+    by_key: dict[str, dict[int | str, Change]] = defaultdict(dict)
+    counts: dict[str, int] = defaultdict(int)
+    for change in changes:
+        places = by_key[change.key]
+        counts[change.key] += 1
+        if (held := places.get(change.place)) is None or change.rank >= held.rank:
+            places[change.place] = change
+    for key, places in sorted(by_key.items(), key=_tag_of):
+        newest = [places[place] for place in sorted(places)[-kept:]]
+        yield newest, counts[key] - len(newest)
+
+
+def _tag_of(places: tuple[str, dict[int | str, Change]]) -> str:
+    return next(iter(places[1].values())).tag
