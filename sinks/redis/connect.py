@@ -1,8 +1,9 @@
 """Reaching Redis, one server or a cluster, and the one place where its clients' errors become ours."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from redis import exceptions
@@ -55,6 +56,14 @@ def connect(url: str, *, retries: int = 1) -> HotClient:
         ) from None
 
 
+async def disconnect(client: HotClient) -> None:
+    """Close all connections."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):  # where it did not reach every node, it has left connections open
+        await client.nodes_manager.aclose()
+        await client.nodes_manager.aclose("startup_nodes")
+
+
 def is_cluster(url: str) -> bool:
     """Whether the URL says so."""
     return urlsplit(url).scheme.endswith(_CLUSTER)
@@ -101,14 +110,23 @@ def _causes() -> Iterator[None]:
         raise cause if isinstance(cause, exceptions.RedisError) else exceptions.ConnectionError(str(error)) from error
 
 
-async def publishing_command(client: HotClient) -> str:
-    """How changes are told: ``PUBLISH``; in a cluster whose servers can (Redis 7, Valkey) ``SPUBLISH``.
+class Servers(NamedTuple):
+    """What runs behind a client."""
 
-    In a cluster ``PUBLISH`` goes to every node.
+    run_ids: frozenset[str]
+    """Of each server that takes writes; a server that is started again has another."""
+    publish: str
+    """The command that tells changes: in a cluster whose servers can (Redis 7, Valkey) ``SPUBLISH``.
+
+    ``PUBLISH`` would go to every node of the cluster.
     """
+
+
+async def ask_servers(client: HotClient) -> Servers:
+    """Ask all of them. Raises what the client raises."""
     if isinstance(client, Redis):
-        await client.ping()
-        return "PUBLISH"
+        return Servers(frozenset({(await client.info("server"))["run_id"]}), "PUBLISH")
     await client.initialize()
-    said = await client.info("server", target_nodes=client.get_primaries()[0])
-    return "SPUBLISH" if int(said["redis_version"].partition(".")[0]) >= _SHARDED_PUBSUB else "PUBLISH"
+    answers = await asyncio.gather(*(client.info("server", target_nodes=node) for node in client.get_primaries()))
+    can_shard = all(int(said["redis_version"].partition(".")[0]) >= _SHARDED_PUBSUB for said in answers)
+    return Servers(frozenset(said["run_id"] for said in answers), "SPUBLISH" if can_shard else "PUBLISH")

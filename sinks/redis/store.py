@@ -10,7 +10,7 @@ from runtime.errors import UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from sinks.encoded import Encoded
-from sinks.redis.connect import HotClient, connect, publishing_command, redis_errors
+from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors
 from sinks.redis.encode import FUNDING, INSTRUMENTS, LIVE, TICKERS, HotRecords, candles
 from sinks.redis.held import HeldPositions, Move, name_of
 from sinks.redis.keys import WRITTEN_TTL_S, written_key
@@ -18,6 +18,9 @@ from sinks.redis.scripts import Call, Script
 from sinks.redis.trades import HotTrades
 from sinks.redis.writes import HotTopic, Write
 from sinks.store import Batch, MovedError, Pace
+
+LOOK_INTERVAL_S = 1.0
+"""How often to look whether a server was started again."""
 
 
 class RedisStore:
@@ -52,14 +55,16 @@ class RedisStore:
         self._held = HeldPositions(prefix)
         self._client: HotClient | None = None
         self._publish = ""
+        self._run_ids: frozenset[str] = frozenset()
+        self._looked_at_s = 0.0
         self._was_away = False
 
     async def open(self) -> None:
         """Connect."""
         await self.close()
-        client = self._client = connect(self._url, retries=0)
+        self._client = connect(self._url, retries=0)
         with redis_errors(self._url):
-            self._publish = await publishing_command(client)
+            self._publish = (await ask_servers(self._client)).publish
 
     async def identities(self) -> Mapping[str, str | None]:
         """No identities are needed: Redis holds its own positions."""
@@ -75,6 +80,7 @@ class RedisStore:
         if self._was_away:
             await self.open()
         with self._noticing():
+            self._run_ids = (await ask_servers(self._opened)).run_ids
             positions = await self._held.read(self._opened, tps, topic_ids)
         self._was_away = False
         return positions
@@ -86,10 +92,10 @@ class RedisStore:
     async def write(self, batches: Sequence[Batch]) -> None:
         """Write each batch, and then its position.
 
-        `MovedError` if Redis holds less than this process left there, or another position; and after it was away: a
-        node may have lost what it acknowledged, and of tags without new records nobody would notice.
+        `MovedError` if Redis holds less than this process left there, or another position; and after a server was away
+        or started again: it may have lost what it acknowledged, and of tags without new records nobody would notice.
         """
-        if self._was_away:
+        if self._was_away or await self._were_servers_replaced():
             raise MovedError("Redis was away: looking what it holds now")
         writes = {batch.tp: self._topics[batch.tp.topic].writes(batch.chunks) for batch in batches}
         with self._noticing():
@@ -105,7 +111,7 @@ class RedisStore:
         """Close the connections."""
         if self._client is not None:
             client, self._client = self._client, None
-            await client.aclose()
+            await disconnect(client)
 
     @property
     def _opened(self) -> HotClient:
@@ -121,6 +127,15 @@ class RedisStore:
         except UnavailableError:
             self._was_away = True
             raise
+
+    async def _were_servers_replaced(self) -> bool:
+        """Whether other servers run than when the positions were read; asked now and then."""
+        if time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
+            return False
+        with self._noticing():
+            servers = await ask_servers(self._opened)
+        self._looked_at_s = time.monotonic()
+        return servers.run_ids != self._run_ids
 
     def _calls(self, batch: Batch, writes: Sequence[Write]) -> Iterator[Call]:
         """The script's calls for a batch; its end stands only in the last call of a tag."""

@@ -5,8 +5,7 @@ The hot store's bytes are the log's, where they are canonical.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,19 +19,20 @@ from sinks.rows import Row, decode_rows
 from sinks.trade_rows import TradeRows, UsualTrades
 
 
-class HotTrade(NamedTuple):
-    """A trade as the hot store holds it."""
+class TradeChunk(NamedTuple):
+    """Trades in the order of the log, in parallel lists: an object for each would keep the garbage collector busy."""
 
-    key: bytes
-    """The record key: ``exchange:SYMBOL``."""
-    time_us: int
-    trade_id: int | str
-    """A number where it is one (`numeric_id`)."""
-    value: bytes
-    is_live: bool
+    keys: list[bytes]
+    """Record keys: ``exchange:SYMBOL``."""
+    times_us: list[int]
+    ids: list[int | str]
+    """A number where the id is one (`numeric_id`)."""
+    values: list[bytes]
+    are_live: list[bool]
 
 
-Trades = Iterable[HotTrade]
+HotTrade = tuple[int, int | str, bytes]
+"""Time, id and value of a trade of one market."""
 
 
 class HotTrades:
@@ -52,16 +52,19 @@ class HotTrades:
             return Encoded(_of_columns(records, usual), len(records), [])
         if not canonical.all():
             usual = usual.chosen(canonical)
-        trades = dict(zip(places.tolist(), _of_columns([records[place] for place in places], usual), strict=True))
+        columns = _of_columns([records[place] for place in places.tolist()], usual)
+        trades: dict[int, Any] = dict(zip(places.tolist(), zip(*columns, strict=True), strict=True))
         refused: list[RejectedRecord] = []
         for place in np.delete(np.arange(len(records)), places).tolist():
             rows, malformed = decode_rows([records[place]], decode_trade, self._partitions)
             if rows:
                 trades[place] = _of_row(rows[0])
             refused += malformed
-        return Encoded([trades[place] for place in sorted(trades)], len(trades), refused)
+        in_order = [trades[place] for place in sorted(trades)]
+        chunk = TradeChunk(*map(list, zip(*in_order, strict=True))) if in_order else None
+        return Encoded(chunk, len(in_order), refused)
 
-    def writes(self, chunks: Iterable[Trades]) -> list[Write]:
+    def writes(self, chunks: Iterable[TradeChunk]) -> list[Write]:
         """The trades of one batch, as one write for each market.
 
         Of live copies of an id the first counts, of runs' copies the last (`sinks.rows.precedence`). Of a market's live
@@ -69,12 +72,12 @@ class HotTrades:
         """
         live: dict[bytes, dict[int | str, HotTrade]] = defaultdict(dict)
         runs: dict[bytes, dict[int | str, HotTrade]] = defaultdict(dict)
-        for trade in chain.from_iterable(chunks):
-            key, _, trade_id, _, is_live = trade
-            if is_live:
-                live[key].setdefault(trade_id, trade)
-            else:
-                runs[key][trade_id] = trade
+        for chunk in chunks:
+            for key, time_us, trade_id, value, is_live in zip(*chunk, strict=True):
+                if is_live:
+                    live[key].setdefault(trade_id, (time_us, trade_id, value))
+                else:
+                    runs[key][trade_id] = (time_us, trade_id, value)
         return [self._write(key, live.get(key, {}), runs.get(key, {})) for key in {**live, **runs}]
 
     def _write(self, key: bytes, live: dict[int | str, HotTrade], runs: dict[int | str, HotTrade]) -> Write:
@@ -95,27 +98,32 @@ def trade_member(trade_id: int | str) -> str:
     return f"0{len(text):02d}{text}"
 
 
-def _of_columns(records: Sequence[Record], usual: UsualTrades) -> list[HotTrade]:
+def _of_columns(records: Sequence[Record], usual: UsualTrades) -> TradeChunk:
     """The trades of these records, which are all usual."""
-    keys, values = [record.key for record in records], [record.value for record in records]
-    times_us, ids = usual.columns.times_us.tolist(), usual.columns.ids.tolist()
-    columns = zip(keys, times_us, ids, values, usual.are_live.tolist(), strict=True)
-    return list(map(HotTrade._make, columns))
+    return TradeChunk(
+        [record.key or b"" for record in records],
+        usual.columns.times_us.tolist(),
+        usual.columns.ids.tolist(),
+        [record.value or b"" for record in records],
+        usual.are_live.tolist(),
+    )
 
 
-def _of_row(row: Row) -> HotTrade:
+def _of_row(row: Row) -> tuple[bytes, int, int | str, bytes, bool]:
+    """What stands of a trade in a `TradeChunk`."""
     trade = row.model
     number = numeric_id(trade.trade_id)
     trade_id = trade.trade_id if number is None else number
-    return HotTrade(trade.key.encode(), trade.time_us, trade_id, encode_trade(trade), row.run is None)
+    return trade.key.encode(), trade.time_us, trade_id, encode_trade(trade), row.run is None
 
 
 def _order(trade: HotTrade) -> tuple[int, bool, int | str]:
-    return trade[1], trade[2].__class__ is str, trade[2]  # by place: this is asked for each trade
+    time_us, trade_id, _ = trade
+    return time_us, isinstance(trade_id, str), trade_id
 
 
 def _lists(trades: Sequence[HotTrade]) -> tuple[bytes, bytes, bytes]:
     if not trades:
         return b"", b"", b""
-    _, times_us, ids, values, _ = zip(*trades, strict=True)
+    times_us, ids, values = zip(*trades, strict=True)
     return lines(times_us), lines(map(trade_member, ids)), b"\n".join(values)

@@ -50,16 +50,12 @@ class RedisServer:
         with self._log.open("r+b") as log:
             log.truncate(since_bytes)
 
-    def lose_everything(self) -> None:
-        """Forget all data, while it is killed; a cluster's node stays a node of it."""
-        self.lose(0)
-
     def client(self) -> "Redis[bytes]":
         return Redis(port=self.port)
 
     @property
     def _log(self) -> Path:
-        return next(path for path in self.folder.rglob("appendonly.aof*") if not path.name.endswith(".manifest"))
+        return max(self.folder.rglob("*.aof"))  # of Redis 7 the last of several
 
     def _answers(self) -> bool:
         try:
@@ -77,13 +73,13 @@ class RedisNodes:
         scheme = "redis+cluster" if are_cluster else "redis"
         self.url = f"{scheme}://127.0.0.1:{servers[0].port}"
 
-    def server_of(self, key: str) -> RedisServer:
-        """The server that holds a key."""
-        if len(self.servers) == 1:
-            return self.servers[0]
-        with self.servers[0].client() as client:
-            slot: Any = client.execute_command("CLUSTER KEYSLOT", key)
-        return self.servers[_share_of(slot)]
+    def cut_power(self, server: RedisServer, *, since_bytes: int) -> None:
+        """Kill one server, take away what it wrote since its log had this size, and start it again."""
+        server.kill()
+        server.lose(since_bytes)
+        server.start()
+        if len(self.servers) > 1:
+            _await_agreement(self.servers)
 
     def empty(self) -> None:
         for server in self.servers:

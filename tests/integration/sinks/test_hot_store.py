@@ -1,22 +1,26 @@
 """The hot store alone, on one Redis and on a cluster of three primaries; the log is a list."""
 
+import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
 from log import T0_US, candle, trade
 from redis_servers import RedisNodes, one_redis, redis_cluster
 
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import Timeframe
-from runtime.errors import CandlewickError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, load_settings
-from sinks.redis import keys, read
+from sinks.redis import keys, read, store
 from sinks.redis.connect import connect
 from sinks.redis.store import RedisStore
 from sinks.store import Batch, MovedError
@@ -111,7 +115,16 @@ class Sink:
                     return again
             except MovedError:
                 again += 1
-                await self.start()
+                await eventually(self._started)
+            except UnavailableError:
+                await asyncio.sleep(0.02)  # as the runner, which pauses
+
+    async def _started(self) -> bool:
+        try:
+            await self.start()
+        except UnavailableError:
+            return False
+        return True
 
 
 @pytest.fixture
@@ -162,3 +175,106 @@ async def test_what_is_written_stands_there_once_however_it_is_batched(log: Log,
     await other.drain(most=50)
     assert await held(log.settings) == wanted(300)
     await other.store.close()
+
+
+async def write_first_part(log: Log, sink: Sink) -> None:
+    log.add("md.trades.v1", *trades(0, 120))
+    await sink.start()
+    await sink.drain()
+
+
+async def test_what_one_node_lost_is_found_at_the_next_start(nodes: RedisNodes, log: Log, sink: Sink) -> None:
+    await write_first_part(log, sink)
+    sizes = [server.log_bytes() for server in nodes.servers]
+    log.add("md.trades.v1", *trades(120, 120))
+    await sink.drain()
+    for server, size in zip(nodes.servers, sizes, strict=True):
+        nodes.cut_power(server, since_bytes=size)
+        other = Sink(log)
+        await other.start()
+        await other.drain()
+        assert await held(log.settings) == wanted(240)
+        await other.store.close()
+
+
+async def test_after_an_outage_losses_are_found_of_markets_without_new_trades_too(
+    nodes: RedisNodes, log: Log, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_first_part(log, sink)
+    monkeypatch.setattr(store, "LOOK_INTERVAL_S", 0.0)
+    for server in nodes.servers:
+        nodes.cut_power(server, since_bytes=0)
+        log.add("md.trades.v1", trade(10_000, symbol="OTHER"))
+        assert await sink.drain() == 1
+        assert await held(log.settings) == wanted(120)
+
+
+async def test_a_sink_killed_before_it_moved_the_position_is_gone_on_from(log: Log, sink: Sink) -> None:
+    await write_first_part(log, sink)
+    log.add("md.trades.v1", *trades(120, 120))
+    batches = sink.batches(40)
+    calls = [
+        call
+        for batch in batches
+        for call in sink.store._calls(batch, sink.store._topics[batch.tp.topic].writes(batch.chunks))
+    ]
+    await sink.store._script.call(sink.store._opened, calls[:-3])
+    other = Sink(log)
+    await other.start()
+    await other.drain(most=30)
+    assert await held(log.settings) == wanted(240)
+    await other.store.close()
+
+
+async def test_a_paused_owner_that_wakes_up_changes_nothing(log: Log, sink: Sink) -> None:
+    await write_first_part(log, sink)
+    log.add("md.trades.v1", *trades(0, 12, price="1"), run="a")
+    paused = sink.batches()
+    other = Sink(log)
+    await other.start()
+    await other.drain()
+    log.add("md.trades.v1", *trades(0, 12, price="2"), run="b")
+    await other.drain()
+    with pytest.raises(MovedError):
+        await sink.store.write(paused)
+    client = connect(log.settings.redis.get_secret_value())
+    for symbol in SYMBOLS:
+        newest_last = await read.read_trades(client, "", MarketKey("binance", symbol), limit=1000)
+        assert newest_last[-1].price == 2
+    await client.aclose()
+    await other.store.close()
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_killed_all_is_held_afterwards(nodes: RedisNodes, log: Log, sink: Sink, seed: int) -> None:
+    rng = random.Random(seed)
+    count = 0
+    sinks = [sink]
+    await sink.start()
+    for _ in range(25):
+        new = rng.randrange(30)
+        log.add("md.trades.v1", *trades(count, new))
+        count += new
+        what = rng.random()
+        if what < 0.4:
+            await sinks[-1].drain(rng.choice([3, 10, 100]))
+        elif what < 0.6:
+            await sinks[-1].drain(rng.choice([3, 10, 100]))
+            server = rng.choice(nodes.servers)
+            size = server.log_bytes()
+            log.add("md.trades.v1", *trades(count, 20))
+            count += 20
+            await sinks[-1].drain(rng.choice([3, 10, 100]))
+            nodes.cut_power(server, since_bytes=size)
+        elif what < 0.8:  # another process takes over; the one before may wake up at any time
+            sinks.append(Sink(log))
+            await sinks[-1].start()
+        else:
+            with suppress(MovedError, UnavailableError):
+                await rng.choice(sinks).step(rng.choice([1, 5, 50]))
+    last = Sink(log)
+    await last.start()
+    await last.drain()
+    assert await held(log.settings) == wanted(count)
+    for one in [*sinks, last]:
+        await one.store.close()
