@@ -1,7 +1,6 @@
 """Records of every topic but the trades', as changes and then as writes of `write.lua`. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from market.candle import Candle
@@ -17,7 +16,7 @@ from market.codec import (
 )
 from market.funding import FundingRate
 from market.instrument import Instrument
-from market.records import Record
+from market.records import BareRecord
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from sinks.encoded import Encoded
@@ -60,15 +59,12 @@ class HotRecords:
         self._prefix = prefix
         self._partitions = partitions
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        """The records as changes; malformed ones are refused."""
-        rows, malformed = decode_rows(records, self._kind.decode, self._partitions)
-        return Encoded([self._kind.change(self._prefix, row.model) for row in rows], len(rows), malformed)
-
-    def writes(self, chunks: Iterable[list[Change]]) -> list[Write]:
-        """The changes of one batch as writes."""
-        together = chain.from_iterable(chunks)
-        return [self._write(changes, skipped) for changes, skipped in surviving(together, self._kind.kept)]
+    def encode(self, partition: int, records: Sequence[BareRecord]) -> Encoded:
+        """A batch as writes; malformed records are refused."""
+        rows, malformed = decode_rows(partition, records, self._kind.decode, self._partitions)
+        changes = [self._kind.change(self._prefix, row.model) for row in rows]
+        writes = [self._write(newest, skipped) for newest, skipped in surviving(changes, self._kind.kept)]
+        return Encoded(writes, len(rows), malformed)
 
     def _write(self, changes: list[Change], skipped: int) -> Write:
         places, times, revisions, values = (

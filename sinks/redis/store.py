@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from market.records import Record
+from market.records import BareRecord
 from market.timeframe import Timeframe
 from runtime.errors import UnavailableError
 from runtime.kafka import TopicPartition
@@ -17,7 +17,7 @@ from sinks.redis.keys import WRITTEN_TTL_S, written_key
 from sinks.redis.scripts import Call, Script
 from sinks.redis.trades import HotTrades
 from sinks.redis.writes import HotTopic, Write
-from sinks.store import Batch, MovedError, Pace
+from sinks.store import Batch, MovedError, Pace, PaceLimit
 
 LOOK_INTERVAL_S = 1.0
 """How often to look whether a server was started again."""
@@ -32,7 +32,7 @@ class RedisStore:
     """
 
     name = "redis"
-    pace = Pace(records=10_000, size_bytes=16 * 1024 * 1024, seconds=0.25)
+    pace = Pace(PaceLimit(10_000, 16 << 20, 0.25), behind=PaceLimit(250_000, 64 << 20, 2.0))
 
     def __init__(self, settings: Settings) -> None:
         topics, prefix, partitions = settings.topics, settings.prefix, settings.partitions
@@ -85,9 +85,9 @@ class RedisStore:
         self._was_away = False
         return positions
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        """As changes of keys."""
-        return self._topics[records[0].topic].encode(records)
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
+        """As writes of the script: of what replaces each other only the last."""
+        return self._topics[tp.topic].encode(tp.partition, records)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Write each batch, and then its position.
@@ -97,12 +97,11 @@ class RedisStore:
         """
         if self._was_away or await self._were_servers_replaced():
             raise MovedError("Redis was away: looking what it holds now")
-        writes = {batch.tp: self._topics[batch.tp.topic].writes(batch.chunks) for batch in batches}
         with self._noticing():
-            calls = [call for batch in batches for call in self._calls(batch, writes[batch.tp])]
+            calls = [call for batch in batches for call in self._calls(batch)]
             if calls and None in await self._script.call(self._opened, calls):
                 raise MovedError("Redis holds less than it acknowledged")
-            moves = [Move(batch.tp, batch.next, {write.tag for write in writes[batch.tp]}) for batch in batches]
+            moves = [Move(batch.tp, batch.next, {write.tag for write in _writes(batch)}) for batch in batches]
             refused = await self._held.move(self._opened, moves)
         if refused:
             raise MovedError(f"Redis holds another position of {', '.join(map(name_of, refused))}")
@@ -137,9 +136,9 @@ class RedisStore:
         self._looked_at_s = time.monotonic()
         return servers.run_ids != self._run_ids
 
-    def _calls(self, batch: Batch, writes: Sequence[Write]) -> Iterator[Call]:
+    def _calls(self, batch: Batch) -> Iterator[Call]:
         """The script's calls for a batch; its end stands only in the last call of a tag."""
-        tp, now_s = batch.tp, int(time.time())
+        tp, now_s, writes = batch.tp, int(time.time()), _writes(batch)
         last = {write.tag: number for number, write in enumerate(writes)}
         for number, (kind, tag, keys, ttl_s, kept, skipped, lists) in enumerate(writes):
             known = self._held.known(tp, tag, now_s)
@@ -148,3 +147,7 @@ class RedisStore:
             position = (name_of(tp), self._held.topic_id(tp), known, end, is_behind, WRITTEN_TTL_S)
             arguments = (kind, *position, self._publish, ttl_s, kept, skipped, *lists)
             yield Call((written_key(self._prefix, tag), *keys), arguments)
+
+
+def _writes(batch: Batch) -> list[Write]:
+    return batch.chunk or []

@@ -4,13 +4,13 @@ The hot store's bytes are the log's, where they are canonical.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from market.codec import decode_trade, encode_trade
-from market.records import Record
+from market.records import BareRecord
 from market.trade import numeric_id
 from sinks.encoded import Encoded, RejectedRecord
 from sinks.redis.keys import TRADES_KEPT, TRADES_TTL_S, trades_data_key, trades_key
@@ -18,67 +18,53 @@ from sinks.redis.writes import Write, WriteKind, lines
 from sinks.rows import Row, decode_rows
 from sinks.trade_rows import TradeRows, UsualTrades
 
-
-class TradeChunk(NamedTuple):
-    """Trades in the order of the log, in parallel lists: an object for each would keep the garbage collector busy."""
-
-    keys: list[bytes]
-    """Record keys: ``exchange:SYMBOL``."""
-    times_us: list[int]
-    ids: list[int | str]
-    """A number where the id is one (`numeric_id`)."""
-    values: list[bytes]
-    are_live: list[bool]
-
-
 HotTrade = tuple[int, int | str, bytes]
-"""Time, id and value of a trade of one market."""
+"""Time, id (a number where it is one) and value of a trade of one market."""
 
 
 class HotTrades:
-    """Reads and writes the trades of a topic with so many partitions."""
+    """Reads the trades of a topic with so many partitions. As `HotTopic` says."""
 
     def __init__(self, prefix: str, partitions: int) -> None:
         self._prefix = prefix
         self._partitions = partitions
         self._rows = TradeRows(partitions)
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        """The trades in the order of the log; what is refused, and why, `decode_rows` decides."""
-        usual = self._rows.usual(records)
-        canonical = usual.columns.canonical
-        places = usual.places[canonical]
-        if len(places) == len(records):
-            return Encoded(_of_columns(records, usual), len(records), [])
-        if not canonical.all():
-            usual = usual.chosen(canonical)
-        columns = _of_columns([records[place] for place in places.tolist()], usual)
-        trades: dict[int, Any] = dict(zip(places.tolist(), zip(*columns, strict=True), strict=True))
-        refused: list[RejectedRecord] = []
-        for place in np.delete(np.arange(len(records)), places).tolist():
-            rows, malformed = decode_rows([records[place]], decode_trade, self._partitions)
-            if rows:
-                trades[place] = _of_row(rows[0])
-            refused += malformed
-        in_order = [trades[place] for place in sorted(trades)]
-        chunk = TradeChunk(*map(list, zip(*in_order, strict=True))) if in_order else None
-        return Encoded(chunk, len(in_order), refused)
-
-    def writes(self, chunks: Iterable[TradeChunk]) -> list[Write]:
-        """The trades of one batch, as one write for each market.
+    def encode(self, partition: int, records: Sequence[BareRecord]) -> Encoded:
+        """A batch as one write for each market; what is refused, and why, `decode_rows` decides.
 
         Of live copies of an id the first counts, of runs' copies the last (`sinks.rows.precedence`). Of a market's live
         trades the newest go. Of a run's all go: only Redis knows which of them it holds.
         """
+        columns, refused = self._columns(partition, records)
         live: dict[bytes, dict[int | str, HotTrade]] = defaultdict(dict)
         runs: dict[bytes, dict[int | str, HotTrade]] = defaultdict(dict)
-        for chunk in chunks:
-            for key, time_us, trade_id, value, is_live in zip(*chunk, strict=True):
-                if is_live:
-                    live[key].setdefault(trade_id, (time_us, trade_id, value))
-                else:
-                    runs[key][trade_id] = (time_us, trade_id, value)
-        return [self._write(key, live.get(key, {}), runs.get(key, {})) for key in {**live, **runs}]
+        for key, time_us, trade_id, value, is_live in zip(*columns, strict=True):
+            if is_live:
+                live[key].setdefault(trade_id, (time_us, trade_id, value))
+            else:
+                runs[key][trade_id] = (time_us, trade_id, value)
+        writes = [self._write(key, live.get(key, {}), runs.get(key, {})) for key in {**live, **runs}]
+        return Encoded(writes, len(records) - len(refused), refused)
+
+    def _columns(self, partition: int, records: Sequence[BareRecord]) -> tuple["_Columns", list[RejectedRecord]]:
+        """The trades in the order of the log, and what is none."""
+        usual = self._rows.usual(partition, records)
+        canonical = usual.columns.canonical
+        if len(usual.places) == len(records) and canonical.all():
+            return _of_usual(records, usual), []
+        usual = usual.chosen(canonical)
+        places = usual.places.tolist()
+        columns = _of_usual([records[place] for place in places], usual)
+        trades: dict[int, Any] = dict(zip(places, zip(*columns, strict=True), strict=True))
+        refused: list[RejectedRecord] = []
+        for place in np.delete(np.arange(len(records)), usual.places).tolist():
+            rows, malformed = decode_rows(partition, [records[place]], decode_trade, self._partitions)
+            if rows:
+                trades[place] = _of_row(rows[0])
+            refused += malformed
+        in_order = [trades[place] for place in sorted(trades)]
+        return (_Columns(*map(list, zip(*in_order, strict=True))) if in_order else _NOTHING), refused
 
     def _write(self, key: bytes, live: dict[int | str, HotTrade], runs: dict[int | str, HotTrade]) -> Write:
         market, trades = key.decode(), list(live.values())
@@ -98,9 +84,23 @@ def trade_member(trade_id: int | str) -> str:
     return f"0{len(text):02d}{text}"
 
 
-def _of_columns(records: Sequence[Record], usual: UsualTrades) -> TradeChunk:
+class _Columns(NamedTuple):
+    """Trades in parallel lists: an object for each would keep the garbage collector busy."""
+
+    keys: list[bytes]
+    """Record keys: ``exchange:SYMBOL``."""
+    times_us: list[int]
+    ids: list[int | str]
+    values: list[bytes]
+    are_live: list[bool]
+
+
+_NOTHING = _Columns([], [], [], [], [])
+
+
+def _of_usual(records: Sequence[BareRecord], usual: UsualTrades) -> _Columns:
     """The trades of these records, which are all usual."""
-    return TradeChunk(
+    return _Columns(
         [record.key or b"" for record in records],
         usual.columns.times_us.tolist(),
         usual.columns.ids.tolist(),
@@ -110,7 +110,7 @@ def _of_columns(records: Sequence[Record], usual: UsualTrades) -> TradeChunk:
 
 
 def _of_row(row: Row) -> tuple[bytes, int, int | str, bytes, bool]:
-    """What stands of a trade in a `TradeChunk`."""
+    """What stands of a trade in the columns."""
     trade = row.model
     number = numeric_id(trade.trade_id)
     trade_id = trade.trade_id if number is None else number

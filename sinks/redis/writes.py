@@ -3,9 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from market.records import Record
+from market.records import BareRecord
 from sinks.encoded import Encoded
 
 Argument = str | int | bytes
@@ -37,11 +37,8 @@ class Write(NamedTuple):
 class HotTopic(Protocol):
     """What the hot store does with the records of one topic."""
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        """In a form of its own; what is refused is as in every store."""
-
-    def writes(self, chunks: Iterable[Any]) -> list[Write]:
-        """What the chunks of one batch change; writes of one tag are neighbours."""
+    def encode(self, partition: int, records: Sequence[BareRecord]) -> Encoded:
+        """A batch of a partition as a list of `Write`; what is refused is as in every store."""
 
 
 class Change(NamedTuple):
@@ -70,10 +67,6 @@ def surviving(changes: Iterable[Change], kept: int) -> Iterator[tuple[list[Chang
         counts[change.key] += 1
         if (held := places.get(change.place)) is None or change.rank >= held.rank:
             places[change.place] = change
-    for key, places in sorted(by_key.items(), key=_tag_of):
+    for key, places in by_key.items():
         newest = [places[place] for place in sorted(places)[-kept:]]
         yield newest, counts[key] - len(newest)
-
-
-def _tag_of(places: tuple[str, dict[int | str, Change]]) -> str:
-    return next(iter(places[1].values())).tag

@@ -45,8 +45,6 @@ def hot(nodes: RedisNodes) -> Settings:
 
 @dataclass
 class Logged:
-    topic: str
-    partition: int
     offset: int
     key: bytes
     value: bytes | None
@@ -68,7 +66,7 @@ class Log:
             key = f"{value['exchange']}:{value['symbol']}".encode()
             tp = TopicPartition(topic, partition_of(key, PARTITIONS))
             headers = [("run", run.encode())] if run else []
-            record = Logged(topic, tp.partition, len(self.records[tp]), key, json.dumps(value).encode(), 0, headers)
+            record = Logged(len(self.records[tp]), key, json.dumps(value).encode(), 0, headers)
             self.records[tp].append(record)
 
 
@@ -93,9 +91,9 @@ class Sink:
         for tp, first in self.positions.items():
             records = self.log.records[tp][first : first + most]
             if records:
-                chunk = self.store.encode(records).chunk
+                chunk, rows, _ = self.store.encode(tp, records)
                 end = first + len(records)
-                batches.append(Batch(tp=tp, first=first, next=end, chunks=[chunk], records=len(records)))
+                batches.append(Batch(tp=tp, first=first, next=end, count=len(records), chunk=chunk, rows=rows))
         return batches
 
     async def step(self, most: int = 1000) -> bool:
@@ -213,11 +211,7 @@ async def test_a_sink_killed_before_it_moved_the_position_is_gone_on_from(log: L
     await write_first_part(log, sink)
     log.add("md.trades.v1", *trades(120, 120))
     batches = sink.batches(40)
-    calls = [
-        call
-        for batch in batches
-        for call in sink.store._calls(batch, sink.store._topics[batch.tp.topic].writes(batch.chunks))
-    ]
+    calls = [call for batch in batches for call in sink.store._calls(batch)]
     await sink.store._script.call(sink.store._opened, calls[:-3])
     other = Sink(log)
     await other.start()
