@@ -71,7 +71,7 @@ class HotRecords:
             lines(change.place for change in changes),
             lines(change.rank[0] for change in changes),
             lines(change.rank[1] for change in changes),
-            lines(change.value for change in changes),
+            b"\n".join(change.value for change in changes),
         )
         tag, key, *_ = changes[0]
         _, _, kind, ttl_s, kept = self._kind

@@ -14,7 +14,7 @@ from sinks.redis.scripts import Call, Script
 from sinks.redis.writes import lines
 
 
-class Move(NamedTuple):
+class PositionMove(NamedTuple):
     """A partition's next position, and the tags that are written up to there."""
 
     tp: TopicPartition
@@ -67,8 +67,8 @@ class HeldPositions:
         """Up to which offset Redis must hold the tag."""
         return self._record(tp).known(tag, now_s)
 
-    async def move(self, client: HotClient, moves: list[Move]) -> list[TopicPartition]:
-        """Move positions once all tags are written; returns the partitions where Redis holds another one than known."""
+    async def move(self, client: HotClient, moves: list[PositionMove]) -> list[TopicPartition]:
+        """PositionMove positions once all tags are written; returns the partitions where Redis holds another one than known."""
         now_s = int(time.time())
         after = [
             PartitionRecord(
@@ -131,7 +131,7 @@ class HeldPositions:
             del record.notes[tag]
 
     def _call(self, tp: TopicPartition, new: PartitionRecord, forgotten: Collection[str]) -> Call:
-        tags = (lines(map(str, new.notes.values())), lines(new.notes), lines(forgotten))
+        tags = (lines(new.notes.values()), lines(new.notes), lines(forgotten))
         return Call((self._key(tp),), (self._record(tp).position, new.position, POSITIONS_TTL_S, *tags))
 
 

@@ -12,7 +12,7 @@ from runtime.settings import Settings, redis_address
 from sinks.encoded import Encoded
 from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors
 from sinks.redis.encode import FUNDING, INSTRUMENTS, LIVE, TICKERS, HotRecords, candles
-from sinks.redis.held import HeldPositions, Move, name_of
+from sinks.redis.held import HeldPositions, PositionMove, name_of
 from sinks.redis.keys import WRITTEN_TTL_S, written_key
 from sinks.redis.scripts import Call, Script
 from sinks.redis.trades import HotTrades
@@ -101,7 +101,7 @@ class RedisStore:
             calls = [call for batch in batches for call in self._calls(batch)]
             if calls and None in await self._script.call(self._opened, calls):
                 raise MovedError("Redis holds less than it acknowledged")
-            moves = [Move(batch.tp, batch.next, {write.tag for write in _writes(batch)}) for batch in batches]
+            moves = [PositionMove(batch.tp, batch.next, {write.tag for write in _writes(batch)}) for batch in batches]
             refused = await self._held.move(self._opened, moves)
         if refused:
             raise MovedError(f"Redis holds another position of {', '.join(map(name_of, refused))}")

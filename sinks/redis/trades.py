@@ -18,6 +18,7 @@ from sinks.redis.writes import Write, WriteKind, lines
 from sinks.rows import Row, decode_rows
 from sinks.trade_rows import TradeRows, UsualTrades
 
+_NUMBER_OF_DIGITS = [f"0{digits:02d}" for digits in range(20)]
 HotTrade = tuple[int, int | str, bytes]
 """Time, id (a number where it is one) and value of a trade of one market."""
 
@@ -81,7 +82,7 @@ def trade_member(trade_id: int | str) -> str:
     if isinstance(trade_id, str):
         return f"1{trade_id}"
     text = str(trade_id)
-    return f"0{len(text):02d}{text}"
+    return _NUMBER_OF_DIGITS[len(text)] + text
 
 
 class _Columns(NamedTuple):

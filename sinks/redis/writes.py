@@ -8,8 +8,6 @@ from typing import NamedTuple, Protocol
 from market.records import BareRecord
 from sinks.encoded import Encoded
 
-Argument = str | int | bytes
-
 
 class WriteKind(StrEnum):
     """What the script does with a write."""
@@ -53,9 +51,9 @@ class Change(NamedTuple):
     value: bytes
 
 
-def lines(items: Iterable[Argument]) -> bytes:
-    """A list of the script; no item may have a line feed in it."""
-    return b"\n".join(item if isinstance(item, bytes) else str(item).encode() for item in items)
+def lines(items: Iterable[object]) -> bytes:
+    """A list of the script, of the items' texts; none may have a line feed in it."""
+    return "\n".join(map(str, items)).encode()
 
 
 def surviving(changes: Iterable[Change], kept: int) -> Iterator[tuple[list[Change], int]]:

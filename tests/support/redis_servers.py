@@ -103,7 +103,8 @@ def redis_cluster(folder: Path) -> Iterator[RedisNodes]:
     servers: list[RedisServer] = []
     try:
         for number in range(3):
-            servers.append(RedisServer(folder / f"node-{number}", _port_with_bus(), **options))
+            server = RedisServer(folder / f"node-{number}", _port_with_bus(), **options)
+            servers.append(server)  # one by one: those that run are ended even if the next does not start
         for number, server in enumerate(servers):
             with server.client() as client:
                 client.execute_command("CLUSTER ADDSLOTS", *(s for s in range(SLOTS) if _share_of(s) == number))

@@ -6,21 +6,19 @@ import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from eventually import eventually
-from log import T0_US, candle, trade
+from log import trade
 from redis_servers import RedisNodes, one_redis, redis_cluster
 
 from market.key import MarketKey
 from market.partition import partition_of
-from market.timeframe import Timeframe
-from runtime.errors import CandlewickError, UnavailableError
+from runtime.errors import UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, load_settings
-from sinks.redis import keys, read, store
+from sinks.redis import read, store
 from sinks.redis.connect import connect
 from sinks.redis.store import RedisStore
 from sinks.store import Batch, MovedError
