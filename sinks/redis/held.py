@@ -68,7 +68,7 @@ class HeldPositions:
         return self._record(tp).known(tag, now_s)
 
     async def move(self, client: HotClient, moves: list[PositionMove]) -> list[TopicPartition]:
-        """PositionMove positions once all tags are written; returns the partitions where Redis holds another one than known."""
+        """Move positions once all tags are written; returns the partitions where Redis holds another one."""
         now_s = int(time.time())
         after = [
             PartitionRecord(

@@ -35,7 +35,7 @@ class RedisStore:
     pace = Pace(PaceLimit(10_000, 16 << 20, 0.25), behind=PaceLimit(250_000, 64 << 20, 2.0))
 
     def __init__(self, settings: Settings) -> None:
-        topics, prefix, partitions = settings.topics, settings.prefix, settings.partitions
+        topics, prefix = settings.topics, settings.prefix
         kinds = {
             topics.live: LIVE,
             topics.tickers: TICKERS,
@@ -43,9 +43,10 @@ class RedisStore:
             topics.instruments: INSTRUMENTS,
             **{topics.candles(timeframe): candles(timeframe) for timeframe in Timeframe},
         }
+        self._partitions = settings.partitions
         self._topics: dict[str, HotTopic] = {
-            topics.trades: HotTrades(prefix, partitions),
-            **{topic: HotRecords(kind, prefix, partitions) for topic, kind in kinds.items()},
+            topics.trades: HotTrades(prefix, self._partitions),
+            **{topic: HotRecords(kind, prefix, self._partitions) for topic, kind in kinds.items()},
         }
         self.topics = tuple(self._topics)
         self.recent_only = frozenset({topics.trades})
