@@ -23,14 +23,13 @@ _PASSING = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.BusyLoadingError,
-    exceptions.ReadOnlyError,
-    exceptions.OutOfMemoryError,
     exceptions.TryAgainError,
     exceptions.ClusterError,
     OSError,
 )
 _REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
 _NO_CLUSTER = "Cluster mode is not enabled"
+_WITHOUT_WRITES = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
 _PASSING_WORDS = ("OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "NOREPLICAS", "BUSY")
 
 
@@ -89,7 +88,7 @@ def redis_errors(url: str) -> Iterator[None]:
     except _PASSING as error:
         raise UnavailableError(f"Redis at {where} is away: {error}") from error
     except exceptions.RedisError as error:
-        if any(word in str(error) for word in _PASSING_WORDS):
+        if isinstance(error, _WITHOUT_WRITES) or any(word in str(error) for word in _PASSING_WORDS):
             raise UnavailableError(f"Redis at {where} cannot take writes now: {error}") from error
         if _NO_CLUSTER in str(error):
             raise CandlewickError(

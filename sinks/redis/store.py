@@ -32,7 +32,7 @@ class RedisStore:
     """
 
     name = "redis"
-    pace = Pace(PaceLimit(10_000, 16 << 20, 0.25), behind=PaceLimit(250_000, 64 << 20, 2.0))
+    pace = Pace(PaceLimit(10_000, 16 << 20, 0.03), behind=PaceLimit(250_000, 64 << 20, 2.0))
 
     def __init__(self, settings: Settings) -> None:
         topics, prefix = settings.topics, settings.prefix

@@ -10,20 +10,22 @@ from typing import Any
 
 import pytest
 from eventually import eventually
-from log import trade
+from log import candle, trade
+from records import FUNDING, INSTRUMENT
+from redis.asyncio.cluster import ClusterPubSub
 from redis_servers import RedisNodes, one_redis, redis_cluster
 
 from market.key import MarketKey
 from market.partition import partition_of
-from runtime.errors import UnavailableError
+from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, load_settings
-from sinks.redis import read, store
-from sinks.redis.connect import connect
+from sinks.redis import keys, read, store
+from sinks.redis.connect import ask_servers, connect
 from sinks.redis.store import RedisStore
 from sinks.store import Batch, MovedError
 
-IDS = {"md.trades.v1": "T", "md.candles.1m.v1": "C"}
+IDS = {"md.trades.v1": "T", "md.candles.1m.v1": "C", "md.funding.v1": "F", "md.instruments.v1": "I"}
 SYMBOLS = [f"S{number}-USDT" for number in range(12)]
 PARTITIONS = 2
 
@@ -51,7 +53,7 @@ class Logged:
 
 
 class Log:
-    """The records of both topics, and a sink that reads them as the runner does."""
+    """The records of a few topics, and a sink that reads them as the runner does."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -237,7 +239,7 @@ async def test_a_paused_owner_that_wakes_up_changes_nothing(log: Log, sink: Sink
     await other.store.close()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 50))])
 async def test_whatever_is_killed_all_is_held_afterwards(nodes: RedisNodes, log: Log, sink: Sink, seed: int) -> None:
     rng = random.Random(seed)
     count = 0
@@ -270,3 +272,125 @@ async def test_whatever_is_killed_all_is_held_afterwards(nodes: RedisNodes, log:
     assert await held(log.settings) == wanted(count)
     for one in [*sinks, last]:
         await one.store.close()
+
+
+def on_all(nodes: RedisNodes, *words: str) -> None:
+    for server in nodes.servers:
+        with server.client() as client:
+            client.execute_command(*words)
+
+
+async def test_a_redis_whose_memory_is_full_is_waited_for_and_nothing_is_lost(
+    nodes: RedisNodes, log: Log, sink: Sink
+) -> None:
+    await write_first_part(log, sink)
+    log.add("md.trades.v1", *trades(120, 120))
+    on_all(nodes, "CONFIG", "SET", "maxmemory", "100kb")
+    try:
+        with pytest.raises(UnavailableError, match="maxmemory"):
+            await sink.step()
+    finally:
+        on_all(nodes, "CONFIG", "SET", "maxmemory", "256mb")
+    await sink.drain()
+    assert await held(log.settings) == wanted(240)
+
+
+async def test_a_key_that_is_not_ours_stops_the_sink_with_a_clear_word_and_nothing_is_lost(
+    nodes: RedisNodes, log: Log, sink: Sink
+) -> None:
+    await write_first_part(log, sink)
+    client = connect(nodes.url)
+    key = keys.trades_key("", f"binance:{SYMBOLS[0]}")
+    await client.delete(key, keys.trades_data_key("", f"binance:{SYMBOLS[0]}"))
+    await client.set(key, "mine")
+    log.add("md.trades.v1", *trades(120, 120))
+    with pytest.raises(CandlewickError, match="is another program writing these keys") as told:
+        await sink.drain()
+    assert not isinstance(told.value, UnavailableError)
+    await client.delete(key)
+    await client.aclose()
+    other = Sink(log)
+    await other.start(at=0)  # as `candlewick replay` does
+    await other.drain()
+    assert await held(log.settings) == wanted(240)
+    await other.store.close()
+
+
+async def test_a_wrong_password_and_the_wrong_kind_of_address_are_told(nodes: RedisNodes) -> None:
+    is_one = len(nodes.servers) == 1
+    wrong = nodes.url.replace("redis://", "redis+cluster://") if is_one else nodes.url.replace("+cluster", "")
+    words = {
+        nodes.url.replace("://", "://:wrong@"): "refuses the user or password",
+        wrong: "say redis://" if is_one else r"say redis\+cluster://",
+    }
+    for url, said in words.items():
+        store = RedisStore(load_settings(redis=url, kafka="none:1"))
+        with pytest.raises(CandlewickError, match=said) as told:
+            await begin(store)
+        assert not isinstance(told.value, UnavailableError)
+        await store.close()
+
+
+async def begin(store: RedisStore) -> None:
+    await store.open()
+    await store.positions([TopicPartition("md.trades.v1", 0)], IDS)
+
+
+async def test_subscribers_are_told_what_changed_in_one_message_and_how_much_they_missed(
+    nodes: RedisNodes, log: Log, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.redis.trades.TRADES_KEPT", 3)
+    client = connect(nodes.url)
+    channel = keys.trades_key("", "binance:A-B")
+    heard = client.pubsub()
+    is_sharded = (await ask_servers(client)).publish == "SPUBLISH"
+    await (heard.ssubscribe if is_sharded else heard.subscribe)(channel)
+    listen = heard.get_sharded_message if is_sharded and isinstance(heard, ClusterPubSub) else heard.get_message
+    told: list[Any] = []
+
+    async def messages(count: int) -> bool:
+        if message := await listen(ignore_subscribe_messages=True, timeout=0.1):
+            told.append(json.loads(message["data"]))
+        return len(told) == count
+
+    await sink.start()
+    first, second = [trade(number, symbol="A-B") for number in range(2)], trade(9, symbol="A-B")
+    log.add("md.trades.v1", *first, first[0])
+    await sink.drain()
+    await sink.start(at=0)
+    await sink.drain()
+    log.add("md.trades.v1", *(trade(number, symbol="A-B") for number in range(3, 9)), second)
+    await sink.drain()
+    await eventually(lambda: messages(2))
+    assert [(message["skipped"], [one["trade_id"] for one in message["records"]]) for message in told] == [
+        (0, ["0", "1"]), (4, ["7", "8", "9"]),
+    ]  # fmt: skip
+    await heard.aclose()
+    await client.aclose()
+
+
+async def test_candles_funding_and_instruments_of_a_market_are_held_and_replaced_by_newer_ones_only(
+    log: Log, sink: Sink
+) -> None:
+    await sink.start()
+    log.add("md.candles.1m.v1", candle(0, 5), candle(1, 7))
+    rate = FUNDING | {"symbol": "A-B-PERP"}
+    log.add("md.funding.v1", rate | {"time_ms": 5}, rate | {"kind": "expected", "time_ms": 9})
+    log.add("md.instruments.v1", INSTRUMENT, INSTRUMENT | {"symbol": "A-B"})
+    await sink.drain()
+    log.add("md.candles.1m.v1", candle(0, 4), candle(1, 8))
+    log.add("md.funding.v1", rate | {"time_ms": 4})
+    log.add("md.instruments.v1", INSTRUMENT | {"status": "halted"})
+    await sink.drain()
+    client = connect(log.settings.redis.get_secret_value())
+    minutes = await read.read_candles(client, "", MarketKey("binance", "BTC-USDT"), from_ms=0, until_ms=10**15)
+    assert [one.revision for one in minutes] == [5, 8]
+    rates = await client.hgetall("cw:funding:{binance:A-B-PERP}")
+    assert {kind: json.loads(value)["time_ms"] for kind, value in rates.items()} == {b"settled": 5, b"expected": 9}
+    listed = await client.hgetall("cw:instruments:{binance}")
+    assert {symbol: json.loads(value)["status"] for symbol, value in listed.items()} == {
+        b"BTC-USDT": "halted", b"A-B": "trading",
+    }  # fmt: skip
+    async for key in client.scan_iter():
+        assert await client.ttl(key) > 0, f"{key!r} has no TTL"
+    await client.aclose()

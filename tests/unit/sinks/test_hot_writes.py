@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from log import T0_US, candle, trade
 from records import FUNDING, INSTRUMENT, TICKER
@@ -22,6 +22,11 @@ from sinks.redis.trades import HotTrades, trade_member
 from sinks.redis.writes import Write
 
 RUN = (("run", b"r"),)
+
+
+@pytest.fixture(params=[0, 1000], ids=["by columns", "one by one"], autouse=True)
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.redis.trades.FEW", request.param)
 
 
 def record(fields: dict[str, Any], headers: tuple[tuple[str, bytes], ...] = (), *, plain: bool = True) -> Any:
@@ -94,7 +99,7 @@ def test_of_many_trades_the_newest_go_and_the_others_are_counted(monkeypatch: py
     assert write.skipped == 2
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.booleans(), st.booleans()), max_size=40))
 def test_the_order_of_the_log_counts_whatever_form_a_trade_has(told: list[tuple[int, int, bool, bool]]) -> None:
     log = [
