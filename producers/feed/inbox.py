@@ -86,7 +86,8 @@ class Inbox:
         if not self._items:
             self._filled.clear()
             try:
-                await asyncio.wait_for(self._filled.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # `wait_for` loses a cancellation that comes with an item
+                    await self._filled.wait()
             except TimeoutError:
                 return []
         if not self.full:

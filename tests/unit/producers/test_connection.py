@@ -108,41 +108,44 @@ async def _is_over(seen: list[FromConnection]) -> bool:
     return any(isinstance(item.event, Disconnected) for item in seen)
 
 
-async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedExchange], None]) -> None:
+async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedExchange], Awaitable[None]]) -> None:
     """Read until three connections were opened one after the other; every trade came, and nothing was interrupted."""
     seen: list[FromConnection] = []
     async with serving(simulated) as (sim, address), reading(exchange(address), seen):
         for count in (1, 2, 3):
-
-            async def opened(count: int = count) -> bool:
-                return sim.plan.done["connections"] >= count and len(sim.connections) == 1
-
-            await eventually(opened, timeout_s=40, every_s=0.05)
+            await eventually(lambda count=count: sim.plan.done["connections"] >= count, timeout_s=18)
             before = len(seen)
-            await eventually(lambda before=before: _grew(seen, before), timeout_s=40, every_s=0.05)
-            leave(sim)
+            await eventually(lambda before=before: _grew(seen, before), timeout_s=18)
+            await leave(sim)
     assert [type(item.event) for item in seen if not isinstance(item.event, Message)] == [Connected]
     ids = {int(trade.trade_id) for item in seen if isinstance(item.event, Message) for trade in item.event.trades
            if trade.symbol == "BTC-USDT"}  # fmt: skip
-    assert len(ids) == max(ids) - min(ids) + 1 > 100
+    assert len(ids) == max(ids) - min(ids) + 1 > 30, (len(ids), min(ids), max(ids))
 
 
 async def _grew(seen: list[FromConnection], before: int) -> bool:
     return len(seen) > before + 100
 
 
+async def _by_age(_: SimulatedExchange) -> None:
+    """On a slow machine an old connection may still be closing when the next one is as old: nothing is waited for."""
+
+
+async def _by_shutdown(sim: SimulatedExchange) -> None:
+    await eventually(lambda: len(sim.connections) == 1, timeout_s=18)
+    sim.do(Action.SHUTDOWN)
+
+
 async def test_a_connection_is_left_before_its_age_limit_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "LIFE_S", 2.0)
     monkeypatch.setattr(connections, "OVERLAP_S", 0.3)
-    await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0), lambda _: None)
+    await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0), _by_age)
 
 
 async def test_a_server_that_says_that_it_shuts_down_is_left_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "OVERLAP_S", 0.3)
     faults = Faults(shutdown_grace_s=3.0)
-    await handed_over(
-        SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0, faults=faults), lambda sim: sim.do(Action.SHUTDOWN)
-    )
+    await handed_over(SimulatorSettings(symbols=tuple(NAMES), speed=60, port=0, faults=faults), _by_shutdown)
 
 
 async def test_a_subscription_that_is_not_acknowledged_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
