@@ -207,6 +207,19 @@ async def test_after_an_outage_losses_are_found_of_markets_without_new_trades_to
         assert await held(log.settings) == wanted(120)
 
 
+async def test_a_market_that_lost_unnoticed_is_written_again_at_its_next_record(
+    nodes: RedisNodes, log: Log, sink: Sink
+) -> None:
+    await write_first_part(log, sink)
+    market = f"binance:{SYMBOLS[0]}"
+    client = connect(nodes.url)
+    await client.delete(*(of("", market) for of in (keys.written_key, keys.trades_key, keys.trades_data_key)))
+    await client.aclose()
+    log.add("md.trades.v1", *trades(120, 12))
+    assert await sink.drain() == 1
+    assert await held(log.settings) == wanted(132)
+
+
 async def test_a_sink_killed_before_it_moved_the_position_is_gone_on_from(log: Log, sink: Sink) -> None:
     await write_first_part(log, sink)
     log.add("md.trades.v1", *trades(120, 120))
@@ -311,7 +324,7 @@ async def test_a_key_that_is_not_ours_stops_the_sink_with_a_clear_word_and_nothi
     await client.aclose()
     other = Sink(log)
     await other.start(at=0)  # as `candlewick replay` does
-    await other.drain()
+    await other.drain(most=7)
     assert await held(log.settings) == wanted(240)
     await other.store.close()
 
