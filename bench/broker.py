@@ -120,9 +120,9 @@ def forget_candles(settings: Settings) -> None:
 
 def forget_group(settings: Settings, name: str) -> None:
     """Drop a group of ours, so that its next run begins at the log's beginning; also one that never was."""
-    group = settings.topics.group(name)
+    group, admin = settings.topics.group(name), _admin(settings)  # held until it is answered
     with suppress(KafkaException):
-        _admin(settings).delete_consumer_groups([group])[group].result(30)
+        admin.delete_consumer_groups([group])[group].result(30)
 
 
 def _admin(settings: Settings) -> AdminClient:
