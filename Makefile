@@ -36,7 +36,7 @@ faults: setup  ## the long suite: kill loops and outages
 	@$(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)
 	@$(BIN)/python -m pytest -m long --timeout 1200
 
-simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--trace 716" shows one
+simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--imports" or "--klines": other laws
 	@$(BIN)/python tests/simulation/simulate.py $(ARGS)
 
 check: setup  ## ruff and strict types

@@ -40,7 +40,7 @@ async def verify_again(settings: Settings) -> Findings:
         return await verify(
             settings,
             url,
-            symbols=market.symbols,
-            redelivery_allowed=market.disturbed,
+            markets=market.markets,
+            disturbed=market.disturbed,
             may_be_young=market.young,
         )
