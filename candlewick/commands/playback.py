@@ -82,12 +82,18 @@ class _adapters:  # noqa: N801  # a function with a memory
     def __init__(self, settings: Settings, exchange: str | None) -> None:
         self._named = exchange
         self._made = cache(lambda name: exchange_named(name, settings))
+        self._last: tuple[CaptureHeader | None, Exchange] | None = None
 
     def __call__(self, header: CaptureHeader | None) -> Exchange:
+        if self._last is None or self._last[0] is not header:  # it is asked for with each frame
+            self._last = header, self._adapter(header)
+        return self._last[1]
+
+    def _adapter(self, header: CaptureHeader | None) -> Exchange:
         name = self._named or (header.exchange if header else None)
         if name is None:
             raise UsageError(f"a file does not say which exchange it is of: add --exchange {' or '.join(EXCHANGES)}")
-        return self._made(name)
+        return self._made(name).knowing(header.contracts if header else {})
 
 
 def _names(given: Sequence[str]) -> Mapping[str, str]:

@@ -31,6 +31,7 @@ SPOKEN = {
     "coinbase": SpokenExchange("coinbase", kline_fields=(*_PRICES, "volume")),
     "kraken": SpokenExchange("kraken", kline_fields=(*_PRICES, "volume", "trades")),
     "okx": SpokenExchange("okx", kline_fields=_VOLUMES),
+    "okx-swap": SpokenExchange("okx", "-PERP", kline_fields=_VOLUMES),
 }
 """By the names that commands and the simulator's record have for them."""
 

@@ -16,7 +16,7 @@ from sinks.encoded import Encoded, RejectedRecord
 from sinks.redis.keys import TRADES_KEPT, TRADES_TTL_S, trades_data_key, trades_key
 from sinks.redis.writes import Write, WriteKind, lines
 from sinks.rows import Row, decode_rows
-from sinks.trade_rows import TradeRows, UsualTrades
+from sinks.trade_rows import AT_ONCE, TradeRows, UsualTrades
 
 FEW = 150
 """So few records are read faster one by one: reading by columns begins with some hundred array operations."""
@@ -39,14 +39,17 @@ class HotTrades:
         Of live copies of an id the first counts, of runs' copies the last (`sinks.rows.precedence`). Of a market's live
         trades the newest go. Of a run's all go: only Redis knows which of them it holds.
         """
-        columns, refused = self._columns(partition, records)
+        refused: list[RejectedRecord] = []
         live: dict[bytes, dict[int | str, HotTrade]] = defaultdict(dict)
         runs: dict[bytes, dict[int | str, HotTrade]] = defaultdict(dict)
-        for key, time_us, trade_id, value, is_live in zip(*columns, strict=True):
-            if is_live:
-                live[key].setdefault(trade_id, (time_us, trade_id, value))
-            else:
-                runs[key][trade_id] = (time_us, trade_id, value)
+        for first in range(0, len(records), AT_ONCE):
+            columns, malformed = self._columns(partition, records[first : first + AT_ONCE])
+            refused += malformed
+            for key, time_us, trade_id, value, is_live in zip(*columns, strict=True):
+                if is_live:
+                    live[key].setdefault(trade_id, (time_us, trade_id, value))
+                else:
+                    runs[key][trade_id] = (time_us, trade_id, value)
         writes = [self._write(key, live.get(key, {}), runs.get(key, {})) for key in {**live, **runs}]
         return Encoded(writes, len(records) - len(refused), refused)
 

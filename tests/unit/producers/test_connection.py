@@ -15,7 +15,7 @@ from producers.exchange import Message, Opening
 from producers.exchanges.binance import Binance
 from producers.feed import connection as connections
 from producers.feed.connection import Connection
-from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
+from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox, LeftOut
 from producers.feed.pacing import Pacing
 from producers.simulator.exchange import SimulatedExchange
 from producers.simulator.faults import Action, Faults
@@ -161,6 +161,56 @@ async def test_a_subscription_that_is_refused_ends_the_connection_and_says_why()
         assert await reason_of(exchange(address, Acknowledging)) == (
             "the exchange does not take a subscription: no such market"
         )
+
+
+class Refusing(Acknowledging):
+    """Asks for all symbols in one frame, or for each in its own. ``!SYMBOL,…`` refuses these, without a reason."""
+
+    def opening(self, natives: Any) -> Opening:
+        return super().opening(natives)._replace(frames=(",".join(natives),), singly=tuple(natives))
+
+    def read(self, frame: bytes, symbols: Any, received_us: int) -> Message:
+        if frame[:1] == b"!":
+            return Message(rejected="no", untaken=frame[1:].decode().split(","))
+        return super().read(frame, symbols, received_us)
+
+
+async def test_where_a_refusal_names_no_symbol_each_is_asked_for_by_itself_and_the_others_go_on() -> None:
+    asked: list[list[str]] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        asked.append([])
+        async for message in socket:
+            asked[-1].append(message.data)
+            await socket.send_str(("!" if "BTCUSDT" in message.data else "+") + message.data)
+            await socket.send_str(CLOCK)
+        return socket
+
+    seen: list[FromConnection] = []
+
+    async def has_market_time() -> bool:
+        left_out = [place for place, item in enumerate(seen) if isinstance(item.event, LeftOut)]
+        later = seen[left_out[0] + 1 :] if left_out else []
+        return any(isinstance(item.event, Message) and item.event.server_us for item in later)
+
+    async with server(handle) as address, reading(exchange(address, Refusing), seen) as connection:
+        await eventually(has_market_time, timeout_s=20, every_s=0.05)
+        connection.end("the test")
+        await eventually(lambda: _asked_again(asked), timeout_s=20, every_s=0.05)
+    assert asked[:3] == [["SOLUSDT,BTCUSDT"], ["SOLUSDT", "BTCUSDT"], ["SOLUSDT"]]
+    assert [item.event for item in seen if isinstance(item.event, LeftOut)] == [LeftOut(["BTCUSDT"], "no")]
+
+
+async def _asked_again(asked: list[list[str]]) -> bool:
+    return len(asked) > 2 and bool(asked[2])
+
+
+async def test_a_connection_all_of_whose_symbols_are_refused_ends_for_good() -> None:
+    async with server(saying("!SOLUSDT", "!BTCUSDT")) as address, aiohttp.ClientSession() as http:
+        connection = Connection(0, http, exchange(address, Refusing), NAMES, Pacing(0.0))
+        await asyncio.wait_for(connection.run(Inbox(100)), 20)
 
 
 async def test_an_acknowledged_connection_that_is_silent_ends(monkeypatch: pytest.MonkeyPatch) -> None:
