@@ -104,4 +104,5 @@ def find_loss(record: PartitionRecord, written: Mapping[str, int]) -> Loss | Non
     tags = {tag: offset for tag, offset in written.items() if offset < record.notes[tag].offset}
     if not tags:
         return None
-    return Loss(tags, min(tags.values()))
+    # The partition may be behind its tags: it was moved back, or is read from the beginning since an earlier loss.
+    return Loss(tags, min(Position.parse(record.position).offset, *tags.values()))

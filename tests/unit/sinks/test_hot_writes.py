@@ -199,5 +199,9 @@ def test_a_tag_written_less_far_than_noted_is_a_loss_and_reading_goes_on_from_th
     assert find_loss(after, {"a": 80, "b": 55, "c": 60}) is None
     assert find_loss(after, {"a": 79, "b": 20, "c": 60}) == Loss({"a": 79, "b": 20}, 20)
     assert find_loss(after, {"a": NOWHERE, "b": 50, "c": 60}) == Loss({"a": NOWHERE}, NOWHERE)
+    after.position = "10@T"
+    assert find_loss(after, {"a": 79, "b": 50, "c": 60}) == Loss({"a": 79}, 10), "it was moved back"
+    after.position = ""
+    assert find_loss(after, {"a": 79, "b": 50, "c": 60}) == Loss({"a": 79}, NOWHERE), "it is read from the beginning"
     assert [after.known(tag, week_s + 900) for tag in ("a", "d")] == [80, NOWHERE]
     assert after.known("a", week_s + 1000) == NOWHERE
