@@ -20,7 +20,7 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument, plain
 from producers.simulator.klines import Kline, klines
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import (
     ConnectionLimits,
     ConnectionOpening,
@@ -240,7 +240,7 @@ class OkxProtocol:
             raise ReplyError(_failure("51000", "Parameter type error"))
         bounds = _given(query, "before"), _given(query, "after")
         native = query.values["instId"]
-        rows = TradeRows(lambda match: trade_row(archive.instrument, native, match), '"px":"')
+        rows = RowForm(lambda match: trade_row(archive.instrument, native, match), '"px":"')
         limit = max(1, min(limit, MAX_TRADES))
         return _answer(reversed(self._venue.pages.newest_between(archive, bounds, limit, self._venue.now_ms, rows)))
 
