@@ -99,7 +99,10 @@ class Settings(BaseSettings):
     kafka_user: Annotated[str | None, Field(description="SASL user")] = None
     kafka_password: Annotated[SecretStr | None, Field(description="SASL password")] = None
     kafka_ca: Annotated[Path | None, Field(description="CA certificate file of the brokers")] = None
-    redis: Annotated[SecretStr | None, Field(description="Redis URL; unset: the local stack's")] = None
+    redis: Annotated[
+        SecretStr | None,
+        Field(description="Redis URL, of a cluster redis+cluster://HOST:PORT; unset: the local stack's"),
+    ] = None
     clickhouse: Annotated[SecretStr | None, Field(description="ClickHouse HTTP URL; unset: the local stack's")] = None
     clickhouse_database: Annotated[
         str,

@@ -13,7 +13,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.store import from_url
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore
@@ -40,8 +40,16 @@ class Held:
     """(dataset, partition, offset) of every row, where the store keeps all records of the log."""
 
 
+def redis_client(settings: Settings) -> "Redis[bytes] | RedisCluster[bytes]":
+    """A plain client of one server or of a cluster."""
+    scheme, _, address = redis_address(settings).partition("://")
+    if scheme == "redis+cluster":
+        return RedisCluster.from_url(f"redis://{address}")
+    return Redis.from_url(redis_address(settings))
+
+
 async def of_redis(settings: Settings) -> Held:
-    client = Redis.from_url(redis_address(settings))
+    client = redis_client(settings)
     prefix = settings.prefix
     trades, candles = {}, {}
     try:
@@ -150,6 +158,7 @@ class Target:
 
 TARGETS = {
     "redis": Target("redis", RedisStore, of_redis),
+    "redis-cluster": Target("redis", RedisStore, of_redis),
     "clickhouse": Target("clickhouse", ClickHouseStore, of_clickhouse),
     "parquet": Target("parquet", ParquetStore, of_parquet),
     "parquet-s3": Target("parquet", ParquetStore, of_parquet),
