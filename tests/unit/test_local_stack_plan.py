@@ -8,7 +8,7 @@ import pytest
 from deploy.local import kafka, plan, redis, stack
 from deploy.local.layout import Layout, read_layout, write_layout
 from deploy.local.ports import any_free_port, choose_port
-from deploy.local.status import masked
+from deploy.local.server import masked
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import load_settings
 
