@@ -20,6 +20,7 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from market.fields import MAX_TIME_US
@@ -38,10 +39,14 @@ _POWERS: Ints = 10 ** np.arange(MAX_DIGITS + 1, dtype=np.int64)
 
 _DIGIT = "\1"
 _TIME = 16 * _DIGIT
+_LEAST_TIME_US = 10 ** (len(_TIME) - 1)
+"""Less, in sixteen digits, would begin with a zero, which JSON does not allow."""
 _SIDES = [f'","side":"{side}","time_us":' for side in Side]
 _SOURCES = [*(f',"received_us":{_TIME},"source":"{source}"}}' for source in Source), f',"received_us":{_TIME}}}']
 _SIDE_BYTES: Ints = np.array([len(side) for side in _SIDES])
 _SOURCE_BYTES: Ints = np.array([len(source) for source in _SOURCES])
+_USUAL_SOURCE = list(Source).index(Source.WS)
+"""Of a trade that names no source."""
 _ENDING_BYTES = int(_SIDE_BYTES.max() + len(_TIME) + _SOURCE_BYTES.max()) + 7 & ~7
 _MARGIN = bytes(1024)
 """Stands before the first value and after the last: a value that is no trade never leads outside of the buffer."""
@@ -50,7 +55,8 @@ _MARGIN = bytes(1024)
 class TradeColumns(NamedTuple):
     """Trades in parallel columns; where `valid` is False the other columns say nothing.
 
-    A price is `prices` / 10^`price_digits` in quote units, a size `qtys` / 10^`qty_digits` in base units.
+    A price is `prices` / 10^`price_digits` in quote units, a size `qtys` / 10^`qty_digits` in base units. A source is
+    its place in `market.trade.Source`.
     """
 
     valid: Bools
@@ -61,6 +67,12 @@ class TradeColumns(NamedTuple):
     qty_digits: Ints
     buys: Bools
     times_us: Ints
+    received_us: Ints
+    sources: Ints
+
+    def chosen(self, those: Bools) -> "TradeColumns":
+        """The trades that are marked so."""
+        return TradeColumns._make(column[those] for column in self)
 
 
 class TradeReader:
@@ -72,7 +84,8 @@ class TradeReader:
 
     def add(self, exchange: str, symbol: str) -> int:
         """Make a symbol known; returns its number, which `read` takes."""
-        self._heads.append(f'{{"exchange":"{exchange}","symbol":"{symbol}","trade_id":"'.encode())
+        # As JSON writes them: of a name with a quote in it the plain text would be another name's.
+        self._heads.append(b'{"exchange":%b,"symbol":%b,"trade_id":"' % (orjson.dumps(exchange), orjson.dumps(symbol)))
         return len(self._heads) - 1
 
     def read(self, values: Sequence[bytes], symbols: Ints) -> TradeColumns:
@@ -89,9 +102,8 @@ class TradeReader:
         times_at = times_end - len(_TIME)
         side = _SIDE_BY_LETTER[text.bytes[times_at - len('y","time_us":')]]
         text.expect(ends - _ENDING_BYTES, _ENDINGS, len(Side) * source + side)
-        times_us = text.integer(times_at, times_end)
-        received = text.bytes[times_end + len(',"received_us":')]  # the first digit; the others are looked at above
-        text.valid &= (times_us < MAX_TIME_US) & (received > ord("0")) & (received < ord("9"))
+        times_us = text.time(times_at)
+        received_us = text.time(times_end + len(',"received_us":'))
         ids_at = heads_at + self._patterns.lengths[symbols]
         ids_end = ids_at + _distance(text.words(ids_at, 3).T, b'"')
         ids = text.integer(ids_at, ids_end)
@@ -103,7 +115,10 @@ class TradeReader:
         # Judged by the number of digits alone: a trade with more digits may still be within the limits.
         text.valid &= (prices > 0) & (qtys > 0) & (price_whole + qty_whole <= TURNOVER.whole)
         text.valid &= price_digits + qty_digits <= TURNOVER.places
-        return TradeColumns(text.valid, ids, prices, price_digits, qtys, qty_digits, side == 0, times_us)
+        sources = np.where(source < len(Source), source, _USUAL_SOURCE)
+        return TradeColumns(
+            text.valid, ids, prices, price_digits, qtys, qty_digits, side == 0, times_us, received_us, sources
+        )
 
 
 class _Patterns:
@@ -111,7 +126,7 @@ class _Patterns:
 
     def __init__(self, texts: Sequence[bytes], *, end: bool = False) -> None:
         self.lengths: Ints = np.array([len(text) for text in texts], np.int64)
-        self.width = -(-int(self.lengths.max(initial=0)) // 8)
+        self.width = -(-int(self.lengths.max(initial=1)) // 8)
         pad = bytes.rjust if end else bytes.ljust
         padded = [pad(text, 8 * self.width, b"\0") for text in texts]
         self.rows = _rows(padded, bytes.maketrans(_DIGIT.encode(), b"0"))
@@ -154,6 +169,13 @@ class _Text:
         self.valid &= (length > 0) & ((self.bytes[starts] != ord("0")) | (length == 1))
         return self._digits(ends, length)
 
+    def time(self, offsets: Ints) -> Ints:
+        """The time of sixteen digits that stands here; that they are digits, `expect` has checked."""
+        words = self.words(offsets, 2).T ^ _ZEROS
+        times_us = _number(words[0]) * 10**8 + _number(words[1])
+        self.valid &= (times_us >= _LEAST_TIME_US) & (times_us < MAX_TIME_US)
+        return times_us
+
     def decimal(self, words: Words, starts: Ints, ends: Ints) -> tuple[Ints, Ints, Ints]:
         """The plain decimal that stands here, in `words`: all its digits, how many after the point, how many before."""
         length, point = ends - starts, _distance(words, b".")
@@ -176,9 +198,14 @@ class _Text:
         """The number of the last `length` bytes of the word."""
         digits = (word ^ _ZEROS) & _LAST_BYTES[length]
         self.valid &= ((digits + _ABOVE_NINE) | digits) & _HIGH_BITS == 0
-        pairs = (digits * np.uint64(10) + (digits >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-        fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-        return ((fours * np.uint64(10_000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF)).view(np.int64)
+        return _number(digits)
+
+
+def _number(digits: Words) -> Ints:
+    """The number whose digits, the first in the lowest byte, are the bytes of the word."""
+    pairs = (digits * np.uint64(10) + (digits >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    return ((fours * np.uint64(10_000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF)).view(np.int64)
 
 
 def _distance(words: Words, byte: bytes) -> Ints:

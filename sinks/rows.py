@@ -3,7 +3,10 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from market.codec import run_of
+from market.columns import Bools, Ints, Words
 from market.errors import MalformedError
 from market.partition import check_place
 from market.records import Record
@@ -45,3 +48,10 @@ def precedence(run: str | None, offset: int) -> int:
     - Among live copies the first in the log counts: the candle already has it when the next copy comes.
     """
     return _LIVE_MOST - offset if run is None else _LIVE_MOST + 1 + offset
+
+
+def precedences(are_live: Bools, offsets: Ints) -> Words:
+    """The `precedence` of many copies."""
+    return np.where(are_live, _LIVE_MOST - offsets, offsets).astype(np.uint64) + np.where(
+        are_live, np.uint64(0), np.uint64(_LIVE_MOST + 1)
+    )

@@ -43,13 +43,15 @@ def read(values: list[bytes], symbols: list[tuple[str, str]]) -> TradeColumns:
 
 
 def row(columns: TradeColumns, place: int) -> tuple[object, ...]:
-    _, ids, prices, price_digits, qtys, qty_digits, buys, times_us = (column[place].item() for column in columns)
+    values = [column[place].item() for column in columns]
+    _, ids, prices, price_digits, qtys, qty_digits, buys, times_us, received_us, source = values
     price, qty = Decimal(prices).scaleb(-price_digits), Decimal(qtys).scaleb(-qty_digits)
-    return (str(ids), price, qty, Side.BUY if buys else Side.SELL, times_us)
+    side = Side.BUY if buys else Side.SELL
+    return (str(ids), price, qty, side, times_us, received_us, list(Source)[source])
 
 
 def figures(trade: Trade) -> tuple[object, ...]:
-    return (trade.trade_id, trade.price, trade.qty, trade.side, trade.time_us)
+    return (trade.trade_id, trade.price, trade.qty, trade.side, trade.time_us, trade.received_us, trade.source)
 
 
 @many
@@ -114,7 +116,8 @@ def test_another_publisher_s_form_is_read_once_it_is_rewritten(seq: dict[str, ob
     value = json.dumps(fields | {"time_us": MINUTE_OPEN_US} | seq).encode()
     columns = read([value, usual_form(value)], [("x", "A-B")] * 2)
     assert columns.valid.tolist() == [False, True]
-    assert row(columns, 1) == figures(decode_trade(value))
+    assert row(columns, 1) == figures(decode_trade(usual_form(value)))
+    assert figures(decode_trade(usual_form(value)))[:5] == figures(decode_trade(value))[:5]
 
 
 def test_a_trade_under_another_symbols_key_is_not_read() -> None:
@@ -123,6 +126,14 @@ def test_a_trade_under_another_symbols_key_is_not_read() -> None:
     assert read([value], [("x", "A-B")]).valid[0]
     assert not read([value], [("x", "A-BC")]).valid[0]
     assert not read([value], [("x", "A")]).valid[0]
+
+
+@pytest.mark.parametrize("name", ['A\\"B', "A\\\\B", "A\\/B", "A\\u0042"])
+def test_a_name_that_json_writes_in_another_way_is_not_mistaken_for_it(name: str) -> None:
+    value = b'{"exchange":"x","symbol":"%b","trade_id":"1","price":"1","qty":"1","side":"buy",' % name.encode()
+    value += b'"time_us":%d,"received_us":%d,"source":"ws"}' % (MINUTE_OPEN_US, MINUTE_OPEN_US)
+    assert decode_trade(value).symbol != name
+    assert not read([value], [("x", name)]).valid[0]
 
 
 def test_values_far_too_short_and_long_are_not_read() -> None:
