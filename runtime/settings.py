@@ -242,7 +242,8 @@ def clickhouse_address(settings: Settings) -> str:
 
 def postgres_address(settings: Settings) -> str:
     """PostgreSQL URL: the setting, else that of the local stack, which has a PostgreSQL where it was asked for."""
-    return settings.postgres.get_secret_value() if settings.postgres else _local(settings, "postgres", " --with postgres")
+    given = settings.postgres
+    return given.get_secret_value() if given else _local(settings, "postgres", " --with postgres")
 
 
 def cold_address(settings: Settings) -> str:

@@ -1,7 +1,7 @@
 """The one-machine stack as a whole: up, down, status, reset.
 
-Ports: the first `up` takes the usual ones (9092, 6379, 8123, 5432), or the next free ones where another program has them.
-Later `up`s take the same ones again. A port given by a setting must be free.
+Ports: the first `up` takes the usual ones (9092, 6379, 8123, 5432), or the next free ones where another program has
+them. Later `up`s take the same ones again. A port given by a setting must be free.
 """
 
 import json
@@ -32,7 +32,7 @@ _DATA = ("kafka-*", "redis", "clickhouse", "postgres", "cold", "logs", "run", "r
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the servers are, started here or set by a setting; all but Kafka's and the cold store's may hold a password."""
+    """Where the servers are, started here or set by a setting; the addresses of databases may hold a password."""
 
     kafka: str
     redis: str = field(repr=False)

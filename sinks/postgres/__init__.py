@@ -1,1 +1,1 @@
-"""PostgreSQL: every trade, 1m candle, ticker, funding rate, instrument and feed event; with TimescaleDB if it is there."""
+"""PostgreSQL: every trade, 1m candle, ticker, funding rate, instrument and feed event; with TimescaleDB or without."""

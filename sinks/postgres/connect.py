@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -15,11 +15,14 @@ CONNECTIONS = 4
 _CONNECT_S = 10.0
 _COMMAND_S = 300.0
 _CLOSE_S = 5.0
-Pool = asyncpg.Pool
+Pool: TypeAlias = asyncpg.Pool
 """The connections that the readers use."""
 
-# By the class of an SQLSTATE (PostgreSQL's documentation, appendix A); some pass once an operator acts.
-_PASSING_CLASSES = {"08": "connection", "53": "out of disk, memory or connections", "57": "stopped or cancelled", "58": "I/O"}
+_PASSING_CLASSES = ("08", "53", "57", "58")
+"""Classes of SQLSTATEs (PostgreSQL's documentation, appendix A) that pass by themselves, or once an operator acts.
+
+No connection; out of disk, memory or connections; stopped or cancelled; an I/O error.
+"""
 _PASSING = {
     asyncpg.SerializationError.sqlstate,
     asyncpg.DeadlockDetectedError.sqlstate,
@@ -43,7 +46,7 @@ async def connect(url: str, *, init: Callable[[asyncpg.Connection], Awaitable[No
     Raises `UsageError` if `url` is no PostgreSQL URL with a database, otherwise what `postgres_errors` raises.
     """
     parts = urlsplit(url)
-    if parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/"):
+    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname or not parts.path.strip("/"):
         raise UsageError("CANDLEWICK_POSTGRES is no PostgreSQL URL (postgresql://USER:PASSWORD@HOST:5432/DATABASE)")
     with postgres_errors(url):
         return await asyncpg.create_pool(
@@ -77,13 +80,15 @@ def postgres_errors(url: str) -> Iterator[None]:
         yield
     except asyncpg.PostgresError as error:
         raise _told(where, urlsplit(url).path.strip("/"), error) from error
+    except asyncpg.ClientConfigurationError as error:
+        raise UsageError(f"CANDLEWICK_POSTGRES: {_in_one_line(error)}") from error
     except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
         raise UnavailableError(f"{where} is away: {_in_one_line(error)}") from error
 
 
 def _told(where: str, database: str, error: Any) -> Exception:
     reason, state = _in_one_line(error), error.sqlstate or ""
-    if state.startswith(tuple(_PASSING_CLASSES)) or state in _PASSING:
+    if state.startswith(_PASSING_CLASSES) or state in _PASSING:
         return UnavailableError(f"{where} is away: {reason}")
     if isinstance(error, asyncpg.CheckViolationError) and not error.constraint_name:
         return MonthMissingError(reason)

@@ -1,8 +1,8 @@
 """The schema's versions: which files make them, under a lock, and whether the tables are as they should be.
 
-`migrations/NNNN_NAME.sql` makes version NNNN; then, in the same transaction, a file of that version for plain PostgreSQL
-(`.plain.sql`) or for TimescaleDB (`.timescale.sql`). A file that was released is never changed: what has to change is a
-new version.
+`migrations/NNNN_NAME.sql` makes version NNNN; then, in the same transaction, a file of that version for plain
+PostgreSQL (`.plain.sql`) or for TimescaleDB (`.timescale.sql`). A file that was released is never changed: what has to
+change is a new version.
 """
 
 import re
@@ -24,7 +24,7 @@ INSERT INTO candlewick_store (version, timescale)
 SELECT 0, EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb');
 """
 _COLUMNS = """
-SELECT relname, attname, format_type(atttypid, NULL) || coalesce(substring(format_type(atttypid, atttypmod), '\\(.*'), '')
+SELECT relname, attname, format_type(atttypid, atttypmod)
 FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
 WHERE pg_class.oid = ANY (SELECT to_regclass(name) FROM unnest($1::text[]) AS name) AND attnum > 0 AND NOT attisdropped
 """
@@ -61,8 +61,8 @@ def migrations() -> list[Migration]:
 async def migrate(connection: Any, tables: Iterable[PostgresTable], known: list[Migration]) -> Installed:
     """Bring the database to the newest version, while no other process does; then look at the tables.
 
-    Raises `CandlewickError` where the database is of a later version, or is not as the sink needs it; and what the client
-    raises.
+    Raises `CandlewickError` where the database is of a later version, or is not as the sink needs it; and what the
+    client raises.
     """
     newest = max(migration.version for migration in known)
     async with connection.transaction():
@@ -74,8 +74,8 @@ async def migrate(connection: Any, tables: Iterable[PostgresTable], known: list[
         installed = Installed(str(store["id"]), store["version"], store["timescale"])
         if installed.version > newest:
             raise CandlewickError(
-                f"the database is of schema version {installed.version}, and this program knows versions up to {newest}: "
-                "run the program that made it, or a later one"
+                f"the database is of schema version {installed.version}, and this program knows versions up to "
+                f"{newest}: run the program that made it, or a later one"
             )
         for migration in known:
             if migration.version > installed.version and migration.kind in (None, _kind(installed)):
@@ -96,7 +96,7 @@ async def _require_usable(connection: Any) -> None:
         raise CandlewickError("the server is older than PostgreSQL 14: point CANDLEWICK_POSTGRES at a later one")
     if (encoding := await connection.fetchval("SHOW server_encoding")) != "UTF8":
         raise CandlewickError(
-            f"the database's encoding is {encoding}, which lacks letters: make one with CREATE DATABASE … ENCODING 'UTF8'"
+            f"the database's encoding is {encoding}, which lacks letters: make one with ENCODING 'UTF8'"
         )
     if await connection.fetchval("SHOW synchronous_commit") == "off":
         raise CandlewickError(

@@ -73,9 +73,8 @@ class PostgresTable(NamedTuple):
     @property
     def stored(self) -> dict[str, str]:
         """Column → type, of the table itself."""
-        return {name: type_.value.stored for name, type_ in self.types.items()} | dict.fromkeys(
-            self.derived, ColumnType.TIME_US.value.stored
-        )
+        staged = {name: type_.value.stored for name, type_ in self.types.items()}
+        return staged | dict.fromkeys(self.derived, ColumnType.TIME_US.value.stored)
 
     def months(self, rows: pa.Table) -> set[str]:
         """The months that these rows lie in, as ``2026-01``; none of a table that is not parted."""
@@ -94,7 +93,8 @@ class PostgresTable(NamedTuple):
 
         Whoever wrote last, of two versions the greater rank stays: a writer that was paused takes nothing back.
         """
-        values = {name: type_.value.convert.format(_quoted(name)) for name, type_ in self.types.items()} | self.derived
+        staged = {name: type_.value.convert.format(_quoted(name)) for name, type_ in self.types.items()}
+        values = {**staged, **self.derived}
         names, key = ", ".join(map(_quoted, values)), ", ".join(map(_quoted, self.key))
         selected = ", ".join(f"{value} AS {_quoted(name)}" for name, value in values.items())
         replaced = ", ".join(f"{_quoted(name)} = excluded.{_quoted(name)}" for name in values if name not in self.key)
