@@ -20,7 +20,7 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
-from candlewick.pipeline.stage_names import API, CONSUMERS, PROCESSORS, PRODUCER, SIMULATOR, SINKS
+from candlewick.pipeline.stage_names import API, PARQUET_SINK, PROCESSORS, PRODUCER, SIMULATOR
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.view.board import StageFigures, Tone
@@ -74,7 +74,13 @@ class PipelineRun:
             ) as supervisor,
             _beside(
                 watch(self._settings, show, live=not plan.headless),
-                measure(self._settings, show, market_time=self._market_time, speed=speed),
+                measure(
+                    self._settings,
+                    show,
+                    stages=(*PROCESSORS, *plan.sinks),
+                    market_time=self._market_time,
+                    speed=speed,
+                ),
             ),
         ):
             return await _unless_failed(supervisor, self._steps(supervisor, stop))
@@ -107,6 +113,7 @@ class PipelineRun:
             symbols=self._market.symbols,
             redelivery_allowed=self._market.disturbed,
             may_be_young=self._market.young,
+            postgres=self._plan.postgres,
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings
@@ -153,7 +160,7 @@ class PipelineRun:
             else {}
         )
         arguments = {PRODUCER: (plan.exchange or "binance", *plan.symbols), API: ("--port", str(self._api_port))}
-        for number, name in enumerate((PRODUCER, *CONSUMERS, API)):
+        for number, name in enumerate((PRODUCER, *PROCESSORS, *plan.sinks, API)):
             environment = _environment(self._settings, metrics_port=first_port and first_port + number)
             if name == PRODUCER:
                 environment |= hosts
@@ -166,9 +173,10 @@ class PipelineRun:
         for name in PROCESSORS:
             await caught_up(self._settings, (name,), say=self._show.say)
             await supervisor.stop(name)
-        await caught_up(self._settings, SINKS[:2], say=self._show.say)
-        await asyncio.gather(*(supervisor.stop(name) for name in (*SINKS, API)))
-        await caught_up(self._settings, SINKS[2:], say=self._show.say)
+        sinks = self._plan.sinks
+        await caught_up(self._settings, tuple(name for name in sinks if name != PARQUET_SINK), say=self._show.say)
+        await asyncio.gather(*(supervisor.stop(name) for name in (*sinks, API)))
+        await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)  # it ends its files when it is stopped
 
     async def _market_time(self) -> int:
         """UTC microseconds; of a real exchange that of the clock."""

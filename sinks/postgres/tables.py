@@ -256,7 +256,8 @@ FEEDS = PostgresTable(
     decode=decode_feed_event,
     columns={
         **_of_model("exchange", "symbol", "event", "first_id", "last_id", "run", "reason"),
-        **_of_model(at="at_ms", from_time="from_us", until_time="until_us"),
+        "at": attrgetter("model.at_ms"),
+        **_of_model(from_time="from_us", until_time="until_us"),
         **_PLACE,
     },
     parted_by="at",
