@@ -81,7 +81,7 @@ class TradeRows:
 
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
-        self._markets = _Markets(partitions)
+        self._markets = _SeenMarkets(partitions)
 
     def read(self, records: Sequence[Record]) -> Encoded:
         """The trades as a table of `TRADE_ROWS`, in the records' order; malformed and misplaced ones are refused."""
@@ -134,7 +134,7 @@ class TradeRows:
         return Encoded(in_order, in_order.num_rows, refused)
 
 
-class _Names:
+class _Texts:
     """Different texts, each at its place in an Arrow array."""
 
     def __init__(self) -> None:
@@ -153,7 +153,7 @@ class _Names:
         return self._values
 
 
-class _Markets:
+class _SeenMarkets:
     """The markets whose keys were seen, each with its number in `reader`. Too many are forgotten, all at once.
 
     `partition_of`, `exchange_of` and `symbol_of` are by number; their last value, which is none, is for `_UNKNOWN`.
@@ -188,7 +188,7 @@ class _Markets:
     def _forget(self) -> None:
         self._numbers: dict[bytes | None, int] = {}
         self._facts: list[tuple[int, int, int]] = []
-        self.reader, self.exchanges, self.symbols = TradeReader(), _Names(), _Names()
+        self.reader, self.exchanges, self.symbols = TradeReader(), _Texts(), _Texts()
         self._learn([])
 
 
@@ -207,7 +207,7 @@ class _Origins(NamedTuple):
         count = len(records)
         partitions = np.fromiter(map(_partition, records), np.int64, count)
         offsets = np.fromiter(map(_offset, records), np.int64, count)
-        runs, names, are_legible = np.full(count, _LIVE), _Names(), np.ones(count, np.bool_)
+        runs, names, are_legible = np.full(count, _LIVE), _Texts(), np.ones(count, np.bool_)
         headers = list(map(_headers, records))
         for place in range(count) if any(headers) else ():
             try:

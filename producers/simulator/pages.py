@@ -20,7 +20,7 @@ from producers.simulator.faults import FaultPlan
 from producers.simulator.history import Match
 
 
-class TradeRows(NamedTuple):
+class RowForm(NamedTuple):
     """How a protocol writes a trade in a page; behind `price_opening` its price follows."""
 
     write: Callable[[Match], str]
@@ -34,16 +34,16 @@ class Pages:
         self._plan = plan
         self._random = Random(f"{seed} pages")
 
-    def newest(self, archive: Archive, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+    def newest(self, archive: Archive, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of the `limit` newest trades, the oldest first (as in all pages here)."""
         return self._rows(archive, archive.newest(limit, now_ms), rows)
 
-    def from_id(self, archive: Archive, from_id: int, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+    def from_id(self, archive: Archive, from_id: int, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of at most `limit` trades from an id on."""
         matches = archive.matches_from(max(from_id, self._first_kept(archive, now_ms)), limit, now_ms)
         return self._page(archive, self._truncated(matches, limit), (from_id, None), now_ms, rows)
 
-    def since(self, archive: Archive, since_ms: int, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+    def since(self, archive: Archive, since_ms: int, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of at most `limit` trades that happened at or after a time."""
         kept_s, newest = self._plan.faults.short_history, archive.newest(1, now_ms)
         first_ms = since_ms
@@ -53,7 +53,7 @@ class Pages:
         first = next((match.trade_id for match in archive.between(since_ms, now_ms + 1)), None)
         return [] if first is None else self._page(archive, matches, (first, None), now_ms, rows)
 
-    def below_id(self, archive: Archive, below: int, limit: int, now_ms: int, rows: TradeRows) -> list[str]:
+    def below_id(self, archive: Archive, below: int, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of the `limit` trades right before an id."""
         first_kept = self._first_kept(archive, now_ms)
         matches = [each for each in archive.matches_below(below, limit, now_ms) if each.trade_id >= first_kept]
@@ -64,7 +64,7 @@ class Pages:
         return self._page(archive, matches, (first_asked, below - 1), now_ms, rows)
 
     def newest_between(
-        self, archive: Archive, bounds: tuple[int | None, int | None], limit: int, now_ms: int, rows: TradeRows
+        self, archive: Archive, bounds: tuple[int | None, int | None], limit: int, now_ms: int, rows: RowForm
     ) -> list[str]:
         """The rows of the `limit` newest trades whose ids lie between two ids, both left out; None: no bound."""
         above, below = bounds
@@ -80,7 +80,7 @@ class Pages:
         return matches
 
     def _page(
-        self, archive: Archive, matches: list[Match], asked: tuple[int, int | None], now_ms: int, rows: TradeRows
+        self, archive: Archive, matches: list[Match], asked: tuple[int, int | None], now_ms: int, rows: RowForm
     ) -> list[str]:
         if self._plan.noting:
             self._note(archive, *asked, matches, now_ms)
@@ -111,7 +111,7 @@ class Pages:
                 done["passed_over"] += 1
                 fates.note(Fate.PASSED_OVER, earlier.trade_id + 1, later.trade_id - 1)
 
-    def _rows(self, archive: Archive, matches: Sequence[Match], how: TradeRows) -> list[str]:
+    def _rows(self, archive: Archive, matches: Sequence[Match], how: RowForm) -> list[str]:
         faults, fates = self._plan.faults, archive.fates
         rows = [how.write(archive.spoiled(retold(archive, match))) for match in matches]
         broken = -1

@@ -10,7 +10,7 @@ import orjson
 from producers.simulator.archive import Archive
 from producers.simulator.contents import aggregate_trades, seconds, single_trades
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import ConnectionLimits, ConnectionOpening, Endpoint, Reply, RestQuery, Subscriptions
 from producers.simulator.protocols.binance_messages import (
     aggregate_event,
@@ -119,8 +119,8 @@ class BinanceProtocol:
             raise api_error(-1121, "Invalid symbol.")
         return archive
 
-    def _rows(self, archive: Archive, query: BinanceQuery) -> TradeRows:
-        return TradeRows(lambda match: trade_row(archive.instrument, match, query.unit), '"price":"')
+    def _rows(self, archive: Archive, query: BinanceQuery) -> RowForm:
+        return RowForm(lambda match: trade_row(archive.instrument, match, query.unit), '"price":"')
 
     async def _ping(self, _: BinanceQuery) -> bytes:
         return b"{}"

@@ -18,7 +18,7 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import ConnectionLimits, ConnectionOpening, Endpoint, Reply, RestQuery, Subscriptions
 from producers.simulator.protocols.binance_messages import combined
 from producers.simulator.protocols.binance_query import (
@@ -192,7 +192,7 @@ class BinanceUsdmProtocol:
     async def _aggregates(self, query: BinanceQuery) -> bytes:
         archive, from_id, now_ms = self._archive(query), query.number("fromId"), self._venue.now_ms
         start_ms, end_ms = query.time_ms("startTime"), query.time_ms("endTime")
-        rows = TradeRows(lambda match: aggregate_row(archive.instrument, match), '"p":"')
+        rows = RowForm(lambda match: aggregate_row(archive.instrument, match), '"p":"')
         until_ms = now_ms if end_ms is None else min(end_ms, now_ms)
         pages = self._venue.pages
         if from_id is not None:

@@ -18,7 +18,7 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline, klines
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import (
     ConnectionLimits,
     ConnectionOpening,
@@ -234,7 +234,7 @@ class BybitProtocol:
         category, archive = self._category(query), self._archive(query)
         most = MAX_TRADES[category]
         limit = max(1, min(self._number(query, "limit", min(500, most)), most))
-        rows = TradeRows(lambda match: trade_row(archive.instrument, match), '"price":"')
+        rows = RowForm(lambda match: trade_row(archive.instrument, match), '"price":"')
         page = reversed(self._venue.pages.newest(archive, limit, self._venue.now_ms, rows))
         return self._answer(f'{{"category":"{category}","list":[{",".join(page)}]}}'.encode())
 

@@ -17,7 +17,7 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import klines
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import (
     ConnectionLimits,
     ConnectionOpening,
@@ -246,7 +246,7 @@ class CoinbaseProtocol:
         """The newest first; ``after``: ids below, ``before``: ids above."""
         archive, limit = self._archive(query), _number(query, "limit")
         bounds = _number(query, "before"), _number(query, "after")
-        rows = TradeRows(lambda match: trade_row(archive.instrument, match), '"price":"')
+        rows = RowForm(lambda match: trade_row(archive.instrument, match), '"price":"')
         limit = max(1, min(limit or DEFAULT_ROWS, MAX_ROWS))
         page = self._venue.pages.newest_between(archive, bounds, limit, self._venue.now_ms, rows)
         return f"[{','.join(reversed(page))}]".encode()

@@ -17,7 +17,7 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline, klines
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import (
     ConnectionLimits,
     ConnectionOpening,
@@ -257,7 +257,7 @@ class KrakenProtocol:
         if since_ns is not None and since_ns < 10**_MAX_SECONDS_DIGITS:
             since_ns *= SECOND_MS * _NS_A_MS
         limit = max(1, min(count or MAX_ROWS, MAX_ROWS))
-        rows = TradeRows(lambda match: trade_row(archive.instrument, match), '["')
+        rows = RowForm(lambda match: trade_row(archive.instrument, match), '["')
         if since_ns is None:
             page = self._venue.pages.newest(archive, limit, now_ms, rows)
         else:

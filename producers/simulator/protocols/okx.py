@@ -16,7 +16,7 @@ from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline, klines
 from producers.simulator.limits import LimitVerdict, RequestLimit
-from producers.simulator.pages import TradeRows
+from producers.simulator.pages import RowForm
 from producers.simulator.protocol import (
     ConnectionLimits,
     ConnectionOpening,
@@ -203,7 +203,7 @@ class OkxProtocol:
         if query.values.get("type", "1") != "1":
             raise ReplyError(_failure("51000", "Parameter type error"))
         bounds = _given(query, "before"), _given(query, "after")
-        rows = TradeRows(lambda match: trade_row(archive.instrument, match), '"px":"')
+        rows = RowForm(lambda match: trade_row(archive.instrument, match), '"px":"')
         limit = max(1, min(limit, MAX_TRADES))
         return _answer(reversed(self._venue.pages.newest_between(archive, bounds, limit, self._venue.now_ms, rows)))
 

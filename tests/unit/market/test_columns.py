@@ -120,6 +120,13 @@ def test_another_publisher_s_form_is_read_once_it_is_rewritten(seq: dict[str, ob
     assert figures(decode_trade(usual_form(value)))[:5] == figures(decode_trade(value))[:5]
 
 
+@pytest.mark.parametrize("times", [(10**15 - 1, MINUTE_OPEN_US), (MINUTE_OPEN_US, 10**15 - 1), (10**15, 10**15)])
+def test_a_time_that_begins_with_a_zero_is_not_read(times: tuple[int, int]) -> None:
+    value = b'{"exchange":"x","symbol":"A-B","trade_id":"1","price":"1","qty":"1","side":"buy",'
+    value += b'"time_us":%016d,"received_us":%016d,"source":"ws"}' % times
+    assert read([value], [("x", "A-B")]).valid[0] == (min(times) >= 10**15)
+
+
 def test_a_trade_under_another_symbols_key_is_not_read() -> None:
     value = b'{"exchange":"x","symbol":"A-B","trade_id":"1","price":"1","qty":"1","side":"buy",'
     value += b'"time_us":%d,"received_us":%d,"source":"ws"}' % (MINUTE_OPEN_US, MINUTE_OPEN_US)

@@ -11,7 +11,7 @@ from producers.simulator.faults import FaultPlan, Faults
 from producers.simulator.history import GeneratedHistory, Match
 from producers.simulator.ids import IdRange
 from producers.simulator.instruments import instrument
-from producers.simulator.pages import Pages, TradeRows
+from producers.simulator.pages import Pages, RowForm
 from producers.simulator.protocols.binance_messages import trade_row
 
 START = 29_000_000
@@ -28,8 +28,8 @@ class Market:
         self.matches = [*self.archive.between(START * 60_000, NOW_MS + 1)]
         self.ids = [match.trade_id for match in self.matches]
 
-    def rows(self) -> TradeRows:
-        return TradeRows(lambda match: trade_row(self.archive.instrument, match, 1), '"price":"')
+    def rows(self) -> RowForm:
+        return RowForm(lambda match: trade_row(self.archive.instrument, match, 1), '"price":"')
 
     def ids_below(self, below: int, limit: int = 1_000) -> list[int]:
         return [json.loads(row)["id"] for row in self.pages.below_id(self.archive, below, limit, NOW_MS, self.rows())]
