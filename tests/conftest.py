@@ -9,7 +9,6 @@ from pathlib import Path
 import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-
 from pydantic import SecretStr
 
 from deploy.local import stack as local_stack

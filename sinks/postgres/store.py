@@ -71,7 +71,10 @@ class PostgresStore:
                     await set_retention(connection, self._keep_days)
 
     async def identities(self) -> Mapping[str, str | None]:
-        """By topic: the database's and the table's own id; None while the table is missing or holds no row."""
+        """By topic: the database's and the table's own id; None while the table is missing or holds no row.
+
+        A table that rows leave by age may be empty for that reason.
+        """
         async with self._connection() as connection:
             if await connection.fetchval("SELECT to_regclass('candlewick_store')") is None:
                 return dict.fromkeys(self._tables)
@@ -79,8 +82,11 @@ class PostgresStore:
             ids: dict[str, str | None] = {}
             for topic, table in self._tables.items():
                 oid = await connection.fetchval("SELECT to_regclass($1)::oid", table.name)
-                has_rows = oid and await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table.name})")  # noqa: S608
-                ids[topic] = f"{store_id}/{oid}" if has_rows else None
+                counts = oid and (
+                    (table is TRADES and self._keep_days is not None)
+                    or await connection.fetchval(f"SELECT EXISTS (SELECT FROM {table.name})")  # noqa: S608
+                )
+                ids[topic] = f"{store_id}/{oid}" if counts else None
             return ids
 
     async def positions(
