@@ -2,22 +2,23 @@
 -- Amounts are NUMERIC without a precision: exact, in arithmetic too. Keys are compared byte by byte (COLLATE "C").
 -- Plain PostgreSQL parts the tables by month; for TimescaleDB, which parts by itself, these words are left out.
 
+-- Columns of fixed width stand first: so a row has no gaps between them.
 CREATE TABLE trades
 (
-    exchange text COLLATE "C" NOT NULL,
-    symbol text COLLATE "C" NOT NULL,
     minute timestamptz NOT NULL, -- in the key: a copy that tells another time of the same minute is the same trade
-    trade_id text COLLATE "C" NOT NULL,
     time timestamptz NOT NULL,
     received timestamptz NOT NULL,
+    "offset" bigint NOT NULL,
+    partition integer NOT NULL,
+    exchange text COLLATE "C" NOT NULL,
+    symbol text COLLATE "C" NOT NULL,
+    trade_id text COLLATE "C" NOT NULL,
     price numeric NOT NULL,
     qty numeric NOT NULL,
     side text NOT NULL,
     source text NOT NULL,
-    seq bigint,
     run text,
-    partition integer NOT NULL,
-    "offset" bigint NOT NULL,
+    seq bigint,
     PRIMARY KEY (exchange, symbol, minute, trade_id)
 ) PARTITION BY RANGE (minute);
 
