@@ -1,6 +1,5 @@
 """Publishes each refused record once, to `<topic>.dlq`, with where it came from and why it was refused."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from market.codec import dead_letter_headers, header
@@ -39,17 +38,16 @@ class DeadLetters:
         self._topic_ids: Mapping[str, str | None] = {}
         self._log = logger(group)
 
-    async def publish(self, refused: Sequence[RejectedRecord]) -> int:
+    async def publish(self, refused: Mapping[TopicPartition, Sequence[RejectedRecord]]) -> int:
         """Publish those that are not published yet; returns how many, once they are acknowledged."""
-        by_tp: dict[TopicPartition, list[RejectedRecord]] = defaultdict(list)
-        for letter in refused:
-            by_tp[TopicPartition(letter.record.topic, letter.record.partition)].append(letter)
         count = 0
-        for tp, letters in by_tp.items():
+        for tp, letters in refused.items():
+            if not letters:
+                continue
             published = self._published.get(tp) or await self._read(tp)
             self._published[tp] = published
             new = {letter.record.offset: letter for letter in letters if letter.record.offset not in published}
-            await self._send([self._outgoing(letter) for letter in new.values()], tp.topic)
+            await self._send([self._outgoing(tp, letter) for letter in new.values()], tp.topic)
             for offset in new:
                 published.add(offset)
             count += len(new)
@@ -66,18 +64,16 @@ class DeadLetters:
             publisher, self._publisher = self._publisher, None
             await publisher.__aexit__(None, None, None)
 
-    def _outgoing(self, letter: RejectedRecord) -> Outgoing:
-        record, error = letter
+    def _outgoing(self, tp: TopicPartition, letter: RejectedRecord) -> Outgoing:
+        (topic, partition), (record, error) = tp, letter
         headers = dead_letter_headers(
-            error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
+            error, topic=topic, partition=partition, offset=record.offset, headers=record.headers
         )
-        self._log.warning(
-            "dead letter", reason=str(error), topic=record.topic, partition=record.partition, offset=record.offset
-        )
+        self._log.warning("dead letter", reason=str(error), topic=topic, partition=partition, offset=record.offset)
         headers.append((GROUP_HEADER, self._group))
-        if (topic_id := self._topic_id(record.topic)) is not None:
+        if (topic_id := self._topic_id(topic)) is not None:
             headers.append((TOPIC_ID_HEADER, topic_id))
-        return Outgoing(record.key or b"", record.value, headers, record.partition)
+        return Outgoing(record.key or b"", record.value, headers, partition)
 
     def _topic_id(self, topic: str) -> bytes | None:
         topic_id = self._topic_ids.get(topic)

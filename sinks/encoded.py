@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from market.records import Record
+from market.records import BareRecord
 
 
 class RejectedRecord(NamedTuple):
     """A record that the store can never hold, and why; it goes to the dead letters."""
 
-    record: Record
+    record: BareRecord
     error: Exception
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from runtime.backoff import pause_s
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import Subscription
+from sinks.store import Batch
 
 LONGEST_PAUSE_S = 15.0
 ONCE_PATIENCE_S = 60.0
@@ -23,6 +24,44 @@ class StoreAwayError(CandlewickError):
 
 class LeaveError(Exception):
     """Stopped while the store is away: what is not committed is read again at the next start."""
+
+
+class Waiting:
+    """Writes that the store could not take, and when to try them again."""
+
+    def __init__(self, log: Any, *, once: bool) -> None:
+        self.writes: list[list[Batch]] = []
+        """Each is tried again as it was first tried: by that a store knows a repeat."""
+        self._log = log
+        self._once = once
+        self._failures = 0
+        self._since_s = self._again_s = 0.0
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to try again now."""
+        return bool(self.writes) and time.monotonic() >= self._again_s
+
+    def failed(self, error: UnavailableError) -> None:
+        """Note that the store is away. Raises `StoreAwayError` with ``once``, if that lasts."""
+        now_s = time.monotonic()
+        if not self._failures:
+            self._since_s = now_s
+        wait_s = wait_for_store_s(error, self._failures, now_s - self._since_s, once=self._once)
+        self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
+        self._failures += 1
+        self._again_s = now_s + wait_s
+
+    def succeeded(self) -> None:
+        """Note that the store took a write."""
+        self._failures, self._again_s = 0, 0.0
+
+
+def wait_for_store_s(error: UnavailableError, failures: int, away_s: float, *, once: bool) -> float:
+    """Seconds until a store that is away is asked again; `StoreAwayError` if `once` has no patience left."""
+    if once and away_s > ONCE_PATIENCE_S:
+        raise StoreAwayError(str(error)) from error
+    return max(pause_s(failures, longest_s=LONGEST_PAUSE_S), error.retry_after_s)
 
 
 class Patience:
@@ -45,9 +84,7 @@ class Patience:
             try:
                 return await action()
             except UnavailableError as error:
-                if self._once and time.monotonic() - began_s > ONCE_PATIENCE_S:
-                    raise StoreAwayError(str(error)) from error
-                wait_s = max(pause_s(failures, longest_s=LONGEST_PAUSE_S), error.retry_after_s)
+                wait_s = wait_for_store_s(error, failures, time.monotonic() - began_s, once=self._once)
                 self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
             until_s = time.monotonic() + wait_s
             while time.monotonic() < until_s:

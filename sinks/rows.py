@@ -9,7 +9,7 @@ from market.codec import run_of
 from market.columns import Bools, Ints, Words
 from market.errors import MalformedError
 from market.partition import check_place
-from market.records import Record
+from market.records import BareRecord
 from sinks.encoded import RejectedRecord
 
 _LIVE_MOST = (1 << 63) - 1
@@ -18,23 +18,24 @@ _LIVE_MOST = (1 << 63) - 1
 class Row(NamedTuple):
     """A record, its model (a trade, a candle…), and the run it belongs to; None for live."""
 
-    record: Record
+    partition: int
+    record: BareRecord
     model: Any
     run: str | None
 
 
 def decode_rows(
-    records: Iterable[Record], decode: Callable[[bytes], Any], partitions: int
+    partition: int, records: Iterable[BareRecord], decode: Callable[[bytes], Any], partitions: int
 ) -> tuple[list[Row], list[RejectedRecord]]:
-    """Decode records with a value, in a topic of so many partitions; malformed and misplaced ones are refused."""
+    """Decode a partition's records with a value; malformed ones, and those of another of `partitions`, are refused."""
     rows: list[Row] = []
     refused: list[RejectedRecord] = []
     for record in records:
         try:
             run = run_of(record.headers) if record.headers else None
             model = decode(record.value or b"")
-            check_place(record.key, model.key, record.partition, partitions)
-            rows.append(Row(record, model, run))
+            check_place(record.key, model.key, partition, partitions)
+            rows.append(Row(partition, record, model, run))
         except MalformedError as error:
             refused.append(RejectedRecord(record, error))
     return rows, refused

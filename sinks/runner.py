@@ -6,12 +6,16 @@ It works in this order, so that a kill at any point loses nothing and repeats on
 2. batch: by pace, or by what the log alone decides
 3. encode: pure; records that the store can never hold are refused
 4. publish the refused records as dead letters, and wait until they are acknowledged
-5. write, again while the store is away, until it acknowledges
+5. write; what the store cannot take now is tried again, and only its partitions are not read until then
 6. commit the offsets up to which all is written
+
+What it holds in memory is bounded: a batch is written at a limit of its size, one poll brings at most `POLL_BATCHES`
+of Kafka's batches more, and a partition whose batch waits for the store is not read.
 """
 
 import asyncio
 import time
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -25,19 +29,17 @@ from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 from sinks.assignment import assign
 from sinks.dead_letters import DeadLetters
-from sinks.encoded import RejectedRecord
 from sinks.identity import Identities
 from sinks.partition import Partition
-from sinks.patience import LeaveError, Patience
+from sinks.patience import LeaveError, Patience, Waiting
 from sinks.rolling_policy import USUAL_ROLLING_POLICY, RollingPolicy
 from sinks.rolls import ask_for_rolls
-from sinks.store import MovedError, RejectedError, Store
+from sinks.store import Batch, MovedError, RejectedError, Store
 
 POLL_S = 0.1
-POLL_RECORDS = 5_000
-FEW_RECORDS = 500
+POLL_BATCHES = 64
 BREATH_S = 0.05
-"""Pause after a poll that brought few records: more may gather, and many small polls would take most of a core."""
+"""Pause after a poll that brought fewer records: more may gather, and many small polls would take most of a core."""
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
 """How long a stopped sink may take to end its open files; what is left is read again at the next start."""
@@ -91,6 +93,7 @@ class _SinkWorker:
             group=settings.topics.group(meter.stage),
             topics=store.topics,
             instance_id=config.instance_id,
+            bare=True,
         )
         self._dead_letters = DeadLetters(settings, self._subscription.group)
         self._identities = Identities({}, {})
@@ -99,6 +102,7 @@ class _SinkWorker:
         self._joined = False
         self._stop = asyncio.Event()
         self._patience = Patience(self._subscription, self._log, once=config.once)
+        self._waiting = Waiting(self._log, once=config.once)
         self._leave_by_s: float | None = None
         self._written_at_s = self._committed_at_s = self._looked_at_s = time.monotonic()
 
@@ -116,11 +120,11 @@ class _SinkWorker:
 
     async def _step(self) -> None:
         """One round of the six steps."""
-        refused: list[RejectedRecord] = []
         if time.monotonic() - self._looked_at_s >= LOOK_INTERVAL_S:
             await self._is_as_it_was()
+        readable = [tp for tp, partition in self._partitions.items() if not partition.waits]
         try:
-            polled = await self._subscription.poll(self._partitions, timeout_s=POLL_S, max_records=POLL_RECORDS)
+            polled = await self._subscription.poll_batches(readable, timeout_s=POLL_S, max_batches=POLL_BATCHES)
         except OutOfRangeError as error:
             self._log.warning("an offset is not in the log: looking where to go on", reason=str(error))
             await self._assign(list(self._partitions))
@@ -129,62 +133,95 @@ class _SinkWorker:
             return  # these records may come before records that are batched already
         for tp, records in polled.items():
             if tp in self._partitions and records:
-                refused += self._partitions[tp].take(records, self._store, self._policy)
+                self._partitions[tp].take(records, self._policy)
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
-        if refused:
-            self._meter.add("rejected", await self._dead_letters.publish(refused))
-        if self._is_due():
+        if self._waiting.is_due or self._is_due():
             await self._write()
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
-        if sum(map(len, polled.values())) < FEW_RECORDS:
+        if sum(map(len, polled.values())) < POLL_BATCHES:
             await stopped_within(self._stop, BREATH_S)
 
     def _is_due(self) -> bool:
-        pace, partitions = self._store.pace, self._partitions.values()
-        if pace is None:
+        partitions = [partition for partition in self._partitions.values() if not partition.waits]
+        if self._store.pace is None:
             return any(partition.whole for partition in partitions)
+        usual, behind = self._store.pace
+        limit = behind if (self._meter.unread or 0) > behind.records else usual
         return (
-            time.monotonic() - self._written_at_s >= pace.seconds
-            or sum(partition.open_records for partition in partitions) >= pace.records
-            or sum(partition.size_bytes for partition in partitions) >= pace.size_bytes
+            time.monotonic() - self._written_at_s >= limit.seconds
+            or sum(partition.open_records for partition in partitions) >= limit.records
+            or sum(partition.size_bytes for partition in partitions) >= limit.size_bytes
         )
 
     async def _write(self) -> bool:
-        """Write and commit whole batches; False if records have to be read again first."""
-        partitions = self._partitions.values()
-        if self._store.pace is not None:
-            for partition in partitions:
-                partition.end_batch()
-        batches = [batch for partition in partitions for batch in partition.whole]
+        """Write and commit whole batches; False if some are not written yet, or have to be read again."""
+        if self._stop.is_set() and self._waiting.writes:
+            raise LeaveError
         self._written_at_s = time.monotonic()
-        if not batches:
-            return True
+        ready = [partition for partition in self._partitions.values() if not partition.waits]
+        if self._store.pace is not None:
+            for partition in ready:
+                partition.end_batch()
+        await self._encode(ready)
+        new = [batch for partition in ready for batch in partition.whole]
+        writes = [*(self._waiting.writes if self._waiting.is_due else ()), *([new] if new else ())]
         failure: Exception | None = None
-        try:
-            await self._patience.until_done(lambda: self._store.write(batches))
-        except (RejectedError, MovedError) as error:
-            failure = error
+        for write in writes:  # what cannot be written now holds up nothing that can
+            failure = await self._try(write) or failure
+            if isinstance(failure, RejectedError | MovedError):
+                break
         if await self._follow_assignment():
             return False  # the next owner writes the batches, or meets the failure
         if isinstance(failure, RejectedError):
             self._read_again(failure)
-        elif failure is not None:
+        elif isinstance(failure, MovedError):
             self._log.warning("the store lost writes: reading their records again", reason=str(failure))
             await self._assign(list(self._partitions))
         else:
-            for partition in partitions:
-                partition.whole.clear()
-            self._meter.add("rows", sum(batch.rows for batch in batches))
-            if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in batches):
-                self._identities = self._identities.with_learnt(await self._ask())  # an empty store has an id now
+            await self._note_written(writes)
+        if isinstance(failure, UnavailableError):
+            self._waiting.failed(failure)
+        return not self._waiting.writes and failure is None
+
+    async def _encode(self, partitions: Iterable[Partition]) -> None:
+        """Encode what is to be written; what is refused is told before anything else happens."""
+        refused = {partition.tp: partition.encode(self._store) for partition in partitions}
+        if any(refused.values()):
+            self._meter.add("rejected", await self._dead_letters.publish(refused))
+
+    async def _try(self, write: Sequence[Batch]) -> Exception | None:
+        """Write; returns what the store raised."""
+        try:
+            await self._store.write(write)
+        except (RejectedError, MovedError, UnavailableError) as error:
+            return error
+        for batch in write:
+            batch.is_written = True
+        self._waiting.succeeded()
+        return None
+
+    async def _note_written(self, writes: list[list[Batch]]) -> None:
+        """Let go what is written, and commit; the rest waits."""
+        written = [batch for write in writes for batch in write if batch.is_written]
+        tried = [*self._waiting.writes, *(write for write in writes if write not in self._waiting.writes)]
+        rests = ([batch for batch in write if not batch.is_written] for write in tried)
+        self._waiting.writes = [rest for rest in rests if rest]
+        waiting = {batch.tp for write in self._waiting.writes for batch in write}
+        for tp, partition in self._partitions.items():
+            partition.whole = [batch for batch in partition.whole if not batch.is_written]
+            partition.waits = tp in waiting
+        self._meter.add("rows", sum(batch.rows for batch in written))
+        if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in written):
+            self._identities = self._identities.with_learnt(await self._ask())  # an empty store has an id now
+        if written:
             await self._commit()
-        return failure is None
 
     def _read_again(self, error: RejectedError) -> None:
         """Go back to where the batches begin; this time the records that the store rejected are refused."""
         for (tp, offset), reason in error.reasons.items():
             self._partitions[tp].rejected[offset] = reason
+        self._waiting.writes.clear()
         for tp, partition in self._partitions.items():
             self._subscription.seek(tp, partition.rewind())
 
@@ -200,7 +237,7 @@ class _SinkWorker:
                 position = await self._subscription.position(tp)
                 end = self._subscription.highwater(tp)
                 reached.append((end, position))
-                behind = max(0, (end or 0) - position)
+                behind = 0 if partition.waits else max(0, (end or 0) - position)
                 if self._stalls.look(tp, position, behind, self._committed_at_s) is Stand.STUCK:
                     stuck.append(tp)
                 if not partition.whole and partition.committable(position) > partition.committed:
@@ -259,6 +296,7 @@ class _SinkWorker:
         identities = self._identities = await self._ask()
         self._dead_letters.begin(identities.topics)
         self._stalls.clear()
+        self._waiting.writes.clear()
         positions = await self._patience.until_done(lambda: self._store.positions(tps, identities.topics))
         assigned = await assign(
             self._subscription,

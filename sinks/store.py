@@ -4,12 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from market.records import Record
+from market.records import BareRecord
 from runtime.kafka import TopicPartition
 from sinks.encoded import Encoded
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Batch:
     """Consecutive records of one partition that are written together.
 
@@ -24,19 +24,32 @@ class Batch:
     last: int = 0
     next: int = 0
     """Where reading goes on after the batch."""
-    records: int = 0
+    count: int = 0
     """Records with a value, whether written or refused."""
-    rows: int = 0
     size_bytes: int = 0
-    chunks: list[Any] = field(default_factory=list)
+    records: list[BareRecord] = field(default_factory=list)
+    """Those with a value, until they are encoded."""
+    chunk: Any = None
+    """Its rows in the store's own form."""
+    rows: int = 0
+    is_encoded: bool = False
+    is_written: bool = False
+    """The store says so as soon as it has acknowledged the batch, even if it fails at another one."""
 
 
-class Pace(NamedTuple):
-    """When batches are written: at any of these limits, whichever comes first."""
+class PaceLimit(NamedTuple):
+    """Batches are written at any of these limits, whichever comes first."""
 
     records: int
     size_bytes: int
     seconds: float
+
+
+class Pace(NamedTuple):
+    """How large batches become: by what is usual, and while more than `behind.records` are still to be read."""
+
+    usual: PaceLimit
+    behind: PaceLimit
 
 
 class RejectedError(Exception):
@@ -89,11 +102,14 @@ class Store(Protocol):
     ) -> Mapping[TopicPartition, int] | None:
         """The store's own positions in the topics with these ids; None: the group's offsets count."""
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
-        """Records (each with a value, all of one topic) in the store's form. Pure."""
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
+        """Records of one partition, each with a value, in the store's form. Pure; called once for a batch."""
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write batches; they are safe once this returns. Raises `RejectedError` and `MovedError`."""
+        """Write batches; those that say `is_written` are safe, and all are once this returns.
+
+        Raises `RejectedError` and `MovedError`, besides what all methods raise.
+        """
 
     async def close(self) -> None:
         """Close the connection."""

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from market.codec import decode_candle, decode_feed_event, decode_ticker, decode_trade
-from market.records import Record
+from market.records import BareRecord
 from market.ticker import Ticker
 from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
@@ -36,7 +36,7 @@ _TYPES: dict[str, pa.DataType] = {
     "partition": pa.uint16(),
     "offset": pa.uint64(),
 }
-_PLACE: dict[str, Column] = {"partition": attrgetter("record.partition"), "offset": attrgetter("record.offset")}
+_PLACE: dict[str, Column] = {"partition": attrgetter("partition"), "offset": attrgetter("record.offset")}
 
 
 class Table(NamedTuple):
@@ -139,8 +139,8 @@ TICKERS = _table(
 )
 
 
-def encode(into: Table, records: Sequence[Record], partitions: int) -> Encoded:
-    """The records of one topic (of so many partitions) as an Arrow table; malformed ones are refused."""
-    rows, malformed = decode_rows(records, into.decode, partitions)
+def encode(into: Table, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
+    """Records of one partition, in a topic of so many, as an Arrow table; malformed ones are refused."""
+    rows, malformed = decode_rows(partition, records, into.decode, partitions)
     encoded = table(list(into.spread(rows)), into.schema, into.columns)
     return Encoded(encoded, encoded.num_rows, malformed)

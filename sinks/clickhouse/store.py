@@ -9,14 +9,14 @@ from importlib.resources import files
 import pyarrow as pa
 from clickhouse_connect.driver import AsyncClient
 
-from market.records import Record
+from market.records import BareRecord
 from runtime.errors import CandlewickError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
 from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
 from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode
 from sinks.encoded import Encoded
-from sinks.store import Batch, Pace, RejectedError
+from sinks.store import Batch, Pace, PaceLimit, RejectedError
 
 SCHEMA_VERSION = 2
 _COMMENT = f"candlewick {SCHEMA_VERSION}"
@@ -36,7 +36,7 @@ class ClickHouseStore:
     """
 
     name = "clickhouse"
-    pace = Pace(records=100_000, size_bytes=64 * 1024 * 1024, seconds=1.0)
+    pace = Pace(PaceLimit(100_000, 64 << 20, 1.0), behind=PaceLimit(250_000, 128 << 20, 5.0))
     recent_only: frozenset[str] = frozenset()
 
     def __init__(self, settings: Settings) -> None:
@@ -102,9 +102,9 @@ class ClickHouseStore:
         """The group's offsets count: a write that was acknowledged is not lost."""
         return None
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
         """As Arrow columns."""
-        return encode(self._tables[records[0].topic], records, self._partitions)
+        return encode(self._tables[tp.topic], tp.partition, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Insert, table by table."""
@@ -113,11 +113,13 @@ class ClickHouseStore:
             if batch.rows:
                 by_table[self._tables[batch.tp.topic].name].append(batch)
         for name, of_table in by_table.items():
-            rows = pa.concat_tables([chunk for batch in of_table for chunk in batch.chunks])
+            rows = pa.concat_tables([batch.chunk for batch in of_table])
             try:
                 await self._insert(name, rows, self._token(name, of_table))
             except RowsRefusedError:
                 raise RejectedError(await self._find_refused(name, of_table)) from None
+            for batch in of_table:
+                batch.is_written = True
 
     async def close(self) -> None:
         """Close the connections."""
@@ -142,7 +144,7 @@ class ClickHouseStore:
         """
         reasons: dict[tuple[TopicPartition, int], str] = {}
         for batch in batches:
-            halves = [pa.concat_tables(batch.chunks)]
+            halves = [batch.chunk]
             while halves:
                 rows = halves.pop()
                 try:

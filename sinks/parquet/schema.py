@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from market.codec import decode_candle, decode_trade
-from market.records import Record
+from market.records import BareRecord
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows
@@ -53,7 +53,7 @@ def _us(name: str) -> Column:
 
 _PLACE: dict[str, Column] = {
     "run": attrgetter("run"),
-    "partition": attrgetter("record.partition"),
+    "partition": attrgetter("partition"),
     "offset": attrgetter("record.offset"),
 }
 
@@ -110,8 +110,8 @@ CANDLES = Dataset(
 )  # fmt: skip
 
 
-def encode(dataset: Dataset, records: Sequence[Record], partitions: int) -> Encoded:
-    """The records of one topic (of so many partitions) as an Arrow table; malformed ones are refused."""
-    rows, malformed = decode_rows(records, dataset.decode, partitions)
+def encode(dataset: Dataset, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
+    """Records of one partition, in a topic of so many, as an Arrow table; malformed ones are refused."""
+    rows, malformed = decode_rows(partition, records, dataset.decode, partitions)
     encoded = table(rows, dataset.schema, dataset.columns)
     return Encoded(encoded, encoded.num_rows, malformed)

@@ -7,11 +7,10 @@ from contextlib import suppress
 
 import obstore
 import orjson
-import pyarrow as pa
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import ObjectStore
 
-from market.records import Record
+from market.records import BareRecord
 from runtime.errors import CandlewickError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, cold_address
@@ -72,9 +71,9 @@ class ParquetStore:
         """The group's offsets count: a file that was written is not lost."""
         return None
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
         """As Arrow columns."""
-        return encode(self._datasets[records[0].topic], records, self._partitions)
+        return encode(self._datasets[tp.topic], tp.partition, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Write the files of the batches, a few at a time."""
@@ -91,10 +90,11 @@ class ParquetStore:
         for batch in batches:
             if batch.rows:
                 dataset = self._datasets[batch.tp.topic]
-                rows = pa.concat_tables(batch.chunks).combine_chunks()
+                rows = batch.chunk.combine_chunks()
                 name = BatchName(batch.tp.topic, batch.tp.partition, batch.first, batch.last)
                 files = split(dataset, name, rows)
                 await asyncio.gather(*(put(dataset, batch.tp, file) for file in files))
+            batch.is_written = True
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -14,7 +14,7 @@ from market.codec import (
     encode_ticker,
     encode_trade,
 )
-from market.records import Record
+from market.records import BareRecord
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
@@ -129,8 +129,8 @@ LIVE = HotKind(decode_candle, _live)
 TICKERS = HotKind(decode_ticker, _ticker)
 
 
-def encode(kind: HotKind, prefix: str, records: Sequence[Record], partitions: int) -> Encoded:
-    """The records of one topic (of so many partitions) as writes; malformed ones are refused."""
-    rows, malformed = decode_rows(records, kind.decode, partitions)
+def encode(kind: HotKind, prefix: str, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
+    """Records of one partition, in a topic of so many, as writes; malformed ones are refused."""
+    rows, malformed = decode_rows(partition, records, kind.decode, partitions)
     writes = [kind.write(prefix, row) for row in rows]
     return Encoded(writes, len(writes), malformed)

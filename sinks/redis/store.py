@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from itertools import chain
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from market.records import Record
+from market.records import BareRecord
 from market.timeframe import Timeframe
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
@@ -17,7 +16,7 @@ from sinks.encoded import Encoded
 from sinks.redis.connect import connect, redis_errors
 from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, HotKind, arrange, encode
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key
-from sinks.store import Batch, MovedError, Pace
+from sinks.store import Batch, MovedError, Pace, PaceLimit
 
 
 class RedisStore:
@@ -30,7 +29,7 @@ class RedisStore:
     """
 
     name = "redis"
-    pace = Pace(records=10_000, size_bytes=16 * 1024 * 1024, seconds=0.25)
+    pace = Pace(PaceLimit(10_000, 16 << 20, 0.25), behind=PaceLimit(50_000, 32 << 20, 1.0))
 
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics
@@ -86,9 +85,9 @@ class RedisStore:
                 positions[tp] = int(offset)
         return positions
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
         """As writes of the script."""
-        return encode(self._kinds[records[0].topic], self._prefix, records, self._partitions)
+        return encode(self._kinds[tp.topic], self._prefix, tp.partition, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Write each batch with its position; `MovedError` if Redis holds another position than we left there."""
@@ -130,7 +129,7 @@ class RedisStore:
         place: dict[str, int] = {positions_key(self._prefix): 1}
         before = self._positions.get(batch.tp, "")
         arguments: list[Any] = [_field(batch.tp), before, self._position(batch), POSITIONS_TTL_S]
-        writes = chain.from_iterable(batch.chunks)
+        writes = batch.chunk or []
         arguments += arrange(writes, lambda key: place.setdefault(key, len(place) + 1))
         return list(place), arguments
 

@@ -22,31 +22,30 @@ EXCHANGE, SYMBOL = "binance", "BTC-USDT"
 class Written:
     """A record as the sinks see it."""
 
-    topic: str
     offset: int
     value: bytes
     key: bytes
-    partition: int
     timestamp: int = T0
     headers: Sequence[tuple[str, bytes]] = ()
 
 
 async def write(store: Store, topic: str, values: Sequence[bytes], *, first: int = 0) -> None:
-    """As one batch, whatever partitions its keys are of; the store is opened for it, as a sink that starts would."""
-    keys = [f"{one['exchange']}:{one['symbol']}".encode() for one in map(json.loads, values)]
-    partitions = [partition_of(key, store._partitions) for key in keys]
-    placed = zip(values, keys, partitions, strict=True)
-    records = [Written(topic, first + at, *one) for at, one in enumerate(placed)]
-    tp = TopicPartition(topic, 0)
+    """As one batch of each partition; the store is opened for it, as a sink that starts would."""
+    placed: dict[int, list[Written]] = {}
+    for at, value in enumerate(values):
+        one = json.loads(value)
+        key = f"{one['exchange']}:{one['symbol']}".encode()
+        placed.setdefault(partition_of(key, store._partitions), []).append(Written(first + at, value, key))
     await store.open()
     try:
-        await store.positions([tp], {})
-        encoded = store.encode(records)
-        assert not encoded.refused
-        last = records[-1].offset
-        batch = Batch(tp=tp, first=first, last=last, next=last + 1, records=len(records), rows=encoded.rows)
-        batch.chunks.append(encoded.chunk)
-        await store.write([batch])
+        await store.positions([TopicPartition(topic, partition) for partition in placed], {})
+        for partition, records in placed.items():
+            tp, end = TopicPartition(topic, partition), records[-1].offset
+            encoded = store.encode(tp, records)
+            assert not encoded.refused
+            batch = Batch(tp=tp, first=records[0].offset, last=end, next=end + 1, count=len(records))
+            batch.chunk, batch.rows = encoded.chunk, encoded.rows
+            await store.write([batch])
     finally:
         await store.close()
 

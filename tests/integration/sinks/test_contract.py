@@ -6,19 +6,27 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+import pytest
 from eventually import eventually
 from holdings import Held, Target, expected
 from log import DIGITS_31, candle, dead_letters, publish, record, rewind, trade
+from written import Written
 
 from market.partition import partition_of
+from market.records import BareRecord
 from market.topics import Topics
 from runtime.errors import UnavailableError
+from runtime.kafka import TopicPartition
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
+from sinks import patience, runner
+from sinks.encoded import Encoded
+from sinks.partition import Partition
 from sinks.runner import run_sink
-from sinks.store import Batch
+from sinks.store import Batch, MovedError, Pace, PaceLimit, Store
 
 LATE_REVISIONS = [(0, 5), (1, 6), (0, 3), (1, 9), (0, 8), (2, 10), (1, 7)]
 
@@ -155,6 +163,8 @@ class AnswersLost:
         await self._store.write(batches)
         if self.lost < 2:
             self.lost += 1
+            for batch in batches:
+                batch.is_written = False
             raise UnavailableError("the answer is lost", retry_after_s=0.0)
 
 
@@ -172,6 +182,71 @@ class NeverAnswers:
         assert batches
         self.asked.set()
         raise UnavailableError("nobody there")
+
+
+class TakesNothingOf:
+    """A store that is away for one partition, as when one of its servers is, until it is `mended`."""
+
+    def __init__(self, store: Any, partition: int) -> None:
+        self._store = store
+        self._partition = partition
+        self.pace = store.pace and Pace(PaceLimit(50, 1 << 20, 0.1), behind=PaceLimit(50, 1 << 20, 0.1))
+        self.mended = asyncio.Event()
+        self.held = 0
+        """Records that wait for it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
+        if tp.partition == self._partition and not self.mended.is_set():
+            self.held += len(records)
+        return self._store.encode(tp, records)  # type: ignore[no-any-return]
+
+    async def write(self, batches: Sequence[Batch]) -> None:
+        can = [batch for batch in batches if batch.tp.partition != self._partition or self.mended.is_set()]
+        if can:
+            await self._store.write(can)
+        for batch in can:
+            batch.is_written = True
+        if len(can) < len(batches):
+            raise UnavailableError("one of its servers is away", retry_after_s=0.1)
+
+
+async def test_only_the_partitions_that_the_store_cannot_take_now_wait_and_memory_stays_bounded(
+    target: Target, sink_settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL_BATCHES", 1)
+    monkeypatch.setattr(patience, "LONGEST_PAUSE_S", 0.5)
+    symbols = {partition_of(f"binance:S{n}".encode(), sink_settings.partitions): f"S{n}" for n in range(99)}
+    away, here = symbols[0], symbols[1]
+    first = [trade(number, symbol=away) for number in range(400)]
+    others = [trade(number, symbol=here) for number in range(300)]
+    for begin in range(0, len(first), 50):
+        await publish(sink_settings, topics.trades, [record(one) for one in first[begin : begin + 50]])
+    store, stop = TakesNothingOf(target.store(sink_settings), 0), asyncio.Event()
+    running = asyncio.create_task(run_sink(sink_settings, store, target.config(once=False, file_records=50), stop))
+    try:
+        for part in (others[:100], others[100:200], others[200:]):
+            await publish(sink_settings, topics.trades, [record(one) for one in part])
+            await eventually(lambda part=part: _holds(target, sink_settings, part))
+        offsets = await group_offsets(sink_settings, topics.group(f"sink.{target.name}"))
+        assert offsets.get((topics.trades, 0), 0) == 0
+        assert store.held <= 100, "what cannot be written was read on"
+        store.mended.set()
+        await eventually(lambda: _holds(target, sink_settings, first))
+    finally:
+        stop.set()
+        await running
+    assert_same(await target.held(sink_settings), expected(first + others, []))
+
+
+async def _holds(target: Target, settings: Settings, trades: list[dict[str, Any]]) -> bool:
+    try:
+        held = await target.held(settings)
+    except Exception:  # noqa: BLE001  # the tables may not be there yet
+        return False
+    return bool(expected(trades, []).trades.items() <= held.trades.items())
 
 
 async def test_nothing_is_committed_before_it_is_acknowledged_and_lost_answers_count_once(
@@ -195,6 +270,45 @@ async def test_nothing_is_committed_before_it_is_acknowledged_and_lost_answers_c
     held = await target.held(sink_settings)
     assert_same(held, expected(trades, candles))
     assert held.rows in (None, 33), "the insert's token was not recognised"
+
+
+async def test_an_old_owner_that_wakes_up_after_its_successor_wrote_changes_nothing(
+    target: Target, sink_settings: Settings, topics: Topics
+) -> None:
+    trades, candles = [trade(number) for number in range(20)], [candle(0, 5), candle(0, 9)]
+    first = {topics.trades: trades[:10], topics.candles(): candles[:1]}
+    later = {topics.trades: trades[10:], topics.candles(): candles[1:]}
+    old, successor = target.store(sink_settings), target.store(sink_settings)
+    held_back = [await batch_of(old, topic, values, 0) for topic, values in first.items()]
+    for topic, values in first.items():
+        batches = [await batch_of(successor, topic, values, 0)]
+        batches.append(await batch_of(successor, topic, later[topic], len(values), batches[0].next))
+        for batch in batches:
+            await successor.write([batch])
+    for batch in held_back:
+        with suppress(MovedError):  # a store that holds its own positions notices
+            await old.write([batch])
+    await old.close()
+    await successor.close()
+    assert_same(await target.held(sink_settings), expected(trades, candles))
+
+
+async def batch_of(
+    store: Store, topic: str, values: Sequence[dict[str, Any]], first: int, position: int | None = None
+) -> Batch:
+    """A batch of these records, encoded by a store; without a `position` the store begins with it."""
+    outgoing = [record(value) for value in values]
+    key = outgoing[0].key
+    tp = TopicPartition(topic, partition_of(key, store._partitions))  # type: ignore[attr-defined]
+    if position is None:
+        await store.open()
+        await store.positions([tp], {})
+    records = [Written(first + place, one.value or b"", key) for place, one in enumerate(outgoing)]
+    end = first + len(records)
+    batch = Batch(tp=tp, first=first, last=end - 1, next=end, count=len(records))
+    batch.chunk, batch.rows, refused = store.encode(tp, records)
+    assert not refused
+    return batch
 
 
 async def test_poison_is_told_once_and_the_rest_arrives(
@@ -265,21 +379,23 @@ async def _holds_any(target: Target, settings: Settings) -> bool:
         return False
 
 
-async def test_being_told_to_stop_writes_what_was_read(target: Target, sink_settings: Settings, topics: Topics) -> None:
+async def test_being_told_to_stop_writes_what_was_read(
+    target: Target, sink_settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trades = [trade(number) for number in range(12)]
     await publish(sink_settings, topics.trades, [record(one) for one in trades])
     stop = asyncio.Event()
+    taken = asyncio.Event()
+    take = Partition.take
+
+    def noticed(*arguments: Any) -> None:
+        take(*arguments)
+        taken.set()
+
+    monkeypatch.setattr(Partition, "take", noticed)
     store = target.store(sink_settings)
-    encoded = asyncio.Event()
-    encode = store.encode
-
-    def noticed(records: Any) -> Any:
-        encoded.set()
-        return encode(records)
-
-    store.encode = noticed  # type: ignore[method-assign]
     running = asyncio.create_task(run_sink(sink_settings, store, target.config(once=False, file_records=500), stop))
-    await asyncio.wait_for(encoded.wait(), 20)
+    await asyncio.wait_for(taken.wait(), 20)
     stop.set()
     await running
     assert_same(await target.held(sink_settings), expected(trades, []))

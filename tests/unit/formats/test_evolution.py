@@ -256,7 +256,7 @@ def plain_and_next(name: str, topic: str) -> tuple[list[LogRecord], list[LogReco
 )
 def test_a_store_s_rows_are_the_same_with_unknown_fields(name: str, table: Any) -> None:
     encode: Any = clickhouse.encode if isinstance(table, clickhouse.Table) else parquet.encode
-    before, after = (encode(table, records, 1) for records in plain_and_next(name, "t"))
+    before, after = (encode(table, 0, records, 1) for records in plain_and_next(name, "t"))
     assert before.rows > 0
     assert not before.refused
     assert (after.rows, len(after.refused)) == (before.rows, len(before.refused))
@@ -268,7 +268,7 @@ def test_a_store_s_rows_are_the_same_with_unknown_fields(name: str, table: Any) 
     [("trade", redis.TRADES), ("candle", redis.CANDLES), ("candle", redis.LIVE), ("ticker", redis.TICKERS)],
 )
 def test_the_hot_store_s_writes_are_the_same_with_unknown_fields(name: str, kind: Any) -> None:
-    before, after = (redis.encode(kind, "", records, 1) for records in plain_and_next(name, "t"))
+    before, after = (redis.encode(kind, "", 0, records, 1) for records in plain_and_next(name, "t"))
     assert before.rows > 0
     assert after.chunk == before.chunk
 

@@ -15,7 +15,6 @@ from records import TICKER, WINDOW
 
 from market.candle import Fold, id_order
 from market.codec import decode_trade
-from market.partition import partition_of
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
 from sinks.parquet.files import BatchName, parquet_bytes, rows_hash, split, stored_hash
@@ -39,13 +38,12 @@ PARTITION = 3
 
 
 def record(fields: dict[str, Any], offset: int = 0, headers: tuple[tuple[str, bytes], ...] = (), **place: Any) -> Any:
-    key = f"{fields['exchange']}:{fields['symbol']}".encode()
-    found = {"key": key, "partition": partition_of(key, PARTITIONS)} | place
-    return SimpleNamespace(topic="t", offset=offset, value=json.dumps(fields).encode(), headers=headers, **found)
+    key = {"key": f"{fields['exchange']}:{fields['symbol']}".encode()} | place
+    return SimpleNamespace(offset=offset, value=json.dumps(fields).encode(), headers=headers, **key)
 
 
 def test_a_trade_s_columns_are_its_fields() -> None:
-    encoded = clickhouse.encode(clickhouse.TRADES, [record(TRADE, 9, (("run", b"r1"),))], PARTITIONS)
+    encoded = clickhouse.encode(clickhouse.TRADES, PARTITION, [record(TRADE, 9, (("run", b"r1"),))], PARTITIONS)
     [row] = encoded.chunk.to_pylist()
     assert row["price"] == Decimal("27000.1")
     assert (row["time"].microsecond, row["time"].second, row["received"].microsecond) == (999_999, 19, 1)
@@ -70,7 +68,7 @@ WIDEST_CANDLE = {
 )
 def test_what_lies_at_the_limits_is_held_exactly(encode: Any, trades: Any, candles: Any) -> None:
     for into, fields, widest in ((trades, TRADE, WIDEST), (candles, CANDLE, WIDEST_CANDLE)):
-        encoded = encode(into, [record(fields | widest), record(fields)], PARTITIONS)
+        encoded = encode(into, PARTITION, [record(fields | widest), record(fields)], PARTITIONS)
         assert (encoded.rows, encoded.refused) == (2, [])
         row = encoded.chunk.to_pylist()[0]
         for name, value in widest.items():
@@ -82,7 +80,7 @@ def test_what_lies_at_the_limits_is_held_exactly(encode: Any, trades: Any, candl
 def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
     ticker = TICKER | {"windows": {"1h": WINDOW, "24h": WINDOW}}
     tall = ticker | {"windows": {"1h": WINDOW, "24h": WINDOW | {"high": "1.1234567890123456789"}}}
-    encoded = clickhouse.encode(clickhouse.TICKERS, [record(ticker, 1), record(tall, 2)], PARTITIONS)
+    encoded = clickhouse.encode(clickhouse.TICKERS, PARTITION, [record(ticker, 1), record(tall, 2)], PARTITIONS)
     assert [(row["window"], row["offset"], row["change"]) for row in encoded.chunk.to_pylist()] == [
         ("1h", 1, Decimal(-1)),
         ("24h", 1, Decimal(-1)),
@@ -91,25 +89,25 @@ def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
 
 
 ENCODERS = [
-    lambda records: clickhouse.encode(clickhouse.TRADES, records, PARTITIONS),
-    lambda records: parquet.encode(parquet.TRADES, records, PARTITIONS),
-    lambda records: redis.encode(redis.TRADES, "", records, PARTITIONS),
+    lambda partition, records: clickhouse.encode(clickhouse.TRADES, partition, records, PARTITIONS),
+    lambda partition, records: parquet.encode(parquet.TRADES, partition, records, PARTITIONS),
+    lambda partition, records: redis.encode(redis.TRADES, "", partition, records, PARTITIONS),
 ]
 
 
 @pytest.mark.parametrize("encode", ENCODERS, ids=["clickhouse", "parquet", "redis"])
 def test_a_record_under_another_key_or_in_another_partition_is_refused(encode: Any) -> None:
-    stray = [
-        record(TRADE, 1, key=b"binance:ETH-USDT"),
-        record(TRADE, 2, partition=(PARTITION + 1) % PARTITIONS),
-        record(TRADE, 3, key=None),
-    ]
-    encoded = encode([*stray, record(TRADE, 4)])
+    stray = [record(TRADE, 1, key=b"binance:ETH-USDT"), record(TRADE, 2, key=None)]
+    encoded = encode(PARTITION, [*stray, record(TRADE, 3)])
     assert encoded.rows == 1
     assert [(refused.record.offset, str(refused.error)) for refused in encoded.refused] == [
         (1, "key b'binance:ETH-USDT' over a record of 'binance:BTC-USDT'"),
-        (2, f"key 'binance:BTC-USDT' belongs in partition {PARTITION}, not {(PARTITION + 1) % PARTITIONS}"),
-        (3, "key None over a record of 'binance:BTC-USDT'"),
+        (2, "key None over a record of 'binance:BTC-USDT'"),
+    ]
+    encoded = encode(4, [record(TRADE, 4)])
+    assert encoded.rows == 0
+    assert [str(refused.error) for refused in encoded.refused] == [
+        f"key 'binance:BTC-USDT' belongs in partition {PARTITION}, not 4"
     ]
 
 
@@ -138,7 +136,9 @@ def test_hot_members_sort_as_trade_ids_do() -> None:
 
 
 def test_trades_of_a_run_only_take_the_place_of_what_the_hot_store_holds() -> None:
-    encoded = redis.encode(redis.TRADES, "p.", [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS)
+    encoded = redis.encode(
+        redis.TRADES, "p.", PARTITION, [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS
+    )
     assert [write.arguments[0] for write in encoded.chunk] == ["XX", "NX"]
 
 
@@ -149,7 +149,7 @@ def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None
         TRADE | {"time_us": 1_700_006_400_000_000},
         TRADE | {"exchange": "a/../b"},
     ]
-    encoded = parquet.encode(parquet.TRADES, [record(row, 10 + place) for place, row in enumerate(rows)], PARTITIONS)
+    encoded = parquet.encode(parquet.TRADES, 0, [record(row, 10 + place) for place, row in enumerate(rows)], 1)
     files = split(parquet.TRADES, BatchName("p.md.trades.v1", 3, 10, 13), encoded.chunk)
     assert {file.path: file.rows["offset"].to_pylist() for file in files} == {
         "trades/exchange=binance/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [10, 11],
@@ -160,16 +160,12 @@ def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None
 
 def test_the_hash_is_of_the_rows_alone() -> None:
     records = [record(TRADE | {"trade_id": str(number)}, number) for number in range(10)]
-    whole = parquet.encode(parquet.TRADES, records, PARTITIONS).chunk
-    parts = pa.concat_tables(
-        [parquet.encode(parquet.TRADES, part, PARTITIONS).chunk for part in (records[:3], records[3:])]
-    )
+    whole = parquet.encode(parquet.TRADES, 0, records, 1).chunk
+    parts = pa.concat_tables([parquet.encode(parquet.TRADES, 0, part, 1).chunk for part in (records[:3], records[3:])])
     assert rows_hash(parts) == rows_hash(whole) == stored_hash(parquet_bytes(parquet.TRADES, whole))
     assert parquet_bytes(parquet.TRADES, parts) == parquet_bytes(parquet.TRADES, whole)
     for name, value in (("price", "27000.2"), ("symbol", "BTC-USDU"), ("time_us", 1), ("side", "sell")):
-        other = parquet.encode(
-            parquet.TRADES, [*records[:9], record(TRADE | {"trade_id": "9", name: value}, 9)], PARTITIONS
-        )
+        other = parquet.encode(parquet.TRADES, 0, [*records[:9], record(TRADE | {"trade_id": "9", name: value}, 9)], 1)
         assert rows_hash(other.chunk) != rows_hash(whole)
     assert stored_hash(b"PAR1 broken") is None
 
@@ -184,7 +180,9 @@ def test_the_hash_does_not_see_what_stands_behind_a_null() -> None:
 
 
 def test_cold_columns_are_what_an_iceberg_table_takes() -> None:
-    content = parquet_bytes(parquet.CANDLES, parquet.encode(parquet.CANDLES, [record(CANDLE)], PARTITIONS).chunk)
+    content = parquet_bytes(
+        parquet.CANDLES, parquet.encode(parquet.CANDLES, PARTITION, [record(CANDLE)], PARTITIONS).chunk
+    )
     file = pq.ParquetFile(pa.BufferReader(content))
     schema = file.schema_arrow
     assert [int(field.metadata[b"PARQUET:field_id"]) for field in schema] == list(range(1, len(schema) + 1))
