@@ -17,7 +17,7 @@ async def refused_among(
     """
     reasons: dict[tuple[TopicPartition, int], str] = {}
     for batch in batches:
-        halves = [pa.concat_tables(batch.chunks)]
+        halves = [batch.chunk]
         while halves:
             rows = halves.pop()
             try:

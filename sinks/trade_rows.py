@@ -20,7 +20,7 @@ from market.errors import MalformedError
 from market.key import MarketKey
 from market.limits import check_key
 from market.partition import partition_of
-from market.records import Record
+from market.records import BareRecord
 from market.trade import Side, Source, numeric_id
 from sinks.columns import PRICE, TIME, Column, decimal_column, dictionary_column, table
 from sinks.encoded import Encoded, RejectedRecord
@@ -50,8 +50,6 @@ TRADE_ROWS: pa.Schema = pa.schema(
 _SIDES, _SOURCES = pa.array(list(Side)), pa.array(list(Source))
 _MOST_KEYS = 65_536
 _UNKNOWN = _LIVE = -1
-_key, _value, _headers = attrgetter("key"), attrgetter("value"), attrgetter("headers")
-_partition, _offset = attrgetter("partition"), attrgetter("offset")
 _run_of = lru_cache(maxsize=1024)(run_of)  # nearly all records of a run have the same headers
 
 
@@ -70,7 +68,7 @@ _COLUMNS: dict[str, Column] = {
     "time": attrgetter("model.time_us"),
     "received": attrgetter("model.received_us"),
     "run": attrgetter("run"),
-    "partition": attrgetter("record.partition"),
+    "partition": attrgetter("partition"),
     "offset": attrgetter("record.offset"),
     "precedence": _precedence,
 }
@@ -83,22 +81,24 @@ class TradeRows:
         self._partitions = partitions
         self._markets = _SeenMarkets(partitions)
 
-    def read(self, records: Sequence[Record]) -> Encoded:
-        """The trades as a table of `TRADE_ROWS`, in the records' order; malformed and misplaced ones are refused."""
-        markets = self._markets.numbers(list(map(_key, records)))
+    def read(self, partition: int, records: Sequence[BareRecord]) -> Encoded:
+        """A partition's trades as a table of `TRADE_ROWS`, in the records' order; what is no trade of it is refused."""
+        markets = self._markets.numbers([record.key for record in records])
         origins = _Origins.of(records)
-        usual = np.flatnonzero(origins.are_legible & (self._markets.partition_of[markets] == origins.partitions))
-        values = [records[place].value or b"" for place in usual.tolist()]
+        usual = np.flatnonzero(origins.are_legible & (self._markets.partition_of[markets] == partition))
+        values = [record.value or b"" for record in records]
+        if len(usual) < len(values):
+            values = [values[place] for place in usual.tolist()]
         columns = self._markets.reader.read(values, markets[usual])
         if not columns.valid.all():
             usual, columns = usual[columns.valid], columns.chosen(columns.valid)
-        rows = self._table(columns, markets[usual], origins.chosen(usual))
+        rows = self._table(partition, columns, markets[usual], origins.chosen(usual))
         if len(usual) == len(records):
             return Encoded(rows, rows.num_rows, [])
         others = np.delete(np.arange(len(records)), usual)
-        return self._with_others(rows, usual, [records[place] for place in others.tolist()], others)
+        return self._with_others(partition, rows, usual, [records[place] for place in others.tolist()], others)
 
-    def _table(self, columns: TradeColumns, markets: Ints, origins: "_Origins") -> pa.Table:
+    def _table(self, partition: int, columns: TradeColumns, markets: Ints, origins: "_Origins") -> pa.Table:
         known, are_live = self._markets, origins.runs == _LIVE
         values = {
             "exchange": dictionary_column(known.exchange_of[markets], known.exchanges.values, _NAME),
@@ -113,19 +113,21 @@ class TradeRows:
             "received": pa.array(columns.received_us, TIME),
             "run": dictionary_column(origins.runs, origins.run_names, _NAME, absent=are_live),
             "seq": pa.nulls(len(markets), pa.int64()),
-            "partition": pa.array(origins.partitions, pa.int32()),
+            "partition": pa.repeat(pa.scalar(partition, pa.int32()), len(markets)),
             "offset": pa.array(origins.offsets),
             "precedence": pa.array(precedences(are_live, origins.offsets)),
         }
         return pa.Table.from_arrays([values[name] for name in TRADE_ROWS.names], schema=TRADE_ROWS)
 
-    def _with_others(self, usual_rows: pa.Table, usual: Ints, others: list[Record], others_at: Ints) -> Encoded:
+    def _with_others(
+        self, partition: int, usual_rows: pa.Table, usual: Ints, others: list[BareRecord], others_at: Ints
+    ) -> Encoded:
         """The rows, and those of the other records, which are read one by one, each in its place."""
         rows: list[Row] = []
         refused: list[RejectedRecord] = []
         are_rows = np.zeros(len(others), np.bool_)
         for number, record in enumerate(others):
-            decoded, malformed = decode_rows([record], decode_trade, self._partitions)
+            decoded, malformed = decode_rows(partition, [record], decode_trade, self._partitions)
             rows += decoded
             refused += malformed
             are_rows[number] = bool(decoded)
@@ -193,9 +195,8 @@ class _SeenMarkets:
 
 
 class _Origins(NamedTuple):
-    """Where records stand in the log, and the runs that they belong to: a place in `run_names`, or `_LIVE`."""
+    """The offsets of records, and the runs that they belong to: a place in `run_names`, or `_LIVE`."""
 
-    partitions: Ints
     offsets: Ints
     runs: Ints
     run_names: pa.Array
@@ -203,12 +204,11 @@ class _Origins(NamedTuple):
     """Whether the headers say which run it is, or that it is live."""
 
     @classmethod
-    def of(cls, records: Sequence[Record]) -> "_Origins":
+    def of(cls, records: Sequence[BareRecord]) -> "_Origins":
         count = len(records)
-        partitions = np.fromiter(map(_partition, records), np.int64, count)
-        offsets = np.fromiter(map(_offset, records), np.int64, count)
+        offsets = np.fromiter([record.offset for record in records], np.int64, count)
         runs, names, are_legible = np.full(count, _LIVE), _Texts(), np.ones(count, np.bool_)
-        headers = list(map(_headers, records))
+        headers = [record.headers for record in records]
         for place in range(count) if any(headers) else ():
             try:
                 run = _run_of(tuple(headers[place]))
@@ -216,9 +216,9 @@ class _Origins(NamedTuple):
                 are_legible[place] = False  # `decode_rows` will say what is wrong
             else:
                 runs[place] = _LIVE if run is None else names.place(run)
-        return cls(partitions, offsets, runs, names.values, are_legible)
+        return cls(offsets, runs, names.values, are_legible)
 
     def chosen(self, places: Ints) -> "_Origins":
         """Those of the records at these places."""
-        partitions, offsets, runs, names, are_legible = self
-        return _Origins(partitions[places], offsets[places], runs[places], names, are_legible[places])
+        offsets, runs, names, are_legible = self
+        return _Origins(offsets[places], runs[places], names, are_legible[places])

@@ -27,7 +27,7 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
         "rolling": [closed],
         "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe],
         "sink.clickhouse": [topics.trades, closed, topics.tickers, topics.feeds],
-        "sink.parquet": [topics.trades, closed],
+        "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments],
         "sink.postgres": [topics.trades, closed, topics.tickers, topics.funding, topics.feeds, topics.instruments],
     }
 

@@ -48,8 +48,9 @@ class ColdFiles:
         self._best: dict[str, dict[int, Fields]] = {}
         for path in _parquet_files(self._store, root):
             metadata = pq.read_metadata(path, filesystem=self._store)
-            files = self._trades if "trade_id" in metadata.schema.names else self._candles
-            files.add(path, _partitions(metadata, path))
+            for column, files in (("trade_id", self._trades), ("open_time", self._candles)):
+                if column in metadata.schema.names:
+                    files.add(path, _partitions(metadata, path))
 
     def check_partition(self, log: PartitionLog, findings: Findings) -> None:
         """The files must have each record of a partition of the log, exactly once, unchanged, and no others."""

@@ -6,28 +6,34 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from market.codec import decode_candle, decode_trade
+from market.codec import decode_candle, decode_feed_event, decode_funding_rate, decode_instrument
 from market.records import BareRecord
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows
+from sinks.trade_rows import TradeRows
 
 _TEXT, _INT, _LONG = pa.string(), pa.int32(), pa.int64()
 
+Reading = Callable[[int, Sequence[BareRecord]], Encoded]
+"""A partition's records as a table that has the columns of the dataset; malformed ones are refused."""
+
 
 class Dataset(NamedTuple):
-    """A folder of files with one schema."""
+    """A folder of files with one schema; the rows of a file are sorted by symbol and `time`."""
 
     name: str
-    decode: Callable[[bytes], Any]
+    reading: Callable[[int], Reading]
+    """How records of a topic with so many partitions are read."""
     schema: pa.Schema
-    columns: Mapping[str, Column]
     time: str
     """The column whose UTC day is the file's date."""
     repeating: list[str]
     """Columns with few different values, for Parquet's dictionaries."""
-    deltas: dict[str, str]
-    """Parquet encodings of the columns whose neighbouring values are close."""
+    encodings: dict[str, str]
+    """Parquet encodings of other columns: deltas, where neighbouring values are close."""
+    is_compacted: bool = False
+    """The topic keeps only the newest record of a key: a batch that is read again may lack records."""
 
 
 def _schema(*fields: tuple[str, pa.DataType] | tuple[str, pa.DataType, None]) -> pa.Schema:
@@ -45,10 +51,28 @@ def _of_model(*names: str) -> dict[str, Column]:
 
 
 def _us(name: str) -> Column:
-    def column(row: Row) -> int:
-        return int(getattr(row.model, name)) * 1000
+    def column(row: Row) -> int | None:
+        time_ms = getattr(row.model, name)
+        return None if time_ms is None else int(time_ms) * 1000
 
     return column
+
+
+def _logged_us(row: Row) -> int:
+    return row.record.timestamp * 1000
+
+
+def _row_by_row(
+    decode: Callable[[bytes], Any], schema: pa.Schema, columns: Mapping[str, Column]
+) -> Callable[[int], Reading]:
+    def reading(partitions: int) -> Reading:
+        def read(partition: int, records: Sequence[BareRecord]) -> Encoded:
+            rows, malformed = decode_rows(partition, records, decode, partitions)
+            return Encoded(table(rows, schema, columns), len(rows), malformed)
+
+        return read
+
+    return reading
 
 
 _PLACE: dict[str, Column] = {
@@ -57,61 +81,116 @@ _PLACE: dict[str, Column] = {
     "offset": attrgetter("record.offset"),
 }
 
+_NEAR = "DELTA_BINARY_PACKED"
+
 TRADES = Dataset(
     name="trades",
-    decode=decode_trade,
+    reading=lambda partitions: TradeRows(partitions).read,
     schema=_schema(
         ("exchange", _TEXT), ("symbol", _TEXT), ("trade_id", _TEXT), ("price", PRICE), ("qty", PRICE), ("side", _TEXT),
         ("time", TIME), ("received", TIME), ("source", _TEXT), ("run", _TEXT, None), ("partition", _INT),
         ("offset", _LONG), ("seq", _LONG, None),
     ),
-    columns={
-        **_of_model("exchange", "symbol", "trade_id", "price", "qty", "side", "source", "seq"),
-        "time": attrgetter("model.time_us"),
-        "received": attrgetter("model.received_us"),
-        **_PLACE,
-    },
     time="time",
     repeating=["exchange", "symbol", "side", "source", "run", "partition"],
-    deltas={
-        "time": "DELTA_BINARY_PACKED",
-        "received": "DELTA_BINARY_PACKED",
-        "offset": "DELTA_BINARY_PACKED",
-        "trade_id": "DELTA_BYTE_ARRAY",
-    },
+    encodings=dict.fromkeys(("time", "received", "offset", "seq"), _NEAR) | {"trade_id": "DELTA_BYTE_ARRAY"},
 )  # fmt: skip
 
+_CANDLE_ROWS = _schema(
+    ("exchange", _TEXT), ("symbol", _TEXT), ("timeframe", _TEXT), ("open_time", TIME), ("close_time", TIME),
+    ("open", PRICE), ("high", PRICE), ("low", PRICE), ("close", PRICE), ("volume", PRICE), ("quote_volume", QUOTE),
+    ("trades", _LONG), ("taker_buy_volume", PRICE), ("taker_buy_quote_volume", QUOTE),
+    ("first_trade_id", _TEXT, None), ("last_trade_id", _TEXT, None), ("revision", _LONG), ("status", _TEXT),
+    ("run", _TEXT, None), ("partition", _INT), ("offset", _LONG),
+)  # fmt: skip
 CANDLES = Dataset(
     name="candles",
-    decode=decode_candle,
-    schema=_schema(
-        ("exchange", _TEXT), ("symbol", _TEXT), ("timeframe", _TEXT), ("open_time", TIME), ("close_time", TIME),
-        ("open", PRICE), ("high", PRICE), ("low", PRICE), ("close", PRICE), ("volume", PRICE), ("quote_volume", QUOTE),
-        ("trades", _LONG), ("taker_buy_volume", PRICE), ("taker_buy_quote_volume", QUOTE),
-        ("first_trade_id", _TEXT, None), ("last_trade_id", _TEXT, None), ("revision", _LONG), ("status", _TEXT),
-        ("run", _TEXT, None), ("partition", _INT), ("offset", _LONG),
+    reading=_row_by_row(
+        decode_candle,
+        _CANDLE_ROWS,
+        {
+            **_of_model("exchange", "symbol", "timeframe", "open", "high", "low", "close", "volume", "quote_volume"),
+            **_of_model("trades", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id"),
+            **_of_model("revision", "status"),
+            "open_time": _us("open_time_ms"),
+            "close_time": _us("close_time_ms"),
+            **_PLACE,
+        },
     ),
-    columns={
-        **_of_model("exchange", "symbol", "timeframe", "open", "high", "low", "close", "volume", "quote_volume"),
-        **_of_model("trades", "taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id"),
-        **_of_model("revision", "status"),
-        "open_time": _us("open_time_ms"),
-        "close_time": _us("close_time_ms"),
-        **_PLACE,
-    },
+    schema=_CANDLE_ROWS,
     time="open_time",
     repeating=["exchange", "symbol", "timeframe", "status", "run", "partition"],
-    deltas={
-        "open_time": "DELTA_BINARY_PACKED",
-        "close_time": "DELTA_BINARY_PACKED",
-        "revision": "DELTA_BINARY_PACKED",
-        "offset": "DELTA_BINARY_PACKED",
-    },
+    encodings=dict.fromkeys(("open_time", "close_time", "revision", "offset"), _NEAR),
+)
+
+_FUNDING_ROWS = _schema(
+    ("exchange", _TEXT), ("symbol", _TEXT), ("time", TIME), ("rate", PRICE), ("kind", _TEXT),
+    ("next_time", TIME, None), ("mark_price", PRICE, None), ("run", _TEXT, None), ("partition", _INT),
+    ("offset", _LONG),
 )  # fmt: skip
+FUNDING = Dataset(
+    name="funding",
+    reading=_row_by_row(
+        decode_funding_rate,
+        _FUNDING_ROWS,
+        {
+            **_of_model("exchange", "symbol", "rate", "kind", "mark_price"),
+            "time": _us("time_ms"),
+            "next_time": _us("next_time_ms"),
+            **_PLACE,
+        },
+    ),
+    schema=_FUNDING_ROWS,
+    time="time",
+    repeating=["exchange", "symbol", "kind", "run", "partition"],
+    encodings=dict.fromkeys(("time", "next_time", "offset"), _NEAR),
+)
 
+_FEED_ROWS = _schema(
+    ("exchange", _TEXT), ("symbol", _TEXT), ("event", _TEXT), ("at", TIME), ("first_id", _TEXT, None),
+    ("last_id", _TEXT, None), ("from_time", TIME, None), ("until_time", TIME, None), ("run", _TEXT, None),
+    ("reason", _TEXT, None), ("partition", _INT), ("offset", _LONG),
+)  # fmt: skip
+FEEDS = Dataset(
+    name="feeds",
+    reading=_row_by_row(
+        decode_feed_event,
+        _FEED_ROWS,
+        {
+            **_PLACE,
+            **_of_model("exchange", "symbol", "event", "first_id", "last_id", "run", "reason"),
+            "at": _us("at_ms"),
+            "from_time": attrgetter("model.from_us"),
+            "until_time": attrgetter("model.until_us"),
+        },
+    ),
+    schema=_FEED_ROWS,
+    time="at",
+    repeating=["exchange", "symbol", "event", "run", "partition"],
+    encodings=dict.fromkeys(("at", "from_time", "until_time", "offset"), _NEAR),
+)
 
-def encode(dataset: Dataset, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
-    """Records of one partition, in a topic of so many, as an Arrow table; malformed ones are refused."""
-    rows, malformed = decode_rows(partition, records, dataset.decode, partitions)
-    encoded = table(rows, dataset.schema, dataset.columns)
-    return Encoded(encoded, encoded.num_rows, malformed)
+_INSTRUMENT_ROWS = _schema(
+    ("exchange", _TEXT), ("symbol", _TEXT), ("native", _TEXT), ("base", _TEXT), ("quote", _TEXT), ("status", _TEXT),
+    ("tick", PRICE, None), ("lot", PRICE, None), ("since", TIME, None), ("logged", TIME), ("partition", _INT),
+    ("offset", _LONG),
+)  # fmt: skip
+INSTRUMENTS = Dataset(
+    name="instruments",
+    reading=_row_by_row(
+        decode_instrument,
+        _INSTRUMENT_ROWS,
+        {
+            **_PLACE,
+            **_of_model("exchange", "symbol", "native", "base", "quote", "status", "tick", "lot"),
+            "since": _us("since_ms"),
+            "logged": _logged_us,
+        },
+    ),
+    schema=_INSTRUMENT_ROWS,
+    time="logged",
+    repeating=["exchange", "symbol", "quote", "status", "partition"],
+    encodings=dict.fromkeys(("since", "logged", "offset"), _NEAR),
+    is_compacted=True,
+)
+"""`logged` is when Kafka took the record in: an instrument has no time of its own."""

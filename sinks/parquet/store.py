@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 import obstore
@@ -16,8 +16,8 @@ from runtime.kafka import TopicPartition
 from runtime.settings import Settings, cold_address
 from sinks.encoded import Encoded
 from sinks.parquet.connect import NameRefusedError, cold_errors, connect
-from sinks.parquet.files import BatchName, File, parquet_bytes, rows_hash, split, stored_hash
-from sinks.parquet.schema import CANDLES, TRADES, Dataset, encode
+from sinks.parquet.files import BatchName, File, holds, parquet_bytes, split
+from sinks.parquet.schema import CANDLES, FEEDS, FUNDING, INSTRUMENTS, TRADES, Dataset, Reading
 from sinks.store import Batch, RejectedError
 
 MARKER = "_candlewick.json"
@@ -35,8 +35,16 @@ class ParquetStore:
     def __init__(self, settings: Settings) -> None:
         topics = settings.topics
         self._url = cold_address(settings)
-        self._partitions = settings.partitions
-        self._datasets: dict[str, Dataset] = {topics.trades: TRADES, topics.candles(): CANDLES}
+        self._datasets: dict[str, Dataset] = {
+            topics.trades: TRADES,
+            topics.candles(): CANDLES,
+            topics.funding: FUNDING,
+            topics.feeds: FEEDS,
+            topics.instruments: INSTRUMENTS,
+        }
+        self._readings: dict[str, Reading] = {
+            topic: dataset.reading(settings.partitions) for topic, dataset in self._datasets.items()
+        }
         self.topics = tuple(self._datasets)
         self._client: ObjectStore | None = None
 
@@ -73,28 +81,13 @@ class ParquetStore:
 
     def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
         """As Arrow columns."""
-        return encode(self._datasets[tp.topic], tp.partition, records, self._partitions)
+        encoded = self._readings[tp.topic](tp.partition, records)
+        return encoded._replace(chunk=encoded.chunk.select(self._datasets[tp.topic].schema.names))
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write the files of the batches, a few at a time."""
+        """Write the files of the batches, a few at a time. A failure holds up no other file."""
         slots = asyncio.Semaphore(_UPLOADS)
-
-        async def put(dataset: Dataset, tp: TopicPartition, file: File) -> None:
-            async with slots:
-                try:
-                    await self._put(dataset, file)
-                except NameRefusedError as error:
-                    offsets = file.rows["offset"].to_pylist()
-                    raise RejectedError({(tp, offset): str(error) for offset in offsets}) from error
-
-        for batch in batches:
-            if batch.rows:
-                dataset = self._datasets[batch.tp.topic]
-                rows = batch.chunk.combine_chunks()
-                name = BatchName(batch.tp.topic, batch.tp.partition, batch.first, batch.last)
-                files = split(dataset, name, rows)
-                await asyncio.gather(*(put(dataset, batch.tp, file) for file in files))
-            batch.is_written = True
+        await _all_of([self._write(batch, slots) for batch in batches])
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -104,21 +97,39 @@ class ParquetStore:
         assert self._client is not None  # noqa: S101  # a store is opened before it is written to
         return self._client
 
-    async def _put(self, dataset: Dataset, file: File) -> None:
-        content = await asyncio.to_thread(parquet_bytes, dataset, file.rows)
-        try:
-            with cold_errors(self._url):
-                await obstore.put_async(self._opened, file.path, content, mode="create")
-        except AlreadyExistsError:
-            await self._compare(file)
+    async def _write(self, batch: Batch, slots: asyncio.Semaphore) -> None:
+        if batch.rows:
+            dataset = self._datasets[batch.tp.topic]
+            name = BatchName(batch.tp.topic, batch.tp.partition, batch.first, batch.last)
+            await _all_of([self._put(dataset, batch.tp, file, slots) for file in split(dataset, name, batch.chunk)])
+        batch.is_written = True
 
-    async def _compare(self, file: File) -> None:
+    async def _put(self, dataset: Dataset, tp: TopicPartition, file: File, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            content = await asyncio.to_thread(parquet_bytes, dataset, file.rows)
+            try:
+                with cold_errors(self._url):
+                    await obstore.put_async(self._opened, file.path, content, mode="create")
+            except AlreadyExistsError:
+                await self._compare(dataset, file)
+            except NameRefusedError as error:
+                offsets = file.rows["offset"].to_pylist()
+                raise RejectedError({(tp, offset): str(error) for offset in offsets}) from error
+
+    async def _compare(self, dataset: Dataset, file: File) -> None:
         """The name is taken. Raises `CandlewickError` if that file holds other rows: a person has to look at it."""
         with cold_errors(self._url):
             there = bytes(await (await obstore.get_async(self._opened, file.path)).bytes_async())
-        if stored_hash(there) != rows_hash(file.rows):
+        if not await asyncio.to_thread(holds, dataset, there, file.rows):
             raise CandlewickError(
                 f"{self._url}/{file.path} is there already and does not hold the rows that the log has: "
                 "the topic was made anew, or the file is damaged; move it away (and back under another name, if its "
                 "rows are to stay), then start the sink again"
             )
+
+
+async def _all_of(writes: Iterable[Coroutine[None, None, None]]) -> None:
+    """Wait for all of them, then raise the first failure."""
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from market.records import Record
+from market.records import BareRecord
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, postgres_address
@@ -21,7 +21,7 @@ from sinks.postgres.connect import MonthMissingError, Pool, ValuesRefusedError, 
 from sinks.postgres.encode import as_csv, encode_rows, encode_trades
 from sinks.postgres.migrate import migrate, migrations
 from sinks.postgres.tables import CANDLES, FEEDS, FUNDING, INSTRUMENTS, TABLES, TICKERS, TRADES, PostgresTable
-from sinks.store import Batch, Pace, RejectedError
+from sinks.store import Batch, Pace, PaceLimit, RejectedError
 from sinks.trade_rows import TradeRows
 
 _NO_LIMIT = "SET LOCAL timescaledb.max_tuples_decompressed_per_dml_transaction = 0"
@@ -37,7 +37,7 @@ class PostgresStore:
     """
 
     name = "postgres"
-    pace = Pace(records=50_000, size_bytes=64 * 1024 * 1024, seconds=1.0)
+    pace = Pace(PaceLimit(50_000, 32 << 20, 1.0), behind=PaceLimit(100_000, 64 << 20, 5.0))
     recent_only: frozenset[str] = frozenset()
 
     def __init__(self, settings: Settings) -> None:
@@ -97,12 +97,12 @@ class PostgresStore:
         """The group's offsets count: a transaction that was acknowledged is not lost."""
         return None
 
-    def encode(self, records: Sequence[Record]) -> Encoded:
+    def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
         """As Arrow columns."""
-        into = self._tables[records[0].topic]
+        into = self._tables[tp.topic]
         if into is TRADES:
-            return encode_trades(into, records, self._trades)
-        return encode_rows(into, records, self._partitions)
+            return encode_trades(into, tp.partition, records, self._trades)
+        return encode_rows(into, tp.partition, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
         """Copy and move, table by table."""
@@ -113,10 +113,12 @@ class PostgresStore:
         for topic, of_table in by_table.items():
             table = self._tables[topic]
             try:
-                await self._upsert(table, pa.concat_tables([chunk for batch in of_table for chunk in batch.chunks]))
+                await self._upsert(table, pa.concat_tables([batch.chunk for batch in of_table]))
             except ValuesRefusedError:
                 upsert = partial(self._upsert, table)
                 raise RejectedError(await refused_among(of_table, upsert, ValuesRefusedError)) from None
+            for batch in of_table:
+                batch.is_written = True
 
     async def close(self) -> None:
         """Close the connections."""

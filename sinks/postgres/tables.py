@@ -128,7 +128,7 @@ def _amounts(*names: str, model: str = "model") -> dict[str, Column]:
     return {name: column(name) for name in names}
 
 
-_PLACE: dict[str, Column] = {"partition": attrgetter("record.partition"), "offset": attrgetter("record.offset")}
+_PLACE: dict[str, Column] = {"partition": attrgetter("partition"), "offset": attrgetter("record.offset")}
 _PLACE_TYPES = {"partition": ColumnType.SMALL, "offset": ColumnType.WHOLE}
 _TEXT, _WHOLE, _AMOUNT = ColumnType.TEXT, ColumnType.WHOLE, ColumnType.AMOUNT
 

@@ -95,6 +95,8 @@ async def of_parquet(settings: Settings) -> Held:
             content = (await obstore.get_async(store, entry["path"])).bytes()
             rows = pq.read_table(pa.BufferReader(bytes(content))).to_pylist()
             dataset, exchange, date, _ = entry["path"].split("/")
+            if dataset not in {"trades", "candles"}:
+                continue
             places += [(dataset, row["partition"], row["offset"]) for row in rows]
             for row in rows:
                 assert unquote(exchange) == f"exchange={row['exchange']}"

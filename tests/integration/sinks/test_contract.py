@@ -279,10 +279,12 @@ async def test_an_old_owner_that_wakes_up_after_its_successor_wrote_changes_noth
     first = {topics.trades: trades[:10], topics.candles(): candles[:1]}
     later = {topics.trades: trades[10:], topics.candles(): candles[1:]}
     old, successor = target.store(sink_settings), target.store(sink_settings)
-    held_back = [await batch_of(old, topic, values, 0) for topic, values in first.items()]
+    partition = partition_of(record(trades[0]).key, sink_settings.partitions)
+    held_back = [await batch_of(old, TopicPartition(topic, partition), first[topic], 0) for topic in first]
     for topic, values in first.items():
-        batches = [await batch_of(successor, topic, values, 0)]
-        batches.append(await batch_of(successor, topic, later[topic], len(values), batches[0].next))
+        tp = TopicPartition(topic, partition)
+        batches = [await batch_of(successor, tp, values, 0)]
+        batches.append(await batch_of(successor, tp, later[topic], len(values), batches[0].next))
         for batch in batches:
             await successor.write([batch])
     for batch in held_back:
@@ -294,16 +296,14 @@ async def test_an_old_owner_that_wakes_up_after_its_successor_wrote_changes_noth
 
 
 async def batch_of(
-    store: Store, topic: str, values: Sequence[dict[str, Any]], first: int, position: int | None = None
+    store: Store, tp: TopicPartition, values: Sequence[dict[str, Any]], first: int, position: int | None = None
 ) -> Batch:
     """A batch of these records, encoded by a store; without a `position` the store begins with it."""
     outgoing = [record(value) for value in values]
-    key = outgoing[0].key
-    tp = TopicPartition(topic, partition_of(key, store._partitions))  # type: ignore[attr-defined]
     if position is None:
         await store.open()
         await store.positions([tp], {})
-    records = [Written(first + place, one.value or b"", key) for place, one in enumerate(outgoing)]
+    records = [Written(first + place, one.value or b"", one.key) for place, one in enumerate(outgoing)]
     end = first + len(records)
     batch = Batch(tp=tp, first=first, last=end - 1, next=end, count=len(records))
     batch.chunk, batch.rows, refused = store.encode(tp, records)

@@ -46,19 +46,16 @@ async def pool(with_postgres: Settings) -> Any:
 
 def batch(store: PostgresStore, topic: str, told: Sequence[tuple[int, dict[str, Any], str | None]]) -> Batch:
     """Of (offset, value, run)."""
-    partition = partition_of(KEY, store._partitions)
+    tp = TopicPartition(topic, partition_of(KEY, store._partitions))
     records = [
-        Written(
-            topic, offset, json.dumps(value).encode(), KEY, partition, headers=[("run", run.encode())] if run else []
-        )
+        Written(offset, json.dumps(value).encode(), KEY, headers=[("run", run.encode())] if run else [])
         for offset, value, run in told
     ]
-    encoded = store.encode(records)
+    encoded = store.encode(tp, records)
     assert not encoded.refused
     first, last = records[0].offset, records[-1].offset
-    tp = TopicPartition(topic, partition)
     return Batch(
-        tp=tp, first=first, last=last, next=last + 1, records=len(records), rows=encoded.rows, chunks=[encoded.chunk]
+        tp=tp, first=first, last=last, next=last + 1, count=len(records), chunk=encoded.chunk, rows=encoded.rows
     )
 
 

@@ -252,11 +252,18 @@ def plain_and_next(name: str, topic: str) -> tuple[list[LogRecord], list[LogReco
         ("feed-event", clickhouse.FEEDS),
         ("trade", parquet.TRADES),
         ("candle", parquet.CANDLES),
+        ("funding-rate", parquet.FUNDING),
+        ("feed-event", parquet.FEEDS),
+        ("instrument", parquet.INSTRUMENTS),
     ],
 )
 def test_a_store_s_rows_are_the_same_with_unknown_fields(name: str, table: Any) -> None:
-    encode: Any = clickhouse.encode if isinstance(table, clickhouse.Table) else parquet.encode
-    before, after = (encode(table, 0, records, 1) for records in plain_and_next(name, "t"))
+    def encode(records: list[LogRecord]) -> Any:
+        if isinstance(table, parquet.Dataset):
+            return table.reading(1)(0, records)
+        return clickhouse.encode(table, 0, records, 1)
+
+    before, after = map(encode, plain_and_next(name, "t"))
     assert before.rows > 0
     assert not before.refused
     assert (after.rows, len(after.refused)) == (before.rows, len(before.refused))

@@ -6,8 +6,6 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +14,8 @@ from records import TICKER, WINDOW
 from market.candle import Fold, id_order
 from market.codec import decode_trade
 from sinks.clickhouse import encode as clickhouse
+from sinks.encoded import Encoded
 from sinks.parquet import schema as parquet
-from sinks.parquet.files import BatchName, parquet_bytes, rows_hash, split, stored_hash
 from sinks.redis import encode as redis
 from sinks.rows import precedence
 
@@ -35,6 +33,10 @@ CANDLE = {
 
 PARTITIONS = 12
 PARTITION = 3
+
+
+def cold_encode(into: parquet.Dataset, partition: int, records: list[Any], partitions: int) -> Encoded:
+    return into.reading(partitions)(partition, records)
 
 
 def record(fields: dict[str, Any], offset: int = 0, headers: tuple[tuple[str, bytes], ...] = (), **place: Any) -> Any:
@@ -63,7 +65,7 @@ WIDEST_CANDLE = {
     ("encode", "trades", "candles"),
     [
         (clickhouse.encode, clickhouse.TRADES, clickhouse.CANDLES),
-        (parquet.encode, parquet.TRADES, parquet.CANDLES),
+        (cold_encode, parquet.TRADES, parquet.CANDLES),
     ],
 )
 def test_what_lies_at_the_limits_is_held_exactly(encode: Any, trades: Any, candles: Any) -> None:
@@ -90,7 +92,7 @@ def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
 
 ENCODERS = [
     lambda partition, records: clickhouse.encode(clickhouse.TRADES, partition, records, PARTITIONS),
-    lambda partition, records: parquet.encode(parquet.TRADES, partition, records, PARTITIONS),
+    lambda partition, records: cold_encode(parquet.TRADES, partition, records, PARTITIONS),
     lambda partition, records: redis.encode(redis.TRADES, "", partition, records, PARTITIONS),
 ]
 
@@ -140,55 +142,3 @@ def test_trades_of_a_run_only_take_the_place_of_what_the_hot_store_holds() -> No
         redis.TRADES, "p.", PARTITION, [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS
     )
     assert [write.arguments[0] for write in encoded.chunk] == ["XX", "NX"]
-
-
-def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None:
-    rows = [
-        TRADE,
-        TRADE | {"time_us": 1_700_006_399_999_999},
-        TRADE | {"time_us": 1_700_006_400_000_000},
-        TRADE | {"exchange": "a/../b"},
-    ]
-    encoded = parquet.encode(parquet.TRADES, 0, [record(row, 10 + place) for place, row in enumerate(rows)], 1)
-    files = split(parquet.TRADES, BatchName("p.md.trades.v1", 3, 10, 13), encoded.chunk)
-    assert {file.path: file.rows["offset"].to_pylist() for file in files} == {
-        "trades/exchange=binance/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [10, 11],
-        "trades/exchange=binance/date=2023-11-15/p.md.trades.v1-3-10-13.parquet": [12],
-        "trades/exchange=a%2F..%2Fb/date=2023-11-14/p.md.trades.v1-3-10-13.parquet": [13],
-    }
-
-
-def test_the_hash_is_of_the_rows_alone() -> None:
-    records = [record(TRADE | {"trade_id": str(number)}, number) for number in range(10)]
-    whole = parquet.encode(parquet.TRADES, 0, records, 1).chunk
-    parts = pa.concat_tables([parquet.encode(parquet.TRADES, 0, part, 1).chunk for part in (records[:3], records[3:])])
-    assert rows_hash(parts) == rows_hash(whole) == stored_hash(parquet_bytes(parquet.TRADES, whole))
-    assert parquet_bytes(parquet.TRADES, parts) == parquet_bytes(parquet.TRADES, whole)
-    for name, value in (("price", "27000.2"), ("symbol", "BTC-USDU"), ("time_us", 1), ("side", "sell")):
-        other = parquet.encode(parquet.TRADES, 0, [*records[:9], record(TRADE | {"trade_id": "9", name: value}, 9)], 1)
-        assert rows_hash(other.chunk) != rows_hash(whole)
-    assert stored_hash(b"PAR1 broken") is None
-
-
-def test_the_hash_does_not_see_what_stands_behind_a_null() -> None:
-    def hidden(number: int) -> pa.Table:
-        behind = pa.array([number], pa.int64()).buffers()[1]
-        return pa.table({"seq": pa.Array.from_buffers(pa.int64(), 1, [pa.py_buffer(b"\0"), behind])})
-
-    assert hidden(5)["seq"].null_count == 1
-    assert rows_hash(hidden(5)) == rows_hash(hidden(6)) != rows_hash(pa.table({"seq": [5]}))
-
-
-def test_cold_columns_are_what_an_iceberg_table_takes() -> None:
-    content = parquet_bytes(
-        parquet.CANDLES, parquet.encode(parquet.CANDLES, PARTITION, [record(CANDLE)], PARTITIONS).chunk
-    )
-    file = pq.ParquetFile(pa.BufferReader(content))
-    schema = file.schema_arrow
-    assert [int(field.metadata[b"PARQUET:field_id"]) for field in schema] == list(range(1, len(schema) + 1))
-    assert [field.name for field in schema if field.nullable] == ["first_trade_id", "last_trade_id", "run"]
-    assert not [field.name for field in schema if pa.types.is_dictionary(field.type)]
-    assert schema.field("quote_volume").type == pa.decimal128(38, 22)
-    assert schema.field("open_time").type == pa.timestamp("us", tz="UTC")
-    group = file.metadata.row_group(0)
-    assert all(group.column(place).statistics is not None for place in range(group.num_columns))

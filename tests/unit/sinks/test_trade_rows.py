@@ -21,7 +21,7 @@ from sinks.encoded import Encoded
 from sinks.rows import Row, decode_rows, precedence
 from sinks.trade_rows import TRADE_ROWS, TradeRows
 
-PARTITIONS = 12
+PARTITIONS = 2
 MARKETS = [("binance", "BTC-USDT"), ("okx", "BTC-USDT"), ("x", "1000SATS-USDT"), ("okx", "L" * 128), ("x", 'A"B\\')]
 TIMES = st.integers(10**15, 9 * 10**15 - 1)
 GARBAGE = [b"", b"{", b"null", b"\xff", b'"' * 5000, b"1" * 100_000, b'{"exchange":"x"}']
@@ -37,11 +37,9 @@ class LoggedTrade:
 
     key: bytes | None
     value: bytes
-    partition: int
     headers: Any = ()
     offset: int = 0
     timestamp: int = 0
-    topic: str = "t"
 
 
 usual_trades = st.builds(
@@ -64,11 +62,9 @@ def made(symbol: str) -> Trade:
     )  # fmt: skip
 
 
-def logged(trade: Trade, value: bytes | None = None, **place: Any) -> LoggedTrade:
-    """The record of a trade, where it belongs unless `place` says otherwise."""
-    key = trade.key.encode()
-    fields = {"key": key, "value": value or encode_trade(trade), "partition": partition_of(key, PARTITIONS)}
-    return LoggedTrade(**fields | place)
+def logged(trade: Trade) -> LoggedTrade:
+    """The record of a trade."""
+    return LoggedTrade(trade.key.encode(), encode_trade(trade))
 
 
 @st.composite
@@ -84,7 +80,7 @@ def mutated(draw: st.DrawFn, trade: Trade) -> bytes:
 
 @st.composite
 def records(draw: st.DrawFn) -> LoggedTrade:
-    """Mostly usual trades in their place; and all that else may stand in a topic."""
+    """Mostly usual trades; and all that else may stand in a topic."""
     trade = draw(usual_trades)
     record = logged(trade)
     kind = draw(st.integers(0, 12))
@@ -97,11 +93,9 @@ def records(draw: st.DrawFn) -> LoggedTrade:
     elif kind == 3:
         others = [None, b"", b"x", b"\xff", b"x:A-B", b'x:A"B\\', b'x:A\\"B\\\\', b"a|b:c", b"okx:BTC-USDT"]
         record = replace(record, key=draw(st.sampled_from(others)))
-    elif kind == 4:
-        record = replace(record, partition=draw(st.integers(0, PARTITIONS - 1)))
-    elif kind in {5, 6}:
+    elif kind in {4, 5}:
         record = replace(record, headers=draw(st.sampled_from(HEADERS)))
-    elif kind == 7:
+    elif kind == 6:
         fields = json.loads(record.value) | draw(st.sampled_from([{"seq": 7}, {"seq": None}, {"more": "x" * 3000}]))
         record = replace(record, value=json.dumps(fields).encode())
     return record
@@ -112,7 +106,7 @@ def wanted_row(row: Row) -> dict[str, Any]:
     return {
         **{name: getattr(trade, name) for name in ("exchange", "symbol", "trade_id", "price", "qty", "seq")},
         "number": numeric_id(trade.trade_id), "side": trade.side.value, "source": trade.source.value,
-        "time": trade.time_us, "received": trade.received_us, "run": row.run, "partition": record.partition,
+        "time": trade.time_us, "received": trade.received_us, "run": row.run, "partition": row.partition,
         "offset": record.offset, "precedence": precedence(row.run, record.offset),
     }  # fmt: skip
 
@@ -128,24 +122,28 @@ def read_rows(encoded: Encoded) -> list[dict[str, Any]]:
     return plain.to_pylist()
 
 
-def check(reader: TradeRows, batch: list[LoggedTrade]) -> None:
-    encoded = reader.read(batch)
-    rows, refused = decode_rows(batch, decode_trade, PARTITIONS)
+def check(reader: TradeRows, partition: int, batch: list[LoggedTrade]) -> None:
+    encoded = reader.read(partition, batch)
+    rows, refused = decode_rows(partition, batch, decode_trade, PARTITIONS)
     assert read_rows(encoded) == [wanted_row(row) for row in rows]
     assert [(id(each.record), type(each.error), str(each.error)) for each in encoded.refused] == [
         (id(each.record), type(each.error), str(each.error)) for each in refused
     ]
 
 
-batches = st.lists(st.lists(records(), max_size=12), min_size=1, max_size=4)
+batches = st.lists(st.tuples(st.sampled_from(MARKETS), st.lists(records(), max_size=12)), min_size=1, max_size=4)
+"""Each in the partition of one of the markets: there the others are misplaced."""
 
 
 @settings(deadline=None, max_examples=300)
 @given(batches, st.integers(0, 2**62))
-def test_a_batch_s_rows_and_refusals_are_those_of_decode_rows(wanted: list[list[LoggedTrade]], first: int) -> None:
+def test_a_batch_s_rows_and_refusals_are_those_of_decode_rows(
+    wanted: list[tuple[tuple[str, str], list[LoggedTrade]]], first: int
+) -> None:
     reader = TradeRows(PARTITIONS)
-    for batch in wanted:
-        check(reader, [replace(record, offset=first + number) for number, record in enumerate(batch)])
+    for market, batch in wanted:
+        partition = partition_of(":".join(market).encode(), PARTITIONS)
+        check(reader, partition, [replace(record, offset=first + number) for number, record in enumerate(batch)])
 
 
 def test_usual_trades_are_read_without_decoding_each(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +151,8 @@ def test_usual_trades_are_read_without_decoding_each(monkeypatch: pytest.MonkeyP
     of_run = replace(live, headers=[("run", b"r")])
     reader = TradeRows(PARTITIONS)
     monkeypatch.setattr(trade_rows, "decode_rows", None)
-    assert [row["run"] for row in read_rows(reader.read([live, of_run, live]))] == [None, "r", None]
+    partition = partition_of(live.key or b"", PARTITIONS)
+    assert [row["run"] for row in read_rows(reader.read(partition, [live, of_run, live]))] == [None, "r", None]
 
 
 def test_more_markets_than_are_remembered_are_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +160,7 @@ def test_more_markets_than_are_remembered_are_read_all_the_same(monkeypatch: pyt
     reader = TradeRows(PARTITIONS)
     wanted = [logged(made(f"S{number}")) for number in range(10)]
     for batch in (wanted[:2], wanted[1:3], wanted[2:5], wanted, wanted[:1]):
-        check(reader, batch)
+        check(reader, 1, batch)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**16), st.integers(0, 18)), max_size=20))
