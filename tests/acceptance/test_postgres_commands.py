@@ -33,6 +33,7 @@ def postgres_only(tmp_path: Path, settings: Settings) -> Iterator[Run]:
         yield lambda *words, **more: run(*words, **(others | more))
 
 
+@pytest.mark.timeout(240)
 def test_the_stack_has_a_postgres_once_it_was_asked_for(postgres_only: Run, tmp_path: Path) -> None:
     assert "postgres" not in postgres_only("stack", "up").stderr
     assert "postgres" not in json.loads(postgres_only("stack", "status", "--json").stdout)
@@ -95,7 +96,8 @@ def test_a_run_fills_and_verifies_it_and_a_wrong_row_is_found(
     assert printed.returncode == 0, printed.stderr
     assert printed.stdout.count("\n") >= 1
 
-    trade = "SELECT trade_id FROM trades WHERE symbol = 'ETH-USDT' ORDER BY time DESC OFFSET 20 LIMIT 1"
+    newest = "(SELECT max(open_time) FROM candles WHERE symbol = 'ETH-USDT' AND trades > 0)"
+    trade = f"SELECT trade_id FROM trades WHERE symbol = 'ETH-USDT' AND minute = {newest} LIMIT 1"  # noqa: S608
     spoilt = asyncio.run(answer(address, trade))
     asyncio.run(answer(address, f"UPDATE trades SET qty = qty + 1 WHERE symbol = 'ETH-USDT' AND trade_id = '{spoilt}'"))  # noqa: S608
     lost = "SELECT max(open_time)::text FROM candles WHERE symbol = 'XRP-ETH'"

@@ -15,7 +15,7 @@ BEGIN
 END
 $$;
 
--- Drops the months of a table that ended before then.
+-- Drops the months of a table that ended before then. Partitions that somebody else made have other names, and stay.
 CREATE FUNCTION drop_months(parent text, before timestamptz) RETURNS void LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -23,8 +23,9 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtextextended('candlewick partitions', 0));
     FOR old IN
-        SELECT inhrelid::regclass AS name FROM pg_inherits WHERE inhparent = to_regclass(parent)
-            AND to_date(right(inhrelid::regclass::text, 7), 'YYYY_MM') + interval '1 month' <= before AT TIME ZONE 'UTC'
+        SELECT name FROM (SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = to_regclass(parent)) AS parts
+        WHERE CASE WHEN name ~ '_[0-9]{4}_[0-9]{2}$' THEN to_date(right(name, 7), 'YYYY_MM') END + interval '1 month'
+            <= before AT TIME ZONE 'UTC'
     LOOP
         EXECUTE format('DROP TABLE %s', old.name);
     END LOOP;

@@ -4,21 +4,26 @@ import asyncio
 import datetime as dt
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
-from holdings import TARGETS
+from eventually import eventually
+from holdings import TARGETS, expected
 from log import T0_US, candle, dead_letters, publish, record, trade
 from pydantic import SecretStr
 from written import Written, write
 
 from candlewick.health.trouble import stale_offsets
+from deploy.local.ports import any_free_port
+from deploy.local.postgres import command as server_command
 from market.key import MarketKey
 from market.partition import partition_of
 from market.topics import Topics
@@ -189,6 +194,19 @@ async def test_sums_and_longer_candles_and_gaps_are_right(with_postgres: Setting
     assert sum(row["minutes"] for row in await pool.fetch("SELECT minutes FROM candles_1h")) == 7
 
 
+async def test_the_questions_of_the_page_on_stores_are_answered(with_postgres: Settings, pool: Pool) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "stores.md").read_text()
+    store = PostgresStore(with_postgres)
+    await write(store, with_postgres.topics.candles(), [json.dumps(candle(0, 7)).encode()])
+    (block,) = re.findall(r"^```sql\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    questions = block.strip().split(";\n")
+    assert len(questions) == 3
+    for question in (*questions, "SELECT * FROM market_metrics"):
+        await pool.fetch(question)
+    for view in re.findall(r"^\| `(candles_\w+|data_gaps|market_metrics)`", page, re.MULTILINE):
+        assert await pool.fetchval("SELECT count(*) FROM pg_class WHERE relname = $1", view) == 1
+
+
 async def test_months_are_made_as_rows_come_and_again_where_one_was_dropped(
     with_postgres: Settings, topics: Topics, pool: Pool
 ) -> None:
@@ -223,6 +241,8 @@ async def test_trades_leave_by_whole_months_where_that_is_asked_for(with_postgre
         if settings is with_postgres:
             await write(store, settings.topics.trades, [json.dumps(trades[0]).encode()])
         assert [one.trade_id for one in await relational.read_trades(pool, MARKET, limit=9)] == wanted
+    await pool.execute("CREATE TABLE trades_rest PARTITION OF trades DEFAULT")  # one that somebody else made
+    await write(PostgresStore(keeping), with_postgres.topics.trades, [json.dumps(trades[1]).encode()])
     await pool.execute("TRUNCATE trades")
     assert (await PostgresStore(keeping).identities())[keeping.topics.trades], "it may be empty by its age"
     assert (await PostgresStore(with_postgres).identities())[with_postgres.topics.trades] is None
@@ -389,3 +409,54 @@ def test_the_client_s_errors_keep_their_states() -> None:
     """Ours are told by these numbers."""
     assert asyncpg.DiskFullError.sqlstate.startswith("53")
     assert asyncpg.AdminShutdownError.sqlstate.startswith("57")
+
+
+class OwnServer:
+    """A PostgreSQL that a test may kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = any_free_port()
+        self._command = server_command(folder, self._port, "own")
+        self.url = f"postgresql://candlewick:own@127.0.0.1:{self._port}/candlewick"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """Its children end by themselves, once they notice."""
+        self._process.kill()
+        self._process.wait()
+
+
+async def test_a_server_that_is_killed_only_delays_and_keeps_what_it_acknowledged(
+    settings: Settings, topics: Topics, tmp_path: Path
+) -> None:
+    server = await asyncio.to_thread(OwnServer, tmp_path / "postgres")
+    own = settings.model_copy(update={"postgres": SecretStr(server.url)})
+    target, stop = TARGETS["postgres"], asyncio.Event()
+    trades = [trade(number) for number in range(900)]
+
+    async def holds(count: int) -> bool:
+        try:
+            return len((await target.held(own)).trades) == count
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            return False
+
+    await publish(own, topics.trades, [record(one) for one in trades[:300]])
+    sink = asyncio.create_task(run_sink(own, target.store(own), target.config(once=False), stop))  # it is not there yet
+    try:
+        server.start()
+        await eventually(lambda: holds(300), timeout_s=60)
+        for end in (600, 900):
+            sending = asyncio.create_task(publish(own, topics.trades, [record(one) for one in trades[end - 300 : end]]))
+            server.kill()
+            await sending
+            server.start()
+            await eventually(lambda end=end: holds(end), timeout_s=60)
+        held = await target.held(own)
+    finally:
+        stop.set()
+        await sink
+        server.kill()
+    assert held.trades == expected(trades, []).trades
+    assert held.rows == 900
