@@ -30,6 +30,8 @@ _PASSING = {
     asyncpg.ReadOnlySQLTransactionError.sqlstate,  # a server that is not the primary any more, or not yet
 }
 _DATA_EXCEPTION = "22"
+_CUT = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What the client raises of a connection that is cut or cannot be had; of one cut in mid-operation the second."""
 
 
 class ValuesRefusedError(Exception):
@@ -64,7 +66,7 @@ async def disconnect(pool: Pool) -> None:
     """Close the connections; those that do not answer are dropped."""
     try:
         await asyncio.wait_for(pool.close(), _CLOSE_S)
-    except (TimeoutError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+    except (*_CUT, asyncpg.PostgresError):
         pool.terminate()
 
 
@@ -82,7 +84,7 @@ def postgres_errors(url: str) -> Iterator[None]:
         raise _told(where, urlsplit(url).path.strip("/"), error) from error
     except asyncpg.ClientConfigurationError as error:
         raise UsageError(f"CANDLEWICK_POSTGRES: {_in_one_line(error)}") from error
-    except (asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except _CUT as error:
         raise UnavailableError(f"{where} is away: {_in_one_line(error)}") from error
 
 

@@ -439,7 +439,7 @@ async def test_a_server_that_is_killed_only_delays_and_keeps_what_it_acknowledge
     async def holds(count: int) -> bool:
         try:
             return len((await target.held(own)).trades) == count
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):  # away, or its tables not there yet
             return False
 
     await publish(own, topics.trades, [record(one) for one in trades[:300]])
@@ -455,8 +455,8 @@ async def test_a_server_that_is_killed_only_delays_and_keeps_what_it_acknowledge
             await eventually(lambda end=end: holds(end), timeout_s=60)
         held = await target.held(own)
     finally:
+        server.kill()
         stop.set()
         await sink
-        server.kill()
     assert held.trades == expected(trades, []).trades
     assert held.rows == 900
