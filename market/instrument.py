@@ -28,5 +28,9 @@ class Instrument(OfMarket, frozen=True, kw_only=True):
     """The least step of its price, in quote units; None: not told."""
     lot: Decimal | None = None
     """The least step of its size, in base units; None: not told."""
+    contract: Decimal | None = None
+    """How much one contract is, in base units; None: the exchange does not count in contracts.
+
+    Sizes of our records are in base units in any case."""
     since_ms: TimeMs | None = None
     """Listed since, UTC milliseconds; None: not told."""

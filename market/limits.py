@@ -178,11 +178,11 @@ def check_ticker(ticker: Ticker) -> None:
 
 
 def check_instrument(instrument: Instrument) -> None:
-    """Names of an instrument, and its steps greater than 0 within `PRICE`."""
+    """Names of an instrument; its steps and its contract greater than 0 and within `PRICE`."""
     check_key(instrument.exchange, instrument.symbol)
     for name in ("native", "base", "quote"):
         check_name(getattr(instrument, name), name)
-    for name in ("tick", "lot"):
+    for name in ("tick", "lot", "contract"):
         if (step := getattr(instrument, name)) is not None:
             _check_positive(step, name)
 

@@ -5,6 +5,7 @@ pauses, limits and ledgers are the feed's. A *native* name is the one that the e
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from msgspec import Struct
@@ -37,6 +38,9 @@ class Opening(NamedTuple):
     """The least time between two of these frames."""
     acknowledged: bool = False
     """The exchange says which subscriptions it took (`Message.accepted`): what it does not take will never come."""
+    singly: tuple[str, ...] = ()
+    """`frames` with each subscription in a frame of its own, so that a refusal shows whose it is; empty: they are so
+    already, or cannot be."""
 
 
 class Keepalive(NamedTuple):
@@ -60,6 +64,10 @@ class Message(Struct, frozen=True, gc=False):  # made for every frame: a NamedTu
     """Native names whose subscription the exchange acknowledges."""
     rejected: str | None = None
     """The exchange says that it does not take a subscription, and why."""
+    untaken: Sequence[str] = ()
+    """Native names of the subscriptions that it does not take for this reason; empty: it does not tell."""
+    culprit: str | None = None
+    """The native name that is the reason; None: it does not tell."""
 
 
 class RestRequest(NamedTuple):
@@ -81,6 +89,8 @@ class RestLimits(NamedTuple):
     """Statuses that want no requests for a while, and for how many seconds where no header says it."""
     too_much_words: tuple[bytes, ...] = ()
     """Texts in an answer of any other status that say the same; then we wait as after 429."""
+    lag_s: float = 0.0
+    """An answer may be so much older than what the streams have sent."""
 
 
 class TradesRequest(NamedTuple):
@@ -123,6 +133,13 @@ class Exchange(Protocol):
     """Trade ids count up by one for each symbol, so that they show what is missing. Else they are any text."""
     keepalive: Keepalive | None
 
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Exchange":
+        """The exchange for instruments whose contracts are so many base units, by native name (`contracts_of`).
+
+        Itself where sizes are in base units. Else only what it gives reads trades of these instruments: a message does
+        not tell how much a contract is, and an adapter remembers nothing.
+        """
+
     def opening(self, natives: Sequence[str]) -> Opening:
         """How to open a connection that carries the trades of these symbols, and about each second the server's time.
 
@@ -155,6 +172,11 @@ class Exchange(Protocol):
 
     def read_klines(self, body: bytes) -> list[GivenCandle]:
         """Read the answer to `klines`, the older first. Raises `MalformedError`."""
+
+
+def contracts_of(instruments: Mapping[str, Instrument]) -> dict[str, Decimal]:
+    """How much one contract is, of those instruments (by native name) that are counted in contracts."""
+    return {native: each.contract for native, each in instruments.items() if each.contract is not None}
 
 
 class FundingSource(Protocol):

@@ -2,8 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Annotated
 
@@ -15,11 +15,14 @@ from candlewick.common import NONE_GIVEN, Common, given_us, single_command
 from market.timeframe import MINUTE_US
 from market.trade import Proof
 from market.utc import utc
+from producers.archive.dump import DumpPeriod
 from producers.archive.report import hole_reason
 from producers.backfill.asking import STAGE
-from producers.backfill.backfill import BackfillRequest, Watch
+from producers.backfill.backfill import BackfillRequest, Watch, whole_minutes
 from producers.backfill.backfill import backfill as run_backfill
+from producers.backfill.funding import backfill_funding
 from producers.backfill.symbol import Backfilled
+from runtime.errors import UsageError
 from runtime.lifecycle import run
 from runtime.settings import Settings
 from runtime.telemetry import Meter, configure_logs
@@ -43,6 +46,9 @@ def backfill(
             negative="", help="ask for minutes that are complete too; where contents differ, the exchange's count"
         ),
     ] = False,
+    funding: Annotated[
+        bool, Parameter(negative="", help="the settled funding rates of perpetuals, instead of trades")
+    ] = False,
     common: Common = NONE_GIVEN,
 ) -> None:
     """Fetch the trades of past minutes, and publish them as runs, as an import does with a file.
@@ -58,15 +64,25 @@ def backfill(
     With --klines no trades are asked for: minutes without a candle, and holes, get the exchange's own candle (status
     `kline`).
 
+    With --funding the settled funding rates of the range go to `md.funding.v1`, as far back as the exchange has them:
+    those that the log has are not published again, and where it has all of them, they are not asked for.
+
     TIME is 2026-01-31T12:00Z (ISO 8601, UTC) or epoch milliseconds.
 
     ```
     candlewick backfill binance BTC-USDT ETH-USDT --from 2026-01-31 --to 2026-02-01
     candlewick backfill binance BTC-USDT --from 2026-01-31T12:00Z
     candlewick backfill binance BTC-USDT --from 2026-01-31 --to 2026-02-01 --klines
+    candlewick backfill binance-usdm BTC-USDT-PERP --from 2025-01-01 --funding
     ```
     """
     settings = common.settings()
+    if funding:
+        if klines or force:
+            raise UsageError("--funding is of funding rates alone: leave --klines and --force out")
+        span = whole_minutes(given_us("--from", from_), None if to is None else given_us("--to", to))
+        run(lambda stop: _backfill_funding(settings, exchange, symbols, span, stop))
+        return
     request = BackfillRequest(
         exchange=exchange,
         symbols=symbols,
@@ -90,9 +106,31 @@ _WORDS = {
 
 async def _backfill(settings: Settings, request: BackfillRequest, stop: asyncio.Event) -> None:
     configure_logs(settings)
+    async with _watching() as watch:
+        await run_backfill(settings, request, watch, _tell, stop)
+
+
+async def _backfill_funding(
+    settings: Settings, exchange: str, symbols: Sequence[str], span: DumpPeriod, stop: asyncio.Event
+) -> None:
+    configure_logs(settings)
+    if not symbols:
+        raise UsageError("no symbols: name at least one, as in candlewick backfill okx-swap BTC-USDT-PERP --funding")
+    async with _watching() as watch:
+        async for result in backfill_funding(settings, exchange, symbols, span, watch=watch, stop=stop):
+            sys.stdout.write(
+                f"{result.key}: {_count(result.published, 'funding rate')} published, {result.known:,} in the log "
+                f"already; {_count(result.requests, 'request')}\n"
+            )
+            sys.stdout.flush()
+
+
+@asynccontextmanager
+async def _watching() -> AsyncIterator[Watch]:
+    """Shows how far the symbols are: as bars on a terminal, else in the log."""
     if sys.stderr.isatty():
         with _bars() as watch:
-            await run_backfill(settings, request, watch, _tell, stop)
+            yield watch
         return
     meter, symbols = Meter(STAGE), dict[str, tuple[int, int]]()
 
@@ -102,7 +140,7 @@ async def _backfill(settings: Settings, request: BackfillRequest, stop: asyncio.
         meter.fields["minutes_left"] = sum(in_all - done for done, in_all in symbols.values())
 
     async with meter.reporting():
-        await run_backfill(settings, request, count, _tell, stop)
+        yield count
 
 
 @contextmanager

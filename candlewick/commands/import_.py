@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from candlewick.common import NONE_GIVEN, Common, given_us, single_command
+from market.decimals import parse_decimal
+from market.errors import MalformedError
 from market.timeframe import MINUTE_US
 from market.trade import Proof
 from market.utc import utc
@@ -49,6 +52,9 @@ def import_(
     kind: Annotated[
         DumpKind | None,
         Parameter(name_transform=_spelling, help="the rows of a dump; unset: told by name, header or columns"),
+    ] = None,
+    contract: Annotated[
+        str | None, Parameter(help="the coins in one contract, for files that count in contracts (OKX's swaps): 0.01")
     ] = None,
     complete_from: Annotated[int | datetime | None, Parameter(help="the files have every trade from TIME on")] = None,
     complete_until: Annotated[int | datetime | None, Parameter(help="the files have every trade until TIME")] = None,
@@ -95,7 +101,13 @@ def import_(
     settings = common.settings()
     request = ImportRequest(
         files=files,
-        described=Described(format=format, exchange=exchange, symbol=_composed(symbol), kind=kind),
+        described=Described(
+            format=format,
+            exchange=exchange,
+            symbol=_composed(symbol),
+            kind=kind,
+            contract=None if contract is None else _contract(contract),
+        ),
         complete_from_us=_time_us("--complete-from", complete_from),
         complete_until_us=_time_us("--complete-until", complete_until),
         ids=ids,
@@ -113,6 +125,16 @@ MAX_RANGES = 20
 """At most so many are printed."""
 _FIGURES: dict[Reading, FigureName] = {Reading.SURVEYING: "surveying_rows", Reading.PUBLISHING: "publishing_rows"}
 _WORDS = {Proof.IDS: "proved complete", Proof.CONNECTION: "complete by the file's word", Proof.HOLE: "marked hole"}
+
+
+def _contract(text: str) -> Decimal:
+    try:
+        coins = parse_decimal(text)
+    except MalformedError as error:
+        raise UsageError(f"--contract {text}: {error}") from error
+    if not coins:
+        raise UsageError(f"--contract {text}: it has to be greater than 0")
+    return coins
 
 
 async def _import(settings: Settings, request: ImportRequest, stop: asyncio.Event) -> None:

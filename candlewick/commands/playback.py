@@ -20,7 +20,7 @@ from producers.capture.playback import Playback
 from producers.capture.reader import capture_files, read_captures
 from producers.capture.tally import Oddity, PlaybackTally, Reasons
 from producers.exchange import Exchange
-from producers.exchanges import EXCHANGES
+from producers.exchanges import EXCHANGES, exchange_named
 from runtime.errors import UsageError
 from runtime.settings import Settings
 
@@ -81,16 +81,19 @@ class _adapters:  # noqa: N801  # a function with a memory
 
     def __init__(self, settings: Settings, exchange: str | None) -> None:
         self._named = exchange
-        self._made = cache(lambda name: EXCHANGES[name](settings))
+        self._made = cache(lambda name: exchange_named(name, settings))
+        self._last: tuple[CaptureHeader | None, Exchange] | None = None
 
     def __call__(self, header: CaptureHeader | None) -> Exchange:
+        if self._last is None or self._last[0] is not header:  # it is asked for with each frame
+            self._last = header, self._adapter(header)
+        return self._last[1]
+
+    def _adapter(self, header: CaptureHeader | None) -> Exchange:
         name = self._named or (header.exchange if header else None)
-        choice = " or ".join(sorted(EXCHANGES))
         if name is None:
-            raise UsageError(f"a file does not say which exchange it is of: add --exchange {choice}")
-        if name not in EXCHANGES:
-            raise UsageError(f"there is no exchange {name!r}: add --exchange {choice}")
-        return self._made(name)
+            raise UsageError(f"a file does not say which exchange it is of: add --exchange {' or '.join(EXCHANGES)}")
+        return self._made(name).knowing(header.contracts if header else {})
 
 
 def _names(given: Sequence[str]) -> Mapping[str, str]:

@@ -13,14 +13,15 @@ from cyclopts import Parameter
 from candlewick.commands.stack import WITH, bring_up
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.pipeline.memory import begin_run
-from candlewick.pipeline.plan import RunPlan, parse_kills
+from candlewick.pipeline.plan import RunPlan, parse_kills, require_separate
 from candlewick.pipeline.run import PipelineRun
 from candlewick.pipeline.supervise.lock import run_lock
-from candlewick.pipeline.symbols import exchange_symbols, simulated_symbols
+from candlewick.pipeline.symbols import exchange_markets, simulated_markets
 from candlewick.pipeline.view.board import Board
 from candlewick.pipeline.view.screen import Surroundings
 from candlewick.pipeline.view.show import Show, showing, write_line
 from candlewick.verify.findings import Findings
+from candlewick.verify.spoken import SPOKEN
 from deploy.local import stack
 from deploy.local.plan import Extra
 from deploy.local.ports import HOST, any_free_port, first_free_port, is_free
@@ -31,6 +32,7 @@ from runtime.settings import Settings
 
 INTERRUPTED = 130
 DEFAULT_API_PORT = 8080
+SIMULATED = "binance"
 
 
 def run(
@@ -48,7 +50,13 @@ def run(
     symbols: Annotated[
         str | None, Parameter(help="how many of the simulated symbols (20), or which: BTCUSDT,ETHUSDT")
     ] = None,
-    exchange: Annotated[str | None, Parameter(help="a real exchange, such as binance; unset: the simulator")] = None,
+    exchange: Annotated[
+        str | None, Parameter(help="a real exchange, such as binance, or several: binance,kraken; unset: the simulator")
+    ] = None,
+    simulate: Annotated[
+        str | None,
+        Parameter(help=f"which exchanges the simulator speaks for, binance unless you say: {', '.join(SPOKEN)}"),
+    ] = None,
     seed: Annotated[int | None, Parameter(help="which simulated market; fixed for the life of the data")] = None,
     market_start: Annotated[
         timedelta | None,
@@ -80,6 +88,9 @@ def run(
     lacks one may say `complete`, and all others must. The stack is left as it was found: running if it ran before.
     Data stay until `candlewick stack reset`.
 
+    --exchange is for real exchanges, --simulate for the simulator in the protocol of an exchange. Either may name
+    several: each then has a producer of its own, of the same symbols, and all else is shared.
+
     Lag is how many records of a stage's input its group has not committed yet, ? where that is not known. Parquet
     commits when a file ends; its lag is what it has not read yet. The producer's is how far its slowest symbol's newest
     marker is behind market time. A stage whose lag grows for ten seconds and more does not keep up: that is said, and
@@ -89,7 +100,8 @@ def run(
     candlewick run
     candlewick run --for 60s --headless
     candlewick run --for 2m --speed 60 --fault drop_every_s=10 --fault duplicate=0.05 --kill candles=20
-    candlewick run --exchange binance --symbols BTCUSDT,ETHUSDT
+    candlewick run --simulate kraken,bybit --symbols 5
+    candlewick run --exchange binance,kraken --symbols BTC-USDT,ETH-USDT
     candlewick run --with postgres
     ```
     """
@@ -100,14 +112,15 @@ def run(
         for_s=for_.total_seconds() if for_ else None,
         headless=headless or not sys.stdout.isatty(),
         speed=speed,
-        exchange=exchange,
-        symbols=_symbols(settings, exchange, symbols),
+        simulated=exchange is None,
+        markets=_markets(settings, exchange, simulate, symbols),
         seed=seed,
         faults=fault,
         kills=parse_kills(kill, postgres=Extra.POSTGRES in with_),
         postgres=Extra.POSTGRES in with_,
         market_start_s=market_start.total_seconds() if market_start else None,
     )
+    require_separate(plan.markets, plan.faults)
     stack.require_startable(settings, with_)
     port = _api_port(api_port)
     with run_lock(settings.home) as lock:
@@ -117,10 +130,14 @@ def run(
 app = single_command("run", run)
 
 
-def _symbols(settings: Settings, exchange: str | None, text: str | None) -> tuple[str, ...]:
+def _markets(
+    settings: Settings, exchange: str | None, simulate: str | None, symbols: str | None
+) -> dict[str, tuple[str, ...]]:
     if exchange is None:
-        return simulated_symbols(text)
-    return asyncio.run(exchange_symbols(settings, exchange, text))
+        return simulated_markets(SIMULATED if simulate is None else simulate, symbols)
+    if simulate is not None:
+        raise UsageError("--exchange is for real exchanges, --simulate for simulated ones: give one of the two")
+    return asyncio.run(exchange_markets(settings, exchange, symbols))
 
 
 def _api_port(given: int | None) -> int:
@@ -158,9 +175,9 @@ def _run(settings: Settings, plan: RunPlan, lock: int, api_port: int) -> int:
 
 
 def _surroundings(settings: Settings, plan: RunPlan, api_port: int) -> Surroundings:
-    servers = addresses(settings)
+    servers, names = addresses(settings), ", ".join(plan.markets)
     return Surroundings(
-        title=plan.exchange or f"simulated exchange at {plan.speed:g}x",
+        title=f"simulated {names} at {plan.speed:g}x" if plan.simulated else names,
         speed=plan.speed if plan.simulated else None,
         addresses={
             "Kafka": servers["kafka"],

@@ -8,12 +8,12 @@ from candlewick.gap_rate.days import DAY_US, count_days, ended_holes, watched_mi
 from candlewick.gap_rate.incidents import MarketIncidents
 from candlewick.gap_rate.published import PublishedTrades
 from candlewick.gap_rate.report import GapReport
-from candlewick.known_exchange import known_exchange
 from candlewick.reading import Watch, read_watched
 from market.codec import RUN_HEADER, decode_candle, decode_feed_event, header
 from market.errors import MalformedError
 from market.records import Record
 from market.timeframe import DAY_MS, MINUTE_MS
+from producers.exchanges import exchange_named
 from runtime.errors import CandlewickError
 from runtime.kafka import offsets_at
 from runtime.kafka.admin import require_topics
@@ -28,7 +28,7 @@ class _Markets:
     """Tells the records of the markets that were asked for; without symbols, of all markets of the exchange."""
 
     def __init__(self, settings: Settings, exchange_name: str, symbols: Sequence[str]) -> None:
-        self._exchange = known_exchange(settings, exchange_name)
+        self._exchange = exchange_named(exchange_name, settings)
         self._natives = {self._exchange.native(symbol) for symbol in symbols}
         self._known: dict[bytes, bool] = {}
 

@@ -1,6 +1,7 @@
 """What a data folder remembers of its runs: the simulated market that its log was made from, and how far it went."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ class SimulatedMarket:
     """The simulated market of a data folder: the whole log can be told from it."""
 
     seed: int
-    symbols: tuple[str, ...]
-    """All symbols that were ever run here, as the exchange names them."""
+    markets: Mapping[str, tuple[str, ...]]
+    """Exchange → all symbols that were ever run here, as the simulator names both."""
     simulator: tuple[str, ...] = ()
     """What the simulator has to be reminded of, line by line: which ids it gave to nobody, and the like."""
     disturbed: bool = False
@@ -31,17 +32,25 @@ class SimulatedMarket:
     young: bool = False
     """Whether the last run was too short, or its producer too slow, for every symbol to have a whole minute."""
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols of all exchanges."""
+        return tuple(dict.fromkeys(symbol for symbols in self.markets.values() for symbol in symbols))
+
 
 def recall(home: Path) -> SimulatedMarket | None:
     """The market of this folder; None before its first run. A file that cannot be read is a usage error."""
     try:
         stored: dict[str, Any] = json.loads((home / "run.json").read_bytes())
         before = [f"withheld:{ids}" for ids in stored.pop("withheld", ())]  # how it was written down at first
-        symbols, lines = tuple(stored.pop("symbols", ())), tuple(stored.pop("simulator", before))
-        return SimulatedMarket(**stored, symbols=symbols, simulator=lines)
+        if "symbols" in stored:  # ... when Binance was the only exchange
+            stored["markets"] = {"binance": stored.pop("symbols")}
+        markets = {name: tuple(symbols) for name, symbols in stored.pop("markets").items()}
+        lines = tuple(stored.pop("simulator", before))
+        return SimulatedMarket(**stored, markets=markets, simulator=lines)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError, AttributeError, KeyError):
         raise UsageError(
             f"{home / 'run.json'} is broken: drop the data with candlewick stack reset, or mend the file"
         ) from None
@@ -63,7 +72,7 @@ def begin_run(home: Path, plan: RunPlan, *, now_us: int) -> SimulatedMarket:
     """
     known = recall(home)
     if not plan.simulated:
-        return known or SimulatedMarket(seed=0, symbols=())
+        return known or SimulatedMarket(seed=0, markets={})
     if known and plan.seed is not None and plan.seed != known.seed:
         raise UsageError(
             f"the data in {home} are of the simulated market with seed {known.seed}, not {plan.seed}: two markets in "
@@ -73,7 +82,7 @@ def begin_run(home: Path, plan: RunPlan, *, now_us: int) -> SimulatedMarket:
         require_not_before(now_us - round(plan.market_start_s * 1e6), known.reached_us)
     market = SimulatedMarket(
         seed=known.seed if known else DEFAULT_SEED if plan.seed is None else plan.seed,
-        symbols=tuple(dict.fromkeys((*(known.symbols if known else ()), *plan.symbols))),
+        markets=_joined(known.markets if known else {}, plan.markets),
         simulator=known.simulator if known else (),
         disturbed=plan.disturbed or known is not None,
         reached_us=known.reached_us if known else 0,
@@ -81,6 +90,10 @@ def begin_run(home: Path, plan: RunPlan, *, now_us: int) -> SimulatedMarket:
     )
     remember(home, market)
     return market
+
+
+def _joined(before: Mapping[str, tuple[str, ...]], added: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(dict.fromkeys((*before.get(name, ()), *added.get(name, ())))) for name in {**before, **added}}
 
 
 def require_not_before(start_us: int, reached_us: int) -> None:

@@ -1,12 +1,15 @@
 """What a run is made of: its stages with their command lines, and the environment they all see."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from candlewick.pipeline.stage_names import API, POSTGRES_SINK, PROCESSORS, PRODUCER, SINKS
+from candlewick.pipeline.stage_names import POSTGRES_SINK, PRODUCER, SINKS, STAGES
 from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UsageError
+
+NOTED_FAULTS = frozenset({"short_history", "broken_row", "lack_every_s"})
+"""With these the simulator notes which trades it has given to clients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +19,10 @@ class RunPlan:
     for_s: float | None = None
     headless: bool = False
     speed: float = 10.0
-    exchange: str | None = None
-    """None: the simulator."""
-    symbols: tuple[str, ...] = ()
-    """As the exchange names them."""
+    simulated: bool = True
+    """Whether the market is ours."""
+    markets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Exchange → symbols: as the simulator names them, of real exchanges as these do."""
     seed: int | None = None
     faults: tuple[str, ...] = ()
     """Faults of the simulator, ``NAME=VALUE``."""
@@ -33,22 +36,19 @@ class RunPlan:
     @property
     def sinks(self) -> tuple[str, ...]:
         """The names of its sinks."""
-        return sinks_of(postgres=self.postgres)
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the market is ours."""
-        return self.exchange is None
+        return (*SINKS, POSTGRES_SINK) if self.postgres else SINKS
 
     @property
     def disturbed(self) -> bool:
         """Whether faults or kills were asked for: then records may be delivered more than once."""
         return bool(self.faults or self.kills)
 
-
-def sinks_of(*, postgres: bool) -> tuple[str, ...]:
-    """The sinks of a run, with or without that of PostgreSQL."""
-    return (*SINKS, POSTGRES_SINK) if postgres else SINKS
+    @property
+    def producers(self) -> dict[str, str]:
+        """The stages that produce, each with its exchange: `PRODUCER` alone, or one for each exchange."""
+        if len(self.markets) == 1:
+            return {PRODUCER: next(iter(self.markets))}
+        return {f"{PRODUCER}.{exchange}": exchange for exchange in self.markets}
 
 
 def stage(
@@ -62,9 +62,19 @@ def stage(
     return Stage(name=name, command=command, environment=environment, grace_s=grace_s, restarted=restarted)
 
 
+def require_separate(markets: Collection[str], faults: Sequence[str]) -> None:
+    """Raise `UsageError` where faults are asked for that only one exchange at a time can have."""
+    shared = sorted({fault.partition("=")[0] for fault in faults} & NOTED_FAULTS)
+    if shared and len(markets) > 1:
+        raise UsageError(
+            f"--fault {shared[0]} is for one exchange: who was given which trade is noted for a market, whatever "
+            f"exchange gives it; leave it away, or simulate one of {', '.join(markets)}"
+        )
+
+
 def parse_kills(values: tuple[str, ...], *, postgres: bool = False) -> dict[str, float]:
     """``STAGE=SECONDS`` arguments; a wrong one is a usage error."""
-    stages = (PRODUCER, *PROCESSORS, *sinks_of(postgres=postgres), API)
+    stages = (*STAGES, POSTGRES_SINK) if postgres else STAGES
     kills = {}
     for value in values:
         name, _, seconds = value.partition("=")

@@ -17,12 +17,14 @@ from candlewick.pipeline.simulator import (
     market_start_us,
     memory_of,
     remind,
+    simulated_hosts,
     simulator,
     until_answering,
 )
-from candlewick.pipeline.stage_names import API, PARQUET_SINK, PROCESSORS, PRODUCER, SIMULATOR
+from candlewick.pipeline.stage_names import API, PARQUET_SINK, PROCESSORS, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
+from candlewick.pipeline.symbols import name_for_producer
 from candlewick.pipeline.view.board import StageFigures, Tone
 from candlewick.pipeline.view.show import Show
 from candlewick.pipeline.view.watch import measure, watch
@@ -30,6 +32,7 @@ from candlewick.pipeline.words import duration
 from candlewick.verify.findings import Findings
 from candlewick.verify.verify import verify
 from deploy.local.ports import any_free_port
+from producers.feed.klines import LAG_S as KLINES_LAG_S
 from runtime.settings import Settings, child_environment
 from runtime.telemetry import PROGRESS_EVENT
 
@@ -39,7 +42,10 @@ _WORTH_SAYING_S = 300.0
 _TOLD = frozenset({StageChange.RESTARTED, StageChange.DIED, StageChange.GAVE_UP})
 """Changes that a person must hear of; the others are only shown."""
 _FIRST_MINUTES_S, _START_UP_S = 120.0, 20.0
-"""A symbol has a whole minute after two minutes of market time, counted from when the producer is at work."""
+"""A symbol has a whole minute after two minutes of market time, counted from when the producer is at work.
+
+With faults and kills a minute may lack trades: then its marker waits for the exchange's kline.
+"""
 
 
 class PipelineRun:
@@ -90,17 +96,24 @@ class PipelineRun:
         await self._until_the_end(supervisor, stop)
         market_us = await self._market_time() if self._plan.simulated else None
         if market_us is not None:
-            needed_s = _FIRST_MINUTES_S + _START_UP_S * self._plan.speed
+            waiting_s = _START_UP_S + (KLINES_LAG_S if self._plan.disturbed else 0.0)
+            needed_s = _FIRST_MINUTES_S + waiting_s * self._plan.speed
             is_short = market_us - start_us < needed_s * 1e6
-            self._remember(reached_us=market_us, young=is_short or PRODUCER in self._show.board.slow())
+            self._remember(reached_us=market_us, young=is_short or any(map(is_producer, self._show.board.slow())))
         await self._drain(supervisor)
         return None if market_us is None else await self._verify(market_us)
 
     async def _until_the_end(self, supervisor: Supervisor, stop: asyncio.Event) -> None:
         """Kill as planned, until `stop` is set or the time is over."""
-        async with _beside(*(_kill(supervisor, name, every_s) for name, every_s in self._plan.kills.items())):
+        plan = self._plan
+        kills = [
+            _kill(supervisor, name, every_s)
+            for killed, every_s in plan.kills.items()
+            for name in (plan.producers if killed == PRODUCER else (killed,))
+        ]
+        async with _beside(*kills):
             with suppress(TimeoutError):  # the planned end
-                await asyncio.wait_for(stop.wait(), self._plan.for_s)
+                await asyncio.wait_for(stop.wait(), plan.for_s)
 
     async def _verify(self, market_us: int) -> Findings:
         await self._say_how_far(market_us)
@@ -110,8 +123,8 @@ class PipelineRun:
         findings = await verify(
             self._settings,
             self._url,
-            symbols=self._market.symbols,
-            redelivery_allowed=self._market.disturbed,
+            markets=self._market.markets,
+            disturbed=self._market.disturbed,
             may_be_young=self._market.young,
             postgres=self._plan.postgres,
         )
@@ -154,22 +167,25 @@ class PipelineRun:
     def _stages(self) -> Iterator[Stage]:
         """In the order in which records pass them; the view shows them so too."""
         plan, first_port = self._plan, self._settings.metrics_port
-        hosts = (
-            {"CANDLEWICK_BINANCE_WS": self._url.replace("http", "ws", 1), "CANDLEWICK_BINANCE_REST": self._url}
-            if plan.simulated
-            else {}
-        )
-        arguments = {PRODUCER: (plan.exchange or "binance", *plan.symbols), API: ("--port", str(self._api_port))}
-        for number, name in enumerate((PRODUCER, *PROCESSORS, *plan.sinks, API)):
+        for number, name in enumerate((*plan.producers, *PROCESSORS, *plan.sinks, API)):
             environment = _environment(self._settings, metrics_port=first_port and first_port + number)
-            if name == PRODUCER:
-                environment |= hosts
-            yield stage(name, *arguments.get(name, ()), environment=environment)
+            if name in plan.producers:
+                yield self._producer(name, plan.producers[name], environment)
+            else:
+                yield stage(name, *(("--port", str(self._api_port)) if name == API else ()), environment=environment)
+
+    def _producer(self, name: str, exchange: str, environment: dict[str, str]) -> Stage:
+        """``produce`` with its exchange, or ``produce.kraken``, which is its command already."""
+        symbols = self._plan.markets[exchange]
+        if self._plan.simulated:
+            symbols = tuple(name_for_producer(exchange, symbol) for symbol in symbols)
+            environment |= simulated_hosts(self._url)
+        return stage(name, *((exchange,) if name == PRODUCER else ()), *symbols, environment=environment)
 
     async def _drain(self, supervisor: Supervisor) -> None:
         """Stop stage after stage, each once it has committed all that the one before can give."""
         self._show.say(f"stopping after {self._show.elapsed_s():.0f} s: the producer first, then what it feeds")
-        await supervisor.stop(PRODUCER)
+        await asyncio.gather(*map(supervisor.stop, self._plan.producers))
         for name in PROCESSORS:
             await caught_up(self._settings, (name,), say=self._show.say)
             await supervisor.stop(name)

@@ -56,6 +56,14 @@ def simulator(
     )
 
 
+def simulated_hosts(url: str) -> dict[str, str]:
+    """The settings that lead every exchange to the simulator: it speaks for all on one port."""
+    names = [name for name in Settings.model_fields if name.endswith(("_ws", "_rest")) and not name.startswith("ccxt")]
+    return {
+        f"CANDLEWICK_{name.upper()}": url.replace("http", "ws", 1) if name.endswith("_ws") else url for name in names
+    }
+
+
 async def until_answering(url: str) -> None:
     """Wait until the simulator answers; `UnavailableError` where it does not within `START_TIMEOUT_S`."""
     deadline = time.monotonic() + START_TIMEOUT_S

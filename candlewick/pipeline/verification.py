@@ -40,8 +40,8 @@ async def verify_again(settings: Settings, *, postgres: bool = False) -> Finding
         return await verify(
             settings,
             url,
-            symbols=market.symbols,
-            redelivery_allowed=market.disturbed,
+            markets=market.markets,
+            disturbed=market.disturbed,
             may_be_young=market.young,
             postgres=postgres,
         )

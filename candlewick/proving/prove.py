@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from candlewick.known_exchange import known_exchange
 from candlewick.proving.evidence import Evidence, verdict
 from candlewick.reconcile.compare import ComparedSpan, comparable_fields, compare_market
 from candlewick.reconcile.klines import ask_klines
@@ -13,6 +12,7 @@ from market.codec import decode_marker, decode_trade
 from market.key import MarketKey
 from market.partition import partition_of
 from producers.capture.recorder import CaptureSettings
+from producers.exchanges import exchange_named
 from producers.feed.klines import LAG_S
 from producers.feed.rest import RestClient
 from producers.feed.runner import find, run_feed
@@ -43,7 +43,7 @@ async def prove_exchange(
     """
     if not 0 < for_s <= _LONGEST_CHECK_S:
         raise UsageError("--check takes an hour at most: give it --for 2m")
-    exchange = known_exchange(settings, exchange_name)
+    exchange = exchange_named(exchange_name, settings)
     before = await ends(settings, settings.topics.trades)
 
     async def disturb(session: Session) -> None:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import aiohttp
 
 from candlewick.common import utc_us
-from candlewick.known_exchange import known_exchange
 from candlewick.reading import Watch
 from candlewick.reconcile.candles import market_groups, read_newest_candles
 from candlewick.reconcile.compare import ComparedSpan, comparable_fields, compare_market
@@ -16,6 +15,7 @@ from candlewick.reconcile.klines import ask_klines
 from candlewick.reconcile.report import Reconciliation
 from market.timeframe import MINUTE_MS, next_minute_us
 from market.utc import utc
+from producers.exchanges import exchange_named
 from producers.feed.rest import RestClient
 from producers.feed.runner import find
 from producers.feed.selection import Selection
@@ -64,7 +64,7 @@ async def reconcile(settings: Settings, asked: Asked, watch: Watch) -> Reconcili
     Raises `UsageError` (no such exchange or symbol, no usable span), `RefusedError`, `UnavailableError`, or
     `CandlewickError` where there is no candle at all.
     """
-    exchange = known_exchange(settings, asked.exchange)
+    exchange = exchange_named(asked.exchange, settings)
     span, is_cut = asked_span(asked, time.time_ns() // 1_000_000)
     await require_topics(settings, {settings.topics.candles()})
     async with aiohttp.ClientSession() as http:

@@ -17,12 +17,12 @@ class StoredTrade(NamedTuple):
     digest: int
 
 
-def digests_of(key: str, trades: Iterable[Sent]) -> dict[int, int]:
+def digests_of(key: str, trades: Iterable[Sent]) -> dict[str, int]:
     """Trade id → digest."""
     return {
         trade.trade_id: trade_digest(
             key=key,
-            trade_id=str(trade.trade_id),
+            trade_id=trade.trade_id,
             price=trade.price,
             qty=trade.qty,
             side=trade.side,
@@ -33,13 +33,13 @@ def digests_of(key: str, trades: Iterable[Sent]) -> dict[int, int]:
 
 
 def check_log(
-    key: str, log: KeyLog, sent: Mapping[int, int], span: SpanUs, findings: Findings, *, also: Mapping[int, int]
+    key: str, log: KeyLog, sent: Mapping[str, int], span: SpanUs, findings: Findings, *, also: Mapping[str, int]
 ) -> None:
     """The log must have each trade of a span that was sent, at least once, unchanged, and no others.
 
     `also` has the digests of the other content of ids that were sent with two contents.
     """
-    seen: set[int] = set()
+    seen: set[str] = set()
     for trade_id, digest, time_us in zip(log.ids, log.digests, log.times_us, strict=True):
         if trade_id in sent:
             if digest != sent[trade_id] and not (trade_id in seen and digest == also.get(trade_id)):
@@ -54,14 +54,13 @@ def check_log(
 
 
 def check_store(
-    store: str, key: str, stored: Iterable[StoredTrade], sent: Mapping[int, int], findings: Findings
+    store: str, key: str, stored: Iterable[StoredTrade], sent: Mapping[str, int], findings: Findings
 ) -> None:
     """A store must have each trade of a span that was sent, exactly once, unchanged, and no others."""
     left = dict(sent)
-    for text, digest in stored:
-        trade_id = int(text) if text.isdecimal() else -1
+    for trade_id, digest in stored:
         if trade_id not in sent:
-            findings.add(FindingKind.DIFFERENT, f"{store} has a trade {text} of {key} that was never sent")
+            findings.add(FindingKind.DIFFERENT, f"{store} has a trade {trade_id} of {key} that was never sent")
         elif trade_id not in left:
             findings.add(FindingKind.DUPLICATE, f"trade {trade_id} of {key} in {store}")
         elif left.pop(trade_id) != digest:
@@ -93,19 +92,19 @@ def check_markers(key: str, log: KeyLog, span: SpanUs, findings: Findings) -> No
 def count_lost(log: KeyLog, lost: Demands, span: SpanUs, findings: Findings) -> None:
     """Count the trades that the source lost, their minutes, and those of the minutes that still say `complete`."""
     minutes = lost.lost_minutes(span)
-    statuses = [log.candles.get(open_us // 1000, {}).get("status") for open_us in minutes]
+    statuses = [log.status(open_us) for open_us in minutes]
     findings.lost += lost.lost_in(span)
     findings.lost_minutes += len(minutes)
     findings.lost_complete += statuses.count("complete")
 
 
-def first_in_log(key: str, log: KeyLog, retold: Mapping[int, Sent]) -> dict[int, Sent]:
+def first_in_log(key: str, log: KeyLog, retold: Mapping[str, Sent]) -> dict[str, Sent]:
     """Of the ids that were sent with two contents: those whose other content (`retold`) stands first in the log."""
     if not retold:
         return {}
     others = digests_of(key, retold.values())
-    first: dict[int, Sent] = {}
-    seen: set[int] = set()
+    first: dict[str, Sent] = {}
+    seen: set[str] = set()
     for trade_id, digest in zip(log.ids, log.digests, strict=True):
         if trade_id in retold and trade_id not in seen:
             seen.add(trade_id)

@@ -11,6 +11,13 @@ Together with the ids that the log has, this decides what candles may say:
 - A minute may be anything if its lost trades are withheld ones and the log has no later trade: no id shows them yet.
 - Every other minute must be `complete`.
 
+Where ids are texts they show nothing that is missing, and the best that a minute can say is `connected`
+(`connected_demands`):
+
+- Without faults and kills every minute must be `connected`, and lack nothing.
+- With them a minute may say less. A trade that the log lacks is lost if its minute does, and else missing: so what a
+  connection left out without a word is found, which nobody can know but the simulator.
+
 Pure.
 """
 
@@ -20,7 +27,15 @@ from heapq import merge
 from itertools import zip_longest
 from typing import NamedTuple
 
-from candlewick.verify.expected import ANY_STATUS, LESS_THAN_COMPLETE, MINUTE_US, Sent, SpanUs
+from candlewick.verify.expected import (
+    ANY_STATUS,
+    LESS_THAN_COMPLETE,
+    LESS_THAN_CONNECTED,
+    MINUTE_US,
+    Sent,
+    SpanUs,
+)
+from candlewick.verify.spoken import CONNECTED
 
 
 class ExemptionKind(StrEnum):
@@ -57,8 +72,8 @@ REACH_US = 60 * MINUTE_US
 """How far from a reset trades may be missing because of it: a client's absence and its patience, in market time."""
 _DOUBT_US = 10 * MINUTE_US
 """All minutes so near to what a reset cost are doubtful; the last marked minute may lie so far before it."""
-_NEVER_GIVEN = frozenset({ExemptionKind.WITHHELD, ExemptionKind.SPOILED})
-_NOT_PROVED = _NEVER_GIVEN | {ExemptionKind.JUMPED, ExemptionKind.REFUSED}
+NEVER_GIVEN = frozenset({ExemptionKind.WITHHELD, ExemptionKind.SPOILED})
+_NOT_PROVED = NEVER_GIVEN | {ExemptionKind.JUMPED, ExemptionKind.REFUSED}
 
 
 class Exemption(NamedTuple):
@@ -71,15 +86,13 @@ class Exemption(NamedTuple):
 class Demands(NamedTuple):
     """What may be demanded of one key. Minutes are given by their open times in microseconds."""
 
-    absent: frozenset[int] = frozenset()
+    absent: frozenset[str] = frozenset()
     """Ids that the log rightly lacks."""
     lost: tuple[Sent, ...] = ()
     """Those trades among them that the exchange had and never gave, in order of time."""
-    never_given: tuple[Sent, ...] = ()
-    """Those that no source gave; the exchange's own klines count them. In order of time."""
     statuses: Mapping[int, tuple[str, ...]] = {}
-    """Minute → what it may say, where that is not `complete` alone."""
-    retold: Mapping[int, Sent] = {}
+    """Minute → what it may say, where that is not the exchange's best alone."""
+    retold: Mapping[str, Sent] = {}
     """Id → the other content that it was sent with."""
 
     def lost_in(self, span: SpanUs) -> int:
@@ -96,17 +109,17 @@ def demands(
     record: Sequence[Sent],
     exemptions: Iterable[Exemption],
     *,
-    logged: Container[int],
-    forgotten: Container[int] = (),
+    logged: Container[str],
+    forgotten: Container[str] = (),
 ) -> Demands:
     """What follows from the record of a span and its exemptions, given the ids that the log has (`logged`).
 
     `forgotten` are the logged ids that a feed which began again later could not know of (`KeyLog.forgotten`).
     """
-    kinds: dict[int, set[ExemptionKind]] = {}
+    kinds: dict[str, set[ExemptionKind]] = {}
     recorded = {trade.trade_id for trade in record}
-    unrecorded: dict[int, Sent] = {}
-    retold: dict[int, Sent] = {}
+    unrecorded: dict[str, Sent] = {}
+    retold: dict[str, Sent] = {}
     resets: list[Sent] = []
     for trade, kind in exemptions:
         if kind is ExemptionKind.RETOLD:
@@ -118,7 +131,7 @@ def demands(
             if trade.trade_id not in recorded:
                 unrecorded.setdefault(trade.trade_id, trade)
     # Both are in the order in which the exchange made them; among trades of one time, ids decide.
-    ordered = list(merge(record, unrecorded.values(), key=lambda trade: (trade.time_us, trade.trade_id)))
+    ordered = list(merge(record, unrecorded.values(), key=lambda trade: (trade.time_us, trade.number)))
     doubtful: set[int] = set()
     for reset in resets:
         cost = list(_cost_of(reset, ordered, logged))
@@ -128,14 +141,16 @@ def demands(
         first_us, last_us = min(times_us) - _DOUBT_US, max(times_us) + _DOUBT_US
         doubtful.update(range(first_us - first_us % MINUTE_US, last_us, MINUTE_US))
     known = {
-        number
-        for number, of_trade in kinds.items()
-        if ExemptionKind.REFUSED in of_trade and number in logged and number not in forgotten
+        trade_id
+        for trade_id, of_trade in kinds.items()
+        if ExemptionKind.REFUSED in of_trade and trade_id in logged and trade_id not in forgotten
     }
     doubtful |= _quiet_minutes(span, ordered, known)
-    for number in known:
-        kinds[number].discard(ExemptionKind.REFUSED)
-    absent = frozenset(number for number, of_trade in kinds.items() if of_trade & _NEVER_GIVEN or number not in logged)
+    for trade_id in known:
+        kinds[trade_id].discard(ExemptionKind.REFUSED)
+    absent = frozenset(
+        trade_id for trade_id, of_trade in kinds.items() if of_trade & NEVER_GIVEN or trade_id not in logged
+    )
     last_us = max((trade.time_us for trade in ordered if trade.trade_id in logged), default=0)
     lost = tuple(
         trade
@@ -147,16 +162,39 @@ def demands(
         doubtful | _unproved_minutes(span, ordered, kinds, absent), ANY_STATUS
     )
     statuses |= dict.fromkeys((_minute(trade) for trade in lost), LESS_THAN_COMPLETE)
-    never_given = tuple(trade for trade in ordered if kinds.get(trade.trade_id, set()) & _NEVER_GIVEN)
-    return Demands(absent, lost, never_given, statuses, retold)
+    return Demands(absent, lost, statuses, retold)
+
+
+def connected_demands(
+    record: Iterable[Sent],
+    exemptions: Iterable[Exemption],
+    *,
+    logged: Container[str],
+    said: Mapping[int, str],
+    disturbed: bool,
+) -> Demands:
+    """What follows from the record of a span where ids are texts, given the statuses that the log's minutes have.
+
+    `said`: the minute → its status. `disturbed`: there were faults, kills or earlier runs.
+    """
+    if not disturbed:
+        return Demands()
+    lost = tuple(
+        trade for trade in record if trade.trade_id not in logged and said.get(_minute(trade)) in LESS_THAN_CONNECTED
+    )
+    retold = {trade.trade_id: trade for trade, kind in exemptions if kind is ExemptionKind.RETOLD}
+    statuses = dict.fromkeys(said, (CONNECTED, *LESS_THAN_CONNECTED)) | dict.fromkeys(
+        map(_minute, lost), LESS_THAN_CONNECTED
+    )
+    return Demands(frozenset(trade.trade_id for trade in lost), lost, statuses, retold)
 
 
 def _is_lost(kinds: set[ExemptionKind]) -> bool:
     """Whether an absent trade of these kinds was one that the exchange had."""
-    return bool(kinds & _NEVER_GIVEN) or kinds == {ExemptionKind.REFUSED}
+    return bool(kinds & NEVER_GIVEN) or kinds == {ExemptionKind.REFUSED}
 
 
-def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[int]) -> Iterator[Sent]:
+def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[str]) -> Iterator[Sent]:
     """What the log lacks because of a reset: all before it, and behind it up to the first trade that the log has."""
     index = next(number for number, trade in enumerate(ordered) if trade.trade_id == reset.trade_id)
     yield from (
@@ -168,7 +206,7 @@ def _cost_of(reset: Sent, ordered: Sequence[Sent], logged: Container[int]) -> It
         yield trade
 
 
-def _quiet_minutes(span: SpanUs, ordered: Sequence[Sent], refused: Container[int]) -> set[int]:
+def _quiet_minutes(span: SpanUs, ordered: Sequence[Sent], refused: Container[str]) -> set[int]:
     """The minutes behind a trade that REST refused to show, where there was none for a minute.
 
     A page that does not begin with the newest known trade cannot show that there was nothing after it.
@@ -182,7 +220,7 @@ def _quiet_minutes(span: SpanUs, ordered: Sequence[Sent], refused: Container[int
 
 
 def _unproved_minutes(
-    span: SpanUs, ordered: Sequence[Sent], kinds: Mapping[int, set[ExemptionKind]], absent: Container[int]
+    span: SpanUs, ordered: Sequence[Sent], kinds: Mapping[str, set[ExemptionKind]], absent: Container[str]
 ) -> set[int]:
     """The minutes from the last given trade before a trade that is not proved, to the first given trade behind it."""
     minutes: set[int] = set()

@@ -1,10 +1,11 @@
 """What the candles must be: computed from the simulator's record alone. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from candlewick.verify.amounts import SCALE, parse_amount, plain_amount
+from candlewick.verify.spoken import COMPLETE, CONNECTED
 
 MINUTE_US = 60_000_000
 
@@ -14,20 +15,25 @@ Fields = dict[str, Any]
 An expected one has as `status` all those that it may say.
 """
 
-COMPLETE = ("complete",)
 KLINE = "kline"
-LESS_THAN_COMPLETE = ("connected", KLINE, "hole")
-ANY_STATUS = (*COMPLETE, *LESS_THAN_COMPLETE)
+LESS_THAN_CONNECTED = (KLINE, "hole")
+LESS_THAN_COMPLETE = (CONNECTED, *LESS_THAN_CONNECTED)
+ANY_STATUS = (COMPLETE, *LESS_THAN_COMPLETE)
+_NO_IDS: Fields = {"first_trade_id": None, "last_trade_id": None}
 
 
 class Sent(NamedTuple):
-    """A trade of the simulator's record; `side` is the taker's, amounts in canonical text."""
+    """A trade of the simulator's record; `side` is the taker's, amounts in canonical text.
 
-    trade_id: int
+    `number` orders the trades of one time: the market's own number of it, which is its id where ids are numbers.
+    """
+
+    trade_id: str
     price: str
     qty: str
     side: str
     time_us: int
+    number: int
 
 
 class SpanUs(NamedTuple):
@@ -55,25 +61,27 @@ def expected_candles(
     trades: Iterable[Sent],
     *,
     last_price: str | None,
+    best: str = COMPLETE,
     statuses: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
     klines: Mapping[int, Fields] = MappingProxyType({}),
 ) -> Iterator[Fields]:
     """The candles of every minute of `span`, in order.
 
     `trades` are those of the span. `last_price` is that of the last trade before it: a minute without trades has it.
-    `statuses`: open time (microseconds) → what the minute may say, where that is not `complete` alone. `klines`: open
-    time → the exchange's own values, which stand in for those of the trades.
+    `statuses`: open time (microseconds) → what the minute may say, where that is not `best` alone. `klines`: open
+    time → the values that the exchange gives, which stand in for those of the trades.
     """
     exchange, _, symbol = key.partition(":")
     by_minute = _by_minute(trades)
     for open_us in span.minutes():
-        if open_us in klines:
-            values = klines[open_us]
-        elif of_minute := by_minute.get(open_us):
+        values: Fields = {}
+        if of_minute := by_minute.get(open_us):
             values = _traded(of_minute)
         elif last_price is not None:
             values = _flat(last_price)
-        else:
+        if open_us in klines:
+            values = (values or _flat("0")) | klines[open_us] | _NO_IDS
+        if not values:
             continue  # nothing was traded yet: there can be no candle
         last_price = values["close"]
         yield {
@@ -83,26 +91,19 @@ def expected_candles(
             "open_time_ms": open_us // 1000,
             "close_time_ms": (open_us + MINUTE_US) // 1000 - 1,
             **values,
-            "status": statuses.get(open_us, COMPLETE),
+            "status": statuses.get(open_us, (best,)),
         }
 
 
-def exchange_klines(span: SpanUs, trades: Iterable[Sent], *, last_price: str | None) -> dict[int, Fields]:
-    """Open time (microseconds) → the exchange's own values of a minute, which name no ids.
+def exchange_klines(
+    span: SpanUs, trades: Iterable[Sent], *, last_price: str | None, fields: Sequence[str]
+) -> dict[int, Fields]:
+    """Open time (microseconds) → the `fields` that an exchange gives of a minute.
 
     `trades` are all that there were in the span, `last_price` that of the last one before it.
     """
-    by_minute = _by_minute(trades)
-    klines: dict[int, Fields] = {}
-    for open_us in span.minutes():
-        if of_minute := by_minute.get(open_us):
-            klines[open_us] = _traded(of_minute) | {"first_trade_id": None, "last_trade_id": None}
-        elif last_price is not None:
-            klines[open_us] = _flat(last_price)
-        else:
-            continue
-        last_price = klines[open_us]["close"]
-    return klines
+    candles = expected_candles("", span, trades, last_price=last_price)
+    return {candle["open_time_ms"] * 1000: {name: candle[name] for name in fields} for candle in candles}
 
 
 def _by_minute(trades: Iterable[Sent]) -> dict[int, list[Sent]]:
@@ -113,7 +114,9 @@ def _by_minute(trades: Iterable[Sent]) -> dict[int, list[Sent]]:
 
 
 def _traded(trades: list[Sent]) -> Fields:
-    ordered = sorted(trades, key=lambda trade: (trade.time_us, trade.trade_id))
+    ordered = sorted(trades, key=lambda trade: (trade.time_us, trade.number))
+    # Ids that are numbers: the least and the greatest. Others: those of open and close.
+    by_id = sorted(trades, key=lambda trade: trade.number) if ordered[0].trade_id.isdecimal() else ordered
     priced = [(parse_amount(trade.price), parse_amount(trade.qty), trade.side) for trade in ordered]
     prices = [price for price, _, _ in priced]
     return {
@@ -128,8 +131,8 @@ def _traded(trades: list[Sent]) -> Fields:
         "taker_buy_quote_volume": plain_amount(
             sum(price * qty for price, qty, side in priced if side == "buy"), 2 * SCALE
         ),
-        "first_trade_id": str(min(trade.trade_id for trade in trades)),
-        "last_trade_id": str(max(trade.trade_id for trade in trades)),
+        "first_trade_id": by_id[0].trade_id,
+        "last_trade_id": by_id[-1].trade_id,
     }
 
 
@@ -138,8 +141,7 @@ def _flat(price: str) -> Fields:
         **dict.fromkeys(("open", "high", "low", "close"), price),
         **dict.fromkeys(("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"), "0"),
         "trades": 0,
-        "first_trade_id": None,
-        "last_trade_id": None,
+        **_NO_IDS,
     }
 
 

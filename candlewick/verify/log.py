@@ -20,14 +20,14 @@ def candle_digest(fields: Fields) -> int:
 
 @dataclass
 class KeyLog:
-    """What the log says of one key's live series: its trades in offset order (32 bytes each) and its markers."""
+    """What the log says of one key's live series: its trades in offset order (some 100 bytes each) and its markers."""
 
-    ids: "array[int]" = field(default_factory=lambda: array("q"))
+    ids: list[str] = field(default_factory=list)
     digests: "array[int]" = field(default_factory=lambda: array("q"))
     times_us: "array[int]" = field(default_factory=lambda: array("q"))
     begun_us: int | None = None
     """`complete_until_us` of the first `begin` marker: where the first whole minute of the series opens."""
-    begun_with: int | None = None
+    begun_with: str | None = None
     """The id that this marker names as its `last_trade_id`: the feed had that trade, and need not publish it."""
     newest_us: int | None = None
     """The greatest `complete_until_us` of its markers."""
@@ -40,7 +40,7 @@ class KeyLog:
     """For each later `begin` marker: how many trades stand before it, and its `complete_until_us`."""
 
     @property
-    def forgotten(self) -> set[int]:
+    def forgotten(self) -> set[str]:
         """The ids of trades that a feed which began again later could not know of."""
         return {
             self.ids[index]
@@ -49,13 +49,17 @@ class KeyLog:
             if self.times_us[index] >= until_us
         }
 
+    def status(self, open_us: int) -> str:
+        """What the candle of a minute says; empty where there is none."""
+        return str(self.candles.get(open_us // 1000, {}).get("status", ""))
+
     def take_marker(self, complete_until_us: int, proof: str, last_trade_id: str) -> None:
         """Note a marker; its last trade's id is empty where it names none."""
         if proof != BEGIN:
             self.marked.add(complete_until_us)
         elif self.begun_us is None:
             self.begun_us = complete_until_us
-            self.begun_with = int(last_trade_id) if last_trade_id.isdecimal() else None
+            self.begun_with = last_trade_id or None
         else:
             self.begins.append((len(self.ids), complete_until_us))
         self.newest_us = max(self.newest_us or 0, complete_until_us)

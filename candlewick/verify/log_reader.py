@@ -48,9 +48,9 @@ def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) ->
         time_us=trade["time_us"],
     )
     log.trades[record.offset] = digest
-    if "run" not in headers and trade["trade_id"].isdecimal():
+    if "run" not in headers:
         key = log.key(name)
-        key.ids.append(int(trade["trade_id"]))
+        key.ids.append(trade["trade_id"])
         key.digests.append(digest)
         key.times_us.append(trade["time_us"])
 

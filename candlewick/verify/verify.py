@@ -16,13 +16,14 @@ from candlewick.verify.check import (
     first_in_log,
 )
 from candlewick.verify.cold import ColdFiles
-from candlewick.verify.demands import Demands, demands
+from candlewick.verify.demands import Demands, connected_demands, demands
 from candlewick.verify.expected import KLINE, MINUTE_US, Fields, Sent, SpanUs, exchange_klines, expected_candles
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
 from candlewick.verify.log_reader import partitions_of, read_partition
 from candlewick.verify.postgres import PostgresRows
+from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
 from runtime.settings import Settings
@@ -49,17 +50,18 @@ async def verify(
     settings: Settings,
     url: str,
     *,
-    symbols: Iterable[str],
-    redelivery_allowed: bool,
+    markets: Mapping[str, Sequence[str]],
+    disturbed: bool,
     may_be_young: bool = False,
     postgres: bool = False,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
 
-    Compared are the live series of `symbols` (as the exchange names them), each from its first `begin` marker to its
-    newest marker. Without faults, kills and earlier runs no trade may stand at a second offset: then
-    `redelivery_allowed` is false. With `may_be_young`, after a short or slow run, a symbol without a whole minute in
-    the log is only counted; else its minutes are missing. Raises `UnavailableError` where one of them does not answer.
+    Compared are the live series of `markets` (exchange → symbols, as the simulator names both), each from its first
+    `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
+    no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
+    minute in the log is only counted; else its minutes are missing. Raises `UnavailableError` where one of them does
+    not answer.
     """
     findings = Findings()
     async with Truth(url) as truth, HotCandles(settings, findings) as hot, AsyncExitStack() as opened:
@@ -67,12 +69,12 @@ async def verify(
         if postgres:
             tables["PostgreSQL"] = await opened.enter_async_context(PostgresRows(settings))
         cold = ColdFiles(settings)
-        wanted = set(symbols)
-        names = {key: symbol for key, symbol in (await truth.keys()).items() if symbol in wanted}
-        for symbol in sorted(wanted - set(names.values())):
-            findings.add(FindingKind.MISSING, f"{symbol}: the simulator does not trade it")
+        names = await truth.keys(markets)
+        unknown = {(name, symbol) for name, symbols in markets.items() for symbol in symbols} - set(names.values())
+        for name, symbol in sorted(unknown):
+            findings.add(FindingKind.MISSING, f"{symbol} of {name}: the simulator does not trade it")
         now_us = await truth.now_us()
-        check = _Check(findings, truth, tables, hot, cold, may_be_young=may_be_young)
+        check = _Check(findings, truth, tables, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.check_partition(log, findings)
@@ -83,7 +85,7 @@ async def verify(
             findings.young += 1
             continue
         findings.add(FindingKind.MISSING, f"every trade, marker and candle of {key}: it is not in the log")
-    if findings.redelivered and not redelivery_allowed:
+    if findings.redelivered and not disturbed:
         findings.add(
             FindingKind.DUPLICATE, f"{findings.redelivered} trades at a second offset in a first run without faults"
         )
@@ -101,16 +103,17 @@ class _Check:
         hot: HotCandles,
         cold: ColdFiles,
         *,
+        disturbed: bool,
         may_be_young: bool,
     ) -> None:
-        self._may_be_young = may_be_young
+        self._disturbed, self._may_be_young = disturbed, may_be_young
         self._findings = findings
         self._truth = truth
         self._tables = tables
         self._hot = hot
         self._cold = cold
 
-    async def key(self, key: str, symbol: str, log: KeyLog, now_us: int) -> None:
+    async def key(self, key: str, market: SpokenMarket, log: KeyLog, now_us: int) -> None:
         """Compare one key with the record; `now_us` is market time."""
         findings = self._findings
         if log.begun_us is None or log.newest_us is None or log.newest_us <= log.begun_us:
@@ -124,29 +127,26 @@ class _Check:
             findings.add(
                 FindingKind.DIFFERENT, f"the newest marker of {key} is of {clock(log.newest_us)}, not over yet"
             )
-        before = await self._truth.before(symbol, span.from_us)
-        wanted = await self._demands(symbol, before, span, log)
+        before = await self._truth.before(market, span.from_us)
+        wanted = await self._demands(market, before, span, log)
         first = first_in_log(key, log, wanted.retold)
-        sent: dict[int, int] = {}
+        sent: dict[str, int] = {}
         last_price = next((trade.price for trade in reversed(before) if trade.trade_id not in wanted.absent), None)
-        true_price = before[-1].price if before else None  # of all trades, also those that no source gave
         for window in span.windows(WINDOW_US):
-            record = await self._truth.trades(symbol, window)
+            record = await self._truth.trades(market, window)
             trades = [first.get(trade.trade_id, trade) for trade in record if trade.trade_id not in wanted.absent]
             digests = digests_of(key, trades)
             sent |= digests
-            all_trades = sorted(
-                [*record, *(trade for trade in wanted.never_given if trade.time_us in window)],
-                key=lambda trade: (trade.time_us, trade.trade_id),
-            )
-            klines = {
-                open_us: values
-                for open_us, values in exchange_klines(window, all_trades, last_price=true_price).items()
-                if log.candles.get(open_us // 1000, {}).get("status") == KLINE
-            }
-            true_price = all_trades[-1].price if all_trades else true_price
             candles = list(
-                expected_candles(key, window, trades, last_price=last_price, statuses=wanted.statuses, klines=klines)
+                expected_candles(
+                    key,
+                    window,
+                    trades,
+                    last_price=last_price,
+                    best=market.spoken.best,
+                    statuses=wanted.statuses,
+                    klines=await self._klines(market, window, log),
+                )
             )
             last_price = candles[-1]["close"] if candles else last_price
             if unpriced := len(window.minutes()) - len(candles):
@@ -172,20 +172,40 @@ class _Check:
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
         check_candles("Redis", key, hot, recent, findings)
 
-    async def _demands(self, symbol: str, before: Sequence[Sent], span: SpanUs, log: KeyLog) -> Demands:
+    async def _klines(self, market: SpokenMarket, window: SpanUs, log: KeyLog) -> dict[int, Fields]:
+        """What the exchange gives of the minutes that say that its kline stands in."""
+        of_klines = [open_us for open_us in window.minutes() if log.status(open_us) == KLINE]
+        if not of_klines:
+            return {}
+        counted = market._replace(exchange=market.spoken.klines_of or market.exchange)
+        span = SpanUs(of_klines[0], of_klines[-1] + MINUTE_US)
+        last_price = await self._truth.last_price(counted, span.from_us)
+        trades = await self._truth.all_trades(counted, span)
+        klines = exchange_klines(span, trades, last_price=last_price, fields=market.spoken.kline_fields)
+        return {open_us: klines[open_us] for open_us in of_klines if open_us in klines}
+
+    async def _demands(self, market: SpokenMarket, before: Sequence[Sent], span: SpanUs, log: KeyLog) -> Demands:
+        if market.spoken.best == CONNECTED:
+            return connected_demands(
+                await self._truth.trades(market, span),
+                await self._truth.exemptions(market, span),
+                logged=set(log.ids),
+                said={open_us: log.status(open_us) for open_us in span.minutes()},
+                disturbed=self._disturbed,
+            )
         from_us = min([span.from_us, *(trade.time_us for trade in before[-1:])])
         around = SpanUs(from_us - AROUND_US, span.until_us + AROUND_US)
-        exemptions = await self._truth.exemptions(symbol, around)
+        exemptions = await self._truth.exemptions(market, around)
         if not exemptions:
             return Demands()
         known = set(log.ids)
         if log.begun_with is not None:
             known.add(log.begun_with)
-        record = await self._truth.trades(symbol, around)
+        record = await self._truth.trades(market, around)
         return demands(around, record, exemptions, logged=known, forgotten=log.forgotten)
 
 
 def as_in_log(expected: Fields, log: KeyLog) -> Fields:
     """The expected candle of a store: where a minute may have several statuses, the store must have the log's."""
-    status = log.candles.get(expected["open_time_ms"], {}).get("status")
+    status = log.status(expected["open_time_ms"] * 1000)
     return {**expected, "status": (status,)} if status in expected["status"] else expected

@@ -197,7 +197,8 @@ class Worker:
 
     async def _next_batch(self) -> list[Incoming]:
         try:
-            batch = [await asyncio.wait_for(self._inbox.get(), IDLE_S)]
+            async with asyncio.timeout(IDLE_S):  # `wait_for` loses a cancellation that comes with an item
+                batch = [await self._inbox.get()]
         except TimeoutError:
             return []
         while len(batch) < BATCH_RECORDS and not self._inbox.empty():

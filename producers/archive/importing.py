@@ -211,6 +211,8 @@ class _Import:
 
     async def _import(self, file: _SurveyedFile, reader: LogReader) -> Imported:
         key, span, digest = self._market.key, file.span, file.surveyed.content.digest
+        if self._request.described.contract is not None:  # other sizes are other contents
+            digest += str(self._request.described.contract).encode()
         progress = await read_progress(self._settings, key)
         until_us = _limit_us(key, span, progress)
         await reader.read()

@@ -9,7 +9,8 @@ joined, whose ids jump). Columns, by the header, which older files have in Engli
 - A day is one of UTC+8: that of 2025-09-01 begins on 2025-08-31 at 16:00 UTC. So OKX's documentation has it ("Get
   historical market data": ``dateTs``), and so files begin and end.
 - ``created_time`` is in milliseconds, ``side`` the taker's, ``source`` 1 an order of the enhanced liquidity program.
-- Sizes of spot are in coins. Those of swaps and futures are numbers of contracts, whose size no file tells: refused.
+- Sizes of spot are in coins. Those of swaps (``BTC-USDT-SWAP-trades-…``) are numbers of contracts. How much one is, no
+  file tells: the caller has to. Inverse swaps, futures and options are refused.
 - Some sizes went through a binary fraction (``0.00044782999999999997``, ``1e-05``). Sixteen digits and more are rounded
   to the fifteen that such a fraction holds, so that size is the same as in streams and REST.
 
@@ -20,6 +21,7 @@ import re
 from collections.abc import Callable
 from decimal import Context, Decimal
 
+from market.decimals import EXACT
 from market.errors import MalformedError
 from market.limits import check_trade
 from market.trade import Side, Source, Trade
@@ -33,6 +35,8 @@ _is_okx_dump = re.compile(
 _KINDS = {"trades": DumpKind.TRADES, "aggtrades": DumpKind.AGG_TRADES}
 _AHEAD_US = 8 * 3_600_000_000
 """UTC+8."""
+_SWAP, _PERPETUAL, _INVERSE = "-SWAP", "-PERP", "-USD"
+_COIN = Decimal(1)
 _NEEDED = ("trade_id", "side", "price", "size", "created_time")
 _NUMBER = rb"([0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][+-]?[0-9]{1,2})?)"
 _PATTERNS = {
@@ -55,8 +59,16 @@ def read_okx_name(name: str) -> DumpName | None:
 
 
 def okx_symbol(native: str) -> str | None:
-    """The symbol of an instrument of spot; None: it is of another product."""
-    return native if is_symbol(native) and product_of(native) is Product.SPOT else None
+    """The symbol of a pair of spot, or of a swap with a linear payout; None: it is of another product."""
+    pair = native.removesuffix(_SWAP)
+    if not is_symbol(pair) or product_of(pair) is not Product.SPOT or (pair != native and pair.endswith(_INVERSE)):
+        return None
+    return pair if pair == native else f"{pair}{_PERPETUAL}"
+
+
+def okx_native(symbol: str) -> str:
+    """The name of an instrument in OKX's files."""
+    return symbol.removesuffix(_PERPETUAL) + _SWAP if symbol.endswith(_PERPETUAL) else symbol
 
 
 def okx_columns(header: bytes) -> tuple[str, ...]:
@@ -67,22 +79,28 @@ def okx_columns(header: bytes) -> tuple[str, ...]:
     return columns
 
 
-def okx_row_parser(exchange: str, symbol: str, columns: tuple[str, ...]) -> Callable[[bytes], Trade]:
-    """A function that reads a row with these columns, and raises `MalformedError`."""
+def okx_row_parser(
+    exchange: str, symbol: str, columns: tuple[str, ...], *, contract: Decimal = _COIN
+) -> Callable[[bytes], Trade]:
+    """A function that reads a row with these columns, and raises `MalformedError`.
+
+    `contract`: what a size of 1 is, in coins.
+    """
+    native = okx_native(symbol)
     match = row_matcher(columns, _PATTERNS)
     id_place, side_place, price_place, size_place, time_place = places_of(columns, _NEEDED)
     name_place = columns.index("instrument_name") + 1 if "instrument_name" in columns else None
 
     def parse(line: bytes) -> Trade:
         cells = match(line)
-        if name_place is not None and cells[name_place].decode() != symbol:
-            raise MalformedError(f"a row of {cells[name_place].decode()} in a file of {symbol}")
+        if name_place is not None and cells[name_place].decode() != native:
+            raise MalformedError(f"a row of {cells[name_place].decode()} in a file of {native}")
         trade = Trade(
             exchange=exchange,
             symbol=symbol,
             trade_id=cells[id_place].decode(),
             price=_read_number(cells[price_place]),
-            qty=_read_number(cells[size_place]),
+            qty=EXACT.multiply(_read_number(cells[size_place]), contract),
             side=Side(cells[side_place].decode()),
             time_us=int(cells[time_place]) * 1000,
             source=Source.ARCHIVE,

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import msgspec
 from market.codec import decode_trade
 from market.errors import MalformedError
 from market.key import MarketKey
+from market.limits import PRICE
 from market.trade import Source, Trade
 from producers.archive.binance import columns_of, kind_of_header, kind_of_row, row_parser
 from producers.archive.bybit import bybit_columns, bybit_native, bybit_row_parser, bybit_symbol, read_bybit_name
@@ -28,7 +30,7 @@ from producers.archive.dump import (
     split_native,
 )
 from producers.archive.lines import Chunk, inner_name, read_lines
-from producers.archive.okx import okx_columns, okx_row_parser, okx_symbol, read_okx_name
+from producers.archive.okx import okx_columns, okx_native, okx_row_parser, okx_symbol, read_okx_name
 from producers.archive.parquet import read_parquet
 from runtime.errors import UsageError
 
@@ -63,6 +65,8 @@ class Described:
     exchange: str | None = None
     symbol: str | None = None
     kind: DumpKind | None = None
+    contract: Decimal | None = None
+    """How much one contract is, in base units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,8 @@ def open_recordings(paths: Sequence[Path], described: Described) -> list[Recordi
         raise UsageError(
             f"--symbol {described.symbol} is not of the form BASE-QUOTE (XRP-ETH), BASE-QUOTE-PERP or BASE-QUOTE-YYMMDD"
         )
+    if described.contract is not None and not PRICE.holds(described.contract):
+        raise UsageError(f"--contract {described.contract} cannot be the size of a contract")
     if described.exchange is not None and not _is_exchange(described.exchange):
         raise UsageError(f"--exchange {described.exchange} is no name: use small letters, digits and hyphens")
     return [_open(path, described) for path in paths]
@@ -97,6 +103,8 @@ def _open(path: Path, described: Described) -> Recording:
         raise UsageError(f"{path}: its suffix is not known: say {' or '.join(f'--format {name}' for name in Format)}")
     if not path.is_file():
         raise UsageError(f"{path} is not a file")
+    if described.contract is not None and chosen is not Format.OKX_CSV:
+        raise UsageError(f"{path}: --contract is for the files of OKX: leave it out")
     verified = is_verified(path)
     if chosen in _DUMPS:
         try:
@@ -149,7 +157,11 @@ class _Naming(NamedTuple):
 
 
 _BINANCE = _Naming(read_name, split_native, is_native)
-_OKX = _Naming(read_okx_name, lambda native: native, lambda native, symbol: native == symbol)
+_OKX = _Naming(
+    read_okx_name,
+    lambda native: okx_symbol(native) or native,
+    lambda native, symbol: native == okx_native(symbol),
+)
 _BYBIT = _Naming(
     read_bybit_name,
     lambda native: bybit_symbol(native) or native,
@@ -175,13 +187,28 @@ def _open_binance(path: Path, described: Described) -> _Dump:
 
 def _open_okx(path: Path, described: Described) -> _Dump:
     named, symbol = _market(path, _OKX, described)
-    if okx_symbol(symbol) is None:
-        raise UsageError(f"{path}: of OKX's files only those of spot tell sizes in coins, and {symbol} is not of spot")
+    native = okx_native(symbol)
+    if okx_symbol(native) is None:
+        raise UsageError(
+            f"{path}: of OKX's files only those of spot (BTC-USDT) and of linear swaps (BTC-USDT-SWAP) can be read, "
+            f"not of {symbol}"
+        )
+    is_swap = native != symbol
+    if is_swap and described.contract is None:
+        raise UsageError(
+            f"{path}: its sizes are numbers of contracts, and it does not tell how much one is: say --contract, in "
+            f"coins (ctVal times ctMult of {native} in OKX's list of instruments)"
+        )
+    if not is_swap and described.contract is not None:
+        raise UsageError(f"{path}: sizes of spot are in coins: leave --contract out")
     kind = _kind(path, named, None, described)
     if kind is None:
         raise _unknown_kind(path)
     parse = okx_row_parser(
-        _exchange(described.exchange or "okx", kind, DumpKind.TRADES), symbol, okx_columns(_first_line(path))
+        _exchange(described.exchange or "okx", kind, DumpKind.TRADES),
+        symbol,
+        okx_columns(_first_line(path)),
+        contract=described.contract or Decimal(1),
     )
     return _Dump(named.span if named else None, has_header=True, parse=parse)
 

@@ -20,7 +20,7 @@ from producers.archive.dump import DumpPeriod
 from producers.archive.importing import InterruptedImportError, topics_of_runs
 from producers.backfill.asking import STAGE, InterruptedBackfillError, PatientClient
 from producers.backfill.symbol import Backfilled, MarketTime, SymbolBackfill
-from producers.exchange import Exchange
+from producers.exchange import Exchange, contracts_of
 from producers.exchanges import exchange_named
 from producers.feed.rest import RestClient
 from producers.feed.runner import find
@@ -71,7 +71,7 @@ async def backfill(
     Raises `UsageError` (unknown exchange or symbol, or a range without minutes), `InterruptedBackfillError` (`stop` was
     set), or `FailedBackfillError` at the end, if symbols failed.
     """
-    span = _span(request, time.time_ns() // 1000)
+    span = whole_minutes(request.from_us, request.until_us)
     exchange = exchange_named(request.exchange, settings)
     if not request.symbols:
         raise UsageError("no symbols: name at least one, as in candlewick backfill binance BTC-USDT --from 2026-01-31")
@@ -84,6 +84,7 @@ async def backfill(
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits, stage=STAGE)
         chosen = await find(rest, exchange, Selection(request.symbols))
+        exchange = exchange.knowing(contracts_of(chosen))
         names = {native: instrument.symbol for native, instrument in chosen.items()}
         with tempfile.TemporaryDirectory(prefix="candlewick-backfill-") as folder:
             shared = _Shared(settings, request, exchange, rest, folder=Path(folder), span=span)
@@ -154,12 +155,13 @@ class _Shared:
         report(await (work.klines(self._span) if self._request.klines else work.trades(self._span)))
 
 
-def _span(request: BackfillRequest, now_us: int) -> DumpPeriod:
-    """The whole minutes that are asked for, none of them in the future."""
-    until_us = minute_us(now_us if request.until_us is None else min(request.until_us, now_us))
-    from_us = next_minute_us(request.from_us)
+def whole_minutes(asked_from_us: int, asked_until_us: int | None) -> DumpPeriod:
+    """The whole minutes that are asked for, none of them in the future. `UsageError`: there is none."""
+    now_us = time.time_ns() // 1000
+    until_us = minute_us(now_us if asked_until_us is None else min(asked_until_us, now_us))
+    from_us = next_minute_us(asked_from_us)
     if from_us >= until_us:
         raise UsageError(
-            f"there is no whole minute from {utc(request.from_us)} until {utc(until_us)}: --from has to be earlier"
+            f"there is no whole minute from {utc(asked_from_us)} until {utc(until_us)}: --from has to be earlier"
         )
     return DumpPeriod(from_us, until_us)

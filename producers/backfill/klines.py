@@ -31,8 +31,6 @@ from runtime.settings import Settings
 
 RUN_KLINES = 10_000
 """At most so many klines are one run: a week of minutes."""
-ASKED_MS = 100 * MINUTE_MS
-"""No exchange gives fewer klines in one answer (OKX gives 100)."""
 
 
 async def read_klines(
@@ -45,7 +43,7 @@ async def read_klines(
     klines: list[GivenCandle] = []
     from_ms, end_ms = span.from_us // 1000, span.until_us // 1000
     while from_ms < end_ms:
-        until_ms = min(from_ms + ASKED_MS, end_ms)
+        until_ms = min(from_ms + exchange.page_klines * MINUTE_MS, end_ms)
         page = await client.ask(exchange.klines(native, from_ms, until_ms), exchange.read_klines)
         fresh = [kline for kline in page if from_ms <= kline.open_time_ms < until_ms]
         klines += [kline for kline in fresh if kline.open_time_ms % MINUTE_MS == 0]

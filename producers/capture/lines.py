@@ -16,6 +16,7 @@ file is of, and how a connection ended. A frame may hold any bytes: one with a l
 
 import binascii
 import re
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -32,13 +33,15 @@ _event = re.compile(rb"(\S+) (<->|<-) ([0-9.]+)( base64)?(?:: (.*))?", re.DOTALL
 _time = re.compile(rb"([0-9]{1,12})(?:\.([0-9]{1,12}))?").fullmatch
 
 
-class CaptureHeader(msgspec.Struct, frozen=True, kw_only=True):
+class CaptureHeader(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a file of a capture is of."""
 
     exchange: str
     connection: int
     symbols: dict[str, str]
     """Native name to ours."""
+    contracts: dict[str, Decimal] = {}
+    """Native name to base units in a contract, where the exchange counts in contracts."""
     version: str = ""
     """Of the program that wrote it."""
 

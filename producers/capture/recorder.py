@@ -18,7 +18,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 
 from producers.capture.lines import (
     CaptureHeader,
@@ -51,11 +53,14 @@ class CaptureSettings:
 
 
 class RecordedConnection:
-    """What one connection adds; call it from one thread. `symbols`: native name to ours."""
+    """What one connection adds; call it from one thread. `symbols` and `contracts` are those of `CaptureHeader`."""
 
-    def __init__(self, recorder: "Recorder", number: int, symbols: Mapping[str, str]) -> None:
+    def __init__(
+        self, recorder: "Recorder", number: int, symbols: Mapping[str, str], contracts: Mapping[str, Decimal]
+    ) -> None:
         self.number = number
         self.symbols = dict(symbols)
+        self.contracts = dict(contracts)
         self.waiting: deque[bytes] = deque()
         self.file: WrittenFile | None = None
         self._recorder = recorder
@@ -110,10 +115,12 @@ class Recorder:
         self._thread = threading.Thread(target=self._write_until_stopped, name="recorder", daemon=True)
         self._thread.start()
 
-    def connection(self, number: int, symbols: Mapping[str, str]) -> RecordedConnection:
+    def connection(
+        self, number: int, symbols: Mapping[str, str], contracts: Mapping[str, Decimal] = MappingProxyType({})
+    ) -> RecordedConnection:
         """A connection that takes the place of an earlier one with its number."""
         earlier = self._connections.get(number)
-        connection = self._connections[number] = RecordedConnection(self, number, symbols)
+        connection = self._connections[number] = RecordedConnection(self, number, symbols, contracts)
         if earlier is not None:
             self._replaced.append(earlier)
         return connection
@@ -173,7 +180,11 @@ class Recorder:
 
     def _begin_file(self, connection: RecordedConnection) -> WrittenFile:
         header = CaptureHeader(
-            exchange=self._exchange, connection=connection.number, symbols=connection.symbols, version=VERSION
+            exchange=self._exchange,
+            connection=connection.number,
+            symbols=connection.symbols,
+            contracts=connection.contracts,
+            version=VERSION,
         )
         began_us = time.time_ns() // 1000
         while (path := self._folder / str(CaptureName(self._exchange, connection.number, began_us))).exists():

@@ -10,7 +10,7 @@ from producers.exchanges.bybit import Bybit, bybit_perpetuals
 from producers.exchanges.ccxt import PREFIX, Ccxt
 from producers.exchanges.coinbase import Coinbase
 from producers.exchanges.kraken import Kraken
-from producers.exchanges.okx import Okx
+from producers.exchanges.okx import Okx, okx_swaps
 from runtime.errors import UsageError
 from runtime.settings import Settings
 
@@ -23,6 +23,7 @@ EXCHANGES: dict[str, Callable[[Settings], Exchange]] = {
     "coinbase": Coinbase,
     "kraken": Kraken,
     "okx": Okx,
+    "okx-swap": okx_swaps,
 }
 
 

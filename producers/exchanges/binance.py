@@ -19,6 +19,7 @@ Source: Binance's spot API documentation, `web-socket-streams.md` ("Trade Stream
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from urllib.parse import quote
 
 import msgspec
@@ -96,6 +97,11 @@ class Binance:
     def __init__(self, settings: Settings) -> None:
         self.ws_url = settings.binance_ws
         self.rest_url = settings.binance_rest
+
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Binance":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
 
     def opening(self, natives: Sequence[str]) -> Opening:
         """The trades of all symbols, and the 1 s kline of the first one, which carries the server's time."""

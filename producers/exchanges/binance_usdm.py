@@ -29,6 +29,7 @@ silence on the old address issue 261 of `binance/binance-futures-connector-pytho
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 
 import msgspec
 from msgspec import Struct, field
@@ -115,6 +116,11 @@ class BinanceUsdM:
     def __init__(self, settings: Settings) -> None:
         self.ws_url = settings.binance_usdm_ws
         self.rest_url = settings.binance_usdm_rest
+
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "BinanceUsdM":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
 
     def opening(self, natives: Sequence[str]) -> Opening:
         """The trades of all symbols, and the mark price of the first one, which carries the server's time."""

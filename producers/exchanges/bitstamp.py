@@ -17,6 +17,7 @@ Source: Bitstamp's documentation, "WebSocket API v2", "HTTP API v2" (transaction
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Literal
 
 from msgspec import Raw, Struct, field, json
@@ -104,7 +105,7 @@ class Bitstamp:
     """Spot trades."""
 
     name = "bitstamp"
-    rest_limits = RestLimits(weight=10, per_s=1.0, too_much_words=(b'"400.002"',))
+    rest_limits = RestLimits(weight=10, per_s=1.0, too_much_words=(b'"400.002"',), lag_s=1.0)
     symbols_per_connection = 50  # no limit is documented
     page_trades = 1000  # an hour with so many that does not reach back never will
     page_klines, klines_count_trades = 1000, False
@@ -113,6 +114,11 @@ class Bitstamp:
 
     def __init__(self, settings: Settings) -> None:
         self.ws_url, self.rest_url = settings.bitstamp_ws, settings.bitstamp_rest
+
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Bitstamp":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
 
     def opening(self, natives: Sequence[str]) -> Opening:
         """A frame for each channel, the clock's first."""

@@ -26,13 +26,20 @@ and over REST, in ``/v5/market/recent-trade``, the newest first::
   other topic promises: ``tickers`` comes when something changes, and ``BTCUSDT`` is not traded on every host of Bybit.
 - The acknowledgement of a subscription names no symbols, but repeats our ``req_id``. So the ``req_id`` says which
   symbols they are: the first and the last place in the connection's list.
+- **A refusal** is of all topics of its request, and its text names the one because of which::
+
+    {"success":false,"ret_msg":"error:handler not found,topic:publicTrade.NOUSDT","conn_id":"cf71a2d4","req_id":"0-9",
+     "op":"subscribe"}
 - Dated futures have no name of ours and are left out. The perpetual of BTC in USDC is ``BTCPERP``.
 
 Source: Bybit's v5 documentation, "WebSocket: Connect, Trade, Orderbook", "Market: Get Recent Public Trades, Get Kline,
-Get Instruments Info", "Rate Limit Rules", and its changelog of 2025-08-05 and 2025-08-07.
+Get Instruments Info", "Rate Limit Rules", and its changelog of 2025-08-05 and 2025-08-07; for refusals issues 30284 of
+`ccxt/ccxt` and 561 of `sieblyio/bybit-api`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
@@ -59,6 +66,9 @@ from producers.wire import UNREADABLE, decode_as, digits, make_trade, read_rows,
 from runtime.settings import Settings
 
 _TOPIC = "publicTrade."
+_CLOCK = "clock"
+_blamed = re.compile(r"not found,topic:\S*\.([^.,\s]+)").search
+"""Only of a topic that there is not: other errors may pass."""
 _MS = 1_000
 _PLACES = 1_024
 """So many trades a message has at most: the places of one ``seq``."""
@@ -166,7 +176,7 @@ class Bybit:
 
     name = "bybit"
     rest_limits = RestLimits(
-        weight=600, per_s=5.0, too_much={429: 10.0, 403: 600.0}, too_much_words=(b'"retCode":10006',)
+        weight=600, per_s=5.0, too_much={429: 10.0, 403: 600.0}, too_much_words=(b'"retCode":10006',), lag_s=1.0
     )
     symbols_per_connection = 200  # the names of a connection's topics may have 21,000 characters together
     page_klines = 1_000
@@ -180,18 +190,15 @@ class Bybit:
         self.page_trades = market.page_trades
         self._market = market
 
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Bybit":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
+
     def opening(self, natives: Sequence[str]) -> Opening:
         """The trades of all symbols, some in each request, and the clock."""
-        step = self._market.topics_per_request
-        starts = range(0, len(natives), step)
-        parts = {f"{start}-{start + step - 1}": natives[start : start + step] for start in starts}
-        topics = {req_id: [_TOPIC + native for native in part] for req_id, part in parts.items()}
-        topics["clock"] = [f"orderbook.1.{natives[0]}"]
-        frames = [
-            msgspec.json.encode({"op": "subscribe", "req_id": req_id, "args": args}).decode()
-            for req_id, args in topics.items()
-        ]
-        return Opening(f"/v5/public/{self._market.category}", tuple(frames), acknowledged=True)
+        frames, singly = (_subscriptions(natives, each) for each in (self._market.topics_per_request, 1))
+        return Opening(f"/v5/public/{self._market.category}", frames, acknowledged=True, singly=singly)
 
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """A frame of a topic, or an answer; `symbols` in the order of `opening`."""
@@ -354,15 +361,27 @@ class _BybitOrder:
         return (seq or 0) * _PLACES + self._place
 
 
+def _subscriptions(natives: Sequence[str], most: int) -> tuple[str, ...]:
+    """The frames that subscribe to the trades of all, at most so many topics in one, and to the clock."""
+    starts = range(0, len(natives), most)
+    parts = {f"{start}-{start + most - 1}": natives[start : start + most] for start in starts}
+    topics = {req_id: [_TOPIC + native for native in part] for req_id, part in parts.items()}
+    topics[_CLOCK] = [f"orderbook.1.{natives[0]}"]
+    requests = [{"op": "subscribe", "req_id": req_id, "args": args} for req_id, args in topics.items()]
+    return tuple(msgspec.json.encode(request).decode() for request in requests)
+
+
 def _acknowledgement(wire: _BybitFrame, symbols: Mapping[str, str]) -> Message:
     if wire.op != "subscribe":
         return Message()
-    if not wire.success:
-        return Message(rejected=wire.ret_msg or "no reason given")
-    first, _, last = wire.req_id.partition("-")
-    if not (first.isdecimal() and last.isdecimal()):
-        return Message()
-    return Message(accepted=list(symbols)[int(first) : int(last) + 1])
+    first, _, last = ("0", "-", "0") if wire.req_id == _CLOCK else wire.req_id.partition("-")
+    is_told = first.isdecimal() and last.isdecimal()
+    natives: Sequence[str] = list(symbols)[int(first) : int(last) + 1] if is_told else ()
+    if wire.success:
+        return Message(accepted=() if wire.req_id == _CLOCK else natives)
+    blamed = _blamed(wire.ret_msg)
+    culprit = blamed[1] if blamed is not None and blamed[1] in natives else None
+    return Message(rejected=wire.ret_msg or "no reason given", untaken=natives, culprit=culprit)
 
 
 def _result(answer: _BybitAnswer) -> bytes:

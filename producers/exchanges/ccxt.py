@@ -17,6 +17,7 @@ and over REST ``/trades`` with rows like these, ``/klines`` with ``[159396144000
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from urllib.parse import quote
 
 import msgspec
@@ -75,7 +76,7 @@ _markets = msgspec.json.Decoder(list[_CcxtMarket]).decode
 class Ccxt:
     """An exchange of ccxt, at the addresses of a bridge."""
 
-    rest_limits = RestLimits(weight=5, per_s=1.0)  # ccxt itself keeps the exchange's limits
+    rest_limits = RestLimits(weight=5, per_s=1.0, lag_s=1.0)  # ccxt itself keeps the exchange's limits
     symbols_per_connection = 20
     page_trades = 100
     page_klines = 100
@@ -86,6 +87,11 @@ class Ccxt:
     def __init__(self, name: str, ws_url: str, rest_url: str) -> None:
         self.name = f"ccxt-{name}"
         self.ws_url, self.rest_url = ws_url, rest_url
+
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Ccxt":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
 
     def opening(self, natives: Sequence[str]) -> Opening:
         """One frame with all symbols. The clock comes once the subscriptions certainly work."""

@@ -24,6 +24,7 @@ Source: Coinbase's Exchange documentation, "WebSocket Channels", "WebSocket Over
 Pagination", "Get product trades", "Get product candles", "Get all known trading pairs", "REST Rate Limits".
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -62,6 +63,7 @@ from producers.wire import (
 from runtime.settings import Settings
 
 _MATCHES = "matches"
+_no_product = re.compile(r"(\S+) is not a valid product").match
 _TAKERS = {"buy": Side.SELL, "sell": Side.BUY}
 """The taker's side by the maker's."""
 _VOLUME_STEP = Decimal(1).scaleb(-VOLUME.places)
@@ -129,6 +131,11 @@ class Coinbase:
         self.ws_url = settings.coinbase_ws
         self.rest_url = settings.coinbase_rest
 
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Coinbase":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
+
     def opening(self, natives: Sequence[str]) -> Opening:
         """One frame, which has to come within 5 s: all trades, and the first product's heartbeat for the clock."""
         channels = [
@@ -153,7 +160,10 @@ class Coinbase:
                 channels = [channel for channel in event.channels if channel.name == _MATCHES]
                 return Message(accepted=tuple(native for channel in channels for native in channel.product_ids or ()))
             case "error":
-                return Message(rejected=f"{event.message} {event.reason}".strip())
+                named = _no_product(event.reason)
+                culprit = named[1] if named is not None and named[1] in symbols else None
+                untaken = () if culprit is None else tuple(symbols)  # there is one request for all
+                return Message(rejected=f"{event.message} {event.reason}".strip(), untaken=untaken, culprit=culprit)
         return Message()
 
     def _match(self, event: _CoinbaseEvent, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:

@@ -29,6 +29,7 @@ Data", "Get Tradable Asset Pairs", and its support article on the limits of the 
 """
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -66,6 +67,8 @@ from producers.wire import (
 from runtime.settings import Settings
 
 _MS = 1_000
+_NO_PAIR = "Currency pair not supported"
+"""The error of a subscription to a symbol that there is not."""
 _REST_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _NAMES = {rest: ours for ours, rest in _REST_NAMES.items()}
 _REST_SIDES = {"b": Side.BUY, "s": Side.SELL}
@@ -141,6 +144,11 @@ class Kraken:
         self.ws_url = settings.kraken_ws
         self.rest_url = settings.kraken_rest
 
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Kraken":
+        """Itself: sizes are in base units."""
+        del contracts
+        return self
+
     def opening(self, natives: Sequence[str]) -> Opening:
         """One frame with all symbols."""
         params = {"channel": "trade", "symbol": list(natives), "snapshot": False}
@@ -153,7 +161,8 @@ class Kraken:
         if wire.channel == "trade":
             return self._trades(wire.data, symbols, received_us) if wire.type == "update" else Message()
         if not wire.success:
-            return Message(rejected=f"{wire.error} {wire.symbol}".strip())
+            untaken = (wire.symbol,) if wire.symbol and (wire.error or "").startswith(_NO_PAIR) else ()
+            return Message(rejected=f"{wire.error} {wire.symbol}".strip(), untaken=untaken)
         if wire.method == "pong":
             return Message(iso_us(wire.time_out))
         if wire.method == "subscribe" and wire.result is not None and wire.result.channel == "trade":

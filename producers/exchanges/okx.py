@@ -1,4 +1,4 @@
-"""OKX spot: its public market data over WebSocket and REST, version 5.
+"""OKX: its public market data over WebSocket and REST, version 5; spot, and perpetual swaps with a linear payout.
 
 A trade over WebSocket, in the channel ``trades-all`` of ``/ws/v5/business``::
 
@@ -8,7 +8,8 @@ A trade over WebSocket, in the channel ``trades-all`` of ``/ws/v5/business``::
 an acknowledgement, and a refusal::
 
     {"id":"1512","event":"subscribe","arg":{"channel":"trades-all","instId":"BTC-USDT"},"connId":"a4d3ae55"}
-    {"id":"1512","event":"error","code":"60012","msg":"Invalid request: …","connId":"a4d3ae55"}
+    {"event":"error","code":"60018","msg":"Wrong URL or channel:trades-all,instId:NO-USDT doesn't exist. Please use the
+     correct URL, channel and parameters referring to API document.","connId":"a4d3ae55"}
 
 and trades over REST, in a page of ``/api/v5/market/history-trades``, the newest first::
 
@@ -26,20 +27,38 @@ and trades over REST, in a page of ``/api/v5/market/history-trades``, the newest
   somebody trades each second. A candle shows that its open time was reached, and one that is complete
   (``confirm`` 1) that its end was.
 - *Keepalive.* OKX hangs up after 30 s without a message: we send the text ``ping``, and it answers ``pong``.
-- *Spot only.* Sizes of swaps, futures and options are numbers of contracts. A message does not tell how much a contract
-  is (``ctVal`` of the instrument), and an adapter remembers nothing. So their symbols are refused.
+- *Swaps.* Their sizes are numbers of contracts. One contract is ``ctVal`` times ``ctMult`` of the coin ``ctValCcy``,
+  which only the list of instruments tells (`Exchange.knowing`)::
+
+    {"instType":"SWAP","instId":"BTC-USDT-SWAP","uly":"BTC-USDT","settleCcy":"USDT","ctVal":"0.01","ctMult":"1",
+     "ctValCcy":"BTC","ctType":"linear","lotSz":"0.01","tickSz":"0.1","state":"live","listTime":"1606468572000"}
+
+  ``BTC-USDT-SWAP`` is ``BTC-USDT-PERP``. Candles tell both: ``vol`` in contracts and ``volCcy`` in coins. A contract of
+  an *inverse* swap (``ctType``; those quoted in USD) is a number of dollars, so that each trade would need a division,
+  which is not exact: refused. Futures and options are refused too.
+- *Refusals.* The error of a subscription names channel and instrument in its text. Each subscription is answered by
+  itself; whether a bad one spoils others of its request is not documented: what is not acknowledged is asked for again.
+- *Klines.* ``history-candles`` gave 100 in an answer, and since August 2025 says 300 (``candles``: 300 since 2022). We
+  ask for 100, which is right for both: of a longer range an old server would give the newest ones, and the others would
+  seem to be missing.
 
 Source: OKX's API documentation v5: "WS / All trades channel", "WS / Trades channel", "WS / Candlesticks channel",
 "GET / Trades history", "GET / Candlesticks history", "Get instruments", "Connect", "Subscribe", "Notification", "Rate
-Limits", "Market Data" (caches). That ids are contiguous is what clients see, not a promise.
+Limits", "Market Data" (caches). For the limits of candles: issues 25682 and 26705 of `ccxt/ccxt`, 6174 and 6825 of
+`freqtrade/freqtrade`; for the words of a refusal: issues 76 of `aiviaio/okex` and 106 of `sieblyio/okx-api`. That ids
+are contiguous is what clients see, not a promise.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from market.decimals import parse_decimal
+from market.decimals import EXACT, parse_decimal
 from market.errors import MalformedError
 from market.given_candle import GivenCandle
 from market.instrument import Instrument, InstrumentStatus
@@ -81,8 +100,19 @@ _TAKEN = "0"
 _CONFIRMED = "1"
 _CONFIRM = 8
 """The place of ``confirm`` in a candle: ``ts, o, h, l, c, vol, volCcy, volCcyQuote, confirm``."""
+_NO_SUCH = "60018"
+"""The code of the error of a subscription to what does not exist."""
+_subscribed_to = re.compile(r"channel:([^,\s]+),instId:([^,\s]+)").search
+_LINEAR, _INVERSE_QUOTE = "linear", "USD"
 _SPOT_PARTS = 2
 _MS = 1_000
+
+
+class OkxProduct(Enum):
+    """What is traded; the value is ``instType``."""
+
+    SPOT = "SPOT"
+    SWAPS = "SWAP"
 
 
 class _OkxArg(Struct, gc=False):
@@ -121,6 +151,11 @@ class _OkxInstrument(Struct):
     tickSz: str = ""  # noqa: N815  # the field's name
     lotSz: str = ""  # noqa: N815  # the field's name
     listTime: str = ""  # noqa: N815  # the field's name
+    uly: str = ""
+    ctVal: str = ""  # noqa: N815  # the field's name
+    ctMult: str = ""  # noqa: N815  # the field's name
+    ctValCcy: str = ""  # noqa: N815  # the field's name
+    ctType: str = ""  # noqa: N815  # the field's name
 
 
 _frame = msgspec.json.Decoder(_OkxFrame).decode
@@ -131,31 +166,45 @@ _instrument = msgspec.json.Decoder(_OkxInstrument).decode
 
 
 class Okx:
-    """Spot trades, each fill by itself."""
+    """The trades of one product, each fill by itself. Both products have one exchange name: their symbols differ.
+
+    `contracts`: how many coins a contract is, by native name; without them swaps are subscribed to and not read.
+    """
 
     name = "okx"
     # Each address of the REST API has its own limit. This is the one of `history-trades`, for all together.
-    rest_limits = RestLimits(weight=20, per_s=2.0, too_much={429: 2.0}, too_much_words=(b'"code":"50011"',))
+    rest_limits = RestLimits(weight=20, per_s=2.0, too_much={429: 2.0}, too_much_words=(b'"code":"50011"',), lag_s=3.0)
     symbols_per_connection = 200
     page_trades = 100
-    page_klines = 300
+    page_klines = 100
     klines_count_trades = False
     ids_prove = True
     keepalive: Keepalive | None = Keepalive("ping", 20.0)
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        product: OkxProduct = OkxProduct.SPOT,
+        contracts: Mapping[str, Decimal] = MappingProxyType({}),
+    ) -> None:
         self.ws_url = settings.okx_ws
         self.rest_url = settings.okx_rest
+        self._settings = settings
+        self._product = product
+        self._contracts = contracts
+
+    def knowing(self, contracts: Mapping[str, Decimal]) -> "Okx":
+        """With these contracts beside those that it knows; of spot itself."""
+        if self._product is OkxProduct.SPOT:
+            return self
+        return Okx(self._settings, self._product, {**self._contracts, **contracts})
 
     def opening(self, natives: Sequence[str]) -> Opening:
         """The clock first, then the trades of all symbols."""
         args = [{"channel": _CLOCK, "instId": _CLOCK_INSTRUMENT}]
         args += [{"channel": _TRADES, "instId": native} for native in natives]
-        frames = [
-            msgspec.json.encode({"op": "subscribe", "args": args[start : start + _ARGS_A_FRAME]}).decode()
-            for start in range(0, len(args), _ARGS_A_FRAME)
-        ]
-        return Opening("/ws/v5/business", tuple(frames), _PAUSE_S, acknowledged=True)
+        frames, singly = (_subscriptions(args, each) for each in (_ARGS_A_FRAME, 1))
+        return Opening("/ws/v5/business", frames, _PAUSE_S, acknowledged=True, singly=singly)
 
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """A frame of the business address."""
@@ -192,7 +241,7 @@ class Okx:
                 symbol,
                 digits(row.tradeId, "tradeId"),
                 price=row.px,
-                qty=row.sz,
+                qty=row.sz if self._product is OkxProduct.SPOT else self._coins(native, row.sz),
                 side=taker_side(row.side),
                 time_us=digits(row.ts, "ts") * _MS,
                 received_us=received_us,
@@ -201,36 +250,51 @@ class Okx:
 
         return read_rows(list(rows), symbol, read, _number_of)
 
+    def _coins(self, native: str, contracts: str) -> str:
+        """So many coins are that many contracts, exactly. `MalformedError`: not a number, or no such instrument."""
+        contract = self._contracts.get(native)
+        if contract is None:
+            raise MalformedError(f"it is not known how much a contract of {native[:40]} is")
+        return format(EXACT.multiply(parse_decimal(contracts), contract), "f")
+
     def instruments(self, natives: Sequence[str]) -> RestRequest:
-        """All of spot: a filter takes one name only, and answers with an error where it does not exist."""
+        """All of the product: a filter takes one name only, and answers with an error where it does not exist."""
         del natives
-        return RestRequest("/api/v5/public/instruments?instType=SPOT")
+        return RestRequest(f"/api/v5/public/instruments?instType={self._product.value}")
 
     def read_instruments(self, body: bytes) -> list[Instrument]:
-        """``BTC-USDT`` is ``BTC-USDT``; pairs for tests are left out."""
+        """``BTC-USDT`` is ``BTC-USDT``, ``BTC-USDT-SWAP`` is ``BTC-USDT-PERP``; what is for tests is left out.
+
+        So are swaps whose contracts are not a number of coins, because they are inverse or because the list does not
+        tell how many.
+        """
         rows = [decode_as(_instrument, raw, f"an instrument of {self.name}") for raw in _data_of(body)]
-        return [
-            Instrument(
-                exchange=self.name,
-                symbol=f"{row.baseCcy}-{row.quoteCcy}",
-                native=row.instId,
-                base=row.baseCcy,
-                quote=row.quoteCcy,
-                status=InstrumentStatus.TRADING if row.state == "live" else InstrumentStatus.HALTED,
-                tick=step_or_none(row.tickSz),
-                lot=step_or_none(row.lotSz),
-                since_ms=digits(row.listTime, "listTime") if row.listTime else None,
-            )
-            for row in rows
-            if row.baseCcy and row.quoteCcy and row.state != "test"
-        ]
+        read = _spot_instrument if self._product is OkxProduct.SPOT else _swap_instrument
+        listed = [read(row) for row in rows if row.state != "test"]
+        return [each for each in listed if each is not None]
 
     def native(self, symbol: str) -> str:
-        """``btc-usdt`` to ``BTC-USDT``. `UsageError`: it is of a product with contracts."""
-        native = symbol.upper()
-        if native.count("-") >= _SPOT_PARTS:
-            raise UsageError(f"{symbol}: of {self.name} only spot is read (BTC-USDT), not swaps, futures and options")
-        return native
+        """``btc-usdt`` to ``BTC-USDT``; of swaps ``btc-usdt-perp`` to ``BTC-USDT-SWAP``.
+
+        `UsageError`: it is of another product.
+        """
+        name = symbol.upper()
+        if self._product is OkxProduct.SPOT:
+            if name.count("-") >= _SPOT_PARTS:
+                raise UsageError(
+                    f"{symbol}: okx is spot (BTC-USDT). Perpetuals (BTC-USDT-PERP) are okx-swap; futures and options "
+                    "are not read"
+                )
+            return name
+        pair = name.removesuffix("-PERP").removesuffix("-SWAP")
+        if pair == name or pair.count("-") != 1:
+            raise UsageError(f"{symbol}: okx-swap is perpetuals (BTC-USDT-PERP, or BTC-USDT-SWAP)")
+        if pair.endswith(f"-{_INVERSE_QUOTE}"):
+            raise UsageError(
+                f"{symbol}: swaps quoted in {_INVERSE_QUOTE} are inverse: a contract is a number of dollars, and what "
+                "that is in coins is not exact. Those quoted in USDT and USDC are read"
+            )
+        return f"{pair}-SWAP"
 
     def trades(self, request: TradesRequest) -> RestRequest:
         """A page of ``history-trades``; without a known id the newest."""
@@ -246,7 +310,7 @@ class Okx:
         return TradesPage(rows, is_whole=greatest < _after(known, request.limit) - 1)
 
     def klines(self, native: str, from_ms: int, until_ms: int) -> RestRequest:
-        """``history-candles``: at most 300, the first ones of the range."""
+        """``history-candles``: at most 100, the first ones of the range."""
         until_ms = min(until_ms, from_ms + self.page_klines * MINUTE_MS)
         span = f"after={until_ms}&before={from_ms - 1}&limit={self.page_klines}"
         return RestRequest(f"/api/v5/market/history-candles?instId={native}&bar=1m&{span}")
@@ -256,13 +320,62 @@ class Okx:
         rows = [decode_as(_candle, raw, f"a candle of {self.name}") for raw in reversed(_data_of(body))]
         if any(len(row) <= _CONFIRM for row in rows):
             raise MalformedError(f"not klines of {self.name}: a candle with fewer than {_CONFIRM + 1} fields")
-        return [_given(row) for row in rows if row[_CONFIRM] == _CONFIRMED]
+        counts_coins = self._product is OkxProduct.SPOT
+        return [_given(row, counts_coins=counts_coins) for row in rows if row[_CONFIRM] == _CONFIRMED]
+
+
+def okx_swaps(settings: Settings) -> Okx:
+    """Perpetuals with a linear payout: ``BTC-USDT-PERP``."""
+    return Okx(settings, OkxProduct.SWAPS)
+
+
+def _spot_instrument(row: _OkxInstrument) -> Instrument | None:
+    """A pair; None: a row of another product."""
+    if not (row.baseCcy and row.quoteCcy):
+        return None
+    return _listed(row, f"{row.baseCcy}-{row.quoteCcy}", row.baseCcy, row.quoteCcy)
+
+
+def _swap_instrument(row: _OkxInstrument) -> Instrument | None:
+    """A perpetual; None: its contracts are not a number of coins, or it is not told how many."""
+    base, _, quote = row.uly.partition("-")
+    value, times = step_or_none(row.ctVal), step_or_none(row.ctMult)
+    is_linear = row.ctType == _LINEAR and base and row.ctValCcy == base
+    if not is_linear or not quote or value is None or times is None:
+        return None
+    contract = EXACT.multiply(value, times)
+    listed = _listed(row, f"{base}-{quote}-PERP", base, quote)
+    lot = None if listed.lot is None else EXACT.multiply(listed.lot, contract)
+    return structs.replace(listed, contract=contract, lot=lot)
+
+
+def _listed(row: _OkxInstrument, symbol: str, base: str, quote: str) -> Instrument:
+    return Instrument(
+        exchange=Okx.name,
+        symbol=symbol,
+        native=row.instId,
+        base=base,
+        quote=quote,
+        status=InstrumentStatus.TRADING if row.state == "live" else InstrumentStatus.HALTED,
+        tick=step_or_none(row.tickSz),
+        lot=step_or_none(row.lotSz),
+        since_ms=digits(row.listTime, "listTime") if row.listTime else None,
+    )
+
+
+def _subscriptions(args: Sequence[Mapping[str, str]], most: int) -> tuple[str, ...]:
+    """The frames that subscribe to all of it, at most so many channels in one."""
+    parts = [args[start : start + most] for start in range(0, len(args), most)]
+    return tuple(msgspec.json.encode({"op": "subscribe", "args": part}).decode() for part in parts)
 
 
 def _event(wire: _OkxFrame) -> Message:
     """An answer to a subscription, or a notice."""
     if wire.event == "error":
-        return Message(rejected=f"{wire.code} {wire.msg}".strip())
+        told = _subscribed_to(wire.msg) if wire.code == _NO_SUCH else None
+        culprit = told[2] if told is not None and told[1] == _TRADES else None
+        untaken = () if culprit is None else (culprit,)
+        return Message(rejected=f"{wire.code} {wire.msg}".strip(), untaken=untaken, culprit=culprit)
     if wire.event == "subscribe" and wire.arg is not None and wire.arg.channel == _TRADES:
         return Message(accepted=(wire.arg.instId,))
     return Message(closing=wire.event == "notice" and wire.code == _CLOSES_SOON)
@@ -291,8 +404,10 @@ def _data_of(body: bytes) -> list[msgspec.Raw]:
     return answer.data
 
 
-def _given(row: Sequence[str]) -> GivenCandle:
-    opened, high, low, close, volume, _, quote_volume = map(parse_decimal, row[1:_CONFIRM])
+def _given(row: Sequence[str], *, counts_coins: bool) -> GivenCandle:
+    """A candle; of swaps the first volume is in contracts, the second in coins."""
+    opened, high, low, close, first, second, quote_volume = map(parse_decimal, row[1:_CONFIRM])
+    volume = first if counts_coins else second
     candle = GivenCandle(
         open_time_ms=digits(row[0], "ts"), open=opened, high=high, low=low, close=close,
         volume=volume, quote_volume=quote_volume,

@@ -17,8 +17,9 @@ import aiohttp
 from market.errors import MalformedError
 from producers.capture.recorder import RecordedConnection
 from producers.exchange import Exchange, Message, Opening
-from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox
+from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox, LeftOut
 from producers.feed.pacing import Pacing
+from producers.feed.subscriptions import SubscriptionPlan
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
@@ -65,7 +66,7 @@ class Connection:
         self.number = number
         self._http = http
         self._exchange = exchange
-        self._symbols = symbols
+        self.subscription_plan = SubscriptionPlan(symbols)
         self._pacing = pacing
         self._record = record
         self._ended: asyncio.Future[str] | None = None
@@ -76,16 +77,19 @@ class Connection:
             self._ended.set_result(reason)
 
     async def run(self, inbox: Inbox) -> None:
-        """Connect and read, again and again. Raises `UnavailableError` after `ATTEMPTS` in a row without a frame."""
+        """Connect and read, again and again, as long as some symbol is not refused.
+
+        Raises `UnavailableError` after `ATTEMPTS` in a row without a frame.
+        """
         failures = silent = 0
-        while True:
+        while self.subscription_plan.symbols:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
             if self._record is not None:
                 self._record.ended(reason, _now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
-            failures = 0 if reader.ready.is_set() else failures + 1
+            failures = 0 if reader.ready.is_set() or reader.asks_otherwise else failures + 1
             silent = 0 if reader.frames else silent + 1
             if silent == ATTEMPTS:
                 raise UnavailableError(
@@ -128,7 +132,8 @@ class Connection:
 
     async def read(self, reader: "_Reader", inbox: Inbox) -> str:
         """Read one socket to its end; returns why it ended."""
-        opening = self._exchange.opening(list(self._symbols))
+        opening = self._exchange.opening(list(self.subscription_plan.symbols))
+        opening = opening._replace(frames=self.subscription_plan.frames(opening))
         url = self._exchange.ws_url + opening.path
         closing = aiohttp.ClientWSTimeout(ws_close=_CLOSE_S)
         await self._pacing.turn()
@@ -166,10 +171,11 @@ class Connection:
         self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
     ) -> str:
         loop = asyncio.get_running_loop()
-        missing = set(self._symbols) if opening.acknowledged else set()
+        symbols = dict(self.subscription_plan.symbols)  # adapters tell them by their places
+        missing = set(symbols) if opening.acknowledged else set()
         acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
-        read, symbols, number, is_ready = self._exchange.read, self._symbols, self.number, False
+        read, number, is_ready = self._exchange.read, self.number, False
         record = self._record
         look_s = 0.0
         limit.reschedule(loop.time() + STALL_S)
@@ -187,7 +193,7 @@ class Connection:
                 await inbox.put(FromConnection(number, message))
             else:
                 inbox.add(FromConnection(number, message))
-            if message.rejected is not None:
+            if message.rejected is not None and await self._ends_with(message, missing, reader, inbox):
                 return f"the exchange does not take a subscription: {message.rejected}"
             now_s = loop.time()
             if not is_ready:
@@ -202,6 +208,16 @@ class Connection:
                 limit.reschedule(look_s + STALL_S)
         return f"closed by the server, code {socket.close_code}"
 
+    async def _ends_with(self, message: Message, missing: set[str], reader: "_Reader", inbox: Inbox) -> bool:
+        """Leave out what a refusal is about; whether the connection ends with it."""
+        refusal = self.subscription_plan.refuse(message)
+        missing.difference_update(refusal.left_out)
+        reader.asks_otherwise = refusal.is_understood
+        if refusal.left_out:
+            left_out = LeftOut(refusal.left_out, message.rejected or "")
+            await inbox.put(FromConnection(self.number, left_out))
+        return refusal.ends
+
 
 class _Reader:
     """One socket that is read: whether it carries everything yet, and whether it has to be left soon."""
@@ -210,13 +226,17 @@ class _Reader:
         self.announces = announces
         """Whether the feed is told that there is a connection now."""
         self.frames = 0
+        self.asks_otherwise = False
+        """It ended because of a refusal, and the next one will ask otherwise."""
         self.ready, self.leaving = asyncio.Event(), asyncio.Event()
+        self._plan = connection.subscription_plan
         self.task = asyncio.create_task(connection.read(self, inbox))
 
     def is_ready_by(self, message: Message, missing: Collection[str]) -> bool:
         """Note whether the connection carries everything now: all is acknowledged, and market time comes."""
         if not missing and message.server_us:
             self.ready.set()
+            self._plan.taken()
         return self.ready.is_set()
 
     @property

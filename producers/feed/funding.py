@@ -29,7 +29,7 @@ EXPECTED_EVERY_S = 900.0
 PACE_S = 1.0
 """Between two requests: half of what Binance allows for funding rates."""
 TRY_AGAIN_S = 30.0
-_PERPETUAL = "-PERP"
+PERPETUAL = "-PERP"
 
 
 async def publish_funding(
@@ -52,13 +52,13 @@ async def publish_funding(
             await asyncio.sleep(TRY_AGAIN_S)
 
 
-async def newest_settled(settings: Settings, keys: Iterable[str], since_ms: int) -> dict[str, int]:
-    """By key, the time of the newest settled rate among the records that were appended since `since_ms`."""
+async def settled_times(settings: Settings, keys: Iterable[str], since_ms: int = 0) -> dict[str, set[int]]:
+    """By key, the times of the settled rates among the records that were appended since `since_ms`."""
     topic, wanted = settings.topics.funding, {key.encode() for key in keys}
     partitions = {partition_of(key, settings.partitions) for key in wanted}
-    newest: dict[str, int] = {}
+    times: dict[str, set[int]] = {}
     if not partitions:
-        return newest
+        return times
     start = await offsets_at(settings, topic, since_ms, partitions)
     async for records in read_to_end(settings, topic, partitions=partitions, start=start):
         for record in records:
@@ -71,8 +71,8 @@ async def newest_settled(settings: Settings, keys: Iterable[str], since_ms: int)
                 logger(STAGE).warning("a funding rate cannot be read", record=place, error=str(error))
                 continue
             if rate.kind is FundingKind.SETTLED:
-                newest[rate.key] = max(newest.get(rate.key, 0), rate.time_ms)
-    return newest
+                times.setdefault(rate.key, set()).add(rate.time_ms)
+    return times
 
 
 class _Funding:
@@ -94,7 +94,7 @@ class _Funding:
     async def run(self, instruments: Mapping[str, Instrument]) -> None:
         """Until Kafka fails, as a `CandlewickError`."""
         while True:
-            perpetuals = {n: each.symbol for n, each in instruments.items() if each.symbol.endswith(_PERPETUAL)}
+            perpetuals = {n: each.symbol for n, each in instruments.items() if each.symbol.endswith(PERPETUAL)}
             await self._follow(perpetuals)
             if self._symbols:
                 if time.monotonic() >= self._expected_due_s:
@@ -111,8 +111,8 @@ class _Funding:
         self._plan.retain(symbols)
         keys = {n: str(MarketKey(self._exchange.name, s)) for n, s in symbols.items() if n not in self._plan}
         since_ms = _now_ms() - HISTORY_S * 1000
-        newest = await newest_settled(self._settings, keys.values(), since_ms)
-        self._plan.follow({native: newest.get(key, since_ms) for native, key in keys.items()})
+        times = await settled_times(self._settings, keys.values(), since_ms)
+        self._plan.follow({native: max(times.get(key, ()), default=since_ms) for native, key in keys.items()})
         self._expected_due_s = 0.0
 
     async def _publish_expected(self) -> None:

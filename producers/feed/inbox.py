@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -25,11 +26,18 @@ class Disconnected(NamedTuple):
     reason: str
 
 
+class LeftOut(NamedTuple):
+    """A connection does not subscribe to these any more, because the exchange refuses it."""
+
+    natives: Sequence[str]
+    reason: str
+
+
 class FromConnection(Struct, frozen=True, gc=False):
     """What a connection brought, with the number of the connection."""
 
     number: int
-    event: Connected | Disconnected | Message
+    event: Connected | Disconnected | LeftOut | Message
 
 
 class PageAnswer(NamedTuple):
@@ -86,7 +94,8 @@ class Inbox:
         if not self._items:
             self._filled.clear()
             try:
-                await asyncio.wait_for(self._filled.wait(), wait_s)
+                async with asyncio.timeout(wait_s):  # `wait_for` loses a cancellation that comes with an item
+                    await self._filled.wait()
             except TimeoutError:
                 return []
         if not self.full:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 import aiohttp
 
 from market.errors import MalformedError
-from market.instrument import Instrument
+from market.instrument import Instrument, InstrumentStatus
 from producers.capture.recorder import CaptureSettings, recording
 from producers.exchange import Exchange
 from producers.exchanges import exchange_named
@@ -40,6 +40,8 @@ _LOOK_AGAIN_S = 10.0
 
 LISTINGS_EVERY_S = 600.0
 """Where whole markets are fed, listings and delistings are looked for once in this time."""
+REFUSED_AGAIN_S = 60.0
+"""Symbols that the exchange refused are looked up in its list once in this time."""
 
 
 async def run_feed(
@@ -73,9 +75,9 @@ async def run_feed(
         while chosen is not None:
             session = Session(settings, exchange, http, rest, meter, recorder=recorder)
             failed: BaseExceptionGroup[UnavailableError] | None = None
-            names = {native: each.symbol for native, each in chosen.items()}
             jobs = (
                 _follow_listings(rest, exchange, selection, chosen, session),
+                _subscribe_again(rest, exchange, session),
                 publish_instruments(settings, exchange, rest, chosen),
                 publish_funding(settings, exchange, FUNDING.get(exchange_name), rest, chosen),
             )
@@ -85,7 +87,7 @@ async def run_feed(
                     if beside is not None:
                         aside.append(tasks.create_task(beside(session)))
                     try:
-                        await session.run(names, stop)
+                        await session.run(dict(chosen), stop)
                     finally:
                         for task in aside:
                             task.cancel()
@@ -168,13 +170,27 @@ async def _follow_listings(
         gone = [native for native in chosen if native not in listed]
         if new:
             logger(STAGE).info("listed", symbols=[each.symbol for each in new.values()])
-            session.add({native: each.symbol for native, each in new.items()})
+            session.add(new)
         if gone:
             logger(STAGE).warning("not traded any more", symbols=[chosen[native].symbol for native in gone])
             session.retire(gone)
         for native in gone:
             del chosen[native]
         chosen |= new
+
+
+async def _subscribe_again(rest: RestClient, exchange: Exchange, session: Session) -> None:
+    """Subscribe again to symbols that were left out, once the exchange's list shows them trading."""
+    while True:
+        await asyncio.sleep(REFUSED_AGAIN_S)
+        if not session.left_out:
+            continue
+        try:
+            listed = exchange.read_instruments(await rest.get(exchange.instruments(list(session.left_out))))
+        except (CandlewickError, MalformedError) as error:  # it is asked again
+            logger(STAGE).warning("symbols that are left out cannot be looked up", error=str(error))
+            continue
+        session.try_again(each.native for each in listed if each.status is InstrumentStatus.TRADING)
 
 
 async def _pause(failures: int, failed: BaseExceptionGroup[UnavailableError], stop: asyncio.Event) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from decimal import Decimal
 
 import aiohttp
 
@@ -10,17 +11,27 @@ from market.codec import encode_trade
 from market.errors import MalformedError
 from market.feed import FeedEventKind
 from market.given_candle import GivenCandle
+from market.instrument import Instrument
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import minute_us
 from market.trade import Source, Trade, numeric_id
 from producers.capture.recorder import Recorder
-from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest
+from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest, contracts_of
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
 from producers.feed.filling import Filling
-from producers.feed.inbox import Arrival, Connected, Disconnected, FromConnection, Inbox, KlineAnswer, PageAnswer
+from producers.feed.inbox import (
+    Arrival,
+    Connected,
+    Disconnected,
+    FromConnection,
+    Inbox,
+    KlineAnswer,
+    LeftOut,
+    PageAnswer,
+)
 from producers.feed.klines import KlineRequest
 from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
@@ -41,7 +52,10 @@ ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
 GATHER_S = 0.01
 _REST = Source.REST
-FILLS_AT_ONCE = 4
+FILLS_AT_ONCE = 32
+"""Answers are taken once a round, and under load a round takes seconds: with few at once the fills would starve."""
+FILLS_WAITING = 4
+"""Where the exchange's limit is reached, only so many wait for it: those that come later may be more urgent."""
 _UNKNOWN_US = -(1 << 62)
 
 
@@ -67,10 +81,14 @@ class Session:
         self._market = MarketClock()
         self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
+        self._contracts: dict[str, Decimal] = {}
         self._connections: list[ConnectionState] = []
         self._readers: dict[int, Connection] = {}
         self._reading: list[asyncio.Task[None]] = []
-        self._wanted: list[Mapping[str, str]] = []
+        self._wanted: list[Mapping[str, Instrument]] = []
+        self._again: set[str] = set()
+        self.left_out: dict[str, AnySymbol] = {}
+        """By native name: those that the exchange does not let us subscribe to."""
         self._connection_of: dict[AnySymbol, ConnectionState] = {}
         self._active: dict[AnySymbol, None] = {}  # an ordered set of the symbols that wait for something
         self._filling = Filling()
@@ -79,17 +97,19 @@ class Session:
         self.published = False
         """Whether a round reached Kafka."""
 
-    async def run(self, names: Mapping[str, str], stop: asyncio.Event) -> None:
-        """Feed the symbols (native name to ours) until `stop`, then publish what was read.
+    async def run(self, instruments: Mapping[str, Instrument], stop: asyncio.Event) -> None:
+        """Feed these (by native name) until `stop`, then publish what was read.
 
         Raises `UnavailableError`, in a group: the exchange cannot be connected to, or Kafka fails.
         """
-        self._wanted = [names]
+        self._wanted = [instruments]
         async with Publisher(self._settings) as publisher, asyncio.TaskGroup() as tasks:
             publishing = Publishing(publisher, self._settings, self._exchange.name)
             while not (stop.is_set() and not self._inbox):
                 while self._wanted:
                     await self._begin(self._wanted.pop(0), publishing, tasks)
+                if self._again:
+                    self._subscribe_again(tasks)
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
                 outbox = self._decide(arrived)
                 newest_ms = await publishing.publish(outbox)
@@ -104,9 +124,13 @@ class Session:
                     self._fill(tasks)
             await publishing.finish()
 
-    def add(self, names: Mapping[str, str]) -> None:
-        """Feed more symbols, on connections of their own."""
-        self._wanted.append(names)
+    def add(self, instruments: Mapping[str, Instrument]) -> None:
+        """Feed more symbols, by native name, on connections of their own."""
+        self._wanted.append(dict(instruments))
+
+    def try_again(self, natives: Iterable[str]) -> None:
+        """Subscribe to these again, where they were left out."""
+        self._again |= self.left_out.keys() & set(natives)
 
     def reconnect(self, reason: str) -> None:
         """End all connections; they are made anew."""
@@ -118,18 +142,48 @@ class Session:
         for symbol in self._connection_of:
             if symbol.native in natives:
                 symbol.retired = True
+                self.left_out.pop(symbol.native, None)
 
-    async def _begin(self, names: Mapping[str, str], publishing: Publishing, tasks: asyncio.TaskGroup) -> None:
+    async def _begin(
+        self, instruments: Mapping[str, Instrument], publishing: Publishing, tasks: asyncio.TaskGroup
+    ) -> None:
         """Begin to feed these symbols where Kafka says that they are."""
-        symbols = await self._restored(names)
+        self._contracts |= contracts_of(instruments)
+        self._exchange = self._exchange.knowing(self._contracts)
+        symbols = await self._restored({native: each.symbol for native, each in instruments.items()})
         await publishing.begin_again(symbols)
         for part in split(symbols, self._exchange.symbols_per_connection):
-            connection = ConnectionState(len(self._connections), part, self._market)
-            self._connections.append(connection)
-            self._connection_of |= dict.fromkeys(part, connection)
-            reader = self._readers[connection.number] = self._reader(connection)
-            self._reading.append(tasks.create_task(reader.run(self._inbox)))
+            self._read(self._connection(part), tasks)
         self._active |= dict.fromkeys(symbols)
+
+    def _connection(self, symbols: Sequence[AnySymbol]) -> ConnectionState:
+        connection = ConnectionState(len(self._connections), symbols, self._market)
+        self._connections.append(connection)
+        self._connection_of |= dict.fromkeys(symbols, connection)
+        return connection
+
+    def _read(self, connection: ConnectionState, tasks: asyncio.TaskGroup) -> None:
+        reader = self._readers[connection.number] = self._reader(connection)
+        self._reading = [task for task in self._reading if not task.done()]
+        self._reading.append(tasks.create_task(reader.run(self._inbox)))
+
+    def _subscribe_again(self, tasks: asyncio.TaskGroup) -> None:
+        """On connections of their own: another refusal does not interrupt those that work."""
+        again = {self.left_out.pop(native): None for native in sorted(self._again & self.left_out.keys())}
+        self._again.clear()
+        moved: list[AnySymbol] = []
+        for connection in dict.fromkeys(self._connection_of[feed] for feed in again):
+            members = self._members(connection)
+            if all(feed in again for feed in members):  # its reader has ended, because all of them were refused
+                self._read(connection, tasks)
+            else:
+                moved += [feed for feed in members if feed in again]
+        for part in split(moved, self._exchange.symbols_per_connection):
+            self._read(self._connection(part), tasks)
+
+    def _members(self, connection: ConnectionState) -> list[AnySymbol]:
+        """Its symbols, without those that have another connection now: what they had subscribed to may still come."""
+        return [feed for feed in connection.symbols.values() if self._connection_of[feed] is connection]
 
     async def _restored(self, names: Mapping[str, str]) -> list[AnySymbol]:
         exchange, partitions = self._exchange, self._settings.partitions
@@ -145,13 +199,15 @@ class Session:
                 resumption=progress.resumptions.get(keys[native]),
                 unusable=progress.unusable.get(keys[native]),
                 page_trades=exchange.page_trades,
+                lag_s=exchange.rest_limits.lag_s,
             )
             for native, symbol in names.items()
         ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
-        names = {feed.native: feed.market.symbol for feed in connection.symbols.values()}
-        record = None if self._recorder is None else self._recorder.connection(connection.number, names)
+        names = {feed.native: feed.market.symbol for feed in self._members(connection)}
+        contracts = {native: each for native, each in self._contracts.items() if native in names}
+        record = None if self._recorder is None else self._recorder.connection(connection.number, names, contracts)
         return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _decide(self, arrived: list[Arrival]) -> Outbox:
@@ -187,6 +243,8 @@ class Session:
             connection.time.reconnected()
         elif isinstance(item.event, Disconnected):
             self._disconnected(self._connections[item.number], item.event, outbox)
+        elif isinstance(item.event, LeftOut):
+            self._leave_out(self._connections[item.number], item.event, outbox)
 
     def _possible(self, page: TradesPage | None) -> TradesPage | None:
         """A page; trades with impossible times are refused."""
@@ -247,6 +305,18 @@ class Session:
         self._active |= dict.fromkeys(connection.carried.values())
         connection.carried, connection.accepted = {}, {}
 
+    def _leave_out(self, connection: ConnectionState, event: LeftOut, outbox: Outbox) -> None:
+        """Symbols that the exchange does not let us subscribe to: each is disconnected, and its minutes wait."""
+        reason = f"the exchange refuses the subscription: {event.reason}"
+        for native in event.natives:
+            symbol = self.left_out[native] = connection.by_native[native]
+            connection.accepted.pop(symbol.market.symbol, None)
+            logger(STAGE).warning("left out", symbol=symbol.market.symbol, reason=reason)
+            if connection.carried.pop(symbol.market.symbol, None) is None:
+                symbol.report(FeedEventKind.DISCONNECTED, outbox, reason=reason)
+            else:
+                symbol.disconnected(reason, connection.time.us, outbox)
+
     def _emit_due(self, outbox: Outbox) -> None:
         timeout_s = self._settings.fill_timeout_s
         due: dict[AnySymbol, None] = dict(self._active)
@@ -263,11 +333,14 @@ class Session:
                 self._active[symbol] = None
 
     def _fill(self, tasks: asyncio.TaskGroup) -> None:
-        room = FILLS_AT_ONCE - len(self._fills)
-        if not room or not self._active or self._rest.closed_for_s > LONGEST_WAIT_S:
+        under_way = len(self._fills)
+        if under_way >= FILLS_AT_ONCE or not self._active or self._rest.closed_for_s > LONGEST_WAIT_S:
             return
         now_s = time.monotonic()
         requests = [(feed, request) for feed in self._active if (request := feed.next_request(now_s)) is not None]
+        weight = self._exchange.trades(_asked(*requests[0])).weight if requests else 1
+        allowed = self._rest.weights.room_for(weight, now_s)
+        room = max(min(allowed, FILLS_AT_ONCE - under_way), FILLS_WAITING - under_way, 0)
         requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: a live trade may still join the other symbols
         for symbol, request in requests[:room]:
             symbol.in_flight = True
@@ -298,7 +371,7 @@ class Session:
 
     async def _ask(self, symbol: AnySymbol, request: PageRequest) -> None:
         exchange, name = self._exchange, symbol.market.symbol
-        asked = TradesRequest(symbol.native, name, request.limit, request.known, request.known_us)
+        asked = _asked(symbol, request)
         page: TradesPage | None = None
         try:
             body = await self._rest.get(exchange.trades(asked))
@@ -347,6 +420,10 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
     FeedEventKind.TAKEN_BACK: "taken_back",
     FeedEventKind.CONFLICT: "conflicts",
 }
+
+
+def _asked(symbol: AnySymbol, request: PageRequest) -> TradesRequest:
+    return TradesRequest(symbol.native, symbol.market.symbol, request.limit, request.known, request.known_us)
 
 
 def _impossible(trade: Trade) -> RefusedTrade:

@@ -4,8 +4,9 @@ A connection proves nothing about the trades before it. So after each (re)connec
 it knows:
 
 - A live trade joins: everything after it will come; everything before it is known or a gap.
-- Without a live trade a page of REST joins. The feed asks for it after the first message of the connection. The page
-  has to begin with the newest known trade and hold nothing new: then there was no trade up to the subscription.
+- Without a live trade a page of REST joins. The feed asks for it after the first message of the connection, and late
+  enough that an answer out of the exchange's caches was made after it, too. The page has to begin with the newest known
+  trade and hold nothing new: then there was no trade up to the subscription.
 
 A page is asked for from the id right before the missing ones, because a page proves only what lies between two of its
 rows (`producers/feed/page.py`). If the exchange's history does not reach back so far, the gap stays.
@@ -57,6 +58,7 @@ class SymbolFeed:
 
     - `resumption`: what its newest progress record in Kafka says.
     - `unusable`: why there is no `resumption`, although Kafka has a record.
+    - `lag_s`: the exchange's history may be so much older than its stream (`RestLimits.lag_s`).
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class SymbolFeed:
         resumption: Resumption | None = None,
         unusable: str | None = None,
         page_trades: int = 1000,
+        lag_s: float = 0.0,
     ) -> None:
         self.market, self.native, self.partition = market, native, partition
         self.key = str(market).encode()
@@ -81,6 +84,7 @@ class SymbolFeed:
         self._unusable = unusable
         self._last: Trade | None = None  # the newest trade before the first `begin`
         self._page_trades = page_trades
+        self._settles_s = max(REORDER_S, lag_s)  # after so long a page has what came before it
         self._connection = 0  # its number; negative while it is down
         self._connected_s = 0.0
         self._joins_from_us = 0
@@ -131,7 +135,7 @@ class SymbolFeed:
         self._connected_s = outbox.now_s
         self._silence.begin(outbox.now_s)
         self._looks = False
-        self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
+        self._ask_at_s, self._asked_in_vain = outbox.now_s + self._settles_s, 0
         for gap in self.gaps:
             gap.ask_at_s, gap.asked = outbox.now_s, 0
         self.report(FeedEventKind.CONNECTED, outbox)
@@ -178,7 +182,7 @@ class SymbolFeed:
             self._connected_s = outbox.now_s
         self._connection += 1  # answers that were asked for before do not join
         self._joins_from_us = max(self._joins_from_us, since_us - SERVER_GRACE_US)
-        self._ask_at_s, self._asked_in_vain = outbox.now_s + REORDER_S, 0
+        self._ask_at_s, self._asked_in_vain = outbox.now_s + self._settles_s, 0
 
     def page(self, request: PageRequest, page: TradesPage | None, server_us: int, outbox: Outbox) -> None:
         """The answer to a request; `page` None: there was no answer."""

@@ -11,8 +11,8 @@ After an outage and at a return the feed asks for such pages, over and over, als
 exchange has only the newest trades, and there are more of them each second. The outage ends in one of these ways:
 
 - A page that was covered from its beginning reaches the time from which the connection carries every trade.
-- Or it is certainly no older than the connection: it holds a trade that the connection carried, or it was asked for
-  `LAG_S` after the connection, in which nothing came. Then what happened before the connection stands in it.
+- Or it is certainly no older than the connection: it holds a trade that the connection carried, or nothing came, and it
+  was asked for `RestLimits.lag_s` after the connection. Then what happened before the connection stands in it.
 - A full page begins after the covered moment: what lies between is lost, because later pages begin later. It is a
   `hole` at once.
 - Nothing came of it in time: all that is not covered is a `hole`.
@@ -36,8 +36,6 @@ from producers.feed.silence import Silence
 from producers.feed.symbol import REFUSALS, SERVER_GRACE_US, PageRequest
 from runtime.backoff import pause_s
 
-LAG_S = 1.0
-"""REST may be this much behind the stream."""
 _NEVER_US = 1 << 62
 REMEMBERED_US = 5_000_000
 """While the connection holds, ids are remembered for so long: a page after an outage may repeat these trades."""
@@ -59,6 +57,7 @@ class TextSymbolFeed:
 
     - `resumption`: what its newest progress record in Kafka says.
     - `unusable`: why there is no `resumption`, although Kafka has a record.
+    - `lag_s`: the exchange's newest trades may be so much older than its stream (`RestLimits.lag_s`).
     """
 
     def __init__(
@@ -70,6 +69,7 @@ class TextSymbolFeed:
         resumption: Resumption | None = None,
         unusable: str | None = None,
         page_trades: int = 1000,
+        lag_s: float = 1.0,
     ) -> None:
         self.market, self.native, self.partition = market, native, partition
         self.key = str(market).encode()
@@ -81,6 +81,7 @@ class TextSymbolFeed:
         self._unusable = unusable
         self._last: Trade | None = None  # the newest trade before the first `begin`
         self._page_trades = page_trades
+        self._lag_s = lag_s
         self._connection = 0  # its number; negative while it is down
         self._connected_s = self._open_s = 0.0  # since when it is up, and since when that time is not joined
         self._carried_from_us = 0  # every trade from here on comes over the connection; `_NEVER_US`: it is silent
@@ -200,7 +201,7 @@ class TextSymbolFeed:
         if self.joined and not self._looks:
             return None
         carried = self._carried
-        is_quiet = carried is None and now_s >= self._connected_s + LAG_S and self._carried_from_us != _NEVER_US
+        is_quiet = carried is None and now_s >= self._connected_s + self._lag_s and self._carried_from_us != _NEVER_US
         return PageRequest(
             None,
             self._page_trades,

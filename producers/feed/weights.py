@@ -31,6 +31,11 @@ class Weights:
                 return wait_s
         return 0.0
 
+    def room_for(self, weight: int, now_s: float) -> int:
+        """How many requests of this weight can be asked now."""
+        self._forget(now_s)
+        return max(0, self._most - self.used) // weight
+
     def spend(self, weight: int, now_s: float) -> None:
         """Note a request."""
         self._spent.append((now_s, weight))

@@ -126,14 +126,19 @@ class Control:
         """Settings by name; ``"now"`` names one action or several to do at once.
 
         ``"withhold"``, ``"jump"``, ``"lack"``, ``"spoil"`` and ``"retell"`` name ids that it happens to, ``"memory"``
-        what another server of the same market remembers.
+        what another server of the same market remembers, ``"suspend"`` and ``"resume"`` the markets that exchanges
+        list as not traded, and as traded again.
         """
         try:
             wanted = orjson.loads(await request.read())
             now = [Action(name) for name in _listed(wanted.pop("now", []))]
             on_ids = [(action, what) for action in ON_IDS for what in _listed(wanted.pop(action.value, []))]
             memory = _listed(wanted.pop("memory", []))
+            suspended, resumed = (_listed(wanted.pop(name, [])) for name in ("suspend", "resume"))
             self._exchange.plan.change(wanted)
+            for symbol in suspended:
+                self._exchange.suspend(symbol)
+            self._exchange.venue.suspended.difference_update(resumed)
             for line in memory:
                 self._exchange.remind(line)
             for action, what in on_ids:

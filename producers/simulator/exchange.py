@@ -48,7 +48,7 @@ class SimulatedExchange:
         self.clock = SimulatedClock(start_us=min(start_us, wall_us), wall_start_us=wall_us, speed=settings.speed)
         self.tape = Tape(self.now_ms)
         self.plan = FaultPlan(settings.faults, settings.seed)
-        self.venue = Venue(histories, self.plan, seed=settings.seed, now=lambda: self.now_us)
+        self.venue = Venue(histories, self.plan, seed=settings.seed, speed=settings.speed, now=lambda: self.now_us)
         self.archives = self.venue.archives
         self.connections: set[StreamConnection] = set()
         self._sent_by_gone = 0
@@ -153,6 +153,12 @@ class SimulatedExchange:
                 count = int(getattr(self.plan.faults, f"{action.value}_ids"))
                 self._give_fate(action, archive, archive.next_ids(count, self.now_ms))
         self.tape.remake()
+
+    def suspend(self, symbol: str) -> None:
+        """See `Venue.suspended`."""
+        if symbol not in self.archives:
+            raise UsageError(f"{symbol!r} is none of the markets")
+        self.venue.suspended.add(symbol)
 
     def change_ids(self, action: Action, what: str) -> None:
         """Apply one of `ON_IDS` to a market's next three ids (``BTCUSDT:3``), or to given ones (``BTCUSDT:7-9``)."""

@@ -55,6 +55,8 @@ class Faults:
 
     - `html`: this share of answers is a web page, with status 200 or 502.
     - `kline_lag_s`: klines count trades only up to so many market seconds ago.
+    - `rest_lag_s`: pages of trades come from caches, which know all until a third of so many seconds ago, or until
+      earlier, up to all of them.
 
     REST's pages of trades:
 
@@ -126,6 +128,7 @@ class Faults:
     partial: float = 0.0
     html: float = 0.0
     kline_lag_s: float = 0.0
+    rest_lag_s: float = 0.0
     maintenance_every_s: float = 0.0
     maintenance_for_s: float = 60.0
 

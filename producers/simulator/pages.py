@@ -4,7 +4,8 @@ Faults may:
 
 - make the history short: older trades are gone for good, and a page from one of them begins with the first one left;
 - leave out rows in the middle, end a full page early, mix its rows, repeat some, or break one;
-- tell another price than the streams.
+- tell another price than the streams;
+- know only what happened until some seconds ago.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,21 +31,24 @@ class RowForm(NamedTuple):
 class Pages:
     """Makes the pages of one exchange."""
 
-    def __init__(self, plan: FaultPlan, seed: int) -> None:
+    def __init__(self, plan: FaultPlan, seed: int, speed: float = 1.0) -> None:
         self._plan = plan
+        self._speed = speed
         self._random = Random(f"{seed} pages")
 
     def newest(self, archive: Archive, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of the `limit` newest trades, the oldest first (as in all pages here)."""
-        return self._rows(archive, archive.newest(limit, now_ms), rows)
+        return self._rows(archive, archive.newest(limit, self._known_ms(now_ms)), rows)
 
     def from_id(self, archive: Archive, from_id: int, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of at most `limit` trades from an id on."""
+        now_ms = self._known_ms(now_ms)
         matches = archive.matches_from(max(from_id, self._first_kept(archive, now_ms)), limit, now_ms)
         return self._page(archive, self._truncated(matches, limit), (from_id, None), now_ms, rows)
 
     def since(self, archive: Archive, since_ms: int, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of at most `limit` trades that happened at or after a time."""
+        now_ms = self._known_ms(now_ms)
         kept_s, newest = self._plan.faults.short_history, archive.newest(1, now_ms)
         first_ms = since_ms
         if kept_s and newest:
@@ -55,6 +59,7 @@ class Pages:
 
     def below_id(self, archive: Archive, below: int, limit: int, now_ms: int, rows: RowForm) -> list[str]:
         """The rows of the `limit` trades right before an id."""
+        now_ms = self._known_ms(now_ms)
         first_kept = self._first_kept(archive, now_ms)
         matches = [each for each in archive.matches_below(below, limit, now_ms) if each.trade_id >= first_kept]
         matches = self._truncated(matches, limit, newest_first=True)
@@ -70,8 +75,16 @@ class Pages:
         above, below = bounds
         if below is not None and above is None:
             return self.below_id(archive, below, limit, now_ms, rows)
+        now_ms = self._known_ms(now_ms)
         matches = archive.newest(limit, now_ms) if below is None else archive.matches_below(below, limit, now_ms)
         return self._rows(archive, [each for each in matches if each.trade_id > (above or 0)], rows)
+
+    def _known_ms(self, now_ms: int) -> int:
+        """The moment until which the cache that answers knows all."""
+        lag_s = self._plan.faults.rest_lag_s
+        if not lag_s:
+            return now_ms
+        return now_ms - int(lag_s * self._speed * 1_000 * (1 + 2 * self._random.random()) / 3)
 
     def _truncated(self, matches: list[Match], limit: int, *, newest_first: bool = False) -> list[Match]:
         if len(matches) == limit and limit > 1 and self._happens(self._plan.faults.truncated, "pages_truncated"):

@@ -20,11 +20,19 @@ class Venue:
     """
 
     def __init__(
-        self, histories: Iterable[TradeHistory], plan: FaultPlan, *, seed: int, now: Callable[[], int]
+        self,
+        histories: Iterable[TradeHistory],
+        plan: FaultPlan,
+        *,
+        seed: int,
+        speed: float = 1.0,
+        now: Callable[[], int],
     ) -> None:
         self.archives = {history.instrument.symbol: Archive(history) for history in histories}
         self.plan = plan
-        self.pages = Pages(plan, seed)
+        self.pages = Pages(plan, seed, speed)
+        self.suspended: set[str] = set()
+        """Markets that OKX and Bybit list as not traded, and take no new subscription to; what was taken goes on."""
         self._perpetuals: dict[str, Archive] = {}
         self._now_us = now
 

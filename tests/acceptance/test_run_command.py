@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from candlewick.verify.spoken import SPOKEN
 from runtime.settings import Settings, clickhouse_address, kafka_address, redis_address
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def surroundings(settings: Settings, environment: dict[str, str], tmp_path: Path
 def candlewick(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "candlewick", *arguments],
-        env=dict(environment), check=False, capture_output=True, text=True, timeout=110,
+        env=dict(environment), check=False, capture_output=True, text=True, timeout=160,
     )  # fmt: skip
 
 
@@ -112,6 +113,44 @@ def answered_health(address: str) -> None:
             time.sleep(0.1)
 
 
+def a_run_of(surroundings: dict[str, str], exchanges: str, *arguments: str) -> tuple[int, int]:
+    """A run on simulated exchanges whose connections break; verified at its end, and again from the data folder."""
+    run = ("run", "--headless", "--symbols", "ETHUSDT,LTC-USDT,XRPETH", "--api-port", "0", "--simulate", exchanges)
+    ran = candlewick(surroundings, *run, "--fault", "drop_every_s=5", *arguments)
+    trades, candles = verified(ran)
+    assert "lost by the source" not in ran.stdout or "none of them complete" in ran.stdout
+    assert verified(candlewick(surroundings, "verify")) == (trades, candles)
+    return trades, candles
+
+
+@pytest.mark.timeout(240)
+def test_two_exchanges_in_one_run_are_verified_though_the_ids_of_one_prove_nothing(
+    surroundings: dict[str, str],
+) -> None:
+    trades, candles = a_run_of(surroundings, "kraken,bybit", "--speed", "30", "--for", "20s")
+    assert trades > 100
+    assert candles >= 2 * 3
+    status = json.loads(candlewick(surroundings, "status", "--json").stdout)
+    symbols = ("ETH-USDT", "LTC-USDT", "XRP-ETH")
+    assert sorted(status["complete_until_us"]) == [f"{name}:{each}" for name in ("bybit", "kraken") for each in symbols]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(360)
+@pytest.mark.parametrize("exchange", [*SPOKEN, "binance,binance-usdm,coinbase,okx,bybit-linear"])
+def test_every_exchange_is_verified_through_lost_connections_and_kills(
+    surroundings: dict[str, str], exchange: str
+) -> None:
+    kills = ("--kill", "produce=20", "--kill", "candles=11")
+    if (
+        exchange in SPOKEN and SPOKEN[exchange].best == "connected"
+    ):  # what is lost is lost at once: klines need not wait
+        surroundings |= {"CANDLEWICK_FILL_TIMEOUT_S": "3"}
+    trades, candles = a_run_of(surroundings, exchange, "--speed", "10", "--for", "45s", *kills)
+    assert trades > 100
+    assert candles >= 3 * 3
+
+
 @pytest.mark.long
 def test_a_source_that_is_wrong_costs_no_false_claim_and_what_it_lost_is_told(surroundings: dict[str, str]) -> None:
     """Whether a minute says `hole` without need depends on the moment: the long suite asks for none."""
@@ -174,6 +213,10 @@ def test_a_run_beside_another_is_refused_in_one_sentence(tmp_path: Path) -> None
         (("--symbols", "DOGEEUSDT"), "did you mean DOGEUSDT"),
         (("--kill", "sunk=5"), "--kill sunk=5: it has to be STAGE=SECONDS"),
         (("--exchange", "binance"), "say which symbols of binance"),
+        (("--simulate", ","), "names no exchange"),
+        (("--simulate", "bitstamp"), "the simulator does not speak for 'bitstamp': choose from binance, binance-usdm"),
+        (("--simulate", "okx", "--exchange", "okx"), "give one of the two"),
+        (("--simulate", "okx,kraken", "--fault", "lack_every_s=3"), "--fault lack_every_s is for one exchange"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_started(

@@ -1,14 +1,13 @@
 """Kafka answers nothing for a minute while trades come by the thousand: memory stays bounded, and nothing is lost."""
 
 import asyncio
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from eventually import eventually
 from feed_log import check_markers, published, read_log, sent
 from frozen import frozen_broker
+from programs import program
 from simulator_client import simulator
 
 from market.topics import Topics
@@ -45,11 +44,7 @@ async def test_a_minute_without_kafka_costs_no_trade_and_little_memory(
             ends_us = [progress[key].marker.complete_until_us for key in keys if key in progress]
             return min(ends_us) if len(ends_us) == len(keys) else 0
 
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "candlewick", "produce", "binance", *SYMBOLS,
-            env=environment | hosts, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
+        async with program(environment | hosts, "produce", "binance", *SYMBOLS) as process:
 
             async def has_begun() -> bool:
                 return await marked() > 0
@@ -66,10 +61,6 @@ async def test_a_minute_without_kafka_costs_no_trade_and_little_memory(
             most_mb = resident_mb(process.pid)
             process.terminate()
             assert await asyncio.wait_for(process.wait(), 30) == 0
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
         logs = await read_log(settings)
         for symbol, name in zip(SYMBOLS, names, strict=True):
             log = logs[name]

@@ -2,22 +2,19 @@
 
 import asyncio
 import os
-import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 
 import pytest
+from candle_log import first_seen, newest_candles
 from eventually import eventually
 from feed_log import MINUTE_US, sent
 from feeding import START_US
+from programs import program
 
-from market.codec import decode_candle
 from market.topics import Topics
 from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings
-from runtime.kafka import read_to_end
 from runtime.settings import Settings
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "LTCUSDT", "XRPETH")
@@ -25,19 +22,6 @@ KILLS = int(os.environ.get("KILLS", "10"))
 KILL_EVERY_S = 20.0
 LATEST_S = 3.0
 """In market time, which is as fast as ours here."""
-
-
-@asynccontextmanager
-async def part(environment: dict[str, str], *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "candlewick", *words, env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 @pytest.mark.timeout(900)
@@ -49,9 +33,9 @@ async def test_one_of_two_producers_may_die_at_any_time(
     async with serving(SimulatorSettings(symbols=SYMBOLS, speed=1, start_us=START_US, port=0)) as (exchange, address):
         hosts = {"CANDLEWICK_BINANCE_WS": address.replace("http", "ws", 1), "CANDLEWICK_BINANCE_REST": address}
         produce = ("produce", "binance", *SYMBOLS)
-        async with part(environment, "candles"), part(environment | hosts, *produce):  # the one that lives
+        async with program(environment, "candles"), program(environment | hosts, *produce):  # the one that lives
             for _ in range(KILLS):
-                async with part(environment | hosts, *produce):
+                async with program(environment | hosts, *produce):
                     await asyncio.sleep(KILL_EVERY_S)  # then it is killed
             until_us = exchange.now_us // MINUTE_US * MINUTE_US
 
@@ -67,23 +51,9 @@ async def test_one_of_two_producers_may_die_at_any_time(
         await check(settings, address)
 
 
-async def first_seen(settings: Settings) -> dict[tuple[str, int], int]:
-    """Symbol and minute to when its first candle was appended, microseconds."""
-    times_us: dict[tuple[str, int], int] = {}
-    async for records in read_to_end(settings, settings.topics.candles()):
-        for record in records:
-            candle = decode_candle(record.value)
-            times_us.setdefault((candle.symbol, candle.open_time_ms * 1000), record.timestamp * 1000)
-    return times_us
-
-
 async def check(settings: Settings, address: str) -> None:
     """The newest revision of each candle is what an independent sum over the simulator's record says."""
-    newest = {}
-    async for records in read_to_end(settings, settings.topics.candles()):
-        for record in records:
-            candle = decode_candle(record.value)
-            newest[candle.symbol, candle.open_time_ms * 1000] = candle
+    newest = await newest_candles(settings)
     by_symbol: dict[str, list[int]] = defaultdict(list)
     for symbol, open_us in newest:
         by_symbol[symbol].append(open_us)

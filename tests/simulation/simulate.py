@@ -5,13 +5,15 @@
 ``simulate.py --trace 716``     one seed's trace and verdict
 ``simulate.py --digests -n 3``  the digest of each seed's run
 ``simulate.py --imports``       the law of imports instead of the engine's shell
+``simulate.py --klines``        the law of imports with klines among the files
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -19,29 +21,33 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parents[1])]
 
 import import_law  # noqa: E402
+import kline_law  # noqa: E402
 from world import simulate  # noqa: E402
 
 CHUNK = 100
 
 
-def violating(seeds: range) -> list[str]:
+def engine_violations(seed: int) -> Sequence[str]:
+    """What is wrong with the engine's shell in a seed's world."""
+    return simulate(seed).violations
+
+
+LAWS: dict[str, Callable[[int], Sequence[str]]] = {
+    "engine": engine_violations, "imports": import_law.differences, "klines": kline_law.kline_differences,
+}  # fmt: skip
+
+
+def violating(law: str, seeds: range) -> list[str]:
     """What is wrong with these seeds, one line each."""
-    outcomes = map(simulate, seeds)
-    return [f"seed {outcome.seed}: {'; '.join(outcome.violations)}" for outcome in outcomes if outcome.violations]
+    return [f"seed {seed}: {'; '.join(wrong)}" for seed in seeds if (wrong := LAWS[law](seed))]
 
 
-def violating_imports(seeds: range) -> list[str]:
-    """The same of made-up markets that are imported."""
-    found = ((seed, import_law.differences(seed)) for seed in seeds)
-    return [f"seed {seed}: {'; '.join(differences)}" for seed, differences in found if differences]
-
-
-def run_many(seeds: range, workers: int, *, imports: bool) -> Iterator[str]:
+def run_many(law: str, seeds: range, workers: int) -> Iterator[str]:
     began_s, done = time.monotonic(), 0
     chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
     with Pool(workers, maxtasksperchild=50) as pool:
-        for found in pool.imap_unordered(violating_imports if imports else violating, chunks):
-            yield from found
+        for lines in pool.imap_unordered(partial(violating, law), chunks):
+            yield from lines
             done += CHUNK
             rate = min(done, len(seeds)) / (time.monotonic() - began_s)
             print(f"\r{min(done, len(seeds)):,} of {len(seeds):,} seeds, {rate:.0f}/s ", end="", file=sys.stderr)
@@ -64,7 +70,8 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--trace", type=int, metavar="SEED")
     parser.add_argument("--digests", action="store_true")
-    parser.add_argument("--imports", action="store_true")
+    parser.add_argument("--imports", dest="law", action="store_const", const="imports", default="engine")
+    parser.add_argument("--klines", dest="law", action="store_const", const="klines")
     arguments = parser.parse_args()
     seeds = range(arguments.first, arguments.first + arguments.count)
     if arguments.trace is not None:
@@ -74,10 +81,10 @@ def main() -> int:
             print(seed, simulate(seed).digest)
         return 0
     failing = 0
-    for line in run_many(seeds, arguments.workers, imports=arguments.imports):
+    for line in run_many(arguments.law, seeds, arguments.workers):
         failing += 1
         seed = line.split(":")[0].split()[1]
-        how = f"--imports --first {seed} -n 1" if arguments.imports else f"--trace {seed}"
+        how = f"--trace {seed}" if arguments.law == "engine" else f"--{arguments.law} --first {seed} -n 1"
         print(f"\n{line}\n  again: python {os.path.relpath(__file__)} {how}", flush=True)
     print(f"{len(seeds):,} seeds, {failing} with violations")
     return 3 if failing else 0

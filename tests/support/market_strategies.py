@@ -191,6 +191,7 @@ instruments = st.builds(
     status=st.sampled_from(InstrumentStatus),
     tick=st.none() | positive(),
     lot=st.none() | positive(),
+    contract=st.none() | positive(),
     since_ms=st.none() | times_ms,
 )
 funding_rates = st.builds(

@@ -30,7 +30,7 @@ PROGRESS: dict[str, Any] = {
 }  # fmt: skip
 INSTRUMENT: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT",
-    "status": "trading", "tick": "0.01", "lot": "0.00001", "since_ms": 1,
+    "status": "trading", "tick": "0.01", "lot": "0.00001", "contract": "0.1", "since_ms": 1,
 }  # fmt: skip
 FUNDING: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT-PERP", "rate": "-0.0001", "kind": "settled", "next_time_ms": 2,

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from candlewick.health.gap_counts import Gaps
-from candlewick.pipeline.stage_names import PRODUCER
+from candlewick.pipeline.stage_names import is_producer
 from candlewick.pipeline.view.pace import PaceChange, StagePace
 from candlewick.pipeline.words import clock, duration
 from market.candle import Candle
@@ -80,7 +80,7 @@ class StageFigures:
     unread: int | None = None
     """Records of its input that it has not read, by its own count."""
     behind_s: float | None = None
-    """Of the producer: how far its slowest symbol's newest marker is behind market time, in market seconds."""
+    """Of a producer: how far the run's slowest symbol's newest marker is behind market time, in market seconds."""
     pace: StagePace = field(default_factory=StagePace)
     newest_age_ms: int | None = None
     own: dict[str, Any] = field(default_factory=dict)
@@ -166,13 +166,15 @@ class Board:
     def take_market_time(self, now_s: float, market_us: int, speed: float) -> list["Happening"]:
         """Market time now; `speed` in market seconds a second. Returns news of whether the producer keeps up."""
         self.is_at_present = market_us >= (now_s - 1.0) * 1e6
-        produce = self.stages.get(PRODUCER)
-        if produce is None or not self.marked_us or produce.state == "stopped":
-            return []
-        produce.behind_s = behind_s = max(0.0, (market_us - min(self.marked_us.values())) / 1e6)
-        overdue_s = max(0.0, behind_s - MARKED_BEHIND_S) / (1.0 if self.is_at_present else speed)
-        words = f"{duration(behind_s)} of market time behind"
-        return self._judge(PRODUCER, now_s, overdue_s, TOLERATED_OVERDUE_S, words)
+        news: list[Happening] = []
+        for name, figures in self.stages.items():
+            if not is_producer(name) or not self.marked_us or figures.state == "stopped":
+                continue
+            figures.behind_s = behind_s = max(0.0, (market_us - min(self.marked_us.values())) / 1e6)
+            overdue_s = max(0.0, behind_s - MARKED_BEHIND_S) / (1.0 if self.is_at_present else speed)
+            words = f"{duration(behind_s)} of market time behind"
+            news += self._judge(name, now_s, overdue_s, TOLERATED_OVERDUE_S, words)
+        return news
 
     def _judge(self, name: str, now_s: float, behind: float, tolerated: float, words: str) -> list["Happening"]:
         pace = self.stages[name].pace

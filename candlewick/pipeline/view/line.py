@@ -1,6 +1,6 @@
 """The one line that says how a run does, where there is no terminal."""
 
-from candlewick.pipeline.stage_names import API, PRODUCER
+from candlewick.pipeline.stage_names import API, is_producer
 from candlewick.pipeline.view.board import Board
 from candlewick.pipeline.words import duration
 
@@ -9,16 +9,16 @@ INTERVAL_S = 5.0
 
 def summary_line(board: Board, elapsed_s: float, now_s: float) -> str:
     """Rates, counts and lags in one line of text; what is not known yet is ``?``."""
-    produced = board.stages.get(PRODUCER)
+    per_s = sum(figures.records_per_s for name, figures in board.stages.items() if is_producer(name))
     texts = [
         f"{duration(elapsed_s):>6}",
-        f"{produced.records_per_s if produced else 0:,.0f} trades/s",
+        f"{per_s:,.0f} trades/s",
         f"{board.candles:,} candles" + (f" ({board.revisions:,} revised)" if board.revisions else ""),
     ]
     lags = [
         f"{name.removeprefix('sink.')} {'?' if figures.lag is None else f'{figures.lag:,}'}"
         for name, figures in board.stages.items()
-        if name not in (PRODUCER, API)
+        if name != API and not is_producer(name)
     ]
     texts.append("lag: " + (", ".join(lags) or "?"))
     gaps = board.gaps

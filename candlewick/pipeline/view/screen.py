@@ -125,8 +125,10 @@ def _symbols(board: Board, height: int, *, wide: bool) -> RenderableType:
     table = _table("symbol", "last", "minute", _day(board), *prices, "trades", "status")
     names = sorted(board.symbols)
     shown = names if len(names) <= height else names[: max(0, height - 1)]
+    has_several = len({figures.candle.exchange for figures in board.symbols.values()}) > 1
     for name in shown:
-        table.add_row(*_symbol_row(board.symbols[name], wide=wide))
+        figures = board.symbols[name]
+        table.add_row(name if has_several else figures.candle.symbol, *_symbol_row(figures, wide=wide))
     if len(shown) < len(names):
         table.add_row(Text(f"… {len(names) - len(shown)} more", style=_DIM))
     return table
@@ -139,7 +141,6 @@ def _symbol_row(figures: SymbolFigures, *, wide: bool) -> list[RenderableType]:
     tone = _tone(candle.close - candle.open)
     status = Text(candle.status.value, style=_DIM if candle.status in (Status.OPEN, Status.COMPLETE) else "yellow")
     return [
-        candle.symbol,
         Text(plain(candle.close), style=f"bold {tone}"),
         _percent(minute_percent),
         _percent(figures.change_percent()),

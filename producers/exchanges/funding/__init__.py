@@ -7,6 +7,6 @@ from producers.exchanges.funding.okx import OkxFunding
 
 FUNDING: dict[str, FundingSource] = {
     "binance-usdm": BinanceUsdMFunding("binance"),
-    "okx": OkxFunding("okx"),
+    "okx-swap": OkxFunding("okx"),
     "bybit-linear": BybitFunding("bybit"),
 }

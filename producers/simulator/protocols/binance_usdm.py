@@ -2,18 +2,20 @@
 
 Each market is a perpetual contract too, with the same trades. Klines count the single trades, as on Binance.
 Source: Binance's derivatives documentation, USDⓈ-M Futures: "Important WebSocket Change Notice", "Aggregate Trade
-Streams", "Mark Price Stream", "Compressed/Aggregate Trades List", "Kline/Candlestick Data", "Exchange Information".
+Streams", "Mark Price Stream", "Compressed/Aggregate Trades List", "Kline/Candlestick Data", "Exchange Information",
+"Get Funding Rate History", "Mark Price".
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
 
-from market.timeframe import HOUR_MS
 from producers.simulator.aggregated import AggregatedMatch
 from producers.simulator.archive import Archive
 from producers.simulator.contents import seconds, single_trades
+from producers.simulator.funding import expected, newest_settled, settled
 from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline
@@ -37,9 +39,10 @@ from producers.simulator.venue import Venue
 
 WEIGHT_PER_MINUTE = 2_400
 MAX_KLINES, MAX_ROWS = 1_500, 1_000
-_FUNDING_MS = 8 * HOUR_MS
+DEFAULT_RATES = 100
 _ONBOARD_MS = 1_569_398_400_000
 _BOOL = ("false", "true")
+_LATE_MS = 3
 
 
 def aggregate_fields(market: SimulatedInstrument, match: Match) -> str:
@@ -66,10 +69,10 @@ def aggregate_row(market: SimulatedInstrument, match: Match) -> str:
 def mark_price_event(market: SimulatedInstrument, kline: Kline, clock_ms: int) -> str:
     """An event of ``<symbol>@markPrice@1s``: here the mark price is the last price."""
     price = market.price(kline.close)
-    next_funding_ms = (kline.end_ms // _FUNDING_MS + 1) * _FUNDING_MS
+    next_funding = expected(market, kline.end_ms)
     return (
         f'{{"e":"markPriceUpdate","E":{clock_ms},"s":"{market.symbol}","p":"{price}","ap":"{price}","P":"{price}",'
-        f'"i":"{price}","r":"0.00010000","T":{next_funding_ms}}}'
+        f'"i":"{price}","r":"{next_funding.rate}","T":{next_funding.time_ms}}}'
     )
 
 
@@ -144,6 +147,8 @@ class BinanceUsdmProtocol:
             Endpoint("/fapi/v1/exchangeInfo", 1, self._exchange_info),
             Endpoint("/fapi/v1/aggTrades", 20, _asked(self._aggregates, MAX_ROWS)),
             Endpoint("/fapi/v1/klines", 5, _asked(self._klines, MAX_KLINES)),
+            Endpoint("/fapi/v1/fundingRate", 1, _asked(self._funding, MAX_ROWS)),
+            Endpoint("/fapi/v1/premiumIndex", 10, self._premiums),
         )
 
     def _channel(self, stream: str, form: Form) -> Channel | None:
@@ -207,6 +212,34 @@ class BinanceUsdmProtocol:
         archive = self._venue.archives[self._archive(query).instrument.symbol]
         rows = await asked_klines(archive, query, self._venue.klines_until_ms)
         return orjson.dumps([kline_row(archive.instrument, kline) for kline in rows])
+
+    async def _funding(self, query: BinanceQuery) -> bytes:
+        """Settled rates, the older first; without ``startTime`` the newest. They are told some milliseconds late."""
+        market, now_ms = self._archive(query).instrument, self._venue.now_ms
+        start_ms, end_ms = query.time_ms("startTime"), query.time_ms("endTime")
+        limit = query.limit if "limit" in query.values else DEFAULT_RATES
+        until_ms = (now_ms if end_ms is None else min(end_ms, now_ms)) + 1
+        if start_ms is None:
+            rates = newest_settled(market, 0, until_ms, limit)[::-1]
+        else:
+            rates = list(islice(settled(market, start_ms, until_ms), limit))
+        price = market.price(market.typical_ticks)
+        return array_of(
+            f'{{"symbol":"{market.symbol}","fundingRate":"{rate}","fundingTime":{time_ms + _LATE_MS},'
+            f'"markPrice":"{price}"}}'
+            for time_ms, rate in rates
+        )
+
+    async def _premiums(self, _: RestQuery) -> bytes:
+        """Mark prices and what is expected, of all contracts."""
+        now_ms = self._venue.now_ms
+        markets = [archive.instrument for archive in self._venue.archives.values()]
+        return array_of(
+            f'{{"symbol":"{market.symbol}","markPrice":"{market.price(market.typical_ticks)}",'
+            f'"lastFundingRate":"{rate}","nextFundingTime":{time_ms},"time":{now_ms}}}'
+            for market in markets
+            for time_ms, rate in (expected(market, now_ms),)
+        )
 
 
 def _asked(

@@ -3,7 +3,8 @@
 Each market is in both categories, with the same trades. The ids are UUIDs, made from the market's own id and its taker
 order: `/sim/record` tells them. ``seq`` is that of the taker order: trades of one order have one price and one time.
 Source: Bybit's API documentation v5: "Websocket Connect", "Trade", "Ticker", "Orderbook" (WebSocket), "Get Public
-Trading History", "Get Instruments Info", "Get Kline", "Get Bybit Server Time", "Rate Limit Rules", "Error Codes".
+Trading History", "Get Instruments Info", "Get Kline", "Get Funding Rate History", "Get Tickers", "Get Bybit
+Server Time", "Rate Limit Rules", "Error Codes".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,9 +12,10 @@ from typing import Any
 
 import orjson
 
-from market.timeframe import MINUTE_MS
+from market.timeframe import HOUR_MS, MINUTE_MS
 from producers.simulator.archive import Archive
 from producers.simulator.contents import seconds, taker_orders
+from producers.simulator.funding import EVERY_MS, expected, newest_settled
 from producers.simulator.history import Match
 from producers.simulator.instruments import SimulatedInstrument
 from producers.simulator.klines import Kline, klines
@@ -36,7 +38,7 @@ from producers.simulator.venue import Venue
 SPOT, LINEAR = "spot", "linear"
 MAX_TRADES = {SPOT: 60, LINEAR: 1_000}
 MAX_SPOT_ARGS = 10
-MAX_KLINES, MAX_INSTRUMENTS = 1_000, 1_000
+MAX_KLINES, MAX_INSTRUMENTS, MAX_RATES = 1_000, 1_000, 200
 _TRADES, _TICKERS, _BEST = "publicTrade", "tickers", "orderbook.1"
 _CONNECTION = "cf71a2d4-2f6c-4b7e-9a53-bc6d0f1b8a11"
 _SIDES = ("Buy", "Sell")
@@ -95,13 +97,13 @@ def kline_row(market: SimulatedInstrument, kline: Kline) -> list[str]:
     return [str(kline.open_ms), *prices, market.plain_qty(kline.lots), market.plain_quote_qty(kline.quote)]
 
 
-def instrument_row(market: SimulatedInstrument, category: str) -> dict[str, Any]:
+def instrument_row(market: SimulatedInstrument, category: str, *, is_suspended: bool = False) -> dict[str, Any]:
     """A row of ``/v5/market/instruments-info``."""
     row: dict[str, Any] = {
         "symbol": market.symbol,
         "baseCoin": market.base,
         "quoteCoin": market.quote,
-        "status": "Trading",
+        "status": "Closed" if is_suspended else "Trading",
         "priceFilter": {"tickSize": market.plain_price(1)},
     }
     lot = market.plain_qty(1)
@@ -114,8 +116,9 @@ def instrument_row(market: SimulatedInstrument, category: str) -> dict[str, Any]
 class BybitSession:
     """One connection (a `StreamSession`)."""
 
-    def __init__(self, category: str, markets: Mapping[str, Archive], subscriptions: Subscriptions) -> None:
-        self._category, self._markets, self._subscriptions = category, markets, subscriptions
+    def __init__(self, category: str, venue: Venue, subscriptions: Subscriptions) -> None:
+        self._category, self._subscriptions = category, subscriptions
+        self._markets, self._suspended = venue.archives, venue.suspended
 
     def begin(self) -> Sequence[str]:
         """See `StreamSession`."""
@@ -126,7 +129,7 @@ class BybitSession:
         return
 
     def answer(self, text: str) -> Sequence[str]:
-        """See `StreamSession`: the topics of one request are taken together or not at all."""
+        """See `StreamSession`: the topics of one request are taken together, or none because of one."""
         try:
             request = orjson.loads(text)
             operation, request_id = request["op"], str(request.get("req_id", ""))
@@ -153,7 +156,7 @@ class BybitSession:
     def _channel(self, topic: str) -> Channel | None:
         kind, _, symbol = topic.rpartition(".")
         archive = self._markets.get(symbol)
-        if archive is None:
+        if archive is None or symbol in self._suspended:
             return None
         market = archive.instrument
         if kind == _TRADES:
@@ -186,7 +189,7 @@ class BybitProtocol:
 
     def session(self, opening: ConnectionOpening, subscriptions: Subscriptions) -> BybitSession:
         """See `WireProtocol`."""
-        return BybitSession(opening.path.rpartition("/")[2], self._venue.archives, subscriptions)
+        return BybitSession(opening.path.rpartition("/")[2], self._venue, subscriptions)
 
     def too_much(self, verdict: LimitVerdict) -> Reply:
         """See `WireProtocol`: status 403 where an address asks too often."""
@@ -209,6 +212,8 @@ class BybitProtocol:
             Endpoint("/v5/market/instruments-info", 1, self._instruments),
             Endpoint("/v5/market/recent-trade", 1, self._trades),
             Endpoint("/v5/market/kline", 1, self._klines),
+            Endpoint("/v5/market/funding/history", 1, self._funding),
+            Endpoint("/v5/market/tickers", 1, self._linear_tickers),
         )
 
     async def _time(self, _: RestQuery) -> bytes:
@@ -225,7 +230,8 @@ class BybitProtocol:
         if category == LINEAR:
             start, limit = self._number(query, "cursor", 0), min(self._number(query, "limit", 500), MAX_INSTRUMENTS)
         end = start + limit
-        rows = [instrument_row(archive.instrument, category) for archive in archives[start:end]]
+        markets, suspended = [archive.instrument for archive in archives[start:end]], self._venue.suspended
+        rows = [instrument_row(market, category, is_suspended=market.symbol in suspended) for market in markets]
         cursor = str(end) if end < len(archives) else ""
         return self._answer(orjson.dumps({"category": category, "list": rows, "nextPageCursor": cursor}))
 
@@ -251,6 +257,37 @@ class BybitProtocol:
         made = await klines(archive, max(start_ms, last_ms - (limit - 1) * length_ms), last_ms, length_ms, until_ms)
         rows = [kline_row(archive.instrument, kline) for kline in reversed(made)]
         return self._answer(orjson.dumps({"category": category, "symbol": archive.instrument.symbol, "list": rows}))
+
+    async def _funding(self, query: RestQuery) -> bytes:
+        """Settled rates of linear contracts, the newest first: of ``startTime`` to ``endTime`` the last ones."""
+        market, values, now_ms = self._archive(query).instrument, query.values, self._venue.now_ms
+        if values.get("category") != LINEAR or ("startTime" in values and "endTime" not in values):
+            raise ReplyError(self._failure(10_001, "params error"))
+        until_ms = min(self._number(query, "endTime", now_ms), now_ms) + 1
+        limit = max(1, min(self._number(query, "limit", MAX_RATES), MAX_RATES))
+        rows = [
+            {"symbol": market.symbol, "fundingRate": rate, "fundingRateTimestamp": str(time_ms)}
+            for time_ms, rate in newest_settled(market, self._number(query, "startTime", 0), until_ms, limit)
+        ]
+        return self._answer(orjson.dumps({"category": LINEAR, "list": rows}))
+
+    async def _linear_tickers(self, query: RestQuery) -> bytes:
+        """Of linear contracts what is expected, among others that nobody here asks for."""
+        if query.values.get("category") != LINEAR:
+            raise ReplyError(self._failure(10_001, "params error: Category is invalid"))
+        markets = [archive.instrument for archive in self._venue.archives.values()]
+        rows = [
+            {
+                "symbol": market.symbol,
+                "markPrice": market.plain_price(market.typical_ticks),
+                "fundingRate": rate,
+                "nextFundingTime": str(time_ms),
+                "fundingIntervalHour": str(EVERY_MS // HOUR_MS),
+            }
+            for market in markets
+            for time_ms, rate in (expected(market, self._venue.now_ms),)
+        ]
+        return self._answer(orjson.dumps({"category": LINEAR, "list": rows}))
 
     def _category(self, query: RestQuery) -> str:
         category = query.values.get("category", "")

@@ -1,19 +1,23 @@
-"""OKX spot: its WebSocket ``/ws/v5/business`` and its REST API ``/api/v5``.
+"""OKX: its WebSocket ``/ws/v5/business`` and its REST API ``/api/v5``.
+
+Each market is traded on spot and as a perpetual swap, with the same trades; a swap's sizes count contracts.
 
 Source: OKX's API documentation v5: "WS / All trades channel", "WS / Candlesticks channel", "Connect", "Subscribe",
-"Notification", "GET / Trades history", "GET / Candlesticks", "Get instruments", "Rate Limits", error codes.
+"Notification", "GET / Trades history", "GET / Candlesticks", "Get instruments", "Get funding rate", "Get funding rate
+history", "Rate Limits", error codes.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from market.timeframe import MINUTE_MS
+from market.timeframe import DAY_MS, MINUTE_MS
 from producers.simulator.archive import Archive
 from producers.simulator.contents import seconds, single_trades
+from producers.simulator.funding import EVERY_MS, expected, newest_settled
 from producers.simulator.history import Match
-from producers.simulator.instruments import SimulatedInstrument
+from producers.simulator.instruments import SimulatedInstrument, plain
 from producers.simulator.klines import Kline, klines
 from producers.simulator.limits import LimitVerdict, RequestLimit
 from producers.simulator.pages import RowForm
@@ -30,7 +34,7 @@ from producers.simulator.record import OWN_RECORD
 from producers.simulator.tape import Channel, ChannelKind
 from producers.simulator.venue import Venue
 
-MAX_TRADES, MAX_CANDLES = 100, 300
+MAX_TRADES, MAX_CANDLES, MAX_PAST_CANDLES, MAX_RATES = 100, 300, 100, 100
 _TRADES, _CANDLES = "trades-all", "candle1s"
 _CHANNELS = {_TRADES, _CANDLES}
 _CLOCK = "BTC-USDT"
@@ -40,30 +44,40 @@ _SIDES = ("buy", "sell")
 """The taker's, by whether the buyer was the maker."""
 _BARS_MINUTES = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1H": 60, "2H": 120, "4H": 240}
 _LISTED_MS = 1_548_133_413_000
+_CONTRACT_DECIMALS = 2
+"""A swap's size is a number of contracts of a hundred lots each, with so many decimals."""
+_SWAP = "-SWAP"
+_RATES_KEPT_MS = 90 * DAY_MS
 
 
 def native_name(market: SimulatedInstrument) -> str:
-    """``BTC-USDT``."""
+    """``BTC-USDT``; of the swap ``BTC-USDT-SWAP``."""
     return f"{market.base}-{market.quote}"
 
 
-def trade_row(market: SimulatedInstrument, match: Match) -> str:
+def size(market: SimulatedInstrument, native: str, lots: int) -> str:
+    """A number of lots as the instrument counts: in coins, or in contracts."""
+    return plain(lots, _CONTRACT_DECIMALS) if native.endswith(_SWAP) else market.plain_qty(lots)
+
+
+def trade_row(market: SimulatedInstrument, native: str, match: Match) -> str:
     """A trade, in the stream and in pages."""
     return (
-        f'{{"instId":"{native_name(market)}","tradeId":"{match.trade_id}","px":"{market.plain_price(match.ticks)}",'
-        f'"sz":"{market.plain_qty(match.lots)}","side":"{_SIDES[match.buyer_is_maker]}","source":"0",'
+        f'{{"instId":"{native}","tradeId":"{match.trade_id}","px":"{market.plain_price(match.ticks)}",'
+        f'"sz":"{size(market, native, match.lots)}","side":"{_SIDES[match.buyer_is_maker]}","source":"0",'
         f'"ts":"{match.time_ms}"}}'
     )
 
 
-def candle_row(market: SimulatedInstrument, kline: Kline, open_ms: int, *, confirmed: bool = True) -> str:
-    """A candle, in the stream and in pages."""
+def candle_row(market: SimulatedInstrument, native: str, kline: Kline, open_ms: int, *, confirmed: bool = True) -> str:
+    """A candle, in the stream and in pages: of a swap the second volume is in coins, else in the quote."""
+    quote_qty = market.plain_quote_qty(kline.quote)
     values = [
         str(open_ms),
         *map(market.plain_price, (kline.open, kline.high, kline.low, kline.close)),
-        market.plain_qty(kline.lots),
-        market.plain_quote_qty(kline.quote),
-        market.plain_quote_qty(kline.quote),
+        size(market, native, kline.lots),
+        market.plain_qty(kline.lots) if native.endswith(_SWAP) else quote_qty,
+        quote_qty,
         "1" if confirmed else "0",
     ]
     return orjson.dumps(values).decode()
@@ -74,30 +88,42 @@ def pushed(channel: str, native: str, row: str) -> str:
     return f'{{"arg":{{"channel":"{channel}","instId":"{native}"}},"data":[{row}]}}'
 
 
-def instrument_row(market: SimulatedInstrument) -> dict[str, Any]:
+def instrument_row(market: SimulatedInstrument, native: str, *, is_suspended: bool = False) -> dict[str, Any]:
     """A row of ``/api/v5/public/instruments``."""
-    return {
+    lot = size(market, native, 1)
+    row = {
         "instType": "SPOT",
-        "instId": native_name(market),
+        "instId": native,
         "baseCcy": market.base,
         "quoteCcy": market.quote,
         "tickSz": market.plain_price(1),
-        "lotSz": market.plain_qty(1),
-        "minSz": market.plain_qty(1),
+        "lotSz": lot,
+        "minSz": lot,
         "listTime": str(_LISTED_MS),
-        "state": "live",
+        "state": "suspend" if is_suspended else "live",
         "ctVal": "",
+        "ctMult": "",
+        "ctValCcy": "",
+        "ctType": "",
         "settleCcy": "",
         "uly": "",
         "expTime": "",
     }
+    if not native.endswith(_SWAP):
+        return row
+    contract = market.plain_qty(10**_CONTRACT_DECIMALS)
+    in_contracts = {"ctVal": contract, "ctMult": "1", "ctValCcy": market.base, "ctType": "linear"}
+    names = {"baseCcy": "", "quoteCcy": "", "settleCcy": market.quote, "uly": native_name(market)}
+    return row | in_contracts | names | {"instType": "SWAP"}
 
 
 class OkxSession:
     """One connection (a `StreamSession`)."""
 
-    def __init__(self, markets: Mapping[str, Archive], subscriptions: Subscriptions) -> None:
-        self._markets, self._subscriptions = markets, subscriptions
+    def __init__(
+        self, markets: Mapping[str, Archive], suspended: Collection[str], subscriptions: Subscriptions
+    ) -> None:
+        self._markets, self._suspended, self._subscriptions = markets, suspended, subscriptions
 
     def begin(self) -> Sequence[str]:
         """See `StreamSession`."""
@@ -128,7 +154,8 @@ class OkxSession:
         archive = self._markets.get(native)
         if channel == _CANDLES and native == _CLOCK and archive is None:
             archive = next(iter(self._markets.values()))
-        if archive is None or channel not in _CHANNELS:
+        is_suspended = archive is not None and archive.instrument.symbol in self._suspended and channel == _TRADES
+        if archive is None or channel not in _CHANNELS or is_suspended:
             message = (
                 f"Wrong URL or channel:{channel},instId:{native} doesn't exist. "
                 "Please use the correct URL, channel and parameters referring to API document."
@@ -144,9 +171,9 @@ class OkxSession:
 
 
 class OkxProtocol:
-    """OKX spot (a `WireProtocol`)."""
+    """OKX spot and swaps (a `WireProtocol`)."""
 
-    names: Sequence[str] = ("okx",)
+    names: Sequence[str] = ("okx", "okx-swap")
     stream_paths: Sequence[str] = ("/ws/v5/business",)
     connection_limits = ConnectionLimits(first_message_within_s=30.0)
     request_limit = RequestLimit(20, 2)
@@ -154,11 +181,13 @@ class OkxProtocol:
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
-        self._markets = {native_name(archive.instrument): archive for archive in venue.archives.values()}
+        self._spot = {native_name(archive.instrument): archive for archive in venue.archives.values()}
+        self._swaps = {native + _SWAP: archive for native, archive in self._spot.items()}
+        self._markets = self._spot | self._swaps
 
     def session(self, _: ConnectionOpening, subscriptions: Subscriptions) -> OkxSession:
         """See `WireProtocol`."""
-        return OkxSession(self._markets, subscriptions)
+        return OkxSession(self._markets, self._venue.suspended, subscriptions)
 
     def too_much(self, verdict: LimitVerdict) -> Reply:
         """See `WireProtocol`."""
@@ -178,8 +207,10 @@ class OkxProtocol:
             Endpoint("/api/v5/public/time", 1, self._time),
             Endpoint("/api/v5/public/instruments", 1, self._instruments),
             Endpoint("/api/v5/market/history-trades", 1, self._trades),
-            Endpoint("/api/v5/market/candles", 1, self._candles),
-            Endpoint("/api/v5/market/history-candles", 1, self._candles),
+            Endpoint("/api/v5/market/candles", 1, lambda query: self._candles(query, MAX_CANDLES)),
+            Endpoint("/api/v5/market/history-candles", 1, lambda query: self._candles(query, MAX_PAST_CANDLES)),
+            Endpoint("/api/v5/public/funding-rate-history", 1, self._funding),
+            Endpoint("/api/v5/public/funding-rate", 1, self._expected_funding),
         )
 
     def _archive(self, query: RestQuery) -> Archive:
@@ -192,10 +223,15 @@ class OkxProtocol:
         return _answer([f'{{"ts":"{self._venue.now_ms}"}}'])
 
     async def _instruments(self, query: RestQuery) -> bytes:
-        if query.values.get("instType") != "SPOT":
-            return _answer([])
-        archives = [self._archive(query)] if "instId" in query.values else self._markets.values()
-        return _answer(orjson.dumps(instrument_row(archive.instrument)).decode() for archive in archives)
+        markets = {"SPOT": self._spot, "SWAP": self._swaps}.get(query.values.get("instType", ""), {})
+        if "instId" in query.values:
+            markets = {query.values["instId"]: self._archive(query)}
+        suspended = self._venue.suspended
+        rows = [
+            instrument_row(archive.instrument, native, is_suspended=archive.instrument.symbol in suspended)
+            for native, archive in markets.items()
+        ]
+        return _answer(orjson.dumps(row).decode() for row in rows)
 
     async def _trades(self, query: RestQuery) -> bytes:
         """The newest first; ``after``: ids below, ``before``: ids above."""
@@ -203,24 +239,51 @@ class OkxProtocol:
         if query.values.get("type", "1") != "1":
             raise ReplyError(_failure("51000", "Parameter type error"))
         bounds = _given(query, "before"), _given(query, "after")
-        rows = RowForm(lambda match: trade_row(archive.instrument, match), '"px":"')
+        native = query.values["instId"]
+        rows = RowForm(lambda match: trade_row(archive.instrument, native, match), '"px":"')
         limit = max(1, min(limit, MAX_TRADES))
         return _answer(reversed(self._venue.pages.newest_between(archive, bounds, limit, self._venue.now_ms, rows)))
 
-    async def _candles(self, query: RestQuery) -> bytes:
+    async def _candles(self, query: RestQuery, most: int) -> bytes:
         """The newest first; ``after``: those that open before a time, ``before``: after it (both milliseconds)."""
         archive, until_ms = self._archive(query), self._venue.klines_until_ms
         minutes = _BARS_MINUTES.get(query.values.get("bar", "1m"))
         if minutes is None:
             raise ReplyError(_failure("51000", "Parameter bar error"))
         length_ms = minutes * MINUTE_MS
-        limit = max(1, min(_number(query, "limit", 100), MAX_CANDLES))
+        limit = max(1, min(_number(query, "limit", 100), most))
         last_ms = min(until_ms, _number(query, "after", until_ms + 1) - 1) // length_ms * length_ms
         first_ms = max((_number(query, "before", 0) // length_ms + 1) * length_ms, last_ms - (limit - 1) * length_ms)
         made = await klines(archive, first_ms, last_ms, length_ms, until_ms)
+        native = query.values["instId"]
         return _answer(
-            candle_row(archive.instrument, kline, kline.open_ms, confirmed=kline.end_ms <= until_ms)
+            candle_row(archive.instrument, native, kline, kline.open_ms, confirmed=kline.end_ms <= until_ms)
             for kline in reversed(made)
+        )
+
+    async def _funding(self, query: RestQuery) -> bytes:
+        """Settled rates of a swap in the last three months, the newest first; ``after``: before a time."""
+        archive, now_ms = self._archive(query), self._venue.now_ms
+        until_ms = min(_number(query, "after", now_ms + 1), now_ms + 1)
+        limit = max(1, min(_number(query, "limit", MAX_RATES), MAX_RATES))
+        from_ms = max(_number(query, "before", 0) + 1, now_ms - _RATES_KEPT_MS)
+        rates = newest_settled(archive.instrument, from_ms, until_ms, limit)
+        native = query.values["instId"]
+        return _answer(
+            f'{{"instType":"SWAP","instId":"{native}","fundingRate":"{rate}","realizedRate":"{rate}",'
+            f'"fundingTime":"{time_ms}"}}'
+            for time_ms, rate in rates
+        )
+
+    async def _expected_funding(self, query: RestQuery) -> bytes:
+        """What is expected, of one swap or, as ``ANY``, of all."""
+        native, now_ms = query.values.get("instId", ""), self._venue.now_ms
+        swaps = self._swaps if native == "ANY" else {native: self._archive(query)}
+        rates = {swap: expected(archive.instrument, now_ms) for swap, archive in swaps.items()}
+        return _answer(
+            f'{{"instType":"SWAP","instId":"{swap}","fundingRate":"{rate}","nextFundingRate":"",'
+            f'"fundingTime":"{time_ms}","nextFundingTime":"{time_ms + EVERY_MS}","ts":"{now_ms}"}}'
+            for swap, (time_ms, rate) in rates.items()
         )
 
 
@@ -231,14 +294,16 @@ def _channel(channel: str, native: str, archive: Archive) -> Channel:
         return Channel(
             key, ChannelKind.TRADES, archive,
             contents=single_trades,
-            write=lambda rows, _: pushed(_TRADES, native, trade_row(market, rows[0])),
+            write=lambda rows, _: pushed(_TRADES, native, trade_row(market, native, rows[0])),
             tells_clock=False,
         )  # fmt: skip
     # The only clock there is: the time at which a candle of one second opens.
     return Channel(
         key, ChannelKind.CLOCK, archive,
         contents=seconds,
-        write=lambda kline, clock_ms: pushed(_CANDLES, native, candle_row(market, kline, clock_ms - kline.length_ms)),
+        write=lambda kline, clock_ms: pushed(
+            _CANDLES, native, candle_row(market, native, kline, clock_ms - kline.length_ms)
+        ),
     )  # fmt: skip
 
 

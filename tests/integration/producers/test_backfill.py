@@ -159,7 +159,8 @@ async def test_it_stays_fifteen_minutes_behind_live_and_within_what_the_exchange
 async def test_klines_stand_in_until_trades_are_there(exchange: Exchange) -> None:
     async with exchange(speed=1.0) as settings:
         klines = replace(QUIET, klines=True)
-        assert (await backfilled(settings, klines))["XRP-ETH"].minutes == {Proof.KLINE: 120}
+        asked = (await backfilled(settings, klines))["XRP-ETH"]
+        assert (asked.minutes, asked.requests) == ({Proof.KLINE: 120}, 2), "the newest trade, and all klines at once"
         await one_pass(settings)
         assert await statuses(settings, "XRP-ETH", FROM, UNTIL) == {"kline": 120}
         assert (await backfilled(settings, klines))["XRP-ETH"].wanted == 0

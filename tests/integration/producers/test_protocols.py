@@ -1,42 +1,27 @@
 """The feed of each exchange whose ids prove, on a real Kafka and the simulator: the log is the record."""
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 from eventually import eventually
+from exchange_feed import START_US, feeding_of, hosted
 from feed_log import MINUTE_US, check_markers, published, read_log
 from simulator_client import Client
 
 from market.topics import Topics
+from market.trade import Proof
 from producers.exchanges import EXCHANGES
 from producers.feed.progress import read_progress
-from producers.feed.runner import run_feed
-from producers.feed.selection import Selection
 from producers.simulator.faults import Faults
 from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings
 from runtime.settings import Settings
 
 MARKETS = ("BTCUSDT", "SOLUSDT", "XRPETH")
-START_US = 1_700_000_010_000_000
 SPEED = 60.0
-PROVING = ("binance-usdm", "coinbase", "kraken", "okx")
+PROVING = ("binance-usdm", "coinbase", "kraken", "okx", "okx-swap")
 FAULTS = {"skip": 0.01, "duplicate": 0.02, "reorder": 0.02, "zero": 0.005, "drop_every_s": 4.0, "html": 0.05}
-
-
-@asynccontextmanager
-async def feeding(settings: Settings, name: str, symbols: tuple[str, ...]) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    task = asyncio.create_task(run_feed(settings, name, Selection(symbols), stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await asyncio.wait_for(task, 30)
 
 
 @pytest.mark.long
@@ -48,20 +33,19 @@ async def test_the_log_is_the_record(
 ) -> None:
     simulated = SimulatorSettings(symbols=MARKETS, speed=SPEED, start_us=START_US, port=0, faults=Faults(**FAULTS))
     async with serving(simulated) as (_, address), aiohttp.ClientSession() as http:
-        field = name.replace("-", "_")
-        hosts = {f"{field}_ws": address.replace("http", "ws"), f"{field}_rest": address, "fill_timeout_s": 60.0}
-        settings = settings.model_copy(update=hosts)
+        settings = hosted(settings, name, address)
         exchange, client = EXCHANGES[name](settings), Client(http, address)
-        end = "-PERP" if name == "binance-usdm" else ""
+        end = "-PERP" if name in {"binance-usdm", "okx-swap"} else ""
         symbols = tuple(f"{pair}{end}" for pair in ("BTC-USDT", "SOL-USDT", "XRP-ETH"))
         keys = [f"{exchange.name}:{symbol}".encode() for symbol in symbols]
 
         async def far_enough() -> bool:
-            newest = (await read_progress(settings, keys, time.time_ns() // 1000)).resumptions
-            marked_us = [resumption.marker.complete_until_us for resumption in newest.values()]
-            return len(marked_us) == len(keys) and min(marked_us) >= START_US + 8 * MINUTE_US
+            newest = (await read_progress(settings, keys, time.time_ns() // 1000)).resumptions.values()
+            marked = [each.marker for each in newest if each.marker.proof is not Proof.BEGIN]
+            until_us = min((marker.complete_until_us for marker in marked), default=0)
+            return len(marked) == len(keys) and until_us >= START_US + 8 * MINUTE_US
 
-        async with feeding(settings, name, symbols):
+        async with feeding_of(settings, name, symbols):
             await eventually(far_enough, timeout_s=90, every_s=0.5)
         logs = await read_log(settings)
         assert set(logs) == set(symbols)

@@ -39,7 +39,7 @@ def trade_record(key: str, trade: Sent) -> Outgoing:
     value = {
         "exchange": exchange,
         "symbol": symbol,
-        "trade_id": str(trade.trade_id),
+        "trade_id": trade.trade_id,
         "price": trade.price,
         "qty": trade.qty,
         "side": trade.side,
@@ -79,9 +79,9 @@ def feed(key: str, symbol: str, trades: Iterable[Sent], last_price: str) -> Iter
 async def fill(settings: Settings, url: str) -> None:
     """Publish the market and let the pipeline take it in."""
     async with Truth(url) as truth, Publisher(settings) as publisher:
-        for key, symbol in (await truth.keys()).items():
-            last_price = await truth.last_price(symbol, SPAN.from_us)
-            records = feed(key, symbol, await truth.trades(symbol, SPAN), last_price or "1")
+        for key, market in (await truth.keys({"binance": SYMBOLS})).items():
+            last_price = await truth.last_price(market, SPAN.from_us)
+            records = feed(key, market.symbol, await truth.trades(market, SPAN), last_price or "1")
             await publisher.await_acknowledgements(
                 await publisher.send_batches(settings.topics.trades, list(records), settings.partitions)
             )
@@ -126,7 +126,7 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(settin
         await fill(settings, url)
 
         async def held(symbol: str = GOOD, *, again: bool = False) -> Findings:
-            return await verify(settings, url, symbols=[symbol], redelivery_allowed=again)
+            return await verify(settings, url, markets={"binance": [symbol]}, disturbed=again)
 
         right = await held()
         assert report(right) == 0, right.named

@@ -106,10 +106,24 @@ async def test_joined_fills_of_okx_are_another_id_space(tmp_path: Path) -> None:
     assert ({trade.exchange for trade in trades}, recording.span) == ({"okx"}, None)
 
 
+async def test_sizes_in_a_file_of_a_swap_are_contracts(tmp_path: Path) -> None:
+    content = NEW.replace(b"BTC-USDT,", b"BTC-USDT-SWAP,")
+    path = zipped(tmp_path, "BTC-USDT-SWAP-trades-2025-01-20", content)
+    for described in (Described(contract=Decimal("0.01")), Described(contract=Decimal("0.01"), symbol="BTC-USDT-PERP")):
+        _, _, trades = await read(path, described)
+        assert [(trade.key, trade.trade_id, trade.qty) for trade in trades] == [
+            ("okx:BTC-USDT-PERP", "465953984", Decimal("0.0000044783")),
+            ("okx:BTC-USDT-PERP", "465953985", Decimal("0.005")),
+        ]
+
+
 @pytest.mark.parametrize(
     ("name", "described", "words"),
     [
-        ("BTC-USDT-SWAP-trades-2025-01-20", Described(), "of OKX's files only those of spot"),
+        ("BTC-USDT-SWAP-trades-2025-01-20", Described(), "it does not tell how much one is: say --contract"),
+        ("BTC-USD-SWAP-trades-2025-01-20", Described(), "of OKX's files only those of spot"),
+        ("BTC-USDT-trades-2025-01-20", Described(contract=Decimal(2)), "sizes of spot are in coins"),
+        ("BTC-USDT-SWAP-trades-2025-01-20", Described(contract=Decimal("1e-19")), "cannot be the size of a contract"),
         ("BTC-USDT-250926-trades-2025-01-20", Described(), "of OKX's files only those of spot"),
         ("BTC-USDT-SWAP-trades-2025-01-20", Described(symbol="BTC-USDT"), "is of BTC-USDT-SWAP, not of BTC-USDT"),
         ("BTC-USDT-trades-2025-01-20", Described(kind=DumpKind.AGG_TRADES), "its name says trades"),

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +242,18 @@ def test_real_captures_go_through_their_adapters(name: str, exchange: str, trade
         symbol = tally.symbols[MarketKey(adapter.name, native)]
         assert symbol.trades in (count, count + 1), "Coinbase's last_match may count as a trade"
         assert symbol.missing == []
+
+
+def test_what_counts_in_contracts_is_played_back_with_those_of_its_recording(tmp_path: Path) -> None:
+    symbols, folder = {"BTC-USDT-SWAP": "BTC-USDT-PERP"}, tmp_path / "frames"
+    folder.mkdir()
+    recorder = Recorder(CaptureSettings(folder=folder, limit_bytes=10**8), "okx-swap", Meter("produce"))
+    fill = {"instId": "BTC-USDT-SWAP", "tradeId": "7", "px": "42219.9", "sz": "3", "side": "buy", "ts": str(MADE_MS)}
+    sent = {"arg": {"channel": "trades-all", "instId": "BTC-USDT-SWAP"}, "data": [fill]}
+    connection = recorder.connection(0, symbols, {"BTC-USDT-SWAP": Decimal("0.01")})
+    connection.received(json.dumps(sent).encode(), (MADE_MS + 5) * 1000)
+    recorder.close()
+    into = tmp_path / "trades.jsonl"
+    assert cli.main(["playback", str(folder), "--jsonl", str(into)]) == 0
+    [trade] = map(decode_trade, into.read_bytes().splitlines())
+    assert (trade.key, trade.qty) == ("okx:BTC-USDT-PERP", Decimal("0.03"))

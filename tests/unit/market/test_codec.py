@@ -123,7 +123,7 @@ def test_unknown_fields_are_passed_over(fields: dict[str, Any], decode: Decoder)
         (
             INSTRUMENT,
             decode_instrument,
-            {"status": InstrumentStatus.TRADING, "tick": None, "lot": None, "since_ms": None},
+            {"status": InstrumentStatus.TRADING, "tick": None, "lot": None, "contract": None, "since_ms": None},
         ),
         (FUNDING, decode_funding_rate, {"kind": FundingKind.SETTLED, "next_time_ms": None, "mark_price": None}),
     ],
@@ -146,7 +146,7 @@ BAD_DECIMALS = [
     *[1, 1.5, 0, True, [], {}],
 ]
 DECIMAL_FIELDS = [
-    *((INSTRUMENT, decode_instrument, name) for name in ("tick", "lot")),
+    *((INSTRUMENT, decode_instrument, name) for name in ("tick", "lot", "contract")),
     (FUNDING, decode_funding_rate, "mark_price"),
     *((TRADE, decode_trade, name) for name in ("price", "qty")),
     *((CANDLE, decode_candle, name) for name, value in CANDLE.items() if value == "1"),

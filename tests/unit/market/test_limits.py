@@ -78,6 +78,7 @@ CANDLES = [
 INSTRUMENTS = [
     ({"tick": "0.000000000000000001"}, {"tick": "0"}, "tick is 0: it has to be greater than 0"),
     ({"lot": "9" * 15}, {"lot": "1" + "0" * 15}, "lot 1000000000000000 is not below"),
+    ({"contract": "1"}, {"contract": "0"}, "contract is 0: it has to be greater than 0"),
     ({"native": "x" * 128}, {"native": "a\x00"}, "native 'a\\x00' holds a control character"),
     ({"quote": "\u5e01"}, {"base": "\u5e01" * 43}, "base"),
     ({"status": "delisted"}, {"status": "gone"}, "Invalid enum value 'gone'"),

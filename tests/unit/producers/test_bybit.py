@@ -132,6 +132,10 @@ def test_block_trades_and_trades_against_retail_orders_are_trades() -> None:
     assert isinstance(read_page(answer([DOCUMENTED_ROW | {"isBlockTrade": True}]))[0], Trade)
 
 
+def refused(why: str, req_id: str) -> str:
+    return json.dumps({"success": False, "ret_msg": why, "conn_id": "2324d924", "req_id": req_id, "op": "subscribe"})
+
+
 # "Connect" and "Orderbook" in the WebSocket documentation; a rejection as people reported it.
 @pytest.mark.parametrize(
     ("text", "message"),
@@ -143,7 +147,15 @@ def test_block_trades_and_trades_against_retail_orders_are_trades() -> None:
         ('{"success":true,"ret_msg":"","conn_id":"3cd84cb1","req_id":"clock","op":"subscribe"}', Message()),
         ('{"success":true,"ret_msg":"","conn_id":"3cd84cb1","req_id":"","op":"subscribe"}', Message()),
         ('{"success":false,"ret_msg":"error:handler not found,topic:publicTrade.XY","req_id":"0-9","op":"subscribe"}',
-         Message(rejected="error:handler not found,topic:publicTrade.XY")),
+         Message(rejected="error:handler not found,topic:publicTrade.XY", untaken=["BTCUSDT", "ETHUSDT"])),
+        (refused("error:handler not found,topic:publicTrade.ETHUSDT", "0-9"),
+         Message(rejected="error:handler not found,topic:publicTrade.ETHUSDT", untaken=["BTCUSDT", "ETHUSDT"],
+                 culprit="ETHUSDT")),
+        (refused("error:handler not found,topic:orderbook.1.BTCUSDT", "clock"),
+         Message(rejected="error:handler not found,topic:orderbook.1.BTCUSDT", untaken=["BTCUSDT"], culprit="BTCUSDT")),
+        (refused("error:already subscribed,topic:publicTrade.ETHUSDT", "0-9"),
+         Message(rejected="error:already subscribed,topic:publicTrade.ETHUSDT", untaken=["BTCUSDT", "ETHUSDT"])),
+        ('{"success":false,"ret_msg":"Params Error","req_id":"","op":"subscribe"}', Message(rejected="Params Error")),
         ('{"success":true,"ret_msg":"pong","conn_id":"0970e817","op":"ping"}', Message()),
         ('{"topic":"orderbook.1.BTCUSDT","ts":1672304484978,"type":"snapshot","data":{"s":"BTCUSDT","b":[],"a":[]}}',
          Message(1672304484978_000)),
@@ -220,6 +232,11 @@ def test_a_connection_asks_for_ten_topics_of_spot_at_once() -> None:
         assert [f"publicTrade.{native}" for native in accepted] == (sent["args"] if accepted else [])
         taken += accepted
     assert taken == natives
+    singly = [json.loads(sent) for sent in opening.singly]
+    assert [(sent["req_id"], sent["args"]) for sent in singly] == [
+        *((f"{place}-{place}", [f"publicTrade.{native}"]) for place, native in enumerate(natives)),
+        ("clock", ["orderbook.1.S0USDT"]),
+    ]
     assert LINEAR.opening(natives).path == "/v5/public/linear"
     assert [len(json.loads(sent)["args"]) for sent in LINEAR.opening(natives).frames] == [21, 1]
 

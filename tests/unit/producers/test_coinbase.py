@@ -111,7 +111,13 @@ def test_an_acknowledgement_of_nothing_takes_nothing() -> None:
 def test_an_error_refuses_the_subscription_and_says_why() -> None:
     error = {"type": "error", "message": "Failed to subscribe", "reason": "GIBBERISH-USD is not a valid product"}
     assert read(json.dumps(error)) == Message(rejected="Failed to subscribe GIBBERISH-USD is not a valid product")
-    assert read('{"type": "error", "message": "ErrSlowConsume"}').rejected == "ErrSlowConsume"
+    assert read('{"type": "error", "message": "ErrSlowConsume"}') == Message(rejected="ErrSlowConsume")
+
+
+def test_a_product_that_there_is_not_is_the_reason_why_none_is_taken() -> None:
+    error = {"type": "error", "message": "Failed to subscribe", "reason": "OLD-USD is not a valid product"}
+    message = COINBASE.read(json.dumps(error).encode(), {"BTC-USD": "BTC-USD", "OLD-USD": "OLD-USD"}, RECEIVED_US)
+    assert (message.untaken, message.culprit) == (("BTC-USD", "OLD-USD"), "OLD-USD")
 
 
 def test_a_recorded_feed_is_read() -> None:

@@ -15,7 +15,7 @@ from producers.exchanges.funding import FUNDING
 
 DATA = Path(__file__).parents[2] / "data"
 SYMBOLS = {"BTCUSDT": "BTC-USDT-PERP", "BTC-USDT-SWAP": "BTC-USDT-PERP"}
-BINANCE, OKX, BYBIT = FUNDING["binance-usdm"], FUNDING["okx"], FUNDING["bybit-linear"]
+BINANCE, OKX, BYBIT = FUNDING["binance-usdm"], FUNDING["okx-swap"], FUNDING["bybit-linear"]
 
 
 def rate(exchange: str, time_ms: int, told: str, **fields: Any) -> FundingRate:

@@ -124,8 +124,8 @@ def test_a_refused_subscription_says_why() -> None:
         '{"error":"Currency pair not supported","method":"subscribe","success":false,"symbol":"FOO/USD",'
         '"time_in":"2024-05-19T19:11:23.034030Z","time_out":"2024-05-19T19:11:23.034073Z"}'
     )
-    assert read(refused) == Message(rejected="Currency pair not supported FOO/USD")
-    assert read('{"error": "Exceeded msg rate", "success": false}').rejected == "Exceeded msg rate"
+    assert read(refused) == Message(rejected="Currency pair not supported FOO/USD", untaken=("FOO/USD",))
+    assert read('{"error": "Exceeded msg rate", "success": false}') == Message(rejected="Exceeded msg rate")
 
 
 @pytest.mark.parametrize(

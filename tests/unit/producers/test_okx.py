@@ -11,7 +11,7 @@ from market.instrument import InstrumentStatus
 from market.trade import Side, Source, Trade
 from producers.exchange import Message, RefusedTrade, TradesPage, TradesRequest
 from producers.exchanges import EXCHANGES
-from producers.exchanges.okx import Okx
+from producers.exchanges.okx import Okx, okx_swaps
 from producers.feed.page import read_page
 from runtime.errors import UsageError
 from runtime.settings import Settings
@@ -19,6 +19,13 @@ from runtime.settings import Settings
 DATA = Path(__file__).parents[2] / "data"
 RECEIVED_US = 1_747_087_164_000_000
 OKX = Okx(Settings(_env_file=None))
+SWAPS = okx_swaps(Settings(_env_file=None))
+# "Get instruments".
+SWAP = {
+    "instType": "SWAP", "instId": "BTC-USDT-SWAP", "instFamily": "BTC-USDT", "uly": "BTC-USDT", "baseCcy": "",
+    "quoteCcy": "", "settleCcy": "USDT", "ctVal": "0.01", "ctMult": "1", "ctValCcy": "BTC", "ctType": "linear",
+    "lotSz": "0.01", "minSz": "0.01", "tickSz": "0.1", "listTime": "1606468572000", "state": "live", "expTime": "",
+}  # fmt: skip
 REQUEST = TradesRequest("BTC-USDT", "BTC-USDT", 100, 734864332)
 
 # "WS / All trades channel" in OKX's documentation.
@@ -137,6 +144,18 @@ def test_a_subscription_is_acknowledged_by_its_native_name() -> None:
 
 def test_a_subscription_that_is_not_taken_is_told_with_its_reason() -> None:
     assert read(json.dumps(FAILED)).rejected == "60012 Invalid request: {}"
+
+
+def test_a_refusal_of_what_does_not_exist_names_it() -> None:
+    text = "Wrong URL or channel:{},instId:NO-USDT doesn't exist. Please use the correct URL, channel and parameters."
+    refused = {"event": "error", "msg": text.format("trades-all"), "code": "60018", "connId": "a4d3ae55"}
+    message = read(json.dumps(refused))
+    assert (message.untaken, message.culprit) == (("NO-USDT",), "NO-USDT")
+    assert message.rejected == "60018 " + text.format("trades-all")
+    for other in (refused | {"code": "60014"}, refused | {"msg": text.format("candle1s")}, refused | {"msg": "?"}):
+        message = read(json.dumps(other))
+        assert message.rejected
+        assert (message.untaken, message.culprit) == ((), None), "it may pass, or is the clock"
 
 
 def test_the_notice_of_the_end_is_told_and_other_events_say_nothing() -> None:
@@ -270,6 +289,8 @@ def test_what_is_sent_on_opening() -> None:
     clock, *args = [arg for each in sent for arg in each["args"]]
     assert clock == {"channel": "candle1s", "instId": "BTC-USDT"}
     assert args == [{"channel": "trades-all", "instId": native} for native in natives]
+    singly = [json.loads(text)["args"] for text in opening.singly]
+    assert singly == [[arg] for arg in (clock, *args)]
     assert sum(map(len, opening.frames)) < 64 * 1024
     assert len(opening.frames) < 480
 
@@ -278,9 +299,10 @@ def test_what_is_asked_over_rest() -> None:
     newest = OKX.trades(REQUEST._replace(known=None, limit=1))
     assert newest == ("/api/v5/market/history-trades?instId=BTC-USDT&type=1&limit=1", 1)
     assert OKX.instruments(["BTC-USDT"]).path == "/api/v5/public/instruments?instType=SPOT"
-    klines = "/api/v5/market/history-candles?instId=BTC-USDT&bar=1m&after={}&before={}&limit=300"
+    assert SWAPS.instruments(["BTC-USDT-SWAP"]).path == "/api/v5/public/instruments?instType=SWAP"
+    klines = "/api/v5/market/history-candles?instId=BTC-USDT&bar=1m&after={}&before={}&limit=100"
     assert OKX.klines("BTC-USDT", 60_000, 120_000).path == klines.format(120_000, 59_999)
-    assert OKX.klines("BTC-USDT", 0, 10**9).path == klines.format(300 * 60_000, -1), "the first 300 minutes"
+    assert OKX.klines("BTC-USDT", 0, 10**9).path == klines.format(100 * 60_000, -1), "the first 100 minutes"
 
 
 def test_instruments_of_spot_are_read() -> None:
@@ -304,18 +326,104 @@ def test_a_symbol_is_its_native_name() -> None:
 
 
 @pytest.mark.parametrize("symbol", ["BTC-USDT-PERP", "btc-usdt-swap", "BTC-USDT-240628", "BTC-USD-221230-4000-C"])
-def test_products_with_contracts_are_refused_in_words(symbol: str) -> None:
-    with pytest.raises(UsageError, match=f"{symbol}: of okx only spot is read"):
+def test_products_with_contracts_are_not_spot(symbol: str) -> None:
+    with pytest.raises(UsageError, match=f"{symbol}: okx is spot .* okx-swap"):
         OKX.native(symbol)
 
 
+def test_a_swap_is_named_either_way() -> None:
+    assert SWAPS.native("btc-usdt-perp") == SWAPS.native("BTC-USDT-SWAP") == "BTC-USDT-SWAP"
+
+
+@pytest.mark.parametrize(
+    ("symbol", "words"),
+    [
+        ("BTC-USD-PERP", "BTC-USD-PERP: swaps quoted in USD are inverse: .* not exact"),
+        ("btc-usd-swap", "btc-usd-swap: swaps quoted in USD are inverse"),
+        ("BTC-USDT", "BTC-USDT: okx-swap is perpetuals"),
+        ("BTC-USDT-240628", "okx-swap is perpetuals"),
+        ("BTC-USDT-240628-SWAP", "okx-swap is perpetuals"),
+        ("BTC-SWAP", "okx-swap is perpetuals"),
+    ],
+)
+def test_what_is_no_linear_swap_is_refused_in_words(symbol: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        SWAPS.native(symbol)
+
+
+def test_linear_swaps_are_read_with_the_coins_of_a_contract() -> None:
+    odd = SWAP | {"instId": "PEPE-USDC-SWAP", "uly": "PEPE-USDC", "ctValCcy": "PEPE", "ctVal": "10000", "ctMult": "100"}
+    bitcoin, pepe = SWAPS.read_instruments(answer(SWAP, odd))
+    assert (bitcoin.symbol, bitcoin.native, bitcoin.base, bitcoin.quote) == (
+        "BTC-USDT-PERP", "BTC-USDT-SWAP", "BTC", "USDT",
+    )  # fmt: skip
+    assert (bitcoin.contract, bitcoin.lot, bitcoin.tick) == (Decimal("0.01"), Decimal("0.0001"), Decimal("0.1"))
+    assert (pepe.symbol, pepe.contract, pepe.lot) == ("PEPE-USDC-PERP", Decimal(1_000_000), Decimal(10_000))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ctType": "inverse", "ctValCcy": "USD", "uly": "BTC-USD"}, {"ctType": "inverse"}, {"ctType": ""},
+        {"ctValCcy": "USDT"}, {"ctVal": ""}, {"ctVal": "0"}, {"ctVal": "-1"}, {"ctVal": "1e2"}, {"ctMult": ""},
+        {"uly": ""}, {"uly": "BTC"}, {"state": "test"},
+    ],
+)  # fmt: skip
+def test_a_swap_whose_contracts_are_no_number_of_coins_is_left_out(changes: dict) -> None:
+    assert SWAPS.read_instruments(answer(SWAP | changes)) == []
+
+
+def test_sizes_of_a_swap_are_the_exact_number_of_coins_in_stream_page_and_candle() -> None:
+    contract = Decimal("0.0000000000001")  # more digits together than Python's own arithmetic keeps
+    swaps = SWAPS.knowing({"BTC-USDT-SWAP": contract})
+    fill = DOCUMENTED | {"instId": "BTC-USDT-SWAP", "sz": "123456789.12345"}
+    exact = Decimal("0.000012345678912345")
+    sent = frame(fill, native="BTC-USDT-SWAP").encode()
+    [live] = swaps.read(sent, {"BTC-USDT-SWAP": "BTC-USDT-PERP"}, RECEIVED_US).trades
+    request = TradesRequest("BTC-USDT-SWAP", "BTC-USDT-PERP", 100)
+    [asked] = swaps.read_trades(answer(fill), request, RECEIVED_US).rows
+    assert isinstance(asked, Trade)
+    assert (live.symbol, live.qty, live.price) == ("BTC-USDT-PERP", exact, Decimal("42219.9"))
+    assert (asked.trade_id, asked.qty) == (live.trade_id, exact)
+    row = ["1597026360000", "42219.9", "42219.9", "42219.9", "42219.9", fill["sz"], str(exact), "0.5", "1"]
+    [candle] = swaps.read_klines(answer(row))
+    assert (candle.volume, candle.quote_volume) == (exact, Decimal("0.5"))
+
+
+def test_contracts_are_added_to_those_that_are_known_and_spot_needs_none() -> None:
+    both = SWAPS.knowing({"BTC-USDT-SWAP": Decimal("0.01")}).knowing({"ETH-USDT-SWAP": Decimal("0.1")})
+    names = {"BTC-USDT-SWAP": "BTC-USDT-PERP", "ETH-USDT-SWAP": "ETH-USDT-PERP"}
+    read = [
+        both.read(frame(DOCUMENTED | {"instId": native, "sz": "3"}, native=native).encode(), names, 0).trades[0].qty
+        for native in names
+    ]
+    assert read == [Decimal("0.03"), Decimal("0.3")]
+    assert OKX.knowing({"BTC-USDT": Decimal(5)}) is OKX
+
+
+@pytest.mark.parametrize("size", ["1e5", "-1", "NaN", "0", ""])
+def test_a_swaps_trade_without_a_size_is_refused(size: str) -> None:
+    swaps = SWAPS.knowing({"BTC-USDT-SWAP": Decimal("0.01")})
+    sent = frame(DOCUMENTED | {"instId": "BTC-USDT-SWAP", "sz": size}, native="BTC-USDT-SWAP").encode()
+    [refused] = swaps.read(sent, {"BTC-USDT-SWAP": "BTC-USDT-PERP"}, RECEIVED_US).refused
+    assert refused.number == 130639474
+
+
+def test_a_trade_of_a_swap_that_is_in_no_list_is_refused() -> None:
+    sent = frame(DOCUMENTED | {"instId": "BTC-USDT-SWAP"}, native="BTC-USDT-SWAP").encode()
+    [refused] = SWAPS.read(sent, {"BTC-USDT-SWAP": "BTC-USDT-PERP"}, RECEIVED_US).refused
+    assert refused.reason == "it is not known how much a contract of BTC-USDT-SWAP is"
+
+
 def test_recorded_candles_are_read_the_older_first() -> None:
-    first, second = OKX.read_klines((DATA / "okx_rest_candles.json").read_bytes())
+    first, second = SWAPS.read_klines((DATA / "okx_rest_candles.json").read_bytes())
     assert (first.open_time_ms, second.open_time_ms) == (1747093980000, 1747094040000)
     assert (first.open, first.high, first.low, first.close) == tuple(
         map(Decimal, ("102806", "102820.5", "102783.1", "102806.1"))
     )
     assert (first.quote_volume, first.trades, first.taker_buy_volume) == (Decimal("7364701.57952"), None, None)
+    contracts = Decimal("7164.04")  # of BTC-USDT-SWAP: a hundredth of a bitcoin each
+    assert first.volume == contracts * Decimal("0.01") == Decimal("71.6404")
 
 
 def test_a_documented_candle_of_spot_tells_its_volume_and_an_open_one_is_left_out() -> None:

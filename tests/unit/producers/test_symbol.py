@@ -8,7 +8,10 @@ from msgspec import structs
 from symbol_world import MINUTE_US, START_US, TIMEOUT_S, World, begun, ids
 
 from market.feed import FeedEventKind
+from market.key import MarketKey
 from market.trade import Marker, Proof
+from producers.feed.outbox import Outbox
+from producers.feed.symbol import SymbolFeed
 
 after = st.sampled_from([0, 1_000, 700_000, 20_000_000, 45_000_000, 70_000_000])  # of market time, in microseconds
 steps = st.lists(
@@ -81,6 +84,13 @@ def test_a_quiet_minute_after_a_break_waits_for_the_exchange_to_say_that_nothing
     assert world.ask()
     [marker] = world.markers
     assert (marker.proof, marker.last_trade_id) == (Proof.IDS, "5")
+
+
+def test_a_history_that_may_be_older_than_the_connection_is_asked_when_it_can_be_no_longer() -> None:
+    feed, outbox = SymbolFeed(MarketKey("x", "A-B"), native="AB", partition=0, lag_s=3.0), Outbox(100.0, 0)
+    feed.connected(START_US, outbox)
+    assert feed.next_request(102.9) is None
+    assert feed.next_request(103.0) is not None
 
 
 def test_a_jump_that_the_exchange_confirms_is_no_gap() -> None:

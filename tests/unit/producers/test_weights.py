@@ -29,3 +29,13 @@ def test_what_the_exchange_counted_beyond_our_own_is_waited_for_until_its_minute
     late.correct(5_400, 20.0, 50.0)  # as after a restart
     assert late.wait_s(1, 20.0) == 12.0, "and two seconds, in which the clocks may differ"
     assert late.wait_s(1, 32.0) <= 0
+
+
+def test_there_is_room_for_as_many_requests_as_need_not_wait() -> None:
+    weights = Weights(100)
+    assert weights.room_for(25, 0.0) == 3, "nine tenths are ours"
+    weights.spend(25, 0.0)
+    assert weights.room_for(25, 1.0) == 2
+    weights.correct(200, 2.0, 30.0)
+    assert weights.room_for(25, 2.0) == 0
+    assert weights.room_for(25, 61.0) == 3

@@ -3,14 +3,14 @@
 import pytest
 
 from candlewick.verify.amounts import clock, parse_amount, plain_amount, trimmed
-from candlewick.verify.expected import MINUTE_US, Sent, SpanUs, differences, expected_candles
+from candlewick.verify.expected import MINUTE_US, Sent, SpanUs, differences, exchange_klines, expected_candles
 
 KEY = "binance:BTC-USDT"
 T0 = 1_700_000_040_000_000  # a whole minute
 
 
 def sent(trade_id: int, price: str, qty: str, side: str, after_us: int) -> Sent:
-    return Sent(trade_id, price, qty, side, T0 + after_us)
+    return Sent(str(trade_id), price, qty, side, T0 + after_us, trade_id)
 
 
 def test_a_minute_is_folded_exactly() -> None:
@@ -39,6 +39,32 @@ def test_a_minute_is_folded_exactly() -> None:
         "last_trade_id": "12",
         "status": ("complete",),
     }
+
+
+def test_where_ids_are_texts_a_candle_names_those_of_its_open_and_close() -> None:
+    trades = [
+        sent(1, "2", "1", "buy", 9)._replace(trade_id="a"),
+        sent(2, "1", "1", "buy", 5)._replace(trade_id="c"),
+        sent(3, "3", "1", "buy", 5)._replace(trade_id="b"),
+    ]
+    (candle,) = expected_candles(KEY, SpanUs(T0, T0 + MINUTE_US), trades, last_price=None, best="connected")
+    assert [candle[name] for name in ("open", "close", "first_trade_id", "last_trade_id")] == ["1", "2", "c", "a"]
+    assert candle["status"] == ("connected",)
+
+
+def test_a_kline_stands_in_with_the_fields_that_the_exchange_gives() -> None:
+    span = SpanUs(T0, T0 + 2 * MINUTE_US)
+    told = [sent(1, "7", "2", "buy", 1), sent(2, "9", "1", "sell", 2)]
+    klines = exchange_klines(span, told, last_price=None, fields=("open", "close", "volume", "trades"))
+    assert klines == {
+        T0: {"open": "7", "close": "9", "volume": "3", "trades": 2},
+        T0 + MINUTE_US: {"open": "9", "close": "9", "volume": "0", "trades": 0},
+    }
+    known, quiet = expected_candles(KEY, span, told[:1], last_price=None, klines={T0: klines[T0]})
+    assert (known["close"], known["volume"], known["trades"]) == ("9", "3", 2)
+    assert (known["quote_volume"], known["taker_buy_volume"]) == ("14", "2"), "of the trade that the log has"
+    assert (known["first_trade_id"], known["last_trade_id"]) == (None, None)
+    assert quiet["close"] == "9"
 
 
 def test_quiet_minutes_stand_flat_at_the_last_price() -> None:

@@ -9,7 +9,7 @@ from simulator_client import PAST_US, Client, simulator
 from spoken import Row, recorded
 
 from market.trade import Side, Trade
-from producers.exchange import Exchange, Message, TradesRequest
+from producers.exchange import Exchange, Message, TradesRequest, contracts_of
 from producers.exchanges import EXCHANGES
 from producers.simulator.faults import Faults
 from runtime.settings import Settings, load_settings
@@ -40,13 +40,14 @@ async def record(client: Client, name: str, market: str, **span: int) -> list[Ro
     return [recorded(market, cells) for cells in await client.record(market, protocol=name, **span)]
 
 
-async def symbols_of(client: Client, exchange: Exchange) -> Mapping[str, str]:
-    """Our symbols by the native names, of all markets."""
+async def listed_by(client: Client, exchange: Exchange) -> tuple[Exchange, Mapping[str, str]]:
+    """The exchange as it knows the list of instruments, and our symbols by the native names, of all markets."""
     listed = exchange.read_instruments((await client.body(exchange.instruments([]).path))[1])
     assert {f"{each.base}{each.quote}" for each in listed} == set(MARKETS)
     assert all(each.native == exchange.native(each.symbol) for each in listed)
     assert all(each.tick and each.lot for each in listed)
-    return {each.native: each.symbol for each in listed}
+    known = exchange.knowing(contracts_of({each.native: each for each in listed}))
+    return known, {each.native: each.symbol for each in listed}
 
 
 async def read_for_a_while(client: Client, exchange: Exchange, symbols: Mapping[str, str]) -> list[Message]:
@@ -69,8 +70,7 @@ async def read_for_a_while(client: Client, exchange: Exchange, symbols: Mapping[
 @each_exchange
 async def test_what_it_reads_of_the_stream_is_the_record(name: str) -> None:
     async with simulator(symbols=MARKETS, speed=FAST) as client:
-        exchange = adapter(client, name)
-        symbols = await symbols_of(client, exchange)
+        exchange, symbols = await listed_by(client, adapter(client, name))
         messages = await read_for_a_while(client, exchange, symbols)
         now_us = (await client.get("/sim/now"))["now_us"]
         assert not [refused for message in messages for refused in message.refused]
@@ -90,8 +90,7 @@ async def test_what_it_reads_of_the_stream_is_the_record(name: str) -> None:
 @each_exchange
 async def test_what_it_reads_of_pages_and_klines_is_the_record(name: str) -> None:
     async with simulator(symbols=MARKETS, start_us=PAST_US + 60 * MINUTE_US, speed=1.0) as client:
-        exchange = adapter(client, name)
-        symbols = await symbols_of(client, exchange)
+        exchange, symbols = await listed_by(client, adapter(client, name))
         native = next(native for native, symbol in symbols.items() if symbol.startswith("ETH-"))
         truth = await record(client, name, "ETHUSDT", from_us=PAST_US)
 
@@ -134,8 +133,7 @@ async def test_what_it_reads_of_pages_and_klines_is_the_record(name: str) -> Non
 @each_exchange
 async def test_trades_with_zeros_and_absurd_times_are_refused_and_no_other(name: str) -> None:
     async with simulator(symbols=MARKETS, speed=FAST, faults=Faults(zero=0.2, absurd_time=0.2)) as client:
-        exchange = adapter(client, name)
-        symbols = await symbols_of(client, exchange)
+        exchange, symbols = await listed_by(client, adapter(client, name))
         messages = await read_for_a_while(client, exchange, symbols)
         refused = sum(len(message.refused) for message in messages)
         done = (await client.get("/sim/faults"))["done"]

@@ -279,3 +279,15 @@ def test_a_page_between_two_ids_has_the_newest_of_them() -> None:
     for (above, below), there in bounds:
         page = market.pages.newest_between(market.archive, (above, below), 300, NOW_MS, market.rows())
         assert [json.loads(row)["id"] for row in page] == there
+
+
+def test_caches_lack_what_happened_in_the_last_third_or_more_of_their_lag() -> None:
+    market, seen = Market(rest_lag_s=60), set()
+    times_ms = {match.trade_id: match.time_ms for match in market.matches}
+    last_page = market.ids[-900]
+    for _ in range(20):
+        newest = [market.page_ids(last_page)[-1], market.ids_below(market.ids[-1] + 1)[-1]]
+        newest.append(market.ids_since(NOW_MS - 90_000)[-1])
+        assert all(NOW_MS - 61_000 < times_ms[number] <= NOW_MS - 20_000 for number in newest)
+        seen.update(newest)
+    assert len(seen) > 5, "the caches differ"

@@ -66,13 +66,13 @@ def test_trades_of_kraken_are_the_documented_and_the_recorded_ones() -> None:
 
 
 def test_trades_and_candles_of_okx_are_the_recorded_ones() -> None:
-    row = json.loads(okx.trade_row(MARKET, SOLD))
+    row = json.loads(okx.trade_row(MARKET, "BTC-USDT", SOLD))
     assert not lacking(row, data("okx_rest_trades.json")["data"][0])
-    live = json.loads(okx.pushed("trades-all", "BTC-USDT", okx.trade_row(MARKET, SOLD)))
+    live = json.loads(okx.pushed("trades-all", "BTC-USDT", okx.trade_row(MARKET, "BTC-USDT", SOLD)))
     real = data("okx_ws_trades.json")
     assert not lacking(live["data"][0], real["data"][0], "count")  # that of the channel `trades`
     assert shape(live["arg"]) == shape(real["arg"])
-    candle = json.loads(okx.candle_row(MARKET, KLINE, KLINE.open_ms))
+    candle = json.loads(okx.candle_row(MARKET, "BTC-USDT", KLINE, KLINE.open_ms))
     assert shape(candle) == shape(data("okx_rest_candles.json")["data"][0])
     assert (row["px"], row["sz"], row["side"], row["ts"]) == ("42950.1", "0.0025", "sell", "1740000000123")
 
