@@ -6,13 +6,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
+from confluent_kafka.cimpl import KafkaException, NewTopic
 from trades import PARTITIONS, Candles, Market, endings
 
 from deploy.local import stack
@@ -36,15 +36,17 @@ class Log:
 
 
 @contextmanager
-def broker() -> Iterator[Settings]:
-    """A running Kafka in a temporary folder; the other stores of the stack are not started. SIGTERM stops it too."""
+def broker(*stores: str) -> Iterator[Settings]:
+    """A running Kafka in a temporary folder; of the other stores of the stack, these. SIGTERM stops it too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
         settings = load_settings(
             home=Path(folder),
             kafka_port=0,
-            redis="redis://not.started",
-            clickhouse="http://not.started",
+            redis_port=0,
+            clickhouse_port=0,
+            redis=None if "redis" in stores else "redis://not.started",
+            clickhouse=None if "clickhouse" in stores else "http://not.started",
             partitions=PARTITIONS,
             log_level="error",
         )
@@ -103,8 +105,7 @@ def forget_candles(settings: Settings) -> None:
     written: Sequence[str] = [topics.candles(), topics.state, topics.late, topics.dead_letters(topics.trades)]
     for future in admin.delete_topics(list(written)).values():
         future.result(30)
-    for future in admin.delete_consumer_groups([topics.group("candles")]).values():
-        future.result(30)
+    forget_group(settings, "candles")
     deadline_s = time.monotonic() + 30
     while True:  # the broker deletes in the background, and refuses to make a topic that is still going
         try:
@@ -115,6 +116,13 @@ def forget_candles(settings: Settings) -> None:
             time.sleep(0.5)
         else:
             return
+
+
+def forget_group(settings: Settings, name: str) -> None:
+    """Drop a group of ours, so that its next run begins at the log's beginning; also one that never was."""
+    group, admin = settings.topics.group(name), _admin(settings)  # held until it is answered
+    with suppress(KafkaException):
+        admin.delete_consumer_groups([group])[group].result(30)
 
 
 def _admin(settings: Settings) -> AdminClient:

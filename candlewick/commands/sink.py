@@ -74,7 +74,7 @@ def parquet(
     ] = FILE_RECORDS,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade and 1m candle into Parquet files in the cold store.
+    """Write every trade, 1m candle, funding rate, feed event and instrument into Parquet files in the cold store.
 
     ```
     candlewick sink parquet

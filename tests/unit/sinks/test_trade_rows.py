@@ -155,6 +155,14 @@ def test_usual_trades_are_read_without_decoding_each(monkeypatch: pytest.MonkeyP
     assert [row["run"] for row in read_rows(reader.read(partition, [live, of_run, live]))] == [None, "r", None]
 
 
+def test_a_batch_is_read_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [logged(made(f"S{number % 4}")) for number in range(10)]
+    wanted[4] = replace(wanted[4], value=b"{")
+    wanted[6] = replace(wanted[6], headers=[("run", b"r")])
+    monkeypatch.setattr(trade_rows, "_AT_ONCE", 3)
+    check(TradeRows(PARTITIONS), 1, wanted)
+
+
 def test_more_markets_than_are_remembered_are_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trade_rows, "_MOST_KEYS", 3)
     reader = TradeRows(PARTITIONS)
