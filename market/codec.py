@@ -301,8 +301,6 @@ def decode_feed_event(value: bytes) -> FeedEvent:
     for name in ("first_id", "last_id", "run"):
         if (text := getattr(event, name)) is not None:
             check_name(text, name)
-    if event.reason is not None and "\0" in event.reason:
-        raise MalformedError("reason holds a NUL, which PostgreSQL cannot hold")
     return event
 
 

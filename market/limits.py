@@ -13,7 +13,6 @@ times before `MAX_TIME_US`               the same, in microseconds
 names of `MAX_NAME` bytes, and of 240    Parquet: a part of a path has at most 255 bytes, and ``exchange=`` is one of
 bytes percent-encoded                    them
 no control characters in names           paths, headers, and people who read a log
-no NUL in a reason                       PostgreSQL: no text has one
 =======================================  ==============================================================================
 
 All checks raise `MalformedError`, which names the field and the limit.

@@ -272,6 +272,18 @@ async def test_rows_that_the_table_refuses_are_dead_letters(
     assert told == [placed[index][1] for index in (1, 4)]
 
 
+async def test_a_text_that_no_postgres_can_hold_is_a_dead_letter(
+    with_postgres: Settings, topics: Topics, pool: Pool
+) -> None:
+    event = {"exchange": "binance", "symbol": "BTC-USDT", "event": "connected", "at_ms": 1_700_000_000_123}
+    events = [event | {"reason": reason} for reason in ("one", "a NUL: \0", "two")]
+    placed = await publish(with_postgres, topics.feeds, [record(one) for one in events])
+    await once(with_postgres)
+    assert [reason for (reason,) in await pool.fetch("SELECT reason FROM feeds ORDER BY 1")] == ["one", "two"]
+    [letter] = await dead_letters(with_postgres, topics.feeds)
+    assert int(dict(letter.headers)["__streams.errors.offset"]) == placed[1][1]
+
+
 async def test_many_at_once_make_the_schema_once(with_postgres: Settings, pool: Pool) -> None:
     stores = [PostgresStore(with_postgres) for _ in range(4)]
     await asyncio.gather(*(store.open() for store in stores))
