@@ -19,6 +19,7 @@ All checks raise `MalformedError`, which names the field and the limit.
 """
 
 import re
+from collections.abc import Sequence
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from typing import Protocol
@@ -89,6 +90,10 @@ CHANGE_PERCENT = Limit(36, 4)
 # Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
 _is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
 _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
+# The same, of many at once, each greater than 0 and without a needless zero before the point; and for coins that cost
+# little, fewer digits in the price and more in the size.
+_SHORT = r"(?!0(?:[0-9 \n]|\.0+[ \n]))[0-9]{{1,{}}}+(?:\.[0-9]{{1,11}}+)?"
+_shorts = re.compile(rf"(?:(?:{_SHORT.format(6)} {_SHORT.format(7)}|{_SHORT.format(1)} {_SHORT.format(12)})\n)*").match
 AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
@@ -141,6 +146,19 @@ def parse_amounts(price: str, qty: str) -> tuple[Decimal, Decimal]:
     amounts = parse_decimal(price), parse_decimal(qty)
     check_amounts(*amounts)
     return amounts
+
+
+def count_short_amounts(amounts: Sequence[str]) -> int:
+    """How many of these texts, each of them ``price qty``, are so short from the first one on that all is shown.
+
+    That is: `parse_amounts` takes them, and their canonical form is the text without the zeros at the end. It costs a
+    fraction of parsing them.
+    """
+    text = "\n".join(amounts) + "\n"
+    if text.count("\n") != len(amounts):
+        return 0
+    shorts = _shorts(text)
+    return 0 if shorts is None else text.count("\n", 0, shorts.end())
 
 
 def check_price(price: Decimal, what: str) -> None:

@@ -1,23 +1,28 @@
 """What Binance's markets write alike: frames of combined streams, pages of trades, klines, steps of instruments.
 
 Spot and USD-M futures differ in which events are trades and in the names of a few fields: a `TradeKind` tells them.
-A frame or a row that is JSON but no trade of ours becomes a `RefusedTrade`; the other rows of its page count.
+A frame or a row that is JSON but no trade of ours becomes a `RefusedTrade`; the other rows of its page count. Frames
+that are all as usual are read together (`read_together`), the others each for itself (`read_frame`): what comes out is
+the same.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from market.decimals import parse_decimal
+from market.encoded_trades import EncodedTrades, no_trades
 from market.errors import MalformedError
+from market.fields import MAX_TIME_US
 from market.given_candle import GivenCandle
-from market.limits import check_amounts_of_candle
+from market.limits import check_amounts_of_candle, count_short_amounts
 from market.trade import Side, Source, Trade
-from producers.exchange import Message, RefusedTrade, TradesPage, TradesRequest
-from producers.wire import UNREADABLE, known_number, make_trade, read_rows, step_or_none
+from producers.exchange import Message, RefusedTrade, TimesTold, TradeFrames, TradesPage, TradesRequest
+from producers.wire import EARLIEST_US, MAX_ID, UNREADABLE, known_number, make_trade, read_rows, step_or_none
 
 _MS = 1_000
 _WS = Source.WS
@@ -54,6 +59,31 @@ class CombinedFrame(Struct, Generic[EventT_co], gc=False):
     e: str = ""
 
 
+UsualId = Annotated[int, Meta(ge=0, lt=MAX_ID)]
+
+
+class UsualEvent(Struct, gc=False):
+    """An event that is certainly a trade, if its amounts are: all is there, and within its limits."""
+
+    number: UsualId
+    E: int
+    s: str
+    p: str
+    q: str
+    T: Annotated[int, Meta(ge=EARLIEST_US // _MS, lt=MAX_TIME_US // _MS)]
+    m: bool
+
+
+UsualT_co = TypeVar("UsualT_co", bound=UsualEvent, covariant=True)
+
+
+class UsualFrame(Struct, Generic[UsualT_co], gc=False):
+    """A frame of a combined stream with such an event."""
+
+    data: UsualT_co
+    e: str = ""
+
+
 class PageRow(Struct, gc=False):
     """A row of a page of trades."""
 
@@ -73,6 +103,8 @@ class TradeKind(NamedTuple):
     event_id: str
     """The field of an event that holds the trade's id."""
     read_frame: Callable[[bytes], CombinedFrame[StreamEvent]]
+    read_usual: Callable[[bytes], UsualFrame[UsualEvent]]
+    """Raises for a frame that is not as usual."""
     row_id: str
     """The field of a row that holds the trade's id."""
     read_row: Callable[[msgspec.Raw], PageRow]
@@ -143,6 +175,40 @@ def read_frame(kind: TradeKind, frame: bytes, symbols: Mapping[str, str], receiv
         refused = RefusedTrade(frame, str(error), symbol, known_number(event.number))
         return Message(event.E * _MS, refused=(refused,))
     return Message(event.E * _MS, (trade,))
+
+
+def read_together(
+    kind: TradeKind, frames: Sequence[bytes], symbols: Mapping[str, str], received_us: Sequence[int]
+) -> TradeFrames | None:
+    """Read the frames that are as usual, up to the first one that is not."""
+    read: list[UsualFrame[UsualEvent]] = []
+    with suppress(*UNREADABLE):
+        read.extend(map(kind.read_usual, frames))
+    events = [frame.data for frame in read]
+    del events[count_short_amounts([f"{event.p} {event.q}" for event in events]) :]
+    trades: dict[str, EncodedTrades] = {}
+    for number, (event, came_us) in enumerate(zip(events, received_us, strict=False)):
+        of_symbol = trades.get(event.s)
+        if of_symbol is None:
+            try:
+                of_symbol = trades[event.s] = no_trades(kind.exchange, symbols[event.s])
+            except (LookupError, MalformedError):
+                del events[number:]
+                break
+        of_symbol.add(event.number, event.p, event.q, _TAKER[event.m], time_us=event.T * _MS, received_us=came_us)
+    count = len(events)
+    return TradeFrames(frames[:count], received_us[:count], _times_of(events), trades) if events else None
+
+
+def _times_of(events: Sequence[UsualEvent]) -> TimesTold:
+    leads_ms = [event.E - event.T for event in events]
+    return TimesTold(
+        server_us=max([event.E for event in events]) * _MS,
+        trade_us=max([event.T for event in events]) * _MS,
+        last_us=events[-1].T * _MS,
+        least_lead_us=min(leads_ms) * _MS,
+        greatest_lead_us=max(leads_ms) * _MS,
+    )
 
 
 def _unread(kind: TradeKind, frame: bytes, symbols: Mapping[str, str], error: Exception) -> Message:

@@ -6,10 +6,11 @@ pauses, limits and ledgers are the feed's. A *native* name is the one that the e
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from market.encoded_trades import EncodedTrades
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
@@ -68,6 +69,31 @@ class Message(Struct, frozen=True, gc=False):  # made for every frame: a NamedTu
     """Native names of the subscriptions that it does not take for this reason; empty: it does not tell."""
     culprit: str | None = None
     """The native name that is the reason; None: it does not tell."""
+
+
+class TimesTold(NamedTuple):
+    """What many messages with a trade each tell of the time, microseconds: the exchange's clock, and their trades'."""
+
+    server_us: int
+    """The greatest clock."""
+    trade_us: int
+    """The greatest time of a trade."""
+    last_us: int
+    """The time of the last trade."""
+    least_lead_us: int
+    """How far the clock in a message is at least ahead of its trade's time."""
+    greatest_lead_us: int
+
+
+class TradeFrames(Struct, frozen=True, gc=False):
+    """Frames of a connection that hold one trade each and nothing else to note, read together."""
+
+    frames: Sequence[bytes]
+    """As they came."""
+    received_us: Sequence[int]
+    times: TimesTold
+    trades: Mapping[str, EncodedTrades]
+    """The trades in them, by native name."""
 
 
 class RestRequest(NamedTuple):
@@ -177,6 +203,19 @@ class Exchange(Protocol):
 def contracts_of(instruments: Mapping[str, Instrument]) -> dict[str, Decimal]:
     """How much one contract is, of those instruments (by native name) that are counted in contracts."""
     return {native: each.contract for native, each in instruments.items() if each.contract is not None}
+
+
+@runtime_checkable
+class ReadsTogether(Protocol):
+    """What an exchange may do besides: read the usual frames of trades together, which costs a fraction."""
+
+    def read_together(
+        self, frames: Sequence[bytes], symbols: Mapping[str, str], received_us: Sequence[int]
+    ) -> TradeFrames | None:
+        """The frames up to the first one that is not usual, which `Exchange.read` has to read; None: it is the first.
+
+        `Exchange.read` would make the same trades of each. `received_us` has a time for each frame.
+        """
 
 
 class FundingSource(Protocol):

@@ -20,6 +20,8 @@ import aiohttp
 from frames import frames, natives
 from result import Result
 
+from market.encoded_trades import EncodedTrades
+from market.instrument import Instrument
 from producers.exchange import Opening
 from producers.exchanges.binance import Binance
 from producers.feed.outbox import Outbox
@@ -33,6 +35,15 @@ _LOOK_S = 0.01
 _YIELD_FRAMES = 1_000
 """A socket gives about so many at once."""
 _WARM_S = 5.0
+
+
+def instruments(symbols: int) -> dict[str, Instrument]:
+    """What is fed, by native name."""
+    pairs = [(native, native[:-4], native[-4:]) for native in natives(symbols)]
+    return {
+        native: Instrument(exchange="binance", symbol=f"{coin}-{quote}", native=native, base=coin, quote=quote)
+        for native, coin, quote in pairs
+    }
 
 
 class TimedBinance(Binance):
@@ -59,7 +70,9 @@ class TimedSession(Session):
     def _measure(self, outbox: Outbox, newest_ms: int | None) -> None:
         now_us = time.time_ns() // 1000
         if now_us > self._warm_us:
-            self.latencies_us.extend(now_us - trade.time_us for _, trade in outbox.trades)
+            for _, traded in outbox.trades:
+                times_us = traded.times_us if isinstance(traded, EncodedTrades) else (traded.time_us,)
+                self.latencies_us.extend(now_us - time_us for time_us in times_us)
         super()._measure(outbox, newest_ms)
 
 
@@ -105,11 +118,10 @@ async def produce(trades: int, symbols: int, messages: Sequence[MemoryFrame] | N
     """All of them, until they are acknowledged."""
     settings, result, meter = load_settings(), Result(trades), Meter("produce")
     exchange = TimedBinance(settings, result)
-    names = {native: f"{native[:-4]}-{native[-4:]}" for native in natives(symbols)}
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
         session = Session(settings, exchange, http if messages is None else MemoryHttp(messages), rest, meter)  # type: ignore[arg-type]
-        running = asyncio.create_task(session.run(names, stop))
+        running = asyncio.create_task(session.run(instruments(symbols), stop))
         while meter.records < trades and not running.done():  # noqa: ASYNC110  # a meter has no place for an event
             await asyncio.sleep(_LOOK_S)
         if not running.done():
@@ -123,12 +135,11 @@ async def pace(seconds: float, symbols: int, latencies_us: list[int], stop: asyn
     """For so long, after a while to get warm; `latencies_us` is filled."""
     settings, meter = load_settings(), Meter("produce")
     exchange = Binance(settings)
-    names = {native: f"{native[:-4]}-{native[-4:]}" for native in natives(symbols)}
     async with aiohttp.ClientSession() as http:
         rest = RestClient(http, exchange.rest_url, exchange.rest_limits)
         session = TimedSession(settings, exchange, http, rest, meter)
         session.latencies_us = latencies_us
-        running = asyncio.create_task(session.run(names, stop))
+        running = asyncio.create_task(session.run(instruments(symbols), stop))
         result = Result(1)
         result.begin()
         await asyncio.wait([running], timeout=_WARM_S + seconds)

@@ -20,6 +20,7 @@ Source: Binance's spot API documentation, `web-socket-streams.md` ("Trade Stream
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Literal
 from urllib.parse import quote
 
 import msgspec
@@ -34,12 +35,25 @@ from producers.binance_wire import (
     PageRow,
     StreamEvent,
     TradeKind,
+    UsualEvent,
+    UsualFrame,
+    UsualId,
     read_frame,
     read_klines,
     read_page,
     read_steps,
+    read_together,
 )
-from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequest, TradesPage, TradesRequest
+from producers.exchange import (
+    Keepalive,
+    Message,
+    Opening,
+    RestLimits,
+    RestRequest,
+    TradeFrames,
+    TradesPage,
+    TradesRequest,
+)
 from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
@@ -49,6 +63,11 @@ _MAX_FILTERED = 100
 
 class _SpotEvent(StreamEvent, gc=False):
     number: int = field(name="t", default=-1)
+
+
+class _SpotUsual(UsualEvent, gc=False):
+    e: Literal["trade"]
+    number: UsualId = field(name="t")
 
 
 class _SpotRow(PageRow, gc=False):
@@ -75,6 +94,7 @@ _KIND = TradeKind(
     event="trade",
     event_id="t",
     read_frame=msgspec.json.Decoder(CombinedFrame[_SpotEvent]).decode,
+    read_usual=msgspec.json.Decoder(UsualFrame[_SpotUsual]).decode,
     row_id="id",
     read_row=msgspec.json.Decoder(_SpotRow).decode,
 )
@@ -111,6 +131,12 @@ class Binance:
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """A frame of a combined stream."""
         return read_frame(_KIND, frame, symbols, received_us)
+
+    def read_together(
+        self, frames: Sequence[bytes], symbols: Mapping[str, str], received_us: Sequence[int]
+    ) -> TradeFrames | None:
+        """Frames with trades that are as usual."""
+        return read_together(_KIND, frames, symbols, received_us)
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
         """``exchangeInfo``, weight 20."""

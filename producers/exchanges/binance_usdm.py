@@ -30,6 +30,7 @@ silence on the old address issue 261 of `binance/binance-futures-connector-pytho
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -43,12 +44,25 @@ from producers.binance_wire import (
     PageRow,
     StreamEvent,
     TradeKind,
+    UsualEvent,
+    UsualFrame,
+    UsualId,
     read_frame,
     read_klines,
     read_page,
     read_steps,
+    read_together,
 )
-from producers.exchange import Keepalive, Message, Opening, RestLimits, RestRequest, TradesPage, TradesRequest
+from producers.exchange import (
+    Keepalive,
+    Message,
+    Opening,
+    RestLimits,
+    RestRequest,
+    TradeFrames,
+    TradesPage,
+    TradesRequest,
+)
 from producers.wire import UNREADABLE
 from runtime.settings import Settings
 
@@ -64,6 +78,11 @@ _STATUSES = {
 
 class _AggregateEvent(StreamEvent, gc=False):
     number: int = field(name="a", default=-1)
+
+
+class _AggregateUsual(UsualEvent, gc=False):
+    e: Literal["aggTrade"]
+    number: UsualId = field(name="a")
 
 
 class _AggregateRow(PageRow, gc=False):
@@ -94,6 +113,7 @@ _KIND = TradeKind(
     event="aggTrade",
     event_id="a",
     read_frame=msgspec.json.Decoder(CombinedFrame[_AggregateEvent]).decode,
+    read_usual=msgspec.json.Decoder(UsualFrame[_AggregateUsual]).decode,
     row_id="a",
     read_row=msgspec.json.Decoder(_AggregateRow).decode,
 )
@@ -130,6 +150,12 @@ class BinanceUsdM:
     def read(self, frame: bytes, symbols: Mapping[str, str], received_us: int) -> Message:
         """A frame of a combined stream."""
         return read_frame(_KIND, frame, symbols, received_us)
+
+    def read_together(
+        self, frames: Sequence[bytes], symbols: Mapping[str, str], received_us: Sequence[int]
+    ) -> TradeFrames | None:
+        """Frames with trades that are as usual."""
+        return read_together(_KIND, frames, symbols, received_us)
 
     def instruments(self, natives: Sequence[str]) -> RestRequest:
         """``exchangeInfo``, weight 1: it knows no filter."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from market.encoded_trades import EncodedTrades
 from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
@@ -61,6 +62,9 @@ class AnySymbol(Protocol):
 
     def live(self, trade: Trade, outbox: "Outbox") -> None:
         """A trade came over the connection."""
+
+    def live_together(self, trades: EncodedTrades, outbox: "Outbox") -> None:
+        """Trades came over the connection one after the other: the same as `live` with each."""
 
     def refused(self, refused: RefusedTrade, server_us: int, outbox: "Outbox") -> None:
         """An unreadable trade came over the connection, at this market time."""

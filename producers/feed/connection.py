@@ -7,25 +7,26 @@ twice, which does no harm; nothing is missed in between, so the feed is not told
 
 import asyncio
 import random
-import time
-from collections.abc import Collection, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiohttp
 
 from market.errors import MalformedError
 from producers.capture.recorder import RecordedConnection
-from producers.exchange import Exchange, Message, Opening
+from producers.exchange import Exchange, Message, Opening, TradeFrames
+from producers.feed.frames import Frames, now_us
 from producers.feed.inbox import Connected, Disconnected, FromConnection, Inbox, LeftOut
 from producers.feed.pacing import Pacing
+from producers.feed.reading import read_frames
 from producers.feed.subscriptions import SubscriptionPlan
 from runtime.backoff import pause_s
 from runtime.errors import UnavailableError
 from runtime.telemetry import logger
 
 if TYPE_CHECKING:
-    _Socket = aiohttp.ClientWebSocketResponse[Literal[False]]  # frames stay bytes
+    from producers.feed.frames import Socket
 
 T = TypeVar("T")
 CONNECT_TIMEOUT_S = 10.0
@@ -47,7 +48,6 @@ MAX_FRAME_BYTES = 4 << 20
 """No exchange sends more in one message: a longer one ends the connection before it is read."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 20.0
 _CLOSE_S = 1.0
-_DATA = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
 
 
 class Connection:
@@ -86,7 +86,7 @@ class Connection:
             reader = _Reader(self, inbox, announces=True)
             reason = await self._follow(reader, inbox)
             if self._record is not None:
-                self._record.ended(reason, _now_us())
+                self._record.ended(reason, now_us())
             await inbox.put(FromConnection(self.number, Disconnected(reason)))
             # One that carries frames, but not every symbol, is no reason to give up, nor to try again at once.
             failures = 0 if reader.ready.is_set() or reader.asks_otherwise else failures + 1
@@ -120,7 +120,7 @@ class Connection:
                     reader.task.cancel()
                     reader = successor
                     if self._record is not None:
-                        self._record.ended("handed over to the next connection", _now_us())
+                        self._record.ended("handed over to the next connection", now_us())
                     logger("produce").info("connection handed over", connection=self.number)
                 else:
                     successor.task.cancel()
@@ -142,16 +142,24 @@ class Connection:
                 url, timeout=closing, decode_text=False, max_msg_size=MAX_FRAME_BYTES
             ) as socket:
                 if self._record is not None:
-                    self._record.opened(url, _now_us())
+                    self._record.opened(url, now_us())
                 if reader.announces:
                     await inbox.put(FromConnection(self.number, Connected(acknowledged=opening.acknowledged)))
+                frames = Frames()
+                filling = asyncio.create_task(frames.fill(socket))
                 speaking = asyncio.create_task(self._speak(socket, opening))
                 try:
-                    return await self._listen(socket, inbox, opening, limit, reader)
+                    reason = await self._listen(frames, inbox, opening, limit, reader)
+                    if reason is None:
+                        await filling  # it may have ended by an error
+                        reason = f"closed by the server, code {socket.close_code}"
+                    return reason
                 finally:
                     speaking.cancel()
+                    filling.cancel()
+                    await asyncio.wait([filling])
 
-    async def _speak(self, socket: "_Socket", opening: Opening) -> None:
+    async def _speak(self, socket: "Socket", opening: Opening) -> None:
         """Send what opens the connection, and then what keeps it alive. Whatever fails here ends the reading too."""
         with suppress(aiohttp.ClientError, OSError):
             for frame in opening.frames:
@@ -162,56 +170,65 @@ class Connection:
                 await self._send(socket, keepalive.frame)
                 await asyncio.sleep(keepalive.every_s)
 
-    async def _send(self, socket: "_Socket", frame: str) -> None:
+    async def _send(self, socket: "Socket", frame: str) -> None:
         await socket.send_str(frame)
         if self._record is not None:
-            self._record.sent(frame.encode(), _now_us())
+            self._record.sent(frame.encode(), now_us())
 
     async def _listen(
-        self, socket: "_Socket", inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
-    ) -> str:
+        self, frames: Frames, inbox: Inbox, opening: Opening, limit: asyncio.Timeout, reader: "_Reader"
+    ) -> str | None:
+        """Read what comes into the inbox; returns why we end the connection, None: the server did."""
         loop = asyncio.get_running_loop()
         symbols = dict(self.subscription_plan.symbols)  # adapters tell them by their places
-        missing = set(symbols) if opening.acknowledged else set()
-        acknowledged_by_s = loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames)
+        if opening.acknowledged:
+            reader.expect(symbols, loop.time() + ACKNOWLEDGE_S + opening.pause_s * len(opening.frames))
         leaves_s = loop.time() + LIFE_S * random.uniform(0.95, 1.0)
-        read, number, is_ready = self._exchange.read, self.number, False
-        record = self._record
         look_s = 0.0
         limit.reschedule(loop.time() + STALL_S)
-        async for frame in socket:
-            if frame.type not in _DATA:
-                break
-            received_us = _now_us()
-            if record is not None:
-                record.received(frame.data, received_us)
-            message = read(frame.data, symbols, received_us)
-            reader.frames += 1
-            if inbox.full:  # while we wait here, nobody reads the socket: so TCP makes the server wait
-                limit.reschedule(None)
-                look_s = 0.0
-                await inbox.put(FromConnection(number, message))
-            else:
-                inbox.add(FromConnection(number, message))
-            if message.rejected is not None and await self._ends_with(message, missing, reader, inbox):
-                return f"the exchange does not take a subscription: {message.rejected}"
+        while (taken := await frames.take())[0]:
+            for message in self._read(*taken, symbols, together=reader.ready.is_set()):
+                if inbox.full:  # while we wait here, nobody takes frames: soon the socket is not read any more
+                    limit.reschedule(None)
+                    look_s = 0.0
+                reason = await self._pass_on(message, reader, inbox)
+                if reason is not None:
+                    return reason
             now_s = loop.time()
-            if not is_ready:
-                missing.difference_update(message.accepted)
-                if missing and now_s > acknowledged_by_s:
-                    return f"no acknowledgement of {len(missing)} subscriptions, such as {min(missing)}"
-                is_ready = reader.is_ready_by(message, missing)
-            if message.closing or now_s > leaves_s:
+            if now_s > leaves_s:
                 reader.leaving.set()
             if now_s >= look_s:  # setting a timer costs more than reading a frame
                 look_s = now_s + LOOK * STALL_S
                 limit.reschedule(look_s + STALL_S)
-        return f"closed by the server, code {socket.close_code}"
+        return None
 
-    async def _ends_with(self, message: Message, missing: set[str], reader: "_Reader", inbox: Inbox) -> bool:
+    def _read(
+        self, frames: Sequence[bytes], received_us: Sequence[int], symbols: Mapping[str, str], *, together: bool
+    ) -> Iterator[Message | TradeFrames]:
+        if self._record is not None:
+            for frame, came_us in zip(frames, received_us, strict=True):
+                self._record.received(frame, came_us)
+        if together:
+            return read_frames(self._exchange, frames, received_us, symbols)
+        return (
+            self._exchange.read(frame, symbols, came_us) for frame, came_us in zip(frames, received_us, strict=True)
+        )
+
+    async def _pass_on(self, message: Message | TradeFrames, reader: "_Reader", inbox: Inbox) -> str | None:
+        """Put a message into the inbox; returns why the connection ends with it, None: it goes on."""
+        count = len(message.frames) if isinstance(message, TradeFrames) else 1
+        reader.frames += count
+        await inbox.put(FromConnection(self.number, message), count)
+        if isinstance(message, TradeFrames):
+            return None
+        if message.rejected is not None and await self._ends_with(message, reader, inbox):
+            return f"the exchange does not take a subscription: {message.rejected}"
+        return reader.note(message, asyncio.get_running_loop().time())
+
+    async def _ends_with(self, message: Message, reader: "_Reader", inbox: Inbox) -> bool:
         """Leave out what a refusal is about; whether the connection ends with it."""
         refusal = self.subscription_plan.refuse(message)
-        missing.difference_update(refusal.left_out)
+        reader.leave_out(refusal.left_out)
         reader.asks_otherwise = refusal.is_understood
         if refusal.left_out:
             left_out = LeftOut(refusal.left_out, message.rejected or "")
@@ -229,15 +246,34 @@ class _Reader:
         self.asks_otherwise = False
         """It ended because of a refusal, and the next one will ask otherwise."""
         self.ready, self.leaving = asyncio.Event(), asyncio.Event()
+        self._missing: set[str] = set()  # what the exchange has yet to acknowledge
+        self._acknowledged_by_s = 0.0
         self._plan = connection.subscription_plan
         self.task = asyncio.create_task(connection.read(self, inbox))
 
-    def is_ready_by(self, message: Message, missing: Collection[str]) -> bool:
-        """Note whether the connection carries everything now: all is acknowledged, and market time comes."""
-        if not missing and message.server_us:
-            self.ready.set()
-            self._plan.taken()
-        return self.ready.is_set()
+    def expect(self, natives: Iterable[str], by_s: float) -> None:
+        """The exchange acknowledges each subscription; by this time it has to have done so."""
+        self._missing, self._acknowledged_by_s = set(natives), by_s
+
+    def leave_out(self, natives: Iterable[str]) -> None:
+        """These are not subscribed to any more."""
+        self._missing.difference_update(natives)
+
+    def note(self, message: Message, now_s: float) -> str | None:
+        """Note what a message says of the connection itself; returns why it has to end, None: it does not.
+
+        It carries everything once all is acknowledged, and market time comes.
+        """
+        if not self.ready.is_set():
+            self._missing.difference_update(message.accepted)
+            if self._missing and now_s > self._acknowledged_by_s:
+                return f"no acknowledgement of {len(self._missing)} subscriptions, such as {min(self._missing)}"
+            if not self._missing and message.server_us:
+                self.ready.set()
+                self._plan.taken()
+        if message.closing:
+            self.leaving.set()
+        return None
 
     @property
     def reason(self) -> str:
@@ -250,10 +286,6 @@ class _Reader:
         if isinstance(error, aiohttp.ClientError | OSError | MalformedError):
             return f"{type(error).__name__} {error}".rstrip()
         raise error
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 async def _first(*awaited: "asyncio.Future[str] | Coroutine[Any, Any, Any]") -> None:

@@ -20,6 +20,8 @@ class ConnectionState:
         self.number = number
         self.symbols = {feed.market.symbol: feed for feed in symbols}
         self.by_native = {feed.native: feed for feed in self.symbols.values()}
+        self.names = {native: feed.market.symbol for native, feed in self.by_native.items()}
+        """Native name to ours."""
         self.time = ProvenTime(market)
         self.marked_us = 0
         self.carried: dict[str, AnySymbol] = {}

@@ -1,14 +1,13 @@
 """What connections and requests bring, for the feed to take in rounds. While the inbox is full, they wait."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from market.given_candle import GivenCandle
-from producers.exchange import Message, TradesPage
+from producers.exchange import Message, TradeFrames, TradesPage
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.klines import KlineRequest
 from producers.feed.symbol import PageRequest
@@ -37,7 +36,7 @@ class FromConnection(Struct, frozen=True, gc=False):
     """What a connection brought, with the number of the connection."""
 
     number: int
-    event: Connected | Disconnected | LeftOut | Message
+    event: Connected | Disconnected | LeftOut | Message | TradeFrames
 
 
 class PageAnswer(NamedTuple):
@@ -60,34 +59,39 @@ Arrival = FromConnection | PageAnswer | KlineAnswer
 
 
 class Inbox:
-    """A bounded queue; all items are taken at once, which is much cheaper than one by one."""
+    """A bounded queue of messages; all items are taken at once, which is much cheaper than one by one.
+
+    An item may hold many messages: then the limit is passed by at most the last item.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._items: deque[Arrival] = deque()
+        self._items: list[Arrival] = []
+        self._messages = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._messages
 
     @property
     def full(self) -> bool:
         """Whether the next item has to wait."""
-        return len(self._items) >= self._limit
+        return self._messages >= self._limit
 
-    def add(self, item: Arrival) -> None:
-        """Add an item without waiting; call it only while the inbox is not `full`."""
+    def add(self, item: Arrival, messages: int = 1) -> None:
+        """Add an item that holds so many messages without waiting; call it only while the inbox is not `full`."""
         self._items.append(item)
+        self._messages += messages
         self._filled.set()
 
-    async def put(self, item: Arrival) -> None:
+    async def put(self, item: Arrival, messages: int = 1) -> None:
         """Add an item as soon as there is room."""
         while self.full:
             self._room.clear()
             await self._room.wait()
-        self.add(item)
+        self.add(item, messages)
 
     async def take(self, *, wait_s: float, gather_s: float) -> list[Arrival]:
         """All items, after `gather_s` for more to come; empty if none came within `wait_s`."""
@@ -100,7 +104,6 @@ class Inbox:
                 return []
         if not self.full:
             await asyncio.sleep(gather_s)
-        taken = list(self._items)
-        self._items.clear()
+        taken, self._items, self._messages = self._items, [], 0
         self._room.set()
         return taken

@@ -158,6 +158,17 @@ class Ledger:
         self.head_us = self.known_us = self.latest_us = time_us
         return True
 
+    def add_following(self, numbers: Sequence[int], times_us: Sequence[int]) -> bool:
+        """The same for many trades, in the order in which they came: all are noted, or none."""
+        first, head = numbers[0], self.head + len(numbers)
+        if first != self.head + 1 or times_us[0] < self.latest_us or self.gaps or self.lower is not None:
+            return False
+        if numbers[-1] != head or list(range(first, head + 1)) != numbers or sorted(times_us) != times_us:
+            return False
+        self.head = head
+        self.head_us = self.known_us = self.latest_us = times_us[-1]
+        return True
+
     def is_missing(self, number: int) -> bool:
         """Whether a trade of this id is waited for."""
         return number > self.head or _index_of(self.gaps, number) is not None

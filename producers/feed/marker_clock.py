@@ -1,6 +1,7 @@
 """When the marker of a minute is due, and what it says. Pure: all times are market time, in microseconds."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -63,6 +64,15 @@ class MarkerClock:
     def published(self, number: int, price: Decimal, time_us: int, *, former: bool = False) -> None:
         """Note a published trade: its id as a number, its price, its time. `former`: the id is from before a reset."""
         self._note((self._resets - former, (0, number, ""), price, time_us), time_us)
+
+    def published_following(self, numbers: Sequence[int], prices: Sequence[str], times_us: Sequence[int]) -> None:
+        """Note published trades whose ids and times rise: of each minute the last one is all that counts."""
+        count = len(times_us)
+        while count:
+            last = count - 1
+            time_us = times_us[last]
+            self.published(numbers[last], Decimal(prices[last]), time_us)
+            count = bisect_left(times_us, minute_us(time_us), 0, last)
 
     def published_in_time(self, trade: Trade) -> None:
         """Note a published trade whose id does not count up: the order is that of the candle engine."""

@@ -2,13 +2,16 @@
 
 from typing import TYPE_CHECKING
 
+from market.encoded_trades import EncodedTrades
 from market.feed import FeedEvent, FeedEventKind
 from market.key import MarketKey
-from market.trade import Marker, Trade
+from market.trade import Marker, Source, Trade
 from producers.exchange import RefusedTrade
 
 if TYPE_CHECKING:
     from producers.feed.any_symbol import AnySymbol
+
+_REST = Source.REST
 
 
 class Outbox:
@@ -20,7 +23,7 @@ class Outbox:
         self.wall_ms = wall_ms
         """Our own clock, UTC milliseconds."""
         self.begins: list[tuple[AnySymbol, Marker]] = []
-        self.trades: list[tuple[AnySymbol, Trade]] = []
+        self.trades: list[tuple[AnySymbol, Trade | EncodedTrades]] = []
         self.refused: list[tuple[AnySymbol | None, RefusedTrade]] = []
         """What is no trade and becomes a dead letter, each with its symbol if known."""
         self.events: list[FeedEvent] = []
@@ -31,6 +34,18 @@ class Outbox:
         self.markers: list[tuple[AnySymbol, Marker]] = []
         self.silent: list[AnySymbol] = []
         """Symbols whose subscription is dead, although their connection lives: it has to be made anew."""
+
+    def count(self) -> tuple[int, int]:
+        """How many trades there are, and how many of them came by pages."""
+        live = paged = 0
+        for _, traded in self.trades:
+            if isinstance(traded, EncodedTrades):
+                live += len(traded.values)
+            elif traded.source is _REST:
+                paged += 1
+            else:
+                live += 1
+        return live + paged, paged
 
     def report(self, market: MarketKey, kind: FeedEventKind, **about: str | int) -> None:
         """Add an event about a market."""

@@ -21,13 +21,14 @@ from market.codec import (
     encode_trade,
     progress_key,
 )
+from market.encoded_trades import EncodedTrades
 from market.errors import MalformedError
 from market.feed import Progress
 from market.trade import Marker
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.outbox import Outbox
 from runtime.errors import UnavailableError
-from runtime.kafka import Outgoing, PartitionRecord, Publisher
+from runtime.kafka import KeyedValues, Outgoing, Publisher
 from runtime.settings import Settings
 
 ERROR_HEADER, REASON_HEADER = "__streams.errors.exception", "__streams.errors.message"
@@ -78,13 +79,11 @@ class Publishing:
         await self._acknowledged(outstanding)
 
     async def _trades_and_events(self, outbox: Outbox) -> int | None:
-        trades: dict[int, list[PartitionRecord]] = {}
+        trades: dict[int, list[KeyedValues]] = {}
         no_headers: list[tuple[str, bytes]] = []
-        for symbol, trade in outbox.trades:
-            group = trades.get(symbol.partition)
-            if group is None:
-                group = trades[symbol.partition] = []
-            group.append((symbol.key, encode_trade(trade), no_headers))
+        for symbol, traded in outbox.trades:
+            values = traded.values if isinstance(traded, EncodedTrades) else (encode_trade(traded),)
+            trades.setdefault(symbol.partition, []).append((symbol.key, values, no_headers))
         events = [Outgoing(event.key.encode(), encode_feed_event(event)) for event in outbox.events]
         sent = await self._publisher.send_groups(self._topics.trades, trades)
         told = await self._publisher.send_batches(self._topics.feeds, events, self._partitions)
@@ -94,7 +93,7 @@ class Publishing:
         acknowledged = await self._publisher.await_acknowledgements([*sent, *told, *dead])
         appended_ms = [metadata.timestamp for metadata in acknowledged[: len(sent)]]
         if appended_ms:
-            _check_clock(max(trade.time_us for _, trade in outbox.trades), min(appended_ms))
+            _check_clock(max(traded.time_us for _, traded in outbox.trades), min(appended_ms))
         return max(appended_ms, default=None)
 
     def _dead_letters(self, outbox: Outbox) -> list[Outgoing]:

@@ -2,44 +2,32 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping
 from decimal import Decimal
 
 import aiohttp
 
-from market.codec import encode_trade
 from market.errors import MalformedError
 from market.feed import FeedEventKind
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
 from market.key import MarketKey
 from market.partition import partition_of
-from market.timeframe import minute_us
-from market.trade import Source, Trade, numeric_id
 from producers.capture.recorder import Recorder
-from producers.exchange import Exchange, Message, RefusedTrade, TradesPage, TradesRequest, contracts_of
+from producers.exchange import Exchange, TradesPage, TradesRequest, contracts_of
 from producers.feed.any_symbol import AnySymbol
 from producers.feed.connection import Connection, split
 from producers.feed.connection_state import ConnectionState
+from producers.feed.deciding import Deciding
 from producers.feed.filling import Filling
-from producers.feed.inbox import (
-    Arrival,
-    Connected,
-    Disconnected,
-    FromConnection,
-    Inbox,
-    KlineAnswer,
-    LeftOut,
-    PageAnswer,
-)
+from producers.feed.inbox import Inbox, KlineAnswer, PageAnswer
 from producers.feed.klines import KlineRequest
-from producers.feed.market_clock import LATE_US, MarketClock
 from producers.feed.outbox import Outbox
 from producers.feed.pacing import Pacing
 from producers.feed.progress import STAGE, read_progress
 from producers.feed.publishing import Publishing
 from producers.feed.rest import LONGEST_WAIT_S, RestClient
-from producers.feed.symbol import SERVER_GRACE_US, PageRequest, SymbolFeed
+from producers.feed.symbol import PageRequest, SymbolFeed
 from producers.feed.text_symbol import TextSymbolFeed
 from runtime.errors import CandlewickError
 from runtime.figures import FigureName
@@ -50,13 +38,12 @@ from runtime.telemetry import Meter, logger
 INBOX_MESSAGES = 20_000
 ROUND_S = 0.2
 """A round comes at least once in this time, for what becomes due by time alone."""
-GATHER_S = 0.01
-_REST = Source.REST
+GATHER_S = 0.005
+"""So long a round waits for more than what it began with, as each connection does before (`frames.GATHER_S`)."""
 FILLS_AT_ONCE = 32
 """Answers are taken once a round, and under load a round takes seconds: with few at once the fills would starve."""
 FILLS_WAITING = 4
 """Where the exchange's limit is reached, only so many wait for it: those that come later may be more urgent."""
-_UNKNOWN_US = -(1 << 62)
 
 
 class Session:
@@ -78,24 +65,23 @@ class Session:
         self._meter = meter
         self._rest = rest
         self._recorder = recorder
-        self._market = MarketClock()
         self._pacing = Pacing()
         self._inbox: Inbox = Inbox(INBOX_MESSAGES)
+        self._deciding = Deciding(exchange, meter, settings.fill_timeout_s)
         self._contracts: dict[str, Decimal] = {}
-        self._connections: list[ConnectionState] = []
         self._readers: dict[int, Connection] = {}
         self._reading: list[asyncio.Task[None]] = []
         self._wanted: list[Mapping[str, Instrument]] = []
         self._again: set[str] = set()
-        self.left_out: dict[str, AnySymbol] = {}
-        """By native name: those that the exchange does not let us subscribe to."""
-        self._connection_of: dict[AnySymbol, ConnectionState] = {}
-        self._active: dict[AnySymbol, None] = {}  # an ordered set of the symbols that wait for something
         self._filling = Filling()
-        self._clock_us = _UNKNOWN_US
         self._fills: set[asyncio.Task[None]] = set()
         self.published = False
         """Whether a round reached Kafka."""
+
+    @property
+    def left_out(self) -> dict[str, AnySymbol]:
+        """By native name: those that the exchange does not let us subscribe to."""
+        return self._deciding.left_out
 
     async def run(self, instruments: Mapping[str, Instrument], stop: asyncio.Event) -> None:
         """Feed these (by native name) until `stop`, then publish what was read.
@@ -111,12 +97,12 @@ class Session:
                 if self._again:
                     self._subscribe_again(tasks)
                 arrived = await self._inbox.take(wait_s=ROUND_S, gather_s=GATHER_S)
-                outbox = self._decide(arrived)
+                outbox = self._deciding.decide(arrived, time.monotonic(), time.time_ns() // 1000)
                 newest_ms = await publishing.publish(outbox)
                 self._measure(outbox, newest_ms)
                 for symbol in outbox.silent:
                     reason = f"the exchange has trades of {symbol.native}, and the connection brings none"
-                    self._readers[self._connection_of[symbol].number].end(reason)
+                    self._readers[self._deciding.connection_of[symbol].number].end(reason)
                 if stop.is_set():
                     for task in (*self._reading, *self._fills):
                         task.cancel()
@@ -139,7 +125,7 @@ class Session:
 
     def retire(self, natives: Collection[str]) -> None:
         """Say nothing more of symbols that are not traded any more."""
-        for symbol in self._connection_of:
+        for symbol in self._deciding.connection_of:
             if symbol.native in natives:
                 symbol.retired = True
                 self.left_out.pop(symbol.native, None)
@@ -149,18 +135,11 @@ class Session:
     ) -> None:
         """Begin to feed these symbols where Kafka says that they are."""
         self._contracts |= contracts_of(instruments)
-        self._exchange = self._exchange.knowing(self._contracts)
+        self._exchange = self._deciding.exchange = self._exchange.knowing(self._contracts)
         symbols = await self._restored({native: each.symbol for native, each in instruments.items()})
         await publishing.begin_again(symbols)
         for part in split(symbols, self._exchange.symbols_per_connection):
-            self._read(self._connection(part), tasks)
-        self._active |= dict.fromkeys(symbols)
-
-    def _connection(self, symbols: Sequence[AnySymbol]) -> ConnectionState:
-        connection = ConnectionState(len(self._connections), symbols, self._market)
-        self._connections.append(connection)
-        self._connection_of |= dict.fromkeys(symbols, connection)
-        return connection
+            self._read(self._deciding.add(part), tasks)
 
     def _read(self, connection: ConnectionState, tasks: asyncio.TaskGroup) -> None:
         reader = self._readers[connection.number] = self._reader(connection)
@@ -172,18 +151,18 @@ class Session:
         again = {self.left_out.pop(native): None for native in sorted(self._again & self.left_out.keys())}
         self._again.clear()
         moved: list[AnySymbol] = []
-        for connection in dict.fromkeys(self._connection_of[feed] for feed in again):
+        for connection in dict.fromkeys(self._deciding.connection_of[feed] for feed in again):
             members = self._members(connection)
             if all(feed in again for feed in members):  # its reader has ended, because all of them were refused
                 self._read(connection, tasks)
             else:
                 moved += [feed for feed in members if feed in again]
         for part in split(moved, self._exchange.symbols_per_connection):
-            self._read(self._connection(part), tasks)
+            self._read(self._deciding.add(part), tasks)
 
     def _members(self, connection: ConnectionState) -> list[AnySymbol]:
         """Its symbols, without those that have another connection now: what they had subscribed to may still come."""
-        return [feed for feed in connection.symbols.values() if self._connection_of[feed] is connection]
+        return [feed for feed in connection.symbols.values() if self._deciding.connection_of[feed] is connection]
 
     async def _restored(self, names: Mapping[str, str]) -> list[AnySymbol]:
         exchange, partitions = self._exchange, self._settings.partitions
@@ -205,149 +184,29 @@ class Session:
         ]
 
     def _reader(self, connection: ConnectionState) -> Connection:
-        names = {feed.native: feed.market.symbol for feed in self._members(connection)}
+        number, names = connection.number, {feed.native: feed.market.symbol for feed in self._members(connection)}
         contracts = {native: each for native, each in self._contracts.items() if native in names}
-        record = None if self._recorder is None else self._recorder.connection(connection.number, names, contracts)
-        return Connection(connection.number, self._http, self._exchange, names, self._pacing, record=record)
-
-    def _decide(self, arrived: list[Arrival]) -> Outbox:
-        now_us = time.time_ns() // 1000
-        outbox = Outbox(time.monotonic(), now_us // 1000)
-        self._market.tick(outbox.now_s, now_us)
-        messages = newest_us = 0
-        for item in arrived:
-            if isinstance(item, FromConnection) and isinstance(event := item.event, Message):
-                messages += 1
-                newest_us = max(newest_us, event.server_us)
-                self._message(self._connections[item.number], event, outbox)
-            else:
-                self._event(item, outbox)
-        self._meter.add("messages", messages)
-        if newest_us:
-            self._clock_us = max(self._clock_us, newest_us - now_us)
-        for connection in self._connections:
-            connection.report_clock(self._market.limit_us, outbox)
-            self._meter.add("clock_ignored", connection.report_ignored(outbox))
-        self._emit_due(outbox)
-        return outbox
-
-    def _event(self, item: Arrival, outbox: Outbox) -> None:
-        """What is rarer than messages."""
-        if isinstance(item, PageAnswer):
-            item.symbol.page(item.request, self._possible(item.page), self._connection_of[item.symbol].time.us, outbox)
-        elif isinstance(item, KlineAnswer):
-            item.symbol.klines.answer(item.request, item.candles, outbox.now_s)
-        elif isinstance(item.event, Connected):
-            connection = self._connections[item.number]
-            connection.accepted = {} if item.event.acknowledged else dict(connection.symbols)
-            connection.time.reconnected()
-        elif isinstance(item.event, Disconnected):
-            self._disconnected(self._connections[item.number], item.event, outbox)
-        elif isinstance(item.event, LeftOut):
-            self._leave_out(self._connections[item.number], item.event, outbox)
-
-    def _possible(self, page: TradesPage | None) -> TradesPage | None:
-        """A page; trades with impossible times are refused."""
-        if page is None:
-            return None
-        rows = [
-            _impossible(row) if isinstance(row, Trade) and row.time_us > self._market.limit_us else row
-            for row in page.rows
-        ]
-        return page._replace(rows=rows)
-
-    def _message(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
-        server_us, trades = message.server_us, message.trades
-        if not trades:
-            connection.time.hear(server_us)
-        for native in message.accepted:
-            feed = connection.by_native.get(native)
-            if feed is not None and feed.market.symbol not in connection.carried:
-                connection.accepted[feed.market.symbol] = feed
-        if connection.accepted and server_us:  # now the subscriptions certainly work
-            self._carried(connection, message, outbox)
-        for trade in trades:
-            if connection.time.hear(server_us, trade.time_us):
-                symbol = connection.symbols[trade.symbol]
-                symbol.live(trade, outbox)
-                if symbol.gaps:
-                    self._active[symbol] = None
-            else:
-                self._refused(connection, _impossible(trade), outbox)
-        for refused in message.refused:
-            self._refused(connection, refused, outbox)
-
-    def _carried(self, connection: ConnectionState, message: Message, outbox: Outbox) -> None:
-        """Tell the feeds of the symbols that the exchange took that the connection carries them."""
-        from_us = min([message.server_us, *(trade.time_us + LATE_US for trade in message.trades)])
-        since_us = self._market.present_at(from_us)
-        for symbol in connection.accepted.values():
-            symbol.connected(since_us, outbox)
-            if connection.time.is_away:  # said again, for readers that count from a connection's beginning
-                symbol.report(FeedEventKind.CLOCK_AWAY, outbox)
-        connection.carried |= connection.accepted
-        connection.accepted = {}
-
-    def _refused(self, connection: ConnectionState, refused: RefusedTrade, outbox: Outbox) -> None:
-        connection.refused += 1
-        self._meter.add("refused")
-        symbol = connection.symbols.get(refused.symbol or "")
-        if symbol is None:
-            outbox.refused.append((None, refused))
-        else:
-            symbol.refused(refused, connection.time.us, outbox)
-            self._active[symbol] = None
-
-    def _disconnected(self, connection: ConnectionState, event: Disconnected, outbox: Outbox) -> None:
-        self._meter.add("reconnects")
-        for symbol in connection.carried.values():
-            symbol.disconnected(event.reason, connection.time.us, outbox)
-        self._active |= dict.fromkeys(connection.carried.values())
-        connection.carried, connection.accepted = {}, {}
-
-    def _leave_out(self, connection: ConnectionState, event: LeftOut, outbox: Outbox) -> None:
-        """Symbols that the exchange does not let us subscribe to: each is disconnected, and its minutes wait."""
-        reason = f"the exchange refuses the subscription: {event.reason}"
-        for native in event.natives:
-            symbol = self.left_out[native] = connection.by_native[native]
-            connection.accepted.pop(symbol.market.symbol, None)
-            logger(STAGE).warning("left out", symbol=symbol.market.symbol, reason=reason)
-            if connection.carried.pop(symbol.market.symbol, None) is None:
-                symbol.report(FeedEventKind.DISCONNECTED, outbox, reason=reason)
-            else:
-                symbol.disconnected(reason, connection.time.us, outbox)
-
-    def _emit_due(self, outbox: Outbox) -> None:
-        timeout_s = self._settings.fill_timeout_s
-        due: dict[AnySymbol, None] = dict(self._active)
-        for connection in self._connections:
-            minute = minute_us(max(0, connection.time.us - SERVER_GRACE_US))
-            if minute > connection.marked_us:
-                connection.marked_us = minute
-                due |= dict.fromkeys(connection.symbols.values())
-        for symbol in due:
-            symbol.emit_due(self._connection_of[symbol].time.us, timeout_s, outbox)
-            if symbol.is_caught_up:
-                self._active.pop(symbol, None)
-            else:
-                self._active[symbol] = None
+        record = None if self._recorder is None else self._recorder.connection(number, names, contracts)
+        return Connection(number, self._http, self._exchange, names, self._pacing, record=record)
 
     def _fill(self, tasks: asyncio.TaskGroup) -> None:
-        under_way = len(self._fills)
-        if under_way >= FILLS_AT_ONCE or not self._active or self._rest.closed_for_s > LONGEST_WAIT_S:
+        under_way, active = len(self._fills), self._deciding.active
+        if under_way >= FILLS_AT_ONCE or not active or self._rest.closed_for_s > LONGEST_WAIT_S:
             return
         now_s = time.monotonic()
-        requests = [(feed, request) for feed in self._active if (request := feed.next_request(now_s)) is not None]
+        requests = [(feed, request) for feed in active if (request := feed.next_request(now_s)) is not None]
         weight = self._exchange.trades(_asked(*requests[0])).weight if requests else 1
         allowed = self._rest.weights.room_for(weight, now_s)
         room = max(min(allowed, FILLS_AT_ONCE - under_way), FILLS_WAITING - under_way, 0)
         requests.sort(key=lambda pair: not pair[0].gaps)  # gaps first: a live trade may still join the other symbols
         for symbol, request in requests[:room]:
             symbol.in_flight = True
-            self._active.pop(symbol)
-            self._active[symbol] = None  # so that it comes after the others next time
+            self._deciding.active.pop(symbol)
+            self._deciding.active[symbol] = None  # so that it comes after the others next time
             self._start(tasks, self._ask(symbol, request))
-        wanted = [(feed, klines) for feed in self._active if (klines := feed.klines.next_request(now_s)) is not None]
+        wanted = [
+            (feed, klines) for feed in self._deciding.active if (klines := feed.klines.next_request(now_s)) is not None
+        ]
         for symbol, klines in wanted[: max(0, room - len(requests))]:
             symbol.klines.in_flight = True
             self._start(tasks, self._ask_klines(symbol, klines))
@@ -382,23 +241,26 @@ class Session:
 
     def _measure(self, outbox: Outbox, newest_ms: int | None) -> None:
         self.published = self.published or bool(outbox.trades or outbox.markers)
-        self._meter.count(len(outbox.trades), newest_ms=newest_ms)
+        count, paged = outbox.count()
+        self._meter.count(count, newest_ms=newest_ms)
         fields = self._meter.fields
-        fields["gaps_open"] = sum(1 for feed in self._active if feed.gaps)
+        fields["gaps_open"] = sum(1 for feed in self._deciding.active if feed.gaps)
         fields["waiting"] = len(self._inbox)
-        fields["clock_ms"] = None if self._clock_us == _UNKNOWN_US else self._clock_us // 1000
+        fields["clock_ms"] = self._deciding.clock_ms
         if outbox.trades:
             newest = outbox.trades[-1][1]
             fields["received_ms"] = (newest.received_us - newest.time_us) // 1000
             fields["acknowledged_ms"] = (time.time_ns() // 1000 - newest.received_us) // 1000
-        self._filling.add(sum(trade.source is _REST for _, trade in outbox.trades), outbox.now_s)
-        gaps = (gap for feed in self._active for gap in feed.gaps)
-        state = self._filling.state(gaps, max((each.time.us for each in self._connections), default=0), outbox.now_s)
+        self._filling.add(paged, outbox.now_s)
+        gaps = (gap for feed in self._deciding.active for gap in feed.gaps)
+        state = self._filling.state(
+            gaps, max((each.time.us for each in self._deciding.connections), default=0), outbox.now_s
+        )
         fields["missing_trades"], fields["fill_behind_s"] = state.missing, state.behind_us // 1_000_000
         fields["fill_rest_s"] = None if state.rest_s is None else round(state.rest_s)
         fields["rest_weight"] = self._rest.weights.used
         fields["rest_closed_s"] = round(self._rest.closed_for_s)
-        fields["clocks_away"] = sum(1 for connection in self._connections if connection.time.is_away)
+        fields["clocks_away"] = sum(1 for connection in self._deciding.connections if connection.time.is_away)
         for event in outbox.events:
             if event.event in _COUNTED:
                 self._meter.add(_COUNTED[event.event])
@@ -424,9 +286,3 @@ _COUNTED: dict[FeedEventKind, FigureName] = {
 
 def _asked(symbol: AnySymbol, request: PageRequest) -> TradesRequest:
     return TradesRequest(symbol.native, symbol.market.symbol, request.limit, request.known, request.known_us)
-
-
-def _impossible(trade: Trade) -> RefusedTrade:
-    """A trade with an impossible time."""
-    reason = f"its time {trade.time_us} us is impossible, by the exchange's clock and ours"
-    return RefusedTrade(encode_trade(trade), reason, trade.symbol, numeric_id(trade.trade_id))

@@ -22,11 +22,13 @@ _WEIGHT = 0.1
 class Silence:
     """One symbol on its connection. All times are on the caller's monotonic clock."""
 
-    __slots__ = ("_heard_s", "_pause_s", "_shown_s", "_since_s", "_wait_s")
+    __slots__ = ("_at_once", "_heard_s", "_pause_s", "_shown_s", "_since_s", "_wait_s")
 
     def __init__(self) -> None:
         self._heard_s: float | None = None
-        """When the newest trade came."""
+        """When the newest trades came."""
+        self._at_once = 0
+        """How many pauses of 0 between them are not in `_pause_s` yet."""
         self._pause_s: float | None = None
         """The usual pause between two trades; None: not known."""
         self._since_s = 0.0
@@ -40,12 +42,16 @@ class Silence:
         self._heard_s, self._shown_s = None, None
         self._since_s, self._wait_s = now_s, self._usual_s()
 
-    def hear(self, now_s: float) -> None:
-        """The stream brought a trade."""
-        if self._heard_s is not None:
-            pause_s = now_s - self._heard_s
-            self._pause_s = pause_s if self._pause_s is None else self._pause_s + _WEIGHT * (pause_s - self._pause_s)
-        self._heard_s = self._since_s = now_s
+    def hear(self, now_s: float, trades: int = 1) -> None:
+        """The stream brought so many trades."""
+        if now_s != self._heard_s:
+            usual_s = self._mean_s()
+            if self._heard_s is not None:
+                pause_s = now_s - self._heard_s
+                self._pause_s = pause_s if usual_s is None else usual_s + _WEIGHT * (pause_s - usual_s)
+            self._heard_s = self._since_s = now_s
+            trades -= 1
+        self._at_once += trades
         self._shown_s = None
         self._wait_s = 0.0  # worked out when it is asked for
 
@@ -72,4 +78,12 @@ class Silence:
         return self._shown_s is not None and now_s - self._shown_s >= PATIENCE_S
 
     def _usual_s(self) -> float:
-        return UNKNOWN_S if self._pause_s is None else min(max(LEAST_S, UNUSUAL * self._pause_s), MOST_S)
+        pause_s = self._mean_s()
+        return UNKNOWN_S if pause_s is None else min(max(LEAST_S, UNUSUAL * pause_s), MOST_S)
+
+    def _mean_s(self) -> float | None:
+        """The usual pause, with those of 0 between trades that came at once; so many at once cost one step."""
+        if self._at_once:
+            self._pause_s = (self._pause_s or 0.0) * (1 - _WEIGHT) ** self._at_once
+            self._at_once = 0
+        return self._pause_s

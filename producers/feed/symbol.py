@@ -15,6 +15,8 @@ rows (`producers/feed/page.py`). If the exchange's history does not reach back s
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from market.codec import decode_trade
+from market.encoded_trades import EncodedTrades
 from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Trade
@@ -164,6 +166,20 @@ class SymbolFeed:
         # took the subscription.
         if not self.joined and self._connection > 0 and self.ledger is not None and self.ledger.undecided_s is None:
             self.joined = trade.time_us >= self._joins_from_us
+
+    def live_together(self, trades: EncodedTrades, outbox: Outbox) -> None:
+        """Trades came over the connection one after the other: the same as `live` with each, where none is special."""
+        ledger, clock, times_us = self.ledger, self.clock, trades.times_us
+        if (
+            ledger is not None and clock is not None and self.joined
+            and times_us[0] >= clock.final_until_us and ledger.add_following(trades.numbers, times_us)
+        ):  # fmt: skip
+            self._silence.hear(outbox.now_s, len(times_us))
+            clock.published_following(trades.numbers, trades.prices, times_us)
+            outbox.trades.append((self, trades))
+        else:
+            for value in trades.values:
+                self.live(decode_trade(value), outbox)
 
     def refused(self, refused: RefusedTrade, server_us: int, outbox: Outbox) -> None:
         """An unreadable trade came over the connection, at this market time; its id is missing if it is new."""

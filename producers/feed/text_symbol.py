@@ -22,6 +22,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from market.candle import trade_order
+from market.codec import decode_trade
+from market.encoded_trades import EncodedTrades
 from market.feed import FeedEventKind
 from market.key import MarketKey
 from market.trade import Marker, Proof, Trade
@@ -157,6 +159,11 @@ class TextSymbolFeed:
             self._carried = trade
         if self._known.add(trade.trade_id, trade.time_us):
             self._publish(trade, outbox)
+
+    def live_together(self, trades: EncodedTrades, outbox: Outbox) -> None:
+        """Trades came over the connection one after the other."""
+        for value in trades.values:
+            self.live(decode_trade(value), outbox)
 
     def refused(self, refused: RefusedTrade, server_us: int, outbox: Outbox) -> None:
         """An unreadable trade came over the connection, at this market time: a page may have it in a readable form."""

@@ -8,7 +8,7 @@ from runtime.kafka.follow import follow
 from runtime.kafka.log import all_open_transactions, ends, offsets_at, open_transactions, read_to_end, stable_ends
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction
-from runtime.kafka.publisher import Outgoing, PartitionRecord, Publisher
+from runtime.kafka.publisher import KeyedValues, Outgoing, Publisher
 from runtime.kafka.transaction import FencedError, TransactionalPublisher
 
 __all__ = [
@@ -17,11 +17,11 @@ __all__ = [
     "Committed",
     "FencedError",
     "HeldBackError",
+    "KeyedValues",
     "OffsetMetadata",
     "OpenTransaction",
     "OutOfRangeError",
     "Outgoing",
-    "PartitionRecord",
     "Publisher",
     "Subscription",
     "TopicPartition",

@@ -29,8 +29,8 @@ class Outgoing(NamedTuple):
     partition: int | None = None
 
 
-PartitionRecord = tuple[bytes, bytes | None, list[tuple[str, bytes]]]
-"""A record whose partition is known: its key, value and headers."""
+KeyedValues = tuple[bytes, Sequence[bytes | None], list[tuple[str, bytes]]]
+"""Records of a known partition with one key: the key, the value of each, and the headers that all of them have."""
 
 
 class Publisher:
@@ -89,9 +89,7 @@ class Publisher:
         with kafka_errors(self._settings, f"publishing to {topic}"):
             return [future async for future in sent_in_batches(self._producer, topic, placed)]
 
-    async def send_groups(
-        self, topic: str, groups: Mapping[int, Sequence[PartitionRecord]]
-    ) -> list["asyncio.Future[Any]"]:
+    async def send_groups(self, topic: str, groups: Mapping[int, Sequence[KeyedValues]]) -> list["asyncio.Future[Any]"]:
         """The same for records that are grouped by partition already: the cheapest way for many."""
         with kafka_errors(self._settings, f"publishing to {topic}"):
             return [future async for future in _sent(self._producer, topic, groups)]
@@ -113,19 +111,19 @@ async def sent_in_batches(
     Each record must have its partition, in which the order is kept. A record that is larger than a batch goes alone;
     only the broker may refuse it.
     """
-    groups: dict[int, list[PartitionRecord]] = {}
+    groups: dict[int, list[KeyedValues]] = {}
     for key, value, headers, partition in records:
         assert partition is not None  # noqa: S101  # asked for above
         group = groups.get(partition)
         if group is None:
             group = groups[partition] = []
-        group.append((key, value, list(headers)))
+        group.append((key, (value,), list(headers)))
     async for future in _sent(producer, topic, groups):
         yield future
 
 
 async def _sent(
-    producer: Any, topic: str, groups: Mapping[int, Sequence[PartitionRecord]]
+    producer: Any, topic: str, groups: Mapping[int, Sequence[KeyedValues]]
 ) -> AsyncIterator["asyncio.Future[Any]"]:
     """Send what each partition gets. aiokafka takes a partition's next batch when the one before is on its way.
 
@@ -139,14 +137,15 @@ async def _sent(
                 del queues[partition]
 
 
-def _batches(producer: Any, records: Sequence[PartitionRecord]) -> Iterator[Any]:
+def _batches(producer: Any, records: Sequence[KeyedValues]) -> Iterator[Any]:
     batch = producer.create_batch()
     append = batch.append
-    for key, value, headers in records:
-        while append(key=key, value=value, timestamp=None, headers=headers) is None:
-            batch.close()
-            yield batch
-            batch = producer.create_batch()  # it takes the record, however large that is
-            append = batch.append
+    for key, values, headers in records:
+        for value in values:
+            while append(key=key, value=value, timestamp=None, headers=headers) is None:
+                batch.close()
+                yield batch
+                batch = producer.create_batch()  # it takes the record, however large that is
+                append = batch.append
     batch.close()
     yield batch

@@ -12,7 +12,7 @@ from producers.capture.lines import EndedConnection, OpenedConnection
 from producers.capture.playback import Playback
 from producers.capture.reader import capture_files, read_captures
 from producers.capture.recorder import CaptureSettings, recording
-from producers.exchange import Message
+from producers.exchange import Message, TradeFrames
 from producers.exchanges.binance import Binance
 from producers.feed.connection import Connection
 from producers.feed.inbox import FromConnection, Inbox
@@ -45,6 +45,9 @@ async def test_a_recording_gives_the_trades_that_were_read_and_tells_the_lost_co
                     assert isinstance(item, FromConnection)
                     if isinstance(item.event, Message):
                         read.extend(item.event.trades)
+                    elif isinstance(item.event, TradeFrames):
+                        for frame, came_us in zip(item.event.frames, item.event.received_us, strict=True):
+                            read.extend(binance.read(frame, NAMES, came_us).trades)
                     elif "reason" in item.event._fields:
                         reasons += 1
                 return len(read) > 200 and reasons >= 2

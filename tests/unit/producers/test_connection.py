@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from eventually import eventually
 
-from producers.exchange import Message, Opening
+from producers.exchange import Message, Opening, TradeFrames
 from producers.exchanges.binance import Binance
 from producers.feed import connection as connections
 from producers.feed.connection import Connection
@@ -114,17 +114,27 @@ async def handed_over(simulated: SimulatorSettings, leave: Callable[[SimulatedEx
     async with serving(simulated) as (sim, address), reading(exchange(address), seen):
         for count in (1, 2, 3):
             await eventually(lambda count=count: sim.plan.done["connections"] >= count, timeout_s=18)
-            before = len(seen)
+            before = _messages(seen)
             await eventually(lambda before=before: _grew(seen, before), timeout_s=18)
             await leave(sim)
-    assert [type(item.event) for item in seen if not isinstance(item.event, Message)] == [Connected]
-    ids = {int(trade.trade_id) for item in seen if isinstance(item.event, Message) for trade in item.event.trades
-           if trade.symbol == "BTC-USDT"}  # fmt: skip
+    assert [type(item.event) for item in seen if not isinstance(item.event, Message | TradeFrames)] == [Connected]
+    ids = {number for item in seen for number in ids_of(item.event, "BTCUSDT")}
     assert len(ids) == max(ids) - min(ids) + 1 > 30, (len(ids), min(ids), max(ids))
 
 
+def ids_of(event: object, native: str) -> list[int]:
+    if isinstance(event, TradeFrames):
+        return event.trades[native].numbers if native in event.trades else []
+    trades = event.trades if isinstance(event, Message) else ()
+    return [int(trade.trade_id) for trade in trades if trade.symbol == NAMES[native]]
+
+
 async def _grew(seen: list[FromConnection], before: int) -> bool:
-    return len(seen) > before + 100
+    return _messages(seen) > before + 100
+
+
+def _messages(seen: list[FromConnection]) -> int:
+    return sum(len(item.event.frames) if isinstance(item.event, TradeFrames) else 1 for item in seen)
 
 
 async def _by_age(_: SimulatedExchange) -> None:

@@ -127,3 +127,17 @@ def test_the_short_way_leaves_a_ledger_as_the_long_one_does(steps: list[tuple[in
         novelty = long.add(number, time_us, now_s)
         assert (Novelty.NEW if short.add_next(number, time_us) else short.add(number, time_us, now_s)) is novelty
         assert [getattr(short, name) for name in Ledger.__slots__] == [getattr(long, name) for name in Ledger.__slots__]
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(0, 3)), min_size=1, max_size=6), st.booleans())
+def test_many_ids_are_noted_as_one_after_the_other_or_not_at_all(trades: list[tuple[int, int]], has_gap: bool) -> None:  # noqa: FBT001  # drawn
+    ledgers = [Ledger(0, SECOND_US) for _ in range(2)]
+    for ledger in ledgers:
+        if has_gap:
+            ledger.add(9, 9 * SECOND_US, 0.0)
+    numbered, times_us = [number for number, _ in trades], [seconds * SECOND_US for _, seconds in trades]
+    are_next = all(ledgers[0].add_next(number, time_us) for number, time_us in zip(numbered, times_us, strict=True))
+    before = [getattr(ledgers[1], name) for name in Ledger.__slots__]
+    assert ledgers[1].add_following(numbered, times_us) == are_next
+    after = [getattr(ledgers[1], name) for name in Ledger.__slots__]
+    assert after == ([getattr(ledgers[0], name) for name in Ledger.__slots__] if are_next else before)

@@ -79,3 +79,15 @@ def test_a_quiet_symbol_is_asked_for_and_its_minutes_do_not_wait() -> None:
     assert world.silent == 0
     assert world.feed.is_caught_up
     assert not world.ask()
+
+
+def test_trades_that_come_at_once_count_as_many_as_they_are() -> None:
+    together, each = Silence(), Silence()
+    for silence in (together, each):
+        silence.begin(0.0)
+    for now_s, trades in ((1.0, 3), (41.0, 1), (90.0, 5), (130.0, 2), (200.0, 1)):
+        together.hear(now_s, trades)
+        for _ in range(trades):
+            each.hear(now_s)
+        asked = [looked_at(silence, now_s + MOST_S, step_s=1.0) for silence in (together, each)]
+        assert asked[0] == asked[1] != []
