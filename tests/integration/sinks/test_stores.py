@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from eventually import eventually
 from holdings import TARGETS
-from log import T0_US, candle, publish, record, rewind, trade
+from log import T0_US, candle, dead_letters, publish, record, rewind, trade
+from records import EVENT, FUNDING, INSTRUMENT
 
 from market.key import MarketKey
 from market.timeframe import Timeframe
@@ -270,6 +271,26 @@ async def test_the_same_log_makes_the_same_files_again(settings: Settings, topic
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+async def test_the_cold_store_keeps_funding_rates_events_and_every_version_of_an_instrument(
+    settings: Settings, topics: Topics
+) -> None:
+    await publish(settings, topics.funding, [record(FUNDING), record(FUNDING | {"rate": "x"})])
+    await publish(settings, topics.feeds, [record(EVENT), record(EVENT | {"event": "hole"})])
+    await publish(settings, topics.instruments, [record(INSTRUMENT), record(INSTRUMENT | {"status": "halted"})])
+    for _ in range(2):
+        await once("parquet", settings)
+        folder = Path(urlsplit(settings.cold or "").path)
+        rates, events, listed = (
+            pl.read_parquet(f"{folder}/{name}/**/*.parquet").sort("offset")
+            for name in ("funding", "feeds", "instruments")
+        )
+        assert rates["rate"].to_list() == [Decimal(FUNDING["rate"])]
+        assert events["event"].to_list() == ["connected", "hole"]
+        assert listed["status"].to_list() == ["trading", "halted"]
+        await rewind(settings, "sink.parquet", [topics.funding, topics.feeds, topics.instruments])
+    assert len(await dead_letters(settings, topics.funding)) == 1
 
 
 async def test_the_cold_store_reads_a_day_by_key(settings: Settings, topics: Topics) -> None:
