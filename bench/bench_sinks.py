@@ -1,7 +1,7 @@
 """The sinks over one log, beside what one would write first and the candle engine; and what a trade weighs.
 
-``bench_sinks.py [--trades 1000000] [--runs 3] [--sinks parquet,clickhouse,redis] [--parts sinks,steps,storage]``; into
-``results/sinks.json``.
+``bench_sinks.py [--trades 1000000] [--runs 3] [--sinks parquet,clickhouse,redis,postgres]
+[--parts sinks,steps,storage]``; into ``results/sinks.json``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from trades import Market
 
 from runtime.settings import child_environment
 
-GOALS = {"parquet": 500_000, "clickhouse": 400_000, "redis": 250_000}
+GOALS = {"parquet": 500_000, "clickhouse": 400_000, "redis": 250_000, "postgres": 120_000}
 """Rows per CPU-second, on a machine where the candle engine makes `ENGINE` in the same run."""
 ENGINE = 600_000
 CANDLES = "candle engine"

@@ -95,6 +95,29 @@ def parquet(
     _run("sink.parquet", ParquetStore, config, common)
 
 
+@app.command
+def postgres(
+    *,
+    once: _Once = False,
+    accept_truncation: _AcceptTruncation = False,
+    instance_id: _InstanceId = None,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Write every trade, 1m candle, ticker, funding rate, instrument and feed event into PostgreSQL; makes the tables.
+
+    ```
+    candlewick sink postgres
+    CANDLEWICK_POSTGRES=postgresql://candlewick:…@10.0.0.5/market candlewick sink postgres --once
+    ```
+
+    Where the database has the extension timescaledb, the tables are hypertables.
+    """
+    from sinks.postgres.store import PostgresStore  # noqa: PLC0415
+
+    config = SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id)
+    _run("sink.postgres", PostgresStore, config, common)
+
+
 def _run(stage: str, store: Callable[[Settings], Store], config: SinkConfig, common: Common) -> None:
     settings = begin_stage(stage, common)
     run(lambda stop: run_sink(settings, store(settings), config, stop))

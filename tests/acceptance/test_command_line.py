@@ -18,6 +18,7 @@ GROUPS = ("stack", "topics", "sink")
 SUBCOMMANDS = [
     ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "reset"],
     ["topics", "apply"], ["topics", "diff"], ["sink", "redis"], ["sink", "clickhouse"], ["sink", "parquet"],
+    ["sink", "postgres"],
 ]  # fmt: skip
 
 

@@ -44,9 +44,12 @@ def target(request: pytest.FixtureRequest) -> Target:
 def sink_settings(
     request: pytest.FixtureRequest, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """The settings of the test; for the S3 target with a bucket of its own, for the cluster's with its address."""
+    """The settings of the test; for the S3 target with a bucket of its own, for others with their servers' address."""
     if target is TARGETS["redis-cluster"]:
         return settings.model_copy(update={"redis": SecretStr(request.getfixturevalue("redis_nodes").url)})
+    if target is TARGETS["postgres"]:
+        with_postgres: Settings = request.getfixturevalue("with_postgres")
+        return with_postgres
     if target is not TARGETS["parquet-s3"]:
         return settings
     endpoint = request.getfixturevalue("s3_server")

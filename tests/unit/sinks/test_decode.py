@@ -7,8 +7,8 @@ import pytest
 
 from market.candle import Status
 from market.errors import MalformedError
-from sinks.clickhouse.decode import decode_ticker_rows
 from sinks.decode import decode_candle_row, decode_trade_row
+from sinks.decode_ticker import decode_ticker_rows
 
 OPEN = dt.datetime(2021, 1, 8, tzinfo=dt.UTC)
 CANDLE = {
