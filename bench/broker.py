@@ -16,6 +16,7 @@ from confluent_kafka.cimpl import KafkaException, NewTopic
 from trades import PARTITIONS, Candles, Market, endings
 
 from deploy.local import stack
+from deploy.local.plan import Extra
 from runtime.kafka import Outgoing, Publisher
 from runtime.kafka.admin import apply_topics
 from runtime.settings import Settings, kafka_address, load_settings
@@ -45,13 +46,14 @@ def broker(*stores: str) -> Iterator[Settings]:
             kafka_port=0,
             redis_port=0,
             clickhouse_port=0,
+            postgres_port=0,
             redis=None if "redis" in stores else "redis://not.started",
             clickhouse=None if "clickhouse" in stores else "http://not.started",
             partitions=PARTITIONS,
             log_level="error",
         )
         try:
-            stack.up(settings)
+            stack.up(settings, extras=[Extra.POSTGRES] if Extra.POSTGRES in stores else [])
             yield settings
         finally:
             stack.down(settings)
@@ -120,9 +122,9 @@ def forget_candles(settings: Settings) -> None:
 
 def forget_group(settings: Settings, name: str) -> None:
     """Drop a group of ours, so that its next run begins at the log's beginning; also one that never was."""
-    group = settings.topics.group(name)
+    group, admin = settings.topics.group(name), _admin(settings)  # held until it is answered
     with suppress(KafkaException):
-        _admin(settings).delete_consumer_groups([group])[group].result(30)
+        admin.delete_consumer_groups([group])[group].result(30)
 
 
 def _admin(settings: Settings) -> AdminClient:

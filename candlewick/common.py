@@ -39,6 +39,7 @@ class Common:
     kafka: Annotated[str | None, Parameter(help="Kafka bootstrap servers")] = None
     redis: Annotated[str | None, Parameter(help="Redis URL")] = None
     clickhouse: Annotated[str | None, Parameter(help="ClickHouse HTTP URL")] = None
+    postgres: Annotated[str | None, Parameter(help="PostgreSQL URL with its database")] = None
     cold: Annotated[str | None, Parameter(help="cold store URL")] = None
     prefix: Annotated[str | None, Parameter(help="put before every topic, group and Redis key")] = None
     partitions: Annotated[int | None, Parameter(help="partitions of every topic")] = None

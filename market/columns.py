@@ -56,7 +56,7 @@ class TradeColumns(NamedTuple):
     """Trades in parallel columns; where `valid` is False the other columns say nothing.
 
     A price is `prices` / 10^`price_digits` in quote units, a size `qtys` / 10^`qty_digits` in base units. A source is
-    its place in `market.trade.Source`.
+    its place in `market.trade.Source`. Where `canonical` is True, the value is what `encode_trade` makes of the trade.
     """
 
     valid: Bools
@@ -69,6 +69,7 @@ class TradeColumns(NamedTuple):
     times_us: Ints
     received_us: Ints
     sources: Ints
+    canonical: Bools
 
     def chosen(self, those: Bools) -> "TradeColumns":
         """The trades that are marked so."""
@@ -116,9 +117,10 @@ class TradeReader:
         text.valid &= (prices > 0) & (qtys > 0) & (price_whole + qty_whole <= TURNOVER.whole)
         text.valid &= price_digits + qty_digits <= TURNOVER.places
         sources = np.where(source < len(Source), source, _USUAL_SOURCE)
-        return TradeColumns(
-            text.valid, ids, prices, price_digits, qtys, qty_digits, side == 0, times_us, received_us, sources
-        )
+        canonical = text.valid & (source < len(Source)) & _no_zeros_behind(prices, price_digits)
+        canonical &= _no_zeros_behind(qtys, qty_digits)
+        amounts = (prices, price_digits, qtys, qty_digits)
+        return TradeColumns(text.valid, ids, *amounts, side == 0, times_us, received_us, sources, canonical)
 
 
 class _Patterns:
@@ -199,6 +201,12 @@ class _Text:
         digits = (word ^ _ZEROS) & _LAST_BYTES[length]
         self.valid &= ((digits + _ABOVE_NINE) | digits) & _HIGH_BITS == 0
         return _number(digits)
+
+
+def _no_zeros_behind(numbers: Ints, digits: Ints) -> Bools:
+    """Whether the decimals end without a zero behind the point."""
+    ends_without: Bools = (numbers % 10 != 0) | (digits == 0)
+    return ends_without
 
 
 def _number(digits: Words) -> Ints:

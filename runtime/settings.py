@@ -85,6 +85,10 @@ class Settings(BaseSettings):
         int | None,
         Field(description="the local stack's ClickHouse port; unset: 8123 or the next free one", ge=0, le=65535),
     ] = None
+    postgres_port: Annotated[
+        int | None,
+        Field(description="the local stack's PostgreSQL port; unset: 5432 or the next free one", ge=0, le=65535),
+    ] = None
     kafka: Annotated[
         str | None,
         Field(description="Kafka bootstrap servers; unset: the local stack's"),
@@ -99,13 +103,22 @@ class Settings(BaseSettings):
     kafka_user: Annotated[str | None, Field(description="SASL user")] = None
     kafka_password: Annotated[SecretStr | None, Field(description="SASL password")] = None
     kafka_ca: Annotated[Path | None, Field(description="CA certificate file of the brokers")] = None
-    redis: Annotated[SecretStr | None, Field(description="Redis URL; unset: the local stack's")] = None
+    redis: Annotated[
+        SecretStr | None,
+        Field(description="Redis URL, of a cluster redis+cluster://HOST:PORT; unset: the local stack's"),
+    ] = None
     clickhouse: Annotated[SecretStr | None, Field(description="ClickHouse HTTP URL; unset: the local stack's")] = None
     clickhouse_database: Annotated[
         str,
         Field(description="ClickHouse database"),
         _matching(r"[A-Za-z_]\w*", "give a name of letters, digits and _ that does not begin with a digit"),
     ] = "candlewick"
+    postgres: Annotated[
+        SecretStr | None, Field(description="PostgreSQL URL with its database; unset: the local stack's")
+    ] = None
+    postgres_keep_days: Annotated[
+        int | None, Field(description="days after which trades leave PostgreSQL; unset: they stay", ge=1)
+    ] = None
     cold: Annotated[
         str | None, Field(description="cold store URL (file://, s3://, gs://, az://); unset: the local stack's")
     ] = None
@@ -230,18 +243,29 @@ def clickhouse_address(settings: Settings) -> str:
     return settings.clickhouse.get_secret_value() if settings.clickhouse else _local(settings, "clickhouse")
 
 
+def postgres_address(settings: Settings) -> str:
+    """PostgreSQL URL: the setting, else that of the local stack, which has a PostgreSQL where it was asked for."""
+    given = settings.postgres
+    return given.get_secret_value() if given else _local(settings, "postgres", " --with postgres")
+
+
 def cold_address(settings: Settings) -> str:
     """Cold store URL: the setting, else the running local stack's."""
     return settings.cold or _local(settings, "cold")
 
 
 def stack_file(settings: Settings) -> Path:
-    """Where the running local stack says its addresses: ``{"kafka": …, "redis": …, "clickhouse": …, "cold": …}``."""
+    """Where the running local stack says its addresses: ``{"kafka": …, "redis": …, "clickhouse": …, "cold": …}``.
+
+    ``postgres`` is there too if it was asked for.
+    """
     return settings.home / "stack.json"
 
 
-def _local(settings: Settings, part: str) -> str:
-    missing = UsageError(f"no {part} to talk to: start the local stack (candlewick stack up) or set {variable(part)}")
+def _local(settings: Settings, part: str, flags: str = "") -> str:
+    missing = UsageError(
+        f"no {part} to talk to: start the local stack (candlewick stack up{flags}) or set {variable(part)}"
+    )
     try:
         address = json.loads(stack_file(settings).read_bytes()).get(part)
     except FileNotFoundError:

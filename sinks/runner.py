@@ -39,7 +39,7 @@ from sinks.store import Batch, MovedError, RejectedError, Store
 POLL_S = 0.1
 POLL_BATCHES = 64
 BREATH_S = 0.05
-"""Pause after a poll that brought fewer records: more may gather, and many small polls would take most of a core."""
+"""The longest pause after a poll that brought fewer records: many small polls would take most of a core."""
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
 """How long a stopped sink may take to end its open files; what is left is read again at the next start."""
@@ -88,6 +88,7 @@ class _SinkWorker:
         self._meter = meter
         self._log = logger(meter.stage)
         self._policy = None if store.pace else config.rolling_policy
+        self._breath_s = min(BREATH_S, store.pace.usual.seconds) if store.pace else BREATH_S
         self._subscription = Subscription(
             settings,
             group=settings.topics.group(meter.stage),
@@ -140,7 +141,7 @@ class _SinkWorker:
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
         if sum(map(len, polled.values())) < POLL_BATCHES:
-            await stopped_within(self._stop, BREATH_S)
+            await stopped_within(self._stop, self._breath_s)
 
     def _is_due(self) -> bool:
         partitions = [partition for partition in self._partitions.values() if not partition.waits]
@@ -155,7 +156,7 @@ class _SinkWorker:
         )
 
     async def _write(self) -> bool:
-        """Write and commit whole batches; False if some are not written yet, or have to be read again."""
+        """Write whole batches; False if some are not written yet, or have to be read again."""
         if self._stop.is_set() and self._waiting.writes:
             raise LeaveError
         self._written_at_s = time.monotonic()
@@ -202,7 +203,7 @@ class _SinkWorker:
         return None
 
     async def _note_written(self, writes: list[list[Batch]]) -> None:
-        """Let go what is written, and commit; the rest waits."""
+        """Let go what is written; the rest waits."""
         written = [batch for write in writes for batch in write if batch.is_written]
         tried = [*self._waiting.writes, *(write for write in writes if write not in self._waiting.writes)]
         rests = ([batch for batch in write if not batch.is_written] for write in tried)
@@ -214,8 +215,6 @@ class _SinkWorker:
         self._meter.add("rows", sum(batch.rows for batch in written))
         if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in written):
             self._identities = self._identities.with_learnt(await self._ask())  # an empty store has an id now
-        if written:
-            await self._commit()
 
     def _read_again(self, error: RejectedError) -> None:
         """Go back to where the batches begin; this time the records that the store rejected are refused."""

@@ -6,13 +6,16 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
 
 from deploy.local import stack as local_stack
+from deploy.local.plan import Extra
 from market.topics import Topics
 from runtime.kafka.admin import apply_topics
-from runtime.settings import Settings, kafka_address, load_settings
+from runtime.settings import Settings, kafka_address, load_settings, postgres_address
 
 _KEPT = "CANDLEWICK_CACHE"  # downloads are shared with the developer's own stack
 
@@ -27,7 +30,7 @@ def pytest_configure() -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A running local stack: real Kafka, Redis and ClickHouse engine. Started by the first test that asks for it."""
     home = tmp_path_factory.mktemp("stack")
-    settings = load_settings(home=home, kafka_port=0, redis_port=0, clickhouse_port=0, partitions=4)
+    settings = load_settings(home=home, kafka_port=0, redis_port=0, clickhouse_port=0, postgres_port=0, partitions=4)
     try:
         local_stack.up(settings)
         yield settings
@@ -44,6 +47,28 @@ def settings(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
     own = stack.model_copy(update={"prefix": f"{name}.", "clickhouse_database": name, "cold": cold.as_uri()})
     yield own
     asyncio.run(_delete_topics(own))
+
+
+@pytest.fixture(scope="session")
+def postgres_server(stack: Settings) -> str:
+    """The address of the stack's PostgreSQL, which the first test that asks for it starts."""
+    local_stack.up(stack, extras=[Extra.POSTGRES])
+    return postgres_address(stack)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database of this test's own."""
+    name = f"t{uuid.uuid4().hex[:8]}"
+    asyncio.run(_execute(postgres_server, f"CREATE DATABASE {name}"))
+    yield f"{postgres_server.rpartition('/')[0]}/{name}"
+    asyncio.run(_execute(postgres_server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def with_postgres(settings: Settings, postgres_url: str) -> Settings:
+    """This test's settings, with a database of its own."""
+    return settings.model_copy(update={"postgres": SecretStr(postgres_url)})
 
 
 @pytest.fixture
@@ -63,6 +88,14 @@ def environment(settings: Settings) -> dict[str, str]:
         "CANDLEWICK_CLICKHOUSE_DATABASE": settings.clickhouse_database,
         "CANDLEWICK_COLD": settings.cold or "",
     }
+
+
+async def _execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def _delete_topics(settings: Settings) -> None:

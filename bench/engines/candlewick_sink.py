@@ -36,7 +36,13 @@ def _redis() -> Callable[[Settings], Any]:
     return RedisStore
 
 
-STORES = {"parquet": _parquet, "clickhouse": _clickhouse, "redis": _redis}
+def _postgres() -> Callable[[Settings], Any]:
+    from sinks.postgres.store import PostgresStore  # noqa: PLC0415
+
+    return PostgresStore
+
+
+STORES = {"parquet": _parquet, "clickhouse": _clickhouse, "redis": _redis, "postgres": _postgres}
 
 
 class TimedStore:

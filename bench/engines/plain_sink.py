@@ -4,9 +4,11 @@
 
 - ``parquet``: rows as dictionaries, `pandas.DataFrame.to_parquet` for 50,000 of them;
 - ``clickhouse``: rows as lists, `insert` for 50,000 of them;
-- ``redis``: an `XADD` a trade, to a stream of about 500 a symbol, 1,000 in a pipeline.
+- ``redis``: an `XADD` a trade, to a stream of about 500 a symbol, 1,000 in a pipeline;
+- ``postgres``: rows as tuples, `executemany` with ON CONFLICT for 5,000 of them.
 """
 
+import asyncio
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,7 +21,15 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 from result import Result
 
-from runtime.settings import Settings, clickhouse_address, cold_address, kafka_address, load_settings, redis_address
+from runtime.settings import (
+    Settings,
+    clickhouse_address,
+    cold_address,
+    kafka_address,
+    load_settings,
+    postgres_address,
+    redis_address,
+)
 
 _NAMES = ("exchange", "symbol", "trade_id", "price", "qty", "side", "time_us", "received_us", "source")
 _TABLE = """
@@ -30,8 +40,17 @@ CREATE TABLE plain
 )
 ENGINE = MergeTree ORDER BY (exchange, symbol, time_us)
 """
+_POSTGRES_TABLE = """
+CREATE TABLE plain
+(
+    exchange text, symbol text, trade_id text, price numeric, qty numeric, side text, time_us bigint,
+    received_us bigint, source text, PRIMARY KEY (exchange, symbol, trade_id)
+)
+"""
+_POSTGRES_INSERT = "INSERT INTO plain VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"
 Rows = list[dict[str, Any]]
 Write = Callable[[Rows], object]
+"""What it returns is awaited, if it can be."""
 
 
 def exact(row: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +101,22 @@ def redis(settings: Settings) -> tuple[int, Write]:
     return 1_000, write
 
 
-WAYS = {"parquet": parquet, "clickhouse": clickhouse, "redis": redis}
+def postgres(settings: Settings) -> tuple[int, Write]:
+    """Transactions of 5,000 rows."""
+    import asyncpg  # noqa: PLC0415
+
+    opened: list[Any] = []
+
+    async def write(rows: Rows) -> None:
+        if not opened:
+            opened.append(await asyncpg.connect(postgres_address(settings)))
+            await opened[0].execute(_POSTGRES_TABLE)
+        await opened[0].executemany(_POSTGRES_INSERT, [[row[name] for name in _NAMES] for row in map(exact, rows)])
+
+    return 5_000, write
+
+
+WAYS = {"parquet": parquet, "clickhouse": clickhouse, "redis": redis, "postgres": postgres}
 
 
 async def main(way: str, trades: int) -> None:
@@ -101,7 +135,8 @@ async def main(way: str, trades: int) -> None:
         result.count(len(new))
         rows += new
         while len(rows) >= most or (rows and result.trades == trades):
-            write(rows[:most])
+            if asyncio.iscoroutine(writing := write(rows[:most])):
+                await writing
             rows = rows[most:]
     result.tell()
     await consumer.stop()

@@ -10,7 +10,7 @@ from typing import Annotated
 import stamina.instrumentation
 from cyclopts import Parameter
 
-from candlewick.commands.stack import bring_up
+from candlewick.commands.stack import WITH, bring_up
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.pipeline.memory import begin_run
 from candlewick.pipeline.plan import RunPlan, parse_kills, require_separate
@@ -23,6 +23,7 @@ from candlewick.pipeline.view.show import Show, showing, write_line
 from candlewick.verify.findings import Findings
 from candlewick.verify.spoken import SPOKEN
 from deploy.local import stack
+from deploy.local.plan import Extra
 from deploy.local.ports import HOST, any_free_port, first_free_port, is_free
 from deploy.local.status import addresses, status
 from runtime import lifecycle
@@ -76,13 +77,14 @@ def run(
         tuple[str, ...],
         Parameter(negative="", help="SIGKILL a stage every so many seconds, such as candles=20; repeated"),
     ] = (),
+    with_: Annotated[tuple[Extra, ...], WITH] = (),
     common: Common = NONE_GIVEN,
 ) -> int:
     """Start the local stack, an exchange, the producer, the processors, the sinks and the API, and watch them work.
 
-    At the end everything is drained, and on the simulator verified against its own record: exit code 0 where Kafka,
-    ClickHouse, Parquet and Redis all hold what they must, 3 where something differs. A run that was too short for a
-    whole minute of market time says so: exit code 0. Where faults made the simulator lose trades, no minute that
+    At the end everything is drained, and on the simulator verified against its own record: exit code 0 where Kafka and
+    all stores hold what they must, 3 where something differs. A run that was too short for a whole minute of market
+    time says so: exit code 0. Where faults made the simulator lose trades, no minute that
     lacks one may say `complete`, and all others must. The stack is left as it was found: running if it ran before.
     Data stay until `candlewick stack reset`.
 
@@ -100,6 +102,7 @@ def run(
     candlewick run --for 2m --speed 60 --fault drop_every_s=10 --fault duplicate=0.05 --kill candles=20
     candlewick run --simulate kraken,bybit --symbols 5
     candlewick run --exchange binance,kraken --symbols BTC-USDT,ETH-USDT
+    candlewick run --with postgres
     ```
     """
     stamina.instrumentation.set_on_retry_hooks([])  # they would write across the view
@@ -113,11 +116,12 @@ def run(
         markets=_markets(settings, exchange, simulate, symbols),
         seed=seed,
         faults=fault,
-        kills=parse_kills(kill),
+        kills=parse_kills(kill, postgres=Extra.POSTGRES in with_),
+        postgres=Extra.POSTGRES in with_,
         market_start_s=market_start.total_seconds() if market_start else None,
     )
     require_separate(plan.markets, plan.faults)
-    stack.require_startable(settings)
+    stack.require_startable(settings, with_)
     port = _api_port(api_port)
     with run_lock(settings.home) as lock:
         return _run(settings, plan, lock, port)
@@ -153,7 +157,7 @@ def _run(settings: Settings, plan: RunPlan, lock: int, api_port: int) -> int:
             return await pipeline.run(stop)
 
     try:
-        bring_up(settings, progress=write_line)
+        bring_up(settings, extras=[Extra.POSTGRES] if plan.postgres else [], progress=write_line)
         if plan.headless:
             write_line(f"API at http://{HOST}:{api_port}; Ctrl-C drains{' and verifies' if plan.simulated else ''}")
         findings = lifecycle.run(watched, grace_s=None)
@@ -179,6 +183,7 @@ def _surroundings(settings: Settings, plan: RunPlan, api_port: int) -> Surroundi
             "Kafka": servers["kafka"],
             "Redis": servers["redis"],
             "ClickHouse": servers["clickhouse"],
+            **({"PostgreSQL": servers["postgres"]} if plan.postgres else {}),
             "API": f"http://{HOST}:{api_port}",
             "cold store": servers["cold"] if settings.cold else str(_shown(settings.home / "cold")),
         },

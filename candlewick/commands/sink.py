@@ -74,7 +74,7 @@ def parquet(
     ] = FILE_RECORDS,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade and 1m candle into Parquet files in the cold store.
+    """Write every trade, 1m candle, funding rate, feed event and instrument into Parquet files in the cold store.
 
     ```
     candlewick sink parquet
@@ -93,6 +93,29 @@ def parquet(
         rolling_policy=RollingPolicy(records=file_records),
     )
     _run("sink.parquet", ParquetStore, config, common)
+
+
+@app.command
+def postgres(
+    *,
+    once: _Once = False,
+    accept_truncation: _AcceptTruncation = False,
+    instance_id: _InstanceId = None,
+    common: Common = NONE_GIVEN,
+) -> None:
+    """Write every trade, 1m candle, ticker, funding rate, instrument and feed event into PostgreSQL; makes the tables.
+
+    ```
+    candlewick sink postgres
+    CANDLEWICK_POSTGRES=postgresql://candlewick:…@10.0.0.5/market candlewick sink postgres --once
+    ```
+
+    Where the database has the extension timescaledb, the tables are hypertables.
+    """
+    from sinks.postgres.store import PostgresStore  # noqa: PLC0415
+
+    config = SinkConfig(once=once, accept_truncation=accept_truncation, instance_id=instance_id)
+    _run("sink.postgres", PostgresStore, config, common)
 
 
 def _run(stage: str, store: Callable[[Settings], Store], config: SinkConfig, common: Common) -> None:

@@ -1,7 +1,8 @@
-"""``candlewick stack``: the local Kafka, Redis, ClickHouse engine and cold store."""
+"""``candlewick stack``: the local Kafka, Redis, ClickHouse engine, cold store, and PostgreSQL where asked for."""
 
 import asyncio
 import sys
+from collections.abc import Collection
 from typing import Annotated
 
 import orjson
@@ -12,6 +13,7 @@ from rich.table import Table
 from candlewick.common import NONE_GIVEN, Common
 from candlewick.pipeline.supervise.lock import run_lock
 from deploy.local import stack
+from deploy.local.plan import Extra
 from deploy.local.server import Progress
 from deploy.local.status import ServerStatus, addresses, status
 from runtime.errors import CandlewickError
@@ -20,6 +22,8 @@ from runtime.settings import Settings
 
 app = App(name="stack", help="The local Kafka, Redis, ClickHouse engine and cold store.")
 
+WITH = Parameter(name="--with", negative="", help="a server besides the usual ones: postgres")
+"""The flag by which a command asks for more servers."""
 _Port = Annotated[int | None, Parameter(help="its port; unset: the usual one or the next free one; 0: any free one")]
 
 
@@ -30,6 +34,8 @@ def up(
     kafka_port: _Port = None,
     redis_port: _Port = None,
     clickhouse_port: _Port = None,
+    postgres_port: _Port = None,
+    with_: Annotated[tuple[Extra, ...], WITH] = (),
     common: Common = NONE_GIVEN,
 ) -> None:
     """Start what is not running, wait until all of it answers, and create the topics.
@@ -38,12 +44,16 @@ def up(
     candlewick stack up
     candlewick stack up --brokers 3 --home /tmp/three
     CANDLEWICK_REDIS=redis://10.0.0.5:6379 candlewick stack up
+    candlewick stack up --with postgres
     ```
 
-    A server whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _COLD) is not started.
+    A server whose address is set (CANDLEWICK_KAFKA, _REDIS, _CLICKHOUSE, _POSTGRES, _COLD) is not started. What was
+    once asked for --with belongs to the stack until reset.
     """
-    settings = common.settings(kafka_port=kafka_port, redis_port=redis_port, clickhouse_port=clickhouse_port)
-    bring_up(settings, brokers=brokers)
+    settings = common.settings(
+        kafka_port=kafka_port, redis_port=redis_port, clickhouse_port=clickhouse_port, postgres_port=postgres_port
+    )
+    bring_up(settings, brokers=brokers, extras=with_)
 
 
 @app.command
@@ -112,10 +122,16 @@ def _is_there(settings: Settings) -> bool:
     return False
 
 
-def bring_up(settings: Settings, *, brokers: int | None = None, progress: Progress | None = None) -> None:
+def bring_up(
+    settings: Settings,
+    *,
+    brokers: int | None = None,
+    extras: Collection[Extra] = (),
+    progress: Progress | None = None,
+) -> None:
     """The stack up and its topics there: what `stack up` and `run` begin with; not to be called on an event loop."""
     progress = progress or _say
-    where = stack.up(settings, brokers=brokers, progress=progress)
+    where = stack.up(settings, brokers=brokers, extras=extras, progress=progress)
     if not settings.kafka and "replication" not in settings.model_fields_set:
         copies = min(3, len(where.kafka.split(",")))
         settings = settings.model_copy(update={"replication": copies})

@@ -13,7 +13,7 @@ from rich.table import Table
 from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.health.gap_counts import Gaps
 from candlewick.health.gaps import gaps_of
-from candlewick.health.lag import inputs, stage_lags
+from candlewick.health.lag import stage_lags, stages_in_use
 from candlewick.health.progress import newest_markers
 from candlewick.health.trouble import held_back, stale_offsets
 from candlewick.pipeline.words import duration
@@ -36,7 +36,7 @@ async def status(
     """
     settings = common.settings()
     broken: list[str] = []
-    lags = await stage_lags(settings, inputs(settings.topics))
+    lags = await stage_lags(settings, await stages_in_use(settings))
     markers = await newest_markers(settings, broken.append)
     gaps = await gaps_of(settings, broken.append)
     transactions, stale = await asyncio.gather(held_back(settings), stale_offsets(settings))

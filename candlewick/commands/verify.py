@@ -21,12 +21,14 @@ from candlewick.reconcile.repair import repair as repair_all
 from candlewick.reconcile.repair import repair_json, repair_sentence
 from candlewick.reconcile.report import Reconciliation, as_json, detail_rows, notes, verdict
 from candlewick.tables import print_table
+from deploy.local.plan import Extra
 from producers.backfill.symbol import Backfilled
 from runtime import lifecycle
 from runtime.errors import CandlewickError, UsageError, WrongDataError
 from runtime.settings import Settings
 from runtime.telemetry import configure_logs
 
+WITH_POSTGRES = Parameter(name="--with", negative="", help="look at a store besides the usual ones: postgres")
 MAX_ROWS = 50
 """At most so many differences are printed; JSON has more."""
 
@@ -41,6 +43,7 @@ def verify(
     repair: Annotated[
         bool, Parameter(negative="", help="fetch the trades of the minutes that differ again, as runs")
     ] = False,
+    with_: Annotated[tuple[Extra, ...], WITH_POSTGRES] = (),
     replay: Annotated[
         str | None, Parameter(help="hold the live 1m candles against those that candles --into NAME recomputed")
     ] = None,
@@ -55,9 +58,10 @@ def verify(
     zone. With --repair the trades of the minutes that differ are fetched again and published as runs, at least 15
     minutes behind live data; once candles are made of them, the same command shows what it did.
 
-    Without arguments: Kafka, ClickHouse, Parquet and Redis against the record of the simulator that the data came from.
-    Only the simulator is started for it, with the seed that the data folder remembers. The sinks must have caught up,
-    and Parquet's open files must have ended, as after `candlewick run` or `candlewick sink parquet --once`.
+    Without arguments: Kafka, ClickHouse, Parquet and Redis (and PostgreSQL, where it is asked for) against the record
+    of the simulator that the data came from. Only the simulator is started for it, with the seed that the data folder
+    remembers. The sinks must have caught up, and Parquet's open files must have ended, as after `candlewick run` or
+    `candlewick sink parquet --once`.
 
     With --replay: the recomputed candles of a range against the live ones, on any data: key, value and headers of every
     revision, byte for byte.
@@ -75,21 +79,23 @@ def verify(
         raise UsageError(
             "--from, --to, --json and --repair are for an exchange: candlewick verify binance BTC-USDT --from …"
         )
+    if with_ and (asked or replay):
+        raise UsageError("--with is for the comparison with the simulator: candlewick verify --with postgres")
     if asked is not None and replay is not None:
         raise UsageError("--replay compares with a recomputation, EXCHANGE with its klines: give one of the two")
     settings = common.settings()
     if asked is not None:
         grace_s = lifecycle.GRACE_S if repair else 1.0
         return lifecycle.run(lambda stop: _reconcile(settings, asked, stop, json=json, repair=repair), grace_s=grace_s)
-    return lifecycle.run(lambda _: _verify(settings, replay), grace_s=1.0)
+    return lifecycle.run(lambda _: _verify(settings, replay, postgres=Extra.POSTGRES in with_), grace_s=1.0)
 
 
 app = single_command("verify", verify)
 
 
-async def _verify(settings: Settings, replay: str | None) -> int:
+async def _verify(settings: Settings, replay: str | None, *, postgres: bool) -> int:
     if replay is None:
-        return report(await verify_again(settings))
+        return report(await verify_again(settings, postgres=postgres))
     comparison = await compare_recomputation(settings, replay)
     sys.stdout.write("".join(f"{line}\n" for line in comparison.lines()))
     return 0 if comparison.right else WrongDataError.exit_code

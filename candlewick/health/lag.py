@@ -13,6 +13,8 @@ from runtime.settings import Settings
 _LOOK_BELOW = 1_000
 """Up to so many offsets are looked at: are they records, or the ends of transactions?"""
 
+_NOT_EVERYWHERE = ("sink.postgres",)
+
 Ends = Mapping[str, Mapping[int, tuple[int, int]]]
 """Topic → partition → first and next offset."""
 
@@ -33,7 +35,16 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
             topics.instruments,
         ],
         "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments],
+        "sink.postgres": [topics.trades, closed, topics.tickers, topics.funding, topics.feeds, topics.instruments],
     }
+
+
+async def stages_in_use(settings: Settings) -> list[str]:
+    """All stages, but those that not everybody runs only if their group has committed an offset."""
+    stages = inputs(settings.topics)
+    used = await asyncio.gather(*(group_offsets(settings, settings.topics.group(stage)) for stage in _NOT_EVERYWHERE))
+    unused = {stage for stage, offsets in zip(_NOT_EVERYWHERE, used, strict=True) if not offsets}
+    return [stage for stage in stages if stage not in unused]
 
 
 async def stage_lags(settings: Settings, stages: Iterable[str]) -> dict[str, int]:

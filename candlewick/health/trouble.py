@@ -85,4 +85,14 @@ def _parquet(settings: Settings) -> Store:
     return ParquetStore(settings)
 
 
-_STORES: dict[str, Callable[[Settings], Store]] = {"sink.clickhouse": _clickhouse, "sink.parquet": _parquet}
+def _postgres(settings: Settings) -> Store:
+    from sinks.postgres.store import PostgresStore  # noqa: PLC0415
+
+    return PostgresStore(settings)
+
+
+_STORES: dict[str, Callable[[Settings], Store]] = {
+    "sink.clickhouse": _clickhouse,
+    "sink.parquet": _parquet,
+    "sink.postgres": _postgres,
+}

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from candlewick.pipeline.stage_names import PRODUCER, STAGES
+from candlewick.pipeline.stage_names import POSTGRES_SINK, PRODUCER, SINKS, STAGES
 from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UsageError
 
@@ -28,8 +28,15 @@ class RunPlan:
     """Faults of the simulator, ``NAME=VALUE``."""
     kills: Mapping[str, float] = field(default_factory=dict)
     """Stage → seconds between two kills of it."""
+    postgres: bool = False
+    """Whether PostgreSQL is filled too."""
     market_start_s: float | None = None
     """How far before now the simulated market begins; None: where the data end, else so that `for_s` fit before now."""
+
+    @property
+    def sinks(self) -> tuple[str, ...]:
+        """The names of its sinks."""
+        return (*SINKS, POSTGRES_SINK) if self.postgres else SINKS
 
     @property
     def disturbed(self) -> bool:
@@ -65,12 +72,13 @@ def require_separate(markets: Collection[str], faults: Sequence[str]) -> None:
         )
 
 
-def parse_kills(values: tuple[str, ...]) -> dict[str, float]:
+def parse_kills(values: tuple[str, ...], *, postgres: bool = False) -> dict[str, float]:
     """``STAGE=SECONDS`` arguments; a wrong one is a usage error."""
+    stages = (*STAGES, POSTGRES_SINK) if postgres else STAGES
     kills = {}
     for value in values:
         name, _, seconds = value.partition("=")
-        if name not in STAGES or not seconds.replace(".", "", 1).isdigit() or float(seconds) <= 0:
-            raise UsageError(f"--kill {value}: it has to be STAGE=SECONDS, and STAGE one of {', '.join(STAGES)}")
+        if name not in stages or not seconds.replace(".", "", 1).isdigit() or float(seconds) <= 0:
+            raise UsageError(f"--kill {value}: it has to be STAGE=SECONDS, and STAGE one of {', '.join(stages)}")
         kills[name] = float(seconds)
     return kills

@@ -21,7 +21,7 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
-from candlewick.pipeline.stage_names import API, CONSUMERS, PROCESSORS, PRODUCER, SIMULATOR, SINKS, is_producer
+from candlewick.pipeline.stage_names import API, PARQUET_SINK, PROCESSORS, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.symbols import name_for_producer
@@ -80,7 +80,13 @@ class PipelineRun:
             ) as supervisor,
             _beside(
                 watch(self._settings, show, live=not plan.headless),
-                measure(self._settings, show, market_time=self._market_time, speed=speed),
+                measure(
+                    self._settings,
+                    show,
+                    stages=(*PROCESSORS, *plan.sinks),
+                    market_time=self._market_time,
+                    speed=speed,
+                ),
             ),
         ):
             return await _unless_failed(supervisor, self._steps(supervisor, stop))
@@ -120,6 +126,7 @@ class PipelineRun:
             markets=self._market.markets,
             disturbed=self._market.disturbed,
             may_be_young=self._market.young,
+            postgres=self._plan.postgres,
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings
@@ -160,7 +167,7 @@ class PipelineRun:
     def _stages(self) -> Iterator[Stage]:
         """In the order in which records pass them; the view shows them so too."""
         plan, first_port = self._plan, self._settings.metrics_port
-        for number, name in enumerate((*plan.producers, *CONSUMERS, API)):
+        for number, name in enumerate((*plan.producers, *PROCESSORS, *plan.sinks, API)):
             environment = _environment(self._settings, metrics_port=first_port and first_port + number)
             if name in plan.producers:
                 yield self._producer(name, plan.producers[name], environment)
@@ -182,9 +189,10 @@ class PipelineRun:
         for name in PROCESSORS:
             await caught_up(self._settings, (name,), say=self._show.say)
             await supervisor.stop(name)
-        await caught_up(self._settings, SINKS[:2], say=self._show.say)
-        await asyncio.gather(*(supervisor.stop(name) for name in (*SINKS, API)))
-        await caught_up(self._settings, SINKS[2:], say=self._show.say)
+        sinks = self._plan.sinks
+        await caught_up(self._settings, tuple(name for name in sinks if name != PARQUET_SINK), say=self._show.say)
+        await asyncio.gather(*(supervisor.stop(name) for name in (*sinks, API)))
+        await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)  # it ends its files when it is stopped
 
     async def _market_time(self) -> int:
         """UTC microseconds; of a real exchange that of the clock."""

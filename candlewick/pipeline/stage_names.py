@@ -3,7 +3,9 @@
 SIMULATOR, PRODUCER, API = "simulate", "produce", "serve"
 """With several exchanges the producers are ``produce.binance`` and so on."""
 PROCESSORS = ("candles", "rolling")
-SINKS = ("sink.redis", "sink.clickhouse", "sink.parquet")
+PARQUET_SINK, POSTGRES_SINK = "sink.parquet", "sink.postgres"
+SINKS = ("sink.redis", "sink.clickhouse", PARQUET_SINK)
+"""Of every run; that of PostgreSQL is there only where it is asked for."""
 CONSUMERS = (*PROCESSORS, *SINKS)
 STAGES = (PRODUCER, *CONSUMERS, API)
 

@@ -14,7 +14,7 @@ from runtime.errors import UsageError
 from runtime.settings import Settings, child_environment
 
 
-async def verify_again(settings: Settings) -> Findings:
+async def verify_again(settings: Settings, *, postgres: bool = False) -> Findings:
     """Hold the data of this folder against the market that they came from; `UsageError` where there is none."""
     market = recall(settings.home)
     if market is None:
@@ -43,4 +43,5 @@ async def verify_again(settings: Settings) -> Findings:
             markets=market.markets,
             disturbed=market.disturbed,
             may_be_young=market.young,
+            postgres=postgres,
         )

@@ -8,7 +8,8 @@ from typing import Self, cast
 from urllib.parse import urlsplit
 
 from redis import RedisError
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisClusterException
 
 from candlewick.verify.amounts import clock
 from candlewick.verify.expected import Fields
@@ -17,6 +18,7 @@ from runtime.errors import UnavailableError
 from runtime.settings import Settings, redis_address
 
 _TIMEOUT_S = 30.0
+_CLUSTER = "+cluster"
 
 
 class HotCandles:
@@ -27,7 +29,7 @@ class HotCandles:
         self._host = urlsplit(url).hostname
         self._prefix = settings.prefix
         with self._errors():
-            self._client = Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+            self._client = _client(url)
         self._findings = findings
 
     async def __aenter__(self) -> Self:
@@ -58,5 +60,13 @@ class HotCandles:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (RedisError, OSError, ValueError) as error:
+        except (RedisError, RedisClusterException, OSError, ValueError) as error:
             raise UnavailableError(f"Redis at {self._host} does not answer while verifying: {error}") from error
+
+
+def _client(url: str) -> Redis | RedisCluster:
+    scheme, _, address = url.partition("://")
+    if scheme.endswith(_CLUSTER):
+        url = f"{scheme.removesuffix(_CLUSTER)}://{address}"
+        return RedisCluster.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)
+    return Redis.from_url(url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S)

@@ -1,9 +1,12 @@
 """The verification of a run, partition by partition and key by key, so that memory is bounded by one partition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol
 
 from candlewick.verify.amounts import clock
 from candlewick.verify.check import (
+    StoredTrade,
     check_candles,
     check_log,
     check_markers,
@@ -19,6 +22,7 @@ from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
 from candlewick.verify.log_reader import partitions_of, read_partition
+from candlewick.verify.postgres import PostgresRows
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
@@ -32,6 +36,16 @@ AROUND_US = 60 * MINUTE_US
 """So long before and after the compared span exemptions count too: in a quiet market trades may lie that far apart."""
 
 
+class StoredRows(Protocol):
+    """A store that has tables."""
+
+    async def trades(self, key: str, span: SpanUs) -> Iterable[StoredTrade]:
+        """The trades of a span."""
+
+    async def candles(self, key: str, span: SpanUs) -> Mapping[int, Fields]:
+        """Open time in milliseconds → the live 1m candle of the highest revision."""
+
+
 async def verify(
     settings: Settings,
     url: str,
@@ -39,8 +53,9 @@ async def verify(
     markets: Mapping[str, Sequence[str]],
     disturbed: bool,
     may_be_young: bool = False,
+    postgres: bool = False,
 ) -> Findings:
-    """Compare Kafka, ClickHouse, Parquet and Redis with the record of the simulator at `url`.
+    """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
 
     Compared are the live series of `markets` (exchange → symbols, as the simulator names both), each from its first
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
@@ -49,14 +64,17 @@ async def verify(
     not answer.
     """
     findings = Findings()
-    async with Truth(url) as truth, WarmRows(settings) as warm, HotCandles(settings, findings) as hot:
+    async with Truth(url) as truth, HotCandles(settings, findings) as hot, AsyncExitStack() as opened:
+        tables: dict[str, StoredRows] = {"ClickHouse": await opened.enter_async_context(WarmRows(settings))}
+        if postgres:
+            tables["PostgreSQL"] = await opened.enter_async_context(PostgresRows(settings))
         cold = ColdFiles(settings)
         names = await truth.keys(markets)
         unknown = {(name, symbol) for name, symbols in markets.items() for symbol in symbols} - set(names.values())
         for name, symbol in sorted(unknown):
             findings.add(FindingKind.MISSING, f"{symbol} of {name}: the simulator does not trade it")
         now_us = await truth.now_us()
-        check = _Check(findings, truth, warm, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
+        check = _Check(findings, truth, tables, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.check_partition(log, findings)
@@ -81,7 +99,7 @@ class _Check:
         self,
         findings: Findings,
         truth: Truth,
-        warm: WarmRows,
+        tables: Mapping[str, StoredRows],
         hot: HotCandles,
         cold: ColdFiles,
         *,
@@ -91,7 +109,7 @@ class _Check:
         self._disturbed, self._may_be_young = disturbed, may_be_young
         self._findings = findings
         self._truth = truth
-        self._warm = warm
+        self._tables = tables
         self._hot = hot
         self._cold = cold
 
@@ -133,7 +151,8 @@ class _Check:
             last_price = candles[-1]["close"] if candles else last_price
             if unpriced := len(window.minutes()) - len(candles):
                 findings.add(FindingKind.MISSING, f"{unpriced} candles of {key}: nothing was traded on the day before")
-            check_store("ClickHouse", key, await self._warm.trades(key, window), digests, findings)
+            for store, rows in self._tables.items():
+                check_store(store, key, await rows.trades(key, window), digests, findings)
             await self._candles(key, window, candles, log)
             findings.candles += len(candles)
         findings.trades += len(sent)
@@ -145,7 +164,8 @@ class _Check:
         findings = self._findings
         check_candles("Kafka", key, log.candles, expected, findings)
         expected = [as_in_log(fields, log) for fields in expected]
-        check_candles("ClickHouse", key, await self._warm.candles(key, window), expected, findings)
+        for store, rows in self._tables.items():
+            check_candles(store, key, await rows.candles(key, window), expected, findings)
         check_candles("Parquet", key, self._cold.candles(key), expected, findings)
         hot = await self._hot.candles(key)
         recent_ms = min(min(hot, default=0), (log.newest_us or 0) // 1000 - RECENT_MS)

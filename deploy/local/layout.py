@@ -1,9 +1,10 @@
-"""What a stack remembers between `up`s: its ports, its number of brokers, its cluster's id."""
+"""What a stack remembers between `up`s: its ports, its number of brokers, its cluster's id, a password."""
 
 import base64
 import contextlib
 import json
 import os
+import secrets
 import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ class Layout:
     brokers: int = 1
     cluster_id: str = field(default_factory=lambda: base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode())
     ports: dict[str, int] = field(default_factory=dict)
+    postgres_password: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
 
 
 def read_layout(home: Path) -> Layout | None:

@@ -1,13 +1,22 @@
 """Which servers a stack has, and on which ports."""
 
+from collections.abc import Collection
+from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 
-from deploy.local import clickhouse, kafka, redis
+from deploy.local import clickhouse, kafka, postgres, redis
 from deploy.local.layout import Layout
 from deploy.local.ports import choose_port
 from deploy.local.server import Server, process_of
 from runtime.errors import UsageError
 from runtime.settings import Settings
+
+
+class Extra(StrEnum):
+    """A server that a stack has only where it was asked for; from then on it belongs to the stack."""
+
+    POSTGRES = "postgres"
 
 
 def controller(node: int) -> str:
@@ -29,10 +38,12 @@ def servers(home: Path, settings: Settings, layout: Layout) -> list[Server]:
         started_here.append(redis.redis_server(home, ports["redis"]))
     if not settings.clickhouse and "clickhouse" in ports:
         started_here.append(clickhouse.clickhouse_server(home, ports["clickhouse"]))
+    if not settings.postgres and Extra.POSTGRES in ports:
+        started_here.append(postgres.postgres_server(home, ports[Extra.POSTGRES], layout.postgres_password))
     return started_here
 
 
-def require_installed(settings: Settings) -> None:
+def require_installed(settings: Settings, extras: Collection[Extra] = ()) -> None:
     """Raise `CandlewickError` where the program of a server that is to be started is not installed."""
     if not settings.kafka:
         kafka.require_installed(settings.cache.expanduser())
@@ -40,10 +51,15 @@ def require_installed(settings: Settings) -> None:
         redis.require_installed()
     if not settings.clickhouse:
         clickhouse.require_installed()
+    if not settings.postgres and Extra.POSTGRES in extras:
+        postgres.require_installed()
 
 
-def choose_ports(home: Path, settings: Settings, layout: Layout) -> Layout:
-    """`layout` with a port for everything that is to be started; a server that runs keeps its own."""
+def choose_ports(home: Path, settings: Settings, layout: Layout, extras: Collection[Extra] = ()) -> Layout:
+    """`layout` with a port for everything that is to be started; a server that runs keeps its own.
+
+    `extras` are servers that are asked for now; those of earlier times have a port in `layout`.
+    """
     chosen: dict[str, int] = {}
 
     def choose(name: str, server: str, given: int | None, default: int) -> None:
@@ -65,4 +81,6 @@ def choose_ports(home: Path, settings: Settings, layout: Layout) -> Layout:
         choose("redis", "redis", settings.redis_port, redis.DEFAULT_PORT)
     if not settings.clickhouse:
         choose("clickhouse", "clickhouse", settings.clickhouse_port, clickhouse.DEFAULT_PORT)
-    return Layout(brokers=layout.brokers, cluster_id=layout.cluster_id, ports=layout.ports | chosen)
+    if not settings.postgres and Extra.POSTGRES in {*extras, *layout.ports}:
+        choose(Extra.POSTGRES, "postgres", settings.postgres_port, postgres.DEFAULT_PORT)
+    return replace(layout, ports=layout.ports | chosen)

@@ -28,6 +28,8 @@ class ServerProcess:
     name: str
     pid_file: Path
     log: Path
+    stop_signal: signal.Signals = signal.SIGTERM
+    """Asks it to end."""
 
     def start(self, command: Sequence[str]) -> None:
         """Start `command` in a session of its own, its output added to the log; it must not be running."""
@@ -73,7 +75,7 @@ class ServerProcess:
 
     def stop(self, patience_s: float) -> bool:
         """Ask it to end, and kill it after `patience_s`; returns False where it did not run."""
-        if not self._signal(signal.SIGTERM):
+        if not self._signal(self.stop_signal):
             return False
         if not self._ends_within(patience_s):
             self._signal(signal.SIGKILL)

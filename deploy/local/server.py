@@ -1,5 +1,7 @@
 """What the stack knows of each of its servers."""
 
+import re
+import signal
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ Progress = Callable[[str], None]
 
 ASK_S = 2.0
 """How long a server may take to answer the question whether it is there."""
+_STOP_SIGNALS = {"postgres": signal.SIGINT}
+"""Told to end by SIGTERM, PostgreSQL would wait until every client has left."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,13 @@ class Server:
 
 def process_of(home: Path, name: str) -> ServerProcess:
     """The process `name` of the stack in `home`."""
-    return ServerProcess(name, home / "run" / f"{name}.pid", home / "logs" / f"{name}.log")
+    stop_signal = _STOP_SIGNALS.get(name, signal.SIGTERM)
+    return ServerProcess(name, home / "run" / f"{name}.pid", home / "logs" / f"{name}.log", stop_signal)
+
+
+def masked(address: str) -> str:
+    """The address without its password."""
+    return re.sub(r"(?<=://)([^/@]*):[^/]*@", r"\1:***@", address)
 
 
 def http_ok(url: str) -> bool:

@@ -1,14 +1,14 @@
 """The one-machine stack as a whole: up, down, status, reset.
 
-Ports: the first `up` takes the usual ones (9092, 6379, 8123), or the next free ones where another program has them.
-Later `up`s take the same ones again. A port given by a setting must be free.
+Ports: the first `up` takes the usual ones (9092, 6379, 8123, 5432), or the next free ones where another program has
+them. Later `up`s take the same ones again. A port given by a setting must be free.
 """
 
 import json
 import shutil
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,33 +19,46 @@ from filelock import FileLock, Timeout
 
 from deploy.local import plan
 from deploy.local.layout import Layout, read_layout, write_layout, write_whole
-from deploy.local.plan import choose_ports
+from deploy.local.plan import Extra, choose_ports
 from deploy.local.process import POLL_S, ServerProcess
-from deploy.local.server import Progress, Server, process_of
+from deploy.local.server import Progress, Server, masked, process_of
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings, stack_file
 
 LOCK_PATIENCE_S = 180.0
 _STOP_S = 20.0
-_DATA = ("kafka-*", "redis", "clickhouse", "cold", "logs", "run", "run.json", "layout.json")
+_DATA = ("kafka-*", "redis", "clickhouse", "postgres", "cold", "logs", "run", "run.json", "layout.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Addresses:
-    """Where the servers are, started here or set by a setting; those of Redis and ClickHouse may hold a password."""
+    """Where the servers are, started here or set by a setting; the addresses of databases may hold a password."""
 
     kafka: str
     redis: str = field(repr=False)
     clickhouse: str = field(repr=False)
     cold: str
+    postgres: str | None = field(default=None, repr=False)
+    """None: it was never asked for."""
+
+    def given(self) -> dict[str, str]:
+        """Part → address, of those that there are."""
+        return {part: address for part, address in asdict(self).items() if address is not None}
 
 
-def up(settings: Settings, *, brokers: int | None = None, progress: Progress = lambda _: None) -> Addresses:
+def up(
+    settings: Settings,
+    *,
+    brokers: int | None = None,
+    extras: Collection[Extra] = (),
+    progress: Progress = lambda _: None,
+) -> Addresses:
     """Start what is not running, wait until each server answers, and write down their addresses.
 
     Args:
         settings: a server whose address is set is not started.
         brokers: Kafka nodes, 1 to 9; unset: as many as the last time, or 1. Fixed until `reset`.
+        extras: servers to start besides the usual ones; those of an earlier `up` need not be named again.
         progress: told one sentence for each thing that is done.
 
     Raises:
@@ -53,14 +66,14 @@ def up(settings: Settings, *, brokers: int | None = None, progress: Progress = l
         CandlewickError: a server is not installed or does not start; says why, and where its log is.
     """
     home = settings.home.absolute()
-    require_startable(settings)
+    require_startable(settings, extras)
     with _locked(home, progress):
-        layout = choose_ports(home, settings, _layout(home, brokers))
+        layout = choose_ports(home, settings, _layout(home, brokers), extras)
         write_layout(home, layout)
         servers = plan.servers(home, settings, layout)
         _start_all(servers, progress)
         addresses = _addresses(home, settings, servers)
-        write_whole(stack_file(settings), json.dumps(asdict(addresses)))
+        write_whole(stack_file(settings), json.dumps(addresses.given()))
     return addresses
 
 
@@ -89,7 +102,7 @@ def started(home: Path) -> list[ServerProcess]:
     return [process_of(home, path.stem) for path in sorted((home / "run").glob("*.pid"))]
 
 
-def require_startable(settings: Settings) -> None:
+def require_startable(settings: Settings, extras: Collection[Extra] = ()) -> None:
     """Check what can be checked before anything is written: the folder's name, and the programs of all servers.
 
     Raises:
@@ -97,7 +110,7 @@ def require_startable(settings: Settings) -> None:
         CandlewickError: a server that has to be started is not installed.
     """
     _require_usable(settings.home.absolute())
-    plan.require_installed(settings)
+    plan.require_installed(settings, extras)
 
 
 def _require_usable(home: Path) -> None:
@@ -172,7 +185,7 @@ def _start(server: Server, progress: Progress, given_up: Event) -> None:
     if not server.process.alive():
         server.process.start(server.prepare(progress))
     elif server.answers():
-        return progress(f"{name} runs at {server.address}")
+        return progress(f"{name} runs at {masked(server.address)}")
     deadline = time.monotonic() + server.start_s
     while not server.answers():
         if given_up.wait(POLL_S):
@@ -186,7 +199,7 @@ def _start(server: Server, progress: Progress, given_up: Event) -> None:
                 f"{name} has not answered for {server.start_s:.0f} s: see {server.process.log}, then run "
                 "candlewick stack down and candlewick stack up"
             )
-    return progress(f"{name} ready at {server.address} after {time.monotonic() - began:.1f} s")
+    return progress(f"{name} ready at {masked(server.address)} after {time.monotonic() - began:.1f} s")
 
 
 def _stop_all(home: Path, progress: Progress) -> None:
@@ -209,4 +222,5 @@ def _addresses(home: Path, settings: Settings, servers: Iterable[Server]) -> Add
         redis=settings.redis.get_secret_value() if settings.redis else here["redis"],
         clickhouse=settings.clickhouse.get_secret_value() if settings.clickhouse else here["clickhouse"],
         cold=settings.cold or cold.as_uri(),
+        postgres=settings.postgres.get_secret_value() if settings.postgres else here.get(Extra.POSTGRES),
     )

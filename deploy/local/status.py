@@ -9,10 +9,18 @@ from urllib.parse import urlsplit
 
 from deploy.local import plan
 from deploy.local.layout import Layout, read_layout
-from deploy.local.server import ASK_S, Server
-from runtime.settings import Settings, clickhouse_address, cold_address, kafka_address, redis_address
+from deploy.local.plan import Extra
+from deploy.local.server import ASK_S, Server, masked
+from runtime.settings import (
+    Settings,
+    clickhouse_address,
+    cold_address,
+    kafka_address,
+    postgres_address,
+    redis_address,
+)
 
-_USUAL_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}
+_USUAL_PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "postgres": 5432, "postgresql": 5432}
 
 
 class State(StrEnum):
@@ -53,24 +61,22 @@ def status(settings: Settings) -> list[ServerStatus]:
             seen.append(_by_setting(name, setting))
         elif name == "cold":
             seen.append(ServerStatus(name=name, state=State.RUNNING, address=(home / "cold").as_uri()))
-        elif name not in names:
+        elif name not in {*names, Extra.POSTGRES}:  # what was never asked for is not missing
             seen.append(ServerStatus(name=name, state=State.STOPPED, address=""))
     return seen
 
 
 def addresses(settings: Settings) -> dict[str, str]:
     """The address of each server, without passwords; raises `UsageError` where the stack was not started."""
+    layout = read_layout(settings.home) or Layout()
+    has_postgres = settings.postgres or Extra.POSTGRES in layout.ports
     return {
         "kafka": kafka_address(settings),
         "redis": masked(redis_address(settings)),
         "clickhouse": masked(clickhouse_address(settings)),
         "cold": masked(cold_address(settings)),
+        **({"postgres": masked(postgres_address(settings))} if has_postgres else {}),
     }
-
-
-def masked(address: str) -> str:
-    """The address without its password."""
-    return re.sub(r"(?<=://)([^/@]*):[^/]*@", r"\1:***@", address)
 
 
 def _settings(settings: Settings) -> dict[str, str | None]:
@@ -79,6 +85,7 @@ def _settings(settings: Settings) -> dict[str, str | None]:
         "redis": settings.redis.get_secret_value() if settings.redis else None,
         "clickhouse": settings.clickhouse.get_secret_value() if settings.clickhouse else None,
         "cold": settings.cold,
+        "postgres": settings.postgres.get_secret_value() if settings.postgres else None,
     }
 
 
@@ -86,7 +93,11 @@ def _seen(server: Server) -> ServerStatus:
     pid = server.process.pid()
     state = State.STOPPED if pid is None else State.RUNNING if server.answers() else State.SILENT
     return ServerStatus(
-        name=server.process.name, state=state, address=server.address, pid=pid, memory_bytes=_memory_bytes(pid)
+        name=server.process.name,
+        state=state,
+        address=masked(server.address),
+        pid=pid,
+        memory_bytes=_memory_bytes(pid),
     )
 
 

@@ -13,8 +13,8 @@ from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
-from sinks.clickhouse.decode import decode_ticker_rows
 from sinks.decode import StoredRow, decode_candle_row, decode_trade_row
+from sinks.decode_ticker import decode_ticker_rows
 
 _CANDLES = """
 SELECT * FROM candles FINAL

@@ -81,6 +81,8 @@ _PLACE: dict[str, Column] = {
     "offset": attrgetter("record.offset"),
 }
 
+# Measured on simulated and real trades: deltas of times and offsets take 10 to 45 % less than plain values, those of
+# ids over 90 %. Prices and sizes are plain under zstd: dictionaries take up to a third more, split bytes up to twice.
 _NEAR = "DELTA_BINARY_PACKED"
 
 TRADES = Dataset(

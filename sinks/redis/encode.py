@@ -1,136 +1,115 @@
-"""Records as the writes of `write.lua`. Pure."""
+"""Records of every topic but the trades', as changes and then as writes of `write.lua`. Pure."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from market.candle import Candle, id_order
+from market.candle import Candle
 from market.codec import (
     decode_candle,
+    decode_funding_rate,
+    decode_instrument,
     decode_ticker,
-    decode_trade,
     encode_candle,
+    encode_funding_rate,
+    encode_instrument,
     encode_ticker,
-    encode_trade,
 )
+from market.funding import FundingRate
+from market.instrument import Instrument
 from market.records import BareRecord
 from market.ticker import Ticker
 from market.timeframe import Timeframe
-from market.trade import Trade
 from sinks.encoded import Encoded
 from sinks.redis.keys import (
+    FUNDING_TTL_S,
+    INSTRUMENTS_TTL_S,
     LIVE_TTL_S,
     TICKER_TTL_S,
-    TRADES_KEPT,
-    TRADES_TTL_S,
     candles_kept,
     candles_key,
     candles_ttl_s,
+    funding_key,
+    instruments_key,
     live_key,
     ticker_key,
-    trades_data_key,
-    trades_key,
 )
-from sinks.rows import Row, decode_rows
+from sinks.redis.writes import Change, Write, WriteKind, lines, surviving
+from sinks.rows import decode_rows
 
-_TRADE_ARGUMENTS = 4
-
-
-class WriteKind(StrEnum):
-    """What the script does with a write."""
-
-    TRADES = "trades"
-    CANDLE = "candle"
-    LATEST = "latest"
-
-
-class Condition(StrEnum):
-    """On which condition the script takes a trade, as in Redis's own ``SET``."""
-
-    IF_ABSENT = "NX"
-    IF_PRESENT = "XX"
-
-
-class Write(NamedTuple):
-    """One write of the script: its kind, its keys, its other arguments in order."""
-
-    kind: WriteKind
-    keys: tuple[str, ...]
-    arguments: tuple[Any, ...]
-
-
-def arrange(writes: Iterable[Write], place: Callable[[str], int]) -> Iterator[Any]:
-    """The script's arguments for one partition's writes; `place` gives a key's place among the script's keys.
-
-    The trades of a symbol are put together, so that the script trims them once; candles and tickers keep their order.
-    """
-    trades: dict[tuple[str, ...], list[Any]] = defaultdict(list)
-    for write in writes:
-        if write.kind is WriteKind.TRADES:
-            trades[write.keys] += write.arguments
-        else:
-            yield from (write.kind, *map(place, write.keys), *write.arguments)
-    for keys, arguments in trades.items():
-        count = len(arguments) // _TRADE_ARGUMENTS
-        yield from (WriteKind.TRADES, *map(place, keys), TRADES_TTL_S, TRADES_KEPT, count, *arguments)
+_ALL = 1 << 20
+"""Places of a hash are not trimmed: an exchange has some thousand instruments."""
 
 
 class HotKind(NamedTuple):
     """How records of one topic are written."""
 
     decode: Callable[[bytes], Any]
-    write: Callable[[str, Row], Write]
+    change: Callable[[str, Any], Change]
+    """Prefix and model → what it changes."""
+    kind: WriteKind
+    ttl_s: int
+    kept: int = _ALL
 
 
-def _trade(prefix: str, row: Row) -> Write:
-    """A live trade is added, and its first copy stays; a run's trade only replaces a copy that is there already."""
-    trade: Trade = row.model
-    keys = (trades_key(prefix, trade.key), trades_data_key(prefix, trade.key))
-    member = trade_member(trade.trade_id)
-    condition = Condition.IF_ABSENT if row.run is None else Condition.IF_PRESENT
-    return Write(WriteKind.TRADES, keys, (condition, trade.time_us, member, encode_trade(trade)))
+class HotRecords:
+    """Reads and writes the records of a topic with so many partitions, one by one. As `HotTopic` says."""
+
+    def __init__(self, kind: HotKind, prefix: str, partitions: int) -> None:
+        self._kind = kind
+        self._prefix = prefix
+        self._partitions = partitions
+
+    def encode(self, partition: int, records: Sequence[BareRecord]) -> Encoded:
+        """A batch as writes; malformed records are refused."""
+        rows, malformed = decode_rows(partition, records, self._kind.decode, self._partitions)
+        changes = [self._kind.change(self._prefix, row.model) for row in rows]
+        writes = [self._write(newest, skipped) for newest, skipped in surviving(changes, self._kind.kept)]
+        return Encoded(writes, len(rows), malformed)
+
+    def _write(self, changes: list[Change], skipped: int) -> Write:
+        places, times, revisions, values = (
+            lines(change.place for change in changes),
+            lines(change.rank[0] for change in changes),
+            lines(change.rank[1] for change in changes),
+            b"\n".join(change.value for change in changes),
+        )
+        tag, key, *_ = changes[0]
+        _, _, kind, ttl_s, kept = self._kind
+        lists = (places, revisions, values) if kind is WriteKind.CANDLES else (places, times, revisions, values)
+        return Write(kind, tag, (key,), ttl_s, kept, skipped, lists)
 
 
-def trade_member(trade_id: str) -> str:
-    """The id in a form that sorts as a text like ids do: numbers by value, and before ids that are no numbers."""
-    number = id_order(trade_id)[0] == 0
-    return f"0{len(trade_id):02d}{trade_id}" if number else f"1{trade_id}"
+def candles(timeframe: Timeframe) -> HotKind:
+    """Closed candles of a timeframe."""
+
+    def change(prefix: str, candle: Candle) -> Change:
+        key = candles_key(prefix, candle.key, candle.timeframe)
+        return Change(candle.key, key, candle.open_time_ms, (0, candle.revision), encode_candle(candle))
+
+    return HotKind(decode_candle, change, WriteKind.CANDLES, candles_ttl_s(timeframe), candles_kept(timeframe))
 
 
-def _candle(prefix: str, row: Row) -> Write:
-    candle: Candle = row.model
-    timeframe = Timeframe(candle.timeframe)
-    arguments = (
-        candles_ttl_s(timeframe),
-        candles_kept(timeframe),
-        candle.open_time_ms,
-        candle.revision,
-        encode_candle(candle),
-    )
-    return Write(WriteKind.CANDLE, (candles_key(prefix, candle.key, timeframe),), arguments)
+def _live(prefix: str, candle: Candle) -> Change:
+    rank = (candle.open_time_ms, candle.revision)
+    return Change(candle.key, live_key(prefix, candle.key), "", rank, encode_candle(candle))
 
 
-def _live(prefix: str, row: Row) -> Write:
-    candle: Candle = row.model
-    arguments = (LIVE_TTL_S, candle.open_time_ms, candle.revision, encode_candle(candle))
-    return Write(WriteKind.LATEST, (live_key(prefix, candle.key),), arguments)
+def _ticker(prefix: str, ticker: Ticker) -> Change:
+    rank = (ticker.time_ms, ticker.revision)
+    return Change(ticker.key, ticker_key(prefix, ticker.key), "", rank, encode_ticker(ticker))
 
 
-def _ticker(prefix: str, row: Row) -> Write:
-    ticker: Ticker = row.model
-    arguments = (TICKER_TTL_S, ticker.time_ms, ticker.revision, encode_ticker(ticker))
-    return Write(WriteKind.LATEST, (ticker_key(prefix, ticker.key),), arguments)
+def _funding(prefix: str, funding: FundingRate) -> Change:
+    key, rank = funding_key(prefix, funding.key), (funding.time_ms, 0)
+    return Change(funding.key, key, funding.kind, rank, encode_funding_rate(funding))
 
 
-TRADES = HotKind(decode_trade, _trade)
-CANDLES = HotKind(decode_candle, _candle)
-LIVE = HotKind(decode_candle, _live)
-TICKERS = HotKind(decode_ticker, _ticker)
+def _instrument(prefix: str, instrument: Instrument) -> Change:
+    key = instruments_key(prefix, instrument.exchange)
+    return Change(instrument.exchange, key, instrument.symbol, (0, 0), encode_instrument(instrument))
 
 
-def encode(kind: HotKind, prefix: str, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
-    """Records of one partition, in a topic of so many, as writes; malformed ones are refused."""
-    rows, malformed = decode_rows(partition, records, kind.decode, partitions)
-    writes = [kind.write(prefix, row) for row in rows]
-    return Encoded(writes, len(writes), malformed)
+LIVE = HotKind(decode_candle, _live, WriteKind.LATEST, LIVE_TTL_S)
+TICKERS = HotKind(decode_ticker, _ticker, WriteKind.LATEST, TICKER_TTL_S)
+FUNDING = HotKind(decode_funding_rate, _funding, WriteKind.LATEST, FUNDING_TTL_S)
+INSTRUMENTS = HotKind(decode_instrument, _instrument, WriteKind.LATEST, INSTRUMENTS_TTL_S)

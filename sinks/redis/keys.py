@@ -10,26 +10,38 @@ key                                     type       holds
                                         set
 ``cw:live:{exchange:SYMBOL}``           string     the open 1m candle's JSON
 ``cw:ticker:{exchange:SYMBOL}``         string     the ticker's JSON
-``cw:positions``                        hash       ``topic/partition`` → ``OFFSET@TOPIC-ID``: where this
-                                                   sink goes on, and in which topic
+``cw:funding:{exchange:SYMBOL}``        hash       ``settled`` and ``expected`` → the newest funding rate's JSON
+``cw:instruments:{exchange}``           hash       symbol → the instrument's JSON
+``cw:written:{…}``                      hash       for each tag above: what has been written of it
+                                                   (`sinks.redis.positions`)
+``cw:positions:{TOPIC/PARTITION}``      hash       where this sink goes on (the same)
 ======================================  =========  ==============================================================
 
-JSON is that of the topics. Each change of a data key is published on the channel of the key's own name (for trades:
-of the sorted set's). All names begin with the pipeline's prefix. The braces are hash tags. But one script writes the
-keys of all symbols of a partition, so this needs one primary, not a sharded cluster.
+JSON is that of the topics. The braces are hash tags: the keys of one tag lie on one node of a cluster. In a tag ``}``
+is written ``%7D``, and ``%`` is written ``%25``. All names begin with the pipeline's prefix.
+
+Each change of a data key is told on the channel of the key's own name (for trades: of the sorted set's), in one message
+a batch: ``{"skipped":N,"records":[…]}``. These are the records that changed, oldest first; so many more are not told,
+because newer ones have taken their place already.
 """
 
 from market.key import MarketKey
 from market.timeframe import DAY_MS, Timeframe
 
+_ESCAPED = str.maketrans({"%": "%25", "}": "%7D"})
 _HOUR_S = 3600
 _DAY_S = 24 * _HOUR_S
 TRADES_KEPT = 500
 TRADES_TTL_S = _DAY_S
 LIVE_TTL_S = _HOUR_S
 TICKER_TTL_S = 2 * _DAY_S
+FUNDING_TTL_S = 7 * _DAY_S
+INSTRUMENTS_TTL_S = 90 * _DAY_S
+"""An exchange's list may stay as it is for long."""
 POSITIONS_TTL_S = 7 * _DAY_S
 """No longer than for any candle: a position must not outlive the data that was written before it."""
+WRITTEN_TTL_S = POSITIONS_TTL_S + _HOUR_S
+"""Longer than a partition's own record of the same counts: what is missing then was lost, and has not expired."""
 
 
 def candles_kept(timeframe: Timeframe) -> int:
@@ -44,41 +56,61 @@ def candles_ttl_s(timeframe: Timeframe) -> int:
 
 def trades_key(prefix: str, key: str) -> str:
     """The latest trades' ids; `key` is ``exchange:SYMBOL``."""
-    return f"{prefix}cw:trades:{{{key}}}"
+    return f"{prefix}cw:trades:{_tag(key)}"
 
 
 def trades_data_key(prefix: str, key: str) -> str:
     """The latest trades' JSON."""
-    return f"{prefix}cw:trades:data:{{{key}}}"
+    return f"{prefix}cw:trades:data:{_tag(key)}"
 
 
 def candles_key(prefix: str, key: str, timeframe: str) -> str:
     """Recent candles."""
-    return f"{prefix}cw:candles:{timeframe}:{{{key}}}"
+    return f"{prefix}cw:candles:{timeframe}:{_tag(key)}"
 
 
 def markets_pattern(prefix: str) -> str:
     """The glob of the 1m candles' keys of all markets."""
-    return candles_key(prefix, "*", Timeframe.M1)
+    return f"{prefix}cw:candles:{Timeframe.M1}:{{*}}"
 
 
 def market_of(name: bytes) -> MarketKey | None:
     """The market of a key of this store; None if the key is no text or names no market."""
     _, _, rest = name.decode(errors="replace").partition("{")
-    market = MarketKey.parse(rest.removesuffix("}"))
+    market = MarketKey.parse(rest.removesuffix("}").replace("%7D", "}").replace("%25", "%"))
     return market if all(market) else None
 
 
 def live_key(prefix: str, key: str) -> str:
     """The open candle."""
-    return f"{prefix}cw:live:{{{key}}}"
+    return f"{prefix}cw:live:{_tag(key)}"
 
 
 def ticker_key(prefix: str, key: str) -> str:
     """The ticker."""
-    return f"{prefix}cw:ticker:{{{key}}}"
+    return f"{prefix}cw:ticker:{_tag(key)}"
 
 
-def positions_key(prefix: str) -> str:
-    """Where the sink goes on."""
-    return f"{prefix}cw:positions"
+def funding_key(prefix: str, key: str) -> str:
+    """The newest funding rates."""
+    return f"{prefix}cw:funding:{_tag(key)}"
+
+
+def instruments_key(prefix: str, exchange: str) -> str:
+    """What an exchange trades."""
+    return f"{prefix}cw:instruments:{_tag(exchange)}"
+
+
+def written_key(prefix: str, tag: str) -> str:
+    """How far the data of a hash tag (a market, for instruments an exchange) is written."""
+    return f"{prefix}cw:written:{_tag(tag)}"
+
+
+def positions_key(prefix: str, partition: str) -> str:
+    """Where the sink goes on in ``topic/partition``."""
+    return f"{prefix}cw:positions:{_tag(partition)}"
+
+
+def _tag(name: str) -> str:
+    """Redis ends a tag at the first closing brace: were it the first sign, the keys of a market would part."""
+    return f"{{{name.translate(_ESCAPED)}}}"

@@ -7,14 +7,13 @@ that is not ours.
 from collections.abc import Sequence
 from typing import cast
 
-from redis.asyncio import Redis
-
 from market.candle import Candle, trade_order
 from market.codec import decode_candle, decode_ticker, decode_trade
 from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
+from sinks.redis.connect import HotClient
 from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
 
 _SCANNED = 1000
@@ -22,7 +21,7 @@ _SCANNED = 1000
 
 
 async def read_candles(
-    client: Redis,
+    client: HotClient,
     prefix: str,
     market: MarketKey,
     *,
@@ -37,20 +36,20 @@ async def read_candles(
 
 
 async def read_newest_candle(
-    client: Redis, prefix: str, market: MarketKey, *, timeframe: Timeframe = Timeframe.M1
+    client: HotClient, prefix: str, market: MarketKey, *, timeframe: Timeframe = Timeframe.M1
 ) -> Candle | None:
     """The closed candle that opens last."""
     values = cast("list[bytes]", await client.zrevrange(candles_key(prefix, str(market), timeframe), 0, 0))
     return decode_candle(values[0]) if values else None
 
 
-async def read_live(client: Redis, prefix: str, market: MarketKey) -> Candle | None:
+async def read_live(client: HotClient, prefix: str, market: MarketKey) -> Candle | None:
     """The open candle."""
     value = cast("bytes | None", await client.get(live_key(prefix, str(market))))
     return None if value is None else decode_candle(value)
 
 
-async def read_trades(client: Redis, prefix: str, market: MarketKey, *, limit: int) -> list[Trade]:
+async def read_trades(client: HotClient, prefix: str, market: MarketKey, *, limit: int) -> list[Trade]:
     """The latest trades, newest first; if not all trades of the oldest time fit in, their ids decide which do."""
     members = cast("list[bytes]", await client.zrevrange(trades_key(prefix, str(market)), 0, limit - 1))
     values: Sequence[bytes | None] = []
@@ -59,13 +58,13 @@ async def read_trades(client: Redis, prefix: str, market: MarketKey, *, limit: i
     return sorted((decode_trade(value) for value in values if value is not None), key=trade_order, reverse=True)
 
 
-async def read_ticker(client: Redis, prefix: str, market: MarketKey) -> Ticker | None:
+async def read_ticker(client: HotClient, prefix: str, market: MarketKey) -> Ticker | None:
     """The newest ticker."""
     value = cast("bytes | None", await client.get(ticker_key(prefix, str(market))))
     return None if value is None else decode_ticker(value)
 
 
-async def is_market_held(client: Redis, prefix: str, market: MarketKey) -> bool:
+async def is_market_held(client: HotClient, prefix: str, market: MarketKey) -> bool:
     """Whether Redis has anything of a market: trades, an open candle, closed 1m candles or a ticker."""
     key = str(market)
     keys = (
@@ -77,7 +76,7 @@ async def is_market_held(client: Redis, prefix: str, market: MarketKey) -> bool:
     return bool(await client.exists(*keys))
 
 
-async def read_markets(client: Redis, prefix: str, *, most: int) -> set[MarketKey]:
+async def read_markets(client: HotClient, prefix: str, *, most: int) -> set[MarketKey]:
     """The markets with closed 1m candles, at most `most`; Redis looks at every key of the database."""
     markets: set[MarketKey] = set()
     async for key in client.scan_iter(match=markets_pattern(prefix), count=_SCANNED):

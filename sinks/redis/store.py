@@ -1,62 +1,71 @@
-"""Writing to Redis: in each round one script call for each partition, which also writes the partition's position."""
+"""Writing to Redis: in each round a script call for each market of a batch, then one for each partition."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
-from typing import Any, cast
-
-from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from market.records import BareRecord
 from market.timeframe import Timeframe
+from runtime.errors import UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
-from runtime.telemetry import logger
 from sinks.encoded import Encoded
-from sinks.redis.connect import connect, redis_errors
-from sinks.redis.encode import CANDLES, LIVE, TICKERS, TRADES, HotKind, arrange, encode
-from sinks.redis.keys import POSITIONS_TTL_S, positions_key
+from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors
+from sinks.redis.encode import FUNDING, INSTRUMENTS, LIVE, TICKERS, HotRecords, candles
+from sinks.redis.held import HeldPositions, PositionMove, name_of
+from sinks.redis.keys import WRITTEN_TTL_S, written_key
+from sinks.redis.scripts import Call, Script
+from sinks.redis.trades import HotTrades
+from sinks.redis.writes import HotTopic, Write
 from sinks.store import Batch, MovedError, Pace, PaceLimit
+
+LOOK_INTERVAL_S = 1.0
+"""How often to look whether a server was started again."""
 
 
 class RedisStore:
     """The hot store of `sinks.store.Store`.
 
-    A killed Redis may have lost writes that it acknowledged, and Kafka's offsets would skip them. So each partition's
-    position is written together with its data, and each batch names the position that it goes on from. If Redis
-    holds another position, reading goes on from the one in Redis. A Redis without positions is filled anew: candles and
-    tickers from the beginning of their topics, trades of the last hour.
+    It keeps its own positions (`sinks.redis.positions`): Kafka's offsets would skip what a killed Redis lost. If Redis
+    holds other positions than this process left there, and after Redis was away, reading goes on from what Redis holds.
+    A Redis without positions is filled anew: trades of the last hour, all else from the beginning of its topics.
     """
 
     name = "redis"
-    pace = Pace(PaceLimit(10_000, 16 << 20, 0.25), behind=PaceLimit(50_000, 32 << 20, 1.0))
+    pace = Pace(PaceLimit(10_000, 16 << 20, 0.03), behind=PaceLimit(250_000, 64 << 20, 2.0))
 
     def __init__(self, settings: Settings) -> None:
-        topics = settings.topics
-        self._url = redis_address(settings)
-        self._prefix = settings.prefix
-        self._partitions = settings.partitions
-        self._kinds: dict[str, HotKind] = {
-            topics.trades: TRADES,
+        topics, prefix = settings.topics, settings.prefix
+        kinds = {
             topics.live: LIVE,
             topics.tickers: TICKERS,
-            **{topics.candles(timeframe): CANDLES for timeframe in Timeframe},
+            topics.funding: FUNDING,
+            topics.instruments: INSTRUMENTS,
+            **{topics.candles(timeframe): candles(timeframe) for timeframe in Timeframe},
         }
-        self.topics = tuple(self._kinds)
+        self._partitions = settings.partitions
+        self._topics: dict[str, HotTopic] = {
+            topics.trades: HotTrades(prefix, self._partitions),
+            **{topic: HotRecords(kind, prefix, self._partitions) for topic, kind in kinds.items()},
+        }
+        self.topics = tuple(self._topics)
         self.recent_only = frozenset({topics.trades})
-        self._client: Redis | None = None
-        self._script = files("sinks.redis").joinpath("write.lua").read_bytes()
-        self._sha = ""
-        self._positions: dict[TopicPartition, str] = {}
-        """The positions as they stand in Redis; an empty text if there is none."""
-        self._topic_ids: dict[str, str | None] = {}
-        self._log = logger("sink.redis")
+        self._url = redis_address(settings)
+        self._prefix = prefix
+        self._script = Script("write.lua")
+        self._held = HeldPositions(prefix)
+        self._client: HotClient | None = None
+        self._publish = ""
+        self._run_ids: frozenset[str] = frozenset()
+        self._looked_at_s = 0.0
+        self._was_away = False
 
     async def open(self) -> None:
-        """Connect and load the script."""
+        """Connect."""
         await self.close()
-        self._client = connect(self._url)
-        await self._load()
+        self._client = connect(self._url, retries=0)
+        with redis_errors(self._url):
+            self._publish = (await ask_servers(self._client)).publish
 
     async def identities(self) -> Mapping[str, str | None]:
         """No identities are needed: Redis holds its own positions."""
@@ -65,79 +74,81 @@ class RedisStore:
     async def positions(
         self, tps: Iterable[TopicPartition], topic_ids: Mapping[str, str | None]
     ) -> Mapping[TopicPartition, int] | None:
-        """Where the data in Redis ends. If a topic has another id now, its partitions have none: they are filled anew.
+        """Up to where Redis holds all data. A topic with another id than before has none: it is filled anew.
 
-        A position without an id (of an earlier version) is taken as it is.
+        A position without an id (brokers cannot say it) is taken as it is.
         """
-        asked = list(tps)
-        if not asked:
-            return {}
-        with redis_errors(self._url):
-            values = await self._opened.hmget(positions_key(self._prefix), [_field(tp) for tp in asked])
-        positions: dict[TopicPartition, int] = {}
-        for tp, value in zip(asked, cast("list[bytes | None]", values), strict=True):
-            self._topic_ids[tp.topic] = now = topic_ids.get(tp.topic)
-            self._positions[tp] = "" if value is None else value.decode()
-            offset, _, was = self._positions[tp].partition("@")
-            if was and now and was != now:
-                self._log.warning("the topic was made anew: it is read from its beginning", partition=_field(tp))
-            elif offset.isdecimal():
-                positions[tp] = int(offset)
+        if self._was_away:
+            await self.open()
+        with self._noticing():
+            self._run_ids = (await ask_servers(self._opened)).run_ids
+            positions = await self._held.read(self._opened, tps, topic_ids)
+        self._was_away = False
         return positions
 
     def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
-        """As writes of the script."""
-        return encode(self._kinds[tp.topic], self._prefix, tp.partition, records, self._partitions)
+        """As writes of the script: of what replaces each other only the last."""
+        return self._topics[tp.topic].encode(tp.partition, records)
 
     async def write(self, batches: Sequence[Batch]) -> None:
-        """Write each batch with its position; `MovedError` if Redis holds another position than we left there."""
-        with redis_errors(self._url):
-            try:
-                answers = await self._call(batches)
-            except NoScriptError:  # Redis was restarted since
-                await self._load()
-                answers = await self._call(batches)
-        lost = [batch.tp for batch, answer in zip(batches, answers, strict=True) if answer is None]
-        for batch in batches:
-            self._positions[batch.tp] = self._position(batch)
-        if lost:
-            raise MovedError(", ".join(map(_field, lost)))
+        """Write each batch, and then its position.
+
+        `MovedError` if Redis holds less than this process left there, or another position; and after a server was away
+        or started again: it may have lost what it acknowledged, and of tags without new records nobody would notice.
+        """
+        if self._was_away or await self._were_servers_replaced():
+            raise MovedError("Redis was away: looking what it holds now")
+        with self._noticing():
+            calls = [call for batch in batches for call in self._calls(batch)]
+            if calls and None in await self._script.call(self._opened, calls):
+                raise MovedError("Redis holds less than it acknowledged")
+            moves = [PositionMove(batch.tp, batch.next, {write.tag for write in _writes(batch)}) for batch in batches]
+            refused = await self._held.move(self._opened, moves)
+        if refused:
+            raise MovedError(f"Redis holds another position of {', '.join(map(name_of, refused))}")
 
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
             client, self._client = self._client, None
-            await client.aclose()
+            await disconnect(client)
 
     @property
-    def _opened(self) -> Redis:
+    def _opened(self) -> HotClient:
         assert self._client is not None  # noqa: S101  # a store is opened before it is asked or written to
         return self._client
 
-    async def _load(self) -> None:
-        with redis_errors(self._url):
-            self._sha = await self._opened.script_load(self._script)
+    @contextmanager
+    def _noticing(self) -> Iterator[None]:
+        """Errors as ours; notices that Redis is away."""
+        try:
+            with redis_errors(self._url):
+                yield
+        except UnavailableError:
+            self._was_away = True
+            raise
 
-    async def _call(self, batches: Sequence[Batch]) -> list[Any]:
-        pipeline = self._opened.pipeline(transaction=False)
-        for batch in batches:
-            keys, arguments = self._arguments(batch)
-            pipeline.evalsha(self._sha, len(keys), *keys, *arguments)
-        return await pipeline.execute()
+    async def _were_servers_replaced(self) -> bool:
+        """Whether other servers run than when the positions were read; asked now and then."""
+        if time.monotonic() - self._looked_at_s < LOOK_INTERVAL_S:
+            return False
+        with self._noticing():
+            servers = await ask_servers(self._opened)
+        self._looked_at_s = time.monotonic()
+        return servers.run_ids != self._run_ids
 
-    def _arguments(self, batch: Batch) -> tuple[list[str], list[Any]]:
-        place: dict[str, int] = {positions_key(self._prefix): 1}
-        before = self._positions.get(batch.tp, "")
-        arguments: list[Any] = [_field(batch.tp), before, self._position(batch), POSITIONS_TTL_S]
-        writes = batch.chunk or []
-        arguments += arrange(writes, lambda key: place.setdefault(key, len(place) + 1))
-        return list(place), arguments
+    def _calls(self, batch: Batch) -> Iterator[Call]:
+        """The script's calls for a batch; its end stands only in the last call of a tag."""
+        tp, now_s, writes = batch.tp, int(time.time()), _writes(batch)
+        last = {write.tag: number for number, write in enumerate(writes)}
+        for number, (kind, tag, keys, ttl_s, kept, skipped, lists) in enumerate(writes):
+            known = self._held.known(tp, tag, now_s)
+            end = batch.next if last[tag] == number else ""
+            is_behind = int(batch.first < known)  # someone moved the group back, to have this written again
+            position = (name_of(tp), self._held.topic_id(tp), known, end, is_behind, WRITTEN_TTL_S)
+            arguments = (kind, *position, self._publish, ttl_s, kept, skipped, *lists)
+            yield Call((written_key(self._prefix, tag), *keys), arguments)
 
-    def _position(self, batch: Batch) -> str:
-        """Where reading goes on after the batch, and in which topic: in another topic the offset means nothing."""
-        topic_id = self._topic_ids.get(batch.tp.topic)
-        return f"{batch.next}@{topic_id}" if topic_id else f"{batch.next}"
 
-
-def _field(tp: TopicPartition) -> str:
-    return f"{tp.topic}/{tp.partition}"
+def _writes(batch: Batch) -> list[Write]:
+    return batch.chunk or []

@@ -1,74 +1,128 @@
--- Writes one batch of one partition and its position, all or nothing. Runs on Redis 6.2 and later.
--- KEYS: the positions, then the data keys.
--- ARGV: field, expected position (a text; '' where there is none), next position, positions' TTL in seconds, the writes:
---   'trades', key, data key, TTL, kept, count, then so many times: NX or XX, score, member, value
---   'candle', key, TTL, kept, open time, revision, value
---   'latest', key, TTL, time, revision, value
---   NX: only where the member is absent; XX: only where it is present.
--- Keys are given by their place in KEYS. Numbers are below 2^53.
--- Returns false where the position is not the expected one: writes were lost, or another process is at work.
-local position = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-if position == ARGV[3] and position ~= ARGV[2] then return 1 end -- this very batch was written, but its answer was lost
-if position ~= ARGV[2] then return false end
+-- Writes what one batch of a topic's partition changes of one hash tag, and how far that tag is written; all or nothing.
+-- Runs on Redis 6.2 and later, and on Valkey.
+-- KEYS: what is written of the tag (a hash), then the data keys.
+-- ARGV: 1 kind, 2 topic/partition, 3 the topic's id, 4 the offset up to which we know the tag to be written, 5 the next
+--   offset ('' where another write of the batch and the tag follows), 6 whether it begins before offset 4 ('1': someone moved the group back, to have it written again),
+--   7 TTL of the hash, 8 PUBLISH or SPUBLISH, 9 TTL of the data, 10 how many are kept, 11 how many are passed over; then
+--   trades: times, members, values; the same of runs
+--   candles: open times, revisions, values
+--   latest: fields ('' where the key is a string), times, revisions, values
+-- Lists are texts with a line feed between; no item has one in it. Numbers are below 2^53.
+-- Returns 1; or false where the tag is written less far than we know: Redis lost writes.
+local kind, partition, topic_id = ARGV[1], ARGV[2], ARGV[3]
+local ttl, kept, skipped = ARGV[9], tonumber(ARGV[10]), ARGV[11]
 
--- A greater or equal (time, revision) replaces; JSON quotes inside strings are escaped, so the pattern finds the field.
-local function revision_of(json) return tonumber(string.match(json, '"revision":(%d+)')) or -1 end
-local function time_of(json) return tonumber(string.match(json, '"open_time_ms":(%d+)') or string.match(json, '"time_ms":(%d+)')) or -1 end
+local written = -1
+local offset, id = string.match(redis.call('HGET', KEYS[1], partition) or '', '^(%d+)@?(.*)$')
+if offset and (id == '' or topic_id == '' or id == topic_id) then written = tonumber(offset) end
+if written < tonumber(ARGV[4]) then return false end
+local next_offset = tonumber(ARGV[5])
+if next_offset and written >= next_offset and ARGV[6] ~= '1' then return 1 end -- it is written, or another process is ahead
+
+local SLICE = 1000 -- values a call: Lua's stack ends at 8000
+
+local function split(text)
+  local items, from = {}, 1
+  if text == '' then return items end
+  while true do
+    local to = string.find(text, '\n', from, true)
+    items[#items + 1] = string.sub(text, from, (to or 0) - 1)
+    if not to then return items end
+    from = to + 1
+  end
+end
+
+local function tell(values)
+  if #values == 0 then return end
+  redis.call(ARGV[8], KEYS[2], '{"skipped":' .. skipped .. ',"records":[' .. table.concat(values, ',') .. ']}')
+end
 
 local write = {}
 
-function write.trades(i)
-  local key, data, kept, count = KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])], tonumber(ARGV[i + 4]), tonumber(ARGV[i + 5])
+-- A live trade enters where its id is absent, and is not older than all of a full set. A run's trade only replaces.
+function write.trades()
+  local key, data, told = KEYS[2], KEYS[3], {}
   local oldest = redis.call('ZCARD', key) >= kept and tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or -1
-  for n = i + 6, i + 2 + 4 * count, 4 do
-    local condition, score, member, value = ARGV[n], ARGV[n + 1], ARGV[n + 2], ARGV[n + 3]
-    local known = redis.call('HGET', data, member)
-    local enters = condition == 'NX' and not known and tonumber(score) >= oldest
-    if enters or (condition == 'XX' and known and known ~= value) then
-      redis.call('HSET', data, member, value)
-      redis.call('ZADD', key, score, member)
-      redis.call('PUBLISH', key, value)
+  local function put(first, takes)
+    local times, members, values = split(ARGV[first]), split(ARGV[first + 1]), split(ARGV[first + 2])
+    for from = 1, #members, SLICE do
+      local to = math.min(from + SLICE - 1, #members)
+      local known = redis.call('HMGET', data, unpack(members, from, to))
+      local scores, fields = {}, {}
+      for n = from, to do
+        if takes(known[n - from + 1], values[n], tonumber(times[n])) then
+          scores[#scores + 1], scores[#scores + 2] = times[n], members[n]
+          fields[#fields + 1], fields[#fields + 2] = members[n], values[n]
+          told[#told + 1] = values[n]
+        end
+      end
+      if #fields > 0 then
+        redis.call('ZADD', key, unpack(scores))
+        redis.call('HSET', data, unpack(fields))
+      end
     end
   end
+  put(12, function(known, _, time) return not known and time >= oldest end)
+  put(15, function(known, value) return known and known ~= value end)
   local over = redis.call('ZCARD', key) - kept
-  for first = 1, over, 1000 do
-    local old = redis.call('ZRANGE', key, first - 1, math.min(first + 998, over - 1))
-    redis.call('HDEL', data, unpack(old))
+  for _ = 1, over, SLICE do
+    local old, members = redis.call('ZPOPMIN', key, math.min(over, SLICE)), {}
+    for n = 1, #old, 2 do members[#members + 1] = old[n] end
+    redis.call('HDEL', data, unpack(members))
+    over = over - SLICE
   end
-  if over > 0 then redis.call('ZREMRANGEBYRANK', key, 0, over - 1) end
-  redis.call('EXPIRE', key, ARGV[i + 3])
-  redis.call('EXPIRE', data, ARGV[i + 3])
-  return i + 6 + 4 * count
+  redis.call('EXPIRE', data, ttl)
+  tell(told)
 end
 
-function write.candle(i)
-  local key, kept, open_time, value = KEYS[tonumber(ARGV[i + 1])], tonumber(ARGV[i + 3]), ARGV[i + 4], ARGV[i + 6]
-  local old = redis.call('ZRANGEBYSCORE', key, open_time, open_time)
-  local greatest = -1
-  for _, json in ipairs(old) do greatest = math.max(greatest, revision_of(json)) end
-  if tonumber(ARGV[i + 5]) >= greatest then
-    for _, json in ipairs(old) do redis.call('ZREM', key, json) end
-    redis.call('ZADD', key, open_time, value)
-    redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
-    redis.call('EXPIRE', key, ARGV[i + 2])
-    if old[1] ~= value then redis.call('PUBLISH', key, value) end
+-- A greater or equal revision replaces. Only then is the old candle read, by the parser.
+function write.candles()
+  local key, told = KEYS[2], {}
+  local opens, revisions, values = split(ARGV[12]), split(ARGV[13]), split(ARGV[14])
+  for n = 1, #opens do
+    local newer, same = true, false
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', key, opens[n], opens[n])) do
+      same = same or old == values[n]
+      newer = newer and (old == values[n] or cjson.decode(old).revision <= tonumber(revisions[n]))
+    end
+    if newer and not same then
+      redis.call('ZREMRANGEBYSCORE', key, opens[n], opens[n])
+      redis.call('ZADD', key, opens[n], values[n])
+      told[#told + 1] = values[n]
+    end
   end
-  return i + 7
+  redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
+  tell(told)
 end
 
-function write.latest(i)
-  local key, time, revision, value = KEYS[tonumber(ARGV[i + 1])], tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), ARGV[i + 5]
-  local old = redis.call('GET', key)
-  local newer = not old or time > time_of(old) or (time == time_of(old) and revision >= revision_of(old))
-  if newer then
-    redis.call('SET', key, value, 'EX', ARGV[i + 2])
-    if old ~= value then redis.call('PUBLISH', key, value) end
+-- A greater or equal (time, revision) replaces; it stands beside what has been written of the tag.
+function write.latest()
+  local key, told = KEYS[2], {}
+  local fields, times, revisions, values = split(ARGV[12]), split(ARGV[13]), split(ARGV[14]), split(ARGV[15])
+  for n = 1, #values do
+    local field = fields[n] or ''
+    local version = partition:gsub('/%d+$', '') .. '#' .. field
+    local old_time, old_revision = string.match(redis.call('HGET', KEYS[1], version) or '-1 -1', '^(%S+) (%S+)$')
+    local time, revision = tonumber(times[n]), tonumber(revisions[n])
+    old_time, old_revision = tonumber(old_time), tonumber(old_revision)
+    if time > old_time or (time == old_time and revision >= old_revision) then
+      local old
+      if field == '' then
+        old = redis.call('GET', key)
+        redis.call('SET', key, values[n])
+      else
+        old = redis.call('HGET', key, field)
+        redis.call('HSET', key, field, values[n])
+      end
+      redis.call('HSET', KEYS[1], version, times[n] .. ' ' .. revisions[n])
+      if old ~= values[n] then told[#told + 1] = values[n] end
+    end
   end
-  return i + 6
+  tell(told)
 end
 
-local i = 5
-while i <= #ARGV do i = write[ARGV[i]](i) end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[4])
+write[kind]()
+redis.call('EXPIRE', KEYS[2], ttl)
+if next_offset then redis.call('HSET', KEYS[1], partition, topic_id == '' and ARGV[5] or ARGV[5] .. '@' .. topic_id) end
+redis.call('EXPIRE', KEYS[1], ARGV[7])
 return 1

@@ -18,7 +18,7 @@ GROUPS = ("stack", "topics", "sink", "migrate")
 SUBCOMMANDS = [
     ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "reset"],
     ["topics", "apply"], ["topics", "diff"], ["sink", "redis"], ["sink", "clickhouse"], ["sink", "parquet"],
-    ["migrate", "clickhouse"],
+    ["sink", "postgres"], ["migrate", "clickhouse"],
 ]  # fmt: skip
 
 

@@ -8,16 +8,18 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
+import asyncpg
 import clickhouse_connect
 import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 from obstore.store import from_url
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 
-from runtime.settings import Settings, clickhouse_address, redis_address
+from runtime.settings import Settings, clickhouse_address, postgres_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
+from sinks.postgres.store import PostgresStore
 from sinks.redis.store import RedisStore
 from sinks.rolling_policy import RollingPolicy
 from sinks.runner import SinkConfig
@@ -40,8 +42,16 @@ class Held:
     """(dataset, partition, offset) of every row, where the store keeps all records of the log."""
 
 
+def redis_client(settings: Settings) -> "Redis[bytes] | RedisCluster[bytes]":
+    """A plain client of one server or of a cluster."""
+    scheme, _, address = redis_address(settings).partition("://")
+    if scheme == "redis+cluster":
+        return RedisCluster.from_url(f"redis://{address}")
+    return Redis.from_url(redis_address(settings))
+
+
 async def of_redis(settings: Settings) -> Held:
-    client = Redis.from_url(redis_address(settings))
+    client = redis_client(settings)
     prefix = settings.prefix
     trades, candles = {}, {}
     try:
@@ -109,6 +119,22 @@ async def of_parquet(settings: Settings) -> Held:
     return Held(trades, candles, places=sorted(places))
 
 
+async def of_postgres(settings: Settings) -> Held:
+    connection = await asyncpg.connect(postgres_address(settings))
+    try:
+        trades = await connection.fetch("SELECT symbol, trade_id, price, qty, side, time FROM trades")
+        candles = await connection.fetch(
+            "SELECT symbol, open_time, revision, close, volume, quote_volume, status FROM candles"
+        )
+    finally:
+        await connection.close()
+    return Held(
+        {(symbol, one): (price, qty, side, _us(time)) for symbol, one, price, qty, side, time in trades},
+        {(symbol, _us(time) // 1000): tuple(rest) for symbol, time, *rest in candles},
+        len(trades) + len(candles),
+    )
+
+
 def _trade(one: dict[str, Any]) -> tuple[Any, ...]:
     return Decimal(one["price"]), Decimal(one["qty"]), one["side"], one["time_us"]
 
@@ -150,7 +176,9 @@ class Target:
 
 TARGETS = {
     "redis": Target("redis", RedisStore, of_redis),
+    "redis-cluster": Target("redis", RedisStore, of_redis),
     "clickhouse": Target("clickhouse", ClickHouseStore, of_clickhouse),
     "parquet": Target("parquet", ParquetStore, of_parquet),
     "parquet-s3": Target("parquet", ParquetStore, of_parquet),
+    "postgres": Target("postgres", PostgresStore, of_postgres),
 }

@@ -16,6 +16,8 @@ from sinks.store import Batch, Store
 MINUTE = 60_000
 T0 = 1_610_064_000_000  # 2021-01-08 00:00 UTC
 EXCHANGE, SYMBOL = "binance", "BTC-USDT"
+PARTITIONS = 4
+"""As `stack` in conftest has them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ async def write(store: Store, topic: str, values: Sequence[bytes], *, first: int
     for at, value in enumerate(values):
         one = json.loads(value)
         key = f"{one['exchange']}:{one['symbol']}".encode()
-        placed.setdefault(partition_of(key, store._partitions), []).append(Written(first + at, value, key))
+        placed.setdefault(partition_of(key, PARTITIONS), []).append(Written(first + at, value, key))
     await store.open()
     try:
         await store.positions([TopicPartition(topic, partition) for partition in placed], {})

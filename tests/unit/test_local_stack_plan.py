@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from deploy.local import kafka, plan, redis, stack
+from deploy.local import kafka, plan, postgres, redis, stack
 from deploy.local.layout import Layout, read_layout, write_layout
 from deploy.local.ports import any_free_port, choose_port
-from deploy.local.status import masked
+from deploy.local.server import masked
 from runtime.errors import CandlewickError, UsageError
 from runtime.settings import load_settings
 
@@ -51,6 +52,36 @@ def test_a_part_set_by_a_setting_is_not_planned(tmp_path: Path) -> None:
     settings = load_settings(home=tmp_path, kafka="there:9092", redis="redis://there")
     layout = plan.choose_ports(tmp_path, settings, Layout())
     assert [part.process.name for part in plan.servers(tmp_path, settings, layout)] == ["clickhouse"]
+
+
+def test_postgres_is_planned_where_it_was_asked_for_and_from_then_on(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path, kafka="there:9092", redis="redis://there", clickhouse="http://there")
+    assert plan.choose_ports(tmp_path, settings, Layout()).ports == {}
+    asked = plan.choose_ports(tmp_path, settings, Layout(), [plan.Extra.POSTGRES])
+    again = plan.choose_ports(tmp_path, settings, asked)
+    [server] = plan.servers(tmp_path, settings, again)
+    assert again == asked
+    assert (server.process.name, again.postgres_password in server.address) == ("postgres", True)
+    elsewhere = settings.model_copy(update={"postgres": SecretStr("postgresql://there/market")})
+    assert plan.servers(tmp_path, elsewhere, again) == []
+
+
+def test_postgres_is_told_where_root_cannot_become_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(CandlewickError, match=r"refuses to run as root.*set CANDLEWICK_POSTGRES"):
+        postgres.command(tmp_path, 7000, "x")
+
+
+def test_a_postgres_that_was_half_made_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "data.new" / "base").mkdir(parents=True)
+    words = postgres.command(tmp_path, 7000, "x")
+    assert words[-8:][1] == "listen_addresses=127.0.0.1"
+    assert (tmp_path / "data" / "PG_VERSION").exists()
+    assert not (tmp_path / "data.new").exists()
 
 
 def test_a_single_broker_keeps_one_copy_and_three_keep_three_of_which_two_suffice() -> None:

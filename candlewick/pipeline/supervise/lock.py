@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from deploy.local.status import masked
+from deploy.local.server import masked
 from runtime.errors import CandlewickError, UsageError
 
 

@@ -10,7 +10,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from candlewick.pipeline.stage_names import API, SINKS
+from candlewick.pipeline.stage_names import API, POSTGRES_SINK, SINKS
 from candlewick.pipeline.view.board import Board, StageFigures, SymbolFigures, Tone
 from candlewick.pipeline.words import clock, duration
 from market.candle import Status
@@ -168,7 +168,7 @@ def _stages(board: Board) -> RenderableType:
 def _stage_row(name: str, figures: StageFigures) -> list[RenderableType]:
     state_style = "green" if figures.state == "running" else "yellow"
     age = "-" if figures.newest_age_ms is None else f"{figures.newest_age_ms / 1000:.1f} s"
-    written = f"{figures.total('rows'):,} rows" if name in SINKS else ""
+    written = f"{figures.total('rows'):,} rows" if name in (*SINKS, POSTGRES_SINK) else ""
     slow = figures.pace.since_s is not None and figures.state == "running"
     return [
         name,

@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from candlewick.health.lag import stage_lags
-from candlewick.pipeline.stage_names import CONSUMERS
 from candlewick.pipeline.view.board import Board, Tone
 from candlewick.pipeline.view.show import Show
 from market.codec import decode_candle, decode_feed_event, decode_progress, decode_ticker, run_of
@@ -40,12 +39,14 @@ async def watch(settings: Settings, show: Show, *, live: bool) -> None:
         await asyncio.sleep(_AGAIN_S)
 
 
-async def measure(settings: Settings, show: Show, *, market_time: MarketTime, speed: float) -> None:
+async def measure(
+    settings: Settings, show: Show, *, stages: Sequence[str], market_time: MarketTime, speed: float
+) -> None:
     """Measure until cancelled how far each stage is behind, and say who does not keep up, and who has caught up."""
     board = show.board
     while True:
         try:
-            lags, market_us = await asyncio.gather(stage_lags(settings, CONSUMERS), market_time())
+            lags, market_us = await asyncio.gather(stage_lags(settings, stages), market_time())
         except CandlewickError:  # Kafka or the exchange is away: nothing is known
             board.forget_lags()
         else:

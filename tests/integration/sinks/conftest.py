@@ -7,6 +7,8 @@ import boto3
 import pytest
 from holdings import TARGETS, Target
 from moto.server import ThreadedMotoServer
+from pydantic import SecretStr
+from redis_servers import RedisNodes, redis_cluster
 
 from runtime.settings import Settings
 
@@ -27,6 +29,12 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def redis_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisNodes]:
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
 @pytest.fixture(params=list(TARGETS))
 def target(request: pytest.FixtureRequest) -> Target:
     return TARGETS[request.param]
@@ -36,7 +44,12 @@ def target(request: pytest.FixtureRequest) -> Target:
 def sink_settings(
     request: pytest.FixtureRequest, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
-    """The settings of the test; for the S3 target with a bucket of its own."""
+    """The settings of the test; for the S3 target with a bucket of its own, for others with their servers' address."""
+    if target is TARGETS["redis-cluster"]:
+        return settings.model_copy(update={"redis": SecretStr(request.getfixturevalue("redis_nodes").url)})
+    if target is TARGETS["postgres"]:
+        with_postgres: Settings = request.getfixturevalue("with_postgres")
+        return with_postgres
     if target is not TARGETS["parquet-s3"]:
         return settings
     endpoint = request.getfixturevalue("s3_server")

@@ -352,6 +352,10 @@ async def test_a_killed_sink_loses_and_doubles_nothing(
     more = ["--file-records", "500"] if target.name == "parquet" else []
     command = [sys.executable, "-m", "candlewick", "sink", target.name, "--instance-id", "one", *more]
     environment = os.environ | environment | {"CANDLEWICK_COLD": sink_settings.cold or ""}
+    if sink_settings.redis:
+        environment["CANDLEWICK_REDIS"] = sink_settings.redis.get_secret_value()
+    if sink_settings.postgres:
+        environment["CANDLEWICK_POSTGRES"] = sink_settings.postgres.get_secret_value()
     process = await asyncio.to_thread(subprocess.Popen, command, env=environment, stderr=subprocess.PIPE)
     try:
         assert process.stderr is not None

@@ -1,11 +1,8 @@
 """Stores that go away, lose what they had, or refuse; and partitions that change hands."""
 
 import asyncio
-import shutil
-import signal
-import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,10 +15,9 @@ from holdings import TARGETS, Target, expected
 from log import dead_letters, publish, record, trade
 from obstore.store import from_url
 from pydantic import SecretStr
-from redis import Redis
+from redis_servers import one_redis
 
 from deploy.local.ports import any_free_port
-from deploy.local.redis import command
 from market.topics import Topics
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka.admin import group_offsets
@@ -50,49 +46,24 @@ async def holds(target: Target, settings: Settings, trades: list[dict[str, Any]]
     return bool(held.trades == expected(trades, []).trades)
 
 
-class OwnRedis:
-    """A Redis that a test may kill."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.port = any_free_port()
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(command(self._folder, self.port), stdout=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
-
-    def lose_everything(self) -> None:
-        shutil.rmtree(self._folder)
-
-
 async def test_redis_killed_and_emptied_is_filled_again(settings: Settings, topics: Topics, tmp_path: Path) -> None:
     target = TARGETS["redis"]
-    server = OwnRedis(tmp_path / "redis")
-    own = settings.model_copy(update={"redis": SecretStr(f"redis://127.0.0.1:{server.port}/0")})
     trades = [trade(number) for number in range(30)]
-    try:
+    with one_redis(tmp_path) as nodes:
+        own = settings.model_copy(update={"redis": SecretStr(nodes.url)})
+        [server] = nodes.servers
         async with running(target, own):
             await publish(own, topics.trades, [record(one) for one in trades[:10]])
             await eventually(lambda: holds(target, own, trades[:10]))
-            server.kill()
+            size = server.log_bytes()
             await publish(own, topics.trades, [record(one) for one in trades[10:20]])
-            await asyncio.to_thread(server.lose_everything)
-            server.start()
             await eventually(lambda: holds(target, own, trades[:20]))
-            with closing(Redis.from_url(f"redis://127.0.0.1:{server.port}/0")) as client:  # the last second is lost
-                before = client.hgetall(f"{own.prefix}cw:positions")
-                [trades_at] = [field for field in before if b"trades" in field and before[field].startswith(b"20@")]
-                client.hset(f"{own.prefix}cw:positions", trades_at, before[trades_at].replace(b"20@", b"12@"))
-                client.delete(f"{own.prefix}cw:trades:{{binance:BTC-USDT}}")
-                client.delete(f"{own.prefix}cw:trades:data:{{binance:BTC-USDT}}")
-            await publish(own, topics.trades, [record(one) for one in trades[20:]])
-            await eventually(lambda: holds(target, own, trades[12:]))
-    finally:
-        server.kill()
+            await asyncio.to_thread(nodes.cut_power, server, since_bytes=size)  # the last second is lost
+            await publish(own, topics.trades, [record(one) for one in trades[20:25]])
+            await eventually(lambda: holds(target, own, trades[:25]))
+            await asyncio.to_thread(nodes.cut_power, server, since_bytes=0)
+            await publish(own, topics.trades, [record(one) for one in trades[25:]])
+            await eventually(lambda: holds(target, own, trades))
 
 
 class Door:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import json
 from collections.abc import Iterator
 from decimal import Context, Decimal
 from pathlib import Path
@@ -12,7 +13,8 @@ import polars as pl
 import pytest
 from eventually import eventually
 from holdings import TARGETS
-from log import T0_US, candle, publish, record, rewind, trade
+from log import T0_US, candle, dead_letters, publish, record, rewind, trade
+from records import EVENT, FUNDING, INSTRUMENT
 
 from market.key import MarketKey
 from market.timeframe import Timeframe
@@ -35,13 +37,11 @@ WINDOW = {
     "minutes": 60, "open": "1", "high": "2", "low": "1", "close": "2", "change": "-1.5", "change_percent": "-50.1234",
     "vwap": None, "volume": "1", "quote_volume": "2", "taker_buy_volume": "1", "trades": 3, "status": "hole",
 }  # fmt: skip
-
-
 RATE = {
     "exchange": "binance-usdm", "symbol": "BTC-USDT-PERP", "time_ms": 120_000, "rate": "0.0001", "kind": "settled",
     "mark_price": "42313.9",
 }  # fmt: skip
-INSTRUMENT = {
+LISTED = {
     "exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT", "tick": "0.01",
 }  # fmt: skip
 
@@ -60,7 +60,7 @@ async def once(name: str, settings: Settings, **config: Any) -> None:
 
 @pytest.fixture
 def few_trades(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("sinks.redis.encode.TRADES_KEPT", 5)
+    monkeypatch.setattr("sinks.redis.trades.TRADES_KEPT", 5)
     return None
 
 
@@ -102,14 +102,15 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
     assert newest is not None
     assert (newest.time_ms, newest.revision) == (120_000, 9)
 
-    messages: list[bytes] = []
+    messages: list[dict[str, Any]] = []
 
-    async def told_twice() -> bool:
+    async def told() -> bool:
         message = await heard.get_message(ignore_subscribe_messages=True, timeout=0.1)
-        messages.extend([message["data"]] if message else [])
-        return len(messages) == 2
+        messages.extend([json.loads(message["data"])] if message else [])
+        return bool(messages)
 
-    assert await eventually(told_twice), "a redelivery is not told"
+    assert await eventually(told)
+    assert messages == [{"skipped": 4, "records": [ticker(120_000, 9)]}]
     await heard.aclose()
     await client.aclose()
 
@@ -123,7 +124,7 @@ async def test_clickhouse_keeps_what_counts_and_reads_by_key(settings: Settings,
     await publish(settings, topics.feeds, [record(event), record(event)])
     rates = [RATE | {"kind": kind, "rate": rate} for kind, rate in (("settled", "-0.01"), ("expected", "0.5"))]
     await publish(settings, topics.funding, [record(one) for one in [*rates, RATE | {"time_ms": 60_000}]])
-    await publish(settings, topics.instruments, [record(INSTRUMENT), record(INSTRUMENT | {"tick": "0.1"})])
+    await publish(settings, topics.instruments, [record(LISTED), record(LISTED | {"tick": "0.1"})])
     await once("clickhouse", settings)
     client = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
     newest, oldest = await warm.read_trades(client, MARKET, limit=10)
@@ -289,6 +290,26 @@ async def test_the_same_log_makes_the_same_files_again(settings: Settings, topic
 
 def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+async def test_the_cold_store_keeps_funding_rates_events_and_every_version_of_an_instrument(
+    settings: Settings, topics: Topics
+) -> None:
+    await publish(settings, topics.funding, [record(FUNDING), record(FUNDING | {"rate": "x"})])
+    await publish(settings, topics.feeds, [record(EVENT), record(EVENT | {"event": "hole"})])
+    await publish(settings, topics.instruments, [record(INSTRUMENT), record(INSTRUMENT | {"status": "halted"})])
+    for _ in range(2):
+        await once("parquet", settings)
+        folder = Path(urlsplit(settings.cold or "").path)
+        rates, events, listed = (
+            pl.read_parquet(f"{folder}/{name}/**/*.parquet").sort("offset")
+            for name in ("funding", "feeds", "instruments")
+        )
+        assert rates["rate"].to_list() == [Decimal(FUNDING["rate"])]
+        assert events["event"].to_list() == ["connected", "hole"]
+        assert listed["status"].to_list() == ["trading", "halted"]
+        await rewind(settings, "sink.parquet", [topics.funding, topics.feeds, topics.instruments])
+    assert len(await dead_letters(settings, topics.funding)) == 1
 
 
 async def test_the_cold_store_reads_a_day_by_key(settings: Settings, topics: Topics) -> None:

@@ -22,6 +22,7 @@ from market.feed import FeedEvent, Progress
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.timeframe import Timeframe
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
 from processors.candles.state import StateError, StoredState, changes
@@ -29,6 +30,8 @@ from processors.rolling.core import Rolling
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
 from sinks.redis import encode as redis
+from sinks.redis.trades import HotTrades
+from sinks.redis.writes import HotTopic
 
 GOLDEN = Path(__file__).parents[2] / "data" / "records_v1"
 DECODERS: dict[str, Callable[[bytes], Any]] = {
@@ -271,12 +274,18 @@ def test_a_store_s_rows_are_the_same_with_unknown_fields(name: str, table: Any) 
     assert after.chunk.equals(before.chunk)
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("trade", redis.TRADES), ("candle", redis.CANDLES), ("candle", redis.LIVE), ("ticker", redis.TICKERS)],
-)
-def test_the_hot_store_s_writes_are_the_same_with_unknown_fields(name: str, kind: Any) -> None:
-    before, after = (redis.encode(kind, "", 0, records, 1) for records in plain_and_next(name, "t"))
+HOT = {
+    "trade": [HotTrades("", 1)],
+    "candle": [redis.HotRecords(kind, "", 1) for kind in (redis.candles(Timeframe.M1), redis.LIVE)],
+    "ticker": [redis.HotRecords(redis.TICKERS, "", 1)],
+    "instrument": [redis.HotRecords(redis.INSTRUMENTS, "", 1)],
+    "funding-rate": [redis.HotRecords(redis.FUNDING, "", 1)],
+}
+
+
+@pytest.mark.parametrize(("name", "topic"), [(name, topic) for name, topics in HOT.items() for topic in topics])
+def test_the_hot_store_s_writes_are_the_same_with_unknown_fields(name: str, topic: HotTopic) -> None:
+    before, after = (topic.encode(0, records) for records in plain_and_next(name, "t"))
     assert before.rows > 0
     assert after.chunk == before.chunk
 

@@ -44,7 +44,7 @@ def read(values: list[bytes], symbols: list[tuple[str, str]]) -> TradeColumns:
 
 def row(columns: TradeColumns, place: int) -> tuple[object, ...]:
     values = [column[place].item() for column in columns]
-    _, ids, prices, price_digits, qtys, qty_digits, buys, times_us, received_us, source = values
+    _, ids, prices, price_digits, qtys, qty_digits, buys, times_us, received_us, source, _ = values
     price, qty = Decimal(prices).scaleb(-price_digits), Decimal(qtys).scaleb(-qty_digits)
     side = Side.BUY if buys else Side.SELL
     return (str(ids), price, qty, side, times_us, received_us, list(Source)[source])
@@ -61,6 +61,26 @@ def test_every_trade_as_the_codec_writes_it_is_read(wanted: list[Trade]) -> None
     for place, trade in enumerate(wanted):
         assert columns.valid[place] or not trade.exchange.isascii()
         assert not columns.valid[place] or row(columns, place) == figures(trade)
+
+
+@pytest.mark.parametrize(
+    ("told", "written"),
+    [
+        (b'"price":"27000.1"', b'"price":"27000.10"'),
+        (b'"qty":"1"', b'"qty":"1.0"'),
+        (b'"qty":"1"', b'"qty":"10"'),
+        (b',"source":"ws"', b""),
+        (b"", b""),
+    ],
+)
+def test_canonical_is_what_the_codec_would_write(told: bytes, written: bytes) -> None:
+    value = (
+        b'{"exchange":"binance","symbol":"BTC-USDT","trade_id":"7","price":"27000.1","qty":"1","side":"buy",'
+        b'"time_us":1700000000000000,"received_us":1700000000000001,"source":"ws"}'
+    ).replace(told, written)
+    columns = read([value], [SYMBOLS[0]])
+    assert columns.valid[0]
+    assert columns.canonical[0] == (encode_trade(decode_trade(value)) == value)
 
 
 @many

@@ -2,15 +2,13 @@
 
 import datetime as dt
 from decimal import Decimal
-from importlib.resources import files
 
 import pytest
 
 from market.candle import Status
 from market.errors import MalformedError
-from sinks.clickhouse.decode import decode_ticker_rows
 from sinks.decode import decode_candle_row, decode_trade_row
-from sinks.redis.encode import WriteKind
+from sinks.decode_ticker import decode_ticker_rows
 
 OPEN = dt.datetime(2021, 1, 8, tzinfo=dt.UTC)
 CANDLE = {
@@ -56,8 +54,3 @@ def test_rows_that_are_not_ours_are_malformed() -> None:
         decode_trade_row(TRADE | {"side": "both"})
     with pytest.raises(MalformedError, match="ticker"):
         decode_ticker_rows([WINDOW | {"time": "yesterday"}])
-
-
-def test_the_script_knows_every_kind_of_write() -> None:
-    script = files("sinks.redis").joinpath("write.lua").read_text()
-    assert all(f"function write.{kind}(" in script for kind in WriteKind)

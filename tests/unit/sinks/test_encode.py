@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from records import TICKER, WINDOW
 
-from market.candle import Fold, id_order
+from market.candle import Fold
 from market.codec import decode_trade
 from market.partition import partition_of
 from sinks.clickhouse import encode as clickhouse
 from sinks.encoded import Encoded
 from sinks.parquet import schema as parquet
-from sinks.redis import encode as redis
+from sinks.redis.trades import HotTrades
 from sinks.rows import precedence
 from sinks.trade_rows import TradeRows
 
@@ -131,7 +131,7 @@ def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
 ENCODERS = [
     warm_trades,
     lambda partition, records: cold_encode(parquet.TRADES, partition, records, PARTITIONS),
-    lambda partition, records: redis.encode(redis.TRADES, "", partition, records, PARTITIONS),
+    HotTrades("", PARTITIONS).encode,
 ]
 
 
@@ -168,15 +168,3 @@ def test_of_live_copies_that_counts_which_the_candle_took(told: list[tuple[int, 
         fold.add(decode_trade(json.dumps(value).encode()))
         kept[number] = max(kept.get(number, (-1, 0)), (precedence(None, offset), price))
     assert fold.quote_volume == sum(price for _, price in kept.values())
-
-
-def test_hot_members_sort_as_trade_ids_do() -> None:
-    ids = ["9", "10", "99", "100", "abc", "007", "0", "1" * 18, "1" * 19]
-    assert sorted(ids, key=redis.trade_member) == sorted(ids, key=id_order)
-
-
-def test_trades_of_a_run_only_take_the_place_of_what_the_hot_store_holds() -> None:
-    encoded = redis.encode(
-        redis.TRADES, "p.", PARTITION, [record(TRADE, 1, (("run", b"r"),)), record(TRADE, 2)], PARTITIONS
-    )
-    assert [write.arguments[0] for write in encoded.chunk] == ["XX", "NX"]

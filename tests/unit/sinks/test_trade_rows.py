@@ -159,7 +159,7 @@ def test_a_batch_is_read_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) ->
     wanted = [logged(made(f"S{number % 4}")) for number in range(10)]
     wanted[4] = replace(wanted[4], value=b"{")
     wanted[6] = replace(wanted[6], headers=[("run", b"r")])
-    monkeypatch.setattr(trade_rows, "_AT_ONCE", 3)
+    monkeypatch.setattr(trade_rows, "AT_ONCE", 3)
     check(TradeRows(PARTITIONS), 1, wanted)
 
 

@@ -1,0 +1,207 @@
+"""What a batch changes in the hot store; which copies and versions are left out; what lost writes are recognised by."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from log import T0_US, candle, trade
+from records import FUNDING, INSTRUMENT, TICKER
+
+from market.candle import id_order
+from market.codec import decode_trade, encode_trade
+from market.key import MarketKey
+from market.timeframe import Timeframe
+from market.trade import numeric_id
+from sinks.redis import encode as redis
+from sinks.redis import keys
+from sinks.redis.positions import NOWHERE, Loss, Note, PartitionRecord, Position, find_loss
+from sinks.redis.trades import HotTrades, trade_member
+from sinks.redis.writes import Write
+
+RUN = (("run", b"r"),)
+
+
+@pytest.fixture(params=[0, 1000], ids=["by columns", "one by one"], autouse=True)
+def few(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.redis.trades.FEW", request.param)
+
+
+def record(fields: dict[str, Any], headers: tuple[tuple[str, bytes], ...] = (), *, plain: bool = True) -> Any:
+    value = json.dumps(fields).encode()
+    key = f"{fields['exchange']}:{fields['symbol']}".encode()
+    return SimpleNamespace(
+        offset=0, key=key, value=encode_trade(decode_trade(value)) if plain else value, headers=headers
+    )
+
+
+def trades_of(write: Write) -> list[list[tuple[int, str, dict[str, Any]]]]:
+    """Time, member and value of the live trades, and of those of runs."""
+    parts = [[part.decode().split("\n") if part else [] for part in write.lists[at : at + 3]] for at in (0, 3)]
+    return [
+        [(int(time), member, json.loads(value)) for time, member, value in zip(*part, strict=True)] for part in parts
+    ]
+
+
+def test_hot_members_sort_as_trade_ids_do() -> None:
+    ids = ["9", "10", "99", "100", "abc", "007", "0", "1" * 18, "1" * 19]
+
+    def member(trade_id: str) -> str:
+        number = numeric_id(trade_id)
+        return trade_member(trade_id if number is None else number)
+
+    assert sorted(ids, key=member) == sorted(ids, key=id_order)
+
+
+def test_a_market_s_trades_are_one_write_with_the_log_s_own_bytes() -> None:
+    usual = [record(trade(number, symbol=symbol)) for number in range(3) for symbol in ("A-B", "C-D")]
+    encoded = HotTrades("p.", 1).encode(0, usual)
+    assert [(write.tag, write.keys) for write in encoded.chunk] == [
+        (f"binance:{symbol}", (f"p.cw:trades:{{binance:{symbol}}}", f"p.cw:trades:data:{{binance:{symbol}}}"))
+        for symbol in ("A-B", "C-D")
+    ]
+    assert encoded.chunk[0].lists[2] == b"\n".join(one.value for one in usual[::2])
+
+
+def test_what_is_not_in_canonical_form_is_held_in_it() -> None:
+    odd = [
+        record(trade(1), plain=False),
+        record(trade(2, qty="0.100", price="5.0")),
+        SimpleNamespace(**vars(record(trade(3))) | {"value": record(trade(3)).value.replace(b'.5"', b'.50"')}),
+        SimpleNamespace(**vars(record(trade(4))) | {"value": record(trade(4)).value.replace(b',"source":"ws"', b"")}),
+    ]
+    [write] = HotTrades("", 1).encode(0, odd).chunk
+    assert write.lists[2].split(b"\n") == [encode_trade(decode_trade(one.value)) for one in odd]
+
+
+def test_of_live_copies_the_first_goes_and_of_runs_the_last_and_a_run_s_only_replaces() -> None:
+    copies = [
+        record(trade(1, price="1")), record(trade(1, price="2"), plain=False), record(trade(1, price="3"), RUN),
+        record(trade(1, price="4"), RUN), record(trade(2, trade_id="x", price="5")),
+        record(trade(2, trade_id="x", price="6")), record(trade(7, price="7"), RUN),
+    ]  # fmt: skip
+    [write] = HotTrades("", 1).encode(0, copies).chunk
+    live, runs = trades_of(write)
+    assert [(member, value["price"]) for _, member, value in live] == [("0011", "1"), ("1x", "5")]
+    assert [(member, value["price"]) for _, member, value in runs] == [("0011", "4"), ("0017", "7")]
+    assert write.skipped == 0
+
+
+def test_of_many_trades_the_newest_go_and_the_others_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.redis.trades.TRADES_KEPT", 3)
+    same_time = {"time_us": T0_US + 10**6}
+    ids = [record(trade(number, **same_time)) for number in (9, 100, 10, 9, 100)]
+    ids += [record(trade(0, trade_id="x", **same_time)), record(trade(1)), record(trade(1))]
+    [write] = HotTrades("", 1).encode(0, ids).chunk
+    assert [member for _, member, _ in trades_of(write)[0]] == ["00210", "003100", "1x"]
+    assert write.skipped == 2
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 3), st.booleans(), st.booleans()), max_size=40))
+def test_the_order_of_the_log_counts_whatever_form_a_trade_has(told: list[tuple[int, int, bool, bool]]) -> None:
+    log = [
+        record(trade(number, price=str(1 + place), time_us=T0_US + later), RUN if of_run else (), plain=plain)
+        for place, (number, later, of_run, plain) in enumerate(told)
+    ]
+    live: dict[str, str] = {}
+    runs: dict[str, str] = {}
+    for place, (number, _, of_run, _) in enumerate(told):
+        if of_run:
+            runs[str(number)] = str(1 + place)
+        else:
+            live.setdefault(str(number), str(1 + place))
+    writes = HotTrades("", 1).encode(0, log).chunk
+    sent = (
+        [{value["trade_id"]: value["price"] for _, _, value in part} for part in trades_of(writes[0])]
+        if writes
+        else [{}, {}]
+    )
+    assert sent == [live, runs]
+
+
+def of_records(kind: redis.HotKind, values: list[dict[str, Any]]) -> list[Write]:
+    encoded = redis.HotRecords(kind, "", 1).encode(0, [record(value, plain=False) for value in values])
+    assert not encoded.refused
+    return list(encoded.chunk)
+
+
+def test_of_a_candle_s_versions_the_newest_goes_and_of_many_candles_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis, "candles_kept", lambda _: 2)
+    minutes = [candle(minute, revision) for minute, revision in [(0, 1), (1, 5), (1, 3), (2, 2), (2, 2), (1, 4)]]
+    [write] = of_records(redis.candles(Timeframe.M1), minutes)
+    opens, revisions, values = (part.decode().split("\n") for part in write.lists)
+    assert list(zip(opens, revisions, strict=True)) == [
+        (str(candle(minute, 0)["open_time_ms"]), revision) for minute, revision in ((1, "5"), (2, "2"))
+    ]
+    assert [json.loads(value)["revision"] for value in values] == [5, 2]
+    assert write.skipped == 4
+
+
+def test_a_candle_of_another_timeframe_goes_under_its_own_key() -> None:
+    strange = candle(1, 1, timeframe="5m", close_time_ms=1_700_000_399_999)
+    writes = of_records(redis.candles(Timeframe.M1), [candle(0, 1), strange])
+    assert [write.keys for write in writes] == [
+        ("cw:candles:1m:{binance:BTC-USDT}",), ("cw:candles:5m:{binance:BTC-USDT}",),
+    ]  # fmt: skip
+
+
+def test_the_newest_of_what_there_is_one_of_goes() -> None:
+    [live] = of_records(redis.LIVE, [candle(5, 20), candle(6, 30), candle(5, 40)])
+    assert live.lists[:3] == (b"", str(candle(6, 0)["open_time_ms"]).encode(), b"30")
+    [ticker] = of_records(redis.TICKERS, [TICKER | {"revision": revision} for revision in (1, 3, 2)])
+    assert (ticker.lists[2], ticker.skipped) == (b"3", 2)
+
+
+def test_funding_is_kept_by_kind_and_instruments_by_exchange() -> None:
+    rates = [
+        FUNDING | {"kind": kind, "time_ms": time_ms}
+        for kind, time_ms in [("settled", 1), ("expected", 9), ("settled", 5)]
+    ]
+    [write] = of_records(redis.FUNDING, rates)
+    assert (write.keys, write.lists[:2]) == (("cw:funding:{binance:BTC-USDT-PERP}",), (b"expected\nsettled", b"9\n5"))
+    listed = [INSTRUMENT, INSTRUMENT | {"symbol": "A-B"}, INSTRUMENT | {"status": "halted"}]
+    [write] = of_records(redis.INSTRUMENTS, listed)
+    assert (write.tag, write.keys, write.lists[0]) == ("binance", ("cw:instruments:{binance}",), b"A-B\nBTC-USDT")
+    assert [json.loads(value)["status"] for value in write.lists[3].split(b"\n")] == ["trading", "halted"]
+
+
+@pytest.mark.parametrize(
+    "market", [MarketKey("binance", "BTC-USDT"), MarketKey("}x", "a{b}%7Dc"), MarketKey("币", "%")]
+)
+def test_a_market_s_keys_are_of_one_tag_that_says_which_market_it_is(market: MarketKey) -> None:
+    named = [of(("p."), str(market)) for of in (keys.trades_key, keys.trades_data_key, keys.live_key, keys.written_key)]
+    named.append(keys.candles_key("p.", str(market), "1m"))
+    tags = {name[name.index("{") + 1 :].partition("}")[0] for name in named}
+    assert len(tags) == 1
+    assert "" not in tags
+    assert {keys.market_of(name.encode()) for name in named} == {market}
+
+
+def test_a_position_says_which_topic_it_is_of() -> None:
+    assert Position.parse("12@abc") == (12, "abc")
+    assert Position.parse("12@abc").offset_in("abc") == Position.parse("12").offset_in("abc") == 12
+    assert Position.parse("12@abc").offset_in("") == 12, "brokers cannot say"
+    assert Position.parse("12@abc").offset_in("other") == NOWHERE
+    assert Position.parse("").offset == Position.parse("x@abc").offset == NOWHERE
+    assert [str(Position(12, "abc")), str(Position(12, "")), str(Position(NOWHERE, "abc"))] == ["12@abc", "12", ""]
+
+
+def test_a_tag_written_less_far_than_noted_is_a_loss_and_reading_goes_on_from_there() -> None:
+    week_s = keys.POSITIONS_TTL_S
+    fields = {b"position": b"90@T", b"{a}": b"80 1000", b"{b}": b"50 1000", b"{c}": b"60 1000", b"{old}": b"70 5"}
+    after = PartitionRecord.parse(fields, now_s=week_s + 900)
+    assert after.notes == {"a": Note(80, 1000), "b": Note(50, 1000), "c": Note(60, 1000)}, (
+        "what is old may have expired"
+    )
+    assert find_loss(after, {"a": 80, "b": 55, "c": 60}) is None
+    assert find_loss(after, {"a": 79, "b": 20, "c": 60}) == Loss({"a": 79, "b": 20}, 20)
+    assert find_loss(after, {"a": NOWHERE, "b": 50, "c": 60}) == Loss({"a": NOWHERE}, NOWHERE)
+    after.position = "10@T"
+    assert find_loss(after, {"a": 79, "b": 50, "c": 60}) == Loss({"a": 79}, 10), "it was moved back"
+    after.position = ""
+    assert find_loss(after, {"a": 79, "b": 50, "c": 60}) == Loss({"a": 79}, NOWHERE), "it is read from the beginning"
+    assert [after.known(tag, week_s + 900) for tag in ("a", "d")] == [80, NOWHERE]
+    assert after.known("a", week_s + 1000) == NOWHERE
