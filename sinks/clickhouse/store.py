@@ -4,6 +4,7 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 
 import pyarrow as pa
 from clickhouse_connect.driver import AsyncClient
@@ -26,6 +27,7 @@ from sinks.clickhouse.encode import (
 from sinks.clickhouse.migrate import SchemaKeeper
 from sinks.clickhouse.schema import SCHEMA_VERSION, WarmTable
 from sinks.encoded import Encoded
+from sinks.halving import refused_among
 from sinks.store import Batch, Pace, PaceLimit, RejectedError
 from sinks.trade_rows import TradeRows
 
@@ -119,7 +121,8 @@ class ClickHouseStore:
             try:
                 await self._insert(name, rows, self._token(name, of_table))
             except RowsRefusedError:
-                raise RejectedError(await self._find_refused(name, of_table)) from None
+                insert = partial(self._insert, name, token=None)
+                raise RejectedError(await refused_among(of_table, insert, RowsRefusedError)) from None
             for batch in of_table:
                 batch.is_written = True
 
@@ -139,23 +142,3 @@ class ClickHouseStore:
         assert self._client is not None  # noqa: S101  # a store is opened before it is written to
         with clickhouse_errors(self._url):
             await self._client.insert_arrow(name, rows, settings=settings)
-
-    async def _find_refused(self, name: str, batches: Sequence[Batch]) -> dict[tuple[TopicPartition, int], str]:
-        """Halve the rows until those that the server refuses stand alone; by then all others are written.
-
-        The caller writes the others again: that is harmless.
-        """
-        reasons: dict[tuple[TopicPartition, int], str] = {}
-        for batch in batches:
-            halves = [batch.chunk]
-            while halves:
-                rows = halves.pop()
-                try:
-                    await self._insert(name, rows, None)
-                except RowsRefusedError as error:
-                    if rows.num_rows == 1:
-                        reasons[batch.tp, rows["offset"][0].as_py()] = str(error)
-                    else:
-                        middle = rows.num_rows // 2
-                        halves += [rows.slice(middle), rows.slice(0, middle)]
-        return reasons
