@@ -1,54 +1,90 @@
-"""What the warm store's types and its order cost: bytes a trade, insert, exact sums and reads by time.
+"""What a trade takes in ClickHouse, by type, codec and key: bytes, filling a table, exact sums and reads by time.
 
-``bench_stores.py [--trades 1000000] [--runs 3]``; into ``results/stores.json``. The variants take turns.
+``bench_stores.py [--trades 1000000] [--runs 3]``; into ``results/stores.json``. The tables take turns. Simulated trades
+are those of `trades`; the real ones are the files of ``tests/data``. Bytes are those after all merges.
 """
 
 import argparse
-import random
+import csv
 import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import clickhouse_connect
 import pyarrow as pa
 from report import write
+from trades import PARTITIONS, START_US, Market
 
 from deploy.local import stack
+from market.codec import encode_trade
+from market.partition import partition_of
+from market.trade import Side, Source, Trade
 from runtime.settings import clickhouse_address, load_settings
+from sinks.clickhouse.encode import encode_trades
+from sinks.clickhouse.schema import newest_schema, statements
+from sinks.trade_rows import TradeRows
 
-START_US = 1_700_000_000_000_000
-STEP_US = 250_000
-"""Between two trades: a million are three days."""
-BLOCK = 100_000
-SYMBOLS = ("BTC-USDT", "ETH-USDT", "SOL-USDT")
-TABLE = """
-CREATE TABLE {name}
-(
-    exchange LowCardinality(String), symbol LowCardinality(String), trade_id String CODEC(ZSTD(1)),
-    time DateTime64(6, 'UTC') CODEC(DoubleDelta, ZSTD(1)), price {type} CODEC(ZSTD(1)), qty {type} CODEC(ZSTD(1)),
-    side LowCardinality(String), precedence UInt64 CODEC(DoubleDelta, ZSTD(1)){more}
-)
-ENGINE = ReplacingMergeTree(precedence) PARTITION BY toYYYYMM(time) ORDER BY (exchange, symbol, {order})
-"""
-BY_TIME, BY_MINUTE = "time, trade_id", "intDiv(toUnixTimestamp64Micro(time), 60000000), trade_id"
-_KEPT = ", quote_qty Decimal(76, 36) MATERIALIZED price * qty CODEC(ZSTD(1))"
-VARIANTS = {
-    "38 digits, by time": {"type": "Decimal(38, 18)", "order": BY_TIME, "more": ""},
-    "76 digits, by time": {"type": "Decimal(76, 18)", "order": BY_TIME, "more": ""},
-    "76 digits, by minute": {"type": "Decimal(76, 18)", "order": BY_MINUTE, "more": ""},
-    "76 digits, by minute, quote_qty kept": {"type": "Decimal(76, 18)", "order": BY_MINUTE, "more": _KEPT},
+DATA = Path(__file__).parents[1] / "tests" / "data"
+REAL = {
+    "BTC-USDT": (DATA / "BTCUSDT-trades-2021-01-08.csv", 4, 5),
+    "XRP-ETH": (DATA / "XRPETH-aggTrades-2019-10-11.csv", 5, 6),
 }
-"""What the table was, what it is (the third), and the ways between and beyond."""
+"""Symbol → a dump of Binance, with the places of the time in milliseconds and of "the buyer is the maker"."""
+BLOCK = 100_000
+"""Rows of an insert, as the sink writes them."""
+NEWEST = next(statement for statement in newest_schema() if "EXISTS trades" in statement)
+VERSION_2 = next(one for one in statements((DATA / "clickhouse_schema_2.sql").read_text()) if "EXISTS trades" in one)
+_TOLD = "toUnixTimestamp64Micro(received)"
+_AFTER = f"if({_TOLD} != 0, ({_TOLD} != 0) * ({_TOLD} - toUnixTimestamp64Micro(time)), NULL)"
+"""NULL where it is not told; else the values beneath would take space all the same."""
+
+
+class Variant(NamedTuple):
+    """A table of trades: what is replaced in the newest one, and how a column is filled that the newest lacks."""
+
+    replaced: dict[str, str]
+    filled: dict[str, str] = {}  # noqa: RUF012  # never changed
+    table: str = NEWEST
+
+
+def _retyped(digits: int, places: int, codec: str) -> dict[str, str]:
+    return {"Decimal(76, 18) CODEC(GCD, ZSTD(1))": f"Decimal({digits}, {places}) CODEC({codec})"}
+
+
+_TIMES = "CODEC(GCD, Delta, T64, ZSTD(1))"
+VARIANTS = {
+    "version 2": Variant({}, table=VERSION_2),
+    "version 3": Variant({}),
+    "3, decimals without GCD": Variant(_retyped(76, 18, "ZSTD(1)")),
+    "3, decimals of 38 digits": Variant(_retyped(38, 18, "GCD, ZSTD(1)")),
+    "3, decimals of 18 digits, T64": Variant(_retyped(18, 8, "GCD, T64('bit'), ZSTD(1)")),
+    "3, ids as texts": Variant(
+        {"id_number Int64 CODEC(DoubleDelta, ZSTD(1))": "id_number Int64 CODEC(ZSTD(1))"},
+        {"id_number": "-1", "id_text": "arrived.trade_id"},
+    ),
+    "3, received as a difference to time": Variant(
+        {f"received DateTime64(6, 'UTC') {_TIMES}": "received_after Nullable(Int64) CODEC(ZSTD(1))"},
+        {"received_after": _AFTER},
+    ),
+    "3, times by DoubleDelta": Variant({_TIMES: "CODEC(DoubleDelta, ZSTD(1))"}),
+    "3, offset beside precedence": Variant(
+        {"precedence UInt64": "place UInt64 CODEC(Delta, T64, ZSTD(1)), precedence UInt64"}, {"place": "arrived.offset"}
+    ),
+}
+ASKED = ("version 2", "version 3", "3, decimals without GCD")
+"""Of the others some have no exact sums, which is why the table is not one of them."""
 QUERIES = {
     "sum(price * qty)": "SELECT sum(price * qty) FROM {name} FINAL",
-    "five minutes of a symbol": "SELECT count(), max(price) FROM {name} FINAL WHERE exchange = 'binance' "
-    "AND symbol = 'BTC-USDT' AND time >= fromUnixTimestamp64Micro({from_us}) "
+    "five minutes of a symbol": "SELECT count(), max(price) FROM {name} FINAL WHERE exchange = 'bench' "
+    "AND symbol = 'S00000-USDT' AND time >= fromUnixTimestamp64Micro({from_us}) "
     "AND time < fromUnixTimestamp64Micro({until_us})",
 }
 
@@ -71,54 +107,105 @@ def clickhouse() -> Iterator[Any]:
             stack.down(settings)
 
 
-def blocks(trades: int, *, numbers: bool) -> Iterator[pa.Table]:
-    """Trades as the sink writes them; ids are numbers that rise with time, or else UUIDs."""
-    rng = random.Random(7)
-    price = dict.fromkeys(SYMBOLS, 6_700_000)
-    for first in range(0, trades, BLOCK):
-        rows: list[tuple[Any, ...]] = []
-        for number in range(first, min(first + BLOCK, trades)):
-            symbol = rng.choice(SYMBOLS)
-            price[symbol] += rng.choice((-3, -1, 0, 0, 1, 3))
-            trade_id = str(4_000_000_000 + number) if numbers else str(uuid.UUID(int=rng.getrandbits(128)))
-            amounts = Decimal(price[symbol]).scaleb(-2), Decimal(1 + int(rng.random() ** 4 * 200_000)).scaleb(-5)
-            side = rng.choice(("buy", "sell"))
-            at = START_US + number * STEP_US + rng.randrange(STEP_US)
-            rows.append(("binance", symbol, trade_id, at, *amounts, side, (1 << 63) - number))
-        types = (
-            *3 * [pa.string()],
-            pa.timestamp("us", tz="UTC"),
-            *2 * [pa.decimal128(38, 18)],
-            pa.string(),
-            pa.uint64(),
-        )
-        names = ("exchange", "symbol", "trade_id", "time", "price", "qty", "side", "precedence")
-        columns = [pa.array(column, kind) for column, kind in zip(zip(*rows, strict=True), types, strict=True)]
-        yield pa.Table.from_arrays(columns, names)
+def simulated(trades: int) -> Iterator[Any]:
+    """Records of `trades.Market`, in the order of the log."""
+    offsets = [0] * PARTITIONS
+    for sent in Market(trades=trades, symbols=300).records({}):
+        place = sent.partition or 0
+        if sent.value is not None:
+            yield _record(sent.key, sent.value, place, offsets[place])
+        offsets[place] += 1
 
 
-def timed(action: Any) -> float:
+def real(symbol: str) -> Iterator[Any]:
+    """Records of a dump, as an import publishes them."""
+    path, time_at, maker_at = REAL[symbol]
+    key = f"binance:{symbol}".encode()
+    with path.open() as lines:
+        for offset, row in enumerate(csv.reader(lines)):
+            trade = Trade(
+                exchange="binance",
+                symbol=symbol,
+                trade_id=row[0],
+                price=Decimal(row[1]),
+                qty=Decimal(row[2]),
+                side=Side.SELL if row[maker_at] == "True" else Side.BUY,
+                time_us=int(row[time_at]) * 1000,
+                source=Source.ARCHIVE,
+            )
+            yield _record(key, encode_trade(trade), partition_of(key, PARTITIONS), offset, (("run", b"5d41402a"),))
+
+
+def _record(key: bytes, value: bytes, partition: int, offset: int, headers: tuple[tuple[str, bytes], ...] = ()) -> Any:
+    return SimpleNamespace(key=key, value=value, partition=partition, offset=offset, headers=headers)
+
+
+def arrive(client: Any, records: Iterable[Any]) -> int:
+    """Put the trades into the table `arrived`, in blocks as the sink writes them; returns how many there are."""
+    client.command("DROP TABLE IF EXISTS arrived")
+    client.command("DROP TABLE IF EXISTS trades")
+    client.command(NEWEST)
+    client.command("CREATE TABLE arrived AS trades ENGINE = Memory")
+    rows, waiting = TradeRows(PARTITIONS), list(records)
+    for first in range(0, len(waiting), BLOCK):
+        by_partition: dict[int, list[Any]] = defaultdict(list)
+        for record in waiting[first : first + BLOCK]:
+            by_partition[record.partition].append(record)
+        encoded = [encode_trades(rows.read(*part)).chunk for part in by_partition.items()]
+        client.insert_arrow("arrived", pa.concat_tables(encoded).drop_columns(["offset"]).combine_chunks())
+    return len(waiting)
+
+
+def fill(client: Any, name: str, variant: Variant) -> None:
+    """The table, out of `arrived`, block by block as it arrived."""
+    statement = variant.table.replace("EXISTS trades", f"EXISTS {name}")
+    for old, new in variant.replaced.items():
+        assert old in statement, f"the schema has no {old} any more"
+        statement = statement.replace(old, new)
+    client.command(statement)
+    kept = client.query(
+        "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = {name:String} "
+        "AND default_kind = ''",
+        parameters={"name": name},
+    )
+    columns = [column for (column,) in kept.result_rows]
+    values = ", ".join(f"{variant.filled.get(column, column)} AS {column}" for column in columns)
+    client.command(
+        f"INSERT INTO {name} ({', '.join(columns)}) SELECT {values} FROM arrived",  # noqa: S608
+        settings={"max_threads": 1, "max_block_size": BLOCK, "min_insert_block_size_rows": BLOCK},
+    )
+
+
+def timed(action: Callable[[], Any]) -> float:
     """Seconds."""
     began = time.perf_counter()
     action()
     return time.perf_counter() - began
 
 
-def measure(client: Any, data: list[pa.Table], variant: str, trades: int) -> dict[tuple[str, str], float]:
-    """One table filled, asked, weighed and dropped."""
+def measure(client: Any, variant: str, trades: int, market: str) -> Iterator[tuple[str, str, float]]:
+    """One table filled, merged, weighed, asked and dropped: what was measured, its unit, and the value."""
     name = f"t{uuid.uuid4().hex[:8]}"
-    client.command(TABLE.format(name=name, **VARIANTS[variant]))
-    seen = {("insert", "trades/s"): trades / timed(lambda: [client.insert_arrow(name, block) for block in data])}
-    client.command(f"OPTIMIZE TABLE {name} FINAL")
-    middle_us = START_US + trades // 2 * STEP_US
-    window = {"from_us": middle_us, "until_us": middle_us + 300_000_000}
-    for what, query in QUERIES.items():
-        asked = query.format(name=name, **window)
-        seen[what, "ms"] = 1000 * min(timed(lambda asked=asked: client.query(asked)) for _ in range(3))
+    filled_s = timed(lambda: fill(client, name, VARIANTS[variant]))
+    merged_s = timed(lambda: client.command(f"OPTIMIZE TABLE {name} FINAL"))
+    columns = client.query(
+        "SELECT column, sum(column_data_compressed_bytes) FROM system.parts_columns "
+        "WHERE database = currentDatabase() AND table = {name:String} AND active GROUP BY column",
+        parameters={"name": name},
+    ).result_rows
     parts = f"SELECT sum(data_compressed_bytes) FROM system.parts WHERE table = '{name}' AND active"  # noqa: S608
-    seen["on disk", "bytes/trade"] = client.command(parts) / trades
-    client.command(f"DROP TABLE {name}")
-    return seen
+    yield f"on disk: {variant}, {market}", "bytes/trade", client.command(parts) / trades
+    if variant == "version 3":
+        for column, size in sorted(columns, key=lambda row: -row[1]):
+            if size:
+                yield f"on disk: {variant}, {market}, {column}", "bytes/trade", size / trades
+    if market == "simulated":
+        yield f"filled and merged: {variant}", "us/trade", (filled_s + merged_s) / trades * 1e6
+        for what, query in QUERIES.items() if variant in ASKED else ():
+            asked = query.format(name=name, from_us=START_US + 600_000_000, until_us=START_US + 900_000_000)
+            best_s = min(timed(lambda asked=asked: client.query(asked)) for _ in range(3))
+            yield f"{what}: {variant}", "ms", 1000 * best_s
+    client.command(f"DROP TABLE {name} SYNC")
 
 
 def main() -> None:
@@ -129,12 +216,13 @@ def main() -> None:
     arguments = parser.parse_args()
     seen: dict[tuple[str, str], list[float]] = {}
     with clickhouse() as client:
-        for ids in ("numbers", "UUIDs"):
-            data = list(blocks(arguments.trades, numbers=ids == "numbers"))
+        for market in ("simulated", *REAL):
+            records = simulated(arguments.trades) if market == "simulated" else real(market)
+            trades = arrive(client, records)
             for _ in range(arguments.runs):
                 for variant in VARIANTS:
-                    for (what, unit), value in measure(client, data, variant, arguments.trades).items():
-                        seen.setdefault((f"{what}: {variant}, ids {ids}", unit), []).append(value)
+                    for what, unit, value in measure(client, variant, trades, market):
+                        seen.setdefault((what, unit), []).append(value)
     figures = [
         {
             "name": name,
@@ -142,13 +230,18 @@ def main() -> None:
             "min": round(min(values), 2),
             "median": round(statistics.median(values), 2),
             "max": round(max(values), 2),
-            "goal": None,
+            "goal": _GOALS.get(name),
         }
         for (name, unit), values in seen.items()
     ]
-    for one in figures:
-        print(f"{one['name']:75} {one['median']:>12,} {one['unit']:12} ({one['min']:,} to {one['max']:,})")
+    for figure in figures:
+        print(
+            f"{figure['name']:75} {figure['median']:>12,} {figure['unit']:12} ({figure['min']:,} to {figure['max']:,})"
+        )
     write("stores", {"figures": figures})
+
+
+_GOALS = {"on disk: version 3, simulated": 12, **{f"on disk: version 3, {symbol}": 10 for symbol in REAL}}
 
 
 if __name__ == "__main__":

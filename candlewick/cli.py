@@ -40,6 +40,7 @@ _COMMANDS = {
     "import": "Publish recorded trades as a run.",
     "candles": "Make 1m candles out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",
+    "migrate": "Make or migrate a store's tables, and check them.",
     "rolling": "Make longer candles and sliding tickers out of 1m candles.",
     "replay": "Move a group to another place in the log; without --execute only show what that would do.",
     "serve": "Serve candles, trades and tickers of all tiers over HTTP.",

@@ -26,7 +26,14 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
         "candles": [topics.trades],
         "rolling": [closed],
         "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe],
-        "sink.clickhouse": [topics.trades, closed, topics.tickers, topics.feeds],
+        "sink.clickhouse": [
+            topics.trades,
+            closed,
+            topics.tickers,
+            topics.feeds,
+            topics.funding,
+            topics.instruments,
+        ],
         "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments],
         "sink.postgres": [topics.trades, closed, topics.tickers, topics.funding, topics.feeds, topics.instruments],
     }

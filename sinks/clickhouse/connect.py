@@ -8,12 +8,14 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver import AsyncClient
-from clickhouse_connect.driver.exceptions import ClickHouseError
+from clickhouse_connect.driver.exceptions import ClickHouseError, ProgrammingError
 
 from runtime.errors import CandlewickError, UnavailableError, UsageError
 
 Client = AsyncClient
 """The client that the readers use."""
+ANY_DATABASE = "system"
+"""Is there while ours is not."""
 _TIMEOUT_S = 30
 _CODE = re.compile(r"\bcode: (\d+)", re.IGNORECASE)
 
@@ -26,7 +28,6 @@ class PassingCode(IntEnum):
 
     TIMEOUT_EXCEEDED = 159
     TOO_SLOW = 160
-    READONLY = 164
     DNS_ERROR = 198
     TOO_MANY_SIMULTANEOUS_QUERIES = 202
     NO_FREE_CONNECTION = 203
@@ -58,6 +59,7 @@ class RowCode(IntEnum):
     VIOLATED_CONSTRAINT = 469
 
 
+_TABLE_ALREADY_EXISTS, _UNKNOWN_DATABASE = 57, 81
 _PASSING_CODES = frozenset(PassingCode)
 _ROW_CODES = frozenset(RowCode)
 
@@ -66,7 +68,15 @@ class RowsRefusedError(Exception):
     """The server says that it cannot hold one or more rows of an insert."""
 
 
-async def connect(url: str, *, database: str | None = None) -> AsyncClient:
+class DatabaseMissingError(CandlewickError):
+    """There is no database of that name."""
+
+
+class TableThereError(Exception):
+    """The server says that there is a table of that name already."""
+
+
+async def connect(url: str, *, database: str | None = None, answer_timeout_s: int = 10 * _TIMEOUT_S) -> AsyncClient:
     """A client; `database` must exist. Close the client with ``await client.close()``.
 
     Raises `UsageError` if `url` is no HTTP URL, otherwise what `clickhouse_errors` raises.
@@ -78,7 +88,7 @@ async def connect(url: str, *, database: str | None = None) -> AsyncClient:
             dsn=url,
             database=database,
             connect_timeout=_TIMEOUT_S,
-            send_receive_timeout=10 * _TIMEOUT_S,
+            send_receive_timeout=answer_timeout_s,
             autogenerate_session_id=False,
             tz_mode="aware",
         )
@@ -86,7 +96,7 @@ async def connect(url: str, *, database: str | None = None) -> AsyncClient:
 
 @contextmanager
 def clickhouse_errors(url: str) -> Iterator[None]:
-    """Turn the client's errors into `UnavailableError`, `RowsRefusedError`, or `CandlewickError` (for a person)."""
+    """Turn the client's errors into `UnavailableError`, `CandlewickError` for a person, or one of those above."""
     where = urlsplit(url).hostname
     try:
         yield
@@ -94,9 +104,17 @@ def clickhouse_errors(url: str) -> Iterator[None]:
         match = _CODE.search(str(error))
         code = int(match[1]) if match else None
         reason = " ".join(str(error).split())[:300]
+        if code == _TABLE_ALREADY_EXISTS:
+            raise TableThereError(reason) from error
+        if code == _UNKNOWN_DATABASE:
+            raise DatabaseMissingError(
+                f"ClickHouse at {where} has no such database: {reason}; check CANDLEWICK_CLICKHOUSE_DATABASE, or make "
+                "it with candlewick migrate clickhouse"
+            ) from error
         if code in _ROW_CODES:
             raise RowsRefusedError(reason) from error
-        if code is None or code in _PASSING_CODES:
+        is_refused_here = isinstance(error, ProgrammingError)  # as a setting that this user may not change
+        if (code is None and not is_refused_here) or code in _PASSING_CODES:
             raise UnavailableError(f"ClickHouse at {where} is away: {reason}") from error
         raise CandlewickError(
             f"ClickHouse at {where} refuses: {reason}; check CANDLEWICK_CLICKHOUSE, its user's rights and the tables"

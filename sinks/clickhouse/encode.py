@@ -1,33 +1,47 @@
-"""Records as rows of the warm store's tables. Pure."""
+"""Records as rows of the warm store's tables. Pure.
+
+Trades go by columns, as they come from `sinks.trade_rows`; all other records one by one.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from market.codec import decode_candle, decode_feed_event, decode_ticker, decode_trade
+from market.codec import (
+    decode_candle,
+    decode_feed_event,
+    decode_funding_rate,
+    decode_instrument,
+    decode_ticker,
+)
+from market.funding import FundingKind
 from market.records import BareRecord
 from market.ticker import Ticker
 from sinks.columns import PERCENT, PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
-from sinks.rows import Row, decode_rows, precedence
+from sinks.rows import Row, decode_rows
 
 _MS = pa.timestamp("ms", tz="UTC")
-_SIZES = ("price", "qty", "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap")
+_SIZES = (
+    "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap",
+    "rate", "mark_price", "tick", "lot", "contract",
+)  # fmt: skip
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(_SIZES, PRICE),
     "quote_volume": QUOTE,
     "taker_buy_quote_volume": QUOTE,
     "change_percent": PERCENT,
-    "time": TIME,
-    "received": TIME,
     "from_time": TIME,
     "until_time": TIME,
     "open_time": _MS,
     "close_time": _MS,
     "at": _MS,
-    "seq": pa.int64(),
+    "time": _MS,
+    "next_time": _MS,
+    "since": _MS,
     "precedence": pa.uint64(),
     "trades": pa.uint64(),
     "minutes": pa.uint64(),
@@ -56,10 +70,8 @@ def _table(
     columns: Mapping[str, Column],
     *,
     spread: Callable[[Sequence[Row]], Iterator[Row]] = iter,
-    **types: pa.DataType,
 ) -> Table:
-    known = _TYPES | types
-    schema = pa.schema([(column, known.get(column, pa.string())) for column in columns])
+    schema = pa.schema([(column, _TYPES.get(column, pa.string())) for column in columns])
     return Table(name, decode, columns, schema, spread)
 
 
@@ -71,21 +83,6 @@ def _run(row: Row) -> str:
     return row.run or ""
 
 
-def _precedence(row: Row) -> int:
-    return precedence(row.run, row.record.offset)
-
-
-TRADES = _table(
-    "trades",
-    decode_trade,
-    {
-        **_of_model("exchange", "symbol", "trade_id", "price", "qty", "side", "source", "seq"),
-        **_of_model(time="time_us", received="received_us"),
-        "run": _run,
-        "precedence": _precedence,
-        **_PLACE,
-    },
-)
 CANDLES = _table(
     "candles",
     decode_candle,
@@ -135,8 +132,38 @@ TICKERS = _table(
         **_PLACE,
     },
     spread=_windows,
-    time=_MS,
 )
+
+
+def _funding_precedence(row: Row) -> int:
+    """A settled rate counts before an expected one; of several of a kind the last in the log counts."""
+    return int(row.record.offset) + (1 << 63 if row.model.kind is FundingKind.SETTLED else 0)
+
+
+FUNDING = _table(
+    "funding",
+    decode_funding_rate,
+    {
+        **_of_model("exchange", "symbol", "rate", "kind", "mark_price", time="time_ms", next_time="next_time_ms"),
+        **_PLACE,
+        "precedence": _funding_precedence,
+    },
+)
+INSTRUMENTS = _table(
+    "instruments",
+    decode_instrument,
+    {
+        **_of_model("exchange", "symbol", "native", "base", "quote", "status"),
+        **_of_model("tick", "lot", "contract", since="since_ms"),
+        **_PLACE,
+    },
+)
+TRADES = "trades"
+_AS_THEY_ARE = (
+    "exchange", "symbol", "time", "price", "qty", "side", "received", "source", "partition", "seq", "precedence",
+    "offset",
+)  # fmt: skip
+_NO_NUMBER = -1
 
 
 def encode(into: Table, partition: int, records: Sequence[BareRecord], partitions: int) -> Encoded:
@@ -144,3 +171,24 @@ def encode(into: Table, partition: int, records: Sequence[BareRecord], partition
     rows, malformed = decode_rows(partition, records, into.decode, partitions)
     encoded = table(list(into.spread(rows)), into.schema, into.columns)
     return Encoded(encoded, encoded.num_rows, malformed)
+
+
+def encode_trades(read: Encoded) -> Encoded:
+    """Rows of `TRADE_ROWS` with their ids as the table `trades` keeps them: as a number and no text, or else as a text.
+
+    The column `offset` is not kept: the table computes it from `precedence`.
+    """
+    rows = read.chunk
+    number, run = rows["number"], rows["run"]
+    id_text = pc.if_else(pc.is_null(number), rows["trade_id"], "") if number.null_count else _empty(len(rows))
+    columns = {name: rows[name] for name in _AS_THEY_ARE} | {
+        "id_number": pc.fill_null(number, _NO_NUMBER),
+        "id_text": id_text,
+        "run": _empty(len(rows)) if run.null_count == len(rows) else pc.fill_null(run.cast(pa.string()), ""),
+    }
+    return read._replace(chunk=pa.table(columns))
+
+
+def _empty(count: int) -> pa.Array:
+    """So many empty texts."""
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), count), [""])

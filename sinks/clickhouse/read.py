@@ -23,10 +23,9 @@ WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND timeframe = 
 ORDER BY open_time
 """
 _TRADES = """
-WITH match(trade_id, '^(0|[1-9][0-9]{0,17})$') AS is_number
-SELECT * FROM trades FINAL
+SELECT exchange, symbol, trade_id, price, qty, side, time, received, source, seq FROM trades FINAL
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}
-ORDER BY time DESC, is_number, if(is_number, toInt64OrZero(trade_id), ifNull(seq, -1)) DESC, trade_id DESC
+ORDER BY time DESC, id_number >= 0, if(id_number >= 0, id_number, ifNull(seq, -1)) DESC, id_text DESC
 LIMIT {limit:UInt32}
 """  # the order of market.candle.trade_order, backwards
 _TICKER = """

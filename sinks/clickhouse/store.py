@@ -4,22 +4,35 @@ import hashlib
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
+from functools import partial
 
 import pyarrow as pa
 from clickhouse_connect.driver import AsyncClient
 
 from market.records import BareRecord
-from runtime.errors import CandlewickError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
-from sinks.clickhouse.connect import RowsRefusedError, clickhouse_errors, connect
-from sinks.clickhouse.encode import CANDLES, FEEDS, TICKERS, TRADES, Table, encode
+from sinks.clickhouse.connect import DatabaseMissingError, RowsRefusedError, clickhouse_errors, connect
+from sinks.clickhouse.encode import (
+    CANDLES,
+    FEEDS,
+    FUNDING,
+    INSTRUMENTS,
+    TICKERS,
+    TRADES,
+    Table,
+    encode,
+    encode_trades,
+)
+from sinks.clickhouse.migrate import SchemaKeeper
+from sinks.clickhouse.schema import SCHEMA_VERSION, WarmTable
 from sinks.encoded import Encoded
+from sinks.halving import refused_among
 from sinks.store import Batch, Pace, PaceLimit, RejectedError
+from sinks.trade_rows import TradeRows
 
-SCHEMA_VERSION = 2
-_COMMENT = f"candlewick {SCHEMA_VERSION}"
+_COMPUTED = {TRADES: ["offset"]}
+"""Columns that the server computes; here they tell which record a row is of."""
 _NO_UUID = "00000000-0000-0000-0000-000000000000"
 _INSERT = {
     "insert_deduplicate": "1",
@@ -44,55 +57,44 @@ class ClickHouseStore:
         self._url = clickhouse_address(settings)
         self._database = settings.clickhouse_database
         self._partitions = settings.partitions
+        self._keeper = SchemaKeeper(self._url, self._database)
+        self._trade_rows = TradeRows(settings.partitions)
         self._tables: dict[str, Table] = {
-            topics.trades: TRADES,
             topics.candles(): CANDLES,
             topics.tickers: TICKERS,
             topics.feeds: FEEDS,
+            topics.funding: FUNDING,
+            topics.instruments: INSTRUMENTS,
         }
-        self.topics = tuple(self._tables)
+        self._names = {topics.trades: TRADES} | {topic: table.name for topic, table in self._tables.items()}
+        self.topics = tuple(self._names)
         self._client: AsyncClient | None = None
         self._process = uuid.uuid4().hex
 
     async def open(self) -> None:
-        """Make the database and tables that are missing. Raises `CandlewickError` for tables of another version."""
+        """Make or migrate the tables. Raises `CandlewickError` for tables that are not as they have to be."""
         await self.close()
-        server = await connect(self._url)
-        try:
-            with clickhouse_errors(self._url):
-                await server.command(f"CREATE DATABASE IF NOT EXISTS {self._database}")
-        finally:
-            await server.close()
+        await self._keeper.bring_up_to_date()
         self._client = await connect(self._url, database=self._database)
-        with clickhouse_errors(self._url):
-            for statement in files("sinks.clickhouse").joinpath("schema.sql").read_text().split(";\n"):
-                await self._client.command(statement)
-            tables = await self._client.query(
-                "SELECT name, comment FROM system.tables "
-                "WHERE database = {database:String} AND name IN {names:Array(String)}",
-                parameters={"database": self._database, "names": [table.name for table in self._tables.values()]},
-            )
-        for name, comment in tables.result_rows:
-            if comment != _COMMENT:
-                raise CandlewickError(
-                    f"the table {self._database}.{name} is not of schema {_COMMENT!r} but {comment!r}: "
-                    "migrate it, or point CANDLEWICK_CLICKHOUSE_DATABASE at another database"
-                )
 
     async def identities(self) -> Mapping[str, str | None]:
-        """By topic: the UUID that its table got when it was made; None while the table holds no row."""
-        client = self._client or await connect(self._url)
+        """By topic: the id that its table got when it was made, or first made; None while the table holds no row."""
+        try:
+            client = self._client or await connect(self._url, database=self._database)
+        except DatabaseMissingError:
+            return dict.fromkeys(self._names)
         try:
             with clickhouse_errors(self._url):
                 tables = await client.query(
-                    "SELECT name, toString(uuid) FROM system.tables WHERE database = {database:String} AND total_rows",
+                    "SELECT name, toString(uuid), comment, engine, sorting_key FROM system.tables "
+                    "WHERE database = {database:String} AND total_rows",
                     parameters={"database": self._database},
                 )
         finally:
             if client is not self._client:
                 await client.close()
-        ids = {name: uuid for name, uuid in tables.result_rows if uuid != _NO_UUID}
-        return {topic: ids.get(table.name) for topic, table in self._tables.items()}
+        ids = {name: id_ for name, *rest in tables.result_rows if (id_ := WarmTable(*rest).id) != _NO_UUID}
+        return {topic: ids.get(name) for topic, name in self._names.items()}
 
     async def positions(
         self,
@@ -104,6 +106,8 @@ class ClickHouseStore:
 
     def encode(self, tp: TopicPartition, records: Sequence[BareRecord]) -> Encoded:
         """As Arrow columns."""
+        if self._names[tp.topic] == TRADES:
+            return encode_trades(self._trade_rows.read(tp.partition, records))
         return encode(self._tables[tp.topic], tp.partition, records, self._partitions)
 
     async def write(self, batches: Sequence[Batch]) -> None:
@@ -111,13 +115,14 @@ class ClickHouseStore:
         by_table: dict[str, list[Batch]] = defaultdict(list)
         for batch in batches:
             if batch.rows:
-                by_table[self._tables[batch.tp.topic].name].append(batch)
+                by_table[self._names[batch.tp.topic]].append(batch)
         for name, of_table in by_table.items():
             rows = pa.concat_tables([batch.chunk for batch in of_table])
             try:
                 await self._insert(name, rows, self._token(name, of_table))
             except RowsRefusedError:
-                raise RejectedError(await self._find_refused(name, of_table)) from None
+                insert = partial(self._insert, name, token=None)
+                raise RejectedError(await refused_among(of_table, insert, RowsRefusedError)) from None
             for batch in of_table:
                 batch.is_written = True
 
@@ -129,30 +134,11 @@ class ClickHouseStore:
 
     def _token(self, name: str, batches: Sequence[Batch]) -> str:
         ranges = (f"{batch.tp.topic}/{batch.tp.partition}:{batch.first}-{batch.last}" for batch in batches)
-        return hashlib.sha256(f"{name} {_COMMENT} {self._process} {' '.join(ranges)}".encode()).hexdigest()
+        return hashlib.sha256(f"{name} {SCHEMA_VERSION} {self._process} {' '.join(ranges)}".encode()).hexdigest()
 
     async def _insert(self, name: str, rows: pa.Table, token: str | None) -> None:
+        rows = rows.drop_columns(_COMPUTED.get(name, ())).combine_chunks()
         settings = _INSERT | ({"insert_deduplication_token": token} if token else {})
         assert self._client is not None  # noqa: S101  # a store is opened before it is written to
         with clickhouse_errors(self._url):
             await self._client.insert_arrow(name, rows, settings=settings)
-
-    async def _find_refused(self, name: str, batches: Sequence[Batch]) -> dict[tuple[TopicPartition, int], str]:
-        """Halve the rows until those that the server refuses stand alone; by then all others are written.
-
-        The caller writes the others again: that is harmless.
-        """
-        reasons: dict[tuple[TopicPartition, int], str] = {}
-        for batch in batches:
-            halves = [batch.chunk]
-            while halves:
-                rows = halves.pop()
-                try:
-                    await self._insert(name, rows, None)
-                except RowsRefusedError as error:
-                    if rows.num_rows == 1:
-                        reasons[batch.tp, rows["offset"][0].as_py()] = str(error)
-                    else:
-                        middle = rows.num_rows // 2
-                        halves += [rows.slice(middle), rows.slice(0, middle)]
-        return reasons

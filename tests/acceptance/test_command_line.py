@@ -14,11 +14,11 @@ from candlewick.commands.settings import markdown_table
 from runtime.errors import CandlewickError, WrongDataError
 from runtime.settings import Settings
 
-GROUPS = ("stack", "topics", "sink")
+GROUPS = ("stack", "topics", "sink", "migrate")
 SUBCOMMANDS = [
     ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "reset"],
     ["topics", "apply"], ["topics", "diff"], ["sink", "redis"], ["sink", "clickhouse"], ["sink", "parquet"],
-    ["sink", "postgres"],
+    ["sink", "postgres"], ["migrate", "clickhouse"],
 ]  # fmt: skip
 
 

@@ -37,6 +37,13 @@ WINDOW = {
     "minutes": 60, "open": "1", "high": "2", "low": "1", "close": "2", "change": "-1.5", "change_percent": "-50.1234",
     "vwap": None, "volume": "1", "quote_volume": "2", "taker_buy_volume": "1", "trades": 3, "status": "hole",
 }  # fmt: skip
+RATE = {
+    "exchange": "binance-usdm", "symbol": "BTC-USDT-PERP", "time_ms": 120_000, "rate": "0.0001", "kind": "settled",
+    "mark_price": "42313.9",
+}  # fmt: skip
+LISTED = {
+    "exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT", "tick": "0.01",
+}  # fmt: skip
 
 
 def ticker(time_ms: int, revision: int, **fields: Any) -> dict[str, Any]:
@@ -108,13 +115,16 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
     await client.aclose()
 
 
-async def test_clickhouse_keeps_the_first_sighting_and_reads_by_key(settings: Settings, topics: Topics) -> None:
+async def test_clickhouse_keeps_what_counts_and_reads_by_key(settings: Settings, topics: Topics) -> None:
     event = {"exchange": "binance", "symbol": "BTC-USDT", "event": "connected", "at_ms": 1_700_000_000_123}
     trades = [trade(1), trade(2), trade(1, source="rest", price="1")]
     [(partition, first), *_] = await publish(settings, topics.trades, [record(one) for one in trades])
     await publish(settings, topics.candles(), [record(candle(0, 5)), record(candle(0, 7), run="r1")])
     await publish(settings, topics.tickers, [record(ticker(60_000, 5)), record(ticker(60_000, 6, last="3"))])
     await publish(settings, topics.feeds, [record(event), record(event)])
+    rates = [RATE | {"kind": kind, "rate": rate} for kind, rate in (("settled", "-0.01"), ("expected", "0.5"))]
+    await publish(settings, topics.funding, [record(one) for one in [*rates, RATE | {"time_ms": 60_000}]])
+    await publish(settings, topics.instruments, [record(LISTED), record(LISTED | {"tick": "0.1"})])
     await once("clickhouse", settings)
     client = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
     newest, oldest = await warm.read_trades(client, MARKET, limit=10)
@@ -128,6 +138,13 @@ async def test_clickhouse_keeps_the_first_sighting_and_reads_by_key(settings: Se
     assert statistics is not None
     assert (statistics.last, sorted(statistics.windows), statistics.windows["1h"].vwap) == (3, ["1h", "24h"], None)
     assert (await client.query("SELECT count() FROM feeds FINAL")).result_rows == [(2,)]
+    paid = "SELECT toUnixTimestamp64Milli(time), rate, kind, mark_price FROM funding FINAL ORDER BY time"
+    assert (await client.query(paid)).result_rows == [
+        (60_000, Decimal("0.0001"), "settled", Decimal("42313.9")),
+        (120_000, Decimal("-0.01"), "settled", Decimal("42313.9")),
+    ]
+    listed = "SELECT native, tick, lot FROM instruments FINAL"
+    assert (await client.query(listed)).result_rows == [("BTCUSDT", Decimal("0.1"), None)]
     await client.close()
 
 

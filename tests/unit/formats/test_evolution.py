@@ -249,10 +249,11 @@ def plain_and_next(name: str, topic: str) -> tuple[list[LogRecord], list[LogReco
 @pytest.mark.parametrize(
     ("name", "table"),
     [
-        ("trade", clickhouse.TRADES),
         ("candle", clickhouse.CANDLES),
         ("ticker", clickhouse.TICKERS),
         ("feed-event", clickhouse.FEEDS),
+        ("funding-rate", clickhouse.FUNDING),
+        ("instrument", clickhouse.INSTRUMENTS),
         ("trade", parquet.TRADES),
         ("candle", parquet.CANDLES),
         ("funding-rate", parquet.FUNDING),

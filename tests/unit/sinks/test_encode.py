@@ -13,11 +13,13 @@ from records import TICKER, WINDOW
 
 from market.candle import Fold
 from market.codec import decode_trade
+from market.partition import partition_of
 from sinks.clickhouse import encode as clickhouse
 from sinks.encoded import Encoded
 from sinks.parquet import schema as parquet
 from sinks.redis.trades import HotTrades
 from sinks.rows import precedence
+from sinks.trade_rows import TradeRows
 
 TRADE = {
     "exchange": "binance", "symbol": "BTC-USDT", "trade_id": "7", "price": "27000.1", "qty": "0.5", "side": "buy",
@@ -44,14 +46,50 @@ def record(fields: dict[str, Any], offset: int = 0, headers: tuple[tuple[str, by
     return SimpleNamespace(offset=offset, value=json.dumps(fields).encode(), headers=headers, **key)
 
 
+def warm_trades(partition: int, records: list[Any]) -> Encoded:
+    return clickhouse.encode_trades(TradeRows(PARTITIONS).read(partition, records))
+
+
+def warm(into: Any, partition: int, records: list[Any], partitions: int) -> Encoded:
+    """As the warm store encodes a topic; `into` is None for trades."""
+    return clickhouse.encode(into, partition, records, partitions) if into else warm_trades(partition, records)
+
+
 def test_a_trade_s_columns_are_its_fields() -> None:
-    encoded = clickhouse.encode(clickhouse.TRADES, PARTITION, [record(TRADE, 9, (("run", b"r1"),))], PARTITIONS)
-    [row] = encoded.chunk.to_pylist()
+    [row] = warm_trades(PARTITION, [record(TRADE, 9, (("run", b"r1"),))]).chunk.to_pylist()
     assert row["price"] == Decimal("27000.1")
     assert (row["time"].microsecond, row["time"].second, row["received"].microsecond) == (999_999, 19, 1)
-    assert [row[name] for name in ("trade_id", "side", "source", "run", "partition", "offset")] == [
-        "7", "buy", "rest", "r1", 3, 9,
+    assert [row[name] for name in ("id_number", "id_text", "side", "source", "run", "partition", "offset")] == [
+        7, "", "buy", "rest", "r1", 3, 9,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("others", [[], ["f7496ecb", "007", "1" * 19]])
+def test_the_warm_store_keeps_ids_as_numbers_or_as_texts_and_never_as_both(others: list[str]) -> None:
+    ids = ["0", "9", "1" * 18, *others]
+    runs: list[tuple[tuple[str, bytes], ...]] = [(), (("run", b"r"),)]
+    told = [record(TRADE | {"trade_id": one}, offset, runs[offset % 2]) for offset, one in enumerate(ids)]
+    rows = warm_trades(PARTITION, told).chunk.to_pylist()
+    assert [(row["id_number"], row["id_text"]) for row in rows] == [
+        (int(one), "") if one not in others else (-1, one) for one in ids
+    ]
+    assert [row["run"] for row in rows] == ["r" if offset % 2 else "" for offset in range(len(ids))]
+
+
+def test_a_settled_funding_rate_counts_before_expected_ones_and_else_the_last_in_the_log() -> None:
+    rate = {"exchange": "binance-usdm", "symbol": "BTC-USDT-PERP", "time_ms": 1_704_067_200_000, "rate": "-0.0000236"}
+    told = [record(rate | {"kind": kind}, offset) for kind, offset in (("expected", 8), ("settled", 2), ("settled", 5))]
+    partition = partition_of(b"binance-usdm:BTC-USDT-PERP", PARTITIONS)
+    rows = clickhouse.encode(clickhouse.FUNDING, partition, told, PARTITIONS).chunk.to_pylist()
+    ranked = sorted(rows, key=lambda row: row["precedence"])
+    assert [(row["kind"], row["offset"]) for row in ranked] == [("expected", 8), ("settled", 2), ("settled", 5)]
+    assert (rows[0]["rate"], rows[0]["mark_price"]) == (Decimal("-0.0000236"), None)
+
+
+def test_an_instrument_that_tells_little_is_held_too() -> None:
+    told = {"exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT"}
+    [row] = clickhouse.encode(clickhouse.INSTRUMENTS, PARTITION, [record(told, 4)], PARTITIONS).chunk.to_pylist()
+    assert (row["status"], row["tick"], row["contract"], row["offset"]) == ("trading", None, None, 4)
 
 
 WIDEST = {"price": "0.000000000000000001", "qty": "999999999999999", "time_us": 9_007_199_253_999_999, "seq": 2**63 - 1}
@@ -64,7 +102,7 @@ WIDEST_CANDLE = {
 @pytest.mark.parametrize(
     ("encode", "trades", "candles"),
     [
-        (clickhouse.encode, clickhouse.TRADES, clickhouse.CANDLES),
+        (warm, None, clickhouse.CANDLES),
         (cold_encode, parquet.TRADES, parquet.CANDLES),
     ],
 )
@@ -91,7 +129,7 @@ def test_a_ticker_with_a_window_beyond_a_limit_is_refused_as_a_whole() -> None:
 
 
 ENCODERS = [
-    lambda partition, records: clickhouse.encode(clickhouse.TRADES, partition, records, PARTITIONS),
+    warm_trades,
     lambda partition, records: cold_encode(parquet.TRADES, partition, records, PARTITIONS),
     HotTrades("", PARTITIONS).encode,
 ]
