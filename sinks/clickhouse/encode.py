@@ -180,15 +180,12 @@ def encode_trades(read: Encoded) -> Encoded:
     """
     rows = read.chunk
     number, run = rows["number"], rows["run"]
-    id_text = pc.if_else(pc.is_null(number), rows["trade_id"], "") if number.null_count else _empty(len(rows))
+    empty = pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), len(rows)), [""])
+    # Whatever they hold, of one type: the tables of several partitions go into one insert.
+    id_text = pc.if_else(pc.is_null(number), rows["trade_id"], "").dictionary_encode() if number.null_count else empty
     columns = {name: rows[name] for name in _AS_THEY_ARE} | {
         "id_number": pc.fill_null(number, _NO_NUMBER),
         "id_text": id_text,
-        "run": _empty(len(rows)) if run.null_count == len(rows) else pc.fill_null(run.cast(pa.string()), ""),
+        "run": empty if run.null_count == len(rows) else pc.fill_null(run.cast(pa.string()), "").dictionary_encode(),
     }
     return read._replace(chunk=pa.table(columns))
-
-
-def _empty(count: int) -> pa.Array:
-    """So many empty texts."""
-    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int8()), count), [""])

@@ -6,6 +6,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,3 +169,13 @@ def test_of_live_copies_that_counts_which_the_candle_took(told: list[tuple[int, 
         fold.add(decode_trade(json.dumps(value).encode()))
         kept[number] = max(kept.get(number, (-1, 0)), (precedence(None, offset), price))
     assert fold.quote_volume == sum(price for _, price in kept.values())
+
+
+def test_tables_of_any_trades_go_into_one_insert() -> None:
+    rows = TradeRows(1)
+    kinds = [record(TRADE), record(TRADE | {"trade_id": "a-b"}), record(TRADE, 0, (("run", b"r"),))]
+    chunks = [clickhouse.encode_trades(rows.read(0, [each])).chunk for each in kinds]
+    together = pa.concat_tables(chunks)
+    assert together["id_number"].to_pylist() == [7, -1, 7]
+    assert together["id_text"].to_pylist() == ["", "a-b", ""]
+    assert together["run"].to_pylist() == ["", "", "r"]
