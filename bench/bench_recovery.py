@@ -33,6 +33,7 @@ LATE_S = 1.0
 """A feed is whole while each symbol has the marker of every minute that ended so long ago, in wall time."""
 SETTLED_S = 5.0
 """... and was so for this long."""
+GOAL_MS = 30_000
 PATIENCE_S = 180.0
 BETWEEN_S = 65.0
 """The exchange counts what is asked in a minute: what was asked for one outage is not to weigh on the next."""
@@ -124,12 +125,13 @@ def main() -> None:
                     seen[outage_s].append(recovered_after_s(feed, market, outage_s))
                     whole_s = seen[outage_s][-1]
                     print(f"{number} outage of {outage_s:g} s: whole after {whole_s:.1f} s, {told(feed)}", flush=True)
-    rows = [
-        {"outage_s": outage_s, "whole_after_ms": spread([1000 * each for each in values])}
+    figures = [
+        {"name": f"whole after all connections were lost for {outage_s:g} s", "unit": "ms", "goal": GOAL_MS}
+        | spread([1000 * each for each in values])
         for outage_s, values in seen.items()
     ]
     setting = {"symbols": arguments.symbols, "speed": arguments.speed, "others_load": others_load}
-    write("recovery", {**setting, "outages": rows})
+    write("recovery", {**setting, "figures": figures})
 
 
 def recovered_after_s(feed: FollowedFeed, market: SimulatedMarket, outage_s: float) -> float:

@@ -31,6 +31,9 @@ GOALS = {"parquet": 500_000, "clickhouse": 400_000, "redis": 250_000, "postgres"
 """Rows per CPU-second, on a machine where the candle engine makes `ENGINE` in the same run."""
 ENGINE = 600_000
 CANDLES = "candle engine"
+PIPELINE = {CANDLES, "sink parquet", "sink clickhouse", "sink redis"}
+WHOLE_GOAL = 80_000
+"""Of candles and the three sinks together, in the same proportion."""
 
 
 def main() -> None:
@@ -54,7 +57,8 @@ def main() -> None:
             print(f"filling the topic with {arguments.trades:,} trades", flush=True)
             log, of_engine = (filled(settings, prefix, Market(trades=arguments.trades)) for prefix in ("", "engine."))
             runs, failures = interleave(log, of_engine, names, arguments.runs)
-        figures |= {"sinks": rows(log, runs), "failures": failures}
+        sinks = rows(log, runs)
+        figures |= {"sinks": sinks, "failures": failures, "figures": figures_of(sinks)}
     tell(figures)
     write("sinks", written() | figures)
     sys.exit(1 if failures else 0)
@@ -133,6 +137,18 @@ def rows(log: Log, runs: dict[str, list[Run]]) -> list[dict[str, Any]]:
         }
         for way, seen in runs.items()
     ]
+
+
+def figures_of(sinks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What each way makes, and candles and the three sinks together: by the sum of what a trade costs in each."""
+    named = {row["way"]: row for row in sinks}
+    per_cpu_s = [(way, row["trades_per_cpu_s"], row["goal"]) for way, row in named.items()]
+    if named.keys() >= PIPELINE:
+        parts = [named[way]["trades_per_cpu_s"] for way in PIPELINE]
+        summed = {name: round(1 / sum(1 / part[name] for part in parts)) for name in ("min", "median", "max")}
+        share = min(1, named[CANDLES]["trades_per_cpu_s"]["median"] / ENGINE)
+        per_cpu_s.append(("candle engine and three sinks, summed", summed, round(WHOLE_GOAL * share)))
+    return [{"name": name, "unit": "trades/CPU-s", **spread_, "goal": goal} for name, spread_, goal in per_cpu_s]
 
 
 def tell(figures: dict[str, Any]) -> None:
