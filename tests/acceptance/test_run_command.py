@@ -123,6 +123,7 @@ def a_run_of(surroundings: dict[str, str], exchanges: str, *arguments: str) -> t
     return trades, candles
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_two_exchanges_in_one_run_are_verified_though_the_ids_of_one_prove_nothing(
     surroundings: dict[str, str],

@@ -21,7 +21,7 @@ MARKETS = ("BTCUSDT", "SOLUSDT", "XRPETH")
 SPEED = 60.0
 
 
-@pytest.mark.parametrize("name", ["okx", "bybit"])
+@pytest.mark.parametrize("name", ["okx", pytest.param("bybit", marks=pytest.mark.long)])
 async def test_it_is_left_out_and_taken_up_again_once_it_is_traded(
     name: str,
     settings: Settings,

@@ -252,7 +252,7 @@ async def test_a_paused_owner_that_wakes_up_changes_nothing(log: Log, sink: Sink
     await other.store.close()
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 50))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(1, 50))])
 async def test_whatever_is_killed_all_is_held_afterwards(nodes: RedisNodes, log: Log, sink: Sink, seed: int) -> None:
     rng = random.Random(seed)
     count = 0
