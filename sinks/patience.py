@@ -31,7 +31,7 @@ class Waiting:
 
     def __init__(self, log: Any, *, once: bool) -> None:
         self.writes: list[list[Batch]] = []
-        """Each is tried again as it was first tried: by that a store knows a repeat."""
+        """Each is tried again apart from the others, without what is written by now: by that a store knows a repeat."""
         self._log = log
         self._once = once
         self._failures = 0

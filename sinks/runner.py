@@ -216,7 +216,7 @@ class _SinkWorker:
         if any(batch.rows and self._identities.stores.get(batch.tp.topic, "") is None for batch in written):
             self._identities = self._identities.with_learnt(await self._ask())  # an empty store has an id now
             for partition in self._partitions.values():
-                partition.committed = -1  # what is committed already lacks that id
+                partition.committed = -1  # so that the same offset is committed again, with that id
 
     def _read_again(self, error: RejectedError) -> None:
         """Go back to where the batches begin; this time the records that the store rejected are refused."""
