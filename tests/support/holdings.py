@@ -187,6 +187,8 @@ class Target:
     name: str
     store: Callable[[Settings], Store]
     held: Callable[[Settings], Any]
+    s3: str | None = None
+    """The fixture that has the address of its S3 server."""
 
     def config(self, *, once: bool = True, file_records: int = 7, instance_id: str | None = None) -> SinkConfig:
         return SinkConfig(once=once, instance_id=instance_id, rolling_policy=RollingPolicy(records=file_records))
@@ -197,6 +199,7 @@ TARGETS = {
     "redis-cluster": Target("redis", RedisStore, of_redis),
     "clickhouse": Target("clickhouse", ClickHouseStore, of_clickhouse),
     "parquet": Target("parquet", ParquetStore, of_parquet),
-    "parquet-s3": Target("parquet", ParquetStore, of_parquet),
+    "parquet-s3": Target("parquet", ParquetStore, of_parquet, s3="s3_server"),
+    "parquet-versitygw": Target("parquet", ParquetStore, of_parquet, s3="versitygw"),
     "postgres": Target("postgres", PostgresStore, of_postgres),
 }
