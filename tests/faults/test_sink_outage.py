@@ -36,6 +36,7 @@ FLAGS = {"parquet": ("--file-records", str(RATE))}
 GROWTH_MB = 250
 """So much more memory than before the outage a sink may take, while it waits and while it catches up."""
 NEW_MS = 3_000
+CATCH_UP_S = 120
 LAG_S = 10
 """So far behind the other sinks may be at most, on a busy machine too."""
 
@@ -55,63 +56,87 @@ class Watch:
         return [line["unread"] or 0 for line in self.member.lines("progress") if line["timestamp"] >= since]
 
 
+@dataclass(kw_only=True)
+class Outcome:
+    """What an outage did."""
+
+    sent: int
+    """Trades in all."""
+    is_told: bool
+    drained_s: float
+    behind: dict[str, int]
+    """By sink: the most records that it had still to read while the store was away."""
+    codes: dict[str, int | None]
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("topics")
 @pytest.mark.parametrize("away", SINKS)
 async def test_a_store_that_is_away_delays_only_its_own_sink_and_nothing_is_lost(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: str
 ) -> None:
-    async with servers(settings, tmp_path, away) as (own, running, more):
-        for name, value in more.items():
+    async with servers(settings, tmp_path, away) as (own, running, variables):
+        for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        environment = child_environment(own, progress_s="1") | more
+        environment = child_environment(own, progress_s="1")
         watches = {
             name: Watch(Member(environment, tmp_path / f"{name}.log", command=("sink", name, *FLAGS.get(name, ()))))
             for name in SINKS
         }
-        ended = asyncio.Event()
-        producing = asyncio.create_task(produce(own, ended))
-        looking = asyncio.create_task(look(watches, ended))
         try:
-            for watch in watches.values():
-                await watch.member.start()
-            await eventually(lambda: all(has_caught_up(watch) for watch in watches.values()), timeout_s=90, every_s=0.5)
-            began, before = utc_now(), {name: watch.rss_mb[-1] for name, watch in watches.items()}
-            leave(running[away], away)
-            await asyncio.sleep(OUTAGE_S)  # the fault itself
-            behind = {name: max(watch.unread(began), default=0) for name, watch in watches.items()}
-            is_told = bool(watches[away].member.lines("the store is away"))
-            await come_back(running[away], away)
-            back_s, back = time.monotonic(), utc_now()
-            await eventually(lambda: has_caught_up(watches[away], back), timeout_s=120, every_s=0.5)
-            drained_s = time.monotonic() - back_s
-            ended.set()
-            sent = await producing
-            await eventually(
-                lambda: all(watch.unread()[-1:] == [0] for watch in watches.values()), timeout_s=60, every_s=0.5
-            )
-            codes = {name: await watch.member.end(signal.SIGTERM) for name, watch in watches.items()}
+            outcome = await go_through(own, watches, running[away], away)
         finally:
-            ended.set()
-            await asyncio.wait([producing, looking])
             for watch in watches.values():
                 await watch.member.end(signal.SIGKILL)
-        peak = {name: max(watch.rss_mb) for name, watch in watches.items()}
+        memory, others = watches[away].rss_mb, {name: outcome.behind[name] for name in SINKS if name != away}
         print(  # noqa: T201  # seen with -s
-            f"\n{away} away for {OUTAGE_S:.0f} s of {RATE:,} trades/s: it caught up in {drained_s:.1f} s; "
-            f"its sink's memory {before[away]:.0f} MB before, {peak[away]:.0f} MB at most; records that the others "
-            f"were behind at most: { {name: behind[name] for name in SINKS if name != away} }; {sent:,} trades in all"
+            f"\n{away} away for {OUTAGE_S:.0f} s of {RATE:,} trades/s: caught up in {outcome.drained_s:.1f} s; "
+            f"its memory {memory[0]:.0f} MB before, {max(memory):.0f} MB at most; the others behind by {others} records at "
+            f"most; {outcome.sent:,} trades in all"
         )
-        assert codes == dict.fromkeys(SINKS, 0)
-        assert is_told
-        logged = await read_log(own)
-        assert len(logged.live) == sent
-        for name in SINKS:
-            held, wanted = await TARGETS[name].held(own), logged.hot() if name == "redis" else logged.whole()
-            assert (held.trades, held.candles) == (wanted.trades, wanted.candles), name
-            assert held.places is None or held.places == wanted.places
-        assert peak[away] - before[away] < GROWTH_MB
-        assert max(behind[name] for name in SINKS if name != away) < LAG_S * RATE
+        assert outcome.is_told
+        assert outcome.codes == dict.fromkeys(SINKS, 0)
+        await assert_all_hold_the_log(own, outcome.sent)
+        assert max(memory) - memory[0] < GROWTH_MB
+        assert max(others.values()) < LAG_S * RATE
+
+
+async def go_through(own: Settings, watches: dict[str, Watch], server: OwnServer, away: str) -> Outcome:
+    """From four sinks that keep up, through the outage, until all have read all and have ended."""
+    ended = asyncio.Event()
+    producing = asyncio.create_task(produce(own, ended))
+    try:
+        for watch in watches.values():
+            await watch.member.start()
+        await eventually(lambda: all(map(keeps_up, watches.values())), timeout_s=CATCH_UP_S, every_s=0.5)
+        looking = asyncio.create_task(look(watches[away], ended))
+        began = utc_now()
+        leave(server, away)
+        await asyncio.sleep(OUTAGE_S)  # the fault itself
+        behind = {name: max(watch.unread(began), default=0) for name, watch in watches.items()}
+        is_told = bool(watches[away].member.lines("the store is away"))
+        back, back_s = utc_now(), time.monotonic()
+        await come_back(server, away)
+        await eventually(lambda: keeps_up(watches[away], back), timeout_s=CATCH_UP_S, every_s=0.5)
+        drained_s = time.monotonic() - back_s
+        ended.set()
+        sent = await producing
+        await looking
+        await eventually(lambda: all(map(has_read_all, watches.values())), timeout_s=CATCH_UP_S, every_s=0.5)
+        codes = {name: await watch.member.end(signal.SIGTERM) for name, watch in watches.items()}
+    finally:
+        ended.set()
+        await asyncio.wait([producing])
+    return Outcome(sent=sent, is_told=is_told, drained_s=drained_s, behind=behind, codes=codes)
+
+
+async def assert_all_hold_the_log(own: Settings, sent: int) -> None:
+    logged = await read_log(own)
+    assert len(logged.live) == sent
+    for name in SINKS:
+        held, wanted = await TARGETS[name].held(own), logged.hot() if name == "redis" else logged.whole()
+        assert (held.trades, held.candles) == (wanted.trades, wanted.candles), name
+        assert held.places is None or held.places == wanted.places
 
 
 @asynccontextmanager
@@ -150,10 +175,14 @@ async def come_back(server: OwnServer, name: str) -> None:
         await server.start()
 
 
-def has_caught_up(watch: Watch, since: str = "") -> bool:
-    """Whether what it read last was new at that time."""
+def keeps_up(watch: Watch, since: str = "") -> bool:
+    """Whether what it read last, at that time or later, was new."""
     lines = [line for line in watch.member.lines("progress") if line["timestamp"] >= since and line["records"]]
     return bool(lines) and lines[-1]["newest_age_ms"] < NEW_MS
+
+
+def has_read_all(watch: Watch) -> bool:
+    return watch.unread()[-1:] == [0]
 
 
 def utc_now() -> str:
@@ -177,9 +206,8 @@ async def produce(settings: Settings, ended: asyncio.Event) -> int:
     return sent
 
 
-async def look(watches: dict[str, Watch], ended: asyncio.Event) -> None:
+async def look(watch: Watch, ended: asyncio.Event) -> None:
+    """At its memory, until the sink has caught up."""
     while not ended.is_set():
-        for watch in watches.values():
-            if watch.member.is_running:
-                watch.look()
-        await asyncio.sleep(0.5)
+        watch.look()
+        await asyncio.sleep(TICK_S)
