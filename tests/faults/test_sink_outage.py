@@ -91,8 +91,8 @@ async def test_a_store_that_is_away_delays_only_its_own_sink_and_nothing_is_lost
         memory, others = watches[away].rss_mb, {name: outcome.behind[name] for name in SINKS if name != away}
         print(  # noqa: T201  # seen with -s
             f"\n{away} away for {OUTAGE_S:.0f} s of {RATE:,} trades/s: caught up in {outcome.drained_s:.1f} s; "
-            f"its memory {memory[0]:.0f} MB before, {max(memory):.0f} MB at most; the others behind by {others} records at "
-            f"most; {outcome.sent:,} trades in all"
+            f"its memory {memory[0]:.0f} MB before, {max(memory):.0f} MB at most; the others behind by {others} "
+            f"records at most; {outcome.sent:,} trades in all"
         )
         assert outcome.is_told
         assert outcome.codes == dict.fromkeys(SINKS, 0)
