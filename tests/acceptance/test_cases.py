@@ -26,7 +26,7 @@ MAY_2, JAN_2 = 1_714_608_000_000, 1_704_153_600_000
 MAY_2_DUMP = "QANUSDT-trades-2024-05-02.csv"
 TWO_MINUTES = {"complete_from_us": JAN_2 * 1000, "complete_until_us": (JAN_2 + 2 * MINUTE_MS) * 1000}
 
-pytestmark = pytest.mark.usefixtures("topics")
+pytestmark = pytest.mark.usefixtures("longer_candles")
 
 
 async def imported(settings: Settings, *names: str | Path, **request: Any) -> list[Imported]:
