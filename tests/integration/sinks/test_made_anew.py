@@ -26,6 +26,8 @@ from sinks import runner
 from sinks.runner import run_sink
 from sinks.start import SinkStartError
 
+pytestmark = pytest.mark.usefixtures("longer_candles")
+
 OLD = [trade(number) for number in range(30)]
 NEW = [trade(number) for number in range(1000, 1300)]
 
@@ -95,7 +97,6 @@ async def test_a_topic_made_anew_between_two_runs_is_read_from_its_beginning(
     assert await holds_all(target, sink_settings, NEW)
 
 
-@pytest.mark.usefixtures("longer_candles")
 @pytest.mark.parametrize("name", ["redis", "clickhouse", "parquet"])
 async def test_an_offset_of_the_topic_before_is_not_gone_on_from(settings: Settings, topics: Topics, name: str) -> None:
     target = TARGETS[name]
@@ -117,7 +118,6 @@ async def test_an_offset_of_the_topic_before_is_not_gone_on_from(settings: Setti
     assert await stale_offsets(settings) == []
 
 
-@pytest.mark.usefixtures("longer_candles")
 @pytest.mark.parametrize(("name", "count"), [("redis", 300), ("redis", 5), ("clickhouse", 300), ("parquet", 300)])
 async def test_a_topic_made_anew_under_a_running_sink_is_noticed_whatever_it_holds_by_then(
     settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch, name: str, count: int

@@ -31,6 +31,8 @@ from sinks.redis import read as hot
 from sinks.redis.connect import connect as connect_redis
 from sinks.runner import run_sink
 
+pytestmark = pytest.mark.usefixtures("longer_candles")
+
 MARKET = MarketKey("binance", "BTC-USDT")
 KEY = str(MARKET)
 WINDOW = {
@@ -64,7 +66,7 @@ def few_trades(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return None
 
 
-@pytest.mark.usefixtures("few_trades", "longer_candles")
+@pytest.mark.usefixtures("few_trades")
 async def test_redis_keeps_the_latest_trades_by_time_and_id(settings: Settings, topics: Topics) -> None:
     same_time = {"time_us": T0_US + 50_000}
     trades = [trade(9, **same_time), trade(10, **same_time), trade(100, **same_time), *map(trade, (1, 2, 60, 70, 3))]
@@ -78,7 +80,6 @@ async def test_redis_keeps_the_latest_trades_by_time_and_id(settings: Settings, 
     await client.aclose()
 
 
-@pytest.mark.usefixtures("longer_candles")
 async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_subscribers(
     settings: Settings, topics: Topics
 ) -> None:
