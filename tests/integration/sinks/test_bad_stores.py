@@ -209,6 +209,7 @@ async def a_clock_that_s3_finds_wrong(settings: Settings, _: Path, s3: str) -> A
         yield Bad("parquet", told, cold, cold, s3_variables(late), s3_variables(s3))
 
 
+@pytest.mark.usefixtures("longer_candles")  # the sink into Redis reads them
 @pytest.mark.parametrize("name", CASES)
 async def test_a_person_is_told_what_to_mend_and_then_nothing_is_lost(
     settings: Settings, topics: Topics, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
