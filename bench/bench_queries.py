@@ -10,11 +10,11 @@ import os
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from broker import servers
-from minute_tables import QUESTIONS, RelationalMinutes, WarmMinutes, question
-from minutes import UNTIL, Days, hours, last, symbol
+from minute_tables import RelationalMinutes, WarmMinutes, question
+from minutes import DAY, UNTIL, Days, hours, last, symbol
 from report import figure, write
 
 GOALS_MS = {("hours", 30): 42, ("windows", 90): 187}
@@ -51,7 +51,22 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",") if number]
 
 
-def measured(table: WarmMinutes | RelationalMinutes, symbols: int, sizes: Sequence[int], runs: int) -> Figures:
+Table = WarmMinutes | RelationalMinutes
+
+
+class Asked(NamedTuple):
+    """A question to so many days of some markets."""
+
+    name: str
+    markets: list[int]
+    days: int
+
+    def __str__(self) -> str:
+        markets = "one market" if len(self.markets) == 1 else f"{len(self.markets)} markets"
+        return f"{self.name}, {self.days} days of {markets}"
+
+
+def measured(table: Table, symbols: int, sizes: Sequence[int], runs: int) -> Figures:
     """A table at each of its sizes, in days."""
     figures: Figures = []
     filled_from = UNTIL
@@ -61,48 +76,52 @@ def measured(table: WarmMinutes | RelationalMinutes, symbols: int, sizes: Sequen
         filled_from = last(days).first
         took_s = time.perf_counter() - began_s
         rows, size = table.size()
-        what = f"{table.name}, {symbols * days * 1440 / 1e6:.1f} M candles"
+        what = f"{table.name}, {symbols * days * DAY / 1e6:.1f} M candles"
         print(f"{what}: filled in {took_s:.0f} s", flush=True)
         figures += [figure(f"{what}: on disk", "bytes/candle", [size / rows])]
-        for name in QUESTIONS:
-            figures += list(asked(table, what, name, (days if name == "windows" else min(days, MONTH)), symbols, runs))
+        month, three = min(days, MONTH), [symbols // 3, symbols // 2, symbols - 1]
+        for asked in (
+            Asked("hours", three[1:2], month),
+            Asked("all columns", three[1:2], month),
+            Asked("windows", three, days),
+        ):
+            figures += list(timed(table, what, asked, runs))
     return figures
 
 
-def asked(
-    table: WarmMinutes | RelationalMinutes, what: str, name: str, days: int, symbols: int, runs: int
-) -> Iterator[dict[str, Any]]:
+def timed(table: Table, what: str, asked: Asked, runs: int) -> Iterator[dict[str, Any]]:
     """One question, warm, its answer checked."""
-    markets = [symbols // 3, symbols // 2, symbols - 1] if name == "windows" else [symbols // 2]
-    text = question(table.name, name, markets, last(days))
+    text = question(table.name, asked.name, asked.markets, last(asked.days))
     seen_ms = []
     for number in range(WARMING + runs):
         began_s = time.perf_counter()
         answer = table.ask(text)
         if number >= WARMING:
             seen_ms.append(1000 * (time.perf_counter() - began_s))
-    require_right(name, markets, last(days), answer.rows)
-    label = f"{what}: {name}, {days} days of {len(markets)}"
-    goal = GOALS_MS.get((name, days)) if table.name == "clickhouse" else None
-    yield figure(label, "ms", seen_ms, goal)
-    print(f"{label}: {statistics.median(seen_ms):.1f} ms ({min(seen_ms):.1f} to {max(seen_ms):.1f})", flush=True)
-    if answer.read_rows is not None:
-        yield figure(f"{label}: read", "rows", [answer.read_rows])
-        yield figure(f"{label}: read", "bytes", [answer.read_bytes or 0])
+    require_right(asked, answer.rows)
+    goal = GOALS_MS.get((asked.name, asked.days)) if table.name == "clickhouse" else None
+    yield figure(f"{what}: {asked}", "ms", seen_ms, goal)
+    print(
+        f"{what}: {asked}: {statistics.median(seen_ms):.1f} ms ({min(seen_ms):.1f} to {max(seen_ms):.1f})", flush=True
+    )
+    if answer.read_rows is not None and answer.read_bytes is not None:
+        yield figure(f"{what}: {asked}: read", "rows", [answer.read_rows])
+        yield figure(f"{what}: {asked}: read", "bytes", [answer.read_bytes])
+        print(f"{'':20} {answer.read_rows:,} rows, {answer.read_bytes:,} bytes read", flush=True)
 
 
-def require_right(name: str, markets: Sequence[int], days: Days, rows: Sequence[tuple[Any, ...]]) -> None:
+def require_right(asked: Asked, rows: Sequence[tuple[Any, ...]]) -> None:
     """Raises `WrongAnswerError`. Of an hour's columns the first seven are held against the numbers."""
-    if name == "windows":
-        wanted = [row for number in markets for row in windows(number, days)]
+    if asked.name == "windows":
+        wanted = [row for number in asked.markets for row in windows(number, last(asked.days))]
     else:
-        wanted = [tuple(hour) for hour in hours(markets[0], days)]
+        wanted = [tuple(hour) for hour in hours(asked.markets[0], last(asked.days))]
         rows = [row[: len(wanted[0])] for row in rows]
     if len(rows) != len(wanted):
-        raise WrongAnswerError(f"{name}: {len(rows)} rows of {len(wanted)}")
+        raise WrongAnswerError(f"{asked}: {len(rows)} rows of {len(wanted)}")
     for row, right in zip(rows, wanted, strict=True):
         if row != right:
-            raise WrongAnswerError(f"{name}: {row} is not {right}")
+            raise WrongAnswerError(f"{asked}: {row} is not {right}")
 
 
 def windows(number: int, days: Days) -> Iterator[tuple[Any, ...]]:

@@ -18,7 +18,6 @@ from sinks.clickhouse.schema import newest_schema
 from sinks.postgres.migrate import migrate, migrations
 from sinks.postgres.tables import TABLES
 
-QUESTIONS = ("hours", "all columns", "windows")
 SQL = Path(__file__).parent / "queries"
 AT_ONCE = 20
 """Markets of an insert: a month of them are 0.9 million rows, about as much as the local engine has memory for."""
@@ -36,7 +35,7 @@ class Answer(NamedTuple):
 
 
 def question(engine: str, name: str, markets: Sequence[int], days: Days) -> str:
-    """One of `QUESTIONS` in an engine's dialect."""
+    """One of the questions in an engine's dialect."""
     names = ", ".join(f"'{symbol(number)}'" for number in markets)
     text = (SQL / f"{name.replace(' ', '_')}.{engine}.sql").read_text()
     return text.format(symbols=names, first=days.first, until=days.until)
