@@ -45,13 +45,21 @@ WARMING_S = 5.0
 """Of every flow so much is not counted: processes start, and the sink catches up."""
 LATENCY_GOAL_MS = {2_000: 60}
 LIVE_GOAL = 60_000
-"""Trades per CPU-second of the sink, every trade written."""
+"""Trades per CPU-second of the sink, every trade written, at the greatest rate: at a small one a batch has a trade."""
 READ_GOALS_MS = {"p50": 0.8, "p99": 2.3}
+"""Of 64 clients that together leave their process time: else it is the queue before its one core that is measured."""
 PATIENCE_S = 60.0
 SETTLE_S = 3.0
 """What was sent last has so long to be written."""
 PAUSE_S = 0.05
-_PACED = f" with pauses of {1000 * PAUSE_S:.0f} ms"
+READERS = (
+    (1, 0.0, "bytes"),
+    (64, PAUSE_S, "bytes"),
+    (64, PAUSE_S, "models"),
+    (64, 0.0, "bytes"),
+    (64, 0.0, "models"),
+)
+"""Clients, the pause of each between two reads, and what they read."""
 Figures = list[dict[str, Any]]
 
 
@@ -59,6 +67,7 @@ class Flowed(NamedTuple):
     """What a flow gave, of the seconds that count."""
 
     trades: int
+    """Written in these seconds."""
     delays_ms: list[float]
     """Of each trade from its append time until it could be read; empty for the peer."""
     sink_cpu_s: float
@@ -119,9 +128,9 @@ def flow(settings: Settings, folder: Path, way: str, rate: int, seconds: float) 
         processes = (psutil.Process(sink.of.pid), psutil.Process(process_of(settings.home, "redis").pid()))
         until(lambda: client.dbsize() > 0, f"nothing came into Redis: {way}")
         time.sleep(WARMING_S)
-        began_s, before = time.time(), [_cpu_s(each) for each in processes]
+        began_s, before, added = time.time(), [_cpu_s(each) for each in processes], _added(client)
         time.sleep(seconds)
-        until_s, after = time.time(), [_cpu_s(each) for each in processes]
+        until_s, after, written = time.time(), [_cpu_s(each) for each in processes], _added(client) - added
         time.sleep(SETTLE_S)
     took = [end - begin for begin, end in zip(before, after, strict=True)]
     appended = appended_between(settings, began_s, until_s)
@@ -133,7 +142,13 @@ def flow(settings: Settings, folder: Path, way: str, rate: int, seconds: float) 
         delays_ms = [1000 * seen[name] - at_ms for name, at_ms in appended.items() if name in seen]
         if len(appended) - len(delays_ms) > skipped:
             raise EngineFailed(f"{len(appended) - len(delays_ms)} trades were not told, {skipped} were skipped")
-    return Flowed(len(appended), delays_ms, *took)
+        written = sum(began_s <= at_s < until_s for at_s in seen.values())
+    return Flowed(written, delays_ms, *took)
+
+
+def _added(client: redis.Redis) -> int:
+    """How many trades the plain way has written."""
+    return int(client.info("commandstats").get("cmdstat_xadd", {"calls": 0})["calls"])
 
 
 def _cpu_s(process: psutil.Process) -> float:
@@ -199,7 +214,8 @@ def told(way: str, rate: int, flowed: Flowed) -> Iterator[dict[str, Any]]:
         yield figure(f"{what}, append to readable, p99", "ms", [cuts[98]], LATENCY_GOAL_MS.get(rate))
         print(f"{what}: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms from append to readable", flush=True)
     per_cpu_s = flowed.trades / flowed.sink_cpu_s
-    yield figure(f"{what}, the sink's CPU", "trades/CPU-s", [per_cpu_s], LIVE_GOAL if way == "sink" else None)
+    goal = LIVE_GOAL if (way, rate) == ("sink", RATES[-1]) else None
+    yield figure(f"{what}, the sink's CPU", "trades/CPU-s", [per_cpu_s], goal)
     yield figure(f"{what}, Redis' CPU", "trades/CPU-s", [flowed.trades / flowed.redis_cpu_s])
     print(f"{what}: {per_cpu_s:,.0f} trades a CPU-second of the sink", flush=True)
 
@@ -225,12 +241,14 @@ def reads(seconds: float) -> Figures:
         environment = child_environment(settings) | {"PYTHONPATH": str(ROOT)}
         once = [sys.executable, "-m", "candlewick", "sink", "redis", "--once"]
         subprocess.run(once, env=environment, check=True, capture_output=True, timeout=PATIENCE_S)
-        for clients, pause_s in ((1, 0.0), (64, PAUSE_S), (64, 0.0)):
-            command = [sys.executable, str(HERE / "hot_read.py"), *map(str, (clients, seconds, pause_s, end_ms))]
+        for clients, pause_s, form in READERS:
+            command = [sys.executable, str(HERE / "hot_read.py"), *map(str, (clients, seconds, pause_s, end_ms, form))]
             done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
             if done.returncode:
                 raise EngineFailed(f"the readers ended with {done.returncode}: {done.stderr[-300:]}")
-            figures += list(told_reads(f"reads: {clients} clients{_PACED if pause_s else ''}", json.loads(done.stdout)))
+            pace = f"every {1000 * pause_s:.0f} ms" if pause_s else "as fast as they can"
+            goals = READ_GOALS_MS if (form, pause_s) == ("bytes", PAUSE_S) else {}
+            figures += list(told_reads(f"reads: {form}, {clients} clients {pace}", json.loads(done.stdout), goals))
     return figures
 
 
@@ -247,15 +265,14 @@ async def fill(settings: Settings, end_ms: int) -> None:
             await publisher.await_acknowledgements(await publisher.send_batches(topic, records, partitions))
 
 
-def told_reads(what: str, said: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def told_reads(what: str, said: dict[str, Any], goals: dict[str, float]) -> Iterator[dict[str, Any]]:
     """The figures of some clients."""
     yield figure(f"{what}, all kinds", "reads/s", [said["per_s"]])
     everything = [latency for seen in said["seen_ms"].values() for latency in seen]
     for kind, seen in {"all kinds": everything, **said["seen_ms"]}.items():
         cuts = statistics.quantiles(seen, n=100)
-        goals = READ_GOALS_MS if kind == "all kinds" else {}
         for name, cut in (("p50", cuts[49]), ("p99", cuts[98])):
-            yield figure(f"{what}, {kind}, {name}", "ms", [cut], goals.get(name))
+            yield figure(f"{what}, {kind}, {name}", "ms", [cut], goals.get(name) if kind == "all kinds" else None)
         print(f"{what}, {kind}: p50 {cuts[49]:.2f} ms, p99 {cuts[98]:.2f} ms", flush=True)
     print(f"{what}: {said['per_s']:,.0f} reads/s", flush=True)
 
