@@ -10,7 +10,7 @@ import logging
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -60,7 +60,17 @@ def main() -> None:
             for form, size in weights(own, records, trades):
                 seen.append((of, form, size / trades))
                 print(f"{of:44} {form:36} {size / trades:>8.2f} bytes a trade", flush=True)
+    print("\n" + table(seen))
     write("storage", {"figures": [figured(*each) for each in seen]})
+
+
+def table(seen: Sequence[tuple[str, str, float]]) -> str:
+    """The table of docs/stores.md."""
+    markets, forms = (list(dict.fromkeys(each[place] for each in seen)) for place in (0, 1))
+    sizes = {(of, form): f"{size:.1f}" for of, form, size in seen}
+    rows = [["bytes a trade", *markets], *([form, *(sizes.get((of, form), "") for of in markets)] for form in forms)]
+    heading, *others = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([heading, "|---" * len(rows[0]) + "|", *others])
 
 
 def figured(of: str, form: str, size: float) -> dict[str, Any]:
