@@ -79,7 +79,9 @@ class Engine:
         return Answer(
             data=data,
             format=wanted if data or gives_rows(text) else None,
-            summary=_summary(read=(result.rows_read(), result.bytes_read()), elapsed_s=result.elapsed()),
+            summary=_summary(
+                read=(result.storage_rows_read(), result.storage_bytes_read()), elapsed_s=result.elapsed()
+            ),
         )
 
     def _insert(self, head: str, rows_format: str, rows: memoryview) -> Answer:
