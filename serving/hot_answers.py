@@ -15,10 +15,12 @@ from market.candle import Status
 from market.ids import IdRanges
 from market.key import MarketKey
 from market.timeframe import Timeframe
+from market.trade import numeric_id
 from serving.planner import Tier
 
 _open_ms = re.compile(rb'"open_time_ms":(\d+),').search
 _time_us = re.compile(rb'"time_us":(\d+),').search
+_trade_id = re.compile(rb'"trade_id":"(\d+)"').search
 _last_status = re.compile(rb'"status":"([a-z]+)"\}$').search
 _statuses = re.compile(rb'"status":"([a-z]+)"').findall
 _STATUSES = {status.value.encode(): status for status in Status}
@@ -57,23 +59,27 @@ def candles_body(market: MarketKey, timeframe: Timeframe, values: Sequence[bytes
     return _joined({**market._asdict(), "timeframe": timeframe}, "candles", values, tail)
 
 
-def trades_body(market: MarketKey, trades: Sequence[tuple[int | str, bytes]], limit: int) -> bytes | None:
-    """The answer of ``/v1/trades`` for ids (numbers where they are) and records, newest first."""
-    if len(trades) < limit:
+def trades_body(market: MarketKey, values: Sequence[bytes], limit: int) -> bytes | None:
+    """The answer of ``/v1/trades``; newest first.
+
+    None if an id is no number: such trades are put in order by `seq`, which stands in the record.
+    """
+    if len(values) < limit:
         return None
-    newest, oldest = _time_us(trades[0][1]), _time_us(trades[-1][1])
-    numbers = [trade_id for trade_id, _ in trades if isinstance(trade_id, int)]
-    if newest is None or oldest is None or len(numbers) < len(trades):
-        return None  # ids that are no numbers are put in order by `seq`, which stands in the record
+    newest, oldest = _time_us(values[0]), _time_us(values[-1])
+    told = [_trade_id(value) for value in values]
+    numbers = [numeric_id(match[1].decode()) for match in told if match]
+    if newest is None or oldest is None or None in numbers or len(numbers) < len(values):
+        return None
     span = {"from_us": int(oldest[1]), "until_us": int(newest[1]) + 1}
     ids = IdRanges()
     for number in reversed(numbers):
-        ids.add(number)
+        ids.add(number or 0)
     tail = {
-        "source": {"ranges": [{"tier": Tier.HOT, **span, "count": len(trades)}], "away": []},
+        "source": {"ranges": [{"tier": Tier.HOT, **span, "count": len(values)}], "away": []},
         "coverage": span | {"id_ranges": [{"first": str(first), "last": str(last)} for first, last in ids]},
     }
-    return _joined(market._asdict(), "trades", [value for _, value in trades], tail)
+    return _joined(market._asdict(), "trades", values, tail)
 
 
 def tickers_body(exchange: str, tickers: Sequence[tuple[str, bytes]]) -> bytes:

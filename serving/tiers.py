@@ -23,7 +23,7 @@ from sinks.clickhouse import read as warm
 from sinks.parquet import connect as parquet
 from sinks.parquet import read as cold
 from sinks.redis import connect as redis
-from sinks.redis import keys, values
+from sinks.redis import keys
 from sinks.redis import read as hot
 from sinks.redis.changes import KeyChanges
 
@@ -132,16 +132,16 @@ class HotTier:
     async def candle_values(self, market: MarketKey, timeframe: Timeframe, limit: int) -> list[bytes]:
         """The newest closed candles as they stand, oldest first."""
         return await self._guard.ask(
-            lambda: values.read_candle_values(self._client, self._prefix, market, timeframe, limit=limit)
+            lambda: hot.read_newest_candle_values(self._client, self._prefix, market, timeframe, limit=limit)
         )
 
-    async def trade_values(self, market: MarketKey, limit: int) -> list[values.TradeValue]:
+    async def trade_values(self, market: MarketKey, limit: int) -> list[bytes]:
         """The latest trades as they stand, newest first."""
-        return await self._guard.ask(lambda: values.read_trade_values(self._client, self._prefix, market, limit=limit))
+        return await self._guard.ask(lambda: hot.read_trade_values(self._client, self._prefix, market, limit=limit))
 
     async def ticker_value(self, market: MarketKey) -> bytes | None:
         """The newest ticker as it stands."""
-        return await self._guard.ask(lambda: values.read_ticker_value(self._client, self._prefix, market))
+        return await self._guard.ask(lambda: hot.read_ticker_value(self._client, self._prefix, market))
 
     def candles_key(self, market: MarketKey, timeframe: Timeframe) -> str:
         """The key whose changes change `candle_values`."""
