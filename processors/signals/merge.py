@@ -12,6 +12,8 @@ from typing import NamedTuple
 from market.records import BareRecord
 
 NEVER_MS = -1
+END_MS = 1 << 62
+"""Known up to here: nothing of the partition will be read any more. It is no time of the log clock."""
 
 
 class Placed(NamedTuple):

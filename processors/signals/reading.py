@@ -11,7 +11,7 @@ from market.errors import MalformedError
 from market.records import BareRecord
 from market.signal import Signal
 from processors.signals.core import SignalCore
-from processors.signals.merge import LogMerge
+from processors.signals.merge import END_MS, LogMerge
 
 
 class RefusedRecord(NamedTuple):
@@ -76,8 +76,9 @@ class SignalReading:
             if is_new:
                 signals += made
             self._pass(partition, record.offset + 1)
-        if self.is_rebuilt and not self._is_too_short():
-            signals += self._core.pass_time(self.merge.known_ms)
+        known_ms = self.merge.known_ms
+        if known_ms < END_MS and self.is_rebuilt and not self._is_too_short():
+            signals += self._core.pass_time(known_ms)
         return Told(signals, refused)
 
     def _pass(self, partition: int, position: int) -> None:

@@ -17,6 +17,7 @@ from market.codec import dead_letter_headers, encode_signal
 from market.timeframe import DAY_MS
 from processors.rolling.source import CandleSource
 from processors.signals.core import LOOK_BACK_MS, SignalCore
+from processors.signals.merge import END_MS
 from processors.signals.reading import RefusedRecord, SignalReading, Told
 from processors.signals.rules import SignalRules
 from runtime.kafka import Outgoing, Publisher, Subscription, TopicPartition, ends, offsets_at, read_to_end
@@ -35,7 +36,6 @@ SLACK_MS = 1_000
 """A broker may show a record so much later than the time that it stamps on it, and clocks of brokers differ."""
 TAIL_OFFSETS = 200
 """So many offsets before the committed one are looked at for the log clock."""
-FOREVER_MS = 1 << 62
 
 log = logger(GROUP)
 
@@ -160,7 +160,7 @@ class SignalWorker:
             return  # these records may be of other positions: the next round begins anew
         for tp, records in polled.items():
             until = self._until.get(tp.partition)
-            reading.add(tp.partition, [one for one in records if until is None or one.offset < until])
+            reading.add(tp.partition, [record for record in records if until is None or record.offset < until])
             self._meter.count(len(records), newest_ms=records[-1].timestamp)
         if reading.merge.newest_ms > self._newest_ms[0]:
             self._newest_ms = reading.merge.newest_ms, time.time_ns() // 1_000_000
@@ -169,7 +169,7 @@ class SignalWorker:
             if reach is None:
                 continue
             if self._config.once and reach.position >= self._until[tp.partition]:
-                reading.know(tp.partition, reach.position, FOREVER_MS)
+                reading.know(tp.partition, reach.position, END_MS)
             elif reach.position >= reach.end:
                 reading.know(tp.partition, reach.position, self._append_ms(reach.seen_ms) - SLACK_MS)
 

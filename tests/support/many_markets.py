@@ -11,6 +11,7 @@ import orjson
 from market.partition import partition_of
 from market.signal import Signal
 from processors.signals.core import SignalCore
+from processors.signals.merge import END_MS
 from processors.signals.reading import SignalReading
 from processors.signals.rules import SignalRules
 
@@ -153,7 +154,7 @@ def read_all(
         begins[p] += len(batch)
         reading.add(p, batch)
         if begins[p] == len(records):
-            reading.know(p, records[-1].offset + 1 if records else 0, 1 << 62)
+            reading.know(p, records[-1].offset + 1 if records else 0, END_MS)
         signals += reading.step().signals
         if reading.lacks_since_ms is not None:
             return reading

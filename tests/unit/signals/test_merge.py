@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from many_markets import Stored
 
-from processors.signals.merge import LogMerge
+from processors.signals.merge import END_MS, LogMerge
 
-END_MS = 1 << 62
 steps_ms = st.lists(st.integers(0, 3), max_size=12)
 
 

@@ -25,6 +25,7 @@ from market.codec import decode_signal, encode_signal
 from market.errors import MalformedError
 from market.signal import Severity, Signal, SignalState
 from processors.signals.core import LOOK_BACK_MS, SignalCore
+from processors.signals.merge import END_MS
 from processors.signals.reading import SignalReading
 from processors.signals.rules import rules_of
 
@@ -212,7 +213,7 @@ def test_bad_input_is_refused_with_its_reason_and_changes_nothing(fields: dict[s
     reading = SignalReading(core, dict.fromkeys(log.partitions, 0), None)
     reading.add(partition, [record])
     for other in log.partitions:
-        reading.know(other, 1, 1 << 62)
+        reading.know(other, 1, END_MS)
     (refused,) = reading.step().refused
     assert (refused.partition, refused.record) == (partition, record)
 
@@ -287,6 +288,23 @@ def test_a_restart_tells_on_as_if_nothing_had_happened(long_log: LongLog, seed: 
     assert ordered[0][1].timestamp < since_ms
     rest = read_all(long_log.log, RULES, at, told=committed, since_ms=since_ms)
     assert encoded(rest) == encoded(long_log.told[long_log.counts[cut] :])
+
+
+def test_a_minute_ends_as_the_log_clock_goes_on_but_not_because_reading_ends() -> None:
+    log = quiet_log(before=70, after=0)
+    waiting = "kraken:BTC-USDT"
+    log.append(waiting, candle(waiting, MIDNIGHT + 4, 100.0, 1.0, 10**9), MIDNIGHT_MS + 5 * MINUTE_MS)
+    told: dict[str, list[Signal]] = {}
+    for until_ms in (END_MS, log.now_ms + 19_999, log.now_ms + 20_000):
+        reading = SignalReading(SignalCore(RULES, PARTITIONS), dict.fromkeys(log.partitions, 0), None)
+        for partition, records in log.partitions.items():
+            reading.add(partition, records)
+            reading.know(partition, records[-1].offset + 1 if records else 0, until_ms)
+        told[str(until_ms - log.now_ms)] = reading.step().signals
+        assert not reading.step().signals
+    at_end, before, after = told.values()
+    assert at_end == before
+    assert [s.time_ms for s in after[len(before) :]] == [MIDNIGHT_MS + 5 * MINUTE_MS] * 2
 
 
 def test_a_market_older_than_the_log_clock_is_read_further_back(long_log: LongLog) -> None:
