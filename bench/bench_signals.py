@@ -13,8 +13,9 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from report import write
 
 from market.candle import Candle, Status
 from market.codec import encode_candle
@@ -26,7 +27,6 @@ from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
 from processors.signals.core import SignalCore
 from processors.signals.rules import SignalRules
 
-RESULTS = Path(__file__).parent / "results" / "signals.json"
 PARTITIONS = 12
 EXCHANGES = ("binance", "kraken", "okx")
 FIRST = 1_700_006_400_000 // DAY_MS * DAY_MS // MINUTE_MS
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=int, default=1800, help="of the measurement of speed")
     parser.add_argument("--month-markets", type=int, default=9, help="of the quiet month; 0: leave it out")
     parser.add_argument("--month-days", type=int, default=30)
-    parser.add_argument("--keep", action="store_true", help=f"write {RESULTS.name}")
+    parser.add_argument("--keep", action="store_true", help="write results/signals.json")
     asked = parser.parse_args()
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     spent_s, candles, _ = measure(asked.markets, asked.minutes, seed=1)
@@ -131,7 +131,7 @@ def main() -> None:
         figures["false_alarms_per_symbol_day"] = round(begun.total() / symbol_days, 4)
     print(json.dumps(figures, indent=2))
     if asked.keep:
-        RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
+        write("signals", figures)
 
 
 if __name__ == "__main__":
