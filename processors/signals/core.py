@@ -31,10 +31,14 @@ LOOK_BACK_MS = DAY_MS + 60 * MINUTE_MS
 
 
 class SignalCore:
-    """All partitions of the 1m topic, of which there are `partitions`."""
+    """All partitions of the 1m topic, of which there are `partitions`.
 
-    def __init__(self, rules: SignalRules, partitions: int) -> None:
+    Minutes before `silent_until_ms`, a midnight, only fill the windows: a rebuild needs no more of them.
+    """
+
+    def __init__(self, rules: SignalRules, partitions: int, *, silent_until_ms: int = 0) -> None:
         self._rules = rules
+        self._silent_until_ms = silent_until_ms
         self._partitions = partitions
         self._barrier = Barrier(int(rules.barrier_s * 1000))
         self._days: dict[str, MarketDay] = {}
@@ -128,7 +132,7 @@ class SignalCore:
             self._days = dict(sorted([*self._days.items(), *days.items()]))
 
     def _tell(self, kinds: Iterable[SignalKind], scene: Scene) -> Iterator[Signal]:
-        for kind in kinds:
+        for kind in kinds if scene.minute * MINUTE_MS >= self._silent_until_ms else ():
             for measure in kind.measure(scene):
                 if measure.level is None:
                     yield _signal(kind.name, scene.minute, measure, SignalState.INFO, Severity.INFO)

@@ -123,7 +123,8 @@ class SignalWorker:
         for tp in self._tps:
             self._subscription.seek(tp, max(firsts[tp], min(begins[tp.partition], told[tp.partition])))
         is_whole = all(begins[tp.partition] <= firsts[tp] for tp in self._tps)
-        core = SignalCore(self._config.rules, self._settings.partitions)
+        silent_until_ms = 0 if is_whole else since_ms + LOOK_BACK_MS
+        core = SignalCore(self._config.rules, self._settings.partitions, silent_until_ms=silent_until_ms)
         self._reading = SignalReading(core, told, None if is_whole else since_ms)
         self._newest_ms = (-1, 0)
         log.info("rebuilding from the log", since_ms=since_ms, records=sum(told.values()) - sum(begins.values()))

@@ -10,7 +10,7 @@ import orjson
 
 from market.partition import partition_of
 from market.signal import Signal
-from processors.signals.core import SignalCore
+from processors.signals.core import LOOK_BACK_MS, SignalCore
 from processors.signals.merge import END_MS
 from processors.signals.reading import SignalReading
 from processors.signals.rules import SignalRules
@@ -139,7 +139,9 @@ def read_all(
 ) -> SignalReading | list[Signal]:
     """What a reading by random batches tells; the reading itself if it lacks older records."""
     told = told or dict.fromkeys(log.partitions, 0)
-    reading = SignalReading(SignalCore(rules, PARTITIONS), told, since_ms)
+    silent_until_ms = 0 if since_ms is None else since_ms + LOOK_BACK_MS
+    core = SignalCore(rules, PARTITIONS, silent_until_ms=silent_until_ms)
+    reading = SignalReading(core, told, since_ms)
     begins = {
         p: next(
             (i for i, r in enumerate(records) if r.timestamp >= (since_ms or 0) or r.offset >= told[p]), len(records)

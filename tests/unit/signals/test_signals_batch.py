@@ -6,7 +6,7 @@ floats agrees to `TOLERANCE` and `UNIT`: the order of operations differs, and th
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
@@ -21,8 +21,6 @@ COUNT = 1560
 TOLERANCE = 1e-9
 UNIT = 2e-12
 MAD_TO_DEVIATION = 1.4826
-# Every market and minute begins something, so that its numbers are told.
-ALWAYS = {"enter": 0, "leave": 0, "warning": 1e9, "critical": 1e9}
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +52,35 @@ def frame(log: MarketsLog) -> pl.DataFrame:
     )
 
 
-def told(log: MarketsLog, kind: str, **rules: Any) -> list[Signal]:
-    signals = list(only(told_by(log, rules_of({kind: rules})), kind))
-    assert signals
-    return signals
+def always(enter: float, leave: float = 0, **rules: Any) -> dict[str, Any]:
+    """Rules of a kind by which so much is told that there is something to compare."""
+    return {"enter": enter, "leave": leave, "warning": 1e9, "critical": 1e9, **rules}
+
+
+class Told(NamedTuple):
+    """What is told under one set of rules."""
+
+    robust: bool
+    window: int
+    signals: list[Signal]
+
+    def some(self, kind: str, most: int = 60) -> list[Signal]:
+        of_kind = list(only(self.signals, kind))
+        assert len(of_kind) > 10
+        return of_kind[:: -(-len(of_kind) // most)]
+
+
+@pytest.fixture(scope="module", params=[(True, 60), (False, 1440)], ids=["median", "mean"])
+def told(log: MarketsLog, request: pytest.FixtureRequest) -> Told:
+    robust, window = request.param
+    rules = rules_of({
+        "volume_zscore": always(1.5, 0.5, robust=robust), "return_zscore": always(1.5, 0.5, robust=robust),
+        "volatility_regime": always(1.2, 1.1), "stale": always(1, min_silent_minutes=1),
+        "price_outlier": always(0.2, 0.1), "spread": always(0.3, 0.1, default_fee_bps=0.0),
+        "correlation": {"pairs": [["binance:BTC-USDT", "okx:ETH-USDT"]], "windows_minutes": [window]},
+        "correlation_matrix": {"top": 3, "window_minutes": window},
+    })  # fmt: skip
+    return Told(robust, window, told_by(log, rules))
 
 
 def day_before(frame: pl.DataFrame, signal: Signal, column: str) -> pl.Series:
@@ -76,16 +99,11 @@ def value(frame: pl.DataFrame, market: str, minute: int, column: str) -> Any:
     ("kind", "column", "center"),
     [("volume_zscore", "log_volume", math.exp), ("return_zscore", "return", float)],
 )
-@pytest.mark.parametrize("spread_by", ["mad", "deviation"])
-def test_scores(
-    log: MarketsLog, frame: pl.DataFrame, kind: str, column: str, center: Callable[[float], float], spread_by: str
-) -> None:  # fmt: skip
-    robust = spread_by == "mad"
-    signals = told(log, kind, **{**ALWAYS, "enter": 1.5, "leave": 0.5}, robust=robust)
-    for signal in signals[:: len(signals) // 150]:
+def test_scores(told: Told, frame: pl.DataFrame, kind: str, column: str, center: Callable[[float], float]) -> None:
+    for signal in told.some(kind):
         values = day_before(frame, signal, column)
-        middle = values.median() if robust else values.mean()
-        spread = MAD_TO_DEVIATION * (values - middle).abs().median() if robust else values.std()
+        middle = values.median() if told.robust else values.mean()
+        spread = MAD_TO_DEVIATION * (values - middle).abs().median() if told.robust else values.std()
         minute = signal.time_ms // MINUTE_MS - 1
         score = (value(frame, signal.key, minute, column) - middle) / spread
         assert float(signal.values["score"]) == pytest.approx(score, abs=6e-5)  # told to four places
@@ -96,11 +114,10 @@ def test_scores(
         assert signal.revision == value(frame, signal.key, minute, "revision")
 
 
-def test_regimes(log: MarketsLog, frame: pl.DataFrame) -> None:
-    signals = told(log, "volatility_regime", **{**ALWAYS, "enter": 1.2, "leave": 1.1})
+def test_regimes(told: Told, frame: pl.DataFrame) -> None:
     squares = frame.with_columns(square=pl.col("return") ** 2, hour=pl.col("minute") // 60)
     hours = squares.group_by("market", "hour").agg(pl.col("square").mean(), pl.col("square").count().alias("count"))
-    for signal in signals[:: len(signals) // 100]:
+    for signal in told.some("volatility_regime"):
         minute = signal.time_ms // MINUTE_MS - 1
         of_market = pl.col("market") == signal.key
         now = squares.filter(of_market, pl.col("minute") <= minute, pl.col("minute") > minute - 60)["square"]
@@ -113,10 +130,8 @@ def test_regimes(log: MarketsLog, frame: pl.DataFrame) -> None:
         assert signal.values["returns"] == now.count()
 
 
-def test_silences(log: MarketsLog, frame: pl.DataFrame) -> None:
-    signals = told(log, "stale", **{**ALWAYS, "enter": 1}, min_silent_minutes=1)
-    assert len(signals) > 10
-    for signal in signals:
+def test_silences(told: Told, frame: pl.DataFrame) -> None:
+    for signal in told.some("stale"):
         minute = signal.time_ms // MINUTE_MS - 1
         if value(frame, signal.key, minute - 1, "close") is None:
             continue  # a market that comes back is not waited for
@@ -129,10 +144,9 @@ def test_silences(log: MarketsLog, frame: pl.DataFrame) -> None:
         assert float(signal.values["mean_gap_minutes"]) == pytest.approx(gap, abs=6e-5)
 
 
-def test_outliers_and_spreads(log: MarketsLog, frame: pl.DataFrame) -> None:
+def test_outliers_and_spreads(told: Told, frame: pl.DataFrame) -> None:
     prices = frame.filter(pl.col("alive")).with_columns(pl.col("market").str.split(":").list.last().alias("symbol"))
-    signals = told(log, "price_outlier", **{**ALWAYS, "enter": 0.2, "leave": 0.1})
-    for signal in signals[:: len(signals) // 100]:
+    for signal in told.some("price_outlier"):
         minute = signal.time_ms // MINUTE_MS - 1
         same = prices.filter(pl.col("symbol") == signal.symbol, pl.col("minute") == minute)
         close = value(frame, signal.key, minute, "close")
@@ -143,25 +157,20 @@ def test_outliers_and_spreads(log: MarketsLog, frame: pl.DataFrame) -> None:
         )
         assert signal.values["exchanges"] == len(same)
         assert signal.revision == same["revision"].sum()
-    for signal in told(log, "spread", **{**ALWAYS, "enter": 0.3, "leave": 0.1}, default_fee_bps=0.0)[:200]:
+    for signal in told.some("spread"):
         minute = signal.time_ms // MINUTE_MS - 1
         bought, sold = (value(frame, market, minute, "close") for market in (signal.key, signal.other or ""))
         assert float(signal.values["spread_bps"]) == pytest.approx((sold / bought - 1) * 1e4, abs=6e-5)
 
 
-@pytest.mark.parametrize("window", [60, 1440])
-def test_correlations(log: MarketsLog, frame: pl.DataFrame, window: int) -> None:
-    rules = rules_of({
-        "correlation": {"pairs": [["binance:BTC-USDT", "okx:ETH-USDT"]], "windows_minutes": [window]},
-        "correlation_matrix": {"top": 3, "window_minutes": window},
-    })  # fmt: skip
-    signals = [s for s in told_by(log, rules) if s.kind.startswith("correlation")]
+@pytest.mark.parametrize("kind", ["correlation", "correlation_matrix"])
+def test_correlations(told: Told, frame: pl.DataFrame, kind: str) -> None:
     wide = frame.pivot(on="market", index="minute", values=["return", "quote"])
-    for signal in signals[:: max(1, len(signals) // 60)]:
+    for signal in told.some(kind):
         minute = signal.time_ms // MINUTE_MS - 1
         assert (minute + 1) % 5 == 0
-        rows = wide.filter(pl.col("minute") <= minute, pl.col("minute") > minute - window)
-        if signal.kind == "correlation":
+        rows = wide.filter(pl.col("minute") <= minute, pl.col("minute") > minute - told.window)
+        if kind == "correlation":
             pairs = {"correlation": (signal.key, signal.other)}
             both = rows.drop_nulls([f"return_{market}" for market in pairs["correlation"]])
             assert signal.values["minutes"] == len(both)
