@@ -178,7 +178,10 @@ def test_correlations(told: Told, frame: pl.DataFrame, kind: str) -> None:
             day = wide.filter(pl.col("minute") <= minute, pl.col("minute") > minute - 1440)
             volumes = {market: day[f"quote_{market}"].sum() for market in MARKETS}
             greatest = sorted(sorted(volumes, key=lambda market: -volumes[market])[:3])
-            pairs = {f"{x}|{y}": (x, y) for x in greatest for y in greatest if x < y}
+            pairs = {
+                f"{x}|{y}": (x, y) for x in greatest for y in greatest
+                if x < y and len(rows.drop_nulls([f"return_{x}", f"return_{y}"])) >= told.window // 2
+            }  # fmt: skip
         told_pairs = {name: number for name, number in signal.values.items() if name != "minutes"}
         assert told_pairs.keys() == pairs.keys()
         for name, (x, y) in pairs.items():
