@@ -70,18 +70,29 @@ def made_markets() -> tuple[QuietMarkets, random.Random]:
 
 
 async def feed(settings: Settings, markets: QuietMarkets, minutes: Sequence[int], *more: Outgoing) -> None:
-    """Append candles of these minutes as the engine does: one transaction of each partition."""
+    """Append candles minute by minute; the last minute's as the engine does, in a transaction of each partition."""
+    topic = settings.topics.candles()
+    async with Publisher(settings) as publisher:
+        for minute in minutes[:-1]:
+            records = [record for of_partition in by_partition(markets, minute).values() for record in of_partition]
+            await publisher.await_acknowledgements(await publisher.send_batches(topic, records, PARTITIONS))
+    for partition, records in by_partition(markets, minutes[-1]).items():
+        transactional = TransactionalPublisher(settings, f"{settings.prefix}feed-{partition}")
+        async with transactional, transactional.transaction() as transaction:
+            await transaction.send(topic, records)
+    async with Publisher(settings) as publisher:
+        await publisher.await_acknowledgements([await publisher.send(topic, record) for record in more])
+
+
+def by_partition(markets: QuietMarkets, minute: int) -> dict[int, list[Outgoing]]:
+    """Partition → the records of a minute, where it has any."""
     log = MarketsLog()
-    markets.write(log, minutes)
-    for partition, records in log.partitions.items():
-        outgoing = [Outgoing(record.key, record.value, record.headers, partition) for record in records]
-        publisher = TransactionalPublisher(settings, f"{settings.prefix}feed-{partition}")
-        async with publisher, publisher.transaction() as transaction:
-            await transaction.send(settings.topics.candles(), outgoing)
-    async with Publisher(settings) as publisher_of_one:
-        await publisher_of_one.await_acknowledgements(
-            [await publisher_of_one.send(settings.topics.candles(), one) for one in more]
-        )
+    markets.write(log, [minute])
+    return {
+        partition: [Outgoing(record.key, record.value, record.headers, partition) for record in records]
+        for partition, records in log.partitions.items()
+        if records
+    }
 
 
 async def records_of(settings: Settings, topic: str) -> list[Stored]:
@@ -115,10 +126,10 @@ async def told(settings: Settings) -> list[bytes]:
     return [record.value or b"" for record in records]
 
 
-def by_key(values: Sequence[bytes]) -> dict[str, list[bytes]]:
-    """The order that Kafka keeps, without what was told again."""
+def by_key(values: Sequence[bytes], *, once: bool = True) -> dict[str, list[bytes]]:
+    """In the order that Kafka keeps; with `once` without what was told again."""
     keyed: dict[str, list[bytes]] = {}
-    for value in dict.fromkeys(values):
+    for value in dict.fromkeys(values) if once else values:
         keyed.setdefault(decode_signal(value).key, []).append(value)
     return keyed
 
