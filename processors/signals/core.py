@@ -16,12 +16,12 @@ from market.records import BareRecord
 from market.signal import Severity, Signal, SignalState
 from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
 from processors.signals.barrier import Barrier
-from processors.signals.hysteresis import ConditionKey, Conditions
+from processors.signals.hysteresis import Conditions
 from processors.signals.kinds.correlations import watch_pairs
 from processors.signals.kinds.table import AGAINST_THE_DAY_BEFORE, WITHIN_THE_DAY, SignalKind
 from processors.signals.market_day import MarketDay
 from processors.signals.pairs import Pairs
-from processors.signals.rules import SignalRules
+from processors.signals.rules import SignalRules, thresholds_of
 from processors.signals.scene import Measure, Scene
 
 AHEAD_MS = 2 * MINUTE_MS
@@ -43,7 +43,7 @@ class SignalCore:
         self._barrier = Barrier(int(rules.barrier_s * 1000))
         self._days: dict[str, MarketDay] = {}
         self._pairs = Pairs()
-        self._conditions = Conditions()
+        self._conditions = {kind: Conditions(thresholds) for kind, thresholds in thresholds_of(rules)}
         self._date = 0
 
     def needs_since_ms(self) -> int | None:
@@ -103,7 +103,8 @@ class SignalCore:
         candles = self._barrier.end(minute)
         if minute * MINUTE_MS // DAY_MS != self._date:
             self._date = minute * MINUTE_MS // DAY_MS
-            self._conditions.clear()
+            for conditions in self._conditions.values():
+                conditions.clear()
         self._pairs.leave(minute)
         self._advance(minute - 1)
         signals = list(self._tell(AGAINST_THE_DAY_BEFORE, self._scene(minute, candles)))
@@ -137,8 +138,7 @@ class SignalCore:
                 if measure.level is None:
                     yield _signal(kind.name, scene.minute, measure, SignalState.INFO, Severity.INFO)
                     continue
-                condition = ConditionKey(kind.name, measure.market, measure.other)
-                told = self._conditions.step(condition, measure.level, getattr(self._rules, kind.name))
+                told = self._conditions[kind.name].step(measure.market, measure.other, measure.level)
                 if told is not None:
                     yield _signal(kind.name, scene.minute, measure, *told)
 

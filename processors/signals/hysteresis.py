@@ -3,49 +3,40 @@
 All is forgotten at each UTC midnight, so that a restart finds out what holds from the log of one day.
 """
 
-from typing import NamedTuple
-
 from market.signal import Severity, SignalState
 from processors.signals.rules import Thresholds
 
-
-class ConditionKey(NamedTuple):
-    """A condition that may hold: a kind, of a market, with regard to another or to none."""
-
-    kind: str
-    market: str
-    other: str | None
+_SEVERITIES = tuple(Severity)
 
 
 class Conditions:
-    """The conditions that hold now."""
+    """The conditions of one kind that hold now: each of a market, with regard to another one or to none."""
 
-    def __init__(self) -> None:
-        self._holding: dict[ConditionKey, int] = {}
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        self._holding: dict[tuple[str, str | None], int] = {}
         """With the greatest severity so far."""
 
     def clear(self) -> None:
         """A new day begins."""
         self._holding.clear()
 
-    def step(
-        self, condition: ConditionKey, level: float, thresholds: Thresholds
-    ) -> tuple[SignalState, Severity] | None:
+    def step(self, market: str, other: str | None, level: float) -> tuple[SignalState, Severity] | None:
         """What is to be told now that the condition has this level; None: nothing.
 
         Four cases: it holds newly; it still holds, and more severely than before; it ended; nothing changed.
         """
-        before = self._holding.get(condition)
+        thresholds = self._thresholds
+        if level < thresholds.enter and not self._holding:
+            return None  # the usual case by far
+        before = self._holding.get((market, other))
         if level < thresholds.enter and before is None:
             return None
         if before is not None and level <= thresholds.leave:
-            del self._holding[condition]
+            del self._holding[market, other]
             return SignalState.END, _SEVERITIES[before]
         rank = (level >= thresholds.warning) + (level >= thresholds.critical)
         if before is not None and rank <= before:
             return None
-        self._holding[condition] = rank
+        self._holding[market, other] = rank
         return SignalState.BEGIN, _SEVERITIES[rank]
-
-
-_SEVERITIES = tuple(Severity)

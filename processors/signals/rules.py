@@ -104,7 +104,7 @@ def rules_of(given: Mapping[str, Any]) -> SignalRules:
         rules = msgspec.convert(merged, SignalRules)
     except msgspec.ValidationError as error:
         raise MalformedError(str(error)) from error
-    for kind, thresholds in _thresholds(rules):
+    for kind, thresholds in thresholds_of(rules):
         if not thresholds.leave <= thresholds.enter <= thresholds.warning <= thresholds.critical:
             raise MalformedError(f"{kind}: leave, enter, warning and critical have to be in rising order")
     for pair in rules.correlation.pairs:
@@ -129,7 +129,8 @@ def _over(defaults: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _thresholds(rules: SignalRules) -> Iterator[tuple[str, Thresholds]]:
+def thresholds_of(rules: SignalRules) -> Iterator[tuple[str, Thresholds]]:
+    """Each kind that has a level, with its thresholds."""
     for kind in rules.__struct_fields__:
         of_kind = getattr(rules, kind)
         if isinstance(of_kind, Thresholds):
