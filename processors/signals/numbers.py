@@ -32,7 +32,9 @@ def rounded(value: float, places: int) -> Decimal:
 
 def significant(value: float) -> Decimal:
     """`value` to 12 significant digits, and at most 18 after the point."""
-    return round(Decimal(f"{value:.{_SIGNIFICANT - 1}e}"), _PLACES)
+    short = Decimal(f"{value:.{_SIGNIFICANT - 1}e}")
+    # Only small numbers have so many places; a great one with 18 of them would not fit the context of `round`.
+    return short if short.adjusted() >= _SIGNIFICANT - 1 - _PLACES else round(short, _PLACES)
 
 
 class OrderedLogs:

@@ -22,11 +22,11 @@ def measure_regimes(scene: Scene) -> Iterator[Measure]:
     for market, candle in scene.candles.items():
         day = scene.days[market]
         usual = day.usual_square(rules.min_hours, rules.min_returns)
-        if not usual or day.hour_returns < rules.min_returns:
-            continue
+        if not usual or not day.hour_squares or day.hour_returns < rules.min_returns:
+            continue  # an hour without any move has no ratio
         now = day.hour_squares / day.hour_returns
         ratio = now / usual
-        level = min(MAX_SCORE, max(ratio, 1 / ratio if ratio else MAX_SCORE))
+        level = min(MAX_SCORE, max(ratio, 1 / ratio))
 
         def values(now: float = now, usual: float = usual, day: MarketDay = day) -> dict[str, Decimal]:
             return {

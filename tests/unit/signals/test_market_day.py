@@ -11,8 +11,10 @@ from many_markets import candle
 
 from market.candle import Candle
 from market.codec import decode_candle
+from market.decimals import plain
+from market.limits import SIGNAL_VALUE
 from processors.signals.market_day import DAY_MINUTES, MarketDay
-from processors.signals.numbers import ABSENT, MAD_TO_DEVIATION, OrderedLogs, log_units
+from processors.signals.numbers import ABSENT, MAD_TO_DEVIATION, OrderedLogs, log_units, rounded, significant
 
 FIRST = 28_000_000
 
@@ -103,6 +105,19 @@ def test_median_mad_mean_and_deviation_are_those_of_the_values(values: list[int]
     assert logs.spread(robust=False) == (
         pytest.approx(statistics.fmean(left), rel=1e-12), pytest.approx(statistics.stdev(left), rel=1e-9),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (9.87654321098765e19, "98765432109900000000"), (1.5e11, "150000000000"), (12345.678901234567, "12345.6789012"),
+        (1.23456789012345e-10, "0.000000000123456789"), (-1e-19, "0"), (0.0, "0"), (-2.5, "-2.5"),
+    ],
+)  # fmt: skip
+def test_numbers_are_told_to_twelve_digits_and_within_what_stores_hold(value: float, told: str) -> None:
+    assert plain(significant(value)) == told
+    assert SIGNAL_VALUE.holds(significant(value))
+    assert SIGNAL_VALUE.holds(rounded(value, 4))
 
 
 def test_logarithms_are_rounded_to_a_millionth_of_a_millionth() -> None:

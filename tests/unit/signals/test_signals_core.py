@@ -148,6 +148,27 @@ def test_a_wilder_and_a_calmer_hour_are_told() -> None:
     assert told[-1].state is SignalState.END
 
 
+def test_a_market_of_huge_and_one_of_tiny_amounts_are_told_alike() -> None:
+    huge, tiny = MARKETS[:2]
+    log = MarketsLog()
+    at = random.Random(1)
+    for number in range(-300, 3):
+        factor = 60.0 if number == 1 else 1.0
+        for market, price, amount in ((huge, 3e-7, 4e13), (tiny, 9e13, 2e-5)):
+            moved = price * (1 + 1e-3 * at.gauss(0, 1)) * (1.2 if number == 1 else 1)
+            volume = amount * math.exp(at.gauss(0, 0.5)) * factor
+            value = candle(market, MIDNIGHT + number, 1, 1, number + 301, **{
+                **dict.fromkeys(("open", "high", "low", "close"), f"{moved:.15f}"), "volume": f"{volume:.9f}",
+                "quote_volume": f"{moved * volume:.9f}",
+            })  # fmt: skip
+            log.append(market, value, MIDNIGHT_MS + (number + 1) * MINUTE_MS + 100)
+    signals = told_by(log)
+    for market in (huge, tiny):
+        assert {"volume_zscore", "return_zscore"} <= {signal.kind for signal in signals if signal.key == market}
+    for signal in signals:
+        assert decode_signal(encode_signal(signal)) == signal
+
+
 def test_conditions_begin_anew_at_midnight() -> None:
     odd = {("kraken:BTC-USDT", number): {"close": 1.012} for number in range(-5, 5)}
     told = spans(only(told_by(quiet_log(before=300, after=10, odd=odd)), "price_outlier"))
