@@ -31,6 +31,8 @@ from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.key import MarketKey
+from market.signal import Signal
 from market.ticker import Ticker
 from market.trade import Trade
 
@@ -87,6 +89,10 @@ TURNOVER = Limit(13, 22)
 VOLUME = Limit(20, 18)
 QUOTE_VOLUME = Limit(16, 22)
 CHANGE_PERCENT = Limit(36, 4)
+SIGNAL_VALUE = VOLUME
+"""A number that a signal was made from."""
+MAX_VALUE_NAME = 2 * (2 * MAX_NAME + 1) + 1
+"""Characters of the name of such a number: two market keys with a bar between."""
 # Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
 _is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
 _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
@@ -192,6 +198,18 @@ def check_ticker(ticker: Ticker) -> None:
         check_name(name, "the name of a window")
         check_prices(window)
         check_sums(window, ("change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume"))
+
+
+def check_signal(signal: Signal) -> None:
+    """Names and numbers of a signal within their limits."""
+    check_key(signal.exchange, signal.symbol)
+    check_name(signal.kind, "kind")
+    if signal.other is not None:
+        check_key(*MarketKey.parse(signal.other))
+    for name, value in signal.values.items():
+        if not 0 < len(name) <= MAX_VALUE_NAME:
+            raise MalformedError(f"the name of a value has {len(name)} characters, not 1 to {MAX_VALUE_NAME}")
+        SIGNAL_VALUE.check(value, name)
 
 
 def check_instrument(instrument: Instrument) -> None:

@@ -25,6 +25,7 @@ _MESSAGES: dict[str, tuple[str, dict[str, str]]] = {
     "marker": ("Marker", {"headers": "marker"}),
     "candle": ("Candle", {"payload": "candle", **_RUN}),
     "ticker": ("Ticker", {"payload": "ticker"}),
+    "signal": ("Signal", {"payload": "signal"}),
     "feed-event": ("Feed event", {"payload": "feed-event"}),
     "progress": ("Progress", {"payload": "progress"}),
     "instrument": ("Instrument", {"payload": "instrument"}),
@@ -43,6 +44,7 @@ _SENDS = {
     "import": [_TOPICS.trades, _TOPICS.feeds, _TOPICS.progress, _TOPICS.dead_letters(_TOPICS.trades)],
     "candles": [_TOPICS.candles(), _TOPICS.late, _TOPICS.live, _TOPICS.state, _TOPICS.dead_letters(_TOPICS.trades)],
     "rolling": [*map(_TOPICS.candles, _ROLLED), _TOPICS.tickers, _TOPICS.dead_letters(_TOPICS.candles())],
+    "signals": [_TOPICS.signals, _TOPICS.dead_letters(_TOPICS.candles())],
 }
 
 
@@ -75,6 +77,7 @@ def messages_of(topic: str) -> list[str]:
         return ["candle"]
     named = {
         _TOPICS.tickers: "ticker",
+        _TOPICS.signals: "signal",
         _TOPICS.feeds: "feed-event",
         _TOPICS.progress: "progress",
         _TOPICS.state: "state",
@@ -113,6 +116,8 @@ def _delivery(topic: str) -> str:
         delivered = f"{_AT_LEAST_ONCE}: the same trade may stand there more than once"
     elif topic in map(_TOPICS.candles, _ROLLED):
         delivered = f"{_AT_LEAST_ONCE}; a revision always has the same bytes"
+    elif topic == _TOPICS.signals:
+        delivered = f"{_AT_LEAST_ONCE}, always with the same bytes"
     else:
         delivered = _AT_LEAST_ONCE
     placed = "murmur2 of the key"

@@ -22,6 +22,7 @@ from market.feed import FeedEvent, Progress
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.signal import Signal
 from market.timeframe import Timeframe
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
@@ -180,7 +181,8 @@ def test_every_optional_field_has_the_default_that_the_page_says() -> None:
             value = json.loads(default.split("`")[1])
             told |= {(record, name.strip().strip("`")): value for name in names.split(",")}
     models = {"Trade": Trade, "Candle": Candle, "Feed event": FeedEvent, "Progress": Progress, "Marker": Marker,
-              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate}  # fmt: skip
+              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate,
+              "Signal": Signal}  # fmt: skip
     assert told == {
         (record, field.name): field.default
         for record, model in models.items()
