@@ -17,7 +17,7 @@ from market.candle import Candle
 from market.codec import decode_candle, encode_candle, encode_ticker, run_of
 from market.errors import MalformedError
 from market.partition import partition_of
-from market.records import Record
+from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.day import Day
 from processors.rolling.history import AHEAD_MS, CandleHistory, DayKey, MinuteRecord, minute_of
@@ -85,7 +85,7 @@ class Rolling:
         """How many days of a key are in memory."""
         return len(self._days)
 
-    def recall(self, record: Record) -> None:
+    def recall(self, record: BareRecord) -> None:
         """Note a record that lies before the start; its minute is kept if all records of its day are known.
 
         A malformed record is passed over: it became a dead letter when it was first read.
@@ -103,14 +103,14 @@ class Rolling:
         if candle is not None and is_newest:
             self.history.note_newest(minute)
 
-    def read_again(self, record: Record) -> Candle | None:
+    def read_again(self, record: BareRecord) -> Candle | None:
         """The candle of a record that was read before; None if the record is malformed."""
         try:
             return self._candle(record)
         except MalformedError:
             return None
 
-    def missing(self, records: Iterable[Record]) -> set[DayKey]:
+    def missing(self, records: Iterable[BareRecord]) -> set[DayKey]:
         """The days that must be known and in memory (`insert`) before these records can be taken in."""
         names: set[DayKey] = set()
         for record in records:
@@ -126,7 +126,7 @@ class Rolling:
         """Keep a day that was read back."""
         self._days[name] = day
 
-    def take(self, record: Record) -> list[Output]:
+    def take(self, record: BareRecord) -> list[Output]:
         """Take in a record of the 1m topic. If it begins a new revision, returns the outputs of the revision before.
 
         Raises `MalformedError` if the record is no candle of this partition; it counts as read all the same.
@@ -169,7 +169,7 @@ class Rolling:
         self._due_tickers.clear()
         return outputs
 
-    def refresh(self, record: Record) -> list[Output]:
+    def refresh(self, record: BareRecord) -> list[Output]:
         """Take a record of the live topic. Returns the ticker with its minute, if this follows the newest closed one.
 
         Raises `MalformedError` if the record is no candle of this partition.
@@ -235,7 +235,7 @@ class Rolling:
         day = open_ms // DAY_MS
         return {number: self._days[key, number] for number in (day - 1, day) if (key, number) in self._days}
 
-    def _candle(self, record: Record) -> Candle | None:
+    def _candle(self, record: BareRecord) -> Candle | None:
         if record.value is None:
             return None
         candle = decode_candle(record.value)

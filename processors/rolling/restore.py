@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from market.records import Record
+from market.records import BareRecord, Record
 from processors.rolling.core import Rolling
 from processors.rolling.day import Day
 from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
@@ -66,7 +66,7 @@ async def restore(source: Log, partitions: int, stops: Mapping[int, int], since_
     return rollings
 
 
-async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[Record]]]) -> None:
+async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[BareRecord]]]) -> None:
     """Read back what each partition's core needs before it can take its records in."""
     missing = {partition: rolling.missing(records) for partition, (rolling, records) in batches.items()}
     unknown = {
@@ -117,7 +117,7 @@ async def _insert(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> Non
         rolling.insert(name, day)
 
 
-def _put_back(rolling: Rolling, days: Mapping[DayKey, Day], record: Record) -> None:
+def _put_back(rolling: Rolling, days: Mapping[DayKey, Day], record: BareRecord) -> None:
     minute = minute_of(record)
     day = None if minute is None else days.get(minute.name)
     candle = None if day is None else rolling.read_again(record)
