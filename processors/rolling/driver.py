@@ -1,4 +1,4 @@
-"""Faust's consumer as this pipeline needs it: committed records only, co-partitioned, in batches; it knows how far it is.
+"""Faust's consumer as this pipeline needs it: committed records only, co-partitioned, in batches, with positions.
 
 Faust 0.15 reads uncommitted records unless it processes "exactly once". Without tables it assigns round-robin: a
 symbol's live and closed candles would go to two workers. And it handles every record as a message and an event of its
