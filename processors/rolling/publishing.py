@@ -8,6 +8,7 @@ from market.codec import dead_letter_headers
 from market.errors import MalformedError
 from market.records import BareRecord
 from processors.rolling.core import Output
+from processors.rolling.position import position_header
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
@@ -30,13 +31,19 @@ async def publish(
     meter: Meter,
     outputs: Iterable[tuple[int, Output]],
     dead: list[DeadCandle],
+    *,
+    topic_id: str | None,
 ) -> None:
-    """Publish outputs, each to the partition that it came from, and dead letters; returns once all are acknowledged."""
+    """Publish outputs, each to the partition that it came from, and dead letters; returns once all are acknowledged.
+
+    `topic_id`: Kafka's id of the 1m topic.
+    """
     topics = settings.topics
     by_topic: dict[str, list[Outgoing]] = {}
     for partition, output in outputs:
         topic = topics.candles(output.timeframe) if output.timeframe else topics.tickers
-        by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, (), partition))
+        headers = (position_header(output.position, topic_id),) if output.timeframe else ()
+        by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, headers, partition))
         meter.add("candles" if output.timeframe else "tickers")
     for letter in dead:
         by_topic.setdefault(topics.dead_letters(letter.topic), []).append(_letter(letter))

@@ -1,12 +1,22 @@
-"""Reads what the core must know of the log: at the start, and further back when history is imported."""
+"""Reads what the core must know of the log: at the start, and further back when history is imported.
+
+Minutes come from the 1m topic. Older hours and days come from the topics that this processor writes. After a kill those
+may be ahead of the committed offset: what came out of 1m records that are still to be read is left out, by the header
+`position` (`processors.rolling.position`).
+"""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from market.errors import MalformedError
 from market.records import BareRecord, Record
+from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from processors.rolling.core import Rolling
-from processors.rolling.day import Day
+from processors.rolling.day import DAY_HOURS
 from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
+from processors.rolling.minute import ReadCandle, read_candle
+from processors.rolling.position import is_before
+from processors.rolling.state import KEPT_DAYS, LATE_MS, month_of, months_of
 from runtime.kafka import ends, offsets_at, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
@@ -25,45 +35,120 @@ class RollingStart(NamedTuple):
 
 
 class Log(Protocol):
-    """The topic of 1m candles, as it is read back."""
+    """The topics of candles, as they are read back."""
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
-        """Where to read what was appended since `since_ms`."""
+    @property
+    def topic_id(self) -> str | None:
+        """Kafka's id of the 1m topic."""
 
-    def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
-        """The committed records from `start` to before `stop` (by partition), in offset order."""
+    async def starts(self, timeframe: Timeframe, since_ms: Mapping[int, int]) -> dict[int, RollingStart]:
+        """Where to read what was appended since some time, by partition."""
+
+    def read(
+        self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
+    ) -> AsyncIterator[list[Record]]:
+        """The committed records from `start` to before `stop` (default: the end), by partition, in offset order."""
 
 
 class CandleLog:
-    """The topic in Kafka."""
+    """The topics in Kafka."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topic_id: str | None) -> None:
         self._settings = settings
-        self._topic = settings.topics.candles()
+        self.topic_id = topic_id
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
+    async def starts(self, timeframe: Timeframe, since_ms: Mapping[int, int]) -> dict[int, RollingStart]:
         """As `Log` says."""
-        offsets = await offsets_at(self._settings, self._topic, since_ms, partitions)
-        bounds = await ends(self._settings, self._topic, offsets)
+        topic = self._settings.topics.candles(timeframe)
+        offsets: dict[int, int] = {}
+        for since in set(since_ms.values()):
+            offsets |= await offsets_at(self._settings, topic, since, [p for p, ms in since_ms.items() if ms == since])
+        bounds = await ends(self._settings, topic, offsets)
         return {partition: RollingStart(bounds[partition].first, offset) for partition, offset in offsets.items()}
 
-    def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
+    def read(
+        self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
+    ) -> AsyncIterator[list[Record]]:
         """As `Log` says."""
-        return read_to_end(self._settings, self._topic, partitions=start, start=start, stop=stop)
+        topic = self._settings.topics.candles(timeframe)
+        return read_to_end(self._settings, topic, partitions=start, start=start, stop=stop)
 
 
-async def restore(source: Log, partitions: int, stops: Mapping[int, int], since_ms: int) -> dict[int, Rolling]:
+async def restore(
+    source: Log, partitions: int, stops: Mapping[int, int], now_ms: int, since_ms: int | None = None
+) -> dict[int, Rolling]:
     """The state before `stops` (partition → offset of the next record to be taken in) of a topic of `partitions`.
 
-    It is made of what was appended since `since_ms`.
+    `now_ms`: the time, for partitions whose log ends before `stops`. Minutes are known since yesterday, by the append
+    time of each partition's next record, or since `since_ms`; hours and days for as long as windows need them.
     """
     rollings = {partition: Rolling(partition, partitions) for partition in stops}
-    for rolling in rollings.values():
-        rolling.history.reaches_ms = since_ms
-    await _recall(source, rollings, since_ms, stops)
+    clocks_ms = dict.fromkeys(stops, now_ms) | await _clocks_ms(source, stops)
+    since = {p: needs_since_ms(_day_before(clock)) if since_ms is None else since_ms for p, clock in clocks_ms.items()}
+    for partition, rolling in rollings.items():
+        rolling.history.reaches_ms = since[partition]
+    await _recall(source, rollings, since, stops)
     for partition, rolling in rollings.items():
         rolling.offset = stops[partition] - 1
+    await _restore_hours(source, rollings, clocks_ms)
+    await _restore_days(source, rollings, clocks_ms)
     return rollings
+
+
+def _day_before(clock_ms: int) -> int:
+    return (clock_ms - LATE_MS) // DAY_MS - 1
+
+
+async def _clocks_ms(source: Log, stops: Mapping[int, int]) -> dict[int, int]:
+    """The append time of each partition's next record, where there is one."""
+    clocks_ms: dict[int, int] = {}
+    async for records in source.read(Timeframe.M1, stops):
+        clocks_ms.setdefault(records[0].partition, records[0].timestamp)
+        if clocks_ms.keys() == stops.keys():
+            break
+    return clocks_ms
+
+
+async def _restore_hours(source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int]) -> None:
+    first_day = {partition: _day_before(clock) - KEPT_DAYS for partition, clock in clocks_ms.items()}
+    since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
+    async for record, candle in _own_candles(source, Timeframe.H1, rollings, since):
+        day, hour = divmod(candle.open_ms // HOUR_MS, DAY_HOURS)
+        rollings[record.partition].state.put_hour((candle.key, day), hour, candle.sum)
+
+
+async def _restore_days(source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int]) -> None:
+    first_day = {partition: min(months_of(_day_before(clock))) for partition, clock in clocks_ms.items()}
+    for partition, day in first_day.items():
+        rollings[partition].state.months_from = day
+    since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
+    async for record, candle in _own_candles(source, Timeframe.D1, rollings, since):
+        day = candle.open_ms // DAY_MS
+        if day >= first_day[record.partition]:
+            rollings[record.partition].state.put_day(candle.key, day, candle.sum)
+
+
+async def _own_candles(
+    source: Log, timeframe: Timeframe, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int]
+) -> AsyncIterator[tuple[Record, ReadCandle]]:
+    """The longer candles appended since some time which came out before each core's position."""
+    starts = await source.starts(timeframe, since_ms)
+    async for records in source.read(timeframe, {partition: start.offset for partition, start in starts.items()}):
+        for record in records:
+            rolling = rollings[record.partition]
+            if (candle := _own_candle(source, rolling, record)) is not None:
+                yield record, candle
+
+
+def _own_candle(source: Log, rolling: Rolling, record: Record) -> ReadCandle | None:
+    """The longer candle of a record; None if it came out later than the core's position, or is malformed."""
+    if record.value is None or not is_before(record.headers, rolling.position, source.topic_id):
+        return None
+    try:
+        candle = read_candle(record.value)
+    except MalformedError:
+        return None
+    return candle if record.key == candle.key.encode() else None
 
 
 async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[BareRecord]]]) -> None:
@@ -72,57 +157,79 @@ async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[B
     unknown = {
         partition: min(days)
         for partition, names in missing.items()
-        if (days := [day for _, day in names if not batches[partition][0].history.is_known(day)])
+        if (days := [day for _, day in names.days if not batches[partition][0].history.is_known(day)])
     }
     if unknown:
         since_ms = needs_since_ms(min(unknown.values()))
         log.info("looking further back", partitions=sorted(unknown), since_ms=since_ms)
         rollings = {partition: batches[partition][0] for partition in unknown}
-        await _recall(source, rollings, since_ms, {p: rolling.history.start for p, rolling in rollings.items()})
+        since = dict.fromkeys(unknown, since_ms)
+        await _recall(source, rollings, since, {p: rolling.history.start for p, rolling in rollings.items()})
     for partition, (rolling, records) in batches.items():
-        if missing[partition] and (names := rolling.missing(records)):
-            await _insert(source, rolling, names)
+        if missing[partition].days and (names := rolling.missing(records).days):
+            await _read_days(source, rolling, names)
+        if missing[partition].months:
+            await _read_months(source, rolling, missing[partition].months)
 
 
-async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, stops: Mapping[int, int]) -> None:
+async def _recall(
+    source: Log, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int], stops: Mapping[int, int]
+) -> None:
     """Let the cores recall what was appended from `since_ms` to before `stops`, and note how far back they now know."""
-    starts = await source.starts(rollings.keys(), since_ms)
+    starts = await source.starts(Timeframe.M1, since_ms)
     oldest_ms: dict[int, int] = {}
-    async for records in source.read({partition: start.offset for partition, start in starts.items()}, stops):
+    begin = {partition: start.offset for partition, start in starts.items()}
+    async for records in source.read(Timeframe.M1, begin, stops):
         for record in records:
             oldest_ms.setdefault(record.partition, record.timestamp)
             rollings[record.partition].recall(record)
     for partition, (first, offset) in starts.items():
         history = rollings[partition].history
         history.start = min(offset, stops[partition])
-        history.reaches_ms = 0 if history.start <= first else since_ms
+        history.reaches_ms = 0 if history.start <= first else since_ms[partition]
         if history.reaches_ms == 0 and first > 0:
             history.begins_ms = oldest_ms.get(partition)
 
 
-async def _insert(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
+async def _read_days(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
     """Read whole days back; days that lie close together are read in one go."""
-    days = {name: Day() for name in names}
-    extents = {name: extent for name in days if (extent := rolling.history.extent(name)) is not None}
+    names = set(names)
+    extents = {name: extent for name in names if (extent := rolling.history.extent(name)) is not None}
+    for name in names:
+        rolling.state.begin_day(name)
     for first, last in _in_one_go(extents.values()):
         seen = last + 1
-        async for records in source.read({rolling.partition: first}, {rolling.partition: last + 1}):
+        async for records in source.read(Timeframe.M1, {rolling.partition: first}, {rolling.partition: last + 1}):
             for record in records:
                 seen = min(seen, record.offset)
-                _put_back(rolling, days, record)
+                if (minute := minute_of(record)) is not None and minute.name in names:
+                    rolling.put_back(minute, record)
         for name, extent in extents.items():
             if first <= extent.first < seen:
                 rolling.history.lose(name[1])
-    for name, day in days.items():
-        rolling.insert(name, day)
 
 
-def _put_back(rolling: Rolling, days: Mapping[DayKey, Day], record: BareRecord) -> None:
-    minute = minute_of(record)
-    day = None if minute is None else days.get(minute.name)
-    candle = None if day is None else rolling.read_again(record)
-    if day is not None and candle is not None:
-        day.put(candle)
+async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
+    """Read the days of months that are over back, after a look at what the 1d topic holds since the last look."""
+    state, partition = rolling.state, rolling.partition
+    async for records in source.read(Timeframe.D1, {partition: state.months_end}):
+        for record in records:
+            state.months_end = record.offset + 1
+            if (day := minute_of(record)) is not None:
+                name = (day.name[0], month_of(day.name[1]))
+                extent = state.month_extents.get(name)
+                offset = record.offset
+                state.month_extents[name] = extent.with_offset(offset) if extent else Extent(offset, offset)
+    names = set(names)
+    for name in names:
+        state.begin_month(name)
+    extents = [extent for name in names if (extent := state.month_extents.get(name)) is not None]
+    for first, last in _in_one_go(extents):
+        async for records in source.read(Timeframe.D1, {partition: first}, {partition: last + 1}):
+            for record in records:
+                candle = _own_candle(source, rolling, record)
+                if candle is not None and (candle.key, month_of(candle.open_ms // DAY_MS)) in names:
+                    state.put_day(candle.key, candle.open_ms // DAY_MS, candle.sum)
 
 
 def _in_one_go(extents: Iterable[Extent]) -> list[Extent]:

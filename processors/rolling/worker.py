@@ -13,10 +13,8 @@ from typing import Any, NamedTuple
 
 from market.errors import MalformedError
 from market.records import BareRecord
-from market.timeframe import DAY_MS
-from processors.rolling.core import LATE_MS, Output, Rolling, UnfinishedWindows
+from processors.rolling.core import Output, Rolling, UnfinishedWindows
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
-from processors.rolling.history import needs_since_ms
 from processors.rolling.publishing import DeadCandle, publish
 from processors.rolling.restore import CandleLog, read_back, restore
 from processors.rolling.source import CandleSource
@@ -74,7 +72,7 @@ class Worker:
         self._publisher = publisher
         self._source = source
         self._topic = settings.topics.candles()
-        self._log = CandleLog(settings)
+        self._log = CandleLog(settings, source.metadata.topic_id)
         self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_HANDFULS)
         self._busy = asyncio.Lock()
         self._assigned: frozenset[int] = frozenset()
@@ -175,8 +173,7 @@ class Worker:
         committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
         bounds = await ends(self._settings, self._topic)
         stops = {p: max(bounds[p][0], committed.get((self._topic, p), 0)) for p in new}
-        since_ms = needs_since_ms((time.time_ns() // 1_000_000 - LATE_MS) // DAY_MS - 1)
-        self._rollings |= await restore(self._log, self._settings.partitions, stops, since_ms)
+        self._rollings |= await restore(self._log, self._settings.partitions, stops, time.time_ns() // 1_000_000)
         self._committed |= stops
 
     async def _next_batch(self) -> list[Incoming]:
@@ -236,7 +233,8 @@ class Worker:
         await self._publish(outputs, [])
 
     async def _publish(self, outputs: list[tuple[int, Output]], dead: list[DeadCandle]) -> None:
-        await publish(self._settings, self._publisher, self._meter, outputs, dead)
+        topic_id = self._source.metadata.topic_id
+        await publish(self._settings, self._publisher, self._meter, outputs, dead, topic_id=topic_id)
 
     def _warn_of_unfinished(self, unfinished: Iterable[UnfinishedWindows]) -> None:
         """Name the windows that were left as they were because minutes of theirs are no longer in the log."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from everywhere import candles_by_place, run_all, trades_by_place
 
-from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.steps import TIMEFRAMES
 from producers.archive.importing import Imported, ImportRequest, import_recordings
 from producers.archive.recording import Described
 from runtime.settings import Settings

@@ -22,7 +22,7 @@ from market.partition import partition_of
 from market.topics import Topics
 from processors.rolling.core import Output
 from processors.rolling.restore import CandleLog, read_back, restore
-from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.steps import TIMEFRAMES
 from runtime.kafka import (
     Committed,
     Outgoing,
