@@ -43,7 +43,7 @@ def text_of(number: int, places: int) -> str:
     return f"{digits[:-places]}.{behind}" if behind else digits[:-places]
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=32_768)
 def price_text(number: int) -> str:
     """`text_of` a price; kept, because the prices of windows change seldom."""
     return text_of(number, PRICE_PLACES)

@@ -20,7 +20,7 @@ from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
 from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
 from processors.rolling.minute import Minute, read_minute
 from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, Missing, State
-from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of, windows_with
+from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
 from processors.rolling.sums import Sum, joined
 from processors.rolling.ticker import TickerMaker
 
@@ -162,40 +162,58 @@ class Rolling:
         contains them.
         """
         outputs: list[Output] = []
-        for (key, day), minutes in self._dirty.items():
-            for timeframe, open_ms, whole in self._windows(key, day, minutes):
+        for name, minutes in self._dirty.items():
+            is_lossy = self.history.may_have_lost(name[1])
+            for timeframe, open_ms, whole in self._windows(*name, minutes, name_all=is_lossy):
                 if whole is not None:
-                    value = candle_bytes(key, timeframe, open_ms, whole)
-                    outputs.append(Output(timeframe, key, value, self._revision_offset))
-                if self.history.may_have_lost(day):
-                    self._note_unfinished((key, day), (timeframe, open_ms), is_whole=whole is not None)
+                    value = candle_bytes(name[0], timeframe, open_ms, whole)
+                    outputs.append(Output(timeframe, name[0], value, self._revision_offset))
+                if is_lossy:
+                    self._note_unfinished(name, (timeframe, open_ms), is_whole=whole is not None)
         for key, open_ms in self._due_tickers.items():
             outputs.append(Output(None, key, self._ticker(key).ticker(open_ms // MINUTE_MS)))
         self._dirty.clear()
         self._due_tickers.clear()
         return outputs
 
-    def _windows(self, key: str, day: int, minutes: set[int]) -> Iterator[tuple[Timeframe, int, Sum | None]]:
-        """The windows that hold any of these minutes of a day: timeframe, open time, and the sum if it is whole."""
-        state, day_ms = self.state, day * DAY_MS
-        for timeframe, length in MINUTES_OF.items():
-            for since, until in windows_with(minutes, length):
-                hour, place = divmod(since, HOUR_MINUTES)
-                parts = whole_parts(state.minutes(key, day * DAY_HOURS + hour)[place : place + until - since])
-                yield timeframe, day_ms + since * MINUTE_MS, joined(parts) if parts else None
-        changed = {minute // HOUR_MINUTES for minute in minutes}
-        hours = state.hours(key, day)
+    def _windows(
+        self, key: str, day: int, minutes: set[int], *, name_all: bool
+    ) -> Iterator[tuple[Timeframe, int, Sum | None]]:
+        """The windows that hold any of these minutes of a day: timeframe, open time, and the sum if it is whole.
+
+        Windows that are not whole are left out, unless `name_all`.
+        """
+        state, first_hour = self.state, day * DAY_HOURS
+        changed: set[int] = set()
+        for hour, of_hour in _by_hour(minutes):
+            places = state.minutes(key, first_hour + hour)
+            for timeframe, length in MINUTES_OF.items():
+                for since in {minute - minute % length for minute in of_hour}:
+                    parts = whole_parts(places[since : since + length])
+                    if parts or name_all:
+                        open_ms = (first_hour + hour) * HOUR_MS + since * MINUTE_MS
+                        yield timeframe, open_ms, joined(parts) if parts else None
+            if None not in places or name_all:
+                changed.add(hour)
+        if changed:
+            yield from self._longer_windows(key, day, changed, name_all=name_all)
+
+    def _longer_windows(
+        self, key: str, day: int, changed: set[int], *, name_all: bool
+    ) -> Iterator[tuple[Timeframe, int, Sum | None]]:
+        """The same of windows of hours and of days, that hold any of these hours of a day."""
+        hours = self.state.hours(key, day)
         for timeframe, length in HOURS_OF.items():
-            for since, until in windows_with(changed, length):
-                parts = whole_parts(hours[since:until])
-                yield timeframe, day_ms + since * HOUR_MS, joined(parts) if parts else None
+            for since in sorted({hour - hour % length for hour in changed}):
+                parts = whole_parts(hours[since : since + length])
+                if parts or name_all:
+                    yield timeframe, day * DAY_MS + since * HOUR_MS, joined(parts) if parts else None
         if (parts := whole_parts(hours)) is None:
             return
-        state.put_day(key, day, joined(parts))
+        self.state.put_day(key, day, joined(parts))
         for timeframe in OF_DAYS:
             span = days_of(timeframe, day)
-            parts = whole_parts(state.days(key, span))
-            if parts is not None:
+            if (parts := whole_parts(self.state.days(key, span))) is not None:
                 yield timeframe, span[0] * DAY_MS, joined(parts)
 
     def refresh(self, record: BareRecord) -> list[Output]:
@@ -251,3 +269,11 @@ class Rolling:
         if minute is not None:
             check_place(record.key, minute.key, self.partition, self.partitions)
         return minute
+
+
+def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:
+    """Minutes of a day by their hour, each counted from the hour's beginning; nearly always there is one."""
+    by_hour: dict[int, list[int]] = {}
+    for minute in sorted(minutes):
+        by_hour.setdefault(minute // HOUR_MINUTES, []).append(minute % HOUR_MINUTES)
+    return by_hour.items()

@@ -5,11 +5,12 @@ may be ahead of the committed offset: what came out of 1m records that are still
 `position` (`processors.rolling.position`).
 """
 
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from market.errors import MalformedError
-from market.records import BareRecord, Record
+from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from processors.rolling.core import Rolling
 from processors.rolling.day import DAY_HOURS
@@ -17,14 +18,36 @@ from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
 from processors.rolling.minute import ReadCandle, read_candle
 from processors.rolling.position import is_before
 from processors.rolling.state import KEPT_DAYS, LATE_MS, month_of, months_of
-from runtime.kafka import ends, offsets_at, read_to_end
+from runtime.kafka import ends, offsets_at, read_batches_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
 
 GAP_RECORDS = 20_000
 """Days with fewer records than this between them are read in one go."""
 
+TELL_INTERVAL_S = 5.0
+
 log = logger("rolling")
+
+
+class Rebuild:
+    """How far a rebuild is, told now and then."""
+
+    def __init__(self) -> None:
+        self._began_s = self._told_s = time.monotonic()
+        self._candles = 0
+
+    def count(self, candles: int) -> None:
+        """Note that so many candles were read."""
+        self._candles += candles
+        if time.monotonic() - self._told_s >= TELL_INTERVAL_S:
+            self._told_s = time.monotonic()
+            log.info("rebuilding", candles=self._candles)
+
+    def tell(self, partitions: Iterable[int]) -> None:
+        """Tell that it is done."""
+        seconds = round(time.monotonic() - self._began_s, 1)
+        log.info("rebuilt", partitions=sorted(partitions), candles=self._candles, seconds=seconds)
 
 
 class RollingStart(NamedTuple):
@@ -46,7 +69,7 @@ class Log(Protocol):
 
     def read(
         self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
-    ) -> AsyncIterator[list[Record]]:
+    ) -> AsyncIterator[tuple[int, list[BareRecord]]]:
         """The committed records from `start` to before `stop` (default: the end), by partition, in offset order."""
 
 
@@ -68,10 +91,9 @@ class CandleLog:
 
     def read(
         self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
-    ) -> AsyncIterator[list[Record]]:
+    ) -> AsyncIterator[tuple[int, list[BareRecord]]]:
         """As `Log` says."""
-        topic = self._settings.topics.candles(timeframe)
-        return read_to_end(self._settings, topic, partitions=start, start=start, stop=stop)
+        return read_batches_to_end(self._settings, self._settings.topics.candles(timeframe), start=start, stop=stop)
 
 
 async def restore(
@@ -82,16 +104,20 @@ async def restore(
     `now_ms`: the time, for partitions whose log ends before `stops`. Minutes are known since yesterday, by the append
     time of each partition's next record, or since `since_ms`; hours and days for as long as windows need them.
     """
+    rebuild = Rebuild()
     rollings = {partition: Rolling(partition, partitions) for partition in stops}
     clocks_ms = dict.fromkeys(stops, now_ms) | await _clocks_ms(source, stops)
     since = {p: needs_since_ms(_day_before(clock)) if since_ms is None else since_ms for p, clock in clocks_ms.items()}
     for partition, rolling in rollings.items():
         rolling.history.reaches_ms = since[partition]
-    await _recall(source, rollings, since, stops)
+    await _recall(source, rollings, since, stops, rebuild)
     for partition, rolling in rollings.items():
         rolling.offset = stops[partition] - 1
-    await _restore_hours(source, rollings, clocks_ms)
-    await _restore_days(source, rollings, clocks_ms)
+    await _restore_hours(source, rollings, clocks_ms, rebuild)
+    await _restore_days(source, rollings, clocks_ms, rebuild)
+    for rolling in rollings.values():
+        rolling.release()
+    rebuild.tell(rollings)
     return rollings
 
 
@@ -102,45 +128,50 @@ def _day_before(clock_ms: int) -> int:
 async def _clocks_ms(source: Log, stops: Mapping[int, int]) -> dict[int, int]:
     """The append time of each partition's next record, where there is one."""
     clocks_ms: dict[int, int] = {}
-    async for records in source.read(Timeframe.M1, stops):
-        clocks_ms.setdefault(records[0].partition, records[0].timestamp)
+    async for partition, records in source.read(Timeframe.M1, stops):
+        clocks_ms.setdefault(partition, records[0].timestamp)
         if clocks_ms.keys() == stops.keys():
             break
     return clocks_ms
 
 
-async def _restore_hours(source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int]) -> None:
+async def _restore_hours(
+    source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int], rebuild: Rebuild
+) -> None:
     first_day = {partition: _day_before(clock) - KEPT_DAYS for partition, clock in clocks_ms.items()}
     since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
-    async for record, candle in _own_candles(source, Timeframe.H1, rollings, since):
+    async for partition, candle in _own_candles(source, Timeframe.H1, rollings, since, rebuild):
         day, hour = divmod(candle.open_ms // HOUR_MS, DAY_HOURS)
-        rollings[record.partition].state.put_hour((candle.key, day), hour, candle.sum)
+        rollings[partition].state.put_hour((candle.key, day), hour, candle.sum)
 
 
-async def _restore_days(source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int]) -> None:
+async def _restore_days(
+    source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int], rebuild: Rebuild
+) -> None:
     first_day = {partition: min(months_of(_day_before(clock))) for partition, clock in clocks_ms.items()}
     for partition, day in first_day.items():
         rollings[partition].state.months_from = day
     since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
-    async for record, candle in _own_candles(source, Timeframe.D1, rollings, since):
+    async for partition, candle in _own_candles(source, Timeframe.D1, rollings, since, rebuild):
         day = candle.open_ms // DAY_MS
-        if day >= first_day[record.partition]:
-            rollings[record.partition].state.put_day(candle.key, day, candle.sum)
+        if day >= first_day[partition]:
+            rollings[partition].state.put_day(candle.key, day, candle.sum)
 
 
 async def _own_candles(
-    source: Log, timeframe: Timeframe, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int]
-) -> AsyncIterator[tuple[Record, ReadCandle]]:
+    source: Log, timeframe: Timeframe, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int], rebuild: Rebuild
+) -> AsyncIterator[tuple[int, ReadCandle]]:
     """The longer candles appended since some time which came out before each core's position."""
     starts = await source.starts(timeframe, since_ms)
-    async for records in source.read(timeframe, {partition: start.offset for partition, start in starts.items()}):
+    begin = {partition: start.offset for partition, start in starts.items()}
+    async for partition, records in source.read(timeframe, begin):
+        rebuild.count(len(records))
         for record in records:
-            rolling = rollings[record.partition]
-            if (candle := _own_candle(source, rolling, record)) is not None:
-                yield record, candle
+            if (candle := _own_candle(source, rollings[partition], record)) is not None:
+                yield partition, candle
 
 
-def _own_candle(source: Log, rolling: Rolling, record: Record) -> ReadCandle | None:
+def _own_candle(source: Log, rolling: Rolling, record: BareRecord) -> ReadCandle | None:
     """The longer candle of a record; None if it came out later than the core's position, or is malformed."""
     if record.value is None or not is_before(record.headers, rolling.position, source.topic_id):
         return None
@@ -164,7 +195,7 @@ async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[B
         log.info("looking further back", partitions=sorted(unknown), since_ms=since_ms)
         rollings = {partition: batches[partition][0] for partition in unknown}
         since = dict.fromkeys(unknown, since_ms)
-        await _recall(source, rollings, since, {p: rolling.history.start for p, rolling in rollings.items()})
+        await _recall(source, rollings, since, {p: rolling.history.start for p, rolling in rollings.items()}, Rebuild())
     for partition, (rolling, records) in batches.items():
         if missing[partition].days and (names := rolling.missing(records).days):
             await _read_days(source, rolling, names)
@@ -173,16 +204,21 @@ async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[B
 
 
 async def _recall(
-    source: Log, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int], stops: Mapping[int, int]
+    source: Log,
+    rollings: Mapping[int, Rolling],
+    since_ms: Mapping[int, int],
+    stops: Mapping[int, int],
+    rebuild: Rebuild,
 ) -> None:
     """Let the cores recall what was appended from `since_ms` to before `stops`, and note how far back they now know."""
     starts = await source.starts(Timeframe.M1, since_ms)
     oldest_ms: dict[int, int] = {}
     begin = {partition: start.offset for partition, start in starts.items()}
-    async for records in source.read(Timeframe.M1, begin, stops):
+    async for partition, records in source.read(Timeframe.M1, begin, stops):
+        rebuild.count(len(records))
+        oldest_ms.setdefault(partition, records[0].timestamp)
         for record in records:
-            oldest_ms.setdefault(record.partition, record.timestamp)
-            rollings[record.partition].recall(record)
+            rollings[partition].recall(record)
     for partition, (first, offset) in starts.items():
         history = rollings[partition].history
         history.start = min(offset, stops[partition])
@@ -199,7 +235,7 @@ async def _read_days(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> 
         rolling.state.begin_day(name)
     for first, last in _in_one_go(extents.values()):
         seen = last + 1
-        async for records in source.read(Timeframe.M1, {rolling.partition: first}, {rolling.partition: last + 1}):
+        async for _, records in source.read(Timeframe.M1, {rolling.partition: first}, {rolling.partition: last + 1}):
             for record in records:
                 seen = min(seen, record.offset)
                 if (minute := minute_of(record)) is not None and minute.name in names:
@@ -212,7 +248,7 @@ async def _read_days(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> 
 async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
     """Read the days of months that are over back, after a look at what the 1d topic holds since the last look."""
     state, partition = rolling.state, rolling.partition
-    async for records in source.read(Timeframe.D1, {partition: state.months_end}):
+    async for _, records in source.read(Timeframe.D1, {partition: state.months_end}):
         for record in records:
             state.months_end = record.offset + 1
             if (day := minute_of(record)) is not None:
@@ -225,7 +261,7 @@ async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -
         state.begin_month(name)
     extents = [extent for name in names if (extent := state.month_extents.get(name)) is not None]
     for first, last in _in_one_go(extents):
-        async for records in source.read(Timeframe.D1, {partition: first}, {partition: last + 1}):
+        async for _, records in source.read(Timeframe.D1, {partition: first}, {partition: last + 1}):
             for record in records:
                 candle = _own_candle(source, rolling, record)
                 if candle is not None and (candle.key, month_of(candle.open_ms // DAY_MS)) in names:

@@ -10,7 +10,7 @@ import math
 
 # ruff: noqa: PLR1730  # a call of min or max takes four times as long as a comparison
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,6 +22,7 @@ RETURN_PLACES = 24
 """A squared return is a whole multiple of 10^-24: so sums do not depend on their order."""
 _UNIT = 10.0**RETURN_PLACES
 _NEAR = 0.05
+_LOGARITHMS = Context(prec=20)
 
 PlacesOf = Callable[[int], Places]
 """Number of a block → its places."""
@@ -153,6 +154,7 @@ class Sliding:
             self._look(left, newest, places_of)
         self._append(last + (open_ is None), places_of)
         window = both(self._head[out % self.size + 1], self._behind)
+        self._head[out % self.size] = None  # never needed again
         if open_ is not None:
             square = self._square(last % self.size, open_, places_of(newest), newest, places_of)
             window = both(window, part_of(open_, square))
@@ -247,7 +249,7 @@ def squared_return(before: int, after: int) -> int:
         y = x * x
         log = 2 * x * (1 + y * (1 / 3 + y * (1 / 5 + y * (1 / 7 + y * (1 / 9 + y / 11)))))
     else:
-        log = float(Decimal(after).ln() - Decimal(before).ln())
+        log = float(_LOGARITHMS.ln(_LOGARITHMS.divide(Decimal(after), Decimal(before))))
     return round(log * log * _UNIT)
 
 

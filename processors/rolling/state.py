@@ -21,7 +21,7 @@ LATE_MS = 2 * HOUR_MS
 """What a market may lag behind the log clock; what its windows need is in memory until then."""
 KEPT_HOURS = 25
 """Of minutes, before the latest hour: the longest window to the minute, and where it begins."""
-KEPT_DAYS = 8
+KEPT_DAYS = 9
 """Of hours, before the latest day."""
 MOST_OLD_DAYS = 128
 """Older days kept with their minutes at a time, some 60 KB each."""
@@ -65,8 +65,8 @@ class State:
 
     @property
     def held_days(self) -> int:
-        """How many days of a key are in memory."""
-        return len(self._days)
+        """How many days of a key are in memory with their minutes."""
+        return sum(day.kept_from < DAY_HOURS for day in self._days.values())
 
     def missing(self, records: Iterable[BareRecord]) -> Missing:
         """What must be known (`begin_day`, `begin_month`) before these records can be taken in."""
@@ -175,7 +175,8 @@ class State:
         for name in forgotten:
             self._days[name].forget_minutes(DAY_HOURS)
         for name in [name for name, day in self._days.items() if day.kept_from == DAY_HOURS]:
-            if name[1] < self.history.newest_ms(name[0]) // DAY_MS - KEPT_DAYS or self.history.newest_ms(name[0]) < 0:
+            newest_ms = self.history.newest_ms(name[0])
+            if name[1] < (newest_ms if newest_ms >= 0 else self.clock_ms) // DAY_MS - KEPT_DAYS:
                 del self._days[name]
         months = [name for name in self._months if not self._is_month_in_use(name[1])]
         for name in months[: max(0, len(months) - self.most_old_months)]:

@@ -1,7 +1,5 @@
 """The timeframes, each made of parts of the step below: of minutes, of hours, or of days."""
 
-from collections.abc import Iterable, Iterator
-
 from market.key import MarketKey
 from market.texts import CandleTexts, encode_texts
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
@@ -23,12 +21,6 @@ def days_of(timeframe: Timeframe, day: int) -> range:
     """The days (since 1970) of the window that holds a day."""
     open_ms = timeframe.open_ms(day * DAY_MS)
     return range(open_ms // DAY_MS, timeframe.end_ms(open_ms) // DAY_MS)
-
-
-def windows_with(parts: Iterable[int], length: int) -> Iterator[tuple[int, int]]:
-    """The windows of so many parts that hold any of these: the first part, and the part after the last."""
-    for number in sorted({part // length for part in parts}):
-        yield number * length, (number + 1) * length
 
 
 def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum) -> bytes:

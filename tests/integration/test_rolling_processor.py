@@ -85,7 +85,7 @@ async def last_candles(settings: Settings) -> dict[bytes, dict[tuple[str, int], 
     for timeframe in TIMEFRAMES:
         for record in await published(settings, settings.topics.candles(timeframe)):
             assert record.partition == partition_of(record.key, PARTITIONS)
-            assert record.headers == ()
+            assert [name for name, _ in record.headers] == ["position"]
             found.setdefault(record.key, {})[timeframe.value, record.fields["open_time_ms"]] = record.fields
     return found
 
@@ -324,8 +324,8 @@ async def test_history_is_read_back_from_the_log_as_far_as_a_minute_needs_it(
     await feed(settings, {"repair": [Minute(0, 0, key_of("BTC-USDT"), repair)]}, run=b"r2")
     log = [one for one in await published(settings, topics.candles()) if one.partition == home]
     now_ms = time.time_ns() // 1_000_000
-    core = (await restore(CandleLog(settings), PARTITIONS, {home: log[-1].offset}, now_ms))[home]
-    await read_back(CandleLog(settings), {home: (core, log[-1:])})
+    core = (await restore(CandleLog(settings, None), PARTITIONS, {home: log[-1].offset}, now_ms))[home]
+    await read_back(CandleLog(settings, None), {home: (core, log[-1:])})
     outputs = core.take(log[-1]) + core.flush()
     expected = rolled(newest(log))
     found = {(fields["timeframe"], fields["open_time_ms"]): fields for fields in map(_fields, outputs)}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from market.records import Record
+from market.records import BareRecord
 from market.timeframe import Timeframe
 from processors.rolling.core import Output
 from processors.rolling.position import position_header
@@ -274,14 +274,14 @@ class MemoryLog:
 
     async def read(
         self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
-    ) -> AsyncIterator[list[Record]]:
+    ) -> AsyncIterator[tuple[int, list[BareRecord]]]:
         records, first = self._topic(timeframe)
         end = math.inf if stop is None else stop[0]
         read = [one for one in records if max(start[0], first) <= one.offset < end]
         if timeframe == "1m" and stop is not None:
             self.reads += len(read)
         if read:
-            yield list(read)
+            yield 0, list(read)
 
     def _topic(self, timeframe: Timeframe) -> tuple[list[Minute], int]:
         return (self.records, self.first) if timeframe == "1m" else (self.longer[timeframe], 0)
