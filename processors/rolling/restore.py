@@ -128,10 +128,9 @@ def _day_before(clock_ms: int) -> int:
 async def _clocks_ms(source: Log, stops: Mapping[int, int]) -> dict[int, int]:
     """The append time of each partition's next record, where there is one."""
     clocks_ms: dict[int, int] = {}
-    async for partition, records in source.read(Timeframe.M1, stops):
-        clocks_ms.setdefault(partition, records[0].timestamp)
-        if clocks_ms.keys() == stops.keys():
-            break
+    async for partition, records in source.read(Timeframe.M1, stops, {p: offset + 1 for p, offset in stops.items()}):
+        if records:
+            clocks_ms[partition] = records[0].timestamp
     return clocks_ms
 
 
