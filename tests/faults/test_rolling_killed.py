@@ -42,7 +42,7 @@ def killed(worker: subprocess.Popen[bytes], within_s: float) -> None:
     assert worker.returncode == -signal.SIGKILL
 
 
-@pytest.mark.usefixtures("topics")
+@pytest.mark.usefixtures("longer_candles")
 @pytest.mark.timeout(3600)
 async def test_killed_and_rebalanced_in_a_loop(settings: Settings, environment: dict[str, str]) -> None:
     at = random.Random(17)

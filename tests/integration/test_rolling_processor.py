@@ -46,6 +46,8 @@ from runtime.kafka import (
 from runtime.kafka.admin import apply_topics, committed_offsets, group_offsets
 from runtime.settings import Settings, kafka_address
 
+pytestmark = pytest.mark.usefixtures("longer_candles")
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
