@@ -166,7 +166,7 @@ def _unpacked_column(packed: bytes, begin: int, count: int) -> tuple[Sequence[in
         return [least] * count, begin
     end = begin + count * width
     number = int.from_bytes
-    return [least + unit * number(packed[at : at + width], "little") for at in range(begin, end, width)], end
+    return [least + unit * number(packed[place : place + width], "little") for place in range(begin, end, width)], end
 
 
 def _number_at(packed: bytes, begin: int) -> tuple[int, int]:

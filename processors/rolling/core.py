@@ -19,7 +19,7 @@ from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
 from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
 from processors.rolling.minute import Minute, read_minute
-from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, Missing, State
+from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingState, RollingState
 from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
 from processors.rolling.sums import Sum, joined
 from processors.rolling.ticker import TickerMaker
@@ -61,7 +61,7 @@ class Rolling:
     ) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.state = State(most_old_days, most_old_months)
+        self.state = RollingState(most_old_days, most_old_months)
         self.offset = -1
         """Offset of the newest 1m record that was read."""
         self._revision: int | None = None
@@ -117,7 +117,7 @@ class Rolling:
         if (candle := self.read_again(record)) is not None:
             self._put(minute, candle.sum, is_newest=False)
 
-    def missing(self, records: Iterable[BareRecord]) -> Missing:
+    def missing(self, records: Iterable[BareRecord]) -> MissingState:
         """What must be known and in memory before these records can be taken in."""
         return self.state.missing(records)
 

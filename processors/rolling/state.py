@@ -32,7 +32,7 @@ OPEN_BLOCKS = 64
 MONTH_DAYS = 31
 
 
-class Missing(NamedTuple):
+class MissingState(NamedTuple):
     """What has to be read back."""
 
     days: set[DayKey]
@@ -40,7 +40,7 @@ class Missing(NamedTuple):
     """By the first day."""
 
 
-class State:
+class RollingState:
     """All markets of a partition."""
 
     def __init__(self, most_old_days: int, most_old_months: int) -> None:
@@ -68,7 +68,7 @@ class State:
         """How many days of a key are in memory with their minutes."""
         return sum(day.kept_from < DAY_HOURS for day in self._days.values())
 
-    def missing(self, records: Iterable[BareRecord]) -> Missing:
+    def missing(self, records: Iterable[BareRecord]) -> MissingState:
         """What must be known (`begin_day`, `begin_month`) before these records can be taken in."""
         days: set[DayKey] = set()
         months: set[DayKey] = set()
@@ -81,7 +81,7 @@ class State:
             # A live minute may lead to a ticker, whose windows reach into the day before.
             days |= {name for name in (minute.name, (key, day - minute.is_live)) if self._lacks(name, hour)}
             months |= {name for first in months_of(day) if self._lacks_month(name := (key, first))}
-        return Missing(days, months)
+        return MissingState(days, months)
 
     def _lacks(self, name: DayKey, hour: int) -> bool:
         held = self._days.get(name)

@@ -107,7 +107,10 @@ async def read_batches_to_end(
     async for tp, batches in _read(settings, topic, span, key_deserializer=WHOLE_BATCHES):
         records = flattened({tp: batches})[tp]
         end = span[tp][1]
-        yield tp.partition, records if records[-1].offset < end else [one for one in records if one.offset < end]
+        yield (
+            tp.partition,
+            records if records[-1].offset < end else [record for record in records if record.offset < end],
+        )
 
 
 _Span = dict[TopicPartition, tuple[int, int]]
