@@ -101,13 +101,17 @@ _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
 _SHORT = r"(?!0(?:[0-9 \n]|\.0+[ \n]))[0-9]{{1,{}}}+(?:\.[0-9]{{1,11}}+)?"
 _shorts = re.compile(rf"(?:(?:{_SHORT.format(6)} {_SHORT.format(7)}|{_SHORT.format(1)} {_SHORT.format(12)})\n)*").match
 AMOUNTS = {
-    **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
+    **dict.fromkeys(("volume", "taker_buy_volume", "vwap", "taker_buy_share", "realised_volatility"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
     "change": PRICE,
     "rate": PRICE,
     "change_percent": CHANGE_PERCENT,
 }
 """By field, the limits of what is computed, and may be 0; the other amounts are prices and sizes."""
+_OF_WINDOW = (
+    "change", "change_percent", "vwap", "volume", "quote_volume",
+    "taker_buy_volume", "taker_buy_share", "realised_volatility",
+)  # fmt: skip
 
 
 def check_trade(trade: Trade) -> None:
@@ -197,7 +201,7 @@ def check_ticker(ticker: Ticker) -> None:
     for name, window in ticker.windows.items():
         check_name(name, "the name of a window")
         check_prices(window)
-        check_sums(window, ("change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume"))
+        check_sums(window, _OF_WINDOW)
 
 
 def check_signal(signal: Signal) -> None:

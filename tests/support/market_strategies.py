@@ -147,6 +147,10 @@ windows = st.builds(
     taker_buy_volume=sums(),
     trades=counts,
     status=st.sampled_from(Status),
+    since_ms=st.none() | times_ms,
+    missing=st.none() | counts,
+    taker_buy_share=st.none() | sums(),
+    realised_volatility=st.none() | sums(),
 )
 tickers = st.builds(
     Ticker,
@@ -156,7 +160,7 @@ tickers = st.builds(
     last=positive(),
     live=st.booleans(),
     revision=counts,
-    windows=st.dictionaries(st.sampled_from(["1h", "24h"]), windows),
+    windows=st.dictionaries(st.sampled_from(["1h", "24h", "7d"]), windows),
 )
 signals = st.builds(
     Signal,

@@ -61,9 +61,15 @@ def said(model: Any) -> Any:
     return plain(model) if isinstance(model, Decimal) else model
 
 
-def known(means: dict[str, Any], model: Any) -> dict[str, Any]:
+def known(means: dict[str, Any], model: Any) -> Any:
     """Of what is said today, that which was said then: a format may have gained fields."""
-    return {name: value for name, value in said(model).items() if name in means}
+    return _known(means, said(model))
+
+
+def _known(means: Any, today: Any) -> Any:
+    if not isinstance(means, dict) or not isinstance(today, dict):
+        return today
+    return {name: _known(means[name], value) for name, value in today.items() if name in means}
 
 
 GOLDENS = [(name, case) for name in DECODERS for case in golden(name)]
