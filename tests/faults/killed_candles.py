@@ -14,8 +14,8 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from candlewick.cli import main
-from processors.candles.assigned_partition import AssignedPartition
-from processors.candles.state import StoredState
+from processors.engine.assigned_partition import AssignedPartition
+from processors.engine.state import StoredState
 from runtime.kafka import Subscription
 from runtime.kafka.transaction import Transaction, TransactionalPublisher
 

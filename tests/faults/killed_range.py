@@ -5,7 +5,7 @@ import sys
 from killed_candles import arm
 
 from candlewick.cli import main
-from processors.candles import worker
+from processors.engine import worker
 
 if __name__ == "__main__":
     worker.POLL_BATCHES = worker.COMMITTING_BATCHES = 1  # many transactions

@@ -4,7 +4,7 @@ from typing import Any
 
 from market.candle import Status
 from market.decimals import PLAIN, SUM
-from processors.candles.state import VERSION
+from processors.engine.state import VERSION
 
 _NO_INT = {"type": ["integer", "null"]}
 _COUNT = {"type": "integer", "minimum": 0}

@@ -25,7 +25,8 @@ from market.instrument import Instrument
 from market.timeframe import Timeframe
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
-from processors.candles.state import StateError, StoredState, changes
+from processors.candles.state import changes, core_of
+from processors.engine.state import StateError, StoredState
 from processors.rolling.core import Rolling
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
@@ -102,7 +103,7 @@ def state_of(records: list[list[str]]) -> StoredState:
 def go_on(records: list[list[str]]) -> tuple[Core, Outputs]:
     """What an engine does with a stored state and the log of the golden file behind it."""
     case = golden("state")
-    core = state_of(records).core(partition=0, partitions=1, rules=Rules())
+    core = core_of(state_of(records), partition=0, partitions=1, rules=Rules())
     log = [
         LogRecord("md.trades.v1", 0, case["position"] + n, record["timestamp"], record["key"].encode(),
                   record["value"] and record["value"].encode(), tuple((h, v.encode()) for h, v in record["headers"]))
