@@ -8,11 +8,13 @@ mistaken for a separator. A record of a newer version than ours stops the start.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 import orjson
 
+from market.decimals import plain
 from market.records import Record
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing
@@ -135,4 +137,10 @@ def _read(key: bytes, record: Record) -> dict[str, Any]:
 def state_value(fields: dict[str, Any]) -> bytes:
     """The value of a state record, with our version."""
     # A copy: orjson allocates a kilobyte or more for a short text, and a checkpoint has tens of thousands of them.
-    return memoryview(orjson.dumps({"v": VERSION, **fields})).tobytes()
+    return memoryview(orjson.dumps({"v": VERSION, **fields}, default=_decimal)).tobytes()
+
+
+def _decimal(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    raise TypeError(f"no JSON form for {type(value).__name__}")
