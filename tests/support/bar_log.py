@@ -14,19 +14,17 @@ from processors.bars.core import BarCore, BarOutputs, BarRules
 from processors.bars.thresholds import BarSize, Thresholds, parse_thresholds
 from processors.engine.state import StoredState, checkpointed, state_value
 
-THRESHOLDS = parse_thresholds(
-    """
-    ["sim:AAA-USD"]
-    tick = [3, 1]
-    volume = ["1.3", "0.05"]
-    dollar = ["1000000", "0.7"]
+FILE = """
+["sim:AAA-USD"]
+tick = [3, 1]
+volume = ["1.3", "0.05"]
+dollar = ["1000000", "0.7"]
 
-    ["sim:*"]
-    tick = [7]
-    dollar = ["250000.25"]
-    """,
-    "bars.toml",
-)
+["sim:*"]
+tick = [7]
+dollar = ["250000.25"]
+"""
+THRESHOLDS = parse_thresholds(FILE, "bars.toml")
 
 
 def new_core(thresholds: Thresholds = THRESHOLDS, *, position: int = 0, awaits_floor: bool = False) -> BarCore:
