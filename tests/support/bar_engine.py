@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +67,18 @@ async def bars_lag(settings: Settings, offsets: dict[tuple[str, int], int], topi
 async def killed_bars(environment: dict[str, str], file: Path, step: str, occurrence: int, *, within_s: float) -> bool:
     """Run the engine until it kills itself at the step, or is killed after a while; whether it came to the step."""
     command = [sys.executable, str(SCRIPT), step, str(occurrence), str(file)]
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
+    log = file.with_suffix(".log")
+    with log.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=stderr)
     came = True
     try:
         await asyncio.wait_for(process.wait(), within_s)
     except TimeoutError:
         came = False
-        process.send_signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has come to the step just now
+            process.send_signal(signal.SIGKILL)
         await process.wait()
-    assert process.returncode == -signal.SIGKILL
+    assert process.returncode == -signal.SIGKILL, f"at {step}: {log.read_text()[-2000:]}"
     return came
 
 

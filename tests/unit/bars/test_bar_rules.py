@@ -9,7 +9,7 @@ from market_log import KEYS, MINUTE, START, Log, make_trade
 from market.bar import Bar, BarKind
 from market.codec import encode_bar, encode_trade
 from market.trade import Proof, Side, Trade
-from processors.bars.core import BarCore, BarOutputs
+from processors.bars.core import BarCore, BarOutputs, BarRules
 from processors.bars.thresholds import BarSize, Thresholds
 from processors.engine.input import AheadError, MisplacedError
 
@@ -164,6 +164,31 @@ def test_another_word_on_a_minute_brings_its_bars_again(more: dict[str, object],
     assert bars_of(log, (BarKind.TICK, "1")) == bars
 
 
+def test_minutes_that_are_not_final_are_waited_for_even_if_later_ones_have_trades() -> None:
+    log = begun()
+    log.marker(KEY, START + MINUTE)
+    trade(log, 9, 14.5)
+    log.marker(KEY, START + 14 * MINUTE, Proof.BEGIN)  # up to minute 4 all is final
+    trade(log, 5, 5.5)
+    for minute in range(15, 17):
+        log.marker(KEY, START + minute * MINUTE)
+    for minute in range(7, 15):
+        log.marker(KEY, START + minute * MINUTE)
+    bars = bars_of(log, (BarKind.TICK, "1"))
+    assert [(bar.first_trade_id, bar.late_trades) for bar in bars] == [("5", 0), ("9", 0)]
+
+
+def test_a_final_hole_is_not_told_of_bars_behind_it() -> None:
+    log = begun()
+    for minute, proof in enumerate((Proof.HOLE, *[Proof.IDS] * 11)):
+        trade(log, 2 * minute, minute + 0.5)
+        log.marker(KEY, START + (minute + 1) * MINUTE, proof)
+    trade(log, 19, 9.6)
+    log.marker(KEY, START + 13 * MINUTE)
+    again = bars_of(log, (BarKind.TICK, "1"))[-1]
+    assert (again.number, again.late_trades, again.status) == (11, 1, "complete")
+
+
 def test_a_late_trade_is_counted_on_the_closed_bar_of_its_range_at_the_next_marker() -> None:
     log = begun()
     for number, minute in ((1, 0.1), (3, 0.3), (4, 0.4), (6, 0.6), (7, 0.7)):
@@ -201,6 +226,86 @@ def test_a_trade_behind_the_final_boundary_is_on_no_bar_and_only_counted() -> No
     assert (outputs.late, outputs.figures()["late"]) == (1, 1)
 
 
+def test_a_bar_comes_again_only_if_another_word_on_a_minute_changes_its_own_status() -> None:
+    log = begun()
+    trade(log, 1, 0.5)
+    trade(log, 2, 1.5)
+    trade(log, 3, 2.5)
+    for minute, proof in enumerate((Proof.CONNECTION, Proof.HOLE, Proof.IDS), start=1):
+        log.marker(KEY, START + minute * MINUTE, proof)
+    log.marker(KEY, START + MINUTE, Proof.IDS)
+    bars = bars_of(log, (BarKind.TICK, "1"))
+    assert [(bar.number, bar.status) for bar in bars] == [
+        (1, "connected"), (2, "hole"), (3, "hole"), (1, "complete"),
+    ]  # fmt: skip
+
+
+def test_a_long_bar_remembers_the_worst_of_its_minutes_that_are_final() -> None:
+    log = begun()
+    trade(log, 1, 0.5)
+    for minute in range(1, 31):
+        log.marker(KEY, START + minute * MINUTE, Proof.CONNECTION if minute == 2 else Proof.IDS)
+    trade(log, 2, 30.5)
+    trade(log, 3, 30.6)
+    trade(log, 4, 30.7)
+    log.marker(KEY, START + 31 * MINUTE)
+    first, second = bars_of(log, (BarKind.TICK, "2"))
+    assert (first.status, second.status) == ("connected", "complete")
+
+
+def test_a_late_trade_before_the_begin_of_a_newer_bar_series_is_not_counted_on_it() -> None:
+    log = begun()
+    trade(log, 1, 0.5)
+    log.marker(KEY, START + MINUTE)
+    trade(log, 2, 0.7)
+    trade(log, 3, 1.5)
+    log.marker(KEY, START + 2 * MINUTE)
+    tick, other = (BarKind.TICK, "1"), (BarKind.VOLUME, "1")
+    _, outputs = adopted(log, thresholds(tick), thresholds(tick, other))
+    newer = [bar for bar, _ in outputs.bars if bar.kind is BarKind.VOLUME]
+    assert [(bar.series_begin_us, bar.late_trades, bar.first_trade_id) for bar in newer] == [(START + MINUTE, 0, "3")]
+
+
+def test_a_late_trade_is_not_forgotten_by_a_crash_before_the_next_marker() -> None:
+    log = begun()
+    trade(log, 1, 0.1)
+    trade(log, 4, 0.4)
+    trade(log, 5, 0.5)
+    log.marker(KEY, START + MINUTE)
+    core, disk = new_core(thresholds((BarKind.TICK, "2"))), Disk()
+    core.process(log.records)
+    disk.write(core)
+    late = [trade(log, 3, 0.3), trade(log, 6, 0.6)]
+    core.process(log.records[-len(late) :])
+    disk.write(core)
+    core = disk.read(thresholds((BarKind.TICK, "2")))
+    trade(log, 7, 1.5)
+    marker = log.marker(KEY, START + 2 * MINUTE)
+    bars = [bar for bar, _ in core.process(log.records[-2:]).bars]
+    assert [(bar.number, bar.late_trades, bar.revision) for bar in bars] == [
+        (1, 1, marker.offset), (2, 1, marker.offset),
+    ]  # fmt: skip
+
+
+def test_no_more_is_held_before_the_first_marker_than_behind_one() -> None:
+    log = Log()
+    for minute in range(60):
+        trade(log, minute, minute + 0.5)
+    core = new_core(thresholds((BarKind.TICK, "1")))
+    core.process(log.records)
+    (series,) = core.series.values()
+    assert len(series.minutes) == LATENESS_MINUTES + 1
+
+
+def test_a_revision_base_is_added_to_every_revision() -> None:
+    log = begun()
+    trade(log, 1, 0.5)
+    marker = log.marker(KEY, START + MINUTE)
+    core = new_core(thresholds((BarKind.TICK, "1")))
+    core.rules = BarRules(revision_base=1000)
+    assert core.process(log.records).bars[0][0].revision == 1000 + marker.offset
+
+
 def test_what_is_final_is_forgotten() -> None:
     log = begun()
     for minute in range(40):
@@ -230,7 +335,10 @@ def test_a_run_has_bars_of_its_own_and_nothing_is_left_of_it_at_its_end() -> Non
     size = BarSize(BarKind.TICK, Decimal(2))
     assert [fractions_of(bar) for bar in of_market(bars, KEY, size, "r")] == expected_bars(trades, size)
     assert len(bars) == 3
-    assert not core.process([record._replace(offset=record.offset + 100) for record in log.records[1:]]).bars
+    again = core.process([record._replace(offset=record.offset + 100) for record in log.records[1:]])
+    assert (again.bars, again.late) == ([], 0)
+    log.trade(make_trade(KEY, 99, first_us + 5 * MINUTE, "1"), "r")  # behind its end
+    core.process([log.records[-1]._replace(offset=200)])
     disk = Disk()
     disk.write(core)
     assert [key for key in disk.values if b'"r"' in key] == [b'["series","sim:AAA-USD","r"]']
@@ -247,7 +355,7 @@ def test_a_start_in_mid_log_begins_after_the_first_append_time_and_two_minutes()
 
 
 def adopted(log: Log, before: Thresholds, after: Thresholds) -> tuple[BarCore, BarOutputs]:
-    """What comes after other thresholds were given behind the log's third record."""
+    """What comes when other thresholds were given behind the log's third record."""
     core, disk = new_core(before), Disk()
     core.process(log.records[:3])
     disk.write(core)
@@ -290,6 +398,16 @@ def test_a_market_that_is_new_in_the_file_begins_as_in_mid_log_and_one_that_is_g
     assert not gone.series
     assert [key for key, value in gone.changes() if value is None]
     assert core.has_new_thresholds  # so the first commit holds a checkpoint
+
+
+def test_other_thresholds_count_from_the_first_record_on_that_is_not_committed() -> None:
+    log = half_read()
+    core, disk = new_core(thresholds((BarKind.TICK, "1"), key=KEYS[1])), Disk()
+    disk.write(core)
+    core = disk.read(thresholds((BarKind.TICK, "1")), resumes_at=5)
+    assert not core.process(log.records[:5])
+    assert not core.series
+    assert core.process(log.records[5:]).bars[0][0].series_begin_us == START + 4 * MINUTE
 
 
 def test_records_of_other_markets_are_passed_over_whatever_is_in_them() -> None:

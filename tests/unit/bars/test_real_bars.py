@@ -15,7 +15,7 @@ KEY = "binance:BTC-USDT"
 FILE = """
 ["binance:*"]
 tick = [1, 100, 1999]
-volume = ["0.5", "10"]
+volume = ["0.05", "10"]
 dollar = ["1000", "100000", "1000000.5"]
 """
 
@@ -47,9 +47,6 @@ def test_bars_of_real_trades_are_exact_in_any_order_and_twice() -> None:
     thresholds = parse_thresholds(FILE, "bars.toml")
     bars = new_core(thresholds).process(log.records).bars
     ordered = sorted(real, key=lambda trade: (trade.time_us, int(trade.trade_id)))
-    counts = []
     for size in thresholds.sizes_of(real[0].market):
         own = of_market(bars, KEY, size)
-        assert [fractions_of(bar) for bar in own] == expected_bars(ordered, size)
-        counts.append(len(own))
-    assert counts == [1146, 29, 2, 2001, 20, 1, 144, 7]
+        assert [fractions_of(bar) for bar in own] == expected_bars(ordered, size) != []
