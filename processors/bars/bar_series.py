@@ -8,6 +8,7 @@ drift, and a trade that passes several multiples closes one bar.
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -95,8 +96,11 @@ class FoldedBar(Struct, gc=False, kw_only=True):
         price, qty = trade.price, trade.qty
         if not self.trades:
             self.first, self.high, self.low = trade, price, price
+        elif price > self.high:
+            self.high = price
+        elif price < self.low:
+            self.low = price
         self.last = trade
-        self.high, self.low = max(self.high, price), min(self.low, price)
         self.trades += 1
         self.volume = EXACT.add(self.volume, qty)
         self.quote_volume = EXACT.add(self.quote_volume, turnover)
@@ -127,8 +131,8 @@ class FoldedBar(Struct, gc=False, kw_only=True):
 
 _MEASURES: dict[BarKind, Callable[[FoldedBar], Decimal]] = {
     BarKind.TICK: lambda bar: Decimal(bar.trades),
-    BarKind.VOLUME: lambda bar: bar.volume,
-    BarKind.DOLLAR: lambda bar: bar.quote_volume,
+    BarKind.VOLUME: attrgetter("volume"),
+    BarKind.DOLLAR: attrgetter("quote_volume"),
 }
 
 StatusOf = Callable[[int, int], Status]
@@ -150,14 +154,16 @@ class BarSeries:
 
     def fold(self, trades: Iterable[tuple[HeldTrade, Decimal]], open_us: int) -> None:
         """Fold in the trades of a minute, in their order, each with its turnover."""
-        bar, threshold = self.open, self.size.threshold
+        bar, threshold, measure = self.open, self.size.threshold, self._measure
+        missing = EXACT.subtract(threshold, bar.carried)
         for trade, turnover in trades:
             bar.add(trade, turnover)
-            total = EXACT.add(bar.carried, self._measure(bar))
-            if total >= threshold:
-                bar.remainder = EXACT.remainder(total, threshold)
+            brought = measure(bar)
+            if brought >= missing:
+                bar.remainder = EXACT.remainder(EXACT.subtract(brought, missing), threshold)
                 self.closed.append(bar)
                 self._change(bar)
+                missing = EXACT.subtract(threshold, bar.remainder)
                 bar = FoldedBar.begin(number=bar.number + 1, from_us=open_us, carried=bar.remainder)
         self.open = bar
 

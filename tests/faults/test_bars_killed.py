@@ -18,7 +18,7 @@ from runtime.settings import Settings
 KILLS = int(os.environ.get("KILLS", "50"))
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1200)
 async def test_killed_at_every_step_in_a_loop(
     settings: Settings, topics: Topics, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -32,10 +32,10 @@ async def test_killed_at_every_step_in_a_loop(
     came = Counter[str]()
     for n, step in enumerate(steps):
         await fill(settings, Log(records=log.records[n * size : (n + 1) * size]))
-        came[step] += await killed_bars(environment, file, step, rng.choice((1, 1, 2, 3)), within_s=rng.uniform(3, 6))
+        came[step] += await killed_bars(environment, file, step, rng.choice((1, 1, 2, 3)), within_s=rng.uniform(8, 15))
     await fill(settings, Log(records=log.records[KILLS * size :]))
     await one_bar_pass(settings)
-    assert came.total() > KILLS / 2  # the rest is killed where it happens to be
     assert sorted(await bar_lines(settings)) == sorted(await expected_bar_lines(settings))
     dead = [source_of(record) for record in await read_all(settings, topics.dead_letters(topics.trades))]
     assert len(dead) == len(set(dead))
+    assert came.total() > KILLS / 2  # the rest is killed where it happens to be
