@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,29 +15,46 @@ from pydantic import SecretStr
 
 from deploy.local import stack as local_stack
 from deploy.local.plan import Extra
+from market.timeframe import Timeframe
 from market.topics import Topics
 from runtime.kafka.admin import apply_topics
 from runtime.settings import Settings, kafka_address, load_settings, postgres_address
 
 _KEPT = "CANDLEWICK_CACHE"  # downloads are shared with the developer's own stack
+_MEMORY = Path("/dev/shm")  # noqa: S108  # each test's folder in it is pytest's, which nobody else may enter
+_MEMORY_BYTES = 2 << 30
 
 
 def pytest_configure() -> None:
-    """Tests see none of the developer's own settings."""
+    """Tests see none of the developer's own settings, and wait neither for a disk nor for compilers."""
     for name in [name for name in os.environ if name.startswith("CANDLEWICK_") and name != _KEPT]:
         del os.environ[name]
+    if _memory_holds_files():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    # A broker that lives for minutes spends more on the second, optimising compiler than it gains.
+    os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+    # The suite starts our programs two hundred times: they would compile every module each time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the stack; under xdist its controller does, after the workers have ended."""
+    home = _stack_home(session.config)
+    if not hasattr(session.config, "workerinput") and home.exists():
+        local_stack.down(load_settings(home=home))
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A running local stack: real Kafka, Redis and ClickHouse engine. Started by the first test that asks for it."""
-    home = tmp_path_factory.mktemp("stack")
+def stack(pytestconfig: pytest.Config) -> Settings:
+    """A running local stack: real Kafka, Redis and ClickHouse engine. The first test that asks for it starts it.
+
+    All workers of xdist share it: where it runs, or another is starting it, `up` only waits for it.
+    """
+    home = _stack_home(pytestconfig)
     settings = load_settings(home=home, kafka_port=0, redis_port=0, clickhouse_port=0, postgres_port=0, partitions=4)
-    try:
-        local_stack.up(settings)
-        yield settings
-    finally:
-        local_stack.down(settings)
+    local_stack.up(settings)
+    return settings
 
 
 @pytest.fixture
@@ -73,9 +92,17 @@ def with_postgres(settings: Settings, postgres_url: str) -> Settings:
 
 @pytest.fixture
 async def topics(settings: Settings) -> Topics:
-    """All topics of this test's settings, made."""
-    assert await apply_topics(settings) == []
+    """The topics of this test's settings, made, but for those of `longer_candles`."""
+    longer = _longer_candles(settings.topics)
+    assert await apply_topics(settings, [spec for spec in settings.topics.specs() if spec.name not in longer]) == []
     return settings.topics
+
+
+@pytest.fixture
+async def longer_candles(settings: Settings, topics: Topics) -> None:
+    """The topics of candles longer than a minute too: more than half of all, which cost a broker most of a second."""
+    longer = _longer_candles(topics)
+    assert await apply_topics(settings, [spec for spec in topics.specs() if spec.name in longer]) == []
 
 
 @pytest.fixture
@@ -88,6 +115,24 @@ def environment(settings: Settings) -> dict[str, str]:
         "CANDLEWICK_CLICKHOUSE_DATABASE": settings.clickhouse_database,
         "CANDLEWICK_COLD": settings.cold or "",
     }
+
+
+def _memory_holds_files() -> bool:
+    """Whether this system keeps a folder in memory, with room for what tests write, and for programs to start in."""
+    if not _MEMORY.is_dir() or not os.access(_MEMORY, os.W_OK):
+        return False
+    return shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES and not os.statvfs(_MEMORY).f_flag & os.ST_NOEXEC
+
+
+def _stack_home(config: pytest.Config) -> Path:
+    """Where the session's stack is: in the temporary folder of the session, which those of xdist's workers lie in."""
+    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    return (base.parent if hasattr(config, "workerinput") else base) / "stack"
+
+
+def _longer_candles(topics: Topics) -> set[str]:
+    longer = [topics.candles(timeframe) for timeframe in Timeframe if timeframe is not Timeframe.M1]
+    return {*longer, *map(topics.dead_letters, longer)}
 
 
 async def _execute(url: str, statement: str) -> None:

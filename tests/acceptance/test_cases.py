@@ -26,7 +26,7 @@ MAY_2, JAN_2 = 1_714_608_000_000, 1_704_153_600_000
 MAY_2_DUMP = "QANUSDT-trades-2024-05-02.csv"
 TWO_MINUTES = {"complete_from_us": JAN_2 * 1000, "complete_until_us": (JAN_2 + 2 * MINUTE_MS) * 1000}
 
-pytestmark = pytest.mark.usefixtures("topics")
+pytestmark = pytest.mark.usefixtures("longer_candles")
 
 
 async def imported(settings: Settings, *names: str | Path, **request: Any) -> list[Imported]:
@@ -44,7 +44,8 @@ def minutes(candles: dict[Any, Any], from_ms: int, until_ms: int, timeframe: str
 
 
 def statuses(candles: dict[Any, Any], opens: Iterable[int]) -> set[str]:
-    return {fields[7] for (_, name, open_ms), fields in candles.items() if name == "1m" and open_ms in set(opens)}
+    wanted = set(opens)
+    return {fields[7] for (_, name, open_ms), fields in candles.items() if name == "1m" and open_ms in wanted}
 
 
 def span(from_ms: int, until_ms: int) -> range:
@@ -103,7 +104,7 @@ async def test_a_dump_that_ends_early_and_is_issued_again(settings: Settings) ->
         assert {fields[7] for fields in of_frame[1:]} <= {"complete"}, timeframe
 
 
-@pytest.mark.parametrize("order", ["wrong order", "together"])
+@pytest.mark.parametrize("order", ["wrong order", pytest.param("together", marks=pytest.mark.long)])
 async def test_a_trade_of_the_last_minute_in_the_next_days_file(order: str, settings: Settings) -> None:
     files = ["day-edge/QADUSDT-trades-2024-03-09.csv", "day-edge/QADUSDT-trades-2024-03-10.csv"]
     files = files[::-1] if "wrong" in order else files
@@ -120,7 +121,7 @@ async def test_a_trade_of_the_last_minute_in_the_next_days_file(order: str, sett
             assert (candles["QAD-USDT", "1d", MAR_9][6], candles["QAD-USDT", "1d", MAR_9][1]) == (3, 99)
 
 
-@pytest.mark.parametrize("engine_between", [False, True])
+@pytest.mark.parametrize("engine_between", [pytest.param(False, marks=pytest.mark.long), True])
 async def test_a_poorer_file_after_a_better_one(
     engine_between: bool,  # noqa: FBT001
     settings: Settings,

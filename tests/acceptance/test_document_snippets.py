@@ -48,6 +48,7 @@ async def ran(folder: Path, environment: dict[str, str], *command: str) -> str:
     return out.decode()
 
 
+@pytest.mark.usefixtures("longer_candles")
 async def test_every_snippet_runs_and_shows_the_newest_candle(
     folder: Path, topics: Topics, settings: Settings, environment: dict[str, str]
 ) -> None:

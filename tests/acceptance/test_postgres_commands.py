@@ -84,7 +84,7 @@ def test_a_run_fills_and_verifies_it_and_a_wrong_row_is_found(
     }
     words = ("--headless", "--symbols", "ETHUSDT,XRPETH", "--api-port", "0", "--speed", "60", "--market-start", "2h")
     kill = ("--kill", "sink.postgres=4")
-    ran = candlewick(surroundings, "run", *words, "--for", "25s", "--with", "postgres", *kill)
+    ran = candlewick(surroundings, "run", *words, "--for", "14s", "--with", "postgres", *kill)
     summary = VERIFIED.search(ran.stdout)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert summary, ran.stdout

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from candlewick import cli
 from candlewick.verify.spoken import SPOKEN
 from runtime.settings import Settings, clickhouse_address, kafka_address, redis_address
 
@@ -221,9 +222,10 @@ def test_a_run_beside_another_is_refused_in_one_sentence(tmp_path: Path) -> None
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_started(
-    tmp_path: Path, arguments: tuple[str, ...], sentence: str
-) -> None:
-    ran = candlewick({**os.environ, "CANDLEWICK_HOME": str(tmp_path / "home")}, "run", *arguments)
-    assert ran.returncode == 2
-    assert sentence in ran.stderr
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...], sentence: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("CANDLEWICK_HOME", str(tmp_path / "home"))
+    assert cli.main(["run", *arguments]) == 2
+    assert sentence in capsys.readouterr().err
     assert not (tmp_path / "home").exists()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from candlewick import cli
 from producers.simulator.faults import Faults
 
 COMMAND = [sys.executable, "-m", "candlewick", "simulate"]
@@ -49,9 +50,10 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_2(simulator: tuple[subproce
     assert "Traceback" not in ran.stderr
 
 
-def test_help_lists_every_fault() -> None:
-    ran = subprocess.run([*COMMAND, "--help"], check=True, capture_output=True, text=True, timeout=30)
-    assert [field.name for field in fields(Faults) if field.name not in ran.stdout] == []
+def test_help_lists_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["simulate", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert [field.name for field in fields(Faults) if field.name not in told] == []
 
 
 @pytest.mark.parametrize(
@@ -64,11 +66,8 @@ def test_help_lists_every_fault() -> None:
         ["--symbols", "BTCUSDT", "--recording", "none.csv"],
     ],
 )
-def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments: list[str], tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [*COMMAND, "--port", "0", *arguments],
-        check=False, capture_output=True, text=True, timeout=30, cwd=tmp_path,
-    )  # fmt: skip
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("candlewick: ")
-    assert ran.stderr.count("\n") == 1
+def test_wrong_usage_is_one_sentence_and_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["simulate", "--port", "0", *arguments]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("candlewick: ")
+    assert told.count("\n") == 1

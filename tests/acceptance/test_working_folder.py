@@ -31,9 +31,10 @@ def test_the_program_finds_its_own_modules(folder: Path, words: list[str]) -> No
     ended_well([sys.executable, "-m", "candlewick", *words], folder)
 
 
-@pytest.mark.parametrize("name", [SIMULATOR, *STAGES])
-def test_every_stage_finds_its_own_modules(folder: Path, name: str) -> None:
-    ended_well([*stage(name, "--help", environment=os.environ).command], folder)
+def test_every_stage_finds_its_own_modules(folder: Path) -> None:
+    commands = [stage(name, "--help", environment=os.environ).command for name in (SIMULATOR, *STAGES)]
+    [started_alike] = {tuple(command[: command.index("candlewick") + 1]) for command in commands}
+    ended_well([*started_alike, *commands[-1][len(started_alike) :]], folder)
 
 
 def test_the_clickhouse_engine_finds_its_own_modules(folder: Path) -> None:

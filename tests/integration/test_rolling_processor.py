@@ -39,6 +39,8 @@ SYMBOLS = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "SOL-USDT", "ADA-USDT", "DOT-USDT
 PARTITIONS = 3  # odd: of two topics with an even count, dealing partitions out in turn keeps a symbol's together
 LAST = START + 250 * MINUTE  # over an hour's and four hours' end, with some minutes before and after
 
+pytestmark = pytest.mark.usefixtures("longer_candles")
+
 
 def key_of(symbol: str) -> bytes:
     return f"binance:{symbol}".encode()

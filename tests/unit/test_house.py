@@ -2,11 +2,10 @@
 
 import ast
 import re
-import tokenize
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
-from token import NAME
 
 import pytest
 
@@ -64,9 +63,22 @@ TEXTS = [
 ]
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """All of a module's syntax; read and walked once for all tests."""
+    return tuple(ast.walk(ast.parse(path.read_bytes())))
+
+
+def docstring_of(path: Path) -> str:
+    """A module's docstring."""
+    module = nodes_of(path)[0]
+    assert isinstance(module, ast.Module)
+    return ast.get_docstring(module) or ""
+
+
+def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Every module that is imported, in functions and by name too; relative ones begin with a dot."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -76,22 +88,32 @@ def imports(tree: ast.AST) -> Iterator[str]:
                 yield str(argument.value) if isinstance(argument, ast.Constant) else "?"
 
 
-def readings_of_environment(tree: ast.AST) -> Iterator[int]:
+def readings_of_environment(nodes: Iterable[ast.AST]) -> Iterator[int]:
     """Lines that touch the environment, but for ``{**os.environ, …}``: handing it on to a child reads nothing."""
+    nodes = tuple(nodes)
     handed_on = {
         id(value)
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
         if key is None
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         named = isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv", "getenvb"}
         imported = isinstance(node, ast.ImportFrom) and node.module == "os"
         if (named and id(node) not in handed_on) or (
             imported and {"environ", "environb", "getenv", "getenvb"} & {alias.name for alias in node.names}
         ):
             yield node.lineno
+
+
+def names_in(nodes: Iterable[ast.AST]) -> Iterator[tuple[int | None, str]]:
+    """Every name in the code with its line; what strings and comments say is no name."""
+    for node in nodes:
+        if not isinstance(node, ast.Constant):
+            for text in vars(node).values():
+                for name in text.split(".") if isinstance(text, str) else ():
+                    yield getattr(node, "lineno", None), name
 
 
 def _name(path: Path) -> str:
@@ -104,10 +126,11 @@ def _and_parents(name: str) -> Iterator[str]:
     return (".".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
+@cache
 def loaded_by(path: Path) -> set[str]:
     """The modules that importing this one loads first, of its own imports and of the packages that it lies in."""
-    names = set(imports(tree := ast.parse(path.read_bytes()))) | {_name(path)}
-    for node in ast.walk(tree):
+    names = set(imports(nodes_of(path))) | {_name(path)}
+    for node in nodes_of(path):
         if isinstance(node, ast.ImportFrom):  # what is imported may be a module itself
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {parent for name in names for parent in _and_parents(name)}
@@ -117,7 +140,7 @@ def loads(path: Path) -> dict[str, str]:
     """Every module that importing this one loads, by its own modules also; and by which of those."""
     by_module, reasons = {_name(path): "itself"}, [_name(path)]
     for name in reasons:
-        for other in LOADED_BY.get(name, set()) - by_module.keys():
+        for other in loaded_by(OURS[name]) - by_module.keys() if name in OURS else ():
             by_module[other] = name
             reasons.append(other)
     return by_module
@@ -125,8 +148,9 @@ def loads(path: Path) -> dict[str, str]:
 
 def calls_itself_pure(path: Path) -> bool:
     """Whether its docstring says "Pure." or "Pure: …", or that it is some part's pure core; all of `market` is pure."""
-    docstring = ast.get_docstring(ast.parse(path.read_bytes())) or ""
-    return _place(path).startswith("market/") or re.search(r"\bPure[.:]|'s pure core for", docstring) is not None
+    says_so = re.compile(r"\bPure[.:]|'s pure core for")
+    may_say_so = says_so.search(path.read_text()) is not None  # few do: only those are read as Python, at every start
+    return _place(path).startswith("market/") or (may_say_so and says_so.search(docstring_of(path)) is not None)
 
 
 def _called(node: ast.Call) -> str:
@@ -137,15 +161,15 @@ def _place(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-LOADED_BY = {_name(path): loaded_by(path) for path in MODULES}
+OURS = {_name(path): path for path in MODULES}
 PURE_MODULES = [path for path in MODULES if calls_itself_pure(path)]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)
 def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
-    place, tree = _place(path), ast.parse(path.read_bytes())
+    place = _place(path)
     package = place.split("/")[0]
-    for name in imports(tree):
+    for name in imports(nodes_of(path)):
         assert not name.startswith("."), f"{place}: relative import"
         assert name != "?", f"{place}: imports a module whose name is computed"
         top = name.split(".")[0]
@@ -160,15 +184,14 @@ def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in MODULES if _place(path).startswith("market/")], ids=_place)
 def test_market_does_no_io_and_reads_no_clock(path: Path) -> None:
-    tree = ast.parse(path.read_bytes())
-    assert {name.split(".")[0] for name in imports(tree)} <= PURE | {"market"}
-    calls = {_called(node) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    assert {name.split(".")[0] for name in imports(nodes_of(path))} <= PURE | {"market"}
+    calls = {_called(node) for node in nodes_of(path) if isinstance(node, ast.Call)}
     assert not calls & IMPURE_CALLS
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if _place(path).startswith(VERIFIER)], ids=_place)
 def test_the_verifier_shares_no_code_with_what_it_verifies(path: Path) -> None:
-    ours = {name for name in imports(ast.parse(path.read_bytes())) if name.split(".")[0] in MAY_IMPORT}
+    ours = {name for name in imports(nodes_of(path)) if name.split(".")[0] in MAY_IMPORT}
     assert not [name for name in ours if not any(f"{name}.".startswith(f"{own}.") for own in VERIFIER_SHARES)]
 
 
@@ -176,7 +199,7 @@ def test_the_verifier_shares_no_code_with_what_it_verifies(path: Path) -> None:
 def test_what_calls_itself_pure_loads_no_client_and_calls_nothing_impure(path: Path) -> None:
     loaded = loads(path)
     assert not {f"{name}, by {loaded[name]}" for name in IMPURE & loaded.keys()}
-    calls = {_called(node) for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Call)}
+    calls = {_called(node) for node in nodes_of(path) if isinstance(node, ast.Call)}
     assert not calls & IMPURE_CALLS
 
 
@@ -188,7 +211,7 @@ def test_the_walk_finds_what_is_loaded_by_others() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)
 def test_only_the_settings_read_the_environment(path: Path) -> None:
-    lines = list(readings_of_environment(ast.parse(path.read_bytes())))
+    lines = list(readings_of_environment(nodes_of(path)))
     assert not lines or _place(path) == "runtime/settings.py", f"{_place(path)}: lines {lines}"
 
 
@@ -196,14 +219,14 @@ def test_every_package_says_what_it_is_and_every_name_means_something() -> None:
     for folder in {path.parent for path in MODULES}:
         opening = folder / "__init__.py"
         assert opening.exists(), f"{_place(folder)} has no __init__.py"
-        assert ast.get_docstring(ast.parse(opening.read_bytes())), f"{_place(opening)} has no docstring"
+        assert docstring_of(opening), f"{_place(opening)} has no docstring"
     assert not [_place(path) for path in MODULES if {path.stem, path.parent.name} & NAMELESS]
 
 
 def test_no_two_classes_share_a_name() -> None:
     classes: dict[str, list[str]] = defaultdict(list)
     for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_bytes())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 classes[node.name].append(f"{_place(path)}:{node.lineno}")
     assert classes
@@ -212,9 +235,7 @@ def test_no_two_classes_share_a_name() -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=_place)
 def test_every_name_says_which_thing_it_is(path: Path) -> None:
-    with path.open("rb") as source:
-        names = {(token.start[0], token.string) for token in tokenize.tokenize(source.readline) if token.type == NAME}
-    assert not {f"line {line}: {name}" for line, name in names if name in VAGUE}
+    assert not {f"line {line}: {name}" for line, name in names_in(nodes_of(path)) if name in VAGUE}
 
 
 def test_no_text_names_a_path_of_one_machine() -> None:
@@ -242,7 +263,7 @@ def test_constraints_are_pins_without_an_index() -> None:
     ],
 )
 def test_no_import_hides(source: str, names: set[str]) -> None:
-    assert set(imports(ast.parse(source))) == names
+    assert set(imports(ast.walk(ast.parse(source)))) == names
 
 
 @pytest.mark.parametrize(
@@ -257,4 +278,11 @@ def test_no_import_hides(source: str, names: set[str]) -> None:
     ],
 )
 def test_no_reading_of_the_environment_hides(source: str, read: bool) -> None:  # noqa: FBT001  # a case of the table
-    assert bool(list(readings_of_environment(ast.parse(source)))) == read
+    assert bool(list(readings_of_environment(ast.walk(ast.parse(source))))) == read
+
+
+def test_no_name_hides() -> None:
+    source = "import a.at, b as one\nclass found(c):\n    def settle(self, lane): return f'{self.horizon} at {owned}'"
+    names = {name for _, name in names_in(ast.walk(ast.parse(source)))}
+    assert {"at", "one", "found", "settle", "lane", "horizon", "owned"} <= names
+    assert "at" not in {name for _, name in names_in(ast.walk(ast.parse("x = 'at'")))}

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from candle_engine import candles_in, expected_candles, fill, one_pass
+from candle_engine import candles_in, caught_up, expected_candles, fill, one_pass
 from market_log import make_log
 
 from market.topics import Topics
@@ -39,9 +39,10 @@ async def test_an_engine_with_nothing_to_read_is_not_stuck(settings: Settings) -
     log, _ = make_log(6)
     await fill(settings, log)
     stop = asyncio.Event()
-    hasty = settings.model_copy(update={"stall_timeout_s": 1.0})
+    hasty = settings.model_copy(update={"stall_timeout_s": 2.0})
     engine = asyncio.create_task(run_candles(hasty, CandlesConfig(), stop))
-    done, _ = await asyncio.wait([engine], timeout=3.0)
+    await caught_up(settings)
+    done, _ = await asyncio.wait([engine], timeout=4.0)
     assert not done
     stop.set()
     await asyncio.wait_for(engine, 20)

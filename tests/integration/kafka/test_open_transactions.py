@@ -64,6 +64,7 @@ async def test_a_reader_names_who_holds_it_back_and_a_looker_does_not_wait(
     assert await offsets_read(settings, topics.trades, wait=True) == [0, 3]
 
 
+@pytest.mark.usefixtures("longer_candles")
 async def test_what_is_hidden_is_behind_and_status_says_by_whom(
     settings: Settings, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
+import pytest
 from candle_engine import one_pass
 from eventually import eventually
 from feed_log import MINUTE_US, read_events, read_log
 from feeding import START_US, SYMBOLS, Exchange, feeding, marked_until_us
 from msgspec import structs
 
+from candlewick import cli
 from market.candle import Candle
 from market.codec import decode_candle, encode_candle
 from market.utc import utc
@@ -26,6 +28,9 @@ AFTER_US = START_US + 15 * MINUTE_US
 
 def moment(time_us: int) -> str:
     return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
+
+
+SPAN = ("--from", moment(START_US - 10 * MINUTE_US), "--to", moment(START_US))
 
 
 async def run(environment: dict[str, str], settings: Settings, *words: str) -> tuple[int, str, str]:
@@ -178,26 +183,39 @@ async def withhold(settings: Settings, count: int) -> int:
 
 
 async def test_what_cannot_be_asked_is_told_in_a_sentence(exchange: Exchange, environment: dict[str, str]) -> None:
+    missing = environment | {"CANDLEWICK_PREFIX": "nothing.here."}
     async with exchange() as settings:
-        span = ("--from", moment(START_US - 10 * MINUTE_US), "--to", moment(START_US))
-        for words, code, says in (
-            (("verify", "nowhere", "BTC-USDT", *span), 2, "there is no exchange 'nowhere': choose binance"),
-            (("verify", "binance", *span), 2, "no symbols"),
-            (("verify", "binance", "BTC-USDT"), 2, "say from when"),
-            (("verify", "binance", "NOPE-USDT", *span), 2, "does not have all of NOPE-USDT"),
-            (("verify", "binance", "SOL-USDT", *span), 1, "has no candles of binance:SOL-USDT"),
-            (("verify", *span), 2, "are for an exchange"),
-            (("verify", "binance", "SOL-USDT", *span, "--replay", "x"), 2, "give one of the two"),
-            (("gaps", "nowhere"), 2, "there is no exchange 'nowhere': choose binance"),
-            (("gaps", "binance"), 1, "hold nothing of binance in the last 7 days"),
-            (("gaps", "binance", "--days", "0"), 2, "--days is 0"),
+        for surroundings, words, code, says in (
+            (environment, ("verify", "binance", "NOPE-USDT", *SPAN), 2, "does not have all of NOPE-USDT"),
+            (environment, ("verify", "binance", "SOL-USDT", *SPAN), 1, "has no candles of binance:SOL-USDT"),
+            (environment, ("gaps", "binance"), 1, "hold nothing of binance in the last 7 days"),
+            (missing, ("verify", "binance", "SOL-USDT", *SPAN), 1, "run candlewick topics apply"),
+            (missing, ("gaps", "binance"), 1, "run candlewick topics apply"),
         ):
-            done, _, errors = await run(environment, settings, *words)
+            done, _, errors = await run(surroundings, settings, *words)
             assert done == code, errors
             assert says in errors, words
             assert errors.count("\n") == 1, errors
-        missing = environment | {"CANDLEWICK_PREFIX": "nothing.here."}
-        for words in (("verify", "binance", "SOL-USDT", *span), ("gaps", "binance")):
-            done, _, errors = await run(missing, settings, *words)
-            assert done == 1
-            assert "run candlewick topics apply" in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("verify", "nowhere", "BTC-USDT", *SPAN), "there is no exchange 'nowhere': choose binance"),
+        (("verify", "binance", *SPAN), "no symbols"),
+        (("verify", "binance", "BTC-USDT"), "say from when"),
+        (("verify", *SPAN), "are for an exchange"),
+        (("verify", "binance", "SOL-USDT", *SPAN, "--replay", "x"), "give one of the two"),
+        (("gaps", "nowhere"), "there is no exchange 'nowhere': choose binance"),
+        (("gaps", "binance", "--days", "0"), "--days is 0"),
+    ],
+)
+def test_wrong_words_are_told_before_anything_is_asked(
+    words: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CANDLEWICK_KAFKA", "127.0.0.1:9")
+    monkeypatch.setenv("CANDLEWICK_BINANCE_REST", "http://127.0.0.1:9")
+    assert cli.main(words) == 2
+    told = capsys.readouterr().err
+    assert says in told
+    assert told.count("\n") == 1, told

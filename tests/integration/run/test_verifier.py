@@ -120,7 +120,7 @@ def named(findings: Findings, *words: str) -> bool:
     return any(all(word in sentence for word in words) for sentence in findings.named)
 
 
-@pytest.mark.usefixtures("topics")
+@pytest.mark.usefixtures("longer_candles")
 async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(settings: Settings) -> None:
     async with serving(MARKET) as (_, url):
         await fill(settings, url)

@@ -45,6 +45,8 @@ def sink_settings(
     request: pytest.FixtureRequest, target: Target, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Settings:
     """The settings of the test; for the S3 target with a bucket of its own, for others with their servers' address."""
+    if target.name == "redis" and "topics" in request.fixturenames:
+        request.getfixturevalue("longer_candles")
     if target is TARGETS["redis-cluster"]:
         return settings.model_copy(update={"redis": SecretStr(request.getfixturevalue("redis_nodes").url)})
     if target is TARGETS["postgres"]:

@@ -258,7 +258,7 @@ async def test_nothing_is_committed_before_it_is_acknowledged_and_lost_answers_c
     await publish(sink_settings, topics.candles(), [record(one) for one in candles])
     silent, stop = NeverAnswers(target.store(sink_settings)), asyncio.Event()
     running = asyncio.create_task(run_sink(sink_settings, silent, target.config(once=False), stop))
-    await asyncio.wait_for(silent.asked.wait(), 20)
+    await asyncio.wait_for(silent.asked.wait(), 60)
     stop.set()
     await running
     offsets = await group_offsets(sink_settings, topics.group(f"sink.{target.name}"))
@@ -397,7 +397,7 @@ async def test_being_told_to_stop_writes_what_was_read(
     monkeypatch.setattr(Partition, "take", noticed)
     store = target.store(sink_settings)
     running = asyncio.create_task(run_sink(sink_settings, store, target.config(once=False, file_records=500), stop))
-    await asyncio.wait_for(taken.wait(), 20)
+    await asyncio.wait_for(taken.wait(), 60)
     stop.set()
     await running
     assert_same(await target.held(sink_settings), expected(trades, []))

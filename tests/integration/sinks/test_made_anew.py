@@ -26,6 +26,8 @@ from sinks import runner
 from sinks.runner import run_sink
 from sinks.start import SinkStartError
 
+pytestmark = pytest.mark.usefixtures("longer_candles")
+
 OLD = [trade(number) for number in range(30)]
 NEW = [trade(number) for number in range(1000, 1300)]
 

@@ -46,6 +46,7 @@ async def holds(target: Target, settings: Settings, trades: list[dict[str, Any]]
     return bool(held.trades == expected(trades, []).trades)
 
 
+@pytest.mark.usefixtures("longer_candles")
 async def test_redis_killed_and_emptied_is_filled_again(settings: Settings, topics: Topics, tmp_path: Path) -> None:
     target = TARGETS["redis"]
     trades = [trade(number) for number in range(30)]

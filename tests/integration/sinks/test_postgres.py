@@ -248,6 +248,7 @@ async def test_trades_leave_by_whole_months_where_that_is_asked_for(with_postgre
     assert (await PostgresStore(with_postgres).identities())[with_postgres.topics.trades] is None
 
 
+@pytest.mark.usefixtures("longer_candles")
 async def test_a_table_that_was_emptied_is_told(with_postgres: Settings, topics: Topics, pool: Pool) -> None:
     await publish(with_postgres, topics.trades, [record(trade(number)) for number in range(9)])
     await once(with_postgres)

@@ -31,6 +31,8 @@ from sinks.redis import read as hot
 from sinks.redis.connect import connect as connect_redis
 from sinks.runner import run_sink
 
+pytestmark = pytest.mark.usefixtures("longer_candles")
+
 MARKET = MarketKey("binance", "BTC-USDT")
 KEY = str(MARKET)
 WINDOW = {

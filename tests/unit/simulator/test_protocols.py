@@ -18,6 +18,7 @@ from producers.simulator.protocols.texts import iso_us
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT")
 MINUTE_US = 60_000_000
 FAST = 400.0
+PATIENCE_S = 30.0
 
 each_protocol = pytest.mark.parametrize("spoken", SPOKEN, ids=[spoken.name for spoken in SPOKEN])
 
@@ -45,18 +46,23 @@ class Stream:
         return [row for row in self.rows if row.symbol == symbol]
 
 
-async def listen(client: Client, spoken: Spoken, symbols: tuple[str, ...], *, for_s: float = 0.5) -> Stream:
-    """What a connection carries for some seconds of the wall clock."""
-    frames = []
+async def listen(
+    client: Client, spoken: Spoken, symbols: tuple[str, ...], *, for_s: float = 0.2, market_s: float = 60.0
+) -> Stream:
+    """What a connection carries for `for_s` of the wall clock, and on until its trades span `market_s`."""
+    frames, times_us = [], [0]
     async with client.stream(spoken.path(symbols)) as socket:
         for text in spoken.frames(symbols):
             await socket.send_str(text)
-        deadline_s = asyncio.get_running_loop().time() + for_s
-        while (left_s := deadline_s - asyncio.get_running_loop().time()) > 0:
-            try:
-                frames.append(loads(await asyncio.wait_for(socket.receive_str(), left_s)))
-            except TimeoutError:
+        began_s = asyncio.get_running_loop().time()
+        while (passed_s := asyncio.get_running_loop().time() - began_s) < PATIENCE_S:
+            if passed_s > for_s and times_us[-1] - times_us[:2][-1] >= market_s * 1_000_000:
                 break
+            try:
+                frames.append(loads(await asyncio.wait_for(socket.receive_str(), 0.05)))
+                times_us += [row.time_us for row in spoken.trades(frames[-1])]
+            except TimeoutError:
+                continue
     return Stream(spoken, frames)
 
 
@@ -68,7 +74,7 @@ async def record(client: Client, spoken: Spoken, symbol: str, **span: Any) -> li
 async def test_a_stream_carries_every_trade_of_the_record_and_the_clock(spoken: Spoken) -> None:
     symbols = SYMBOLS[:2]
     async with simulator(symbols=symbols, speed=FAST) as client:
-        stream = await listen(client, spoken, symbols)
+        stream = await listen(client, spoken, symbols, market_s=150)
         for symbol in symbols:
             rows = stream.of(symbol)
             truth = await record(client, spoken, symbol, until_us=rows[-1].time_us + 1)
@@ -186,7 +192,7 @@ async def test_a_silent_connection_acknowledges_all_and_carries_nothing_of_some(
     carried = []
     async with simulator(symbols=SYMBOLS, speed=FAST, faults=Faults(silent=1)) as client:
         for _ in range(3):
-            stream = await listen(client, spoken, SYMBOLS, for_s=0.3)
+            stream = await listen(client, spoken, SYMBOLS, for_s=0.3, market_s=0)
             assert not [frame for frame in stream.frames if spoken.rejects(frame)]
             assert len(stream.acknowledged) in {0, len(SYMBOLS)}  # some say of no symbol that it is taken
             carried.append({row.symbol for row in stream.rows})
@@ -195,14 +201,14 @@ async def test_a_silent_connection_acknowledges_all_and_carries_nothing_of_some(
         done = (await client.get("/sim/faults"))["done"]
         assert 0 < done["silenced"] <= sum(len(SYMBOLS) - len(symbols) for symbols in carried)
         await client.faults(silent=0)
-        stream = await listen(client, spoken, SYMBOLS, for_s=1.0)
+        stream = await listen(client, spoken, SYMBOLS, market_s=300)
         assert {row.symbol for row in stream.rows} == set(SYMBOLS)
 
 
 @each_protocol
 async def test_a_partial_subscription_is_acknowledged_for_what_it_carries(spoken: Spoken) -> None:
     async with simulator(symbols=SYMBOLS, speed=FAST, faults=Faults(partial=1)) as client:
-        stream = await listen(client, spoken, SYMBOLS, for_s=0.4)
+        stream = await listen(client, spoken, SYMBOLS, market_s=150)
         carried = {row.symbol for row in stream.rows}
         assert 0 < len(carried) < len(SYMBOLS)
         assert not [frame for frame in stream.frames if spoken.rejects(frame)]
@@ -226,14 +232,14 @@ async def test_rest_answers_with_a_web_page_refusals_and_503_on_request(spoken: 
         with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
             await client.stream(spoken.path(SYMBOLS[:1]))
         await asyncio.sleep(0.5)
-        assert (await listen(client, spoken, SYMBOLS[:1], for_s=0.5)).rows
+        assert (await listen(client, spoken, SYMBOLS[:1], market_s=0.5)).rows
 
 
 @each_protocol
 async def test_trades_are_skipped_doubled_spoiled_and_swapped_and_nothing_else_is_invented(spoken: Spoken) -> None:
     faults = Faults(skip=0.1, duplicate=0.1, reorder=0.1, zero=0.1)
     async with simulator(symbols=SYMBOLS[:1], speed=FAST, faults=faults) as client:
-        rows = (await listen(client, spoken, SYMBOLS[:1], for_s=0.6)).rows
+        rows = (await listen(client, spoken, SYMBOLS[:1], market_s=240)).rows
         truth = {row.trade_id: row for row in await record(client, spoken, "BTCUSDT")}
         zeros = [row for row in rows if not row.price * row.qty]
         assert zeros
@@ -252,7 +258,7 @@ async def test_a_clock_is_three_seconds_off_for_a_while(spoken: Spoken) -> None:
     async with simulator(symbols=SYMBOLS[:1], speed=2.0) as client:
         await client.faults(now="clock", clock_s=3, clock_for_s=60)
         began_us = (await client.get("/sim/now"))["now_us"]
-        stream = await listen(client, spoken, SYMBOLS[:1], for_s=1.2)
+        stream = await listen(client, spoken, SYMBOLS[:1], for_s=1.2, market_s=0.5)
         now_us = (await client.get("/sim/now"))["now_us"]
         clocks_us = [clock_us for frame in stream.frames if (clock_us := spoken.clock_us(frame)) is not None]
         assert began_us + 2_500_000 < min(clocks_us) < began_us + 6_000_000
