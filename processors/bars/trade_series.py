@@ -7,25 +7,19 @@ Series begin, and minutes get final, by the same rules as in `processors.candles
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
 from enum import Enum, auto
 from operator import itemgetter
 from typing import Any
 
-import msgspec
-
 from market.bar import Bar, BarKind
 from market.candle import STATUS_OF_PROOF, Status
 from market.decimals import EXACT, parse_decimal, plain
-from market.ids import SeenIds
 from market.key import MarketKey
 from market.timeframe import MINUTE_US, minute_us, next_minute_us
 from market.trade import Marker, Proof, Side, Trade, numeric_id
 from processors.bars.bar_series import BarSeries, FoldedBar, HeldTrade, worst
+from processors.bars.minute import BarMinute
 from processors.bars.thresholds import BarSize
-
-ROWS = 1_000
-"""At most so many held trades stand in one record of the state."""
 
 StateKey = tuple[str | int, ...]
 """Names a record of the state within its series: its kind, then what tells it from others of its kind."""
@@ -44,51 +38,6 @@ class BarOutcome(Enum):
     """Before the series began: in no bar."""
     LATE = auto()
     """Behind the final boundary: in no bar, and counted on none."""
-
-
-class BarMinute:
-    """A minute that is not final: its trades until it is folded, and the ids that are known of it."""
-
-    __slots__ = ("chunks", "ids", "status", "trades", "written")
-
-    def __init__(self) -> None:
-        self.status: Status | None = None
-        """The best that markers said of it; None until it is over."""
-        self.ids = SeenIds()
-        self.trades: list[HeldTrade] = []
-        """In the order of the log; empty once it is folded."""
-        self.written = 0
-        """So many of the trades are in the state."""
-        self.chunks: list[int] = []
-        """The places at which their records begin."""
-
-    def snapshot(self) -> dict[str, Any]:
-        """The minute as JSON values. Trades that it holds have records of their own, and then ids stand in these."""
-        ids, texts = ([], []) if self.trades else (list(map(list, self.ids.numbers)), sorted(self.ids.texts))
-        return {"status": self.status, "ids": ids, "texts": texts}
-
-    @classmethod
-    def restore(cls, snapshot: Mapping[str, Any]) -> "BarMinute":
-        """The minute of a snapshot; the caller puts its trades in."""
-        minute = cls()
-        minute.status = None if snapshot["status"] is None else Status(snapshot["status"])
-        minute.ids = SeenIds(map(tuple, snapshot["ids"]), snapshot["texts"])
-        return minute
-
-    def put_in(self, place: int, rows: list[Any]) -> None:
-        """Put in held trades of a state, in the order of their places."""
-        self.chunks.append(place)
-        self.trades += msgspec.convert(rows, list[HeldTrade])
-        self.written = len(self.trades)
-        for held in self.trades[place:]:
-            self.ids.add(held.trade_id, numeric_id(held.trade_id))
-
-    def close(self, status: Status, *, takes_back: bool) -> bool:
-        """Take in what a marker says; False if nothing changes. The best counts, unless it takes back what was said."""
-        if self.status is not None and self.status.rank <= status.rank and not (takes_back and status != self.status):
-            return False
-        self.status = status
-        return True
 
 
 class TradeSeries:
@@ -182,7 +131,8 @@ class TradeSeries:
             yield key, self._record(key)
             minute = self.minutes.get(int(key[1])) if key[0] == "minute" else None
             if minute is not None:
-                yield from self._unwritten_trades(int(key[1]), minute)
+                for place, rows in minute.unwritten():
+                    yield ("trades", int(key[1]), place), {"rows": rows}
         self.dirty.clear()
 
     def state_keys(self) -> Iterator[StateKey]:
@@ -319,9 +269,8 @@ class TradeSeries:
         self._touch("minute", open_us)
 
     def _forget_trades(self, open_us: int, minute: BarMinute) -> None:
-        for place in minute.chunks:
+        for place in minute.forget():
             self._touch("trades", open_us, place)
-        minute.trades, minute.chunks, minute.written = [], [], 0
 
     def _touch(self, *key: str | int) -> None:
         self.dirty[key] = None
@@ -349,14 +298,6 @@ class TradeSeries:
             return {"begin_us": bars.begin_us, **bars.open.snapshot()}
         bar = bars.bar(int(names[2]))
         return None if bar is None else bar.snapshot()
-
-    def _unwritten_trades(self, open_us: int, minute: BarMinute) -> Iterator[tuple[StateKey, dict[str, Any]]]:
-        """The trades that came since the state was last written: each is written once."""
-        for place in range(minute.written, len(minute.trades), ROWS):
-            rows = msgspec.to_builtins(minute.trades[place : place + ROWS], builtin_types=(Decimal,))
-            minute.chunks.append(place)
-            yield ("trades", open_us, place), {"rows": rows}
-        minute.written = len(minute.trades)
 
 
 def _named(size: BarSize) -> tuple[str, str]:
