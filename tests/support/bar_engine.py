@@ -3,8 +3,10 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from bar_log import THRESHOLDS
@@ -12,7 +14,7 @@ from bar_log import THRESHOLDS
 from market.codec import encode_bar, header
 from market.topics import Topics
 from processors.bars.config import BarsConfig
-from processors.bars.core import BarCore, BarRules
+from processors.bars.core import Adoption, BarCore, BarRules
 from processors.bars.thresholds import Thresholds
 from processors.bars.worker import run_bars
 from runtime.kafka import ends, read_to_end
@@ -36,15 +38,21 @@ async def bar_lines(settings: Settings, topic: str | None = None) -> list[str]:
     ]
 
 
-async def expected_bar_lines(settings: Settings, thresholds: Thresholds = THRESHOLDS) -> list[str]:
-    """What one uninterrupted pass of the pure core makes of the input as it stands in Kafka."""
+async def expected_bar_lines(
+    settings: Settings,
+    thresholds: Thresholds = THRESHOLDS,
+    *,
+    then: Thresholds | None = None,
+    reached: Mapping[tuple[str, int], int] = MappingProxyType({}),
+) -> list[str]:
+    """What one uninterrupted pass of the pure core makes of the input as it stands in Kafka.
+
+    `then`: the thresholds from the offsets `reached` on.
+    """
     lines = []
+    topic = settings.topics.trades
     for partition in range(settings.partitions):
-        records = [
-            record
-            async for some in read_to_end(settings, settings.topics.trades, partitions=[partition])
-            for record in some
-        ]
+        records = [record async for some in read_to_end(settings, topic, partitions=[partition]) for record in some]
         core = BarCore(
             partition=partition,
             partitions=settings.partitions,
@@ -53,6 +61,8 @@ async def expected_bar_lines(settings: Settings, thresholds: Thresholds = THRESH
             thresholds=thresholds,
             awaits_floor=False,
         )
+        if then is not None:
+            core.adoption = Adoption(then, reached.get((topic, partition), 0))
         for bar, run in core.process(records).bars:
             lines.append(_line(partition, bar.key.encode(), encode_bar(bar), None if run is None else run.encode()))
     return lines
