@@ -74,16 +74,17 @@ async def test_another_threshold_begins_anew_and_the_others_go_on_even_if_the_en
     settings: Settings, topics: Topics, environment: dict[str, str], tmp_path: Path
 ) -> None:
     log, _ = make_log(24, runs=False)
-    half, file = len(log.records) // 2, tmp_path / "after.toml"
+    third, file = len(log.records) // 3, tmp_path / "after.toml"
     before = parse_thresholds('["sim:*"]\ntick = [7]\nvolume = ["1"]', "before.toml")
     file.write_text('["sim:*"]\ntick = [7]\ndollar = ["500000"]')
     after = parse_thresholds(file.read_text(), "after.toml")
-    await fill(settings, Log(records=log.records[:half]))
+    await fill(settings, Log(records=log.records[:third]))
     await one_bar_pass(settings, before)
     reached = await group_offsets(settings, topics.group("bars"))
-    await fill(settings, Log(records=log.records[half:]))
-    for _ in range(2):  # what was committed by then counts as made with the newer file
-        assert await killed_bars(environment, file, "after the commit", 1, within_s=60)
+    for part in (log.records[third : 2 * third], log.records[2 * third :]):
+        await fill(settings, Log(records=part))
+        # What is committed by then was made with the newer file, and the next start has to know that.
+        assert await killed_bars(environment, file, "after the commit", 2, within_s=60)
     await one_bar_pass(settings, after)
     bars = [(record.partition, decode_bar(record.value or b"")) for record in await read_all(settings, topics.bars)]
     assert {bar.kind for _, bar in bars} == {"tick", "volume", "dollar"}
