@@ -6,8 +6,6 @@ are those of `trades`; the real ones are the files of ``tests/data``. Bytes are 
 
 import argparse
 import csv
-import statistics
-import tempfile
 import time
 import uuid
 from collections import defaultdict
@@ -20,14 +18,14 @@ from typing import Any, NamedTuple
 
 import clickhouse_connect
 import pyarrow as pa
-from report import write
+from broker import servers
+from report import figure, write
 from trades import PARTITIONS, START_US, Market
 
-from deploy.local import stack
 from market.codec import encode_trade
 from market.partition import partition_of
 from market.trade import Side, Source, Trade
-from runtime.settings import clickhouse_address, load_settings
+from runtime.settings import clickhouse_address
 from sinks.clickhouse.encode import encode_trades
 from sinks.clickhouse.schema import newest_schema, statements
 from sinks.trade_rows import TradeRows
@@ -91,20 +89,9 @@ QUERIES = {
 
 @contextmanager
 def clickhouse() -> Iterator[Any]:
-    """A client of a ClickHouse engine in a temporary folder; the other stores of the stack are not started."""
-    with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
-        settings = load_settings(
-            home=Path(folder),
-            clickhouse_port=0,
-            kafka="not.started:9092",
-            redis="redis://not.started",
-            log_level="error",
-        )
-        try:
-            stack.up(settings)
-            yield clickhouse_connect.get_client(dsn=clickhouse_address(settings))
-        finally:
-            stack.down(settings)
+    """A client of a ClickHouse engine in a temporary folder."""
+    with servers("clickhouse") as settings:
+        yield clickhouse_connect.get_client(dsn=clickhouse_address(settings))
 
 
 def simulated(trades: int) -> Iterator[Any]:
@@ -223,21 +210,9 @@ def main() -> None:
                 for variant in VARIANTS:
                     for what, unit, value in measure(client, variant, trades, market):
                         seen.setdefault((what, unit), []).append(value)
-    figures = [
-        {
-            "name": name,
-            "unit": unit,
-            "min": round(min(values), 2),
-            "median": round(statistics.median(values), 2),
-            "max": round(max(values), 2),
-            "goal": _GOALS.get(name),
-        }
-        for (name, unit), values in seen.items()
-    ]
-    for figure in figures:
-        print(
-            f"{figure['name']:75} {figure['median']:>12,} {figure['unit']:12} ({figure['min']:,} to {figure['max']:,})"
-        )
+    figures = [figure(name, unit, values, _GOALS.get(name)) for (name, unit), values in seen.items()]
+    for of in figures:
+        print(f"{of['name']:75} {of['median']:>12,} {of['unit']:12} ({of['min']:,} to {of['max']:,})")
     write("stores", {"figures": figures})
 
 

@@ -1,4 +1,4 @@
-"""A Kafka of the benchmark's own on a free port, and topics filled with what the generator makes."""
+"""Servers of the benchmark's own on free ports, and topics filled with what the generator makes."""
 
 import asyncio
 import signal
@@ -39,6 +39,13 @@ class Log:
 @contextmanager
 def broker(*stores: str) -> Iterator[Settings]:
     """A running Kafka in a temporary folder; of the other stores of the stack, these. SIGTERM stops it too."""
+    with servers("kafka", *stores) as settings:
+        yield settings
+
+
+@contextmanager
+def servers(*names: str) -> Iterator[Settings]:
+    """These servers of the stack, in a temporary folder on free ports. SIGTERM stops them too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
         settings = load_settings(
@@ -47,13 +54,14 @@ def broker(*stores: str) -> Iterator[Settings]:
             redis_port=0,
             clickhouse_port=0,
             postgres_port=0,
-            redis=None if "redis" in stores else "redis://not.started",
-            clickhouse=None if "clickhouse" in stores else "http://not.started",
+            kafka=None if "kafka" in names else "not.started:9092",
+            redis=None if "redis" in names else "redis://not.started",
+            clickhouse=None if "clickhouse" in names else "http://not.started",
             partitions=PARTITIONS,
             log_level="error",
         )
         try:
-            stack.up(settings, extras=[Extra.POSTGRES] if Extra.POSTGRES in stores else [])
+            stack.up(settings, extras=[Extra.POSTGRES] if Extra.POSTGRES in names else [])
             yield settings
         finally:
             stack.down(settings)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from cold_in_steps import in_steps
 from trades import PARTITIONS, Market
 
 from market.codec import encode_trade
@@ -25,6 +26,7 @@ from sinks.rolling_policy import FILE_RECORDS
 DATA = Path(__file__).parents[1] / "tests" / "data"
 NAME = files.BatchName("md.trades.v1", 0, 0, FILE_RECORDS - 1)
 _LATENCY_US = 20_000
+_COMPACTED_LEVEL = 19
 
 
 class LoggedRecord(NamedTuple):
@@ -104,7 +106,7 @@ def _cpu_us(action: Callable[[], object]) -> float:
 
 
 def storage(trades: int = 10 * FILE_RECORDS) -> list[dict[str, Any]]:
-    """Bytes a trade as JSON and CSV (the same fields, without the record's key), as the sink's files, and compacted."""
+    """Bytes a trade as JSON and CSV (its fields, not the record's key), in the sink's files, compacted, in steps."""
     return [
         weight
         for name, by_partition in chain([("simulated, 300 symbols", simulated(trades))], real())
@@ -123,18 +125,20 @@ def _weights(name: str, by_partition: dict[int, list[LoggedRecord]]) -> Iterator
             TRADES, NAME, read(partition, records[first : first + FILE_RECORDS]).chunk.select(TRADES.schema.names)
         )
     ]
-    whole = pa.concat_tables(cut)
-    sorted_whole = files.parquet_bytes(TRADES, whole)
+    sorted_cut = [files.parquet_bytes(TRADES, rows) for rows in cut]
+    sorted_whole = files.parquet_bytes(TRADES, pa.concat_tables(cut))
     sizes = {
         "JSON": sum(map(len, values)),
         "CSV": _csv_bytes(values),
-        "Parquet, as the sink cuts it": sum(len(files.parquet_bytes(TRADES, rows)) for rows in cut),
+        "Parquet, as the sink cuts it": sum(map(len, sorted_cut)),
         "Parquet, sorted whole": len(sorted_whole),
         "Parquet, sorted whole, zstd 19": _compacted_bytes(sorted_whole),
+        "in steps, as the sink would cut it": sum(len(in_steps(file, files.ZSTD_LEVEL)) for file in sorted_cut),
+        "in steps, all in one file, zstd 19": len(in_steps(sorted_whole, _COMPACTED_LEVEL)),
     }
     for form, size in sizes.items():
         weight = {"of": name, "trades": len(values), "form": form, "bytes_per_trade": round(size / len(values), 2)}
-        print(f"{name:44} {form:32} {weight['bytes_per_trade']:>8} bytes a trade", flush=True)
+        print(f"{name:44} {form:36} {weight['bytes_per_trade']:>8} bytes a trade", flush=True)
         yield weight
 
 
@@ -145,7 +149,7 @@ def _compacted_bytes(file: bytes) -> int:
         pq.read_table(pa.BufferReader(file)),
         written,
         compression="zstd",
-        compression_level=19,
+        compression_level=_COMPACTED_LEVEL,
         use_dictionary=TRADES.repeating,
         column_encoding=TRADES.encodings,
         write_page_index=True,

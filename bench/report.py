@@ -48,6 +48,12 @@ def write(name: str, figures: dict[str, Any]) -> None:
     print(f"\nwritten to {path.relative_to(RESULTS.parents[1])}")
 
 
+def figure(name: str, unit: str, values: Sequence[float], goal: float | None = None) -> dict[str, Any]:
+    """One figure of a results file."""
+    spread_ = {"min": min(values), "median": statistics.median(values), "max": max(values)}
+    return {"name": name, "unit": unit, **{of: round(value, 2) for of, value in spread_.items()}, "goal": goal}
+
+
 def machine() -> str:
     """Cores, processor and versions."""
     said = subprocess.run([str(JAVA), "-version"], capture_output=True, text=True, check=True).stderr

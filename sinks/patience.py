@@ -67,8 +67,12 @@ def wait_for_store_s(error: UnavailableError, failures: int, away_s: float, *, o
 class Patience:
     """Retries until the store answers. Meanwhile this member reads nothing, and stays in the group."""
 
-    def __init__(self, subscription: Subscription, log: Any, *, once: bool) -> None:
+    def __init__(
+        self, subscription: Subscription, log: Any, *, once: bool, look: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`look` is called before each pause, to tell what piles up meanwhile."""
         self._subscription = subscription
+        self._look = look
         self._log = log
         self._once = once
         self.stop = asyncio.Event()
@@ -87,6 +91,7 @@ class Patience:
                 wait_s = wait_for_store_s(error, failures, time.monotonic() - began_s, once=self._once)
                 self._log.warning("the store is away", reason=str(error), again_in_s=wait_s)
             until_s = time.monotonic() + wait_s
+            await self._look()
             while time.monotonic() < until_s:
                 if self.stop.is_set():
                     raise LeaveError

@@ -102,7 +102,7 @@ class _SinkWorker:
         self._partitions: dict[TopicPartition, Partition] = {}
         self._joined = False
         self._stop = asyncio.Event()
-        self._patience = Patience(self._subscription, self._log, once=config.once)
+        self._patience = Patience(self._subscription, self._log, once=config.once, look=self._note_lag)
         self._waiting = Waiting(self._log, once=config.once)
         self._leave_by_s: float | None = None
         self._written_at_s = self._committed_at_s = self._looked_at_s = time.monotonic()
@@ -233,10 +233,11 @@ class _SinkWorker:
         offsets: dict[TopicPartition, int] = {}
         stuck: list[TopicPartition] = []
         reached: list[tuple[int | None, int]] = []
+        ends = await self._subscription.ends(tp for tp, partition in self._partitions.items() if partition.waits)
         for tp, partition in self._partitions.items():
             if tp in assignment:
                 position = await self._subscription.position(tp)
-                end = self._subscription.highwater(tp)
+                end = ends.get(tp, self._subscription.highwater(tp))
                 reached.append((end, position))
                 behind = 0 if partition.waits else max(0, (end or 0) - position)
                 if self._stalls.look(tp, position, behind, self._committed_at_s) is Stand.STUCK:
@@ -251,6 +252,12 @@ class _SinkWorker:
                 self._partitions[tp].committed = offset
         if stuck:
             await self._name_who_holds_back(stuck)
+
+    async def _note_lag(self) -> None:
+        """Note how many records are unread although nothing is read now."""
+        ends = await self._subscription.ends(self._partitions)
+        if ends:
+            self._meter.set_unread([(end, await self._subscription.position(tp)) for tp, end in ends.items()])
 
     async def _name_who_holds_back(self, tps: list[TopicPartition]) -> None:
         """Name the open transactions that have held records back for long. Raises `HeldBackError` with ``once``."""

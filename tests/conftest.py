@@ -10,7 +10,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from kafka_commands import delete_all_topics
 from pydantic import SecretStr
 
 from deploy.local import stack as local_stack
@@ -18,7 +18,7 @@ from deploy.local.plan import Extra
 from market.timeframe import Timeframe
 from market.topics import Topics
 from runtime.kafka.admin import apply_topics
-from runtime.settings import Settings, kafka_address, load_settings, postgres_address
+from runtime.settings import Settings, load_settings, postgres_address
 
 _KEPT = "CANDLEWICK_CACHE"  # downloads are shared with the developer's own stack
 _MEMORY = Path("/dev/shm")  # noqa: S108  # each test's folder in it is pytest's, which nobody else may enter
@@ -65,7 +65,7 @@ def settings(stack: Settings, tmp_path: Path) -> Iterator[Settings]:
     cold.mkdir()
     own = stack.model_copy(update={"prefix": f"{name}.", "clickhouse_database": name, "cold": cold.as_uri()})
     yield own
-    asyncio.run(_delete_topics(own))
+    delete_all_topics(own)
 
 
 @pytest.fixture(scope="session")
@@ -141,15 +141,3 @@ async def _execute(url: str, statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
-
-
-async def _delete_topics(settings: Settings) -> None:
-    """Partitions cost the broker files and memory: those of one test do not outlive it."""
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka_address(settings))
-    await client.start()
-    try:
-        own = [name for name in await client.list_topics() if name.startswith(settings.prefix)]
-        if own:
-            await client.delete_topics(own)
-    finally:
-        await client.close()

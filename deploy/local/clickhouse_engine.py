@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import chdb
+import orjson
 
 from deploy.local.clickhouse_sql import gives_rows, output_format, quote, split_insert
 
@@ -78,18 +79,34 @@ class Engine:
         return Answer(
             data=data,
             format=wanted if data or gives_rows(text) else None,
-            summary=_summary(read=(result.rows_read(), result.bytes_read()), elapsed_s=result.elapsed()),
+            summary=_summary(
+                read=(result.storage_rows_read(), result.storage_bytes_read()), elapsed_s=result.elapsed()
+            ),
         )
 
     def _insert(self, head: str, rows_format: str, rows: memoryview) -> Answer:
+        """The engine keeps errors at an insert's end, as of a full disk, to itself: only its counts of errors tell.
+
+        An error of a merge at the same time counts too: then a client sends again what is there.
+        """
+        before = self._errors()
         try:
             with self._connection.send_insert(head, rows_format) as stream:
                 stream.append(rows)
                 done = stream.finish()
         except (RuntimeError, chdb.ChdbError) as error:
             raise EngineError(_own_message(error)) from error
+        for name, (count, code, message) in self._errors().items():
+            if count > before.get(name, (0, code, ""))[0]:
+                raise EngineError(f"Code: {code}. DB::Exception: {message}. ({name})")
         written = (done.rows_written, done.bytes_written)
         return Answer(summary=_summary(written=written, elapsed_s=done.elapsed))
+
+    def _errors(self) -> dict[str, tuple[int, int, str]]:
+        """By name, so far: how often, the code, and the last message."""
+        told = self._query("SELECT name, value, code, last_error_message FROM system.errors", "JSONCompactEachRow")
+        rows = (orjson.loads(line) for line in (told.bytes() or b"").splitlines())
+        return {name: (int(count), code, message) for name, count, code, message in rows}
 
     def _use(self, database: str) -> None:
         if database != self._database:

@@ -223,6 +223,14 @@ class Subscription:
         """The offset of the next record to be written: records that open transactions hide come before it."""
         return (await ends(self._settings, tp.topic, [tp.partition]))[tp.partition].next
 
+    async def ends(self, tps: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """How far each partition can be read by now; asked of the brokers, for partitions that are not fetched."""
+        asked = [tp for tp in tps if tp in self._consumer.assignment()]
+        if not asked:
+            return {}
+        with kafka_errors(self._settings, f"asking for the ends of {asked[0].topic}"):
+            return await self._consumer.end_offsets(asked)  # type: ignore[no-any-return]
+
     async def offset_at(self, tp: TopicPartition, time_ms: int) -> int | None:
         """The offset of the first record appended at or after `time_ms`; None if there is none yet."""
         with kafka_errors(self._settings, f"asking for a time in {tp.topic}"):

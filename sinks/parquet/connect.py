@@ -20,6 +20,17 @@ _NEVER = re.compile(
     rf"\(os error ({errno.ENOTDIR}|{errno.EISDIR}|{errno.EINVAL}|{errno.ELOOP})\)|<Code>InvalidBucketName<"
 )
 _LONG_NAME = re.compile(rf"\(os error {errno.ENAMETOOLONG}\)|<Code>KeyTooLong")
+_SAID = re.compile(r"<Code>(\w+)</Code>\s*<Message>(.*?)</Message>", re.DOTALL)
+"""What an S3 server answers, in the client's message behind a long URL."""
+_CHECK = "check CANDLEWICK_COLD, the bucket and the rights on it"
+_CHECK_KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_WAYS_ON = {
+    "RequestTimeTooSkewed": "set the clock of this machine, or of the server: they are too far apart",
+    "InvalidAccessKeyId": _CHECK_KEYS,
+    "SignatureDoesNotMatch": _CHECK_KEYS,
+    "NoSuchBucket": "make the bucket, or name another in CANDLEWICK_COLD",
+}
+"""By S3's code of the error."""
 _REFUSING = (
     exceptions.PermissionDeniedError,
     exceptions.UnauthenticatedError,
@@ -68,12 +79,14 @@ def cold_errors(url: str, *, raise_missing: bool = False) -> Iterator[None]:
                 "the cold store can hold no file of that name: a part of its path is too long"
             ) from error
         if isinstance(error, _REFUSING) or _NEVER.search(str(error)):
-            raise CandlewickError(
-                f"the cold store {url} refuses: {_brief(error)}; check CANDLEWICK_COLD, the bucket and the rights on it"
-            ) from error
+            said = _SAID.search(str(error))
+            way_on = _WAYS_ON.get(said[1], _CHECK) if said else _CHECK
+            raise CandlewickError(f"the cold store {url} refuses: {_brief(error)}; {way_on}") from error
         raise UnavailableError(f"the cold store {url} is away: {_brief(error)}") from error
 
 
 def _brief(error: Exception) -> str:
+    if said := _SAID.search(str(error)):
+        return f"{said[1]}: {said[2]}"[:300].rstrip(".")
     reason, _, _ = str(error).partition("Debug source:")
     return " ".join(reason.split())[:300]

@@ -31,7 +31,7 @@ _SEPARATOR = "\x1f"
 _NULL = "\x00"
 _NO_NUMBER = -1
 _SMALL = 1 << 16
-_ZSTD_LEVEL = 3
+ZSTD_LEVEL = 3
 """Of a file's bytes, level 1 leaves 2 % more and level 9 takes 5 % less, in more than twice the time."""
 
 
@@ -80,7 +80,7 @@ def parquet_bytes(dataset: Dataset, rows: pa.Table) -> bytes:
         sink,
         dataset.schema,
         compression="zstd",
-        compression_level=_ZSTD_LEVEL,
+        compression_level=ZSTD_LEVEL,
         use_dictionary=dataset.repeating,
         column_encoding=dataset.encodings,
         write_page_index=True,

@@ -27,7 +27,8 @@ _PASSING = (
     exceptions.ClusterError,
     OSError,
 )
-_REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.NoPermissionError)
+_REFUSED = (exceptions.AuthenticationError, exceptions.AuthorizationError)
+_NO_DATABASE = "DB index is out of range"
 _NO_CLUSTER = "Cluster mode is not enabled"
 _WITHOUT_WRITES = (exceptions.OutOfMemoryError, exceptions.ReadOnlyError)
 _PASSING_WORDS = ("OOM", "LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "MISCONF", "NOREPLICAS", "BUSY")
@@ -75,6 +76,11 @@ def redis_errors(url: str) -> Iterator[None]:
     try:
         with _causes():
             yield
+    except exceptions.NoPermissionError as error:
+        raise CandlewickError(
+            f"Redis at {where} does not let this user write: {error}; give the user in CANDLEWICK_REDIS the rights "
+            "that docs/stores.md names"
+        ) from error
     except _REFUSED as error:
         raise CandlewickError(
             f"Redis at {where} refuses the user or password: check CANDLEWICK_REDIS ({error})"
@@ -93,6 +99,10 @@ def redis_errors(url: str) -> Iterator[None]:
         if _NO_CLUSTER in str(error):
             raise CandlewickError(
                 f"Redis at {where} is no cluster: say redis:// or rediss:// in CANDLEWICK_REDIS"
+            ) from error
+        if _NO_DATABASE in str(error):
+            raise CandlewickError(
+                f"Redis at {where} has no database of that number: check the end of CANDLEWICK_REDIS"
             ) from error
         raise CandlewickError(f"Redis at {where} refuses: {error}; is another program writing these keys?") from error
 

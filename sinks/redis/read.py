@@ -4,7 +4,6 @@ All raise what the client raises (`sinks.redis.connect.redis_errors` translates 
 that is not ours.
 """
 
-from collections.abc import Sequence
 from typing import cast
 
 from market.candle import Candle, trade_order
@@ -15,9 +14,25 @@ from market.timeframe import Timeframe
 from market.trade import Trade
 from sinks.redis.connect import HotClient
 from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
+from sinks.redis.scripts import Call, Script
 
+_TRADES = Script("read_trades.lua")
 _SCANNED = 1000
 """How many keys Redis looks at in one go; in between it answers other clients."""
+
+
+async def read_candle_values(
+    client: HotClient,
+    prefix: str,
+    market: MarketKey,
+    *,
+    from_ms: int,
+    until_ms: int,
+    timeframe: Timeframe = Timeframe.M1,
+) -> list[bytes]:
+    """Recent candles that open in [from_ms, until_ms), oldest first, as their topic's JSON."""
+    key = candles_key(prefix, str(market), timeframe)
+    return cast("list[bytes]", await client.zrangebyscore(key, from_ms, f"({until_ms}"))
 
 
 async def read_candles(
@@ -30,8 +45,7 @@ async def read_candles(
     timeframe: Timeframe = Timeframe.M1,
 ) -> list[Candle]:
     """Recent candles that open in [from_ms, until_ms), oldest first."""
-    key = candles_key(prefix, str(market), timeframe)
-    values = cast("list[bytes]", await client.zrangebyscore(key, from_ms, f"({until_ms}"))
+    values = await read_candle_values(client, prefix, market, from_ms=from_ms, until_ms=until_ms, timeframe=timeframe)
     return [decode_candle(value) for value in values]
 
 
@@ -49,18 +63,30 @@ async def read_live(client: HotClient, prefix: str, market: MarketKey) -> Candle
     return None if value is None else decode_candle(value)
 
 
+async def read_trade_values(client: HotClient, prefix: str, market: MarketKey, *, limit: int) -> list[bytes]:
+    """The latest trades as their topic's JSON, newest first; of one time those with the greater ids first.
+
+    If not all trades of the oldest time fit in, their ids decide which do.
+    """
+    keys = (trades_key(prefix, str(market)), trades_data_key(prefix, str(market)))
+    [text] = await _TRADES.call(client, [Call(keys, (limit,))])
+    return cast("bytes", text).split(b"\n") if text else []
+
+
 async def read_trades(client: HotClient, prefix: str, market: MarketKey, *, limit: int) -> list[Trade]:
     """The latest trades, newest first; if not all trades of the oldest time fit in, their ids decide which do."""
-    members = cast("list[bytes]", await client.zrevrange(trades_key(prefix, str(market)), 0, limit - 1))
-    values: Sequence[bytes | None] = []
-    if members:
-        values = cast("list[bytes | None]", await client.hmget(trades_data_key(prefix, str(market)), members))
-    return sorted((decode_trade(value) for value in values if value is not None), key=trade_order, reverse=True)
+    values = await read_trade_values(client, prefix, market, limit=limit)
+    return sorted(map(decode_trade, values), key=trade_order, reverse=True)
+
+
+async def read_ticker_value(client: HotClient, prefix: str, market: MarketKey) -> bytes | None:
+    """The newest ticker as its topic's JSON."""
+    return cast("bytes | None", await client.get(ticker_key(prefix, str(market))))
 
 
 async def read_ticker(client: HotClient, prefix: str, market: MarketKey) -> Ticker | None:
     """The newest ticker."""
-    value = cast("bytes | None", await client.get(ticker_key(prefix, str(market))))
+    value = await read_ticker_value(client, prefix, market)
     return None if value is None else decode_ticker(value)
 
 

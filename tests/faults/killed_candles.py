@@ -5,13 +5,10 @@ and what decides the start; of a transaction its begin, each send, the offset, t
 leaving. What lies between two of them is not seen by anyone else. NAME is the static member's.
 """
 
-import os
-import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from kill_points import KillPoint, Moment, arm
 
 from candlewick.cli import main
 from processors.engine.assigned_partition import AssignedPartition
@@ -19,65 +16,33 @@ from processors.engine.state import StoredState
 from runtime.kafka import Subscription
 from runtime.kafka.transaction import Transaction, TransactionalPublisher
 
-STEPS: dict[str, tuple[type[Any], str, str]] = {
-    "before joining": (Subscription, "__aenter__", "before"),
-    "after joining": (Subscription, "__aenter__", "after"),
-    "at a rebalance": (AssignedPartition, "take_over", "before"),
-    "before fencing": (TransactionalPublisher, "__aenter__", "before"),
-    "after fencing": (TransactionalPublisher, "__aenter__", "after"),
-    "reading state": (StoredState, "take", "after"),
-    "before the group's offset": (Subscription, "committed", "before"),
-    "after the group's offset": (Subscription, "committed", "after"),
-    "before the log's end": (Subscription, "end", "before"),
-    "after taking over": (AssignedPartition, "take_over", "after"),
-    "after taking records in": (AssignedPartition, "process", "after"),
-    "before the transaction": (AIOKafkaProducer, "begin_transaction", "before"),
-    "after its begin": (AIOKafkaProducer, "begin_transaction", "after"),
-    "before a send": (Transaction, "send", "before"),
-    "after some sends": (Transaction, "send", "after"),
-    "before the offset": (Transaction, "commit_offset", "before"),
-    "after the offset": (Transaction, "commit_offset", "after"),
-    "before the acknowledgements": (Transaction, "await_acknowledgements", "before"),
-    "before the commit": (AIOKafkaProducer, "commit_transaction", "before"),
-    "after the commit": (AIOKafkaProducer, "commit_transaction", "after"),
-    "before the release": (AssignedPartition, "release", "before"),
-    "after the release": (AssignedPartition, "release", "after"),
+STEPS: dict[str, KillPoint] = {
+    "before joining": KillPoint(Subscription, "__aenter__", Moment.BEFORE),
+    "after joining": KillPoint(Subscription, "__aenter__", Moment.AFTER),
+    "at a rebalance": KillPoint(AssignedPartition, "take_over", Moment.BEFORE),
+    "before fencing": KillPoint(TransactionalPublisher, "__aenter__", Moment.BEFORE),
+    "after fencing": KillPoint(TransactionalPublisher, "__aenter__", Moment.AFTER),
+    "reading state": KillPoint(StoredState, "take", Moment.AFTER),
+    "before the group's offset": KillPoint(Subscription, "committed", Moment.BEFORE),
+    "after the group's offset": KillPoint(Subscription, "committed", Moment.AFTER),
+    "before the log's end": KillPoint(Subscription, "end", Moment.BEFORE),
+    "after taking over": KillPoint(AssignedPartition, "take_over", Moment.AFTER),
+    "after taking records in": KillPoint(AssignedPartition, "process", Moment.AFTER),
+    "before the transaction": KillPoint(AIOKafkaProducer, "begin_transaction", Moment.BEFORE),
+    "after its begin": KillPoint(AIOKafkaProducer, "begin_transaction", Moment.AFTER),
+    "before a send": KillPoint(Transaction, "send", Moment.BEFORE),
+    "after some sends": KillPoint(Transaction, "send", Moment.AFTER),
+    "before the offset": KillPoint(Transaction, "commit_offset", Moment.BEFORE),
+    "after the offset": KillPoint(Transaction, "commit_offset", Moment.AFTER),
+    "before the acknowledgements": KillPoint(Transaction, "await_acknowledgements", Moment.BEFORE),
+    "before the commit": KillPoint(AIOKafkaProducer, "commit_transaction", Moment.BEFORE),
+    "after the commit": KillPoint(AIOKafkaProducer, "commit_transaction", Moment.AFTER),
+    "before the release": KillPoint(AssignedPartition, "release", Moment.BEFORE),
+    "after the release": KillPoint(AssignedPartition, "release", Moment.AFTER),
 }
-"""By its name: where it is, and whether to die before or after it. A release comes when another member joins."""
-
-
-def arm(step: str, left: int) -> None:
-    """Make this process die at the step."""
-    owner, name, when = STEPS[step]
-    original: Callable[..., Any] = getattr(owner, name)
-    count = [left]
-
-    def come_by() -> None:
-        count[0] -= 1
-        if count[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    if name in ("take", "process"):
-
-        def plain(*arguments: Any) -> Any:
-            result = original(*arguments)
-            come_by()
-            return result
-
-        setattr(owner, name, plain)
-        return
-
-    async def wrapped(*arguments: Any, **named: Any) -> Any:
-        if when == "before":
-            come_by()
-        result = await original(*arguments, **named)
-        if when == "after":
-            come_by()
-        return result
-
-    setattr(owner, name, wrapped)
+"""By its name. A release comes when another member joins."""
 
 
 if __name__ == "__main__":
-    arm(sys.argv[1], int(sys.argv[2]))
+    arm(STEPS[sys.argv[1]], int(sys.argv[2]))
     sys.exit(main(["candles", "--instance-id", *(sys.argv[3:] or ["one"])]))

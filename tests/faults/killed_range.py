@@ -2,12 +2,13 @@
 
 import sys
 
-from killed_candles import arm
+from kill_points import arm
+from killed_candles import STEPS
 
 from candlewick.cli import main
 from processors.engine import worker
 
 if __name__ == "__main__":
     worker.POLL_BATCHES = worker.COMMITTING_BATCHES = 1  # many transactions
-    arm(sys.argv[1], int(sys.argv[2]))
+    arm(STEPS[sys.argv[1]], int(sys.argv[2]))
     sys.exit(main(["candles", "--instance-id", "one", *sys.argv[3:]]))

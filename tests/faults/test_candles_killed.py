@@ -3,14 +3,13 @@
 import asyncio
 import os
 import random
-import signal
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from candle_engine import candles_in, caught_up, engine, expected_candles, fill, one_pass, read_all, source_of
 from eventually import eventually
+from kill_points import came_to_its_point
 from killed_candles import STEPS
 from market_log import Log, make_log
 
@@ -24,18 +23,8 @@ KILLS = int(os.environ.get("KILLS", "200"))
 async def killed_at(
     environment: dict[str, str], step: str, occurrence: int, *, within_s: float, name: str = "one"
 ) -> bool:
-    """Run the engine until it kills itself at the step, or is killed after a while; whether it came to the step."""
-    command = [sys.executable, str(SCRIPT), step, str(occurrence), name]
-    process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=asyncio.subprocess.DEVNULL)
-    came = True
-    try:
-        await asyncio.wait_for(process.wait(), within_s)
-    except TimeoutError:
-        came = False
-        process.send_signal(signal.SIGKILL)
-        await process.wait()
-    assert process.returncode == -signal.SIGKILL
-    return came
+    """Whether the engine came to the step; if not, it was killed after a while."""
+    return await came_to_its_point(environment, SCRIPT, [step, str(occurrence), name], within_s=within_s)
 
 
 @pytest.mark.timeout(1800)

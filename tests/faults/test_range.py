@@ -8,7 +8,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from candle_engine import Process, delete_records, fill, one_pass, read_all
+from candle_engine import Process, delete_records, fill, fill_in_batches, one_pass, read_all
 from eventually import eventually
 from killed_candles import STEPS
 from market_log import MINUTE, START, Log, make_log
@@ -23,7 +23,6 @@ from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
 from processors.engine import worker
 from runtime.errors import UsageError
-from runtime.kafka import Outgoing, Publisher
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 
@@ -178,17 +177,6 @@ async def test_an_interrupted_recomputation_goes_on_where_it_was(
 def read_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "POLL_BATCHES", 1)
     monkeypatch.setattr(worker, "COMMITTING_BATCHES", 1)
-
-
-async def fill_in_batches(settings: Settings, log: Log) -> None:
-    """The records in many small batches, so that there is something to interrupt."""
-    async with Publisher(settings) as publisher:
-        for begin in range(0, len(log.records), 25):
-            sent = [
-                await publisher.send(settings.topics.trades, Outgoing(record.key or b"", record.value, record.headers))
-                for record in log.records[begin : begin + 25]
-            ]
-            await publisher.await_acknowledgements(sent)
 
 
 async def _begun(settings: Settings, beside: Topics) -> bool:

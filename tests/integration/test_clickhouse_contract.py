@@ -57,6 +57,11 @@ def test_a_setting_lasts_for_its_request_only(client: Client) -> None:
         client.command("SET max_block_size = 77")
 
 
+def test_an_answer_tells_how_much_was_read_for_it(client: Client) -> None:
+    answer = client.query("SELECT sum(number) FROM numbers(1000)")
+    assert (answer.summary["read_rows"], answer.summary["read_bytes"]) == ("1000", "8000")
+
+
 def test_parameters_arrive_as_they_are(client: Client) -> None:
     hostile = "it's \\ a\nb\t' OR 1 -- {x}"
     query = "SELECT {s:String}, {l:Array(String)}, {d:Decimal(38, 18)}"

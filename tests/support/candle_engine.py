@@ -44,6 +44,17 @@ async def fill(settings: Settings, log: Log) -> None:
         await publisher.await_acknowledgements(futures)
 
 
+async def fill_in_batches(settings: Settings, log: Log, size: int = 25) -> None:
+    """The records in many small batches, so that there is something to interrupt."""
+    async with Publisher(settings) as publisher:
+        for begin in range(0, len(log.records), size):
+            sent = [
+                await publisher.send(settings.topics.trades, Outgoing(record.key or b"", record.value, record.headers))
+                for record in log.records[begin : begin + size]
+            ]
+            await publisher.await_acknowledgements(sent)
+
+
 async def one_pass(settings: Settings, **config: Any) -> None:
     """The engine with ``--once``."""
     await asyncio.wait_for(run_candles(settings, CandlesConfig(once=True, **config), asyncio.Event()), 60)

@@ -56,6 +56,14 @@ async def delete_topic(settings: Settings, topic: str) -> None:
     await eventually(lambda: topic not in client.list_topics(timeout=10).topics)
 
 
+def delete_all_topics(settings: Settings) -> None:
+    """Those of a prefix. Partitions cost the broker files and memory: those of one test do not outlive it."""
+    client = admin(settings)
+    own = [name for name in client.list_topics(timeout=10).topics if name.startswith(settings.prefix)]
+    for future in client.delete_topics(own).values() if own else ():
+        future.result(30)
+
+
 async def make_anew(settings: Settings, topic: str) -> None:
     """Delete a topic and create it again as it has to be, as after a mistake or in another cluster."""
     await delete_topic(settings, topic)

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from msgspec import structs
+
 from market.codec import decode_trade, encode_marker, encode_trade
 from market.decimals import parse_decimal
-from market.trade import Marker, Proof, Side, Trade
+from market.trade import Marker, Proof, Side, Source, Trade
 
 MINUTE = 60_000_000
 START = 28_333_334 * MINUTE  # a whole minute in 2023
@@ -198,6 +200,20 @@ def publish_run(log: Log, key: str, rng: random.Random, run: str) -> None:
     if rng.random() < 0.4:
         _write_run(log, key, run, first_us, records[: rng.randrange(len(records))], end_us=None)
     _write_run(log, key, run, first_us, records, end_us=first_us + length * MINUTE)
+
+
+def publish_again(log: Log, key: str, truth: Iterable[Trade], *, first_minute: int, minutes: int, run: str) -> None:
+    """A run of some minutes, with the trades that a live feed had; each copy says where it is from."""
+    first_us = START + first_minute * MINUTE
+    records: list[tuple[str, object]] = []
+    for until_us in range(first_us + MINUTE, first_us + (minutes + 1) * MINUTE, MINUTE):
+        records += [
+            ("trade", structs.replace(trade, source=Source.ARCHIVE, received_us=until_us + len(log.records)))
+            for trade in truth
+            if until_us - MINUTE <= trade.time_us < until_us
+        ]
+        records.append(("marker", until_us))
+    _write_run(log, key, run, first_us, records, end_us=first_us + minutes * MINUTE)
 
 
 def _write_run(

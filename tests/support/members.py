@@ -1,11 +1,13 @@
-"""Members of the engine's group as processes: started, ended, killed, frozen and thawed."""
+"""Members of a group as processes, the engine's if nothing else is said: started, ended, killed, frozen, thawed."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 PATIENCE_S = 90.0
 
@@ -13,9 +15,11 @@ PATIENCE_S = 90.0
 class Member:
     """A place for one process; it may be empty."""
 
-    def __init__(self, environment: dict[str, str], log: Path, *arguments: str) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: Path, *arguments: str, command: Sequence[str] = ("candles",)
+    ) -> None:
         self._environment = environment
-        self._arguments = arguments
+        self._arguments = [*command, *arguments]
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
         self._frozen = False
@@ -25,20 +29,28 @@ class Member:
         return self._process is not None and self._process.returncode is None
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def lines(self, event: str) -> list[dict[str, Any]]:
+        """What any process of this place logged under that name."""
+        said = self._log.read_text().splitlines() if self._log.exists() else []
+        return [json.loads(line) for line in said if f'"event":"{event}"' in line]
+
+    @property
     def is_frozen(self) -> bool:
         return self._frozen
 
     async def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "candlewick", "candles", *self._arguments, env=self._environment, stderr=log
+                sys.executable, "-m", "candlewick", *self._arguments, env=self._environment, stderr=log
             )
 
     def assignments(self) -> list[list[int]]:
         """The partitions after each rebalance that any process of this place was told of, by its log."""
-        lines = self._log.read_text().splitlines() if self._log.exists() else []
-        said = [json.loads(line) for line in lines if '"event":"assigned"' in line]
-        return [line["partitions"] for line in said]
+        return [line["partitions"] for line in self.lines("assigned")]
 
     async def end(self, by: signal.Signals) -> int | None:
         """Its exit code; None where the place is empty."""

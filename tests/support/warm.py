@@ -11,8 +11,8 @@ from eventually import eventually
 from deploy.local.ports import any_free_port
 from runtime.settings import Settings, load_settings
 
-_FOR_THE_FRONT = "SHOW DATABASES ON default.*"
-"""For requests without a database; a server asks for no right there."""
+_FOR_THE_FRONT = ("SHOW DATABASES ON default.*", "SELECT ON system.errors")
+"""For requests without a database, and for inserts; a server asks for no right there."""
 _USERS = """<clickhouse>
 <profiles><default><readonly>{readonly}</readonly></default></profiles><quotas><default/></quotas>
 <users><default><password></password><networks><ip>::/0</ip></networks><profile>default</profile>
@@ -32,7 +32,7 @@ class WarmFolder:
     async def serving(self, grants: Sequence[str], *, readonly: int = 0) -> AsyncIterator[Settings]:
         """Settings that point at the engine."""
         users, config = self._folder / "users.xml", self._folder / "config.xml"
-        granted = "".join(f"<query>GRANT {grant}</query>" for grant in (*grants, _FOR_THE_FRONT))
+        granted = "".join(f"<query>GRANT {grant}</query>" for grant in (*grants, *_FOR_THE_FRONT))
         users.write_text(_USERS.format(grants=granted, readonly=readonly))
         config.write_text(_CONFIG.format(users=users))
         port = any_free_port()

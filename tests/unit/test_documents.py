@@ -1,5 +1,6 @@
 """What documents name is there, each word stands once, and the site builds without a network."""
 
+import json
 import re
 import subprocess
 import sys
@@ -52,6 +53,14 @@ def test_the_page_on_stores_says_how_much_is_kept() -> None:
     assert f"the latest {TRADES_KEPT:,} trades" in page
     assert f"after {FILE_RECORDS:,} records of a partition" in page
     assert f"another {SLOT_MS // 60_000}-minute slot" in page
+
+
+def test_the_page_on_stores_tells_what_a_trade_takes_as_it_was_measured() -> None:
+    told = rows((ROOT / "docs" / "stores.md").read_text().partition("## What a trade takes")[2])
+    measured: dict[str, list[str]] = {}
+    for figure in json.loads((ROOT / "bench" / "results" / "storage.json").read_text())["figures"]:
+        measured.setdefault(figure["name"].partition(": ")[0], []).append(f"{figure['median']:.1f}")
+    assert {form: sizes for form, *sizes in told[1:]} == measured, "put the table in that bench_storage.py prints"
 
 
 def test_the_page_on_operations_names_only_metrics_that_there_are() -> None:

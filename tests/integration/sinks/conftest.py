@@ -1,23 +1,18 @@
 """The stores that the contract suite is run over."""
 
-import uuid
+import asyncio
 from collections.abc import Iterator
 
-import boto3
 import pytest
 from holdings import TARGETS, Target
 from moto.server import ThreadedMotoServer
+from own_servers import new_bucket, own_s3, s3_variables
 from pydantic import SecretStr
 from redis_servers import RedisNodes, redis_cluster
 
 from runtime.settings import Settings
 
-_S3 = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_REGION": "us-east-1",
-    "AWS_ALLOW_HTTP": "true",
-}
+_LONG = {"parquet-versitygw"}
 
 
 @pytest.fixture(scope="session")
@@ -30,12 +25,23 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def versitygw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an S3 server that writes files."""
+    server = own_s3(tmp_path_factory.mktemp("versitygw"))
+    try:
+        asyncio.run(server.start())
+        yield server.url
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
 def redis_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisNodes]:
     with redis_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
         yield nodes
 
 
-@pytest.fixture(params=list(TARGETS))
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.long if name in _LONG else ()) for name in TARGETS])
 def target(request: pytest.FixtureRequest) -> Target:
     return TARGETS[request.param]
 
@@ -52,11 +58,9 @@ def sink_settings(
     if target is TARGETS["postgres"]:
         with_postgres: Settings = request.getfixturevalue("with_postgres")
         return with_postgres
-    if target is not TARGETS["parquet-s3"]:
+    if target.s3 is None:
         return settings
-    endpoint = request.getfixturevalue("s3_server")
-    bucket = f"t{uuid.uuid4().hex[:8]}"
-    for name, value in (_S3 | {"AWS_ENDPOINT_URL": endpoint}).items():
+    endpoint = request.getfixturevalue(target.s3)
+    for name, value in s3_variables(endpoint).items():
         monkeypatch.setenv(name, value)
-    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket=bucket)
-    return settings.model_copy(update={"cold": f"s3://{bucket}/cold"})
+    return settings.model_copy(update={"cold": f"s3://{new_bucket(endpoint)}/cold"})

@@ -5,12 +5,12 @@ import json
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
+from answering import answering
 from clickhouse_connect.driver import AsyncClient
 from holdings import of_clickhouse
 from log import trade
@@ -288,23 +288,6 @@ async def test_an_owner_migrates_a_writer_cannot_drop_and_a_reader_cannot_write(
         assert not isinstance(refused.value, UnavailableError)
 
 
-@asynccontextmanager
-async def answering(status: int, text: str) -> AsyncIterator[str]:
-    """A server whose every answer is this: what ClickHouse's own says to a wrong password, say."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        body = text.encode()
-        head = f"HTTP/1.1 {status} X\r\nX-ClickHouse-Exception-Code: 1\r\nContent-Length: {len(body)}\r\n"
-        writer.write(f"{head}Connection: close\r\n\r\n".encode() + body)
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://somebody:secret@127.0.0.1:{server.sockets[0].getsockname()[1]}"
-
-
 AS_A_SERVER_SAYS_IT = (
     "Code: 516. DB::Exception: somebody: Authentication failed: password is incorrect, or there is no user with such "
     "name. (AUTHENTICATION_FAILED) (version 25.8.2.29 (official build))\n"
@@ -312,7 +295,7 @@ AS_A_SERVER_SAYS_IT = (
 
 
 async def test_wrong_credentials_are_told_without_the_password(environment: dict[str, str]) -> None:
-    async with answering(403, AS_A_SERVER_SAYS_IT) as url:
+    async with answering(403, AS_A_SERVER_SAYS_IT, "somebody:secret@") as url:
         command = [sys.executable, "-m", "candlewick", "migrate", "clickhouse"]
         process = await asyncio.create_subprocess_exec(
             *command, env=environment | {"CANDLEWICK_CLICKHOUSE": url}, stderr=asyncio.subprocess.PIPE

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from eventually import eventually
-from log import candle, trade
+from log import T0_US, candle, trade
 from records import FUNDING, INSTRUMENT
 from redis.asyncio.cluster import ClusterPubSub
 from redis_servers import RedisNodes, one_redis, redis_cluster
 
+from market.codec import decode_trade, encode_trade
 from market.key import MarketKey
 from market.partition import partition_of
 from runtime.errors import CandlewickError, UnavailableError
@@ -23,6 +24,7 @@ from runtime.settings import Settings, load_settings
 from sinks.redis import keys, read, store
 from sinks.redis.connect import ask_servers, connect
 from sinks.redis.store import RedisStore
+from sinks.redis.trades import trade_member
 from sinks.store import Batch, MovedError
 
 IDS = {"md.trades.v1": "T", "md.candles.1m.v1": "C", "md.funding.v1": "F", "md.instruments.v1": "I"}
@@ -379,6 +381,24 @@ async def test_subscribers_are_told_what_changed_in_one_message_and_how_much_the
         (0, ["0", "1"]), (4, ["7", "8", "9"]),
     ]  # fmt: skip
     await heard.aclose()
+    await client.aclose()
+
+
+async def test_the_latest_trades_are_read_at_once_as_they_stand_in_the_topic(
+    nodes: RedisNodes, log: Log, sink: Sink
+) -> None:
+    await sink.start()
+    told = [trade(number, symbol="A-B", time_us=T0_US) for number in range(9, 12)]
+    log.add("md.trades.v1", *told)
+    await sink.drain()
+    client, market = connect(nodes.url), MarketKey("binance", "A-B")
+    newest_first = [encode_trade(decode_trade(json.dumps(one).encode())) for one in reversed(told)]
+    assert await read.read_trade_values(client, "", market, limit=100) == newest_first
+    await client.script_flush()  # as after a restart
+    assert await read.read_trade_values(client, "", market, limit=2) == newest_first[:2]
+    assert await read.read_trade_values(client, "", MarketKey("binance", "X-Y"), limit=2) == []
+    await client.hdel(keys.trades_data_key("", str(market)), trade_member(10))
+    assert await read.read_trade_values(client, "", market, limit=100) == [newest_first[0], newest_first[2]]
     await client.aclose()
 
 

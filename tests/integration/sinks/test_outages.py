@@ -14,6 +14,7 @@ from eventually import eventually
 from holdings import TARGETS, Target, expected
 from log import dead_letters, publish, record, trade
 from obstore.store import from_url
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from redis_servers import one_redis
 
@@ -100,6 +101,10 @@ class Door:
         await asyncio.gather(copy(reader, back), copy(there, writer))
 
 
+def metric(name: str) -> float:
+    return REGISTRY.get_sample_value(name, {"stage": "sink.clickhouse"}) or 0.0
+
+
 async def test_clickhouse_away_at_first_and_later_only_delays(settings: Settings, topics: Topics) -> None:
     target = TARGETS["clickhouse"]
     door = Door(clickhouse_address(settings))
@@ -110,9 +115,10 @@ async def test_clickhouse_away_at_first_and_later_only_delays(settings: Settings
     task = asyncio.create_task(run_sink(behind, target.store(behind), target.config(once=False), stop))
     await door.open()
     await eventually(lambda: holds(target, settings, trades[:10]))
+    await eventually(lambda: group_offsets(settings, topics.group("sink.clickhouse")))
     await door.shut()
     await publish(settings, topics.trades, [record(one) for one in trades[10:]])
-    await asyncio.sleep(0)
+    await eventually(lambda: metric("candlewick_records_total") + metric("candlewick_unread_records") >= len(trades))
     await door.open()
     await eventually(lambda: holds(target, settings, trades))
     stop.set()

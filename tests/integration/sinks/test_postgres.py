@@ -18,12 +18,11 @@ import pytest
 from eventually import eventually
 from holdings import TARGETS, expected
 from log import T0_US, candle, dead_letters, publish, record, trade
+from own_servers import own_postgres
 from pydantic import SecretStr
 from written import Written, write
 
 from candlewick.health.trouble import stale_offsets
-from deploy.local.ports import any_free_port
-from deploy.local.postgres import command as server_command
 from market.key import MarketKey
 from market.partition import partition_of
 from market.topics import Topics
@@ -424,27 +423,10 @@ def test_the_client_s_errors_keep_their_states() -> None:
     assert asyncpg.AdminShutdownError.sqlstate.startswith("57")
 
 
-class OwnServer:
-    """A PostgreSQL that a test may kill."""
-
-    def __init__(self, folder: Path) -> None:
-        self._port = any_free_port()
-        self._command = server_command(folder, self._port, "own")
-        self.url = f"postgresql://candlewick:own@127.0.0.1:{self._port}/candlewick"
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def kill(self) -> None:
-        """Its children end by themselves, once they notice."""
-        self._process.kill()
-        self._process.wait()
-
-
 async def test_a_server_that_is_killed_only_delays_and_keeps_what_it_acknowledged(
     settings: Settings, topics: Topics, tmp_path: Path
 ) -> None:
-    server = await asyncio.to_thread(OwnServer, tmp_path / "postgres")
+    server = await asyncio.to_thread(own_postgres, tmp_path)
     own = settings.model_copy(update={"postgres": SecretStr(server.url)})
     target, stop = TARGETS["postgres"], asyncio.Event()
     trades = [trade(number) for number in range(900)]
@@ -458,13 +440,13 @@ async def test_a_server_that_is_killed_only_delays_and_keeps_what_it_acknowledge
     await publish(own, topics.trades, [record(one) for one in trades[:300]])
     sink = asyncio.create_task(run_sink(own, target.store(own), target.config(once=False), stop))  # it is not there yet
     try:
-        server.start()
+        await server.start()
         await eventually(lambda: holds(300), timeout_s=60)
         for end in (600, 900):
             sending = asyncio.create_task(publish(own, topics.trades, [record(one) for one in trades[end - 300 : end]]))
             server.kill()
             await sending
-            server.start()
+            await server.start()
             await eventually(lambda end=end: holds(end), timeout_s=60)
         held = await target.held(own)
     finally:

@@ -3,11 +3,13 @@
 import zipfile
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cold_rows import files, record
 
 from market.codec import decode_trade
 from market.errors import MalformedError
@@ -18,6 +20,8 @@ from producers.archive.dump import DumpKind, Product
 from producers.archive.lines import read_lines
 from producers.archive.recording import Described, Format, RecordedMarket, open_recordings
 from runtime.errors import UsageError
+from sinks.parquet.files import parquet_bytes
+from sinks.parquet.schema import TRADES
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -213,6 +217,21 @@ def test_parquet_with_columns_of_a_trade_or_of_the_cold_store(cold: bool, tmp_pa
     (trade,) = trades_in(path)
     expected = decode_trade(orjson.dumps(OWN | {"source": "archive", "received_us": 0 if cold else 5}))
     assert trade == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "received_us"),
+    [({}, 5), ({"received_us": 0}, 0), ({"price": "9876543210987.123456789012345678", "qty": "0.01"}, 5)],
+)
+def test_a_file_of_the_cold_store_gives_its_trades_exactly(
+    fields: dict[str, Any], received_us: int, tmp_path: Path
+) -> None:
+    own = OWN | fields
+    [file] = files(TRADES, [record(own, 1)])
+    path = tmp_path / "trades.parquet"
+    path.write_bytes(parquet_bytes(TRADES, file.rows))
+    (trade,) = trades_in(path)
+    assert trade == decode_trade(orjson.dumps(own | {"source": "archive", "received_us": received_us}))
 
 
 def test_what_orders_trades_in_a_parquet_file_is_kept(tmp_path: Path) -> None:

@@ -1,63 +1,30 @@
 """The cold store's files: where they lie, what is in them, and by what two of them are the same."""
 
 import datetime as dt
-import json
-from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
+import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from cold_rows import BEFORE, NAME, TRADE, files, record, trades_before
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_log import LogRecord
 from market_strategies import trades
+from obstore.store import MemoryStore
 from records import CANDLE, EVENT, FUNDING, INSTRUMENT
 
-from market.codec import encode_trade
+from market.codec import decode_trade, encode_trade
+from market.key import MarketKey
 from market.trade import Trade
-from sinks.parquet.files import BatchName, File, holds, parquet_bytes, rows_hash, split, stored_hash
+from sinks.parquet.files import holds, parquet_bytes, rows_hash, split, stored_hash
+from sinks.parquet.read import read_trades
 from sinks.parquet.schema import CANDLES, FEEDS, INSTRUMENTS, TRADES, Dataset
 from sinks.parquet.schema import FUNDING as FUNDING_RATES
 
-BEFORE = Path(__file__).parents[2] / "data" / "cold" / "trades-in-log-order.parquet"
-NAME = BatchName("p.md.trades.v1", 0, 10, 13)
-TRADE = {
-    "exchange": "binance", "symbol": "BTC-USDT", "trade_id": "7", "price": "27000.1", "qty": "0.5", "side": "buy",
-    "time_us": 1_699_999_999_999_999, "received_us": 1_700_000_000_000_001, "source": "rest",
-}  # fmt: skip
 MADE = [(TRADES, TRADE), (CANDLES, CANDLE), (FUNDING_RATES, FUNDING), (FEEDS, EVENT), (INSTRUMENTS, INSTRUMENT)]
-
-
-def record(fields: dict[str, Any], offset: int = 0, headers: Sequence[tuple[str, bytes]] = ()) -> LogRecord:
-    key = f"{fields['exchange']}:{fields['symbol']}".encode()
-    value = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
-    return LogRecord("t", 0, offset, 1_700_000_000_000, key, value, headers)
-
-
-def files(dataset: Dataset, records: Sequence[LogRecord]) -> list[File]:
-    encoded = dataset.reading(1)(0, records)
-    assert not encoded.refused
-    return list(split(dataset, NAME, encoded.chunk.select(dataset.schema.names)))
-
-
-def trades_before() -> list[LogRecord]:
-    """The records from which `BEFORE` was written, by the version that left rows in the order of the log."""
-    made = []
-    for number in range(40):
-        fields = {
-            "exchange": "binance", "symbol": ("ETH-USDT", "BTC-USDT", "ADA-USDT")[number % 3],
-            "trade_id": str(1000 + number), "price": f"{27000 + number % 5}.{number % 10}",
-            "qty": f"0.{number + 1:05}", "side": ("buy", "sell")[number % 2],
-            "time_us": 1_700_000_000_000_000 + number * 7919 % 1000 * 1_000_000,
-            "received_us": 1_700_000_001_000_000 + number, "source": ("ws", "rest", "archive")[number % 3],
-        }  # fmt: skip
-        if number % 7 == 6:
-            fields |= {"trade_id": f"uuid-{number}", "seq": number}
-        made.append(record(fields, 100 + 2 * number, [("run", b"r1")] if number % 5 == 0 else []))
-    return made
 
 
 def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None:
@@ -137,6 +104,19 @@ def test_a_file_of_an_earlier_version_holds_the_rows_of_its_batch() -> None:
     assert then.schema.equals(now.schema, check_metadata=True)
     assert then["offset"].to_pylist() == sorted(now["offset"].to_pylist())
     assert now.sort_by("offset").equals(then)
+
+
+async def test_files_of_an_earlier_version_and_of_this_one_are_read_together() -> None:
+    store = MemoryStore()
+    later = [record(TRADE | {"trade_id": "later", "received_us": 0}, 900)]
+    [before], [now] = files(TRADES, trades_before()), files(TRADES, later)
+    await obstore.put_async(store, before.path, BEFORE.read_bytes())
+    await obstore.put_async(store, now.path.replace(str(NAME), "later"), parquet_bytes(TRADES, now.rows))
+    read = await read_trades(store, MarketKey("binance", "BTC-USDT"), dt.date(2023, 11, 14))
+    told = [decode_trade(record.value or b"") for record in [*trades_before(), *later]]
+    of_day = [trade for trade in told if trade.symbol == "BTC-USDT" and _day(trade) == dt.date(2023, 11, 14)]
+    assert sorted(read, key=lambda trade: trade.trade_id) == sorted(of_day, key=lambda trade: trade.trade_id)
+    assert len(read) > 3
 
 
 def test_the_hash_does_not_see_what_stands_behind_a_null() -> None:
