@@ -39,6 +39,7 @@ _COMMANDS = {
     "playback": "Read recorded frames through an exchange's adapter again; print what is in them.",
     "import": "Publish recorded trades as a run.",
     "candles": "Make 1m candles out of trades, exactly once.",
+    "bars": "Make bars of ticks, volume and dollars out of trades, exactly once.",
     "sink": "Write trades, candles and tickers into a store.",
     "migrate": "Make or migrate a store's tables, and check them.",
     "rolling": "Make longer candles and sliding tickers out of 1m candles.",

@@ -14,6 +14,7 @@ import msgspec
 import orjson
 from msgspec import UNSET, UnsetType, structs
 
+from market.bar import Bar
 from market.candle import Candle, Status
 from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
@@ -24,6 +25,7 @@ from market.given_candle import GivenCandle
 from market.instrument import Instrument
 from market.limits import (
     check_amounts_of_candle,
+    check_bar,
     check_candle,
     check_funding_rate,
     check_instrument,
@@ -43,6 +45,8 @@ Headers = Sequence[tuple[str, bytes]]
 
 RUN_HEADER = "run"
 ROLL_HEADER = "roll"
+GROUP_HEADER = "candlewick.group"
+"""Of a dead letter: which group refused the record; another may well have taken it."""
 _PROOFS: dict[bytes | None, Proof] = {proof.value.encode(): proof for proof in Proof}
 _MARKER_HEADERS = frozenset({"complete_until_us", "published_until_us", "proof"})
 _MAX_MESSAGE = 1000
@@ -51,7 +55,7 @@ _MAX_TIME_DIGITS = 40  # leading zeros are allowed
 # msgspec would take "NaN", "1e9" and JSON numbers for a Decimal: these fields are read as texts first.
 _DECIMALS: dict[type, list[str]] = {
     model: [field.name for field in structs.fields(model) if field.type in (Decimal, Decimal | None)]
-    for model in (Candle, GivenCandle, Ticker, Window, Instrument, FundingRate)
+    for model in (Candle, GivenCandle, Bar, Ticker, Window, Instrument, FundingRate)
 }
 _SIGNED = frozenset({"change", "change_percent", "rate"})
 
@@ -277,6 +281,18 @@ def decode_given_candle(value: bytes) -> GivenCandle:
     given = _decode(value, GivenCandle, "kline")
     check_amounts_of_candle(given)
     return given
+
+
+def encode_bar(bar: Bar) -> bytes:
+    """A value of `md.bars.v1`."""
+    return _encode(bar)
+
+
+def decode_bar(value: bytes) -> Bar:
+    """A bar out of a value of `md.bars.v1`."""
+    bar = _decode(value, Bar, "bar")
+    check_bar(bar)
+    return bar
 
 
 def encode_ticker(ticker: Ticker) -> bytes:

@@ -24,6 +24,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from typing import Protocol
 
+from market.bar import Bar
 from market.candle import Candle
 from market.decimals import EXACT, parse_decimal, plain
 from market.errors import MalformedError
@@ -102,7 +103,7 @@ _SHORT = r"(?!0(?:[0-9 \n]|\.0+[ \n]))[0-9]{{1,{}}}+(?:\.[0-9]{{1,11}}+)?"
 _shorts = re.compile(rf"(?:(?:{_SHORT.format(6)} {_SHORT.format(7)}|{_SHORT.format(1)} {_SHORT.format(12)})\n)*").match
 AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap", "taker_buy_share", "realised_volatility"), VOLUME),
-    **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
+    **dict.fromkeys(("quote_volume", "taker_buy_quote_volume", "remainder"), QUOTE_VOLUME),
     "change": PRICE,
     "rate": PRICE,
     "change_percent": CHANGE_PERCENT,
@@ -192,6 +193,25 @@ def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
     """Prices and sums within their limits; a sum that is None is not given."""
     check_prices(candle)
     check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
+
+
+def check_bar(bar: Bar) -> None:
+    """Prices, sums and names within their limits, times in their order, less left over than a bar takes."""
+    check_key(bar.exchange, bar.symbol)
+    check_name(bar.first_trade_id, "first_trade_id")
+    check_name(bar.last_trade_id, "last_trade_id")
+    check_threshold(bar.threshold)
+    check_prices(bar)
+    check_sums(bar, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "remainder"))
+    if bar.close_time_us < bar.open_time_us:
+        raise MalformedError(f"close_time_us {bar.close_time_us} is before open_time_us {bar.open_time_us}")
+    if bar.remainder >= bar.threshold:
+        raise MalformedError(f"remainder {bar.remainder:f} is not below threshold {bar.threshold:f}")
+
+
+def check_threshold(threshold: Decimal) -> None:
+    """How much makes a bar: greater than 0 and within `PRICE`, as what one trade can bring."""
+    _check_positive(threshold, "threshold")
 
 
 def check_ticker(ticker: Ticker) -> None:

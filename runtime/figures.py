@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 FigureName = Literal[
     "records", "unread", "newest_age_ms", "rebalances",
-    "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
+    "candles", "bars", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "received_ms", "acknowledged_ms", "clock_ms",
     "missing_trades", "fill_behind_s", "fill_rest_s", "not_recorded", "surveying_rows", "publishing_rows",
@@ -29,7 +29,8 @@ FIGURES: dict[FigureName, Figure] = {
     "newest_age_ms": Figure("Age of the newest record handled, by the log clock", is_counter=False),
     "rebalances": Figure("Rebalances of the consumer group that this process took part in"),
     "candles": Figure("Candles published"),
-    "late": Figure("Trades behind the final boundary, published to the late topic"),
+    "bars": Figure("Bars published"),
+    "late": Figure("Trades behind the final boundary: in no candle or bar; the candle engine publishes them again"),
     "dead_letters": Figure("Records published to a dead letter topic"),
     "tickers": Figure("Tickers published"),
     "windows_left": Figure("Windows left out because some of their minutes are in no store"),

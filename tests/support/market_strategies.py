@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import structs
 
+from market.bar import Bar, BarKind
 from market.candle import Candle, Status
 from market.decimals import EXACT
 from market.feed import FeedEvent, FeedEventKind, Progress
@@ -122,6 +123,37 @@ candles = st.builds(
     taker_buy_quote_volume=quote_sums,
     first_trade_id=st.none() | texts,
     last_trade_id=st.none() | texts,
+    revision=counts,
+    status=st.sampled_from(Status),
+)
+
+
+def _bar(prices: dict[str, Decimal], times: list[int], left: list[Decimal], **fields: Any) -> Bar:
+    first_us, last_us = sorted(times)
+    remainder, threshold = sorted(left)
+    return Bar(
+        open_time_us=first_us, close_time_us=last_us, threshold=threshold, remainder=remainder, **prices, **fields
+    )
+
+
+bars = st.builds(
+    _bar,
+    edges,
+    st.lists(times_us, min_size=2, max_size=2),
+    st.lists(positive(), min_size=2, max_size=2, unique=True),
+    exchange=names,
+    symbol=names,
+    kind=st.sampled_from(BarKind),
+    series_begin_us=times_us,
+    number=st.integers(1, MAX_COUNT),
+    volume=sums(),
+    quote_volume=quote_sums,
+    trades=st.integers(1, MAX_COUNT),
+    taker_buy_volume=sums(),
+    taker_buy_quote_volume=quote_sums,
+    first_trade_id=texts,
+    last_trade_id=texts,
+    late_trades=counts,
     revision=counts,
     status=st.sampled_from(Status),
 )

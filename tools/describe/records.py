@@ -14,7 +14,8 @@ import msgspec
 from msgspec import inspect, structs
 
 from describe.page import meanings, opening
-from describe.state import STATE
+from describe.state import BARS_STATE, STATE
+from market.bar import Bar
 from market.candle import Candle
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_NAME
@@ -39,6 +40,7 @@ _SECTIONS = {
     Trade: "Trade",
     GivenCandle: "Kline",
     Candle: "Candle",
+    Bar: "Bar",
     Ticker: "Ticker",
     Signal: "Signal",
     FeedEvent: "Feed event",
@@ -54,10 +56,16 @@ def record_schemas() -> dict[str, Schema]:
     """File name without suffix → schema, of every record and of the headers that stand for one."""
     return {
         **{section.lower().replace(" ", "-"): _value_schema(model, section) for model, section in _SECTIONS.items()},
-        "run-header": _headers_schema("Run", "Headers of a trade or a candle, as texts.", {"run": NAME}, []),
+        "run-header": _headers_schema("Run", "Headers of a trade, a candle or a bar, as texts.", {"run": NAME}, []),
         "marker": _marker_schema(),
         "dead-letter": _dead_letter_schema(),
         "state": {"$schema": DIALECT, "title": "State", "description": opening("State"), **STATE},
+        "bars-state": {
+            "$schema": DIALECT,
+            "title": "Bars state",
+            "description": opening("Bars state"),
+            **BARS_STATE,
+        },
     }
 
 
