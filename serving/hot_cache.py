@@ -26,7 +26,7 @@ class KeptAnswer(NamedTuple):
     etag: bytes
 
 
-class Told(Protocol):
+class ChangeNotices(Protocol):
     """Who tells changes; `sinks.redis.changes.KeyChanges` does."""
 
     def hears(self, key: str) -> bool:
@@ -69,7 +69,7 @@ class HotCache:
         self._bytes = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.told: Told | None = None
+        self.told: ChangeNotices | None = None
 
     def change(self, key: str) -> None:
         """What is kept of the key counts no more, nor what is being read now."""
