@@ -43,6 +43,7 @@ _COMMANDS = {
     "sink": "Write trades, candles and tickers into a store.",
     "migrate": "Make or migrate a store's tables, and check them.",
     "rolling": "Make longer candles and sliding tickers out of 1m candles.",
+    "signals": "Tell what stands out in the 1m candles of all markets.",
     "replay": "Move a group to another place in the log; without --execute only show what that would do.",
     "serve": "Serve candles, trades and tickers of all tiers over HTTP.",
     "settings": "Show every setting with its meaning, default and value.",

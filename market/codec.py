@@ -32,9 +32,11 @@ from market.limits import (
     check_key,
     check_name,
     check_price,
+    check_signal,
     check_ticker,
     parse_amounts,
 )
+from market.signal import Signal
 from market.ticker import Ticker, Window
 from market.timeframe import MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -305,6 +307,18 @@ def decode_ticker(value: bytes) -> Ticker:
     return ticker
 
 
+def encode_signal(signal: Signal) -> bytes:
+    """A value of `md.signals.v1`."""
+    return _encode(signal)
+
+
+def decode_signal(value: bytes) -> Signal:
+    """A signal out of a value of `md.signals.v1`."""
+    signal = _decode(value, Signal, "signal")
+    check_signal(signal)
+    return signal
+
+
 def encode_feed_event(event: FeedEvent) -> bytes:
     """A value of `md.feeds.v1`."""
     return _encode(event)
@@ -406,6 +420,11 @@ def _check_decimals(fields: dict[str, Any], model: type, what: str) -> None:
             parse_sum(text, signed=name in _SIGNED)
         elif text is not None:
             raise MalformedError(f"not a {what}: {name} is not a decimal in a string")
+    values = fields.get("values") if model is Signal else None
+    for name, text in values.items() if isinstance(values, dict) else ():
+        if not isinstance(text, str):
+            raise MalformedError(f"not a {what}: {name} is not a decimal in a string")
+        parse_sum(text, signed=True)
     windows = fields.get("windows") if model is Ticker else None
     for window in windows.values() if isinstance(windows, dict) else ():
         if isinstance(window, dict):

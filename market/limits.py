@@ -32,6 +32,8 @@ from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.key import MarketKey
+from market.signal import Signal
 from market.ticker import Ticker
 from market.trade import Trade
 
@@ -88,6 +90,10 @@ TURNOVER = Limit(13, 22)
 VOLUME = Limit(20, 18)
 QUOTE_VOLUME = Limit(16, 22)
 CHANGE_PERCENT = Limit(36, 4)
+SIGNAL_VALUE = VOLUME
+"""A number that a signal was made from."""
+MAX_VALUE_NAME = 2 * (2 * MAX_NAME + 1) + 1
+"""Characters of the name of such a number: two market keys with a bar between."""
 # Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
 _is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
 _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
@@ -96,13 +102,17 @@ _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
 _SHORT = r"(?!0(?:[0-9 \n]|\.0+[ \n]))[0-9]{{1,{}}}+(?:\.[0-9]{{1,11}}+)?"
 _shorts = re.compile(rf"(?:(?:{_SHORT.format(6)} {_SHORT.format(7)}|{_SHORT.format(1)} {_SHORT.format(12)})\n)*").match
 AMOUNTS = {
-    **dict.fromkeys(("volume", "taker_buy_volume", "vwap"), VOLUME),
+    **dict.fromkeys(("volume", "taker_buy_volume", "vwap", "taker_buy_share", "realised_volatility"), VOLUME),
     **dict.fromkeys(("quote_volume", "taker_buy_quote_volume", "remainder"), QUOTE_VOLUME),
     "change": PRICE,
     "rate": PRICE,
     "change_percent": CHANGE_PERCENT,
 }
 """By field, the limits of what is computed, and may be 0; the other amounts are prices and sizes."""
+_OF_WINDOW = (
+    "change", "change_percent", "vwap", "volume", "quote_volume",
+    "taker_buy_volume", "taker_buy_share", "realised_volatility",
+)  # fmt: skip
 
 
 def check_trade(trade: Trade) -> None:
@@ -211,7 +221,19 @@ def check_ticker(ticker: Ticker) -> None:
     for name, window in ticker.windows.items():
         check_name(name, "the name of a window")
         check_prices(window)
-        check_sums(window, ("change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume"))
+        check_sums(window, _OF_WINDOW)
+
+
+def check_signal(signal: Signal) -> None:
+    """Names and numbers of a signal within their limits."""
+    check_key(signal.exchange, signal.symbol)
+    check_name(signal.kind, "kind")
+    if signal.other is not None:
+        check_key(*MarketKey.parse(signal.other))
+    for name, value in signal.values.items():
+        if not 0 < len(name) <= MAX_VALUE_NAME:
+            raise MalformedError(f"the name of a value has {len(name)} characters, not 1 to {MAX_VALUE_NAME}")
+        SIGNAL_VALUE.check(value, name)
 
 
 def check_instrument(instrument: Instrument) -> None:

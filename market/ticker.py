@@ -1,4 +1,4 @@
-"""Rolling statistics of a symbol: one ticker holds the sliding 1 h and 24 h windows."""
+"""Rolling statistics of a symbol: one ticker holds the sliding 1 h, 24 h and 7 d windows."""
 
 from decimal import Decimal
 
@@ -29,6 +29,16 @@ class Window(Struct, frozen=True, kw_only=True):
     trades: Count
     status: Status
     """The worst status of the window's candles."""
+    since_ms: TimeMs | None = None
+    """Where the window begins. This and the fields below are None in tickers of the first form."""
+    missing: Count | None = None
+    """How many of the window's minutes had no candle."""
+    taker_buy_share: Decimal | None = None
+    """taker_buy_volume / volume, rounded half-even to six places; None without volume."""
+    realised_volatility: Decimal | None = None
+    """The square root of the sum of squared logarithmic returns, to twelve places, not annualised; None if there are
+    fewer than two returns (Andersen, Bollerslev, Diebold, Labys: The distribution of realized exchange rate volatility,
+    2001). Between closes of minutes (``1h``), of five minutes (``24h``), of hours (``7d``)."""
 
 
 class Ticker(OfMarket, frozen=True, kw_only=True):
@@ -41,4 +51,4 @@ class Ticker(OfMarket, frozen=True, kw_only=True):
     revision: Count
     """The greatest revision of the candles in it."""
     windows: dict[Name, Window]
-    """By name: ``1h``, ``24h``."""
+    """By name: ``1h``, ``24h``, ``7d``."""

@@ -12,7 +12,7 @@ FigureName = Literal[
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "received_ms", "acknowledged_ms", "clock_ms",
     "missing_trades", "fill_behind_s", "fill_rest_s", "not_recorded", "surveying_rows", "publishing_rows",
-    "minutes_done", "minutes_left",
+    "minutes_done", "minutes_left", "signals", "too_late",
 ]  # fmt: skip
 
 
@@ -34,6 +34,8 @@ FIGURES: dict[FigureName, Figure] = {
     "dead_letters": Figure("Records published to a dead letter topic"),
     "tickers": Figure("Tickers published"),
     "windows_left": Figure("Windows left out because some of their minutes are in no store"),
+    "signals": Figure("Signals published"),
+    "too_late": Figure("Candles that came after their place in the log of all partitions was passed"),
     "rows": Figure("Rows that the store has acknowledged"),
     "rejected": Figure("Records that the store can't hold, published to a dead letter topic"),
     "gaps_open": Figure("Symbols with a gap that may still be filled", is_counter=False),

@@ -8,7 +8,7 @@ from sinks.decode import StoredRow, epoch_ms, malformed_rows
 
 _OF_WINDOW = (
     "minutes", "open", "high", "low", "close", "change", "change_percent", "vwap", "volume", "quote_volume",
-    "taker_buy_volume", "trades",
+    "taker_buy_volume", "trades", "missing", "taker_buy_share", "realised_volatility",
 )  # fmt: skip
 
 
@@ -33,4 +33,5 @@ def decode_ticker_rows(rows: Sequence[StoredRow]) -> Ticker | None:
 
 
 def _window(row: StoredRow) -> Window:
-    return Window(**{name: row[name] for name in _OF_WINDOW}, status=Status(row["status"]))
+    since_ms = None if row["since"] is None else epoch_ms(row["since"])
+    return Window(**{name: row[name] for name in _OF_WINDOW}, status=Status(row["status"]), since_ms=since_ms)

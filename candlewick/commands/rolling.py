@@ -25,7 +25,7 @@ def rolling(
     ] = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Read md.candles.1m.v1 and md.candles.live.v1, write md.candles.3m.v1 to 1d and md.tickers.v1.
+    """Read md.candles.1m.v1 and md.candles.live.v1, write md.candles.3m.v1 to 1M and md.tickers.v1.
 
     ```
     candlewick rolling

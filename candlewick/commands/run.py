@@ -78,6 +78,9 @@ def run(
         Parameter(negative="", help="SIGKILL a stage every so many seconds, such as candles=20; repeated"),
     ] = (),
     with_: Annotated[tuple[Extra, ...], WITH] = (),
+    signals: Annotated[
+        bool, Parameter(negative="", help="tell signals too (candlewick signals --help); they are not verified")
+    ] = False,
     common: Common = NONE_GIVEN,
 ) -> int:
     """Start the local stack, an exchange, the producer, the processors, the sinks and the API, and watch them work.
@@ -103,6 +106,7 @@ def run(
     candlewick run --simulate kraken,bybit --symbols 5
     candlewick run --exchange binance,kraken --symbols BTC-USDT,ETH-USDT
     candlewick run --with postgres
+    candlewick run --signals --simulate binance,kraken,okx
     ```
     """
     stamina.instrumentation.set_on_retry_hooks([])  # they would write across the view
@@ -116,8 +120,9 @@ def run(
         markets=_markets(settings, exchange, simulate, symbols),
         seed=seed,
         faults=fault,
-        kills=parse_kills(kill, postgres=Extra.POSTGRES in with_),
+        kills=parse_kills(kill, postgres=Extra.POSTGRES in with_, signals=signals),
         postgres=Extra.POSTGRES in with_,
+        signals=signals,
         market_start_s=market_start.total_seconds() if market_start else None,
     )
     require_separate(plan.markets, plan.faults)

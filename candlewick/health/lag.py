@@ -13,7 +13,7 @@ from runtime.settings import Settings
 _LOOK_BELOW = 1_000
 """Up to so many offsets are looked at: are they records, or the ends of transactions?"""
 
-_NOT_EVERYWHERE = ("bars", "sink.postgres")
+_NOT_EVERYWHERE = ("bars", "signals", "sink.postgres")
 
 Ends = Mapping[str, Mapping[int, tuple[int, int]]]
 """Topic → partition → first and next offset."""
@@ -26,6 +26,7 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
         "candles": [topics.trades],
         "bars": [topics.trades],
         "rolling": [closed],
+        "signals": [closed],
         "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe],
         "sink.clickhouse": [
             topics.trades,

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from candlewick.pipeline.stage_names import POSTGRES_SINK, PRODUCER, SINKS, STAGES
+from candlewick.pipeline.stage_names import POSTGRES_SINK, PROCESSORS, PRODUCER, SIGNALS, SINKS, STAGES
 from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UsageError
 
@@ -30,8 +30,15 @@ class RunPlan:
     """Stage → seconds between two kills of it."""
     postgres: bool = False
     """Whether PostgreSQL is filled too."""
+    signals: bool = False
+    """Whether signals are told too."""
     market_start_s: float | None = None
     """How far before now the simulated market begins; None: where the data end, else so that `for_s` fit before now."""
+
+    @property
+    def processors(self) -> tuple[str, ...]:
+        """The names of its processors, in the order in which they are drained."""
+        return (*PROCESSORS, SIGNALS) if self.signals else PROCESSORS
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -72,9 +79,9 @@ def require_separate(markets: Collection[str], faults: Sequence[str]) -> None:
         )
 
 
-def parse_kills(values: tuple[str, ...], *, postgres: bool = False) -> dict[str, float]:
+def parse_kills(values: tuple[str, ...], *, postgres: bool = False, signals: bool = False) -> dict[str, float]:
     """``STAGE=SECONDS`` arguments; a wrong one is a usage error."""
-    stages = (*STAGES, POSTGRES_SINK) if postgres else STAGES
+    stages = (*STAGES, *((SIGNALS,) if signals else ()), *((POSTGRES_SINK,) if postgres else ()))
     kills = {}
     for value in values:
         name, _, seconds = value.partition("=")

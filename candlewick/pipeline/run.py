@@ -21,7 +21,7 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
-from candlewick.pipeline.stage_names import API, PARQUET_SINK, PROCESSORS, PRODUCER, SIMULATOR, is_producer
+from candlewick.pipeline.stage_names import API, PARQUET_SINK, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.symbols import name_for_producer
@@ -83,7 +83,7 @@ class PipelineRun:
                 measure(
                     self._settings,
                     show,
-                    stages=(*PROCESSORS, *plan.sinks),
+                    stages=(*plan.processors, *plan.sinks),
                     market_time=self._market_time,
                     speed=speed,
                 ),
@@ -167,7 +167,7 @@ class PipelineRun:
     def _stages(self) -> Iterator[Stage]:
         """In the order in which records pass them; the view shows them so too."""
         plan, first_port = self._plan, self._settings.metrics_port
-        for number, name in enumerate((*plan.producers, *PROCESSORS, *plan.sinks, API)):
+        for number, name in enumerate((*plan.producers, *plan.processors, *plan.sinks, API)):
             environment = _environment(self._settings, metrics_port=first_port and first_port + number)
             if name in plan.producers:
                 yield self._producer(name, plan.producers[name], environment)
@@ -186,7 +186,7 @@ class PipelineRun:
         """Stop stage after stage, each once it has committed all that the one before can give."""
         self._show.say(f"stopping after {self._show.elapsed_s():.0f} s: the producer first, then what it feeds")
         await asyncio.gather(*map(supervisor.stop, self._plan.producers))
-        for name in PROCESSORS:
+        for name in self._plan.processors:
             await caught_up(self._settings, (name,), say=self._show.say)
             await supervisor.stop(name)
         sinks = self._plan.sinks

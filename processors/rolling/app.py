@@ -3,7 +3,7 @@
 import asyncio
 
 from processors.rolling.source import checked_source
-from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.steps import TIMEFRAMES
 from processors.rolling.worker import GROUP, RollingConfig, Worker
 from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, ends, move_group

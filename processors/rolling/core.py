@@ -5,31 +5,27 @@ run. One marker can lead to several 1m candles, which have the same revision and
 that holds two of them must come out once: else two different candles would have the same revision. So outputs come out
 when the next revision begins, or by `flush`, when the caller knows that the log holds no more candles of this revision.
 
-The state is whole days of minutes by key. Yesterday and today are always in memory. An older day is read back from
-the log when a candle of it comes (`missing`, `insert`), and a limited number of them is kept.
+`processors.rolling.state` holds what is known. What it lacks is read back from the log first (`missing`).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from market.candle import Candle
-from market.codec import decode_candle, encode_candle, encode_ticker, run_of
 from market.errors import MalformedError
-from market.partition import partition_of
-from market.records import Record
+from market.partition import check_place
+from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
-from processors.rolling.day import Day
-from processors.rolling.history import AHEAD_MS, CandleHistory, DayKey, MinuteRecord, minute_of
-from processors.rolling.ticker import make_ticker
-from processors.rolling.windows import TIMEFRAMES, window_candle, windows
+from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
+from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
+from processors.rolling.minute import Minute, read_minute
+from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingState, RollingState
+from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
+from processors.rolling.sums import Sum, joined
+from processors.rolling.ticker import TickerMaker
 
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""
-LATE_MS = 2 * HOUR_MS
-"""A day is kept until the day after the next is this old: so late minutes, and the 24 h before, are in memory."""
-MOST_OLD_DAYS = 128
-"""Older days kept at a time, some 150 KB each."""
 
 
 class Output(NamedTuple):
@@ -38,6 +34,8 @@ class Output(NamedTuple):
     timeframe: Timeframe | None
     key: str
     value: bytes
+    position: int = -1
+    """Of a candle: the offset at which the revision begins that led to it."""
 
 
 class UnfinishedWindows(NamedTuple):
@@ -53,22 +51,31 @@ class UnfinishedWindows(NamedTuple):
 class Rolling:
     """All keys of one partition. The same records give the same outputs, wherever in the log reading begins."""
 
-    def __init__(self, partition: int, partitions: int, *, most_old_days: int = MOST_OLD_DAYS) -> None:
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        *,
+        most_old_days: int = MOST_OLD_DAYS,
+        most_old_months: int = MOST_OLD_MONTHS,
+    ) -> None:
         self.partition = partition
         self.partitions = partitions
-        self.history = CandleHistory()
+        self.state = RollingState(most_old_days, most_old_months)
         self.offset = -1
         """Offset of the newest 1m record that was read."""
-        self.most_old_days = most_old_days
-        self._clock_ms = 0
-        self._days: dict[DayKey, Day] = {}  # in the order of their last change
         self._revision: int | None = None
         self._revision_offset = -1
         self._dirty: dict[DayKey, set[int]] = {}
         self._due_tickers: dict[str, int] = {}
-        self._fed_ms: dict[str, int] = {}  # append time of each key's newest live minute
+        self._tickers: dict[str, TickerMaker] = {}
         self._refreshed_ms: dict[str, int] = {}
         self._unfinished: dict[DayKey, set[tuple[Timeframe, int]]] = {}
+
+    @property
+    def history(self) -> CandleHistory:
+        """What the log holds of each key, and where."""
+        return self.state.history
 
     @property
     def pending(self) -> bool:
@@ -80,78 +87,73 @@ class Rolling:
         """The offset from which a new owner has to read again."""
         return self._revision_offset if self.pending else self.offset + 1
 
-    @property
-    def held_days(self) -> int:
-        """How many days of a key are in memory."""
-        return len(self._days)
-
-    def recall(self, record: Record) -> None:
+    def recall(self, record: BareRecord) -> None:
         """Note a record that lies before the start; its minute is kept if all records of its day are known.
 
         A malformed record is passed over: it became a dead letter when it was first read.
         """
         self.offset = max(self.offset, record.offset)
-        self._clock_ms = max(self._clock_ms, record.timestamp)
+        self.state.clock_ms = max(self.state.clock_ms, record.timestamp)
         minute = minute_of(record)
         if minute is None:
             return
         self.history.note(minute, record.offset)
         is_held, is_newest = self.history.is_known(minute.name[1]), self.history.is_newest(minute)
-        candle = self.read_again(record) if is_held or is_newest else None
-        if candle is not None and is_held:
-            self._days.setdefault(minute.name, Day()).put(candle)
-        if candle is not None and is_newest:
-            self.history.note_newest(minute)
+        if (is_held or is_newest) and (candle := self.read_again(record)) is not None:
+            if is_held:
+                self._put(minute, candle.sum, is_newest=is_newest)
+            if is_newest:
+                self._note_newest(minute, record)
 
-    def read_again(self, record: Record) -> Candle | None:
-        """The candle of a record that was read before; None if the record is malformed."""
+    def read_again(self, record: BareRecord) -> Minute | None:
+        """The minute of a record that was read before; None if the record is malformed."""
         try:
-            return self._candle(record)
+            return self._minute(record)
         except MalformedError:
             return None
 
-    def missing(self, records: Iterable[Record]) -> set[DayKey]:
-        """The days that must be known and in memory (`insert`) before these records can be taken in."""
-        names: set[DayKey] = set()
-        for record in records:
-            if (minute := minute_of(record)) is not None:
-                names |= _needed(minute)
-        return {
-            name
-            for name in names
-            if name not in self._days and (self.history.extent(name) or not self.history.is_known(name[1]))
-        }
+    def put_back(self, minute: MinuteRecord, record: BareRecord) -> None:
+        """Keep a minute of a day that is read back."""
+        if (candle := self.read_again(record)) is not None:
+            self._put(minute, candle.sum, is_newest=False)
 
-    def insert(self, name: DayKey, day: Day) -> None:
-        """Keep a day that was read back."""
-        self._days[name] = day
+    def missing(self, records: Iterable[BareRecord]) -> MissingState:
+        """What must be known and in memory before these records can be taken in."""
+        return self.state.missing(records)
 
-    def take(self, record: Record) -> list[Output]:
+    def take(self, record: BareRecord) -> list[Output]:
         """Take in a record of the 1m topic. If it begins a new revision, returns the outputs of the revision before.
 
         Raises `MalformedError` if the record is no candle of this partition; it counts as read all the same.
         """
         self.offset = record.offset
-        self._clock_ms = max(self._clock_ms, record.timestamp)
+        self.state.clock_ms = max(self.state.clock_ms, record.timestamp)
         if self.history.begins_ms is None:
             self.history.begins_ms = record.timestamp
-        candle = self._candle(record)
-        minute = minute_of(record)
-        if candle is None or minute is None:  # a record without value: a `roll`, or another program's
+        candle = self._minute(record)
+        if candle is None:  # a record without value: a `roll`, or another program's
             return []
-        outputs = self.flush() if candle.revision != self._revision else []
+        minute = MinuteRecord((candle.key, candle.open_ms // DAY_MS), candle.open_ms, candle.is_live)
+        outputs = self.flush() if candle.sum.revision != self._revision else []
         if not self.pending:
-            self._revision, self._revision_offset = candle.revision, record.offset
-        if self.history.is_newest(minute):
-            self.history.note_newest(minute)
+            self._revision, self._revision_offset = candle.sum.revision, record.offset
+        is_newest = self.history.is_newest(minute)
+        if is_newest:
+            self._note_newest(minute, record)
             self._due_tickers[candle.key] = minute.open_ms
-            self._fed_ms[candle.key] = record.timestamp
         self.history.note(minute, record.offset)
-        day = self._days.pop(minute.name, None) or Day()
-        self._days[minute.name] = day
-        if day.put(candle):
+        if self._put(minute, candle.sum, is_newest=is_newest):
             self._dirty.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
+            if (ticker := self._tickers.get(candle.key)) is not None:
+                ticker.forget(minute.open_ms // MINUTE_MS)
         return outputs
+
+    def _note_newest(self, minute: MinuteRecord, record: BareRecord) -> None:
+        self.history.note_newest(minute)
+        self.state.fed_ms[minute.name[0]] = record.timestamp
+
+    def _put(self, minute: MinuteRecord, value: Sum, *, is_newest: bool) -> bool:
+        return self.state.put(minute.name, minute.open_ms % DAY_MS // MINUTE_MS, value, is_newest=is_newest)
 
     def flush(self) -> list[Output]:
         """The outputs of the newest revision: longer candles, the shortest first, and tickers of new live minutes.
@@ -160,46 +162,87 @@ class Rolling:
         contains them.
         """
         outputs: list[Output] = []
-        for (key, day), minutes in self._dirty.items():
-            outputs += self._rolled(key, day, minutes)
+        for name, minutes in self._dirty.items():
+            is_lossy = self.history.may_have_lost(name[1])
+            for timeframe, open_ms, whole in self._windows(*name, minutes, name_all=is_lossy):
+                if whole is not None:
+                    value = candle_bytes(name[0], timeframe, open_ms, whole)
+                    outputs.append(Output(timeframe, name[0], value, self._revision_offset))
+                if is_lossy:
+                    self._note_unfinished(name, (timeframe, open_ms), is_whole=whole is not None)
         for key, open_ms in self._due_tickers.items():
-            ticker = make_ticker(key, self._two_days(key, open_ms), open_ms + MINUTE_MS)
-            outputs.append(Output(None, key, encode_ticker(ticker)))
+            outputs.append(Output(None, key, self._ticker(key).ticker(open_ms // MINUTE_MS)))
         self._dirty.clear()
         self._due_tickers.clear()
         return outputs
 
-    def refresh(self, record: Record) -> list[Output]:
+    def _windows(
+        self, key: str, day: int, minutes: set[int], *, name_all: bool
+    ) -> Iterator[tuple[Timeframe, int, Sum | None]]:
+        """The windows that hold any of these minutes of a day: timeframe, open time, and the sum if it is whole.
+
+        Windows that are not whole are left out, unless `name_all`.
+        """
+        state, first_hour = self.state, day * DAY_HOURS
+        changed: set[int] = set()
+        for hour, of_hour in _by_hour(minutes):
+            places = state.minutes(key, first_hour + hour)
+            for timeframe, length in MINUTES_OF.items():
+                for since in {minute - minute % length for minute in of_hour}:
+                    parts = whole_parts(places[since : since + length])
+                    if parts or name_all:
+                        open_ms = (first_hour + hour) * HOUR_MS + since * MINUTE_MS
+                        yield timeframe, open_ms, joined(parts) if parts else None
+            if None not in places or name_all:
+                changed.add(hour)
+        if changed:
+            yield from self._longer_windows(key, day, changed, name_all=name_all)
+
+    def _longer_windows(
+        self, key: str, day: int, changed: set[int], *, name_all: bool
+    ) -> Iterator[tuple[Timeframe, int, Sum | None]]:
+        """The same of windows of hours and of days, that hold any of these hours of a day."""
+        hours = self.state.hours(key, day)
+        for timeframe, length in HOURS_OF.items():
+            for since in sorted({hour - hour % length for hour in changed}):
+                parts = whole_parts(hours[since : since + length])
+                if parts or name_all:
+                    yield timeframe, day * DAY_MS + since * HOUR_MS, joined(parts) if parts else None
+        if (parts := whole_parts(hours)) is None:
+            return
+        self.state.put_day(key, day, joined(parts))
+        for timeframe in OF_DAYS:
+            span = days_of(timeframe, day)
+            if (parts := whole_parts(self.state.days(key, span))) is not None:
+                yield timeframe, span[0] * DAY_MS, joined(parts)
+
+    def refresh(self, record: BareRecord) -> list[Output]:
         """Take a record of the live topic. Returns the ticker with its minute, if this follows the newest closed one.
 
         Raises `MalformedError` if the record is no candle of this partition.
         """
-        live = self._candle(record)
-        if live is None or live.open_time_ms != self.history.newest_ms(live.key) + MINUTE_MS:
+        live = self._minute(record)
+        if live is None or live.open_ms != self.history.newest_ms(live.key) + MINUTE_MS:
             return []
-        days = self._two_days(live.key, live.open_time_ms)
-        before = (live.open_time_ms - MINUTE_MS) // DAY_MS
-        if before not in days or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
+        newest = live.open_ms // MINUTE_MS - 1
+        is_held = self.state.minutes(live.key, newest // HOUR_MINUTES)[newest % HOUR_MINUTES] is not None
+        if not is_held or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
             return []
         self._refreshed_ms[live.key] = record.timestamp
-        return [Output(None, live.key, encode_ticker(make_ticker(live.key, days, live.open_time_ms, live)))]
+        return [Output(None, live.key, self._ticker(live.key).ticker(newest + 1, live.sum))]
+
+    def _ticker(self, key: str) -> TickerMaker:
+        if key not in self._tickers:
+            state = self.state
+            minutes_of = lambda hour: state.minutes(key, hour)  # noqa: E731
+            self._tickers[key] = TickerMaker(key, minutes_of, lambda day: state.hours(key, day))
+        return self._tickers[key]
 
     def release(self) -> list[UnfinishedWindows]:
         """Release the oldest days if too many are kept. Returns their unfinished windows."""
-        old = [name for name in self._days if not self._is_in_use(*name)]
-        released = old[: max(0, len(old) - self.most_old_days)]
-        for name in released:
-            del self._days[name]
-        return self.take_unfinished(released)
-
-    def _is_in_use(self, key: str, day: int) -> bool:
-        """Whether a day is due, or is yesterday or today: by the log clock, or by a live market that lags behind it."""
-        if day >= (self._clock_ms - LATE_MS) // DAY_MS - 1:
-            return True
-        if key in self._due_tickers or (key, day) in self._dirty:
-            return True
-        is_fed = self._fed_ms.get(key, 0) > self._clock_ms - LATE_MS
-        return is_fed and day >= self.history.newest_ms(key) // DAY_MS - 1
+        due = {(key, open_ms // DAY_MS) for key, open_ms in self._due_tickers.items()}
+        released = self.state.release(due | self._dirty.keys())
+        return self.take_unfinished(released) if released else []
 
     def take_unfinished(self, names: Sequence[DayKey] | None = None) -> list[UnfinishedWindows]:
         """The windows of these days (default: all) that could not come out since the last call."""
@@ -212,16 +255,6 @@ class Rolling:
                 unfinished.append(UnfinishedWindows(key, day * DAY_MS, by_timeframe))
         return unfinished
 
-    def _rolled(self, key: str, day: int, minutes: set[int]) -> list[Output]:
-        outputs: list[Output] = []
-        for window in windows(minutes):
-            candle = window_candle(key, day, self._days[key, day], window)
-            if candle is not None:
-                outputs.append(Output(window[0], key, encode_candle(candle)))
-            if self.history.may_have_lost(day):
-                self._note_unfinished((key, day), window[:2], is_whole=candle is not None)
-        return outputs
-
     def _note_unfinished(self, name: DayKey, window: tuple[Timeframe, int], *, is_whole: bool) -> None:
         unfinished = self._unfinished.setdefault(name, set())
         if is_whole:
@@ -231,31 +264,16 @@ class Rolling:
         if not unfinished:
             del self._unfinished[name]
 
-    def _two_days(self, key: str, open_ms: int) -> dict[int, Day]:
-        day = open_ms // DAY_MS
-        return {number: self._days[key, number] for number in (day - 1, day) if (key, number) in self._days}
-
-    def _candle(self, record: Record) -> Candle | None:
-        if record.value is None:
-            return None
-        candle = decode_candle(record.value)
-        key = candle.key.encode()
-        if record.key != key:
-            raise MalformedError(f"key {record.key!r} over a candle of {candle.key!r}")
-        if (right := partition_of(key, self.partitions)) != self.partition:
-            raise MalformedError(f"key {candle.key!r} belongs in partition {right}, not {self.partition}")
-        if candle.timeframe != Timeframe.M1 or candle.open_time_ms % MINUTE_MS:
-            raise MalformedError(f"not a whole minute: {candle.timeframe} candle of {candle.open_time_ms}")
-        if candle.open_time_ms > record.timestamp + AHEAD_MS:
-            raise MalformedError(f"a minute of the future: it opens at {candle.open_time_ms}, at {record.timestamp}")
-        run_of(record.headers)  # raises where the header is broken
-        minute = minute_of(record)
-        if minute is None or minute.open_ms != candle.open_time_ms:
-            raise MalformedError("it has two different open times")
-        return candle
+    def _minute(self, record: BareRecord) -> Minute | None:
+        minute = read_minute(record)
+        if minute is not None:
+            check_place(record.key, minute.key, self.partition, self.partitions)
+        return minute
 
 
-def _needed(minute: MinuteRecord) -> set[DayKey]:
-    """The days that a minute needs: a live one may lead to a ticker, whose windows reach into the day before."""
-    key, day = minute.name
-    return {(key, day), (key, day - 1)} if minute.is_live else {(key, day)}
+def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:
+    """Minutes of a day by their hour, each counted from the hour's beginning; nearly always there is one."""
+    by_hour: dict[int, list[int]] = {}
+    for minute in sorted(minutes):
+        by_hour.setdefault(minute // HOUR_MINUTES, []).append(minute % HOUR_MINUTES)
+    return by_hour.items()

@@ -6,7 +6,7 @@ import msgspec
 
 from market.codec import run_of
 from market.errors import MalformedError
-from market.records import Record
+from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
 
 AHEAD_MS = 2 * MINUTE_MS
@@ -46,7 +46,7 @@ class MinuteRecord(NamedTuple):
     is_live: bool
 
 
-def minute_of(record: Record) -> MinuteRecord | None:
+def minute_of(record: BareRecord) -> MinuteRecord | None:
     """The minute of a record; None where the record cannot be a candle, or the minute lies in the future."""
     if record.value is None or record.key is None:
         return None

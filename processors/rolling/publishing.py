@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from market.codec import dead_letter_headers
 from market.errors import MalformedError
-from market.records import Record
+from market.records import BareRecord
 from processors.rolling.core import Output
+from processors.rolling.position import position_header
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
@@ -15,27 +16,41 @@ from runtime.telemetry import Meter, logger
 log = logger("rolling")
 
 
+class DeadCandle(NamedTuple):
+    """A record that is no candle of its partition, and why."""
+
+    topic: str
+    partition: int
+    record: BareRecord
+    error: MalformedError
+
+
 async def publish(
     settings: Settings,
     publisher: Publisher,
     meter: Meter,
     outputs: Iterable[tuple[int, Output]],
-    dead: list[tuple[Record, MalformedError]],
+    dead: list[DeadCandle],
+    *,
+    topic_id: str | None,
 ) -> None:
-    """Publish outputs, each to the partition that it came from, and dead letters; returns once all are acknowledged."""
+    """Publish outputs, each to the partition that it came from, and dead letters; returns once all are acknowledged.
+
+    `topic_id`: Kafka's id of the 1m topic.
+    """
     topics = settings.topics
     by_topic: dict[str, list[Outgoing]] = {}
     for partition, output in outputs:
         topic = topics.candles(output.timeframe) if output.timeframe else topics.tickers
-        by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, (), partition))
+        headers = (position_header(output.position, topic_id),) if output.timeframe else ()
+        by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, headers, partition))
         meter.add("candles" if output.timeframe else "tickers")
-    for record, error in dead:
-        by_topic.setdefault(topics.dead_letters(record.topic), []).append(_letter(record, error))
+    for letter in dead:
+        by_topic.setdefault(topics.dead_letters(letter.topic), []).append(_letter(letter))
         meter.add("dead_letters")
     if dead:
-        record, error = dead[0]
-        where = f"{record.topic}/{record.partition}@{record.offset}"
-        log.warning("dead letters", count=len(dead), first=f"{where}: {error}")
+        topic, partition, record, error = dead[0]
+        log.warning("dead letters", count=len(dead), first=f"{topic}/{partition}@{record.offset}: {error}")
     futures: list[asyncio.Future[Any]] = []
     for topic, records in by_topic.items():
         futures += await publisher.send_batches(topic, records, settings.partitions)
@@ -43,8 +58,7 @@ async def publish(
         await publisher.await_acknowledgements(futures)
 
 
-def _letter(record: Record, error: MalformedError) -> Outgoing:
-    headers = dead_letter_headers(
-        error, topic=record.topic, partition=record.partition, offset=record.offset, headers=record.headers
-    )
-    return Outgoing(record.key or b"", record.value, headers, record.partition)
+def _letter(letter: DeadCandle) -> Outgoing:
+    topic, partition, record, error = letter
+    headers = dead_letter_headers(error, topic=topic, partition=partition, offset=record.offset, headers=record.headers)
+    return Outgoing(record.key or b"", record.value, headers, partition)

@@ -1,20 +1,53 @@
-"""Reads what the core must know of the log: at the start, and further back when history is imported."""
+"""Reads what the core must know of the log: at the start, and further back when history is imported.
 
+Minutes come from the 1m topic. Older hours and days come from the topics that this processor writes. After a kill those
+may be ahead of the committed offset: what came out of 1m records that are still to be read is left out, by the header
+`position` (`processors.rolling.position`).
+"""
+
+import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from market.records import Record
+from market.errors import MalformedError
+from market.records import BareRecord
+from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from processors.rolling.core import Rolling
-from processors.rolling.day import Day
+from processors.rolling.day import DAY_HOURS
 from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
-from runtime.kafka import ends, offsets_at, read_to_end
+from processors.rolling.minute import ReadCandle, read_candle
+from processors.rolling.position import is_before
+from processors.rolling.state import KEPT_DAYS, LATE_MS, month_of, months_of
+from runtime.kafka import ends, offsets_at, read_batches_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
 
 GAP_RECORDS = 20_000
 """Days with fewer records than this between them are read in one go."""
 
+TELL_INTERVAL_S = 5.0
+
 log = logger("rolling")
+
+
+class Rebuild:
+    """How far a rebuild is, told now and then."""
+
+    def __init__(self) -> None:
+        self._began_s = self._told_s = time.monotonic()
+        self._candles = 0
+
+    def count(self, candles: int) -> None:
+        """Note that so many candles were read."""
+        self._candles += candles
+        if time.monotonic() - self._told_s >= TELL_INTERVAL_S:
+            self._told_s = time.monotonic()
+            log.info("rebuilding", candles=self._candles)
+
+    def tell(self, partitions: Iterable[int]) -> None:
+        """Tell that it is done."""
+        seconds = round(time.monotonic() - self._began_s, 1)
+        log.info("rebuilt", partitions=sorted(partitions), candles=self._candles, seconds=seconds)
 
 
 class RollingStart(NamedTuple):
@@ -25,104 +58,213 @@ class RollingStart(NamedTuple):
 
 
 class Log(Protocol):
-    """The topic of 1m candles, as it is read back."""
+    """The topics of candles, as they are read back."""
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
-        """Where to read what was appended since `since_ms`."""
+    @property
+    def topic_id(self) -> str | None:
+        """Kafka's id of the 1m topic."""
 
-    def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
-        """The committed records from `start` to before `stop` (by partition), in offset order."""
+    async def starts(self, timeframe: Timeframe, since_ms: Mapping[int, int]) -> dict[int, RollingStart]:
+        """Where to read what was appended since some time, by partition."""
+
+    def read(
+        self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
+    ) -> AsyncIterator[tuple[int, list[BareRecord]]]:
+        """The committed records from `start` to before `stop` (default: the end), by partition, in offset order."""
 
 
 class CandleLog:
-    """The topic in Kafka."""
+    """The topics in Kafka."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, topic_id: str | None) -> None:
         self._settings = settings
-        self._topic = settings.topics.candles()
+        self.topic_id = topic_id
 
-    async def starts(self, partitions: Iterable[int], since_ms: int) -> dict[int, RollingStart]:
+    async def starts(self, timeframe: Timeframe, since_ms: Mapping[int, int]) -> dict[int, RollingStart]:
         """As `Log` says."""
-        offsets = await offsets_at(self._settings, self._topic, since_ms, partitions)
-        bounds = await ends(self._settings, self._topic, offsets)
+        topic = self._settings.topics.candles(timeframe)
+        offsets: dict[int, int] = {}
+        for since in set(since_ms.values()):
+            offsets |= await offsets_at(self._settings, topic, since, [p for p, ms in since_ms.items() if ms == since])
+        bounds = await ends(self._settings, topic, offsets)
         return {partition: RollingStart(bounds[partition].first, offset) for partition, offset in offsets.items()}
 
-    def read(self, start: Mapping[int, int], stop: Mapping[int, int]) -> AsyncIterator[list[Record]]:
+    def read(
+        self, timeframe: Timeframe, start: Mapping[int, int], stop: Mapping[int, int] | None = None
+    ) -> AsyncIterator[tuple[int, list[BareRecord]]]:
         """As `Log` says."""
-        return read_to_end(self._settings, self._topic, partitions=start, start=start, stop=stop)
+        return read_batches_to_end(self._settings, self._settings.topics.candles(timeframe), start=start, stop=stop)
 
 
-async def restore(source: Log, partitions: int, stops: Mapping[int, int], since_ms: int) -> dict[int, Rolling]:
+async def restore(
+    source: Log, partitions: int, stops: Mapping[int, int], now_ms: int, since_ms: int | None = None
+) -> dict[int, Rolling]:
     """The state before `stops` (partition → offset of the next record to be taken in) of a topic of `partitions`.
 
-    It is made of what was appended since `since_ms`.
+    `now_ms`: the time, for partitions whose log ends before `stops`. Minutes are known since yesterday, by the append
+    time of each partition's next record, or since `since_ms`; hours and days for as long as windows need them.
     """
+    rebuild = Rebuild()
     rollings = {partition: Rolling(partition, partitions) for partition in stops}
-    for rolling in rollings.values():
-        rolling.history.reaches_ms = since_ms
-    await _recall(source, rollings, since_ms, stops)
+    clocks_ms = dict.fromkeys(stops, now_ms) | await _clocks_ms(source, stops)
+    since = {p: needs_since_ms(_day_before(clock)) if since_ms is None else since_ms for p, clock in clocks_ms.items()}
+    for partition, rolling in rollings.items():
+        rolling.history.reaches_ms = since[partition]
+    await _recall(source, rollings, since, stops, rebuild)
     for partition, rolling in rollings.items():
         rolling.offset = stops[partition] - 1
+    await _restore_hours(source, rollings, clocks_ms, rebuild)
+    await _restore_days(source, rollings, clocks_ms, rebuild)
+    for rolling in rollings.values():
+        rolling.release()
+    rebuild.tell(rollings)
     return rollings
 
 
-async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[Record]]]) -> None:
+def _day_before(clock_ms: int) -> int:
+    return (clock_ms - LATE_MS) // DAY_MS - 1
+
+
+async def _clocks_ms(source: Log, stops: Mapping[int, int]) -> dict[int, int]:
+    """The append time of each partition's next record, where there is one."""
+    clocks_ms: dict[int, int] = {}
+    async for partition, records in source.read(Timeframe.M1, stops, {p: offset + 1 for p, offset in stops.items()}):
+        if records:
+            clocks_ms[partition] = records[0].timestamp
+    return clocks_ms
+
+
+async def _restore_hours(
+    source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int], rebuild: Rebuild
+) -> None:
+    first_day = {partition: _day_before(clock) - KEPT_DAYS for partition, clock in clocks_ms.items()}
+    since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
+    async for partition, candle in _own_candles(source, Timeframe.H1, rollings, since, rebuild):
+        day, hour = divmod(candle.open_ms // HOUR_MS, DAY_HOURS)
+        rollings[partition].state.put_hour((candle.key, day), hour, candle.sum)
+
+
+async def _restore_days(
+    source: Log, rollings: Mapping[int, Rolling], clocks_ms: Mapping[int, int], rebuild: Rebuild
+) -> None:
+    first_day = {partition: min(months_of(_day_before(clock))) for partition, clock in clocks_ms.items()}
+    for partition, day in first_day.items():
+        rollings[partition].state.months_from = day
+    since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
+    async for partition, candle in _own_candles(source, Timeframe.D1, rollings, since, rebuild):
+        day = candle.open_ms // DAY_MS
+        if day >= first_day[partition]:
+            rollings[partition].state.put_day(candle.key, day, candle.sum)
+
+
+async def _own_candles(
+    source: Log, timeframe: Timeframe, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int], rebuild: Rebuild
+) -> AsyncIterator[tuple[int, ReadCandle]]:
+    """The longer candles appended since some time which came out before each core's position."""
+    starts = await source.starts(timeframe, since_ms)
+    begin = {partition: start.offset for partition, start in starts.items()}
+    async for partition, records in source.read(timeframe, begin):
+        rebuild.count(len(records))
+        for record in records:
+            if (candle := _own_candle(source, rollings[partition], record)) is not None:
+                yield partition, candle
+
+
+def _own_candle(source: Log, rolling: Rolling, record: BareRecord) -> ReadCandle | None:
+    """The longer candle of a record; None if it came out later than the core's position, or is malformed."""
+    if record.value is None or not is_before(record.headers, rolling.position, source.topic_id):
+        return None
+    try:
+        candle = read_candle(record.value)
+    except MalformedError:
+        return None
+    return candle if record.key == candle.key.encode() else None
+
+
+async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[BareRecord]]]) -> None:
     """Read back what each partition's core needs before it can take its records in."""
     missing = {partition: rolling.missing(records) for partition, (rolling, records) in batches.items()}
     unknown = {
         partition: min(days)
         for partition, names in missing.items()
-        if (days := [day for _, day in names if not batches[partition][0].history.is_known(day)])
+        if (days := [day for _, day in names.days if not batches[partition][0].history.is_known(day)])
     }
     if unknown:
         since_ms = needs_since_ms(min(unknown.values()))
         log.info("looking further back", partitions=sorted(unknown), since_ms=since_ms)
         rollings = {partition: batches[partition][0] for partition in unknown}
-        await _recall(source, rollings, since_ms, {p: rolling.history.start for p, rolling in rollings.items()})
+        since = dict.fromkeys(unknown, since_ms)
+        await _recall(source, rollings, since, {p: rolling.history.start for p, rolling in rollings.items()}, Rebuild())
     for partition, (rolling, records) in batches.items():
-        if missing[partition] and (names := rolling.missing(records)):
-            await _insert(source, rolling, names)
+        if missing[partition].days and (names := rolling.missing(records).days):
+            await _read_days(source, rolling, names)
+        if missing[partition].months:
+            await _read_months(source, rolling, missing[partition].months)
 
 
-async def _recall(source: Log, rollings: Mapping[int, Rolling], since_ms: int, stops: Mapping[int, int]) -> None:
+async def _recall(
+    source: Log,
+    rollings: Mapping[int, Rolling],
+    since_ms: Mapping[int, int],
+    stops: Mapping[int, int],
+    rebuild: Rebuild,
+) -> None:
     """Let the cores recall what was appended from `since_ms` to before `stops`, and note how far back they now know."""
-    starts = await source.starts(rollings.keys(), since_ms)
+    starts = await source.starts(Timeframe.M1, since_ms)
     oldest_ms: dict[int, int] = {}
-    async for records in source.read({partition: start.offset for partition, start in starts.items()}, stops):
+    begin = {partition: start.offset for partition, start in starts.items()}
+    async for partition, records in source.read(Timeframe.M1, begin, stops):
+        rebuild.count(len(records))
+        oldest_ms.setdefault(partition, records[0].timestamp)
         for record in records:
-            oldest_ms.setdefault(record.partition, record.timestamp)
-            rollings[record.partition].recall(record)
+            rollings[partition].recall(record)
     for partition, (first, offset) in starts.items():
         history = rollings[partition].history
         history.start = min(offset, stops[partition])
-        history.reaches_ms = 0 if history.start <= first else since_ms
+        history.reaches_ms = 0 if history.start <= first else since_ms[partition]
         if history.reaches_ms == 0 and first > 0:
             history.begins_ms = oldest_ms.get(partition)
 
 
-async def _insert(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
+async def _read_days(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
     """Read whole days back; days that lie close together are read in one go."""
-    days = {name: Day() for name in names}
-    extents = {name: extent for name in days if (extent := rolling.history.extent(name)) is not None}
+    names = set(names)
+    extents = {name: extent for name in names if (extent := rolling.history.extent(name)) is not None}
+    for name in names:
+        rolling.state.begin_day(name)
     for first, last in _in_one_go(extents.values()):
         seen = last + 1
-        async for records in source.read({rolling.partition: first}, {rolling.partition: last + 1}):
+        async for _, records in source.read(Timeframe.M1, {rolling.partition: first}, {rolling.partition: last + 1}):
             for record in records:
                 seen = min(seen, record.offset)
-                _put_back(rolling, days, record)
+                if (minute := minute_of(record)) is not None and minute.name in names:
+                    rolling.put_back(minute, record)
         for name, extent in extents.items():
             if first <= extent.first < seen:
                 rolling.history.lose(name[1])
-    for name, day in days.items():
-        rolling.insert(name, day)
 
 
-def _put_back(rolling: Rolling, days: Mapping[DayKey, Day], record: Record) -> None:
-    minute = minute_of(record)
-    day = None if minute is None else days.get(minute.name)
-    candle = None if day is None else rolling.read_again(record)
-    if day is not None and candle is not None:
-        day.put(candle)
+async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -> None:
+    """Read the days of months that are over back, after a look at what the 1d topic holds since the last look."""
+    state, partition = rolling.state, rolling.partition
+    async for _, records in source.read(Timeframe.D1, {partition: state.months_end}):
+        for record in records:
+            state.months_end = record.offset + 1
+            if (day := minute_of(record)) is not None:
+                name = (day.name[0], month_of(day.name[1]))
+                extent = state.month_extents.get(name)
+                offset = record.offset
+                state.month_extents[name] = extent.with_offset(offset) if extent else Extent(offset, offset)
+    names = set(names)
+    for name in names:
+        state.begin_month(name)
+    extents = [extent for name in names if (extent := state.month_extents.get(name)) is not None]
+    for first, last in _in_one_go(extents):
+        async for _, records in source.read(Timeframe.D1, {partition: first}, {partition: last + 1}):
+            for record in records:
+                candle = _own_candle(source, rolling, record)
+                if candle is not None and (candle.key, month_of(candle.open_ms // DAY_MS)) in names:
+                    state.put_day(candle.key, candle.open_ms // DAY_MS, candle.sum)
 
 
 def _in_one_go(extents: Iterable[Extent]) -> list[Extent]:

@@ -1,85 +1,119 @@
-"""The sliding 1 h and 24 h windows of one symbol, exact, out of the minutes of two days."""
+"""The tickers of one market: its sliding windows as texts."""
 
-from collections.abc import Mapping
-from decimal import Decimal
+from typing import NamedTuple
 
-from market.candle import Candle
-from market.decimals import EXACT, ZERO
 from market.key import MarketKey
-from market.ticker import Ticker, Window
-from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
-from processors.rolling.day import DAY_MINUTES, Day, Sum, joined, sum_of
+from market.texts import TickerTexts, WindowTexts, encode_texts
+from market.timeframe import MINUTE_MS
+from processors.rolling.amounts import PRICE_PLACES, QUOTE_PLACES, price_text, quotient, text_of
+from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
+from processors.rolling.sliding import RETURN_PLACES, Part, PlacesOf, Sliding, both, volatility
+from processors.rolling.sums import STATUSES, Sum
 
-WINDOWS = {"1h": HOUR_MS // MINUTE_MS, "24h": DAY_MS // MINUTE_MS}
-"""Name → minutes."""
 CHANGE_PERCENT_PLACES = 4
 VWAP_PLACES = 18
+SHARE_PLACES = 6
+_PERCENT = 10 ** (2 + CHANGE_PERCENT_PLACES)
+_VWAP = 10 ** (VWAP_PLACES + PRICE_PLACES - QUOTE_PLACES)
+_SHARE = 10**SHARE_PLACES
 
 
-def make_ticker(key: str, days: Mapping[int, Day], end_ms: int, live: Candle | None = None) -> Ticker:
-    """The windows that end with the closed minute before `end_ms`, or with `live`, the open minute that begins there.
+class MinuteWindow(NamedTuple):
+    """A window to the minute: how many minutes, and how many from one close to the next whose return counts."""
 
-    `days`: day since 1970 → its minutes; a day that is left out has none. The windows' newest minute must be in it.
-    """
-    exchange, symbol = MarketKey.parse(key)
-    until = end_ms // MINUTE_MS
-    shown = {
-        name: _window_sum(days, until - length + (live is not None), until, live) for name, length in WINDOWS.items()
-    }
-    longest = shown["24h"]
-    return Ticker(
-        exchange=exchange,
-        symbol=symbol,
-        time_ms=end_ms + MINUTE_MS * (live is not None),
-        last=longest.close,
-        live=live is not None,
-        revision=longest.revision,
-        windows={name: _window(window_sum) for name, window_sum in shown.items()},
+    length: int
+    step: int
+
+
+class HourWindow(NamedTuple):
+    """A window of whole hours and the minutes of the running one: how many hours, this one counted."""
+
+    length: int
+
+
+WINDOWS: dict[str, MinuteWindow | HourWindow] = {
+    "1h": MinuteWindow(60, step=1),
+    "24h": MinuteWindow(24 * 60, step=5),
+    "7d": HourWindow(7 * 24),
+}
+"""A new window is a line here."""
+
+
+_RUNNING_HOUR = MinuteWindow(HOUR_MINUTES, step=1)
+
+
+class TickerMaker:
+    """All windows of one market; `minutes_of` has the minutes of an hour since 1970, `hours_of` the hours of a day."""
+
+    __slots__ = ("_exchange", "_hours_of", "_minutes_of", "_slidings", "_symbol")
+
+    def __init__(self, key: str, minutes_of: PlacesOf, hours_of: PlacesOf) -> None:
+        self._exchange, self._symbol = MarketKey.parse(key)
+        self._minutes_of = minutes_of
+        self._hours_of = hours_of
+        self._slidings = {window: _sliding(window) for window in (_RUNNING_HOUR, *WINDOWS.values())}
+
+    def forget(self, minute: int) -> None:
+        """Note that a minute (since 1970) was changed."""
+        for window, sliding in self._slidings.items():
+            sliding.forget(minute if isinstance(window, MinuteWindow) else minute // HOUR_MINUTES)
+
+    def ticker(self, minute: int, live: Sum | None = None) -> bytes:
+        """The ticker at the end of a closed minute (since 1970), or with `live`, which is that minute while it is open.
+
+        Minutes never go back.
+        """
+        running = self._slidings[_RUNNING_HOUR]
+        running.until(minute, self._minutes_of, live)
+        windows: dict[str, WindowTexts] = {}
+        revision, last = 0, ""
+        for name, window in WINDOWS.items():
+            sliding = self._slidings[window]
+            if isinstance(window, MinuteWindow):
+                part = sliding.until(minute, self._minutes_of, live)
+                minutes = part.count if part else 0
+                since, end = minute - window.length + 1, minute + 1
+            else:
+                hour = minute // HOUR_MINUTES
+                hours, of_hour = sliding.until(hour - 1, self._hours_of), running.newest_block(live)
+                part = both(hours, of_hour)
+                minutes = HOUR_MINUTES * (hours.count if hours else 0) + (of_hour.count if of_hour else 0)
+                since, end = (hour - window.length + 1) * HOUR_MINUTES, minute + 1
+            assert part is not None  # noqa: S101  # the newest minute is there
+            windows[name] = _texts(part, minutes, since * MINUTE_MS, end - since - minutes)
+            revision, last = max(revision, part.revision), price_text(part.close)
+        end_ms = (minute + 1) * MINUTE_MS
+        return encode_texts(
+            TickerTexts(self._exchange, self._symbol, end_ms, last, live is not None, revision, windows)
+        )
+
+
+def _sliding(window: MinuteWindow | HourWindow) -> Sliding:
+    if isinstance(window, MinuteWindow):
+        return Sliding(window.length, HOUR_MINUTES, window.step)
+    return Sliding(window.length - 1, DAY_HOURS, 1)  # the running hour is added minute by minute
+
+
+def _texts(part: Part, minutes: int, since_ms: int, missing: int) -> WindowTexts:
+    change = part.close - part.open
+    volume = part.volume
+    varied = volatility(part)
+    return WindowTexts(
+        minutes,
+        price_text(part.open),
+        price_text(part.high),
+        price_text(part.low),
+        price_text(part.close),
+        text_of(change, PRICE_PLACES),
+        text_of(quotient(change * _PERCENT, part.open), CHANGE_PERCENT_PLACES),
+        text_of(quotient(part.quote_volume * _VWAP, volume), VWAP_PLACES) if volume else None,
+        text_of(volume, PRICE_PLACES),
+        text_of(part.quote_volume, QUOTE_PLACES),
+        text_of(part.taker_buy_volume, PRICE_PLACES),
+        part.trades,
+        STATUSES[part.rank],
+        since_ms,
+        missing,
+        text_of(quotient(part.taker_buy_volume * _SHARE, volume), SHARE_PLACES) if volume else None,
+        None if varied is None else text_of(varied, RETURN_PLACES // 2),
     )
-
-
-def _window_sum(days: Mapping[int, Day], since: int, until: int, live: Candle | None) -> Sum:
-    """The sum of the minutes from `since` to before `until` (numbers since 1970) and of the open one after them."""
-    sums: list[Sum] = []
-    for day in range(since // DAY_MINUTES, (until - 1) // DAY_MINUTES + 1):
-        begin = day * DAY_MINUTES
-        of_day = days[day].sum(max(since - begin, 0), min(until - begin, DAY_MINUTES)) if day in days else None
-        if of_day is not None:
-            sums.append(of_day)
-    if live is not None:
-        sums.append(sum_of(live))
-    whole = joined(sums)
-    assert whole is not None  # noqa: S101  # the newest minute is there
-    return whole
-
-
-def _window(whole: Sum) -> Window:
-    change = EXACT.subtract(whole.close, whole.open)
-    return Window(
-        minutes=whole.minutes,
-        open=whole.open,
-        high=whole.high,
-        low=whole.low,
-        close=whole.close,
-        change=change,
-        change_percent=quotient(EXACT.scaleb(change, 2), whole.open, CHANGE_PERCENT_PLACES) or ZERO,
-        vwap=quotient(whole.quote_volume, whole.volume, VWAP_PLACES),
-        volume=whole.volume,
-        quote_volume=whole.quote_volume,
-        taker_buy_volume=whole.taker_buy_volume,
-        trades=whole.trades,
-        status=whole.status,
-    )
-
-
-def quotient(dividend: Decimal, divisor: Decimal, places: int) -> Decimal | None:
-    """`dividend / divisor`, rounded half-even once, to that many places; None where the divisor is 0."""
-    if not divisor:
-        return None
-    above, below = dividend.as_integer_ratio()
-    times, by = divisor.as_integer_ratio()
-    whole, rest = divmod(above * by * 10**places, below * times)
-    twice = 2 * rest - below * times
-    if twice > 0 or (twice == 0 and whole % 2):
-        whole += 1
-    return Decimal(whole).scaleb(-places, EXACT)

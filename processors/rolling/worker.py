@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from market.errors import MalformedError
-from market.records import Record
-from market.timeframe import DAY_MS
-from processors.rolling.core import LATE_MS, Output, Rolling, UnfinishedWindows
+from market.records import BareRecord
+from processors.rolling.core import Output, Rolling, UnfinishedWindows
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
-from processors.rolling.history import needs_since_ms
-from processors.rolling.publishing import publish
+from processors.rolling.publishing import DeadCandle, publish
 from processors.rolling.restore import CandleLog, read_back, restore
 from processors.rolling.source import CandleSource
 from runtime.errors import UnavailableError
@@ -28,9 +26,10 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 GROUP = "rolling"
-INBOX_RECORDS = 2_000
-"""How many records may wait between Faust and the core; when the inbox is full, Faust waits."""
+INBOX_HANDFULS = 8
+"""How many handfuls may wait between Faust and the core; when the inbox is full, Faust waits."""
 BATCH_RECORDS = 1_000
+"""No further handful is taken in a round that has as many records."""
 IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
 JOIN_TIMEOUT_S = 120.0
@@ -53,15 +52,11 @@ class RollingConfig:
 
 
 class Incoming(NamedTuple):
-    """A record as Faust hands it over, of one generation of the group."""
+    """Records of one partition as Faust hands them over, of one generation of the group."""
 
     topic: str
     partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
+    records: list[BareRecord]
     generation: int
 
 
@@ -77,8 +72,8 @@ class Worker:
         self._publisher = publisher
         self._source = source
         self._topic = settings.topics.candles()
-        self._log = CandleLog(settings)
-        self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_RECORDS)
+        self._log = CandleLog(settings, source.metadata.topic_id)
+        self._inbox: asyncio.Queue[Incoming] = asyncio.Queue(INBOX_HANDFULS)
         self._busy = asyncio.Lock()
         self._assigned: frozenset[int] = frozenset()
         self._rollings: dict[int, Rolling] = {}
@@ -128,20 +123,7 @@ class Worker:
         """The agent: it only passes records on, and waits while the inbox is full."""
         async for event in stream.noack().events():
             message = event.message
-            await self._inbox.put(
-                Incoming(
-                    message.topic,
-                    message.partition,
-                    message.offset,
-                    round(message.timestamp * 1000),
-                    message.key,
-                    message.value,
-                    tuple(
-                        (message.headers or {}).items() if isinstance(message.headers, dict) else message.headers or ()
-                    ),
-                    message.generation_id,
-                )
-            )
+            await self._inbox.put(Incoming(message.topic, message.partition, message.value, message.generation_id))
 
     async def _on_revoked(self, *_: Any, **__: Any) -> None:
         async with self._busy:
@@ -191,8 +173,7 @@ class Worker:
         committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
         bounds = await ends(self._settings, self._topic)
         stops = {p: max(bounds[p][0], committed.get((self._topic, p), 0)) for p in new}
-        since_ms = needs_since_ms((time.time_ns() // 1_000_000 - LATE_MS) // DAY_MS - 1)
-        self._rollings |= await restore(self._log, self._settings.partitions, stops, since_ms)
+        self._rollings |= await restore(self._log, self._settings.partitions, stops, time.time_ns() // 1_000_000)
         self._committed |= stops
 
     async def _next_batch(self) -> list[Incoming]:
@@ -201,41 +182,46 @@ class Worker:
                 batch = [await self._inbox.get()]
         except TimeoutError:
             return []
-        while len(batch) < BATCH_RECORDS and not self._inbox.empty():
+        count = len(batch[0].records)
+        while count < BATCH_RECORDS and not self._inbox.empty():
             batch.append(self._inbox.get_nowait())
-        current = [record for record in batch if record.generation == self._generation]
-        return [record for record in current if record.topic == self._topic or record.partition in self._rollings]
+            count += len(batch[-1].records)
+        current = [handful for handful in batch if handful.generation == self._generation]
+        return [handful for handful in current if handful.topic == self._topic or handful.partition in self._rollings]
 
     async def _take(self, batch: list[Incoming]) -> None:
         if not batch:
             return
         self._taken_at_s = time.monotonic()
         if self._config.once:  # live candles are not used
-            batch = [record for record in batch if record.topic == self._topic]
-        by_partition: dict[int, list[Incoming]] = {}
-        for record in batch:
-            by_partition.setdefault(record.partition, []).append(record)
-        closed = {p: [record for record in some if record.topic == self._topic] for p, some in by_partition.items()}
-        if any(records and records[0].offset <= self._rollings[p].offset for p, records in closed.items()):
-            await self._source.look(now=True)  # offsets begin again: the topic may have been made anew
-        await read_back(self._log, {p: (self._rollings[p], records) for p, records in by_partition.items()})
+            batch = [handful for handful in batch if handful.topic == self._topic]
+        await self._prepare(batch)
         outputs: list[tuple[int, Output]] = []
-        dead: list[tuple[Record, MalformedError]] = []
-        for record in batch:
-            try:
-                outputs += [(record.partition, output) for output in self._outputs(record)]
-            except MalformedError as error:
-                dead.append((record, error))
+        dead: list[DeadCandle] = []
+        for topic, partition, records, _ in batch:
+            rolling = self._rollings[partition]
+            take = rolling.take if topic == self._topic else rolling.refresh
+            for record in records:
+                try:
+                    outputs += [(partition, output) for output in take(record)]
+                except MalformedError as error:
+                    dead.append(DeadCandle(topic, partition, record, error))
         await self._publish(outputs, dead)
-        self._live |= {record.partition: record.offset + 1 for record in batch if record.topic != self._topic}
-        for partition, records in closed.items():
-            if records:
+        for topic, partition, records, _ in batch:
+            if topic == self._topic:
                 self._meter.count(len(records), newest_ms=records[-1].timestamp)
-            self._warn_of_unfinished(self._rollings[partition].release())
+                self._warn_of_unfinished(self._rollings[partition].release())
+            else:
+                self._live[partition] = records[-1].offset + 1
 
-    def _outputs(self, record: Incoming) -> list[Output]:
-        rolling = self._rollings[record.partition]
-        return rolling.take(record) if record.topic == self._topic else rolling.refresh(record)
+    async def _prepare(self, batch: list[Incoming]) -> None:
+        """Read back what the cores need before they can take these records in."""
+        by_partition: dict[int, list[BareRecord]] = {}
+        for topic, partition, records, _ in batch:
+            if topic == self._topic and records[0].offset <= self._rollings[partition].offset:
+                await self._source.look(now=True)  # offsets begin again: the topic may have been made anew
+            by_partition.setdefault(partition, []).extend(records)
+        await read_back(self._log, {p: (self._rollings[p], records) for p, records in by_partition.items()})
 
     async def _flush_ended(self) -> None:
         """Publish the outputs of the newest revision, if the log holds no more candles of it."""
@@ -246,8 +232,9 @@ class Worker:
                 outputs += [(partition, output) for output in rolling.flush()]
         await self._publish(outputs, [])
 
-    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[tuple[Record, MalformedError]]) -> None:
-        await publish(self._settings, self._publisher, self._meter, outputs, dead)
+    async def _publish(self, outputs: list[tuple[int, Output]], dead: list[DeadCandle]) -> None:
+        topic_id = self._source.metadata.topic_id
+        await publish(self._settings, self._publisher, self._meter, outputs, dead, topic_id=topic_id)
 
     def _warn_of_unfinished(self, unfinished: Iterable[UnfinishedWindows]) -> None:
         """Name the windows that were left as they were because minutes of theirs are no longer in the log."""

@@ -5,7 +5,15 @@ from aiokafka import TopicPartition
 from runtime.kafka.consumer import Changes, OutOfRangeError, Subscription, move_group
 from runtime.kafka.decoded import decoded
 from runtime.kafka.follow import follow
-from runtime.kafka.log import all_open_transactions, ends, offsets_at, open_transactions, read_to_end, stable_ends
+from runtime.kafka.log import (
+    all_open_transactions,
+    ends,
+    offsets_at,
+    open_transactions,
+    read_batches_to_end,
+    read_to_end,
+    stable_ends,
+)
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction
 from runtime.kafka.publisher import KeyedValues, Outgoing, Publisher
@@ -33,6 +41,7 @@ __all__ = [
     "move_group",
     "offsets_at",
     "open_transactions",
+    "read_batches_to_end",
     "read_to_end",
     "stable_ends",
 ]

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from market.records import Record
+from market.records import BareRecord, Record
 from runtime.errors import UnavailableError
+from runtime.kafka.batches import WHOLE_BATCHES, flattened
 from runtime.kafka.connection import connection, is_cancelled, kafka_errors
 from runtime.kafka.open_transactions import HELD_BACK_S, HeldBackError, OpenTransaction, asked_open_transactions
 from runtime.settings import Settings
@@ -90,12 +91,53 @@ async def read_to_end(
     hide are left out. Raises `HeldBackError`, which names the transaction, if a transaction does not end, and
     `UnavailableError` if nothing comes for `STALL_TIMEOUT_S`.
     """
-    bounds = await ends(settings, topic, partitions)
-    begin = {partition: max(first, (start or {}).get(partition, 0)) for partition, (first, _) in bounds.items()}
-    until = {partition: min(end, (stop or {}).get(partition, end)) for partition, (_, end) in bounds.items()}
-    left = {TopicPartition(topic, partition) for partition, offset in begin.items() if offset < until[partition]}
-    if not left:
+    span = await _span(settings, topic, partitions, start, stop)
+    async for _, records in _read(settings, topic, span, committed=committed, wait=wait):
+        yield records
+
+
+async def read_batches_to_end(
+    settings: Settings, topic: str, *, start: Mapping[int, int], stop: Mapping[int, int] | None = None
+) -> AsyncGenerator[tuple[int, list[BareRecord]], None]:
+    """As `read_to_end`, for the partitions in `start`, in whole batches: several times cheaper for each record.
+
+    Yields a partition and records of it.
+    """
+    span = await _span(settings, topic, start, start, stop)
+    async for tp, batches in _read(settings, topic, span, key_deserializer=WHOLE_BATCHES):
+        records = flattened({tp: batches})[tp]
+        end = span[tp][1]
+        yield (
+            tp.partition,
+            records if records[-1].offset < end else [record for record in records if record.offset < end],
+        )
+
+
+_Span = dict[TopicPartition, tuple[int, int]]
+"""The first offset to be read, and the first that is not."""
+
+
+async def _span(
+    settings: Settings,
+    topic: str,
+    partitions: Iterable[int] | None,
+    start: Mapping[int, int] | None,
+    stop: Mapping[int, int] | None,
+) -> _Span:
+    span: _Span = {}
+    for partition, (first, end) in (await ends(settings, topic, partitions)).items():
+        begin, until = max(first, (start or {}).get(partition, 0)), min(end, (stop or {}).get(partition, end))
+        if begin < until:
+            span[TopicPartition(topic, partition)] = begin, until
+    return span
+
+
+async def _read(
+    settings: Settings, topic: str, span: _Span, *, committed: bool = True, wait: bool = True, **config: Any
+) -> AsyncGenerator[tuple[TopicPartition, list[Any]], None]:
+    if not span:
         return
+    left = set(span)
     async with plain_consumer(
         settings,
         f"reading {topic}",
@@ -103,21 +145,23 @@ async def read_to_end(
         auto_offset_reset="none",
         isolation_level="read_committed" if committed else "read_uncommitted",
         max_partition_fetch_bytes=FETCH_BYTES,
+        **config,
     ) as consumer:
         consumer.assign(list(left))
-        for tp in left:
-            consumer.seek(tp, begin[tp.partition])
+        for tp, (begin, _) in span.items():
+            consumer.seek(tp, begin)
+        until = {tp: end for tp, (_, end) in span.items()}
         if not wait:
             stable = await consumer.end_offsets(left)
-            until |= {tp.partition: min(until[tp.partition], offset) for tp, offset in stable.items()}
-            left = {tp for tp in left if begin[tp.partition] < until[tp.partition]}
+            until = {tp: min(end, stable[tp]) for tp, end in until.items()}
+            left = {tp for tp in left if span[tp][0] < until[tp]}
         read_at_s = time.monotonic()
         while left:
             batches = await consumer.getmany(*left, timeout_ms=_POLL_MS)
             for tp, records in batches.items():
                 read_at_s = time.monotonic()
-                yield [record for record in records if record.offset < until[tp.partition]]
-            done = {tp for tp in left if await consumer.position(tp) >= until[tp.partition]}
+                yield tp, records if config else [record for record in records if record.offset < until[tp]]
+            done = {tp for tp in left if await consumer.position(tp) >= until[tp]}
             consumer.pause(*done)
             left -= done
             waited_s = time.monotonic() - read_at_s

@@ -27,7 +27,7 @@ from sinks.rows import Row, decode_rows
 _MS = pa.timestamp("ms", tz="UTC")
 _SIZES = (
     "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap",
-    "rate", "mark_price", "tick", "lot", "contract",
+    "rate", "mark_price", "tick", "lot", "contract", "taker_buy_share", "realised_volatility",
 )  # fmt: skip
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(_SIZES, PRICE),
@@ -45,6 +45,7 @@ _TYPES: dict[str, pa.DataType] = {
     "precedence": pa.uint64(),
     "trades": pa.uint64(),
     "minutes": pa.uint64(),
+    "missing": pa.uint64(),
     "revision": pa.uint64(),
     "live": pa.bool_(),
     "partition": pa.uint16(),
@@ -120,7 +121,8 @@ def _windows(rows: Sequence[Row]) -> Iterator[Row]:
 
 _OF_WINDOW = (
     "minutes", "open", "high", "low", "close", "change", "change_percent", "vwap",
-    "volume", "quote_volume", "taker_buy_volume", "trades", "status",
+    "volume", "quote_volume", "taker_buy_volume", "trades", "status", "missing", "taker_buy_share",
+    "realised_volatility",
 )  # fmt: skip
 TICKERS = _table(
     "tickers",
@@ -129,6 +131,7 @@ TICKERS = _table(
         **_of_model(window="name", time="ticker.time_ms"),
         **{name: attrgetter(f"model.ticker.{name}") for name in ("exchange", "symbol", "last", "live", "revision")},
         **{name: attrgetter(f"model.window.{name}") for name in _OF_WINDOW},
+        "since": attrgetter("model.window.since_ms"),
         **_PLACE,
     },
     spread=_windows,

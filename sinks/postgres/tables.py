@@ -192,6 +192,7 @@ def _windows(rows: Sequence[Row]) -> Iterator[Row]:
 
 _WINDOW_AMOUNTS = (
     "open", "high", "low", "close", "change", "change_percent", "vwap", "volume", "quote_volume", "taker_buy_volume",
+    "taker_buy_share", "realised_volatility",
 )  # fmt: skip
 TICKERS = PostgresTable(
     name="tickers",
@@ -201,7 +202,8 @@ TICKERS = PostgresTable(
         "time": ColumnType.TIME_MS,
         "last": _AMOUNT,
         "live": ColumnType.BOOL,
-        **dict.fromkeys(("revision", "minutes", "trades"), _WHOLE),
+        **dict.fromkeys(("revision", "minutes", "trades", "missing"), _WHOLE),
+        "since": ColumnType.TIME_MS,
         **dict.fromkeys(_WINDOW_AMOUNTS, _AMOUNT),
         "status": _TEXT,
         **_PLACE_TYPES,
@@ -212,7 +214,8 @@ TICKERS = PostgresTable(
         **{name: attrgetter(f"model.ticker.{name}") for name in ("exchange", "symbol", "live", "revision")},
         **_of_model(window="name", time="ticker.time_ms"),
         **_amounts("last", model="model.ticker"),
-        **{name: attrgetter(f"model.window.{name}") for name in ("minutes", "trades", "status")},
+        **{name: attrgetter(f"model.window.{name}") for name in ("minutes", "trades", "status", "missing")},
+        "since": attrgetter("model.window.since_ms"),
         **_amounts(*_WINDOW_AMOUNTS, model="model.window"),
         **_PLACE,
     },

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from everywhere import candles_by_place, run_all, trades_by_place
 
-from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.steps import OF_HOURS, OF_MINUTES
 from producers.archive.importing import Imported, ImportRequest, import_recordings
 from producers.archive.recording import Described
 from runtime.settings import Settings
@@ -98,7 +98,7 @@ async def test_a_dump_that_ends_early_and_is_issued_again(settings: Settings) ->
         for (_, name, open_ms), fields in sorted(places["Kafka"].items())
         if APR_7 <= open_ms < APR_8
     ]
-    for timeframe in TIMEFRAMES:
+    for timeframe in (*OF_MINUTES, *OF_HOURS):
         of_frame = [fields for name, _, fields in longer if name == timeframe]
         assert sum(fields[6] for fields in of_frame) == 1000, timeframe
         assert {fields[7] for fields in of_frame[1:]} <= {"complete"}, timeframe

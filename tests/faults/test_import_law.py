@@ -14,7 +14,7 @@ from everywhere import Candles, candles_by_place, run_all
 from import_law import MINUTE, START, File, Row, expected, make_file, make_rows
 
 from market.timeframe import Timeframe
-from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.steps import TIMEFRAMES
 from producers.archive.importing import ImportRequest, import_recordings
 from producers.archive.proof import IdKind
 from producers.archive.recording import Described, Format

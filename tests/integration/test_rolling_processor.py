@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,12 +16,25 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from eventually import eventually
 from rolled import MINUTE, START, Minute, minute, newest, rolled, ticker
+from rolling_processor import (
+    LAST,
+    PARTITIONS,
+    SYMBOLS,
+    Workers,
+    check_tickers,
+    feed,
+    is_read_to_its_end,
+    key_of,
+    last_candles,
+    members,
+    minutes_of,
+    published,
+)
 
 from market.partition import partition_of
 from market.topics import Topics
 from processors.rolling.core import Output
 from processors.rolling.restore import CandleLog, read_back, restore
-from processors.rolling.windows import TIMEFRAMES
 from runtime.kafka import (
     Committed,
     Outgoing,
@@ -30,90 +42,16 @@ from runtime.kafka import (
     TopicPartition,
     TransactionalPublisher,
     ends,
-    read_to_end,
 )
 from runtime.kafka.admin import apply_topics, committed_offsets, group_offsets
 from runtime.settings import Settings, kafka_address
 
-SYMBOLS = ("BTC-USDT", "ETH-USDT", "XRP-USDT", "SOL-USDT", "ADA-USDT", "DOT-USDT")
-PARTITIONS = 3  # odd: of two topics with an even count, dealing partitions out in turn keeps a symbol's together
-LAST = START + 250 * MINUTE  # over an hour's and four hours' end, with some minutes before and after
-
 pytestmark = pytest.mark.usefixtures("longer_candles")
-
-
-def key_of(symbol: str) -> bytes:
-    return f"binance:{symbol}".encode()
-
-
-def minutes_of(symbol: str, first: int, count: int, *, seed: int = 1) -> list[Minute]:
-    """Minutes `first`… of a symbol; every seventh comes with a correction of one before it, of the same revision."""
-    at = random.Random(f"{symbol} {first} {seed}")
-    records = []
-    for number in range(first, first + count):
-        revision = 10_000 + 10 * number
-        if number % 7 == 0 and number > first + 5:
-            open_ms = LAST + (number - 5) * MINUTE
-            records.append(Minute(0, 0, key_of(symbol), minute(at, open_ms, revision, symbol)))
-        records.append(Minute(0, 0, key_of(symbol), minute(at, LAST + number * MINUTE, revision, symbol)))
-    return records
-
-
-async def feed(settings: Settings, records: Mapping[str, list[Minute]], *, run: bytes | None = None) -> None:
-    """Append candles as the candle engine does: one transaction of each partition."""
-    for partition in range(settings.partitions):
-        here = [one for some in records.values() for one in some if partition_of(one.key, PARTITIONS) == partition]
-        if here:
-            headers = (("run", run),) if run else ()
-            outgoing = [Outgoing(one.key, one.value, headers, partition) for one in here]
-            publisher = TransactionalPublisher(settings, f"{settings.prefix}feed-{partition}")
-            async with publisher, publisher.transaction() as transaction:
-                await transaction.send(settings.topics.candles(), outgoing)
-
-
-async def published(settings: Settings, topic: str) -> list[Minute]:
-    return [
-        Minute(
-            record.offset, record.timestamp, record.key, record.value, tuple(record.headers), topic, record.partition
-        )
-        async for records in read_to_end(settings, topic)
-        for record in records
-    ]
-
-
-async def last_candles(settings: Settings) -> dict[bytes, dict[tuple[str, int], dict[str, object]]]:
-    """Key → what the longer candles' topics say last of each window."""
-    found: dict[bytes, dict[tuple[str, int], dict[str, object]]] = {}
-    for timeframe in TIMEFRAMES:
-        for record in await published(settings, settings.topics.candles(timeframe)):
-            assert record.partition == partition_of(record.key, PARTITIONS)
-            assert record.headers == ()
-            found.setdefault(record.key, {})[timeframe.value, record.fields["open_time_ms"]] = record.fields
-    return found
 
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"partitions": PARTITIONS})
-
-
-class Workers:
-    """Processes of ``candlewick rolling``."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self.environment = environment
-        self.running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *flags: str, stderr: int | None = None) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "candlewick", "rolling", *flags]
-        self.running.append(subprocess.Popen(command, env=self.environment, stderr=stderr))
-        return self.running[-1]
-
-    def stop(self) -> None:
-        running = [process for process in self.running if process.poll() is None]
-        for process in running:
-            process.send_signal(signal.SIGTERM)
-        assert [process.wait(30) for process in running] == [0 for _ in running]
 
 
 @pytest.fixture
@@ -148,11 +86,11 @@ async def test_equals_an_independent_computation_over_kills_aborts_and_poison(
     expected = {key_of(symbol): rolled(newest(fed[symbol] + more[symbol])) for symbol in fed}
     expected[key_of("BTC-USDT")] |= rolled(newest(run))
     assert await last_candles(settings) == expected
-    await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in fed}, {"BTC-USDT": run})
+    await check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in fed}, {"BTC-USDT": run})
     letters = await published(settings, topics.dead_letters(topics.candles()))  # at least once, as all else
     assert {(one.key, one.value, one.partition) for one in letters} == {(key_of("BTC-USDT"), b"{", home)}
     assert {"from", "__streams.errors.message"} <= {name for name, _ in letters[0].headers}
-    await _is_read_to_its_end(settings)
+    await is_read_to_its_end(settings)
 
 
 @pytest.mark.long
@@ -176,7 +114,7 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
         seen = {one.key for one in await published(settings, topics.tickers) if one.fields["live"]}
         return seen == {key_of(symbol) for symbol in SYMBOLS}
 
-    await eventually(lambda: _members(settings, 2), timeout_s=60)
+    await eventually(lambda: members(settings, 2), timeout_s=60)
     await eventually(refreshed, timeout_s=60, every_s=1)
     shown = {one.key: one.fields for one in await published(settings, topics.tickers)}
     for symbol in SYMBOLS:
@@ -196,7 +134,7 @@ async def test_two_workers_keep_a_symbols_live_and_closed_candles_together(
     workers.stop()
     assert workers.start("--once", "--from-start").wait(90) == 0
     await equal()
-    await _check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in SYMBOLS})
+    await check_tickers(settings, {symbol: fed[symbol] + more[symbol] for symbol in SYMBOLS})
 
 
 @pytest.mark.timeout(300)  # several processes, one after the other
@@ -224,7 +162,7 @@ async def test_a_mended_day_reaches_every_longer_candle_and_once_ends_behind_a_c
     day = found["1d", START]
     assert (day["trades"], day["status"]) == (1000, "complete")
     assert await published(settings, topics.tickers) == []
-    await _is_read_to_its_end(settings)
+    await is_read_to_its_end(settings)
 
 
 @pytest.mark.timeout(300)  # several processes, one after the other
@@ -237,7 +175,7 @@ async def test_a_malformed_record_at_the_end_is_told_once_and_once_ends(
         await publisher.await_acknowledgements([await publisher.send(topics.live, Outgoing(key_of("BTC-USDT"), b"{"))])
     for _ in range(2):
         assert workers.start("--once").wait(90) == 0
-    await _is_read_to_its_end(settings)
+    await is_read_to_its_end(settings)
     assert len(await published(settings, topics.dead_letters(topics.candles()))) == 1
     for number in (10, 11):
         running = workers.start()
@@ -326,8 +264,8 @@ async def test_history_is_read_back_from_the_log_as_far_as_a_minute_needs_it(
     await feed(settings, {"repair": [Minute(0, 0, key_of("BTC-USDT"), repair)]}, run=b"r2")
     log = [one for one in await published(settings, topics.candles()) if one.partition == home]
     now_ms = time.time_ns() // 1_000_000
-    core = (await restore(CandleLog(settings), PARTITIONS, {home: log[-1].offset}, now_ms))[home]
-    await read_back(CandleLog(settings), {home: (core, log[-1:])})
+    core = (await restore(CandleLog(settings, None), PARTITIONS, {home: log[-1].offset}, now_ms))[home]
+    await read_back(CandleLog(settings, None), {home: (core, log[-1:])})
     outputs = core.take(log[-1]) + core.flush()
     expected = rolled(newest(log))
     found = {(fields["timeframe"], fields["open_time_ms"]): fields for fields in map(_fields, outputs)}
@@ -345,13 +283,6 @@ async def _append(settings: Settings, key: bytes, value: bytes | None, headers: 
     async with Publisher(settings) as publisher:
         record = Outgoing(key, value, headers, home)
         await publisher.await_acknowledgements([await publisher.send(settings.topics.candles(), record)])
-
-
-async def _is_read_to_its_end(settings: Settings) -> None:
-    bounds = await ends(settings, settings.topics.candles())
-    offsets = await group_offsets(settings, settings.topics.group("rolling"))
-    read = {partition: at for (topic, partition), at in offsets.items() if topic == settings.topics.candles()}
-    assert {p: end for p, (_, end) in bounds.items() if end} == {p: at for p, at in read.items() if at}
 
 
 async def _has_offset(settings: Settings, topic: str) -> bool:
@@ -400,24 +331,6 @@ async def _abort(settings: Settings, record: Minute, partition: int) -> None:
         pass  # whoever takes the id over ends what was left open
 
 
-async def _check_tickers(
-    settings: Settings, fed: Mapping[str, list[Minute]], runs: Mapping[str, list[Minute]] | None = None
-) -> None:
-    """One ticker for each live minute; the minutes of `runs` are in them and make none of their own."""
-    found: dict[bytes, dict[int, set[bytes]]] = {}
-    for record in await published(settings, settings.topics.tickers):
-        if record.fields["live"]:
-            continue
-        found.setdefault(record.key, {}).setdefault(record.fields["time_ms"], set()).add(record.value)
-    for symbol, records in fed.items():
-        by_time = found[key_of(symbol)]
-        assert all(len(values) == 1 for values in by_time.values()), "a minute's ticker has one form"
-        assert sorted(by_time) == sorted({one.fields["open_time_ms"] + MINUTE for one in records})
-        last = max(by_time)
-        held = newest([*records, *(runs or {}).get(symbol, [])])
-        assert orjson.loads(next(iter(by_time[last]))) == ticker(held, last - MINUTE)
-
-
 async def _has_records(settings: Settings, topic: str) -> bool:
     return any(end > first for first, end in (await ends(settings, topic)).values())
 
@@ -428,14 +341,3 @@ async def _ticker_of(settings: Settings, time_ms: int) -> bool:
 
 async def _ticker_keys(settings: Settings, count: int) -> bool:
     return len({one.key for one in await published(settings, settings.topics.tickers)}) == count
-
-
-async def _members(settings: Settings, count: int) -> bool:
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka_address(settings))
-    await client.start()
-    try:
-        (described,) = await client.describe_consumer_groups([settings.topics.group("rolling")])
-        members = described.groups[0][5]
-    finally:
-        await client.close()
-    return len(members) == count and described.groups[0][2] == "Stable"

@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from market.timeframe import Timeframe
 from processors.rolling import app as rolling
-from processors.rolling.windows import TIMEFRAMES
+from processors.rolling.steps import TIMEFRAMES
 from processors.rolling.worker import RollingConfig
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore

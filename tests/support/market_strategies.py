@@ -14,6 +14,7 @@ from market.fields import MAX_COUNT, MAX_TIME_US, MAX_WHOLE
 from market.funding import FundingKind, FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument, InstrumentStatus
+from market.signal import Severity, Signal, SignalState
 from market.ticker import Ticker, Window
 from market.timeframe import DAY_MS, MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -178,6 +179,10 @@ windows = st.builds(
     taker_buy_volume=sums(),
     trades=counts,
     status=st.sampled_from(Status),
+    since_ms=st.none() | times_ms,
+    missing=st.none() | counts,
+    taker_buy_share=st.none() | sums(),
+    realised_volatility=st.none() | sums(),
 )
 tickers = st.builds(
     Ticker,
@@ -187,7 +192,20 @@ tickers = st.builds(
     last=positive(),
     live=st.booleans(),
     revision=counts,
-    windows=st.dictionaries(st.sampled_from(["1h", "24h"]), windows),
+    windows=st.dictionaries(st.sampled_from(["1h", "24h", "7d"]), windows),
+)
+signals = st.builds(
+    Signal,
+    exchange=names,
+    symbol=names,
+    kind=texts,
+    state=st.sampled_from(SignalState),
+    severity=st.sampled_from(Severity),
+    time_ms=times_ms,
+    revision=counts,
+    other=st.none() | st.builds("{}:{}".format, names, names),
+    window_minutes=counts,
+    values=st.dictionaries(st.text(min_size=1, max_size=515), signed(18), max_size=3),
 )
 feed_events = st.builds(
     FeedEvent,

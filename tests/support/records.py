@@ -17,10 +17,15 @@ CANDLE: dict[str, Any] = {
 WINDOW: dict[str, Any] = {
     "minutes": 60, "open": "1", "high": "1", "low": "1", "close": "1", "change": "-1", "change_percent": "-0.5",
     "vwap": "1", "volume": "1", "quote_volume": "1", "taker_buy_volume": "1", "trades": 1, "status": "hole",
+    "since_ms": 0, "missing": 1, "taker_buy_share": "0.5", "realised_volatility": "0.001",
 }  # fmt: skip
 TICKER: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "time_ms": 1, "last": "1", "live": False, "revision": 1,
     "windows": {"1h": WINDOW},
+}  # fmt: skip
+SIGNAL: dict[str, Any] = {
+    "exchange": "binance", "symbol": "BTC-USDT", "kind": "spread", "state": "begin", "severity": "warning",
+    "time_ms": 60_000, "revision": 2, "other": "kraken:BTC-USDT", "window_minutes": 1, "values": {"spread_bps": "-1.5"},
 }  # fmt: skip
 EVENT: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "event": "connected", "at_ms": 1, "first_id": "1",

@@ -82,6 +82,7 @@ def ticker(symbol: str, minute: int) -> bytes:
         minutes=60, open=Decimal(1), high=Decimal(3), low=Decimal("0.5"), close=Decimal(2), change=Decimal(-1),
         change_percent=Decimal("-1.25"), vwap=Decimal("1.333333333333333333"), volume=Decimal(5),
         quote_volume=Decimal("6.5"), taker_buy_volume=Decimal(2), trades=9, status=Status.HOLE,
+        since_ms=T0, missing=3, taker_buy_share=Decimal("0.4"), realised_volatility=Decimal("0.000000000001"),
     )  # fmt: skip
     return encode_ticker(
         Ticker(

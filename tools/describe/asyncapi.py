@@ -26,6 +26,7 @@ _MESSAGES: dict[str, tuple[str, dict[str, str]]] = {
     "candle": ("Candle", {"payload": "candle", **_RUN}),
     "bar": ("Bar", {"payload": "bar", **_RUN}),
     "ticker": ("Ticker", {"payload": "ticker"}),
+    "signal": ("Signal", {"payload": "signal"}),
     "feed-event": ("Feed event", {"payload": "feed-event"}),
     "progress": ("Progress", {"payload": "progress"}),
     "instrument": ("Instrument", {"payload": "instrument"}),
@@ -50,6 +51,7 @@ _SENDS = {
     "candles": [_TOPICS.candles(), _TOPICS.late, _TOPICS.live, _TOPICS.state, _TOPICS.dead_letters(_TOPICS.trades)],
     "bars": [_TOPICS.bars, _TOPICS.bars_state, _TOPICS.dead_letters(_TOPICS.trades)],
     "rolling": [*map(_TOPICS.candles, _ROLLED), _TOPICS.tickers, _TOPICS.dead_letters(_TOPICS.candles())],
+    "signals": [_TOPICS.signals, _TOPICS.dead_letters(_TOPICS.candles())],
 }
 
 
@@ -84,6 +86,7 @@ def messages_of(topic: str) -> list[str]:
         _TOPICS.bars: "bar",
         _TOPICS.bars_state: "bars-state",
         _TOPICS.tickers: "ticker",
+        _TOPICS.signals: "signal",
         _TOPICS.feeds: "feed-event",
         _TOPICS.progress: "progress",
         _TOPICS.state: "state",
@@ -122,6 +125,8 @@ def _delivery(topic: str) -> str:
         delivered = f"{_AT_LEAST_ONCE}: the same trade may stand there more than once"
     elif topic in map(_TOPICS.candles, _ROLLED):
         delivered = f"{_AT_LEAST_ONCE}; a revision always has the same bytes"
+    elif topic == _TOPICS.signals:
+        delivered = f"{_AT_LEAST_ONCE}, always with the same bytes"
     else:
         delivered = _AT_LEAST_ONCE
     placed = "murmur2 of the key"

@@ -22,7 +22,8 @@ from market.fields import MAX_NAME
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
-from market.limits import AMOUNTS, PRICE, Limit
+from market.limits import AMOUNTS, MAX_VALUE_NAME, PRICE, SIGNAL_VALUE, Limit
+from market.signal import Signal
 from market.ticker import Ticker, Window
 from market.trade import Marker, Proof, Trade
 
@@ -34,12 +35,14 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _NAME = f"^[^{_CONTROL}]+$"
 _PATTERNS = {"exchange": f"^[^:|{_CONTROL}]+$", "symbol": f"^[^|{_CONTROL}]+$"}
 """Or two markets could share a record key."""
+_MARKET_KEY = f"^[^:|{_CONTROL}]+:[^|{_CONTROL}]+$"
 _SECTIONS = {
     Trade: "Trade",
     GivenCandle: "Kline",
     Candle: "Candle",
     Bar: "Bar",
     Ticker: "Ticker",
+    Signal: "Signal",
     FeedEvent: "Feed event",
     Progress: "Progress",
     Instrument: "Instrument",
@@ -103,6 +106,8 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
     match kind:
         case inspect.DecimalType():
             schema = _decimal(AMOUNTS.get(name, PRICE), positive=name not in AMOUNTS, signed=name in _SIGNED)
+        case inspect.StrType() if name == "other":
+            schema = {"type": "string", "pattern": _MARKET_KEY}
         case inspect.StrType():
             schema = {**NAME, "pattern": _PATTERNS.get(name, _NAME)} if kind.max_length else {"type": "string"}
         case inspect.IntType():
@@ -112,6 +117,10 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
             schema = {"type": "string", "enum": [member.value for member in kind.cls]}
         case inspect.BoolType():
             schema = {"type": "boolean"}
+        case inspect.DictType(value_type=inspect.DecimalType()):
+            names = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_NAME}
+            value = _decimal(SIGNAL_VALUE, signed=True)
+            schema = {"type": "object", "propertyNames": names, "additionalProperties": value}
         case inspect.DictType():
             schema = {"type": "object", "propertyNames": NAME, "additionalProperties": {"$ref": "#/$defs/Window"}}
         case _:

@@ -38,6 +38,7 @@ KEY = str(MARKET)
 WINDOW = {
     "minutes": 60, "open": "1", "high": "2", "low": "1", "close": "2", "change": "-1.5", "change_percent": "-50.1234",
     "vwap": None, "volume": "1", "quote_volume": "2", "taker_buy_volume": "1", "trades": 3, "status": "hole",
+    "since_ms": 0, "missing": 0, "taker_buy_share": "0.5", "realised_volatility": None,
 }  # fmt: skip
 RATE = {
     "exchange": "binance-usdm", "symbol": "BTC-USDT-PERP", "time_ms": 120_000, "rate": "0.0001", "kind": "settled",

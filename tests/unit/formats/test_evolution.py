@@ -22,6 +22,7 @@ from market.feed import FeedEvent, Progress
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.signal import Signal
 from market.timeframe import Timeframe
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
@@ -62,9 +63,15 @@ def said(model: Any) -> Any:
     return plain(model) if isinstance(model, Decimal) else model
 
 
-def known(means: dict[str, Any], model: Any) -> dict[str, Any]:
+def known(means: dict[str, Any], model: Any) -> Any:
     """Of what is said today, that which was said then: a format may have gained fields."""
-    return {name: value for name, value in said(model).items() if name in means}
+    return _known(means, said(model))
+
+
+def _known(means: Any, today: Any) -> Any:
+    if not isinstance(means, dict) or not isinstance(today, dict):
+        return today
+    return {name: _known(means[name], value) for name, value in today.items() if name in means}
 
 
 GOLDENS = [(name, case) for name in DECODERS for case in golden(name)]
@@ -182,7 +189,8 @@ def test_every_optional_field_has_the_default_that_the_page_says() -> None:
             value = json.loads(default.split("`")[1])
             told |= {(record, name.strip().strip("`")): value for name in names.split(",")}
     models = {"Trade": Trade, "Candle": Candle, "Feed event": FeedEvent, "Progress": Progress, "Marker": Marker,
-              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate}  # fmt: skip
+              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate,
+              "Signal": Signal}  # fmt: skip
     assert told == {
         (record, field.name): field.default
         for record, model in models.items()

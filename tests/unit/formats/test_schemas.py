@@ -21,12 +21,14 @@ from market_strategies import (
     instruments,
     markers,
     progresses,
+    signals,
     tickers,
     trades,
 )
 
 from market import codec
 from market.errors import MalformedError
+from market.signal import Signal
 from market.trade import Marker
 from processors.candles.core import Core, Rules
 from processors.candles.state import changes
@@ -36,6 +38,7 @@ KINDS: dict[str, tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "candle": (candles, codec.encode_candle, codec.decode_candle),
     "bar": (bars, codec.encode_bar, codec.decode_bar),
     "ticker": (tickers, codec.encode_ticker, codec.decode_ticker),
+    "signal": (signals, codec.encode_signal, codec.decode_signal),
     "feed-event": (feed_events, codec.encode_feed_event, codec.decode_feed_event),
     "progress": (progresses, codec.encode_progress, codec.decode_progress),
     "instrument": (instruments, codec.encode_instrument, codec.decode_instrument),
@@ -126,6 +129,16 @@ def test_so_is_a_ticker_with_any_field_of_a_window_replaced(data: st.DataObject)
     holds_alike("ticker", {**fields, "windows": {window: without}})
     for bad_name in ("", "x" * 129):
         holds_alike("ticker", {**fields, "windows": {bad_name: fields["windows"][window]}})
+
+
+@few
+@given(signals, st.text(max_size=5), json_values)
+def test_so_is_a_signal_with_any_value_replaced(signal: Signal, name: str, value: Any) -> None:
+    fields = orjson.loads(codec.encode_signal(signal))
+    for wrong in (value, *WRONG):
+        holds_alike("signal", {**fields, "values": {name: wrong}})
+    for long_name in ("x" * 515, "x" * 516):
+        holds_alike("signal", {**fields, "values": {long_name: "-1.5"}})
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {}])

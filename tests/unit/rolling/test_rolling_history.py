@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_log import TODAY, MadeLog, is_candle
-from rolled import DAY, LENGTHS, MINUTE, START, MemoryLog, Minute, minute, newest, ticker, window
+from rolled import DAY, LENGTHS, MINUTE, START, MemoryLog, Minute, begin, minute, newest, ticker, window
 
 from market.errors import MalformedError
-from processors.rolling.core import LATE_MS, Output, Rolling, UnfinishedWindows
+from processors.rolling.core import Output, Rolling, UnfinishedWindows
 from processors.rolling.history import minute_of, needs_since_ms
 from processors.rolling.restore import read_back, restore
+from processors.rolling.state import LATE_MS
 
 KEY = b"binance:BTC-USDT"
 SEEDS = st.integers(0, 2**32)
@@ -30,22 +31,30 @@ class Processor:
         self.core = Rolling(0, 1, most_old_days=most_old_days)
 
     def restart(self, offset: int, since_ms: int) -> None:
-        self.core = asyncio.run(restore(self.log, 1, {0: offset}, since_ms))[0]
-        self.core.most_old_days = self.most_old_days
+        now_ms = self.records[-1].timestamp
+        self.core = asyncio.run(restore(self.log, 1, {0: offset}, now_ms, since_ms))[0]
+        self.core.state.most_old_days = self.most_old_days
 
     def prepare(self, batch: Sequence[Minute]) -> None:
         asyncio.run(read_back(self.log, {0: (self.core, batch)}))
 
     def take(self, record: Minute) -> list[Output]:
         try:
-            return self.core.take(record)
+            return self.published(self.core.take(record))
         except MalformedError:
             return []
+
+    def flush(self) -> list[Output]:
+        return self.published(self.core.flush())
+
+    def published(self, outputs: list[Output]) -> list[Output]:
+        self.log.publish(outputs, self.core.state.clock_ms)
+        return outputs
 
     def take_all(self, batch: Sequence[Minute]) -> list[Output]:
         self.prepare(batch)
         outputs = [output for record in batch for output in self.take(record)]
-        return outputs + self.core.flush()
+        return outputs + self.flush()
 
 
 def since_ms(at: random.Random, clock_ms: int) -> int:
@@ -69,7 +78,7 @@ def test_every_window_is_at_every_moment_the_sum_of_its_newest_minutes(seed: int
         batch = records[number : number + at.randint(1, 30)]
         processor.prepare(batch)
         for record in batch:
-            outputs = processor.take(record) + processor.core.flush()
+            outputs = processor.take(record) + processor.flush()
             if not is_candle(record):
                 assert outputs == []
                 continue
@@ -103,9 +112,9 @@ def _check(
             fields = orjson.loads(output.value)
             assert fields["open_time_ms"] <= open_ms <= fields["close_time_ms"]
             shown[record.key, output.timeframe.value, fields["open_time_ms"]] = fields
-    for timeframe, length in LENGTHS.items():
-        begin = open_ms // (length * MINUTE) * length * MINUTE
-        assert shown.get((record.key, timeframe, begin)) == window(timeframe, held, begin)
+    for timeframe in (*LENGTHS, "1w", "1M"):
+        begins = begin(timeframe, open_ms)
+        assert shown.get((record.key, timeframe, begins)) == window(timeframe, held, begins)
 
 
 def _as_records(record: Minute, fields: dict[str, object] | None) -> list[Minute]:
@@ -129,14 +138,14 @@ def test_what_is_published_over_kills_is_what_one_pass_publishes_and_has_one_for
             found += processor.take(record)
         number += len(batch)
         if at.random() < 0.3 and _is_boundary(records, number):  # the log ends here, for now
-            found += processor.core.flush()
+            found += processor.flush()
         processor.core.release()
         if at.random() < 0.5:
             committed = processor.core.position
         if at.random() < 0.2:
             number = committed
             processor.restart(number, since_ms(at, records[max(0, number - 1)].timestamp))
-    found += processor.core.flush()
+    found += processor.flush()
     assert set(found) == expected
     forms: dict[tuple[object, ...], bytes] = {}
     for output in found:
@@ -171,8 +180,8 @@ def test_a_day_with_holes_that_a_run_mends_is_right_in_every_timeframe() -> None
         processor.restart(batch[-1].offset + 1, TODAY)
     minutes = newest([*first, *mended])
     for timeframe in ("3m", "1h", "12h", "1d"):
-        for begin in range(START, START + DAY, LENGTHS[timeframe] * MINUTE):
-            assert shown[timeframe, begin] == window(timeframe, minutes, begin)
+        for begins in range(START, START + DAY, LENGTHS[timeframe] * MINUTE):
+            assert shown[timeframe, begins] == window(timeframe, minutes, begins)
     assert shown["1d", START]["trades"] == sum(fields["trades"] for fields in minutes.values())
 
 
@@ -220,7 +229,7 @@ def test_memory_holds_few_old_days() -> None:
     for record in records:
         processor.take_all([record])
         processor.core.release()
-    assert processor.core.held_days == 3
+    assert processor.core.state.held_days == 3
 
 
 @pytest.mark.parametrize("other", [b"1", b'"1"', b"1.5", b"null", b"[1]"])
@@ -234,7 +243,7 @@ def test_a_candle_that_says_twice_when_it_opens_is_malformed(other: bytes) -> No
             core.take(record)
     else:
         core.take(record)
-        assert core.missing([record]) == set()
+        assert core.missing([record]).days == set()
     core.recall(record)
 
 

@@ -25,7 +25,8 @@ WINDOW = {
     "exchange": "binance", "symbol": "BTC-USDT", "last": Decimal(2), "live": False, "revision": 3, "time": OPEN,
     "minutes": 60, "open": Decimal(1), "high": Decimal(2), "low": Decimal(1), "close": Decimal(2), "vwap": None,
     "change": Decimal(1), "change_percent": Decimal(100), "volume": Decimal(0), "quote_volume": Decimal(0),
-    "taker_buy_volume": Decimal(0), "trades": 0, "status": "complete", "window": "1h",
+    "taker_buy_volume": Decimal(0), "trades": 0, "status": "complete", "window": "1h", "since": OPEN, "missing": 0,
+    "taker_buy_share": None, "realised_volatility": None,
 }  # fmt: skip
 
 
@@ -44,6 +45,7 @@ def test_a_ticker_is_made_of_the_newest_rows_only() -> None:
     ticker = decode_ticker_rows([older, WINDOW])
     assert ticker is not None
     assert (list(ticker.windows), ticker.revision, ticker.time_ms) == (["1h"], 3, 1_610_064_000_000)
+    assert ticker.windows["1h"].since_ms == ticker.time_ms
     assert decode_ticker_rows([]) is None
 
 

@@ -1,0 +1,69 @@
+"""Candles and tickers as they stand in JSON, amounts as canonical texts: for who computes in whole numbers.
+
+`market.codec` decides what a record may hold. Its encoders give the same bytes, from models with decimals.
+"""
+
+import msgspec
+
+from market.candle import Status
+from market.timeframe import Timeframe
+
+encode_texts = msgspec.json.Encoder().encode
+"""The bytes of a record."""
+
+
+class CandleTexts(msgspec.Struct, gc=False):
+    """A candle; fields as `market.candle.Candle`."""
+
+    exchange: str
+    symbol: str
+    timeframe: Timeframe
+    open_time_ms: int
+    close_time_ms: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote_volume: str
+    trades: int
+    taker_buy_volume: str
+    taker_buy_quote_volume: str
+    first_trade_id: str | None
+    last_trade_id: str | None
+    revision: int
+    status: Status
+
+
+class WindowTexts(msgspec.Struct, gc=False):
+    """A window; fields as `market.ticker.Window`."""
+
+    minutes: int
+    open: str
+    high: str
+    low: str
+    close: str
+    change: str
+    change_percent: str
+    vwap: str | None
+    volume: str
+    quote_volume: str
+    taker_buy_volume: str
+    trades: int
+    status: Status
+    since_ms: int
+    missing: int
+    taker_buy_share: str | None
+    realised_volatility: str | None
+
+
+class TickerTexts(msgspec.Struct):
+    """A ticker; fields as `market.ticker.Ticker`."""
+
+    exchange: str
+    symbol: str
+    time_ms: int
+    last: str
+    live: bool
+    revision: int
+    windows: dict[str, WindowTexts]

@@ -1,0 +1,50 @@
+"""The timeframes, each made of parts of the step below: of minutes, of hours, or of days."""
+
+from market.key import MarketKey
+from market.texts import CandleTexts, encode_texts
+from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
+from processors.rolling.amounts import PRICE_PLACES, QUOTE_PLACES, price_text, text_of
+from processors.rolling.sums import STATUSES, Sum
+
+OF_MINUTES = (Timeframe.M3, Timeframe.M5, Timeframe.M15, Timeframe.M30)
+"""A window of these lies in one UTC hour."""
+OF_HOURS = (Timeframe.H1, Timeframe.H2, Timeframe.H4, Timeframe.H6, Timeframe.H12, Timeframe.D1)
+"""A window of these lies in one UTC day."""
+OF_DAYS = (Timeframe.W1, Timeframe.MO1)
+TIMEFRAMES = (*OF_MINUTES, *OF_HOURS, *OF_DAYS)
+"""Shortest first."""
+MINUTES_OF = {timeframe: timeframe.end_ms(0) // MINUTE_MS for timeframe in OF_MINUTES}
+HOURS_OF = {timeframe: timeframe.end_ms(0) // HOUR_MS for timeframe in OF_HOURS}
+
+
+def days_of(timeframe: Timeframe, day: int) -> range:
+    """The days (since 1970) of the window that holds a day."""
+    open_ms = timeframe.open_ms(day * DAY_MS)
+    return range(open_ms // DAY_MS, timeframe.end_ms(open_ms) // DAY_MS)
+
+
+def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum) -> bytes:
+    """A value of `md.candles.*.v1`."""
+    exchange, symbol = MarketKey.parse(key)
+    return encode_texts(
+        CandleTexts(
+            exchange,
+            symbol,
+            timeframe,
+            open_ms,
+            timeframe.end_ms(open_ms) - 1,
+            price_text(whole.open),
+            price_text(whole.high),
+            price_text(whole.low),
+            price_text(whole.close),
+            text_of(whole.volume, PRICE_PLACES),
+            text_of(whole.quote_volume, QUOTE_PLACES),
+            whole.trades,
+            text_of(whole.taker_buy_volume, PRICE_PLACES),
+            text_of(whole.taker_buy_quote_volume, QUOTE_PLACES),
+            whole.first_trade_id,
+            whole.last_trade_id,
+            whole.revision,
+            STATUSES[whole.rank],
+        )
+    )
