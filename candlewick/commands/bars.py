@@ -9,7 +9,7 @@ from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.stage import begin_stage
 from processors.bars.config import BarsConfig
 from processors.bars.core import BarRules
-from processors.bars.thresholds import Thresholds, parse_thresholds
+from processors.bars.thresholds import BarThresholds, parse_thresholds
 from processors.bars.worker import run_bars
 from runtime.errors import UsageError
 from runtime.lifecycle import run
@@ -65,7 +65,7 @@ def bars(
     run(lambda stop: run_bars(settings, config, stop))
 
 
-def read_thresholds(path: Path) -> Thresholds:
+def read_thresholds(path: Path) -> BarThresholds:
     """The thresholds of a file; `UsageError` where it cannot be read, or says what it may not."""
     try:
         text = path.read_text()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from processors.bars.core import BarRules
-from processors.bars.thresholds import Thresholds
+from processors.bars.thresholds import BarThresholds
 from processors.engine.engine import EngineConfig
 
 
@@ -11,5 +11,5 @@ from processors.engine.engine import EngineConfig
 class BarsConfig(EngineConfig):
     """The flags of every engine, and the bars' own."""
 
-    thresholds: Thresholds
+    thresholds: BarThresholds
     rules: BarRules = field(default_factory=BarRules)

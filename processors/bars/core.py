@@ -16,7 +16,7 @@ from market.errors import MalformedError
 from market.key import MarketKey
 from market.records import BareRecord
 from market.timeframe import next_minute_us
-from processors.bars.thresholds import Thresholds
+from processors.bars.thresholds import BarThresholds
 from processors.bars.trade_series import BarOutcome, StateKey, TradeSeries
 from processors.candles.series import ALLOWED_LATENESS_US
 from processors.engine.input import AHEAD_US, MOST_KEYS, check_marker, market_of, trade_in
@@ -63,7 +63,7 @@ class BarOutputs:
 class Adoption(NamedTuple):
     """Other thresholds, and the offset from which on they count."""
 
-    thresholds: Thresholds
+    thresholds: BarThresholds
     offset: int
 
 
@@ -84,7 +84,7 @@ class BarCore:
         partitions: int,
         position: int,
         rules: BarRules,
-        thresholds: Thresholds,
+        thresholds: BarThresholds,
         awaits_floor: bool,
     ) -> None:
         self.partition = partition
@@ -122,9 +122,9 @@ class BarCore:
             self.position = records[-1].offset + 1
         return outputs
 
-    def restore(self, values: dict[bytes, dict[str, Any]], given: Thresholds, resumes_at: int) -> None:
+    def restore(self, values: dict[bytes, dict[str, Any]], given: BarThresholds, resumes_at: int) -> None:
         """Put in the series of a state; `given` thresholds, if they are others, count from offset `resumes_at` on."""
-        self.thresholds = Thresholds.restore(values[_THRESHOLDS_KEY]["tables"])
+        self.thresholds = BarThresholds.restore(values[_THRESHOLDS_KEY]["tables"])
         self.has_new_thresholds = False
         if given != self.thresholds:
             self.adoption = Adoption(given, resumes_at)
@@ -202,7 +202,7 @@ class BarCore:
         self._markets[key] = market
         return market
 
-    def _adopt(self, thresholds: Thresholds) -> None:
+    def _adopt(self, thresholds: BarThresholds) -> None:
         self.thresholds, self.adoption = thresholds, None
         self.has_new_thresholds = self.awaits_floor = True
         self._markets.clear()

@@ -36,7 +36,7 @@ class BarSize(NamedTuple):
         return f"{self.kind} {plain(self.threshold)}"
 
 
-class Thresholds:
+class BarThresholds:
     """The sizes of bars, by market or pattern, in the file's order."""
 
     def __init__(self, tables: Mapping[str, tuple[BarSize, ...]]) -> None:
@@ -44,7 +44,7 @@ class Thresholds:
         self._patterns = [(_matcher(name), sizes) for name, sizes in tables.items() if "*" in name]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Thresholds) and list(self._tables.items()) == list(other._tables.items())
+        return isinstance(other, BarThresholds) and list(self._tables.items()) == list(other._tables.items())
 
     __hash__ = None  # type: ignore[assignment]  # nobody looks one up
 
@@ -63,7 +63,7 @@ class Thresholds:
         return [[name, [[size.kind, plain(size.threshold)] for size in sizes]] for name, sizes in self._tables.items()]
 
     @classmethod
-    def restore(cls, snapshot: list[Any]) -> "Thresholds":
+    def restore(cls, snapshot: list[Any]) -> "BarThresholds":
         """The thresholds of a snapshot."""
         return cls(
             {
@@ -73,14 +73,14 @@ class Thresholds:
         )
 
 
-def parse_thresholds(text: str, name: str) -> Thresholds:
+def parse_thresholds(text: str, name: str) -> BarThresholds:
     """The thresholds of a file's text; `name` is the file's. `UsageError` says what is wrong, and in which table."""
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is no TOML: {error}") from error
     try:
-        thresholds = Thresholds({market: _sizes(market, table) for market, table in tables.items()})
+        thresholds = BarThresholds({market: _sizes(market, table) for market, table in tables.items()})
     except MalformedError as error:
         raise UsageError(f"{name}: {error}") from error
     if not tables:

@@ -13,7 +13,7 @@ from market.codec import encode_bar, header
 from market.topics import Topics
 from processors.bars.config import BarsConfig
 from processors.bars.core import Adoption, BarCore, BarRules
-from processors.bars.thresholds import Thresholds
+from processors.bars.thresholds import BarThresholds
 from processors.bars.worker import run_bars
 from runtime.kafka import ends, read_to_end
 from runtime.settings import Settings
@@ -21,7 +21,7 @@ from runtime.settings import Settings
 SCRIPT = Path(__file__).parents[1] / "faults" / "killed_bars.py"
 
 
-async def one_bar_pass(settings: Settings, thresholds: Thresholds = THRESHOLDS, **flags: Any) -> None:
+async def one_bar_pass(settings: Settings, thresholds: BarThresholds = THRESHOLDS, **flags: Any) -> None:
     """The engine with ``--once``."""
     config = BarsConfig(thresholds=thresholds, once=True, **flags)
     await asyncio.wait_for(run_bars(settings, config, asyncio.Event()), 90)
@@ -38,9 +38,9 @@ async def bar_lines(settings: Settings, topic: str | None = None) -> list[str]:
 
 async def expected_bar_lines(
     settings: Settings,
-    thresholds: Thresholds = THRESHOLDS,
+    thresholds: BarThresholds = THRESHOLDS,
     *,
-    then: Thresholds | None = None,
+    then: BarThresholds | None = None,
     reached: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> list[str]:
     """What one uninterrupted pass of the pure core makes of the input as it stands in Kafka.

@@ -11,7 +11,7 @@ from market.codec import encode_bar
 from market.key import MarketKey
 from market.trade import Side, Trade
 from processors.bars.core import BarCore, BarOutputs, BarRules
-from processors.bars.thresholds import BarSize, Thresholds, parse_thresholds
+from processors.bars.thresholds import BarSize, BarThresholds, parse_thresholds
 from processors.engine.state import StoredState, checkpointed, state_value
 
 FILE = """
@@ -27,7 +27,7 @@ dollar = ["250000.25"]
 THRESHOLDS = parse_thresholds(FILE, "bars.toml")
 
 
-def new_core(thresholds: Thresholds = THRESHOLDS, *, position: int = 0, awaits_floor: bool = False) -> BarCore:
+def new_core(thresholds: BarThresholds = THRESHOLDS, *, position: int = 0, awaits_floor: bool = False) -> BarCore:
     return BarCore(
         partition=0,
         partitions=1,
@@ -64,7 +64,7 @@ class Disk:
             else:
                 self.values[key] = state_value(value)
 
-    def read(self, thresholds: Thresholds = THRESHOLDS, *, resumes_at: int | None = None) -> BarCore:
+    def read(self, thresholds: BarThresholds = THRESHOLDS, *, resumes_at: int | None = None) -> BarCore:
         """A core as a new owner makes it."""
         stored = StoredState()
         stored.take(LogRecord("state", 0, n, 0, key, value, ()) for n, (key, value) in enumerate(self.values.items()))
@@ -113,7 +113,7 @@ def of_market(bars: Iterable[tuple[Bar, str | None]], key: str, size: BarSize, r
     ]
 
 
-def sizes_of(key: str, thresholds: Thresholds = THRESHOLDS) -> Sequence[BarSize]:
+def sizes_of(key: str, thresholds: BarThresholds = THRESHOLDS) -> Sequence[BarSize]:
     return thresholds.sizes_of(MarketKey.parse(key))
 
 

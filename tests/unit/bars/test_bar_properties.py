@@ -11,7 +11,7 @@ from market_log import KEYS, LogRecord, make_log
 from market.codec import decode_marker
 from market.trade import Proof
 from processors.bars.core import BarCore
-from processors.bars.thresholds import Thresholds
+from processors.bars.thresholds import BarThresholds
 from processors.candles.core import Core, Rules
 
 SEEDS = st.integers(0, 2**32)
@@ -168,7 +168,7 @@ def test_other_thresholds_count_from_the_first_uncommitted_record_on_wherever_it
     log, _ = make_log(seed, minutes=60)
     rng = random.Random(seed)
     turn = len(log.records) // 2
-    other = Thresholds({"sim:BBB-USD": THRESHOLDS.sizes_of(next(iter(new_core_markets(log.records))))[:2]})
+    other = BarThresholds({"sim:BBB-USD": THRESHOLDS.sizes_of(next(iter(new_core_markets(log.records))))[:2]})
 
     def published(crashes: bool) -> list[tuple[object, ...]]:  # noqa: FBT001
         core, disk, out = new_core(), Disk(), []

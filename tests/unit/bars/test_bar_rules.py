@@ -10,15 +10,15 @@ from market.bar import Bar, BarKind
 from market.codec import encode_bar, encode_trade
 from market.trade import Proof, Side, Trade
 from processors.bars.core import BarCore, BarOutputs, BarRules
-from processors.bars.thresholds import BarSize, Thresholds
+from processors.bars.thresholds import BarSize, BarThresholds
 from processors.engine.input import AheadError, MisplacedError
 
 KEY = KEYS[0]
 LATENESS_MINUTES = 10
 
 
-def thresholds(*sizes: tuple[BarKind, str], key: str = KEY) -> Thresholds:
-    return Thresholds({key: tuple(sorted(BarSize(kind, Decimal(text)) for kind, text in sizes))})
+def thresholds(*sizes: tuple[BarKind, str], key: str = KEY) -> BarThresholds:
+    return BarThresholds({key: tuple(sorted(BarSize(kind, Decimal(text)) for kind, text in sizes))})
 
 
 def begun(log: Log | None = None, key: str = KEY) -> Log:
@@ -369,7 +369,7 @@ def test_a_start_in_mid_log_begins_after_the_first_append_time_and_two_minutes()
     assert (first.series_begin_us, first.number) == (START + 3 * MINUTE, 1)
 
 
-def adopted(log: Log, before: Thresholds, after: Thresholds) -> tuple[BarCore, BarOutputs]:
+def adopted(log: Log, before: BarThresholds, after: BarThresholds) -> tuple[BarCore, BarOutputs]:
     """What comes when other thresholds were given behind the log's third record."""
     core, disk = new_core(before), Disk()
     core.process(log.records[:3])

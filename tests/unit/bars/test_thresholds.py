@@ -6,7 +6,7 @@ import pytest
 
 from market.bar import BarKind
 from market.key import MarketKey
-from processors.bars.thresholds import BarSize, Thresholds, parse_thresholds
+from processors.bars.thresholds import BarSize, BarThresholds, parse_thresholds
 from runtime.errors import UsageError
 
 FILE = """
@@ -44,8 +44,8 @@ def test_a_market_that_no_table_names_has_none() -> None:
 
 def test_a_snapshot_brings_the_same_thresholds_back() -> None:
     thresholds = parse_thresholds(FILE, "bars.toml")
-    assert Thresholds.restore(thresholds.snapshot()) == thresholds
-    assert thresholds != Thresholds(dict(reversed(thresholds._tables.items())))  # the order counts
+    assert BarThresholds.restore(thresholds.snapshot()) == thresholds
+    assert thresholds != BarThresholds(dict(reversed(thresholds._tables.items())))  # the order counts
 
 
 @pytest.mark.parametrize(
