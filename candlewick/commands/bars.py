@@ -54,7 +54,7 @@ def bars(
     ```
     """
     config = BarsConfig(
-        thresholds=_read(thresholds),
+        thresholds=read_thresholds(thresholds),
         rules=BarRules(revision_base=revision_base),
         once=once,
         from_start=from_start,
@@ -65,7 +65,8 @@ def bars(
     run(lambda stop: run_bars(settings, config, stop))
 
 
-def _read(path: Path) -> BarThresholds:
+def read_thresholds(path: Path) -> BarThresholds:
+    """The thresholds of a file; `UsageError` where it cannot be read, or says what it may not."""
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:

@@ -21,7 +21,7 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
-from candlewick.pipeline.stage_names import API, PARQUET_SINK, PRODUCER, SIMULATOR, is_producer
+from candlewick.pipeline.stage_names import API, BARS, PARQUET_SINK, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.symbols import name_for_producer
@@ -172,7 +172,13 @@ class PipelineRun:
             if name in plan.producers:
                 yield self._producer(name, plan.producers[name], environment)
             else:
-                yield stage(name, *(("--port", str(self._api_port)) if name == API else ()), environment=environment)
+                yield stage(name, *self._arguments(name), environment=environment)
+
+    def _arguments(self, name: str) -> tuple[str, ...]:
+        """Of a stage that is no producer."""
+        if name == BARS:
+            return (str(self._plan.bars),)
+        return ("--port", str(self._api_port)) if name == API else ()
 
     def _producer(self, name: str, exchange: str, environment: dict[str, str]) -> Stage:
         """``produce`` with its exchange, or ``produce.kraken``, which is its command already."""

@@ -2,10 +2,11 @@
 
 import sys
 
-from killed_candles import arm
+from kill_points import arm
+from killed_candles import STEPS
 
 from candlewick.cli import main
 
 if __name__ == "__main__":
-    arm(sys.argv[1], int(sys.argv[2]))
+    arm(STEPS[sys.argv[1]], int(sys.argv[2]))
     sys.exit(main(["bars", sys.argv[3], "--instance-id", "one"]))

@@ -1,15 +1,13 @@
 """The bar engine on a real Kafka, as tests use it: run it, read what it wrote, kill it."""
 
 import asyncio
-import signal
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from bar_log import THRESHOLDS
+from kill_points import came_to_its_point
 
 from market.codec import encode_bar, header
 from market.topics import Topics
@@ -76,20 +74,7 @@ async def bars_lag(settings: Settings, offsets: dict[tuple[str, int], int], topi
 
 async def killed_bars(environment: dict[str, str], file: Path, step: str, occurrence: int, *, within_s: float) -> bool:
     """Run the engine until it kills itself at the step, or is killed after a while; whether it came to the step."""
-    command = [sys.executable, str(SCRIPT), step, str(occurrence), str(file)]
-    log = file.with_suffix(".log")
-    with log.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(*command, env=environment, stderr=stderr)
-    came = True
-    try:
-        await asyncio.wait_for(process.wait(), within_s)
-    except TimeoutError:
-        came = False
-        with suppress(ProcessLookupError):  # it has come to the step just now
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
-    assert process.returncode == -signal.SIGKILL, f"at {step}: {log.read_text()[-2000:]}"
-    return came
+    return await came_to_its_point(environment, SCRIPT, [step, str(occurrence), str(file)], within_s=within_s)
 
 
 def _line(partition: int, key: bytes | None, value: bytes | None, run: bytes | None) -> str:

@@ -287,6 +287,21 @@ def test_a_late_trade_is_not_forgotten_by_a_crash_before_the_next_marker() -> No
     ]  # fmt: skip
 
 
+def test_held_trades_come_through_crashes_each_once() -> None:
+    log, core, disk = begun(), new_core(thresholds((BarKind.TICK, "3"))), Disk()
+    for number in (1, 2, 1, 3, 2):
+        trade(log, number, number / 10)
+        core.process(log.records[core.position :])
+        disk.write(core)
+        core = disk.read(thresholds((BarKind.TICK, "3")))
+    trade(log, 4, 0.4)
+    log.marker(KEY, START + MINUTE)
+    ((bar, _),) = core.process(log.records[core.position :]).bars
+    assert (bar.first_trade_id, bar.last_trade_id, bar.trades) == ("1", "3", 3)
+    disk.write(core)
+    assert not [key for key in disk.values if key.startswith(b'["trades"')]
+
+
 def test_no_more_is_held_before_the_first_marker_than_behind_one() -> None:
     log = Log()
     for minute in range(60):
