@@ -93,7 +93,7 @@ CHANGE_PERCENT = Limit(36, 4)
 SIGNAL_VALUE = VOLUME
 """A number that a signal was made from."""
 MAX_VALUE_NAME = 2 * (2 * MAX_NAME + 1) + 1
-"""Characters of the name of such a number: two market keys with a bar between."""
+"""Bytes of the name of such a number: two market keys with a bar between."""
 # Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
 _is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
 _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
@@ -231,8 +231,7 @@ def check_signal(signal: Signal) -> None:
     if signal.other is not None:
         check_key(*MarketKey.parse(signal.other))
     for name, value in signal.values.items():
-        if not 0 < len(name) <= MAX_VALUE_NAME:
-            raise MalformedError(f"the name of a value has {len(name)} characters, not 1 to {MAX_VALUE_NAME}")
+        check_name(name, "the name of a value", MAX_VALUE_NAME)
         SIGNAL_VALUE.check(value, name)
 
 
@@ -282,16 +281,16 @@ def check_key(exchange: str, symbol: str) -> None:
         raise MalformedError(f"the key {exchange}:{symbol} is ambiguous: ':' or '|' in an exchange, or '|' in a symbol")
 
 
-def check_name(name: str, what: str) -> None:
-    """A name of 1 to `MAX_NAME` bytes of UTF-8, without control characters."""
-    if 0 < len(name) <= MAX_NAME and name.isascii() and name.isprintable():  # the common case
+def check_name(name: str, what: str, most: int = MAX_NAME) -> None:
+    """A name of 1 to `most` bytes of UTF-8, without control characters."""
+    if 0 < len(name) <= most and name.isascii() and name.isprintable():  # the common case
         return
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
         raise MalformedError(f"{what} {name[:_MAX_SHOWN]!a} is no Unicode text") from None
-    if not 0 < size <= MAX_NAME:
-        raise MalformedError(f"{what} {name[:_MAX_SHOWN]!r} has {size} bytes, not 1 to {MAX_NAME}")
+    if not 0 < size <= most:
+        raise MalformedError(f"{what} {name[:_MAX_SHOWN]!r} has {size} bytes, not 1 to {most}")
     if _control(name):
         raise MalformedError(f"{what} {name!r} holds a control character")
 

@@ -26,7 +26,7 @@ _InstanceId = Annotated[
 
 @app.command
 def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Common = NONE_GIVEN) -> None:
-    """Keep Redis hot: the latest trades, the open and recent candles, tickers.
+    """Keep Redis hot: the latest trades, the open and recent candles, tickers, funding rates, instruments, signals.
 
     ```
     candlewick sink redis
@@ -46,7 +46,9 @@ def clickhouse(
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, ticker and feed event into ClickHouse; makes the tables.
+    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event and signal into ClickHouse.
+
+    Makes the tables, and migrates those of earlier versions.
 
     ```
     candlewick sink clickhouse
@@ -74,7 +76,7 @@ def parquet(
     ] = FILE_RECORDS,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, funding rate, feed event and instrument into Parquet files in the cold store.
+    """Write every trade, 1m candle, funding rate, feed event, instrument and signal into Parquet files.
 
     ```
     candlewick sink parquet
@@ -103,7 +105,9 @@ def postgres(
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, ticker, funding rate, instrument and feed event into PostgreSQL; makes the tables.
+    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event and signal into PostgreSQL.
+
+    Makes the tables, and migrates those of earlier versions.
 
     ```
     candlewick sink postgres

@@ -27,7 +27,15 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
         "bars": [topics.trades],
         "rolling": [closed],
         "signals": [closed],
-        "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe],
+        "sink.redis": [
+            topics.trades,
+            topics.live,
+            topics.tickers,
+            topics.funding,
+            topics.instruments,
+            topics.signals,
+            *every_timeframe,
+        ],
         "sink.clickhouse": [
             topics.trades,
             closed,
@@ -35,9 +43,18 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
             topics.feeds,
             topics.funding,
             topics.instruments,
+            topics.signals,
         ],
-        "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments],
-        "sink.postgres": [topics.trades, closed, topics.tickers, topics.funding, topics.feeds, topics.instruments],
+        "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments, topics.signals],
+        "sink.postgres": [
+            topics.trades,
+            closed,
+            topics.tickers,
+            topics.funding,
+            topics.feeds,
+            topics.instruments,
+            topics.signals,
+        ],
     }
 
 

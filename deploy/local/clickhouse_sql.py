@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 _SPACE = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
 _INSERT = re.compile(
-    rf"{_SPACE}(?P<head>INSERT\s+INTO\s(?:(?!\b(?:SELECT|VALUES|WITH)\b).)+?)\s+FORMAT\s+(?P<format>\w+)"
+    rf"{_SPACE}(?P<head>INSERT\s+INTO\s(?:`[^`]*`|(?!\b(?:SELECT|VALUES|WITH)\b)[^`])+?)\s+FORMAT\s+(?P<format>\w+)"
     r"(?:[ \t]*;)?(?:[ \t]*\r?\n|[ \t]+|$)",
     re.IGNORECASE | re.DOTALL,
 )

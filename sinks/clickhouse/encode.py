@@ -15,6 +15,7 @@ from market.codec import (
     decode_feed_event,
     decode_funding_rate,
     decode_instrument,
+    decode_signal,
     decode_ticker,
 )
 from market.funding import FundingKind
@@ -46,6 +47,8 @@ _TYPES: dict[str, pa.DataType] = {
     "trades": pa.uint64(),
     "minutes": pa.uint64(),
     "missing": pa.uint64(),
+    "window_minutes": pa.uint64(),
+    "values": pa.map_(pa.string(), PRICE),
     "revision": pa.uint64(),
     "live": pa.bool_(),
     "partition": pa.uint16(),
@@ -158,6 +161,16 @@ INSTRUMENTS = _table(
     {
         **_of_model("exchange", "symbol", "native", "base", "quote", "status"),
         **_of_model("tick", "lot", "contract", since="since_ms"),
+        **_PLACE,
+    },
+)
+SIGNALS = _table(
+    "signals",
+    decode_signal,
+    {
+        **_of_model("exchange", "symbol", "kind", "window_minutes", "state", "severity", "revision", time="time_ms"),
+        "other": lambda row: row.model.other or "",
+        "values": lambda row: list(row.model.values.items()),
         **_PLACE,
     },
 )

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\n", re.DOTALL)
 _VIEW = re.compile(r"CREATE OR REPLACE VIEW (\w+)")
 _COLUMN = re.compile(r"^    (\w+) (\w+(?:\((?:[^()]|\([^()]*\))*\))?)( ALIAS)?", re.MULTILINE)

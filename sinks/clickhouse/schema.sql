@@ -1,4 +1,4 @@
--- The warm store's tables, version 3 (in each table's comment); stores of earlier versions come here by migrations/.
+-- The warm store's tables, version 4 (in each table's comment); stores of earlier versions come here by migrations/.
 -- Every table replaces by its data key, which is its sorting key: read with FINAL, or argMax by the version. No TTL:
 -- rows leave when their cold copy is verified.
 -- Decimals have 76 digits, twice what a value needs: where a sum or product has more digits, ClickHouse gives a wrong
@@ -37,7 +37,7 @@ PARTITION BY toYYYYMM(time)
 -- By minute and id: a copy that tells another time of the same minute is the same trade, as it is to a candle.
 ORDER BY (exchange, symbol, intDiv(toUnixTimestamp64Micro(time), 60000000), id_number, id_text)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 3';
+COMMENT 'candlewick 4';
 
 CREATE TABLE IF NOT EXISTS candles
 (
@@ -67,7 +67,7 @@ ENGINE = ReplacingMergeTree(revision)
 PARTITION BY toYYYYMM(open_time)
 ORDER BY (exchange, symbol, timeframe, open_time)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 3';
+COMMENT 'candlewick 4';
 
 -- One row a window of a ticker.
 CREATE TABLE IF NOT EXISTS tickers
@@ -103,7 +103,7 @@ ENGINE = ReplacingMergeTree(revision)
 PARTITION BY toYYYYMM(time)
 ORDER BY (exchange, symbol, window, time)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 3';
+COMMENT 'candlewick 4';
 
 CREATE TABLE IF NOT EXISTS feeds
 (
@@ -124,7 +124,7 @@ ENGINE = ReplacingMergeTree
 PARTITION BY toYYYYMM(at)
 ORDER BY (exchange, symbol, at, partition, offset)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 3';
+COMMENT 'candlewick 4';
 
 CREATE TABLE IF NOT EXISTS funding
 (
@@ -144,7 +144,7 @@ ENGINE = ReplacingMergeTree(precedence)
 PARTITION BY toYYYYMM(time)
 ORDER BY (exchange, symbol, time)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 3';
+COMMENT 'candlewick 4';
 
 -- The newest of each market.
 CREATE TABLE IF NOT EXISTS instruments
@@ -165,7 +165,29 @@ CREATE TABLE IF NOT EXISTS instruments
 ENGINE = ReplacingMergeTree(offset)
 ORDER BY (exchange, symbol)
 SETTINGS non_replicated_deduplication_window = 1000
-COMMENT 'candlewick 3';
+COMMENT 'candlewick 4';
+
+CREATE TABLE IF NOT EXISTS signals
+(
+    exchange LowCardinality(String),
+    symbol LowCardinality(String),
+    kind LowCardinality(String),
+    -- The other market's key; empty where it is about one market.
+    other LowCardinality(String),
+    window_minutes UInt64 CODEC(ZSTD(1)),
+    time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
+    state LowCardinality(String),
+    severity LowCardinality(String),
+    values Map(String, Decimal(76, 18)) CODEC(ZSTD(1)),
+    revision UInt64 CODEC(ZSTD(1)),
+    partition UInt16 CODEC(ZSTD(1)),
+    offset UInt64 CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(revision)
+PARTITION BY toYYYYMM(time)
+ORDER BY (exchange, symbol, kind, other, window_minutes, time)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'candlewick 4';
 
 -- Candles of any length in minutes, made of the newest revision of each 1m candle, before and after merges:
 -- SELECT * FROM candles_of(exchange = 'binance', symbol = 'BTC-USDT', minutes = 7, from_time = '2026-01-31 00:00:00',

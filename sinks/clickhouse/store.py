@@ -18,6 +18,7 @@ from sinks.clickhouse.encode import (
     FEEDS,
     FUNDING,
     INSTRUMENTS,
+    SIGNALS,
     TICKERS,
     TRADES,
     Table,
@@ -65,6 +66,7 @@ class ClickHouseStore:
             topics.feeds: FEEDS,
             topics.funding: FUNDING,
             topics.instruments: INSTRUMENTS,
+            topics.signals: SIGNALS,
         }
         self._names = {topics.trades: TRADES} | {topic: table.name for topic, table in self._tables.items()}
         self.topics = tuple(self._names)

@@ -1,1 +1,1 @@
-"""The cold store: every trade and 1m candle record of the log, in Parquet files behind any object store's URL."""
+"""The cold store: every record that is kept, in Parquet files behind any object store's URL."""

@@ -111,17 +111,32 @@ def rows_hash(rows: pa.Table) -> str:
     digest = hashlib.sha256()
     for field in rows.schema:
         values = rows[field.name].combine_chunks()
-        digest.update(f"{field.name} {field.type} {len(values)}\n".encode())
-        if pa.types.is_string(field.type):
-            texts = values.fill_null(_NULL)
-            joined = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), _SEPARATOR)
-            digest.update(joined[0].as_buffer())
-        else:
-            fixed = values.fill_null(_NO_NUMBER) if values.null_count else values
-            width = field.type.bit_width // 8
-            start = fixed.offset * width
-            digest.update(memoryview(fixed.buffers()[1])[start : start + len(fixed) * width])
+        digest.update(f"{field.name} {_named(field.type)} {len(values)}\n".encode())
+        for part in _parts(values):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _named(type_: pa.DataType) -> str:
+    """Arrow's own name; that of a map would tell whether it was read from a file."""
+    return f"map<{type_.key_type}, {type_.item_type}>" if pa.types.is_map(type_) else str(type_)
+
+
+def _parts(values: pa.Array) -> Iterator[bytes | memoryview | pa.Buffer]:
+    """What a column's values are, in bytes."""
+    if pa.types.is_map(values.type):  # how many names each row has, then the names of all rows, then their amounts
+        ends = values.offsets.to_numpy()
+        yield np.diff(ends).tobytes()
+        yield from _parts(values.keys[ends[0] : ends[-1]])
+        yield from _parts(values.items[ends[0] : ends[-1]])
+    elif pa.types.is_string(values.type):
+        texts = values.fill_null(_NULL)
+        yield pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), _SEPARATOR)[0].as_buffer()
+    else:
+        fixed = values.fill_null(_NO_NUMBER) if values.null_count else values
+        width = values.type.bit_width // 8
+        start = fixed.offset * width
+        yield memoryview(fixed.buffers()[1])[start : start + len(fixed) * width]
 
 
 def holds(dataset: Dataset, file: bytes, rows: pa.Table) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from market.codec import decode_candle, decode_feed_event, decode_funding_rate, decode_instrument
+from market.codec import decode_candle, decode_feed_event, decode_funding_rate, decode_instrument, decode_signal
 from market.records import BareRecord
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
@@ -44,6 +44,16 @@ def _schema(*fields: tuple[str, pa.DataType] | tuple[str, pa.DataType, None]) ->
             for number, field in enumerate(fields, 1)
         ]
     )
+
+
+def _amounts_by_name(first_id: int) -> pa.DataType:
+    """Name → amount; the fields within have ids too, from `first_id` on.
+
+    It is two columns of a file, so it stands behind those that the rows are sorted by: these are told by their places.
+    """
+    ids = [{"PARQUET:field_id": str(first_id + place)} for place in range(2)]
+    name, amount = pa.field("key", _TEXT, False, ids[0]), pa.field("value", PRICE, False, ids[1])  # noqa: FBT003
+    return pa.map_(name, amount)
 
 
 def _of_model(*names: str) -> dict[str, Column]:
@@ -196,3 +206,26 @@ INSTRUMENTS = Dataset(
     is_compacted=True,
 )
 """`logged` is when Kafka took the record in: an instrument has no time of its own."""
+
+_SIGNAL_ROWS = _schema(
+    ("exchange", _TEXT), ("symbol", _TEXT), ("kind", _TEXT), ("state", _TEXT), ("severity", _TEXT), ("time", TIME),
+    ("revision", _LONG), ("other", _TEXT, None), ("window_minutes", _LONG), ("partition", _INT),
+    ("offset", _LONG), ("values", _amounts_by_name(13)),
+)  # fmt: skip
+SIGNALS = Dataset(
+    name="signals",
+    reading=_row_by_row(
+        decode_signal,
+        _SIGNAL_ROWS,
+        {
+            **_PLACE,
+            **_of_model("exchange", "symbol", "kind", "state", "severity", "revision", "other", "window_minutes"),
+            "time": _us("time_ms"),
+            "values": lambda row: list(row.model.values.items()),
+        },
+    ),
+    schema=_SIGNAL_ROWS,
+    time="time",
+    repeating=["exchange", "symbol", "kind", "state", "severity", "other", "partition", "values.key_value.key"],
+    encodings=dict.fromkeys(("time", "revision", "window_minutes", "offset"), _NEAR),
+)

@@ -1,1 +1,1 @@
-"""PostgreSQL: every trade, 1m candle, ticker, funding rate, instrument and feed event; with TimescaleDB or without."""
+"""PostgreSQL: all that the warm store keeps, with TimescaleDB or without."""

@@ -7,9 +7,17 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 import pyarrow as pa
 
-from market.codec import decode_candle, decode_feed_event, decode_funding_rate, decode_instrument, decode_ticker
+from market.codec import (
+    decode_candle,
+    decode_feed_event,
+    decode_funding_rate,
+    decode_instrument,
+    decode_signal,
+    decode_ticker,
+)
 from market.decimals import plain
 from market.funding import FundingKind
 from market.ticker import Ticker
@@ -35,6 +43,7 @@ class ColumnType(Enum):
     SMALL = _Type(pa.int32(), "integer", "integer")
     WHOLE = _Type(pa.int64(), "bigint", "bigint")
     AMOUNT = _Type(pa.string(), "numeric", "numeric", "trim_scale({})")
+    JSON = _Type(pa.string(), "jsonb", "jsonb")
     TIME_US = _Type(
         pa.int64(), "bigint", "timestamp with time zone", "timestamptz 'epoch' + {} * interval '1 microsecond'"
     )
@@ -282,4 +291,34 @@ INSTRUMENTS = PostgresTable(
         **_PLACE,
     },
 )
-TABLES = (TRADES, CANDLES, TICKERS, FUNDING, FEEDS, INSTRUMENTS)
+
+
+def _values(row: Row) -> str:
+    """Decimals in strings, as in the topic: most programs read a number of JSON as a float."""
+    return orjson.dumps({name: plain(value) for name, value in row.model.values.items()}).decode()
+
+
+SIGNALS = PostgresTable(
+    name="signals",
+    key=("exchange", "symbol", "kind", "other", "window_minutes", "time"),
+    types={
+        **dict.fromkeys(("exchange", "symbol", "kind", "other"), _TEXT),
+        "window_minutes": _WHOLE,
+        "time": ColumnType.TIME_MS,
+        **dict.fromkeys(("state", "severity"), _TEXT),
+        "values": ColumnType.JSON,
+        "revision": _WHOLE,
+        **_PLACE_TYPES,
+    },
+    # Other rules tell the same minute in another way: then the last word of the log.
+    rank='({0}revision, {0}"offset")',
+    decode=decode_signal,
+    columns={
+        **_of_model("exchange", "symbol", "kind", "window_minutes", "state", "severity", "revision", time="time_ms"),
+        "other": lambda row: row.model.other or "",
+        "values": _values,
+        **_PLACE,
+    },
+    parted_by="time",
+)
+TABLES = (TRADES, CANDLES, TICKERS, FUNDING, FEEDS, INSTRUMENTS, SIGNALS)

@@ -1,1 +1,1 @@
-"""The hot store: latest trades, open and recent candles, tickers, in Redis; a cache that can always be refilled."""
+"""The hot store: the latest of everything, in Redis; a cache that can always be refilled."""

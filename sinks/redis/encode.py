@@ -8,15 +8,18 @@ from market.codec import (
     decode_candle,
     decode_funding_rate,
     decode_instrument,
+    decode_signal,
     decode_ticker,
     encode_candle,
     encode_funding_rate,
     encode_instrument,
+    encode_signal,
     encode_ticker,
 )
 from market.funding import FundingRate
 from market.instrument import Instrument
 from market.records import BareRecord
+from market.signal import Signal
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from sinks.encoded import Encoded
@@ -24,6 +27,8 @@ from sinks.redis.keys import (
     FUNDING_TTL_S,
     INSTRUMENTS_TTL_S,
     LIVE_TTL_S,
+    SIGNALS_KEPT,
+    SIGNALS_TTL_S,
     TICKER_TTL_S,
     candles_kept,
     candles_key,
@@ -31,6 +36,7 @@ from sinks.redis.keys import (
     funding_key,
     instruments_key,
     live_key,
+    signals_key,
     ticker_key,
 )
 from sinks.redis.writes import Change, Write, WriteKind, lines, surviving
@@ -38,6 +44,8 @@ from sinks.rows import decode_rows
 
 _ALL = 1 << 20
 """Places of a hash are not trimmed: an exchange has some thousand instruments."""
+_TIME_DIGITS = 16
+"""So that times are in order as texts too."""
 
 
 class HotKind(NamedTuple):
@@ -49,6 +57,8 @@ class HotKind(NamedTuple):
     kind: WriteKind
     ttl_s: int
     kept: int = _ALL
+    identity: tuple[str, ...] = ()
+    """Of several values of one time: the fields that tell them apart."""
 
 
 class HotRecords:
@@ -74,8 +84,13 @@ class HotRecords:
             b"\n".join(change.value for change in changes),
         )
         tag, key, *_ = changes[0]
-        _, _, kind, ttl_s, kept = self._kind
-        lists = (places, revisions, values) if kind is WriteKind.CANDLES else (places, times, revisions, values)
+        _, _, kind, ttl_s, kept, identity = self._kind
+        if kind is WriteKind.CANDLES:
+            lists: tuple[bytes, ...] = (places, revisions, values)
+        elif kind is WriteKind.NEWEST:
+            lists = (times, values, lines(identity))
+        else:
+            lists = (places, times, revisions, values)
         return Write(kind, tag, (key,), ttl_s, kept, skipped, lists)
 
 
@@ -109,7 +124,21 @@ def _instrument(prefix: str, instrument: Instrument) -> Change:
     return Change(instrument.exchange, key, instrument.symbol, (0, 0), encode_instrument(instrument))
 
 
+def _signal(prefix: str, signal: Signal) -> Change:
+    place = f"{signal.time_ms:0{_TIME_DIGITS}} {signal.window_minutes} {signal.kind}\n{signal.other or ''}"
+    rank = (signal.time_ms, signal.revision)
+    return Change(signal.key, signals_key(prefix, signal.key), place, rank, encode_signal(signal))
+
+
 LIVE = HotKind(decode_candle, _live, WriteKind.LATEST, LIVE_TTL_S)
 TICKERS = HotKind(decode_ticker, _ticker, WriteKind.LATEST, TICKER_TTL_S)
 FUNDING = HotKind(decode_funding_rate, _funding, WriteKind.LATEST, FUNDING_TTL_S)
 INSTRUMENTS = HotKind(decode_instrument, _instrument, WriteKind.LATEST, INSTRUMENTS_TTL_S)
+SIGNALS = HotKind(
+    decode_signal,
+    _signal,
+    WriteKind.NEWEST,
+    SIGNALS_TTL_S,
+    SIGNALS_KEPT,
+    identity=("kind", "other", "window_minutes"),
+)

@@ -12,6 +12,8 @@ key                                     type       holds
 ``cw:ticker:{exchange:SYMBOL}``         string     the ticker's JSON
 ``cw:funding:{exchange:SYMBOL}``        hash       ``settled`` and ``expected`` → the newest funding rate's JSON
 ``cw:instruments:{exchange}``           hash       symbol → the instrument's JSON
+``cw:signals:{exchange:SYMBOL}``        sorted     recent signals: member the signal's JSON, score `time_ms`
+                                        set
 ``cw:written:{…}``                      hash       for each tag above: what has been written of it
                                                    (`sinks.redis.positions`)
 ``cw:positions:{TOPIC/PARTITION}``      hash       where this sink goes on (the same)
@@ -38,6 +40,8 @@ TICKER_TTL_S = 2 * _DAY_S
 FUNDING_TTL_S = 7 * _DAY_S
 INSTRUMENTS_TTL_S = 90 * _DAY_S
 """An exchange's list may stay as it is for long."""
+SIGNALS_KEPT = 100
+SIGNALS_TTL_S = 7 * _DAY_S
 POSITIONS_TTL_S = 7 * _DAY_S
 """No longer than for any candle: a position must not outlive the data that was written before it."""
 WRITTEN_TTL_S = POSITIONS_TTL_S + _HOUR_S
@@ -99,6 +103,11 @@ def funding_key(prefix: str, key: str) -> str:
 def instruments_key(prefix: str, exchange: str) -> str:
     """What an exchange trades."""
     return f"{prefix}cw:instruments:{_tag(exchange)}"
+
+
+def signals_key(prefix: str, key: str) -> str:
+    """Recent signals."""
+    return f"{prefix}cw:signals:{_tag(key)}"
 
 
 def written_key(prefix: str, tag: str) -> str:

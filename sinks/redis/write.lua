@@ -6,6 +6,7 @@
 --   7 TTL of the hash, 8 PUBLISH or SPUBLISH, 9 TTL of the data, 10 how many are kept, 11 how many are passed over; then
 --   trades: times, members, values; the same of runs
 --   candles: open times, revisions, values
+--   newest: times, values, fields that tell values of one time apart
 --   latest: fields ('' where the key is a string), times, revisions, values
 -- Lists are texts with a line feed between; no item has one in it. Numbers are below 2^53.
 -- Returns 1; or false where the tag is written less far than we know: Redis lost writes.
@@ -88,6 +89,41 @@ function write.candles()
     if newer and not same then
       redis.call('ZREMRANGEBYSCORE', key, opens[n], opens[n])
       redis.call('ZADD', key, opens[n], values[n])
+      told[#told + 1] = values[n]
+    end
+  end
+  redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
+  tell(told)
+end
+
+-- A value enters unless it is older than all of a full set. Of those of one identity a greater or equal revision replaces.
+function write.newest()
+  local key, told = KEYS[2], {}
+  local times, values, fields = split(ARGV[12]), split(ARGV[13]), split(ARGV[14])
+  local oldest = redis.call('ZCARD', key) >= kept and tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) or -1
+  local function are_alike(one, other)
+    for _, field in ipairs(fields) do
+      if one[field] ~= other[field] then return false end
+    end
+    return true
+  end
+  local function enters(time, value)
+    if tonumber(time) < oldest then return false end
+    local new
+    for _, held in ipairs(redis.call('ZRANGEBYSCORE', key, time, time)) do
+      if held == value then return false end
+      new = new or cjson.decode(value)
+      local old = cjson.decode(held)
+      if are_alike(old, new) then
+        if old.revision > new.revision then return false end
+        redis.call('ZREM', key, held)
+      end
+    end
+    return true
+  end
+  for n = 1, #values do
+    if enters(times[n], values[n]) then
+      redis.call('ZADD', key, times[n], values[n])
       told[#told + 1] = values[n]
     end
   end

@@ -15,6 +15,7 @@ class WriteKind(StrEnum):
     TRADES = "trades"
     CANDLES = "candles"
     LATEST = "latest"
+    NEWEST = "newest"
 
 
 class Write(NamedTuple):
@@ -45,7 +46,7 @@ class Change(NamedTuple):
     tag: str
     key: str
     place: int | str
-    """A candle's open time; a field of a hash; empty where the key is a string."""
+    """A candle's open time; a field of a hash; empty where the key is a string; else it begins with the time."""
     rank: tuple[int, int]
     """Time (of a candle: 0) and revision."""
     value: bytes

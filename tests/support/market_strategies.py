@@ -205,7 +205,7 @@ signals = st.builds(
     revision=counts,
     other=st.none() | st.builds("{}:{}".format, names, names),
     window_minutes=counts,
-    values=st.dictionaries(st.text(min_size=1, max_size=515), signed(18), max_size=3),
+    values=st.dictionaries(texts, signed(18), max_size=3),
 )
 feed_events = st.builds(
     FeedEvent,

@@ -13,9 +13,9 @@ UNKNOWN_HEADERS = (("next", b"\xff\x00"), ("traceparent", b"00-1"), ("empty", b"
 
 
 def everywhere(value: Any, *, within: str = "") -> Any:
-    """Unknown fields in every object of a record, but where names mean something (the windows of a ticker)."""
+    """Unknown fields in every object of a record, but where names mean something (of windows, of values)."""
     if isinstance(value, dict):
-        more = {} if within == "windows" else UNKNOWN
+        more = {} if within in ("windows", "values") else UNKNOWN
         return {**more, **{name: everywhere(inner, within=name) for name, inner in value.items()}}
     return value
 

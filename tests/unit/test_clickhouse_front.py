@@ -21,6 +21,7 @@ from deploy.local.clickhouse_sql import (
     ("statement", "body", "head", "form", "rows"),
     [
         (b"INSERT INTO t (a) FORMAT Native", b"\x01\x02", "INSERT INTO t (a)", "Native", b"\x01\x02"),
+        (b"INSERT INTO t (`values`, `with`) FORMAT CSV", b"1", "INSERT INTO t (`values`, `with`)", "CSV", b"1"),
         (b"", b"INSERT INTO t FORMAT Native\n \n\x00", "INSERT INTO t", "Native", b" \n\x00"),
         (b"", b"insert into `d`.`t` (a, b)\n format CSV\r\n1,2\n", "insert into `d`.`t` (a, b)", "CSV", b"1,2\n"),
         (b"", b'INSERT INTO t FORMAT JSONEachRow {"a":1}', "INSERT INTO t", "JSONEachRow", b'{"a":1}'),

@@ -118,7 +118,7 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
         case inspect.BoolType():
             schema = {"type": "boolean"}
         case inspect.DictType(value_type=inspect.DecimalType()):
-            names = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_NAME}
+            names = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_NAME, "pattern": _NAME}
             value = _decimal(SIGNAL_VALUE, signed=True)
             schema = {"type": "object", "propertyNames": names, "additionalProperties": value}
         case inspect.DictType():

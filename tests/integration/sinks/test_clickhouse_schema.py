@@ -24,10 +24,11 @@ from sinks.clickhouse import migrate
 from sinks.clickhouse import read as warm
 from sinks.clickhouse.connect import connect
 from sinks.clickhouse.migrate import LOCK, SchemaKeeper
-from sinks.clickhouse.schema import SCHEMA_VERSION, expected_tables
+from sinks.clickhouse.schema import SCHEMA_VERSION, expected_tables, statements
 from sinks.clickhouse.store import ClickHouseStore
 
-VERSION_2 = (Path(__file__).parents[2] / "data" / "clickhouse_schema_2.sql").read_text().split(";\n")
+DATA = Path(__file__).parents[2] / "data"
+VERSION_2, VERSION_3 = (statements((DATA / f"clickhouse_schema_{version}.sql").read_text()) for version in (2, 3))
 TRADES_2 = """
 INSERT INTO trades (exchange, symbol, trade_id, time, price, qty, side, received, source, run, partition, offset, seq,
     precedence)
@@ -101,12 +102,33 @@ async def test_a_store_of_version_2_becomes_what_a_new_one_is_and_loses_nothing(
     assert await ClickHouseStore(settings).identities() == ids_before, "offsets of the sink would count no more"
     assert await rows(client, f"EXISTS TABLE {LOCK}") == [(0,)]
 
-    migrated = await description(client)
+    assert await description(client) == await description_of_a_new_one(settings)
+
+
+async def description_of_a_new_one(settings: Settings) -> list[tuple[Any, ...]]:
     fresh = settings.model_copy(update={"clickhouse_database": f"{settings.clickhouse_database}_fresh"})
     await keeper_of(fresh).bring_up_to_date()
     async with await connect(clickhouse_address(settings), database=fresh.clickhouse_database) as other:
-        assert await description(other) == migrated
+        described = await description(other)
         await other.command(f"DROP DATABASE {fresh.clickhouse_database}")
+    return described
+
+
+@pytest.mark.parametrize("comment", ["candlewick 3", "candlewick 3, in place of 6f508d16-5ba0-48d6-8270-916a197d9821"])
+async def test_a_store_of_version_3_gets_the_new_tables_and_its_offsets_go_on_counting(
+    settings: Settings, keeper: SchemaKeeper, client: AsyncClient, comment: str
+) -> None:
+    for statement in VERSION_3:
+        await client.command(statement)
+    await client.command(f"ALTER TABLE trades MODIFY COMMENT '{comment}'")
+    await client.command("INSERT INTO trades (exchange, symbol, id_number, price) VALUES ('binance', 'BTC-USDT', 7, 1)")
+    ids_before = await ClickHouseStore(settings).identities()
+    for _ in range(2):
+        await keeper.bring_up_to_date()
+        assert await ClickHouseStore(settings).identities() == ids_before
+    assert ids_before[settings.topics.trades] is not None
+    assert await rows(client, "SELECT trade_id FROM trades") == [("7",)]
+    assert await description(client) == await description_of_a_new_one(settings)
 
 
 async def test_a_migration_that_was_interrupted_goes_on_where_it_was(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from eventually import eventually
 from log import T0_US, candle, trade
-from records import FUNDING, INSTRUMENT
+from records import FUNDING, INSTRUMENT, SIGNAL
 from redis.asyncio.cluster import ClusterPubSub
 from redis_servers import RedisNodes, one_redis, redis_cluster
 
@@ -27,7 +27,13 @@ from sinks.redis.store import RedisStore
 from sinks.redis.trades import trade_member
 from sinks.store import Batch, MovedError
 
-IDS = {"md.trades.v1": "T", "md.candles.1m.v1": "C", "md.funding.v1": "F", "md.instruments.v1": "I"}
+IDS = {
+    "md.trades.v1": "T",
+    "md.candles.1m.v1": "C",
+    "md.funding.v1": "F",
+    "md.instruments.v1": "I",
+    "md.signals.v1": "S",
+}
 SYMBOLS = [f"S{number}-USDT" for number in range(12)]
 PARTITIONS = 2
 
@@ -426,4 +432,35 @@ async def test_candles_funding_and_instruments_of_a_market_are_held_and_replaced
     }  # fmt: skip
     async for key in client.scan_iter():
         assert await client.ttl(key) > 0, f"{key!r} has no TTL"
+    await client.aclose()
+
+
+async def test_recent_signals_are_held_once_each_and_replaced_by_a_greater_revision_only(log: Log, sink: Sink) -> None:
+    topic, own = "md.signals.v1", SIGNAL | {"kind": "stale", "other": None}
+    await sink.start()
+    log.add(topic, SIGNAL | {"revision": 5}, own, SIGNAL | {"other": "okx:BTC-USDT"}, SIGNAL | {"window_minutes": 60})
+    await sink.drain()
+    log.add(topic, SIGNAL | {"revision": 4}, own, SIGNAL | {"revision": 5, "severity": "critical"})
+    await sink.drain()
+    client = connect(log.settings.redis.get_secret_value())
+
+    async def held() -> list[tuple[Any, ...]]:
+        values = map(json.loads, await client.zrange("cw:signals:{binance:BTC-USDT}", 0, -1))
+        names = ("time_ms", "kind", "other", "window_minutes", "revision", "severity")
+        return sorted((tuple(value[name] for name in names) for value in values), key=str)
+
+    both, warning = "kraken:BTC-USDT", "warning"
+    at_first = [
+        (60_000, "spread", both, 1, 5, "critical"), (60_000, "spread", both, 60, 2, warning),
+        (60_000, "spread", "okx:BTC-USDT", 1, 2, warning), (60_000, "stale", None, 1, 2, warning),
+    ]  # fmt: skip
+    assert await held() == at_first
+    log.add(topic, *(own | {"time_ms": 120_000 + minute * 60_000} for minute in (*range(98), 5)), own | {"time_ms": 59})
+    await sink.drain()
+    assert len(await held()) == keys.SIGNALS_KEPT
+    assert [time_ms for time_ms, *_ in await held()].count(60_000) == 2, "the oldest left"
+    before = await held()
+    await sink.start(at=0)
+    await sink.drain()
+    assert await held() == before, "the group was moved back"
     await client.aclose()

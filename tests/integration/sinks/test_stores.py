@@ -14,7 +14,7 @@ import pytest
 from eventually import eventually
 from holdings import TARGETS
 from log import T0_US, candle, dead_letters, publish, record, rewind, trade
-from records import EVENT, FUNDING, INSTRUMENT
+from records import EVENT, FUNDING, INSTRUMENT, SIGNAL
 
 from market.key import MarketKey
 from market.timeframe import Timeframe
@@ -313,6 +313,50 @@ async def test_the_cold_store_keeps_funding_rates_events_and_every_version_of_an
         assert listed["status"].to_list() == ["trading", "halted"]
         await rewind(settings, "sink.parquet", [topics.funding, topics.feeds, topics.instruments])
     assert len(await dead_letters(settings, topics.funding)) == 1
+
+
+async def test_every_store_keeps_signals_with_the_numbers_that_they_were_made_from(
+    settings: Settings, topics: Topics
+) -> None:
+    wide = {"spread_bps": "-" + "9" * 20 + "." + "9" * 18, "a|b": "0"}
+    told = [
+        SIGNAL | {"values": {"spread_bps": "1"}},
+        SIGNAL | {"revision": 5, "state": "end", "values": wide},
+        SIGNAL | {"revision": 4},
+        SIGNAL | {"kind": "stale", "other": None},
+    ]
+    await publish(settings, topics.signals, [record(one) for one in [*told, SIGNAL | {"values": {"x": "y"}}]])
+    redis = connect_redis(redis_address(settings))
+    for _ in range(2):
+        for name in ("redis", "clickhouse", "parquet"):
+            await once(name, settings)
+        held = await redis.zrange(keys.signals_key(settings.prefix, KEY), 0, -1)
+        by_kind = {one["kind"]: one for one in map(json.loads, held)}
+        assert (len(held), by_kind) == (2, {"spread": told[1], "stale": told[3]})
+        client = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
+        asked = "SELECT kind, other, state, toUnixTimestamp64Milli(time), values FROM signals FINAL ORDER BY kind"
+        [spread, stale] = (await client.query(asked)).result_rows
+        assert spread == (
+            "spread",
+            "kraken:BTC-USDT",
+            "end",
+            60_000,
+            {name: Decimal(text) for name, text in wide.items()},
+        )
+        assert stale[:2] == ("stale", "")
+        assert (
+            await client.query("SELECT values['spread_bps'] FROM signals FINAL WHERE kind = 'stale'")
+        ).result_rows == [(Decimal("-1.5"),)]
+        await client.close()
+        folder = Path(urlsplit(settings.cold or "").path)
+        versions = pl.read_parquet(f"{folder}/signals/**/*.parquet").sort("offset")
+        assert versions["revision"].to_list() == [2, 5, 4, 2]
+        assert versions["values"].to_list()[1] == {name: Decimal(text) for name, text in wide.items()}
+        for name in ("redis", "clickhouse", "parquet"):
+            await rewind(settings, f"sink.{name}", [topics.signals])
+    await redis.aclose()
+    refused = await dead_letters(settings, topics.signals)
+    assert len(refused) == 3, "one for each sink"
 
 
 async def test_the_cold_store_reads_a_day_by_key(settings: Settings, topics: Topics) -> None:

@@ -41,6 +41,7 @@ DECODERS: dict[str, Callable[[bytes], Any]] = {
     "candle": codec.decode_candle,
     "bar": codec.decode_bar,
     "ticker": codec.decode_ticker,
+    "signal": codec.decode_signal,
     "feed-event": codec.decode_feed_event,
     "progress": codec.decode_progress,
     "instrument": codec.decode_instrument,
@@ -264,11 +265,13 @@ def plain_and_next(name: str, topic: str) -> tuple[list[LogRecord], list[LogReco
         ("feed-event", clickhouse.FEEDS),
         ("funding-rate", clickhouse.FUNDING),
         ("instrument", clickhouse.INSTRUMENTS),
+        ("signal", clickhouse.SIGNALS),
         ("trade", parquet.TRADES),
         ("candle", parquet.CANDLES),
         ("funding-rate", parquet.FUNDING),
         ("feed-event", parquet.FEEDS),
         ("instrument", parquet.INSTRUMENTS),
+        ("signal", parquet.SIGNALS),
     ],
 )
 def test_a_store_s_rows_are_the_same_with_unknown_fields(name: str, table: Any) -> None:
@@ -290,6 +293,7 @@ HOT = {
     "ticker": [redis.HotRecords(redis.TICKERS, "", 1)],
     "instrument": [redis.HotRecords(redis.INSTRUMENTS, "", 1)],
     "funding-rate": [redis.HotRecords(redis.FUNDING, "", 1)],
+    "signal": [redis.HotRecords(redis.SIGNALS, "", 1)],
 }
 
 

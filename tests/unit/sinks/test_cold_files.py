@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 from market_log import LogRecord
 from market_strategies import trades
 from obstore.store import MemoryStore
-from records import CANDLE, EVENT, FUNDING, INSTRUMENT
+from records import CANDLE, EVENT, FUNDING, INSTRUMENT, SIGNAL
 
 from market.codec import decode_trade, encode_trade
 from market.key import MarketKey
 from market.trade import Trade
 from sinks.parquet.files import holds, parquet_bytes, rows_hash, split, stored_hash
 from sinks.parquet.read import read_trades
-from sinks.parquet.schema import CANDLES, FEEDS, INSTRUMENTS, TRADES, Dataset
+from sinks.parquet.schema import CANDLES, FEEDS, INSTRUMENTS, SIGNALS, TRADES, Dataset
 from sinks.parquet.schema import FUNDING as FUNDING_RATES
 
-MADE = [(TRADES, TRADE), (CANDLES, CANDLE), (FUNDING_RATES, FUNDING), (FEEDS, EVENT), (INSTRUMENTS, INSTRUMENT)]
+MADE = [
+    (TRADES, TRADE), (CANDLES, CANDLE), (FUNDING_RATES, FUNDING), (FEEDS, EVENT), (INSTRUMENTS, INSTRUMENT),
+    (SIGNALS, SIGNAL),
+]  # fmt: skip
 
 
 def test_files_are_split_by_exchange_and_day_and_named_after_the_batch() -> None:
@@ -146,6 +149,7 @@ NULLABLE = {
     "funding": ["next_time", "mark_price", "run"],
     "feeds": ["first_id", "last_id", "from_time", "until_time", "run", "reason"],
     "instruments": ["tick", "lot", "since"],
+    "signals": ["other"],
 }
 
 
@@ -180,3 +184,30 @@ def test_funding_rates_events_and_instruments_are_held_as_they_were_told() -> No
     assert (listed["native"], listed["tick"], listed["since"]) == ("BTCUSDT", Decimal("0.01"), _time(1000))
     assert (listed["logged"], listed["offset"]) == (_time(1_700_000_000_000_000), 5)
     assert instrument.path.startswith("instruments/exchange=binance/date=2023-11-14/")
+
+
+def test_a_signal_is_held_with_its_numbers_and_the_hash_is_of_them_too() -> None:
+    numbers = {"spread_bps": "-1.5", "a|b": "99999999999999999999.999999999999999999"}
+    told = [SIGNAL | {"values": values} for values in (numbers, {}, {"close": "1"})]
+    [file] = files(SIGNALS, [record(signal, place) for place, signal in enumerate(told)])
+    content = parquet_bytes(SIGNALS, file.rows)
+    back = pq.read_table(pa.BufferReader(content))
+    assert [dict(row["values"]) for row in back.to_pylist()] == [
+        {name: Decimal(value) for name, value in signal["values"].items()} for signal in told
+    ]
+    within = back.schema.field("values").type
+    assert [
+        int(part.metadata[b"PARQUET:field_id"]) for part in (within.key_field, within.item_field)
+    ] == [13, 14]  # fmt: skip
+    assert holds(SIGNALS, content, file.rows)
+    halves = pa.concat_tables([file.rows.slice(0, 2), file.rows.slice(2)])
+    assert rows_hash(halves) == rows_hash(back.select(file.rows.schema.names)) == stored_hash(content)
+    assert rows_hash(file.rows.slice(1)) == rows_hash(files(SIGNALS, [record(told[1], 1), record(told[2], 2)])[0].rows)
+    for other in ({"close": "1.1"}, {"last": "1"}, {}):
+        [changed] = files(
+            SIGNALS, [*(record(told[place], place) for place in (0, 1)), record(SIGNAL | {"values": other}, 2)]
+        )
+        assert not holds(SIGNALS, content, changed.rows), other
+    moved = [SIGNAL | {"values": values} for values in (numbers, {"close": "1"}, {})]
+    [other_rows] = files(SIGNALS, [record(signal, place) for place, signal in enumerate(moved)])
+    assert not holds(SIGNALS, content, other_rows.rows), "of the same numbers, but in other rows"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import TICKER, WINDOW
+from records import SIGNAL, TICKER, WINDOW
 
 from market.candle import Fold
 from market.codec import decode_trade
@@ -91,6 +91,14 @@ def test_an_instrument_that_tells_little_is_held_too() -> None:
     told = {"exchange": "binance", "symbol": "BTC-USDT", "native": "BTCUSDT", "base": "BTC", "quote": "USDT"}
     [row] = clickhouse.encode(clickhouse.INSTRUMENTS, PARTITION, [record(told, 4)], PARTITIONS).chunk.to_pylist()
     assert (row["status"], row["tick"], row["contract"], row["offset"]) == ("trading", None, None, 4)
+
+
+def test_a_signal_has_its_numbers_as_they_were_told_and_no_other_market_is_an_empty_text() -> None:
+    told = SIGNAL | {"values": {"spread_bps": "-" + "9" * 20 + "." + "9" * 18, "a|b": "0"}}
+    both = [record(told, 4), record(told | {"other": None}, 5)]
+    first, second = clickhouse.encode(clickhouse.SIGNALS, PARTITION, both, PARTITIONS).chunk.to_pylist()
+    assert first["values"] == [("spread_bps", Decimal(told["values"]["spread_bps"])), ("a|b", Decimal(0))]
+    assert (first["other"], second["other"], first["revision"]) == ("kraken:BTC-USDT", "", 2)
 
 
 WIDEST = {"price": "0.000000000000000001", "qty": "999999999999999", "time_us": 9_007_199_253_999_999, "seq": 2**63 - 1}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from log import T0_US, candle, trade
-from records import FUNDING, INSTRUMENT, TICKER
+from records import FUNDING, INSTRUMENT, SIGNAL, TICKER
 
 from market.candle import id_order
 from market.codec import decode_trade, encode_trade
@@ -166,6 +166,20 @@ def test_funding_is_kept_by_kind_and_instruments_by_exchange() -> None:
     [write] = of_records(redis.INSTRUMENTS, listed)
     assert (write.tag, write.keys, write.lists[0]) == ("binance", ("cw:instruments:{binance}",), b"A-B\nBTC-USDT")
     assert [json.loads(value)["status"] for value in write.lists[3].split(b"\n")] == ["trading", "halted"]
+
+
+def test_of_a_signal_s_versions_the_newest_goes_and_of_many_signals_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis, "SIGNALS", redis.SIGNALS._replace(kept=5))
+    told = [
+        {"revision": 1}, {"revision": 3}, {"revision": 2}, {"kind": "stale", "other": None}, {"other": "okx:A-B"},
+        {"window_minutes": 60}, {"time_ms": 120_000}, {"time_ms": 9},
+    ]  # fmt: skip
+    [write] = of_records(redis.SIGNALS, [SIGNAL | fields for fields in told])
+    times, values, identity = (part.decode().split("\n") for part in write.lists)
+    assert (write.keys, write.skipped) == (("cw:signals:{binance:BTC-USDT}",), 3)
+    assert times == ["60000", "60000", "60000", "60000", "120000"]
+    assert identity == ["kind", "other", "window_minutes"]
+    assert sorted(json.loads(value)["revision"] for value in values) == [2, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ FOLDER = files("sinks.clickhouse")
 
 
 def test_every_column_that_the_sink_writes_is_in_the_schema() -> None:
-    for table in (encode.CANDLES, encode.TICKERS, encode.FEEDS, encode.FUNDING, encode.INSTRUMENTS):
+    for table in (encode.CANDLES, encode.TICKERS, encode.FEEDS, encode.FUNDING, encode.INSTRUMENTS, encode.SIGNALS):
         assert set(table.schema.names) == set(expected_tables()[table.name].columns)
-    assert expected_tables().keys() == {"trades", "candles", "tickers", "feeds", "funding", "instruments"}
+    assert expected_tables().keys() == {"trades", "candles", "tickers", "feeds", "funding", "instruments", "signals"}
     assert expected_views() == {"candles_of"}
 
 
