@@ -34,7 +34,7 @@ class Move(NamedTuple):
     to: int
     end: int
     candles_from_us: int | None = None
-    """Of the candle engine: the first minute that gets a live candle; None: all minutes of the log do."""
+    """Of the engines: the first minute of live candles or bars; None: all minutes of the log count."""
 
     @property
     def again(self) -> int:
@@ -70,7 +70,7 @@ async def plan_moves(settings: Settings, stage: str, to: Place | int | datetime)
         for partition, (first, end) in sorted(bounds.items()):
             target = min(max(first, targets[partition]), end)
             moves.append(Move(topic, partition, committed.get((topic, partition)), target, end))
-    if stage == "candles":
+    if stage in ("candles", "bars"):
         moves = await asyncio.gather(*(_with_first_minute(settings, move) for move in moves))
     return moves
 

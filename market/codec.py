@@ -14,6 +14,7 @@ import msgspec
 import orjson
 from msgspec import UNSET, UnsetType, structs
 
+from market.bar import Bar
 from market.candle import Candle, Status
 from market.decimals import parse_decimal, parse_sum, plain
 from market.errors import MalformedError
@@ -24,15 +25,18 @@ from market.given_candle import GivenCandle
 from market.instrument import Instrument
 from market.limits import (
     check_amounts_of_candle,
+    check_bar,
     check_candle,
     check_funding_rate,
     check_instrument,
     check_key,
     check_name,
     check_price,
+    check_signal,
     check_ticker,
     parse_amounts,
 )
+from market.signal import Signal
 from market.ticker import Ticker, Window
 from market.timeframe import MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -41,6 +45,8 @@ Headers = Sequence[tuple[str, bytes]]
 
 RUN_HEADER = "run"
 ROLL_HEADER = "roll"
+GROUP_HEADER = "candlewick.group"
+"""Of a dead letter: which group refused the record; another may well have taken it."""
 _PROOFS: dict[bytes | None, Proof] = {proof.value.encode(): proof for proof in Proof}
 _MARKER_HEADERS = frozenset({"complete_until_us", "published_until_us", "proof"})
 _MAX_MESSAGE = 1000
@@ -49,7 +55,7 @@ _MAX_TIME_DIGITS = 40  # leading zeros are allowed
 # msgspec would take "NaN", "1e9" and JSON numbers for a Decimal: these fields are read as texts first.
 _DECIMALS: dict[type, list[str]] = {
     model: [field.name for field in structs.fields(model) if field.type in (Decimal, Decimal | None)]
-    for model in (Candle, GivenCandle, Ticker, Window, Instrument, FundingRate)
+    for model in (Candle, GivenCandle, Bar, Ticker, Window, Instrument, FundingRate)
 }
 _SIGNED = frozenset({"change", "change_percent", "rate"})
 
@@ -277,6 +283,18 @@ def decode_given_candle(value: bytes) -> GivenCandle:
     return given
 
 
+def encode_bar(bar: Bar) -> bytes:
+    """A value of `md.bars.v1`."""
+    return _encode(bar)
+
+
+def decode_bar(value: bytes) -> Bar:
+    """A bar out of a value of `md.bars.v1`."""
+    bar = _decode(value, Bar, "bar")
+    check_bar(bar)
+    return bar
+
+
 def encode_ticker(ticker: Ticker) -> bytes:
     """A value of `md.tickers.v1`."""
     return _encode(ticker)
@@ -287,6 +305,18 @@ def decode_ticker(value: bytes) -> Ticker:
     ticker = _decode(value, Ticker, "ticker")
     check_ticker(ticker)
     return ticker
+
+
+def encode_signal(signal: Signal) -> bytes:
+    """A value of `md.signals.v1`."""
+    return _encode(signal)
+
+
+def decode_signal(value: bytes) -> Signal:
+    """A signal out of a value of `md.signals.v1`."""
+    signal = _decode(value, Signal, "signal")
+    check_signal(signal)
+    return signal
 
 
 def encode_feed_event(event: FeedEvent) -> bytes:
@@ -390,6 +420,11 @@ def _check_decimals(fields: dict[str, Any], model: type, what: str) -> None:
             parse_sum(text, signed=name in _SIGNED)
         elif text is not None:
             raise MalformedError(f"not a {what}: {name} is not a decimal in a string")
+    values = fields.get("values") if model is Signal else None
+    for name, text in values.items() if isinstance(values, dict) else ():
+        if not isinstance(text, str):
+            raise MalformedError(f"not a {what}: {name} is not a decimal in a string")
+        parse_sum(text, signed=True)
     windows = fields.get("windows") if model is Ticker else None
     for window in windows.values() if isinstance(windows, dict) else ():
         if isinstance(window, dict):

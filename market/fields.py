@@ -20,5 +20,7 @@ TimeMs = Annotated[int, Meta(ge=0, lt=MAX_TIME_US // 1000)]
 """UTC milliseconds."""
 Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 """A number of things, a revision."""
+Ordinal = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+"""A number of things of which there is one at least, a place in a row that begins with 1."""
 Whole = Annotated[int, Meta(ge=0, le=MAX_WHOLE)]
 """An id, a place in an order."""

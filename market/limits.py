@@ -24,6 +24,7 @@ from decimal import Context, Decimal, Inexact, InvalidOperation
 from functools import lru_cache
 from typing import Protocol
 
+from market.bar import Bar
 from market.candle import Candle
 from market.decimals import EXACT, parse_decimal, plain
 from market.errors import MalformedError
@@ -31,6 +32,8 @@ from market.fields import MAX_NAME, MAX_TIME_US, MAX_WHOLE
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.key import MarketKey
+from market.signal import Signal
 from market.ticker import Ticker
 from market.trade import Trade
 
@@ -87,6 +90,10 @@ TURNOVER = Limit(13, 22)
 VOLUME = Limit(20, 18)
 QUOTE_VOLUME = Limit(16, 22)
 CHANGE_PERCENT = Limit(36, 4)
+SIGNAL_VALUE = VOLUME
+"""A number that a signal was made from."""
+MAX_VALUE_NAME = 2 * (2 * MAX_NAME + 1) + 1
+"""Characters of the name of such a number: two market keys with a bar between."""
 # Together they have at most the digits of `TURNOVER` (13 and 22), so the product has, too; and each is within `PRICE`.
 _is_short_price = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,11})?").fullmatch
 _is_short_qty = re.compile(r"[0-9]{1,7}(?:\.[0-9]{1,11})?").fullmatch
@@ -96,7 +103,7 @@ _SHORT = r"(?!0(?:[0-9 \n]|\.0+[ \n]))[0-9]{{1,{}}}+(?:\.[0-9]{{1,11}}+)?"
 _shorts = re.compile(rf"(?:(?:{_SHORT.format(6)} {_SHORT.format(7)}|{_SHORT.format(1)} {_SHORT.format(12)})\n)*").match
 AMOUNTS = {
     **dict.fromkeys(("volume", "taker_buy_volume", "vwap", "taker_buy_share", "realised_volatility"), VOLUME),
-    **dict.fromkeys(("quote_volume", "taker_buy_quote_volume"), QUOTE_VOLUME),
+    **dict.fromkeys(("quote_volume", "taker_buy_quote_volume", "remainder"), QUOTE_VOLUME),
     "change": PRICE,
     "rate": PRICE,
     "change_percent": CHANGE_PERCENT,
@@ -188,6 +195,25 @@ def check_amounts_of_candle(candle: Candle | GivenCandle) -> None:
     check_sums(candle, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"))
 
 
+def check_bar(bar: Bar) -> None:
+    """Prices, sums and names within their limits, times in their order, less left over than a bar takes."""
+    check_key(bar.exchange, bar.symbol)
+    check_name(bar.first_trade_id, "first_trade_id")
+    check_name(bar.last_trade_id, "last_trade_id")
+    check_threshold(bar.threshold)
+    check_prices(bar)
+    check_sums(bar, ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "remainder"))
+    if bar.close_time_us < bar.open_time_us:
+        raise MalformedError(f"close_time_us {bar.close_time_us} is before open_time_us {bar.open_time_us}")
+    if bar.remainder >= bar.threshold:
+        raise MalformedError(f"remainder {bar.remainder:f} is not below threshold {bar.threshold:f}")
+
+
+def check_threshold(threshold: Decimal) -> None:
+    """How much makes a bar: greater than 0 and within `PRICE`, as what one trade can bring."""
+    _check_positive(threshold, "threshold")
+
+
 def check_ticker(ticker: Ticker) -> None:
     """Prices, sums and names of a ticker and of its windows within their limits."""
     check_key(ticker.exchange, ticker.symbol)
@@ -196,6 +222,18 @@ def check_ticker(ticker: Ticker) -> None:
         check_name(name, "the name of a window")
         check_prices(window)
         check_sums(window, _OF_WINDOW)
+
+
+def check_signal(signal: Signal) -> None:
+    """Names and numbers of a signal within their limits."""
+    check_key(signal.exchange, signal.symbol)
+    check_name(signal.kind, "kind")
+    if signal.other is not None:
+        check_key(*MarketKey.parse(signal.other))
+    for name, value in signal.values.items():
+        if not 0 < len(name) <= MAX_VALUE_NAME:
+            raise MalformedError(f"the name of a value has {len(name)} characters, not 1 to {MAX_VALUE_NAME}")
+        SIGNAL_VALUE.check(value, name)
 
 
 def check_instrument(instrument: Instrument) -> None:

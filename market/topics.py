@@ -61,6 +61,11 @@ class Topics:
         return f"{self.prefix}md.signals.v1"
 
     @property
+    def bars(self) -> str:
+        """Bars of volume, dollars and ticks."""
+        return f"{self.prefix}md.bars.v1"
+
+    @property
     def feeds(self) -> str:
         """What happens to feeds."""
         return f"{self.prefix}md.feeds.v1"
@@ -74,6 +79,11 @@ class Topics:
     def state(self) -> str:
         """The candle engine's state."""
         return f"{self.prefix}candlewick.candles.state.v1{self.suffix}"
+
+    @property
+    def bars_state(self) -> str:
+        """The state of the engine that makes bars."""
+        return f"{self.prefix}candlewick.bars.state.v1"
 
     @property
     def instruments(self) -> str:
@@ -105,9 +115,11 @@ class Topics:
             self.live: {"cleanup.policy": "delete", "retention.ms": "3600000", "segment.ms": "600000"},
             self.tickers: _COMPACT,
             self.signals: _delete(90),
+            self.bars: _delete(90),
             self.feeds: _delete(90),
             self.progress: _COMPACT,
             self.state: _COMPACT,
+            self.bars_state: _COMPACT,
             self.instruments: _COMPACT,
             self.funding: _delete(365),
             **{self.candles(timeframe): _delete(days) for timeframe, days in _DELETE_DAYS.items()},

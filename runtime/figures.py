@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 
 FigureName = Literal[
     "records", "unread", "newest_age_ms", "rebalances",
-    "candles", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
+    "candles", "bars", "late", "dead_letters", "tickers", "windows_left", "rows", "rejected",
     "gaps_open", "gaps_filled", "holes", "taken_back", "resets", "reconnects", "refused", "conflicts", "clock_ignored",
     "clocks_away", "rest_weight", "rest_closed_s", "messages", "waiting", "received_ms", "acknowledged_ms", "clock_ms",
     "missing_trades", "fill_behind_s", "fill_rest_s", "not_recorded", "surveying_rows", "publishing_rows",
-    "minutes_done", "minutes_left",
+    "minutes_done", "minutes_left", "signals", "too_late",
 ]  # fmt: skip
 
 
@@ -29,10 +29,13 @@ FIGURES: dict[FigureName, Figure] = {
     "newest_age_ms": Figure("Age of the newest record handled, by the log clock", is_counter=False),
     "rebalances": Figure("Rebalances of the consumer group that this process took part in"),
     "candles": Figure("Candles published"),
-    "late": Figure("Trades behind the final boundary, published to the late topic"),
+    "bars": Figure("Bars published"),
+    "late": Figure("Trades behind the final boundary: in no candle or bar; the candle engine publishes them again"),
     "dead_letters": Figure("Records published to a dead letter topic"),
     "tickers": Figure("Tickers published"),
     "windows_left": Figure("Windows left out because some of their minutes are in no store"),
+    "signals": Figure("Signals published"),
+    "too_late": Figure("Candles that came after their place in the log of all partitions was passed"),
     "rows": Figure("Rows that the store has acknowledged"),
     "rejected": Figure("Records that the store can't hold, published to a dead letter topic"),
     "gaps_open": Figure("Symbols with a gap that may still be filled", is_counter=False),

@@ -23,13 +23,13 @@ from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
+from serving.hot_routes import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.markets import Markets, UnknownMarketError
 from serving.planner import MAX_CANDLES, Tier
 from serving.reader import NoTierError, read_candles, read_tickers, read_trades
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
-MAX_SYMBOLS = 50
 _RETRY_AFTER_S = 5
 _no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
 
@@ -69,13 +69,13 @@ class CandlesQuery(_OfMarket):
     until_ms: Annotated[
         TimeMs | None, Field(description="first open time not wanted, UTC ms; without: up to the newest")
     ] = None
-    limit: Annotated[int, Field(ge=1, le=MAX_CANDLES)] = 500
+    limit: Annotated[int, Field(ge=1, le=MAX_CANDLES)] = DEFAULT_CANDLES
 
 
 class TradesQuery(_OfMarket):
     """Parameters of ``/v1/trades``."""
 
-    limit: Annotated[int, Field(ge=1, le=MAX_TRADES)] = 100
+    limit: Annotated[int, Field(ge=1, le=MAX_TRADES)] = DEFAULT_TRADES
 
 
 class TickersQuery(_Parameters):
@@ -194,5 +194,10 @@ def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | No
     return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
+def to_bytes(answer: dict[str, Any]) -> bytes:
+    """The body of an answer."""
+    return orjson.dumps(answer)
+
+
 def _json(answer: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return Response(to_bytes(answer), media_type="application/json")

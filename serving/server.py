@@ -15,6 +15,8 @@ from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings
 from runtime.telemetry import VERSION, logger
 from serving.api import build_api
+from serving.hot_cache import HotCache
+from serving.hot_routes import HotRoutes
 from serving.metrics import measured
 from serving.tiers import Tiers
 
@@ -61,9 +63,12 @@ async def serve(settings: Settings, where: ServeSettings, stop: asyncio.Event) -
 async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tuple[str, "asyncio.Future[None]"]]:
     """Serve while the block runs; gives the address ``http://host:port``, and a future that is done when it ended."""
     ip, port = _free_place(where)
-    tiers = Tiers(settings)
+    tiers, cache = Tiers(settings), HotCache()
+    changes = tiers.hot.changes(cache.change, cache.change_all)
+    cache.told = changes
+    listening = asyncio.create_task(changes.listening())
     server = Server(
-        measured(limited(build_api(tiers), _AT_WORK)),
+        measured(limited(HotRoutes(build_api(tiers), tiers.hot, cache), _AT_WORK)),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,
@@ -80,6 +85,8 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     finally:
         server.stop()  # type: ignore[no-untyped-call]  # granian's
         await asyncio.wait({ended})
+        listening.cancel()
+        await asyncio.wait({listening})
         await tiers.close()
 
 

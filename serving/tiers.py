@@ -23,7 +23,9 @@ from sinks.clickhouse import read as warm
 from sinks.parquet import connect as parquet
 from sinks.parquet import read as cold
 from sinks.redis import connect as redis
+from sinks.redis import keys
 from sinks.redis import read as hot
+from sinks.redis.changes import KeyChanges
 
 _NEAR_S = 5.0
 """How long hot and warm may take before they count as away."""
@@ -126,6 +128,36 @@ class HotTier:
         return await self._guard.ask(
             lambda: hot.read_newest_candle(self._client, self._prefix, market, timeframe=timeframe)
         )
+
+    async def candle_values(self, market: MarketKey, timeframe: Timeframe, limit: int) -> list[bytes]:
+        """The newest closed candles as they stand, oldest first."""
+        return await self._guard.ask(
+            lambda: hot.read_newest_candle_values(self._client, self._prefix, market, timeframe, limit=limit)
+        )
+
+    async def trade_values(self, market: MarketKey, limit: int) -> list[bytes]:
+        """The latest trades as they stand, newest first."""
+        return await self._guard.ask(lambda: hot.read_trade_values(self._client, self._prefix, market, limit=limit))
+
+    async def ticker_value(self, market: MarketKey) -> bytes | None:
+        """The newest ticker as it stands."""
+        return await self._guard.ask(lambda: hot.read_ticker_value(self._client, self._prefix, market))
+
+    def candles_key(self, market: MarketKey, timeframe: Timeframe) -> str:
+        """The key whose changes change `candle_values`."""
+        return keys.candles_key(self._prefix, str(market), timeframe)
+
+    def trades_key(self, market: MarketKey) -> str:
+        """The key whose changes change `trade_values`."""
+        return keys.trades_key(self._prefix, str(market))
+
+    def ticker_key(self, market: MarketKey) -> str:
+        """The key whose changes change `ticker_value`."""
+        return keys.ticker_key(self._prefix, str(market))
+
+    def changes(self, on_change: Callable[[str], None], on_loss: Callable[[], None]) -> KeyChanges:
+        """Who tells that a key changed."""
+        return KeyChanges(self._client, on_change, on_loss)
 
     async def trades(self, market: MarketKey, limit: int) -> list[Trade]:  # noqa: D102
         return await self._guard.ask(lambda: hot.read_trades(self._client, self._prefix, market, limit=limit))

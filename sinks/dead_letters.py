@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from market.codec import dead_letter_headers, header
+from market.codec import GROUP_HEADER, dead_letter_headers, header
 from market.ids import IdRanges
 from runtime.errors import UnavailableError
 from runtime.kafka import Outgoing, Publisher, TopicPartition, read_to_end
@@ -10,8 +10,6 @@ from runtime.settings import Settings
 from runtime.telemetry import logger
 from sinks.encoded import RejectedRecord
 
-GROUP_HEADER = "candlewick.group"
-"""Which group refused the record: another store may well have taken it."""
 TOPIC_ID_HEADER = "candlewick.topic_id"
 """The id of the record's topic: a topic made anew has other records at the same offsets."""
 _OFFSET = "__streams.errors.offset"

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from result import Result
 
 from market.records import BareRecord
-from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.worker import run_candles
+from processors.engine.assigned_partition import AssignedPartition
 from runtime.lifecycle import run
 from runtime.settings import load_settings
 from runtime.telemetry import configure_logs

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.recompute.recompute import RecomputeOptions, recompute
 from candlewick.stage import begin_stage
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
 from runtime.errors import INTERRUPTED

@@ -13,7 +13,9 @@ from candlewick.tables import print_table
 
 
 async def replay(
-    group: Annotated[str, Parameter(help="candles, rolling, or sink.redis, .clickhouse, .parquet, .postgres")],
+    group: Annotated[
+        str, Parameter(help="candles, bars, rolling, signals, or sink.redis, .clickhouse, .parquet, .postgres")
+    ],
     *,
     to: Annotated[Place | int | datetime, Parameter(help="a place, an offset, or a time of the log clock")],
     execute: Annotated[bool, Parameter(negative="", help="do it; without it nothing is changed")] = False,

@@ -10,6 +10,7 @@ from typing import Annotated
 import stamina.instrumentation
 from cyclopts import Parameter
 
+from candlewick.commands.bars import read_thresholds
 from candlewick.commands.stack import WITH, bring_up
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.pipeline.memory import begin_run
@@ -78,6 +79,13 @@ def run(
         Parameter(negative="", help="SIGKILL a stage every so many seconds, such as candles=20; repeated"),
     ] = (),
     with_: Annotated[tuple[Extra, ...], WITH] = (),
+    signals: Annotated[
+        bool, Parameter(negative="", help="tell signals too (candlewick signals --help); they are not verified")
+    ] = False,
+    bars: Annotated[
+        Path | None,
+        Parameter(help="make bars too, as this file says (candlewick bars --help); they are not verified"),
+    ] = None,
     common: Common = NONE_GIVEN,
 ) -> int:
     """Start the local stack, an exchange, the producer, the processors, the sinks and the API, and watch them work.
@@ -103,11 +111,15 @@ def run(
     candlewick run --simulate kraken,bybit --symbols 5
     candlewick run --exchange binance,kraken --symbols BTC-USDT,ETH-USDT
     candlewick run --with postgres
+    candlewick run --signals --simulate binance,kraken,okx
+    candlewick run --bars bars.toml
     ```
     """
     stamina.instrumentation.set_on_retry_hooks([])  # they would write across the view
     settings = common.settings()
     settings = settings.model_copy(update={"home": settings.home.expanduser().absolute()})
+    if bars is not None:
+        read_thresholds(bars)  # what is wrong in it is told before anything is started
     plan = RunPlan(
         for_s=for_.total_seconds() if for_ else None,
         headless=headless or not sys.stdout.isatty(),
@@ -116,8 +128,10 @@ def run(
         markets=_markets(settings, exchange, simulate, symbols),
         seed=seed,
         faults=fault,
-        kills=parse_kills(kill, postgres=Extra.POSTGRES in with_),
+        kills=parse_kills(kill, postgres=Extra.POSTGRES in with_, signals=signals, bars=bars is not None),
         postgres=Extra.POSTGRES in with_,
+        signals=signals,
+        bars=bars and bars.absolute(),
         market_start_s=market_start.total_seconds() if market_start else None,
     )
     require_separate(plan.markets, plan.faults)

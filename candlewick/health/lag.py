@@ -13,7 +13,7 @@ from runtime.settings import Settings
 _LOOK_BELOW = 1_000
 """Up to so many offsets are looked at: are they records, or the ends of transactions?"""
 
-_NOT_EVERYWHERE = ("sink.postgres",)
+_NOT_EVERYWHERE = ("bars", "signals", "sink.postgres")
 
 Ends = Mapping[str, Mapping[int, tuple[int, int]]]
 """Topic → partition → first and next offset."""
@@ -24,7 +24,9 @@ def inputs(topics: Topics) -> dict[str, list[str]]:
     closed, every_timeframe = topics.candles(), [topics.candles(timeframe) for timeframe in Timeframe]
     return {
         "candles": [topics.trades],
+        "bars": [topics.trades],
         "rolling": [closed],
+        "signals": [closed],
         "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe],
         "sink.clickhouse": [
             topics.trades,

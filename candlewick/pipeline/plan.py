@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from candlewick.pipeline.stage_names import POSTGRES_SINK, PRODUCER, SINKS, STAGES
+from candlewick.pipeline.stage_names import BARS, POSTGRES_SINK, PROCESSORS, PRODUCER, SIGNALS, SINKS, STAGES
 from candlewick.pipeline.supervise.process import Stage
 from runtime.errors import UsageError
 
@@ -30,8 +31,17 @@ class RunPlan:
     """Stage → seconds between two kills of it."""
     postgres: bool = False
     """Whether PostgreSQL is filled too."""
+    signals: bool = False
+    """Whether signals are told too."""
+    bars: Path | None = None
+    """The thresholds' file of the bars that are made too."""
     market_start_s: float | None = None
     """How far before now the simulated market begins; None: where the data end, else so that `for_s` fit before now."""
+
+    @property
+    def processors(self) -> tuple[str, ...]:
+        """The names of its processors, in the order in which they are drained."""
+        return (*PROCESSORS, *((BARS,) if self.bars else ()), *((SIGNALS,) if self.signals else ()))
 
     @property
     def sinks(self) -> tuple[str, ...]:
@@ -72,9 +82,12 @@ def require_separate(markets: Collection[str], faults: Sequence[str]) -> None:
         )
 
 
-def parse_kills(values: tuple[str, ...], *, postgres: bool = False) -> dict[str, float]:
+def parse_kills(
+    values: tuple[str, ...], *, postgres: bool = False, signals: bool = False, bars: bool = False
+) -> dict[str, float]:
     """``STAGE=SECONDS`` arguments; a wrong one is a usage error."""
-    stages = (*STAGES, POSTGRES_SINK) if postgres else STAGES
+    asked_for = {BARS: bars, SIGNALS: signals, POSTGRES_SINK: postgres}
+    stages = (*STAGES, *(name for name, is_asked_for in asked_for.items() if is_asked_for))
     kills = {}
     for value in values:
         name, _, seconds = value.partition("=")

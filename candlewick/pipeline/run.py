@@ -21,7 +21,7 @@ from candlewick.pipeline.simulator import (
     simulator,
     until_answering,
 )
-from candlewick.pipeline.stage_names import API, PARQUET_SINK, PROCESSORS, PRODUCER, SIMULATOR, is_producer
+from candlewick.pipeline.stage_names import API, BARS, PARQUET_SINK, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
 from candlewick.pipeline.symbols import name_for_producer
@@ -83,7 +83,7 @@ class PipelineRun:
                 measure(
                     self._settings,
                     show,
-                    stages=(*PROCESSORS, *plan.sinks),
+                    stages=(*plan.processors, *plan.sinks),
                     market_time=self._market_time,
                     speed=speed,
                 ),
@@ -167,12 +167,18 @@ class PipelineRun:
     def _stages(self) -> Iterator[Stage]:
         """In the order in which records pass them; the view shows them so too."""
         plan, first_port = self._plan, self._settings.metrics_port
-        for number, name in enumerate((*plan.producers, *PROCESSORS, *plan.sinks, API)):
+        for number, name in enumerate((*plan.producers, *plan.processors, *plan.sinks, API)):
             environment = _environment(self._settings, metrics_port=first_port and first_port + number)
             if name in plan.producers:
                 yield self._producer(name, plan.producers[name], environment)
             else:
-                yield stage(name, *(("--port", str(self._api_port)) if name == API else ()), environment=environment)
+                yield stage(name, *self._arguments(name), environment=environment)
+
+    def _arguments(self, name: str) -> tuple[str, ...]:
+        """Of a stage that is no producer."""
+        if name == BARS:
+            return (str(self._plan.bars),)
+        return ("--port", str(self._api_port)) if name == API else ()
 
     def _producer(self, name: str, exchange: str, environment: dict[str, str]) -> Stage:
         """``produce`` with its exchange, or ``produce.kraken``, which is its command already."""
@@ -186,7 +192,7 @@ class PipelineRun:
         """Stop stage after stage, each once it has committed all that the one before can give."""
         self._show.say(f"stopping after {self._show.elapsed_s():.0f} s: the producer first, then what it feeds")
         await asyncio.gather(*map(supervisor.stop, self._plan.producers))
-        for name in PROCESSORS:
+        for name in self._plan.processors:
             await caught_up(self._settings, (name,), say=self._show.say)
             await supervisor.stop(name)
         sinks = self._plan.sinks

@@ -3,6 +3,8 @@
 SIMULATOR, PRODUCER, API = "simulate", "produce", "serve"
 """With several exchanges the producers are ``produce.binance`` and so on."""
 PROCESSORS = ("candles", "rolling")
+BARS, SIGNALS = "bars", "signals"
+"""Processors that are there only where they are asked for."""
 PARQUET_SINK, POSTGRES_SINK = "sink.parquet", "sink.postgres"
 SINKS = ("sink.redis", "sink.clickhouse", PARQUET_SINK)
 """Of every run; that of PostgreSQL is there only where it is asked for."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from candlewick.common import utc_us
 from market.codec import RUN_HEADER, header
 from market.utc import utc
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import Core
 from processors.candles.range import RecomputeRange, load_recomputation
 from processors.candles.range_plan import prepare_range

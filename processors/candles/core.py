@@ -13,20 +13,17 @@ from operator import attrgetter
 import numpy as np
 
 from market.candle import Candle
-from market.codec import decode_marker, decode_trade, run_of, usual_form
+from market.codec import decode_marker, run_of, usual_form
 from market.columns import Ints, TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.key import MarketKey
-from market.limits import check_key
-from market.partition import partition_of
 from market.records import BareRecord
 from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade
 from processors.candles.batch_fold import fold_batch
 from processors.candles.series import ALLOWED_LATENESS_US, Series, TradeOutcome
-
-AHEAD_US = 2 * MINUTE_US
-"""A trade or marker may be at most this far ahead of its record's append time: a wrong clock must not close minutes."""
+from processors.engine.input import AHEAD_US, MOST_KEYS, check_marker, market_of, trade_in
+from runtime.figures import FigureName
 
 
 class CloseOn(StrEnum):
@@ -57,20 +54,19 @@ class Outputs:
     late: list[BareRecord] = field(default_factory=list)
     dead: list[tuple[BareRecord, MalformedError]] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        return bool(self.candles or self.late or self.dead)
+    def __len__(self) -> int:
+        return len(self.candles) + len(self.late) + len(self.dead)
 
+    def append(self, later: "Outputs") -> None:
+        """Put the outputs of later records behind these."""
+        self.candles += later.candles
+        self.late += later.late
+        self.dead += later.dead
 
-class MisplacedError(MalformedError):
-    """The record's key belongs in another partition."""
+    def figures(self) -> dict[FigureName, int]:
+        """How much of each kind there is."""
+        return {"candles": len(self.candles), "late": len(self.late), "dead_letters": len(self.dead)}
 
-
-class AheadError(MalformedError):
-    """The record has a time that is more than two minutes after its append time."""
-
-
-_MOST_KEYS = 65_536
-"""At most so many keys are remembered as being in their right partition; then all are forgotten."""
 
 _AT_ONCE = 100
 """From this many trades between two markers on, folding them at once is faster."""
@@ -170,11 +166,7 @@ class Core:
                 self._take_marker(marker, record, outputs)
             return
         market = self._market(record)
-        trade = decode_trade(record.value)
-        if trade.symbol != market.symbol or trade.exchange != market.exchange:
-            raise MalformedError(f"key '{market}' over a trade of '{trade.market}'")
-        if trade.time_us > record.timestamp * 1000 + AHEAD_US:
-            raise AheadError(f"trade time {trade.time_us} is over two minutes after append time {record.timestamp} ms")
+        trade = trade_in(record, market)
         series = self._series(market, run_of(record.headers))
         outcome = series.add(trade, record.offset + self.rules.revision_base)
         if outcome is TradeOutcome.LATE and series.run is None:
@@ -186,10 +178,7 @@ class Core:
 
     def _take_marker(self, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
         market = self._market(record)
-        if max(marker.complete_until_us, marker.published_until_us) > record.timestamp * 1000 + AHEAD_US:
-            raise AheadError(
-                f"marker of {marker.complete_until_us} is over two minutes after append time {record.timestamp} ms"
-            )
+        check_marker(marker, record)
         self._mark(self._series(market, marker.run), marker, record, outputs)
 
     def _mark(self, series: Series, marker: Marker, record: BareRecord, outputs: Outputs) -> None:
@@ -222,15 +211,8 @@ class Core:
             raise MalformedError("no key")
         market = self._markets.get(record.key)
         if market is None:
-            try:
-                key = record.key.decode()
-            except UnicodeDecodeError as error:
-                raise MalformedError(f"the key is not UTF-8: {error}") from error
-            if (right := partition_of(record.key, self.partitions)) != self.partition:
-                raise MisplacedError(f"key {key!r} belongs in partition {right}, not {self.partition}")
-            market = MarketKey.parse(key)
-            check_key(*market)
-            if len(self._markets) >= _MOST_KEYS:
+            market = market_of(record.key, self.partition, self.partitions)
+            if len(self._markets) >= MOST_KEYS:
                 self._forget_keys()
             self._markets[record.key] = market
             self._symbols[record.key] = self._reader.add(*market)

@@ -7,13 +7,16 @@ from types import TracebackType
 from typing import Self
 
 from market.codec import encode_candle
-from processors.candles.assigned_partition import AssignedPartition
+from processors.candles.core import Core, Outputs
+from processors.engine.assigned_partition import AssignedPartition
 from runtime.kafka import Outgoing, Publisher, TopicPartition
 from runtime.settings import Settings
 
 INTERVAL_S = 1.0
 CAUGHT_UP_MS = 5_000
 """Live candles are published only while the newest record is younger than this: never while catching up."""
+
+CandlePartition = AssignedPartition[Core, Outputs]
 
 
 class LiveCandles:
@@ -38,7 +41,7 @@ class LiveCandles:
             await asyncio.gather(self._sending, return_exceptions=True)
         await self._publisher.__aexit__(kind, error, trace)
 
-    def show(self, partitions: Iterable[AssignedPartition]) -> None:
+    def show(self, partitions: Iterable[CandlePartition]) -> None:
         """Publish the changed candles of one partition whose turn it is; nothing while earlier ones are on their way.
 
         `UnavailableError` if the earlier ones could not be published.
@@ -61,7 +64,7 @@ class LiveCandles:
         )
 
 
-def _open_candles(assigned: AssignedPartition) -> Iterator[Outgoing]:
+def _open_candles(assigned: CandlePartition) -> Iterator[Outgoing]:
     if time.time_ns() // 1_000_000 - assigned.newest_ms > CAUGHT_UP_MS:
         return
     for series in assigned.core.series.values():

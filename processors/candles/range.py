@@ -14,7 +14,8 @@ from market.candle import Candle
 from market.key import MarketKey
 from market.topics import Topics
 from processors.candles.core import CloseOn, Core, Rules
-from processors.candles.state import RANGE_KEY, VERSION, StoredState
+from processors.candles.state import core_of
+from processors.engine.state import RANGE_KEY, VERSION, StoredState
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing, read_to_end
 from runtime.kafka.admin import diff_topics
@@ -112,7 +113,7 @@ async def load_recomputation(settings: Settings, suffix: str) -> tuple[Recompute
 
 def _core(range_: RecomputeRange, partition: int, stored: StoredState, partitions: int) -> Core:
     if stored.position is not None:
-        return stored.core(partition=partition, partitions=partitions, rules=range_.rules)
+        return core_of(stored, partition=partition, partitions=partitions, rules=range_.rules)
     start = range_.pieces[partition].start
     return Core(partition=partition, partitions=partitions, position=start, rules=range_.rules, awaits_floor=start > 0)
 

@@ -19,8 +19,9 @@ from market.partition import partition_of
 from market.timeframe import MINUTE_US, next_minute_us
 from market.topics import Topics
 from market.utc import utc
-from processors.candles.core import AHEAD_US, Rules, SeriesKey
+from processors.candles.core import Rules, SeriesKey
 from processors.candles.range import LogPiece, RecomputeRange, load_range
+from processors.engine.input import AHEAD_US
 from runtime.errors import UsageError
 from runtime.kafka import TransactionalPublisher, decoded, ends, move_group, offsets_at, read_to_end
 from runtime.kafka.admin import apply_topics, require_topics

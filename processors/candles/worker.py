@@ -1,233 +1,105 @@
-"""The engine's shell: a member of the group `candlewick.candles` that moves bytes between Kafka and the pure core."""
+"""The candle engine, as the shell runs it: its core, its topics, what becomes of its outputs."""
 
 import asyncio
-import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 
+from market.codec import RUN_HEADER, encode_candle
 from market.records import BareRecord
-from market.timeframe import Timeframe
-from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
-from processors.candles.core import Outputs
-from processors.candles.live import LiveCandles
-from runtime.errors import CandlewickError, UnavailableError
-from runtime.kafka import FencedError, Subscription, TopicPartition
-from runtime.kafka.admin import require_topics, topic_id
-from runtime.lifecycle import rejoining
-from runtime.membership import note_assigned
+from market.topics import Topics
+from processors.candles.config import CandlesConfig
+from processors.candles.core import Core, Outputs
+from processors.candles.live import CandlePartition, LiveCandles
+from processors.candles.state import changes, core_of, mark_clean
+from processors.engine.engine import EngineTopics, dead_letters
+from processors.engine.state import StoredState
+from processors.engine.worker import run_engine
+from runtime.kafka import Outgoing, TopicPartition
 from runtime.settings import Settings
-from runtime.stall import StallWatch, Stand
-from runtime.telemetry import Meter, logger
-
-POLL_S = 0.1
-POLL_BATCHES = 64
-"""With the fetch size this bounds how much is held between two commits."""
-COMMITTING_BATCHES = 16
-"""Fewer while a transaction is under way, so that the transaction gets its turns."""
-SHORT_POLL_S = 0.005
-"""Used while a partition commits or is about to: its next commit must not wait for records that do not come."""
-
-LOOK_S = 1.0
-PROMPT_S = 5.0
-"""A broker that answers later than this counts as away."""
-
-log = logger("candles")
-
-
-class StuckError(CandlewickError):
-    """Reading a partition does not go on, although the broker answers and has more records."""
 
 
 async def run_candles(settings: Settings, config: CandlesConfig, stop: asyncio.Event) -> None:
-    """Make candles until `stop` (or, with ``once``, to the log's end as it stands).
+    """Make candles until `stop` (or, with ``once``, to the log's end as it stands); the errors are `run_engine`'s."""
+    await run_engine(settings, CandleEngine(settings, config), stop)
 
-    Where a broker is away, or another process took a partition over, everything is released and the group is joined
-    anew; nobody can read what was not committed. `EngineStartError`, `StateError` and other wrong set-ups are raised.
-    """
-    await _require_topics(settings, config)
-    meter = Meter("candles")
-    # With `once` a broker that is away ends the pass with its error; a partition that was taken over does not.
-    bearable = (FencedError,) if config.once else (FencedError, UnavailableError)
-    async with meter.reporting():
-        await rejoining(
-            lambda: _CandlesWorker(settings, config, meter).run(stop), stop, stage=meter.stage, bearable=bearable
+
+class CandleEngine:
+    """`md.trades.v1` in, `md.candles.1m.v1` out, or the topics of a recomputation."""
+
+    name = "candles"
+
+    def __init__(self, settings: Settings, config: CandlesConfig) -> None:
+        self.config = config
+        self.revision_base = config.rules.revision_base
+        self._names = self.topics(settings.topics).names
+
+    def topics(self, topics: Topics) -> EngineTopics:
+        """What it reads and writes."""
+        names = topics if self.config.range is None else self.config.range.topics(topics)
+        own = {names.trades, names.candles(), names.late, names.state, names.live, names.dead_letters(names.trades)}
+        return EngineTopics(names=names, state=names.state, output=names.candles(), needed=frozenset(own))
+
+    def outputs(self) -> Outputs:
+        """No outputs yet."""
+        return Outputs()
+
+    def begin(self, *, partition: int, partitions: int, position: int, awaits_floor: bool) -> Core:
+        """A core that knows nothing."""
+        return Core(
+            partition=partition,
+            partitions=partitions,
+            position=position,
+            rules=self.config.rules,
+            awaits_floor=awaits_floor,
         )
 
+    def restore(self, stored: StoredState, *, partition: int, partitions: int, resumes_at: int) -> Core:  # noqa: ARG002
+        """The core of the last checkpoint; its rules are the same for the life of a state, wherever it goes on."""
+        return core_of(stored, partition=partition, partitions=partitions, rules=self.config.rules)
 
-async def _require_topics(settings: Settings, config: CandlesConfig) -> None:
-    topics = config.topics(settings.topics)
-    needed = {topics.trades, topics.candles(Timeframe.M1), topics.late, topics.state, topics.live}
-    await require_topics(settings, needed | {topics.dead_letters(topics.trades)}, topics)
-
-
-class _CandlesWorker:
-    """One membership in the group, from joining to leaving."""
-
-    def __init__(self, settings: Settings, config: CandlesConfig, meter: Meter) -> None:
-        self._settings = settings
-        self._topics = config.topics(settings.topics)
-        self._config = config
-        self._meter = meter
-        self._assigned: dict[TopicPartition, AssignedPartition] = {}
-        self._commits: dict[TopicPartition, asyncio.Task[Outputs]] = {}
-        """Transactions under way, at most one a partition; reading goes on while they wait for the broker."""
-        self._joined = False
-        self._stalls = StallWatch(settings.stall_timeout_s)
-        self._looked_at_s = 0.0
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop`, then commit what is left and leave the group."""
-        group = self._topics.group("candles")
-        subscription = Subscription(
-            self._settings,
-            group=group,
-            topics=[self._topics.trades],
-            instance_id=self._config.instance_id,
-            bare=True,
-        )
-        async with subscription, LiveCandles(self._settings) as live:
-            try:
-                while not stop.is_set():
-                    if self._config.once and self._joined and await self._at_end(subscription):
-                        break
-                    await self._step(subscription)
-                    if not self._config.once:
-                        live.show(self._assigned.values())
-                await self._finish_commits()
-                self._commit((assigned for assigned in self._assigned.values() if assigned.is_changed), last=True)
-                await self._finish_commits()
-            finally:
-                await asyncio.gather(*self._commits.values(), return_exceptions=True)
-                await self._release(list(self._assigned))
-
-    async def _follow_assignment(self, subscription: Subscription) -> bool:
-        """Take over the partitions that came and release those that went; returns whether there was a rebalance."""
-        changes = subscription.changes()
-        if changes.rebalanced:
-            self._joined = True
-            self._stalls.clear()
-            await self._finish_commits()
-            # A rebalance revokes all partitions. One that came back is restored: another may have had it in between.
-            await self._release([tp for tp in self._assigned if tp in changes.revoked | changes.assigned])
-            await _require_topics(self._settings, self._config)  # a topic that changed leads to a rebalance
-            made = await topic_id(self._settings, self._topics.trades)
-            new = [
-                AssignedPartition(self._settings, subscription, tp, self._config, made)
-                for tp in sorted(changes.assigned)
-            ]
-            taken = await asyncio.gather(*(assigned.take_over() for assigned in new), return_exceptions=True)
-            failures = [result for result in taken if isinstance(result, BaseException)]
-            self._assigned |= {assigned.tp: assigned for assigned in taken if isinstance(assigned, AssignedPartition)}
-            for failure in failures[1:]:
-                log.error("partition not taken over", reason=str(failure))
-            if failures:
-                raise failures[0]
-            log.info("assigned", partitions=sorted(tp.partition for tp in self._assigned))
-            note_assigned(self._meter, self._assigned, self._config.instance_id)
-        return changes.rebalanced
-
-    async def _step(self, subscription: Subscription) -> None:
-        batches = await self._poll(subscription)
-        if await self._follow_assignment(subscription):
-            return  # what was polled may begin at the group's offset, before records that are folded already
-        began_s = time.monotonic()
-        for tp, assigned in self._assigned.items():
-            records = batches.get(tp, [])
-            assigned.process(records)
-            if records:
-                self._meter.count(len(records), newest_ms=records[-1].timestamp)
-                self._commit([assigned] if assigned.is_due else [])
-                await asyncio.sleep(0)  # transactions under way take their next step
-        self._meter.set_unread(
-            (subscription.highwater(tp), assigned.core.position) for tp, assigned in self._assigned.items()
-        )
-        self._commit(assigned for assigned in self._assigned.values() if assigned.is_due)
-        if self._commits:  # transactions must end within their time-out: they get as much time as processing took
-            await asyncio.wait(
-                self._commits.values(), timeout=time.monotonic() - began_s, return_when=asyncio.FIRST_COMPLETED
-            )
-        self._count_commits()
-        await self._look_for_stalls(subscription)
-
-    async def _look_for_stalls(self, subscription: Subscription) -> None:
-        """`StuckError` for a reader that is stuck: it can't mend itself, so the process has to be started anew."""
-        now_s = time.monotonic()
-        if now_s - self._looked_at_s < LOOK_S:
-            return
-        self._looked_at_s = now_s
-        for tp in [tp for tp, assigned in self._assigned.items() if not assigned.is_final]:
-            position = await subscription.position(tp)
-            lag = (subscription.highwater(tp) or 0) - position
-            stand = self._stalls.look(tp, position, lag, now_s)
-            if stand is Stand.FINE:
-                continue
-            if not await _answers(subscription, tp):
-                self._stalls.clear()  # without a broker nobody reads
-                return
-            if stand is Stand.STUCK:
-                raise StuckError(
-                    f"{tp.topic}/{tp.partition} has stood at offset {position} for {self._settings.stall_timeout_s:g} "
-                    f"s or more with {lag} records unread; the process ends, to be started again. If that does not "
-                    "help, look for a producer that left a transaction open (kafka-transactions.sh "
-                    "--describe-producers)"
-                )
-
-    async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
-        """Records of all partitions but those whose commits can't keep up, and those that are read far enough."""
-        free = [
-            tp
-            for tp, assigned in self._assigned.items()
-            if not assigned.is_final and (tp not in self._commits or not assigned.is_full)
-        ]
-        if self._commits and not free:
-            await asyncio.wait(self._commits.values(), return_when=asyncio.FIRST_COMPLETED)
-            return {}
-        is_soon = self._commits or any(assigned.is_lingering for assigned in self._assigned.values())
-        return await subscription.poll_batches(
-            free,
-            timeout_s=SHORT_POLL_S if is_soon else POLL_S,
-            max_batches=COMMITTING_BATCHES if self._commits else POLL_BATCHES,
-        )
-
-    def _commit(self, due: Iterable[AssignedPartition], *, last: bool = False) -> None:
-        for assigned in due:
-            if assigned.tp not in self._commits:
-                self._commits[assigned.tp] = asyncio.create_task(assigned.commit(last=last))
-
-    async def _finish_commits(self) -> None:
-        if self._commits:
-            await asyncio.wait(self._commits.values())
-            self._count_commits()
-
-    def _count_commits(self) -> None:
-        """Count what was committed; raises the error of a commit, which ends this membership."""
-        for tp in [tp for tp, commit in self._commits.items() if commit.done()]:
-            outputs = self._commits.pop(tp).result()
-            self._meter.add("candles", len(outputs.candles))
-            self._meter.add("late", len(outputs.late))
-            self._meter.add("dead_letters", len(outputs.dead))
-            for record, error in outputs.dead:
-                log.warning("dead letter", reason=str(error), partition=tp.partition, offset=record.offset)
-
-    async def _release(self, tps: list[TopicPartition]) -> None:
-        await asyncio.gather(*(self._assigned.pop(tp).release() for tp in tps))
-
-    async def _at_end(self, subscription: Subscription) -> bool:
-        """Whether all assigned partitions are read to their end; control records do not count."""
-        for tp, assigned in self._assigned.items():
-            if (
-                not assigned.is_final
-                and assigned.core.position < assigned.end
-                and await subscription.position(tp) < assigned.end
-            ):
-                return False
-        return True
-
-
-async def _answers(subscription: Subscription, tp: TopicPartition) -> bool:
-    """Whether the broker that leads the partition answers in time; `UnavailableError` where it can't be reached."""
-    try:
-        async with asyncio.timeout(PROMPT_S):
-            await subscription.end(tp)
-    except TimeoutError:
+    def needs_checkpoint(self, core: Core) -> bool:  # noqa: ARG002
+        """Never: what a core does depends on the log alone."""
         return False
-    return True
+
+    def process(self, core: Core, records: Sequence[BareRecord]) -> Outputs:
+        """What the records lead to; of a recomputation only the candles of its range."""
+        outputs = core.process(records)
+        if self.config.range is not None:
+            outputs.candles = self.config.range.keep(outputs.candles)
+        return outputs
+
+    def checkpoint(self, core: Core, topic_id: str | None) -> list[Outgoing]:
+        """The records that bring the stored state up to the core."""
+        records = list(changes(core, topic_id))
+        mark_clean(core)
+        return records
+
+    def records(self, outputs: Outputs, tp: TopicPartition) -> dict[str, list[Outgoing]]:
+        """Late trades as they were read, dead letters, and candles, a run's with its header."""
+        return {
+            self._names.late: [
+                Outgoing(record.key or b"", record.value, record.headers, tp.partition) for record in outputs.late
+            ],
+            self._names.dead_letters(tp.topic): list(dead_letters(outputs.dead, tp)),
+            self._names.candles(): list(_candles(outputs, tp.partition)),
+        }
+
+    def end(self, partition: int, log_end: int) -> int:
+        """The log's end when the partition was taken over, or when its range was planned."""
+        return log_end if self.config.range is None else self.config.range.pieces[partition].end
+
+    def is_final(self, core: Core) -> bool:
+        """Whether the range that is recomputed can't change any more; False without a range."""
+        return self.config.range is not None and self.config.range.is_final(core)
+
+    @asynccontextmanager
+    async def beside(self, settings: Settings) -> AsyncIterator[Callable[[Iterable[CandlePartition]], None]]:
+        """Live candles go out beside the transactions."""
+        async with LiveCandles(settings) as live:
+            yield live.show
+
+
+def _candles(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
+    for candle, run in outputs.candles:
+        headers = () if run is None else ((RUN_HEADER, run.encode()),)
+        yield Outgoing(candle.key.encode(), encode_candle(candle), headers, partition)

@@ -11,7 +11,6 @@ from runtime.telemetry import logger
 
 LOOK_INTERVAL_S = 20.0
 """How often to check that the topic was not made anew."""
-AGAIN = "candlewick replay rolling --to earliest --execute (or start with --from-start)"
 
 log = logger("rolling")
 
@@ -19,12 +18,13 @@ log = logger("rolling")
 class CandleSource:
     """The topic that one membership reads."""
 
-    def __init__(self, settings: Settings, topic_id: str | None, *, once: bool) -> None:
+    def __init__(self, settings: Settings, topic_id: str | None, *, once: bool, group: str = "rolling") -> None:
         self.metadata = OffsetMetadata(topic_id=topic_id)
         """What is committed with its offsets."""
         self._settings = settings
         self._topic = settings.topics.candles()
         self._once = once
+        self._again = _again(group)
         self._stalls = StallWatch(HELD_BACK_S)
         self._looked_at_s = time.monotonic()
 
@@ -47,7 +47,7 @@ class CandleSource:
             raise CandlewickError(
                 f"{self._topic} was made anew while it was read (id {self.metadata.topic_id}, now "
                 f"{ids[self._topic]}): candles of the two must not be mixed; read the new one from its beginning "
-                f"with: {AGAIN}"
+                f"with: {self._again}"
             )
 
     async def name_who_holds_back(self, partition: int, position: int, behind: int) -> None:
@@ -62,15 +62,17 @@ class CandleSource:
             log.warning("waiting for another program's transaction", reason=str(transaction))
 
 
-async def checked_source(settings: Settings, *, once: bool, accept_truncation: bool) -> CandleSource:
-    """The topic as it is now.
+async def checked_source(
+    settings: Settings, *, once: bool, accept_truncation: bool, group: str = "rolling"
+) -> CandleSource:
+    """The topic as it is now, for the processor whose group is called so.
 
     Raises `CandlewickError` if the group's offset is of an earlier topic of that name, or (without `accept_truncation`)
     if candles after it were deleted.
     """
-    topic, group = settings.topics.candles(), settings.topics.group("rolling")
+    topic, full_name = settings.topics.candles(), settings.topics.group(group)
     topic_id = (await topic_ids(settings, [topic])).get(topic)
-    committed = await committed_offsets(settings, group)
+    committed = await committed_offsets(settings, full_name)
     for partition, (first, end) in (await ends(settings, topic)).items():
         if (topic, partition) not in committed:
             continue
@@ -78,12 +80,17 @@ async def checked_source(settings: Settings, *, once: bool, accept_truncation: b
         if metadata.is_of_another_topic(topic_id) or offset > end:
             was = f"id {metadata.topic_id}, now {topic_id}" if metadata.is_of_another_topic(topic_id) else f"end {end}"
             raise CandlewickError(
-                f"{topic}/{partition}: the offset {offset} of {group} is of an earlier topic: the topic was made anew "
-                f"({was}), and reading on from there would skip its candles; read it from its beginning with: {AGAIN}"
+                f"{topic}/{partition}: the offset {offset} of {full_name} is of an earlier topic: the topic was made "
+                f"anew ({was}), and reading on from there would skip its candles; read it from its beginning with: "
+                f"{_again(group)}"
             )
         if offset < first and not accept_truncation:
             raise CandlewickError(
-                f"{topic}/{partition}: offset {offset} of {group} is no longer in the log, it begins at {first}: "
+                f"{topic}/{partition}: offset {offset} of {full_name} is no longer in the log, it begins at {first}: "
                 "say --accept-truncation to go on from there; windows that hold deleted candles will not come out"
             )
-    return CandleSource(settings, topic_id, once=once)
+    return CandleSource(settings, topic_id, once=once, group=group)
+
+
+def _again(group: str) -> str:
+    return f"candlewick replay {group} --to earliest --execute (or start with --from-start)"

@@ -22,6 +22,7 @@ from runtime.kafka.connection import connection, kafka_errors
 from runtime.kafka.log import FETCH_BYTES, ends, plain_consumer, stop
 from runtime.kafka.offset_metadata import Committed, OffsetMetadata
 from runtime.kafka.open_transactions import OpenTransaction, asked_open_transactions
+from runtime.kafka.sole_assignor import SoleAssignor
 from runtime.kafka.topic_id import asked_topic_ids
 from runtime.settings import Settings
 
@@ -44,6 +45,17 @@ class Changes(NamedTuple):
 
 
 _NO_CHANGES = Changes(frozenset(), frozenset(), rebalanced=False)
+
+
+class Reach(NamedTuple):
+    """How far a partition is read, as of its last fetch."""
+
+    position: int
+    """The offset to read next; control records count as read."""
+    end: int
+    """The log's end, uncommitted records included."""
+    seen_ms: int
+    """When that was so, by our clock."""
 
 
 class OutOfRangeError(UnavailableError):
@@ -70,7 +82,8 @@ class _Notes(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships
 class Subscription:
     """A group member that reads only committed records, and only partitions it is told to poll.
 
-    With `bare`, read with `poll_batches`; otherwise with `poll`.
+    With `bare`, read with `poll_batches`; otherwise with `poll`. With `sole`, one member has all partitions, and the
+    others wait for it to go.
     """
 
     def __init__(
@@ -81,6 +94,7 @@ class Subscription:
         topics: Sequence[str],
         instance_id: str | None = None,
         bare: bool = False,
+        sole: bool = False,
     ) -> None:
         self._settings = settings
         self._topics = list(topics)
@@ -95,7 +109,8 @@ class Subscription:
             auto_offset_reset="none",
             isolation_level="read_committed",
             key_deserializer=WHOLE_BATCHES if bare else None,
-            partition_assignment_strategy=(RangePartitionAssignor,),  # co-partitioned topics stay together
+            # By ranges co-partitioned topics stay together.
+            partition_assignment_strategy=(SoleAssignor if sole else RangePartitionAssignor,),
             max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
@@ -132,6 +147,11 @@ class Subscription:
         notes.assigned.clear()
         notes.rebalanced = False
         return changes
+
+    @property
+    def is_rebalanced(self) -> bool:
+        """Whether `changes` has something to tell."""
+        return self._notes.rebalanced
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions held now."""
@@ -240,6 +260,16 @@ class Subscription:
     def highwater(self, tp: TopicPartition) -> int | None:
         """The log's end as of the last fetch: the lag without a request. None if the partition is not ours now."""
         return self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
+
+    def reach(self, tp: TopicPartition) -> Reach | None:
+        """How far the partition is read; None before its first fetch, or if it is not ours now."""
+        if self._notes.rebalanced or tp not in self._consumer.assignment():
+            return None
+        # The public `position` waits for a fetch.
+        state = self._consumer._subscription.subscription.assignment.state_value(tp)  # noqa: SLF001
+        if not state.has_valid_position or state.highwater is None or state.timestamp is None:
+            return None
+        return Reach(state.position, state.highwater, state.timestamp)
 
     async def position(self, tp: TopicPartition) -> int:
         """The offset that will be read next; control records count as read.

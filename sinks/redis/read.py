@@ -35,6 +35,13 @@ async def read_candle_values(
     return cast("list[bytes]", await client.zrangebyscore(key, from_ms, f"({until_ms}"))
 
 
+async def read_newest_candle_values(
+    client: HotClient, prefix: str, market: MarketKey, timeframe: Timeframe, *, limit: int
+) -> list[bytes]:
+    """The closed candles that open last, oldest first, as their topic's JSON; each opens at another time."""
+    return cast("list[bytes]", await client.zrange(candles_key(prefix, str(market), timeframe), -limit, -1))
+
+
 async def read_candles(
     client: HotClient,
     prefix: str,

@@ -57,6 +57,8 @@ def test_questions_are_answered(words: list[str], capsys: pytest.CaptureFixture[
             "--to is 'dawn': give earliest, latest, current, a whole number or a t",
         ),
         (["replay", "candles", "--to=-1", "--kafka", "nobody:1"], "--to -1 is no offset: give 0 or more"),
+        (["bars", "nothing.toml"], "cannot read the thresholds in nothing.toml: No such file or directory"),
+        (["bars", "pyproject.toml"], 'pyproject.toml: ["build-system"] is no market and no pattern'),
         (["settings", "--log-level", "loud"], "--log-level is 'loud': choose debug, info, warning or error"),
     ],
 )

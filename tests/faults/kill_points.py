@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,7 +74,8 @@ async def came_to_its_point(
         await asyncio.wait_for(process.wait(), within_s)
     except TimeoutError:
         came = False
-        process.send_signal(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it came to the point just now
+            process.send_signal(signal.SIGKILL)
         await process.wait()
     assert process.returncode == -signal.SIGKILL
     return came

@@ -11,8 +11,8 @@ from aiokafka import AIOKafkaProducer
 from kill_points import KillPoint, Moment, arm
 
 from candlewick.cli import main
-from processors.candles.assigned_partition import AssignedPartition
-from processors.candles.state import StoredState
+from processors.engine.assigned_partition import AssignedPartition
+from processors.engine.state import StoredState
 from runtime.kafka import Subscription
 from runtime.kafka.transaction import Transaction, TransactionalPublisher
 

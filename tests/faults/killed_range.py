@@ -6,7 +6,7 @@ from kill_points import arm
 from killed_candles import STEPS
 
 from candlewick.cli import main
-from processors.candles import worker
+from processors.engine import worker
 
 if __name__ == "__main__":
     worker.POLL_BATCHES = worker.COMMITTING_BATCHES = 1  # many transactions

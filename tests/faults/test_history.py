@@ -25,10 +25,10 @@ from candlewick.recompute.comparison import compare_recomputation
 from market.codec import RUN_HEADER, decode_marker, encode_candle, header
 from market.topics import Topics
 from market.trade import Marker, Proof
-from processors.candles import worker
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import Core, Rules
 from processors.candles.worker import run_candles
+from processors.engine import worker
 from producers.archive import publishing
 from producers.archive.importing import ImportRequest, InterruptedImportError, import_recordings
 from producers.archive.reading import Reading

@@ -15,7 +15,7 @@ from members import PATIENCE_S, Member
 from two_versions import assert_exactly_once, log_of_both
 
 from market.topics import Topics
-from processors.candles.state import StoredState
+from processors.engine.state import StoredState
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings, kafka_address
 

@@ -18,10 +18,10 @@ from ranges import candles, publish, recomputed
 from candlewick.recompute.comparison import compare_recomputation
 from market.topics import Topics
 from market.utc import utc
-from processors.candles import worker
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
+from processors.engine import worker
 from runtime.errors import UsageError
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings

@@ -16,9 +16,9 @@ from ranges import Lines, candles
 from market.codec import decode_marker, decode_trade
 from market.records import Record
 from market.topics import Topics
-from processors.candles import worker
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.worker import run_candles
+from processors.engine import worker
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
 

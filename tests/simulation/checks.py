@@ -10,7 +10,8 @@ from tally import tally
 from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
 from market.topics import Topics
 from processors.candles.core import Core, Rules
-from processors.candles.state import StateError, StoredState
+from processors.candles.state import core_of
+from processors.engine.state import StateError, StoredState
 from runtime.kafka import TopicPartition
 
 Line = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]
@@ -83,7 +84,7 @@ def _state(facts: Facts, partition: int, core: Core) -> Iterator[str]:
     if stored.position is None:
         return
     try:
-        restored = stored.core(partition=partition, partitions=facts.partitions, rules=facts.rules)
+        restored = core_of(stored, partition=partition, partitions=facts.partitions, rules=facts.rules)
     except StateError as error:
         yield f"partition {partition}: {error}"
         return

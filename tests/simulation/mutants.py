@@ -25,7 +25,7 @@ class Edit(NamedTuple):
     new: str
 
 
-ASSIGNED, WORKER = "processors.candles.assigned_partition", "processors.candles.worker"
+ASSIGNED, WORKER = "processors.engine.assigned_partition", "processors.engine.worker"
 STATE, SERIES, CORE = "processors.candles.state", "processors.candles.series", "processors.candles.core"
 CONSUMER, LOG, TRANSACTION = "runtime.kafka.consumer", "runtime.kafka.log", "runtime.kafka.transaction"
 OFFSET = "await transaction.commit_offset(self._subscription.group, self.tp.topic, partition, position)"
@@ -51,7 +51,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     ),),
     "sends not waited for": (Edit(TRANSACTION, "await transaction.await_acknowledgements()", "pass"),),
     "outputs kept after a commit": (Edit(
-        ASSIGNED, "        self._outputs = Outputs()\n        self._committed_position = position", "        self._committed_position = position"
+        ASSIGNED, "        self._outputs = self._engine.outputs()\n        self._committed_position = position", "        self._committed_position = position"
     ),),
     "a failed commit passed over": (Edit(
         WORKER,
@@ -94,7 +94,7 @@ MUTANTS: dict[str, tuple[Edit, ...]] = {
     "records behind the checkpoint not read again": (
         Edit(ASSIGNED, "seek(self.tp, self.core.position)", "seek(self.tp, start.position)"),
     ),
-    "no word of what is committed": (Edit(ASSIGNED, "[committed(self.core), *self", "[*self"),),
+    "no word of what is committed": (Edit(ASSIGNED, "[committed(position, partition), *self", "[*self"),),
     "the last record read again": (Edit(CORE, "records[-1].offset + 1", "records[-1].offset"),),
     "a rebalance without an offset is a failure": (Edit(CONSUMER, "if not self._notes.rebalanced:", "if True:"),),
     "a late owner is a wrong set-up": (

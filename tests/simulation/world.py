@@ -20,10 +20,11 @@ from network import Faults, Network
 from plan import Plan
 from stand_in import Place, standing_in
 
-from processors.candles import assigned_partition, live, worker
 from processors.candles import core as core_module
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles import live
+from processors.candles.config import CandlesConfig
 from processors.candles.worker import run_candles
+from processors.engine import assigned_partition, worker
 from runtime import lifecycle, membership, telemetry
 from runtime.kafka import TopicPartition
 from runtime.kafka.connection import kafka_errors
@@ -301,7 +302,7 @@ class World:
         log = _Log(self.note)
         yield worker, "require_topics", right
         yield worker, "topic_id", asked
-        yield worker, "log", log
+        yield worker, "logger", lambda _stage: log
         yield worker, "POLL_S", 1.0  # what comes ends it sooner, and waiting costs steps
         yield worker, "SHORT_POLL_S", 0.03
         yield lifecycle, "logger", lambda _stage: log

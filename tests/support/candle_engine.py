@@ -16,7 +16,7 @@ from market_log import Log
 from market.codec import encode_candle, header
 from market.partition import partition_of
 from market.records import Record
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import Core, Rules
 from processors.candles.worker import run_candles
 from runtime.kafka import Outgoing, Publisher, ends, read_to_end

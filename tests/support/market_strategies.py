@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 from msgspec import structs
 
+from market.bar import Bar, BarKind
 from market.candle import Candle, Status
 from market.decimals import EXACT
 from market.feed import FeedEvent, FeedEventKind, Progress
@@ -13,6 +14,7 @@ from market.fields import MAX_COUNT, MAX_TIME_US, MAX_WHOLE
 from market.funding import FundingKind, FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument, InstrumentStatus
+from market.signal import Severity, Signal, SignalState
 from market.ticker import Ticker, Window
 from market.timeframe import DAY_MS, MINUTE_US, Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
@@ -124,6 +126,37 @@ candles = st.builds(
     revision=counts,
     status=st.sampled_from(Status),
 )
+
+
+def _bar(prices: dict[str, Decimal], times: list[int], left: list[Decimal], **fields: Any) -> Bar:
+    first_us, last_us = sorted(times)
+    remainder, threshold = sorted(left)
+    return Bar(
+        open_time_us=first_us, close_time_us=last_us, threshold=threshold, remainder=remainder, **prices, **fields
+    )
+
+
+bars = st.builds(
+    _bar,
+    edges,
+    st.lists(times_us, min_size=2, max_size=2),
+    st.lists(positive(), min_size=2, max_size=2, unique=True),
+    exchange=names,
+    symbol=names,
+    kind=st.sampled_from(BarKind),
+    series_begin_us=times_us,
+    number=st.integers(1, MAX_COUNT),
+    volume=sums(),
+    quote_volume=quote_sums,
+    trades=st.integers(1, MAX_COUNT),
+    taker_buy_volume=sums(),
+    taker_buy_quote_volume=quote_sums,
+    first_trade_id=texts,
+    last_trade_id=texts,
+    late_trades=counts,
+    revision=counts,
+    status=st.sampled_from(Status),
+)
 given_candles = st.builds(
     lambda prices, **fields: GivenCandle(**prices, **fields),
     edges,
@@ -160,6 +193,19 @@ tickers = st.builds(
     live=st.booleans(),
     revision=counts,
     windows=st.dictionaries(st.sampled_from(["1h", "24h", "7d"]), windows),
+)
+signals = st.builds(
+    Signal,
+    exchange=names,
+    symbol=names,
+    kind=texts,
+    state=st.sampled_from(SignalState),
+    severity=st.sampled_from(Severity),
+    time_ms=times_ms,
+    revision=counts,
+    other=st.none() | st.builds("{}:{}".format, names, names),
+    window_minutes=counts,
+    values=st.dictionaries(st.text(min_size=1, max_size=515), signed(18), max_size=3),
 )
 feed_events = st.builds(
     FeedEvent,

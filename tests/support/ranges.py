@@ -8,7 +8,7 @@ from candle_engine import read_all
 
 from candlewick.recompute.recompute import Recomputed, RecomputeOptions, recompute
 from market.codec import header
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import Rules
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings

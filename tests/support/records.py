@@ -23,6 +23,10 @@ TICKER: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "time_ms": 1, "last": "1", "live": False, "revision": 1,
     "windows": {"1h": WINDOW},
 }  # fmt: skip
+SIGNAL: dict[str, Any] = {
+    "exchange": "binance", "symbol": "BTC-USDT", "kind": "spread", "state": "begin", "severity": "warning",
+    "time_ms": 60_000, "revision": 2, "other": "kraken:BTC-USDT", "window_minutes": 1, "values": {"spread_bps": "-1.5"},
+}  # fmt: skip
 EVENT: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "event": "connected", "at_ms": 1, "first_id": "1",
 }  # fmt: skip

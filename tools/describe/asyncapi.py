@@ -24,25 +24,34 @@ _MESSAGES: dict[str, tuple[str, dict[str, str]]] = {
     "trade": ("Trade", {"payload": "trade", **_RUN}),
     "marker": ("Marker", {"headers": "marker"}),
     "candle": ("Candle", {"payload": "candle", **_RUN}),
+    "bar": ("Bar", {"payload": "bar", **_RUN}),
     "ticker": ("Ticker", {"payload": "ticker"}),
+    "signal": ("Signal", {"payload": "signal"}),
     "feed-event": ("Feed event", {"payload": "feed-event"}),
     "progress": ("Progress", {"payload": "progress"}),
     "instrument": ("Instrument", {"payload": "instrument"}),
     "funding-rate": ("Funding rate", {"payload": "funding-rate"}),
     "dead-letter": ("Dead letter", {"headers": "dead-letter"}),
     "state": ("State", {"payload": "state"}),
+    "bars-state": ("Bars state", {"payload": "bars-state"}),
 }
 _MARKET_KEY = {"type": "string", "pattern": "^[^:|]+:[^|]+$", "examples": ["binance:BTC-USDT"]}
 _KEYS = {
     "progress": {"type": "string", "description": "exchange:SYMBOL, and of a run exchange:SYMBOL|run"},
     "dead-letter": {"type": "string", "description": "of the refused record, byte for byte"},
     "state": {"type": "string", "description": 'a JSON array, as in ["series","binance:BTC-USDT",null]'},
+    "bars-state": {
+        "type": "string",
+        "description": 'a JSON array, as in ["open","binance:BTC-USDT",null,"dollar","1000000"]',
+    },
 }
 _SENDS = {
     "produce": [_TOPICS.trades, _TOPICS.feeds, _TOPICS.progress, _TOPICS.instruments, _TOPICS.funding],
     "import": [_TOPICS.trades, _TOPICS.feeds, _TOPICS.progress, _TOPICS.dead_letters(_TOPICS.trades)],
     "candles": [_TOPICS.candles(), _TOPICS.late, _TOPICS.live, _TOPICS.state, _TOPICS.dead_letters(_TOPICS.trades)],
+    "bars": [_TOPICS.bars, _TOPICS.bars_state, _TOPICS.dead_letters(_TOPICS.trades)],
     "rolling": [*map(_TOPICS.candles, _ROLLED), _TOPICS.tickers, _TOPICS.dead_letters(_TOPICS.candles())],
+    "signals": [_TOPICS.signals, _TOPICS.dead_letters(_TOPICS.candles())],
 }
 
 
@@ -74,7 +83,10 @@ def messages_of(topic: str) -> list[str]:
     if topic == _TOPICS.live or topic in map(_TOPICS.candles, Timeframe):
         return ["candle"]
     named = {
+        _TOPICS.bars: "bar",
+        _TOPICS.bars_state: "bars-state",
         _TOPICS.tickers: "ticker",
+        _TOPICS.signals: "signal",
         _TOPICS.feeds: "feed-event",
         _TOPICS.progress: "progress",
         _TOPICS.state: "state",
@@ -102,17 +114,19 @@ def _channel(spec: TopicSpec) -> Part:
 
 
 def _delivery(topic: str) -> str:
-    exact = {_TOPICS.candles(), _TOPICS.state, _TOPICS.late}
+    exact = {_TOPICS.candles(), _TOPICS.bars, _TOPICS.state, _TOPICS.bars_state, _TOPICS.late}
     if topic in exact:
         delivered = _TRANSACTIONAL
     elif topic == _TOPICS.dead_letters(_TOPICS.trades):
-        delivered = "of the candle engine exactly once, in transactions; of the others at least once: read committed"
+        delivered = "of the engines exactly once, in transactions; of the others at least once: read committed"
     elif topic == _TOPICS.live:
         delivered = "outside of transactions, when changed and at most once a second; none while catching up"
     elif topic == _TOPICS.trades:
         delivered = f"{_AT_LEAST_ONCE}: the same trade may stand there more than once"
     elif topic in map(_TOPICS.candles, _ROLLED):
         delivered = f"{_AT_LEAST_ONCE}; a revision always has the same bytes"
+    elif topic == _TOPICS.signals:
+        delivered = f"{_AT_LEAST_ONCE}, always with the same bytes"
     else:
         delivered = _AT_LEAST_ONCE
     placed = "murmur2 of the key"

@@ -14,14 +14,16 @@ import msgspec
 from msgspec import inspect, structs
 
 from describe.page import meanings, opening
-from describe.state import STATE
+from describe.state import BARS_STATE, STATE
+from market.bar import Bar
 from market.candle import Candle
 from market.feed import FeedEvent, Progress
 from market.fields import MAX_NAME
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
-from market.limits import AMOUNTS, PRICE, Limit
+from market.limits import AMOUNTS, MAX_VALUE_NAME, PRICE, SIGNAL_VALUE, Limit
+from market.signal import Signal
 from market.ticker import Ticker, Window
 from market.trade import Marker, Proof, Trade
 
@@ -33,11 +35,14 @@ _CONTROL = r"\u0000-\u001f\u007f-\u009f"
 _NAME = f"^[^{_CONTROL}]+$"
 _PATTERNS = {"exchange": f"^[^:|{_CONTROL}]+$", "symbol": f"^[^|{_CONTROL}]+$"}
 """Or two markets could share a record key."""
+_MARKET_KEY = f"^[^:|{_CONTROL}]+:[^|{_CONTROL}]+$"
 _SECTIONS = {
     Trade: "Trade",
     GivenCandle: "Kline",
     Candle: "Candle",
+    Bar: "Bar",
     Ticker: "Ticker",
+    Signal: "Signal",
     FeedEvent: "Feed event",
     Progress: "Progress",
     Instrument: "Instrument",
@@ -51,10 +56,16 @@ def record_schemas() -> dict[str, Schema]:
     """File name without suffix → schema, of every record and of the headers that stand for one."""
     return {
         **{section.lower().replace(" ", "-"): _value_schema(model, section) for model, section in _SECTIONS.items()},
-        "run-header": _headers_schema("Run", "Headers of a trade or a candle, as texts.", {"run": NAME}, []),
+        "run-header": _headers_schema("Run", "Headers of a trade, a candle or a bar, as texts.", {"run": NAME}, []),
         "marker": _marker_schema(),
         "dead-letter": _dead_letter_schema(),
         "state": {"$schema": DIALECT, "title": "State", "description": opening("State"), **STATE},
+        "bars-state": {
+            "$schema": DIALECT,
+            "title": "Bars state",
+            "description": opening("Bars state"),
+            **BARS_STATE,
+        },
     }
 
 
@@ -95,6 +106,8 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
     match kind:
         case inspect.DecimalType():
             schema = _decimal(AMOUNTS.get(name, PRICE), positive=name not in AMOUNTS, signed=name in _SIGNED)
+        case inspect.StrType() if name == "other":
+            schema = {"type": "string", "pattern": _MARKET_KEY}
         case inspect.StrType():
             schema = {**NAME, "pattern": _PATTERNS.get(name, _NAME)} if kind.max_length else {"type": "string"}
         case inspect.IntType():
@@ -104,6 +117,10 @@ def _field(model: type[msgspec.Struct], name: str, kind: inspect.Type) -> Schema
             schema = {"type": "string", "enum": [member.value for member in kind.cls]}
         case inspect.BoolType():
             schema = {"type": "boolean"}
+        case inspect.DictType(value_type=inspect.DecimalType()):
+            names = {"type": "string", "minLength": 1, "maxLength": MAX_VALUE_NAME}
+            value = _decimal(SIGNAL_VALUE, signed=True)
+            schema = {"type": "object", "propertyNames": names, "additionalProperties": value}
         case inspect.DictType():
             schema = {"type": "object", "propertyNames": NAME, "additionalProperties": {"$ref": "#/$defs/Window"}}
         case _:

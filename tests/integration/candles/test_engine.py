@@ -19,8 +19,9 @@ from eventually import eventually
 from market_log import Log, make_log
 
 from market.topics import Topics
-from processors.candles.assigned_partition import AssignedPartition, CandlesConfig
-from processors.candles.worker import run_candles
+from processors.candles.config import CandlesConfig
+from processors.candles.worker import CandleEngine, run_candles
+from processors.engine.assigned_partition import AssignedPartition
 from runtime.kafka import FencedError, Subscription
 from runtime.kafka.admin import group_offsets
 from runtime.settings import Settings
@@ -77,10 +78,12 @@ async def test_a_fenced_owner_writes_nothing(settings: Settings, topics: Topics)
     async with Subscription(settings, group=topics.group("candles"), topics=[topics.trades]) as subscription:
         await eventually(subscription.assignment)
         tp = max(subscription.assignment(), key=lambda tp: tp.partition)
-        zombie = await AssignedPartition(settings, subscription, tp, CandlesConfig()).take_over()
+        zombie = await AssignedPartition(
+            settings, subscription, tp, CandleEngine(settings, CandlesConfig())
+        ).take_over()
         records = (await subscription.poll([tp], timeout_s=5, max_records=10_000))[tp]
         zombie.process(records)
-        owner = await AssignedPartition(settings, subscription, tp, CandlesConfig()).take_over()
+        owner = await AssignedPartition(settings, subscription, tp, CandleEngine(settings, CandlesConfig())).take_over()
         try:
             with pytest.raises(FencedError):
                 await zombie.commit()

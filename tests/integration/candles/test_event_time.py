@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 
 from market.records import Record
 from market.topics import Topics
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
 from runtime.settings import Settings, kafka_address

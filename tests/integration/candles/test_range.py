@@ -9,7 +9,7 @@ from market_log import MINUTE, START
 from candlewick.recompute.comparison import compare_recomputation
 from candlewick.recompute.recompute import RecomputeOptions, recompute
 from market.utc import utc
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from runtime.errors import UsageError
 from runtime.settings import Settings
 

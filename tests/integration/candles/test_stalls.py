@@ -8,8 +8,9 @@ from candle_engine import candles_in, caught_up, expected_candles, fill, one_pas
 from market_log import make_log
 
 from market.topics import Topics
-from processors.candles.assigned_partition import CandlesConfig
-from processors.candles.worker import StuckError, run_candles
+from processors.candles.config import CandlesConfig
+from processors.candles.worker import run_candles
+from processors.engine.worker import StuckError
 from runtime.kafka import Outgoing, TransactionalPublisher
 from runtime.settings import Settings
 

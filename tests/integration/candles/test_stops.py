@@ -15,8 +15,8 @@ from market.codec import decode_candle, encode_candle, run_of
 from market.records import Record
 from market.topics import Topics
 from processors.candles.core import Core, Rules
-from processors.candles.start import EngineStartError
-from processors.candles.state import VERSION, StateError
+from processors.engine.start import EngineStartError
+from processors.engine.state import VERSION, StateError
 from runtime.errors import CandlewickError
 from runtime.kafka import Outgoing, Publisher
 from runtime.kafka.admin import group_offsets

@@ -15,7 +15,7 @@ from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
 from candlewick.verify.findings import Findings
 from candlewick.verify.truth import Truth
 from candlewick.verify.verify import verify
-from processors.candles.assigned_partition import CandlesConfig
+from processors.candles.config import CandlesConfig
 from processors.candles.worker import run_candles
 from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings

@@ -16,7 +16,8 @@ from market.codec import encode_candle
 from market.trade import Proof
 from processors.candles import core as candle_core
 from processors.candles.core import Core, Rules
-from processors.candles.state import StoredState, changes, mark_clean
+from processors.candles.state import changes, core_of, mark_clean
+from processors.engine.state import StoredState
 
 SEEDS = st.integers(0, 2**32)
 few = settings(max_examples=40, deadline=None)
@@ -77,7 +78,7 @@ def reborn(core: Core, stored: dict[bytes, bytes]) -> Core:
 def restored(stored: dict[bytes, bytes]) -> Core:
     state = StoredState()
     state.take(LogRecord("state", 0, n, 0, key, value, ()) for n, (key, value) in enumerate(stored.items()))
-    return state.core(partition=0, partitions=1, rules=Rules())
+    return core_of(state, partition=0, partitions=1, rules=Rules())
 
 
 @few

@@ -7,7 +7,7 @@ from market.topics import Topics
 from market.trade import Proof
 from processors.candles.core import Core, Rules
 from processors.candles.range import LogPiece, RecomputeRange
-from processors.candles.state import RANGE_KEY, StoredState
+from processors.engine.state import RANGE_KEY, StoredState
 
 KEY, OTHER = "sim:AAA-USD", "sim:BBB-USD"
 FROM, UNTIL = START + 2 * MINUTE, START + 4 * MINUTE

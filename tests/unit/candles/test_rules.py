@@ -10,7 +10,8 @@ from market.codec import encode_trade
 from market.given_candle import GivenCandle
 from market.key import MarketKey
 from market.trade import Proof, Side
-from processors.candles.core import AheadError, CloseOn, Core, MisplacedError, Outputs, Rules
+from processors.candles.core import CloseOn, Core, Outputs, Rules
+from processors.engine.input import AheadError, MisplacedError
 
 KEY = KEYS[0]
 T0 = START

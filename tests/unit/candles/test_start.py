@@ -2,7 +2,7 @@
 
 import pytest
 
-from processors.candles.start import EngineStart, EngineStartError, EngineStartFacts, decide_start
+from processors.engine.start import EngineStart, EngineStartError, EngineStartFacts, decide_start
 
 
 def found(**facts: object) -> EngineStartFacts:

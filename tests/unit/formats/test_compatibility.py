@@ -9,7 +9,7 @@ import pytest
 from describe.__main__ import RELEASED
 from describe.compatibility import breaks
 from describe.records import record_schemas
-from processors.candles.state import VERSION
+from processors.engine.state import VERSION
 
 RELEASES = sorted(RELEASED.iterdir())
 SCHEMA: dict[str, Any] = {

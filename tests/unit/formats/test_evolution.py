@@ -22,10 +22,12 @@ from market.feed import FeedEvent, Progress
 from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
+from market.signal import Signal
 from market.timeframe import Timeframe
 from market.trade import Marker, Trade
 from processors.candles.core import Core, Outputs, Rules
-from processors.candles.state import StateError, StoredState, changes
+from processors.candles.state import changes, core_of
+from processors.engine.state import StateError, StoredState
 from processors.rolling.core import Rolling
 from sinks.clickhouse import encode as clickhouse
 from sinks.parquet import schema as parquet
@@ -37,6 +39,7 @@ GOLDEN = Path(__file__).parents[2] / "data" / "records_v1"
 DECODERS: dict[str, Callable[[bytes], Any]] = {
     "trade": codec.decode_trade,
     "candle": codec.decode_candle,
+    "bar": codec.decode_bar,
     "ticker": codec.decode_ticker,
     "feed-event": codec.decode_feed_event,
     "progress": codec.decode_progress,
@@ -108,7 +111,7 @@ def state_of(records: list[list[str]]) -> StoredState:
 def go_on(records: list[list[str]]) -> tuple[Core, Outputs]:
     """What an engine does with a stored state and the log of the golden file behind it."""
     case = golden("state")
-    core = state_of(records).core(partition=0, partitions=1, rules=Rules())
+    core = core_of(state_of(records), partition=0, partitions=1, rules=Rules())
     log = [
         LogRecord("md.trades.v1", 0, case["position"] + n, record["timestamp"], record["key"].encode(),
                   record["value"] and record["value"].encode(), tuple((h, v.encode()) for h, v in record["headers"]))
@@ -186,7 +189,8 @@ def test_every_optional_field_has_the_default_that_the_page_says() -> None:
             value = json.loads(default.split("`")[1])
             told |= {(record, name.strip().strip("`")): value for name in names.split(",")}
     models = {"Trade": Trade, "Candle": Candle, "Feed event": FeedEvent, "Progress": Progress, "Marker": Marker,
-              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate}  # fmt: skip
+              "Kline": GivenCandle, "Instrument": Instrument, "Funding rate": FundingRate,
+              "Signal": Signal}  # fmt: skip
     assert told == {
         (record, field.name): field.default
         for record, model in models.items()
@@ -204,7 +208,7 @@ def test_a_record_without_an_optional_field_has_its_default(name: str) -> None:
     for field in optional:
         model = DECODERS[name](json.dumps({k: v for k, v in fields.items() if k != field}).encode())
         assert said(model)[field] == schema["properties"][field]["default"]
-    assert optional or name == "ticker"
+    assert optional or name in ("bar", "ticker")
 
 
 def test_a_marker_without_an_optional_header_has_its_default() -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import orjson
 import pytest
+from bar_log import Disk, new_core
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from json_schema import as_texts, validator
 from market_log import make_log
 from market_strategies import (
+    bars,
     candles,
     feed_events,
     funding_rates,
@@ -19,12 +21,14 @@ from market_strategies import (
     instruments,
     markers,
     progresses,
+    signals,
     tickers,
     trades,
 )
 
 from market import codec
 from market.errors import MalformedError
+from market.signal import Signal
 from market.trade import Marker
 from processors.candles.core import Core, Rules
 from processors.candles.state import changes
@@ -32,14 +36,16 @@ from processors.candles.state import changes
 KINDS: dict[str, tuple[Any, Callable[[Any], bytes], Callable[[bytes], Any]]] = {
     "trade": (trades, codec.encode_trade, codec.decode_trade),
     "candle": (candles, codec.encode_candle, codec.decode_candle),
+    "bar": (bars, codec.encode_bar, codec.decode_bar),
     "ticker": (tickers, codec.encode_ticker, codec.decode_ticker),
+    "signal": (signals, codec.encode_signal, codec.decode_signal),
     "feed-event": (feed_events, codec.encode_feed_event, codec.decode_feed_event),
     "progress": (progresses, codec.encode_progress, codec.decode_progress),
     "instrument": (instruments, codec.encode_instrument, codec.decode_instrument),
     "funding-rate": (funding_rates, codec.encode_funding_rate, codec.decode_funding_rate),
     "kline": (given_candles, codec.encode_given_candle, codec.decode_given_candle),
 }
-VALIDATORS = {name: validator(name) for name in (*KINDS, "marker", "run-header", "dead-letter", "state")}
+VALIDATORS = {name: validator(name) for name in (*KINDS, "marker", "run-header", "dead-letter", "state", "bars-state")}
 WRONG = [
     *[None, True, 0, -1, 1.0, 1.5, 1 << 63, 1 << 64, [], {}, [1]],
     *["", "x" * 128, "x" * 129, "a:b", "a|b", "ws", "complete", "0", "1", "-1", "+1", "1.5", "-0.5", "1e5", "NaN"],
@@ -66,7 +72,7 @@ json_values = st.recursive(
 )
 
 
-BEYOND_A_SCHEMA = re.compile(r"price \* qty|from low|of a \w+ candle|has \d+ bytes")
+BEYOND_A_SCHEMA = re.compile(r"price \* qty|from low|of a \w+ candle|has \d+ bytes|is before open|below threshold")
 """Refusals that a schema cannot express: fields held against each other, bytes counted."""
 
 
@@ -123,6 +129,16 @@ def test_so_is_a_ticker_with_any_field_of_a_window_replaced(data: st.DataObject)
     holds_alike("ticker", {**fields, "windows": {window: without}})
     for bad_name in ("", "x" * 129):
         holds_alike("ticker", {**fields, "windows": {bad_name: fields["windows"][window]}})
+
+
+@few
+@given(signals, st.text(max_size=5), json_values)
+def test_so_is_a_signal_with_any_value_replaced(signal: Signal, name: str, value: Any) -> None:
+    fields = orjson.loads(codec.encode_signal(signal))
+    for wrong in (value, *WRONG):
+        holds_alike("signal", {**fields, "values": {name: wrong}})
+    for long_name in ("x" * 515, "x" * 516):
+        holds_alike("signal", {**fields, "values": {long_name: "-1.5"}})
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], {}])
@@ -185,3 +201,20 @@ def test_the_state_that_the_engine_writes_is_valid(seed: int) -> None:
         assert fields.keys() == allowed[kind]["properties"].keys()
         assert VALIDATORS["state"].evolve(schema={**allowed[kind], "$defs": allowed}).is_valid(fields)
         assert not fields.get("fold") or fields["fold"].keys() == set(allowed["fold"]["required"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_state_that_the_bar_engine_writes_is_valid(seed: int) -> None:
+    log, _ = make_log(seed)
+    core, disk = new_core(awaits_floor=bool(seed % 2)), Disk()
+    core.process(log.records[: len(log.records) // 2])
+    disk.write(core)
+    kinds = {"position", "thresholds", "series", "minute", "trades", "open", "bar"}
+    written = {orjson.loads(key)[0] for key in disk.values}
+    assert kinds >= written >= (kinds if seed % 2 == 0 else {"position", "thresholds", "series"})
+    for key, value in disk.values.items():
+        fields, kind = orjson.loads(value), orjson.loads(key)[0]
+        VALIDATORS["bars-state"].validate(fields)
+        allowed = VALIDATORS["bars-state"].schema["$defs"]
+        assert fields.keys() == allowed[kind]["properties"].keys()
+        assert VALIDATORS["bars-state"].evolve(schema={**allowed[kind], "$defs": allowed}).is_valid(fields)

@@ -19,11 +19,12 @@ from market_strategies import (
     instruments,
     markers,
     progresses,
+    signals,
     tickers,
     trades,
 )
 from msgspec import structs
-from records import CANDLE, EVENT, FUNDING, INSTRUMENT, KLINE, MARKER, PROGRESS, TICKER, TRADE, WINDOW
+from records import CANDLE, EVENT, FUNDING, INSTRUMENT, KLINE, MARKER, PROGRESS, SIGNAL, TICKER, TRADE, WINDOW
 
 from market.codec import (
     dead_letter_headers,
@@ -34,6 +35,7 @@ from market.codec import (
     decode_instrument,
     decode_marker,
     decode_progress,
+    decode_signal,
     decode_ticker,
     decode_trade,
     encode_candle,
@@ -43,6 +45,7 @@ from market.codec import (
     encode_instrument,
     encode_marker,
     encode_progress,
+    encode_signal,
     encode_ticker,
     encode_trade,
     header,
@@ -58,12 +61,12 @@ from market.timeframe import Timeframe
 from market.trade import Marker, Proof, Side, Source, Trade
 
 DECODERS = [decode_trade, decode_candle, decode_ticker, decode_feed_event, decode_progress, decode_given_candle,
-            decode_instrument, decode_funding_rate]  # fmt: skip
+            decode_instrument, decode_funding_rate, decode_signal]  # fmt: skip
 
 RECORDS = [(TRADE, decode_trade), (CANDLE, decode_candle), (TICKER, decode_ticker), (EVENT, decode_feed_event),
            (PROGRESS, decode_progress), (KLINE, decode_given_candle), (INSTRUMENT, decode_instrument),
-           (FUNDING, decode_funding_rate)]  # fmt: skip
-RECORD_NAMES = ["trade", "candle", "ticker", "event", "progress", "kline", "instrument", "funding"]
+           (FUNDING, decode_funding_rate), (SIGNAL, decode_signal)]  # fmt: skip
+RECORD_NAMES = ["trade", "candle", "ticker", "event", "progress", "kline", "instrument", "funding", "signal"]
 
 UNTOLD = ("quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume")
 """What an exchange's kline may lack."""
@@ -90,6 +93,7 @@ def test_a_trade_comes_back_and_its_bytes_are_what_orjson_writes(trade: Trade) -
         (given_candles, encode_given_candle, decode_given_candle),
         (instruments, encode_instrument, decode_instrument),
         (funding_rates, encode_funding_rate, decode_funding_rate),
+        (signals, encode_signal, decode_signal),
     ],
     ids=RECORD_NAMES[1:],
 )
@@ -126,8 +130,9 @@ def test_unknown_fields_are_passed_over(fields: dict[str, Any], decode: Decoder)
             {"status": InstrumentStatus.TRADING, "tick": None, "lot": None, "contract": None, "since_ms": None},
         ),
         (FUNDING, decode_funding_rate, {"kind": FundingKind.SETTLED, "next_time_ms": None, "mark_price": None}),
+        (SIGNAL, decode_signal, {"other": None}),
     ],
-    ids=["trade", "candle", "event", "progress", "kline", "instrument", "funding"],
+    ids=["trade", "candle", "event", "progress", "kline", "instrument", "funding", "signal"],
 )
 def test_missing_optional_fields_have_their_default_and_no_other_may_be_missing(
     fields: dict[str, Any], decode: Decoder, defaults: dict[str, Any]

@@ -21,6 +21,7 @@ from market.codec import (
     decode_instrument,
     decode_marker,
     decode_progress,
+    decode_signal,
     decode_ticker,
     decode_trade,
     encode_candle,
@@ -30,6 +31,7 @@ from market.codec import (
     encode_instrument,
     encode_marker,
     encode_progress,
+    encode_signal,
     encode_ticker,
     encode_trade,
 )
@@ -39,6 +41,7 @@ from market.funding import FundingRate
 from market.given_candle import GivenCandle
 from market.instrument import Instrument
 from market.partition import partition_of
+from market.signal import Signal
 from market.ticker import Ticker, Window
 from market.trade import Marker, Trade
 
@@ -63,6 +66,7 @@ def headers(section: str) -> list[tuple[str, bytes]]:
         ("Kline", decode_given_candle, encode_given_candle),
         ("Candle", decode_candle, encode_candle),
         ("Ticker", decode_ticker, encode_ticker),
+        ("Signal", decode_signal, encode_signal),
         ("Feed event", decode_feed_event, encode_feed_event),
         ("Progress", decode_progress, encode_progress),
         ("Instrument", decode_instrument, encode_instrument),
@@ -84,6 +88,7 @@ def test_the_example_is_what_is_written_and_read(
         ("Kline", [GivenCandle]),
         ("Candle", [Candle]),
         ("Ticker", [Ticker, Window]),
+        ("Signal", [Signal]),
         ("Feed event", [FeedEvent]),
         ("Progress", [Progress]),
         ("Instrument", [Instrument]),
@@ -107,6 +112,7 @@ def test_the_tables_name_every_field_and_mark_the_optional(section: str, models:
         ("Trade", Trade),
         ("Marker", Marker),
         ("Candle", Candle),
+        ("Signal", Signal),
         ("Feed event", FeedEvent),
         ("Instrument", Instrument),
         ("Funding rate", FundingRate),

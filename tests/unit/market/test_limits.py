@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from market_strategies import trades
 from msgspec import structs
-from records import CANDLE, FUNDING, INSTRUMENT, KLINE, MARKER, TICKER, TRADE, WINDOW
+from records import CANDLE, FUNDING, INSTRUMENT, KLINE, MARKER, SIGNAL, TICKER, TRADE, WINDOW
 
 from market.codec import (
     decode_candle,
@@ -17,6 +17,7 @@ from market.codec import (
     decode_given_candle,
     decode_instrument,
     decode_marker,
+    decode_signal,
     decode_ticker,
     decode_trade,
     encode_trade,
@@ -89,6 +90,19 @@ FUNDINGS = [
     ({"mark_price": "1"}, {"mark_price": "0"}, "mark_price is 0: it has to be greater than 0"),
     ({"kind": "expected"}, {"kind": "guessed"}, "Invalid enum value 'guessed'"),
 ]
+SIGNALS = [
+    (
+        {"values": {"a": "-" + "9" * 20 + "." + "9" * 18}},
+        {"values": {"a": "1" + "0" * 20}},
+        "a 1000",
+    ),
+    ({"values": {"a": "0"}}, {"values": {"a": "0." + "1" * 19}}, "at most 18 digits"),
+    ({"values": {}}, {"values": {"a": 1}}, "a is not a decimal in a string"),
+    ({"values": {"x" * 515: "1"}}, {"values": {"x" * 516: "1"}}, "has 516 characters, not 1 to 515"),
+    ({"other": None}, {"other": "kraken"}, "symbol '' has 0 bytes"),
+    ({"kind": "of tomorrow"}, {"kind": "a\x00"}, "kind 'a\\x00' holds a control character"),
+    ({"state": "info"}, {"state": "middle"}, "Invalid enum value 'middle'"),
+]
 WINDOWS = [
     ({"change": "-" + "9" * 15}, {"change": "-1" + "0" * 15}, "change -1000000000000000 is not"),
     ({"change_percent": "9" * 36 + ".9999"}, {"change_percent": "0.00001"}, "at most 4 digits"),
@@ -111,6 +125,8 @@ CASES: list[Any] = [
       for fine, wrong, words in INSTRUMENTS),
     *((decode_funding_rate, orjson.dumps(FUNDING | fine), orjson.dumps(FUNDING | wrong), words)
       for fine, wrong, words in FUNDINGS),
+    *((decode_signal, orjson.dumps(SIGNAL | fine), orjson.dumps(SIGNAL | wrong), words)
+      for fine, wrong, words in SIGNALS),
     *((decode_ticker, ticker_of(fine), ticker_of(wrong), words) for fine, wrong, words in WINDOWS),
 ]  # fmt: skip
 

@@ -6,9 +6,10 @@ from market.timeframe import Timeframe
 from market.topics import Topics
 
 DAY_MS = 24 * 60 * 60 * 1000
-KEPT_DAYS = {"md.trades.v1": 7, "md.trades.v1.late": 90, "md.candles.1m.v1": 90, "md.signals.v1": 90, "md.feeds.v1": 90,
-             "md.funding.v1": 365, "md.trades.v1.dlq": 30, "md.candles.1m.v1.dlq": 30}  # fmt: skip
-COMPACTED = {"md.tickers.v1", "md.progress.v1", "candlewick.candles.state.v1", "md.instruments.v1"}
+KEPT_DAYS = {"md.trades.v1": 7, "md.trades.v1.late": 90, "md.candles.1m.v1": 90, "md.signals.v1": 90, "md.bars.v1": 90,
+             "md.feeds.v1": 90, "md.funding.v1": 365, "md.trades.v1.dlq": 30, "md.candles.1m.v1.dlq": 30}  # fmt: skip
+COMPACTED = {"md.tickers.v1", "md.progress.v1", "md.instruments.v1", "candlewick.candles.state.v1",
+             "candlewick.bars.state.v1"}  # fmt: skip
 SPECS = {spec.name: spec for spec in Topics().specs()}
 
 

@@ -86,6 +86,22 @@ def test_kills_name_stages() -> None:
             parse_kills((wrong,))
 
 
+def test_signals_are_a_stage_only_where_they_are_asked_for() -> None:
+    assert RunPlan(signals=True).processors == ("candles", "rolling", "signals")
+    assert "signals" not in RunPlan().processors
+    assert parse_kills(("signals=5",), signals=True) == {"signals": 5.0}
+    with pytest.raises(UsageError, match="STAGE one of"):
+        parse_kills(("signals=5",))
+
+
+def test_bars_are_a_stage_only_where_they_are_asked_for() -> None:
+    assert RunPlan(bars=Path("bars.toml"), signals=True).processors == ("candles", "rolling", "bars", "signals")
+    assert "bars" not in RunPlan().processors
+    assert parse_kills(("bars=5",), bars=True) == {"bars": 5.0}
+    with pytest.raises(UsageError, match="STAGE one of"):
+        parse_kills(("bars=5",))
+
+
 def test_symbols_of_the_simulator_are_named_or_counted() -> None:
     assert simulated_symbols("2") == ("BTCUSDT", "ETHUSDT")
     assert simulated_symbols("xrpeth,LTC-USDT") == ("XRPETH", "LTCUSDT")

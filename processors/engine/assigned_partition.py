@@ -1,70 +1,48 @@
 """A partition that is assigned to this process: taken over from its old owner, processed, committed in transactions."""
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Sequence
+from typing import Generic, Self
 
-from market.codec import RUN_HEADER, dead_letter_headers, encode_candle
 from market.records import BareRecord
-from market.topics import Topics
-from processors.candles.core import Core, Outputs, Rules
-from processors.candles.range import RecomputeRange
-from processors.candles.start import EngineStartError, EngineStartFacts, decide_start
-from processors.candles.state import StoredState, changes, committed, mark_clean
+from processors.engine.engine import CoreT, OutputsT, TransactionalEngine
+from processors.engine.start import EngineStartError, EngineStartFacts, decide_start
+from processors.engine.state import StoredState, committed
 from runtime.kafka import Outgoing, Subscription, TopicPartition, TransactionalPublisher, read_to_end
 from runtime.settings import Settings
 
 CHECKPOINT_INTERVAL_S = 5.0
-"""How often the state is written (half as often while candles keep coming): a restart reads this much again."""
+"""How often the state is written (half as often while outputs keep coming): a restart reads this much again."""
 LINGER_S = 0.06
-"""Candles wait for more, at most this long, while each poll brings more: markers of many markets come together."""
+"""Outputs wait for more, at most this long, while each poll brings more: markers of many markets come together."""
 MOST_WAITING = 10_000
 """At most so many outputs wait while an earlier commit runs; then the partition is not read until it is done."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CandlesConfig:
-    """How the engine is run."""
-
-    rules: Rules = field(default_factory=Rules)
-    once: bool = False
-    from_start: bool = False
-    accept_truncation: bool = False
-    instance_id: str | None = None
-    range: RecomputeRange | None = None
-    """What is recomputed beside the live topics; None: the live topics themselves."""
-
-    def topics(self, topics: Topics) -> Topics:
-        """The topics to read and write."""
-        return topics if self.range is None else self.range.topics(topics)
-
-
-class AssignedPartition:
-    """One input partition with its series, its transactional id, and what is not committed yet."""
+class AssignedPartition(Generic[CoreT, OutputsT]):
+    """One input partition with its core, its transactional id, and what is not committed yet."""
 
     def __init__(
         self,
         settings: Settings,
         subscription: Subscription,
         tp: TopicPartition,
-        config: CandlesConfig,
+        engine: TransactionalEngine[CoreT, OutputsT],
         topic_id: str | None = None,
     ) -> None:
         self.tp = tp
         self._topic_id = topic_id
         self._settings = settings
-        self._topics = config.topics(settings.topics)
-        self._range = config.range
+        self._topics = engine.topics(settings.topics)
         self._subscription = subscription
-        self._config = config
+        self._engine = engine
         self._publisher = TransactionalPublisher(settings, f"{subscription.group}.{tp.topic}.{tp.partition}")
         self._clearing: list[Outgoing] = []
-        self._outputs = Outputs()
+        self._outputs = engine.outputs()
         self._committed_position = 0
         self._has_checkpoint = False
         self._checkpoint_position = 0
-        # Candles wait while a checkpoint is written, so partitions do not write theirs all at once.
+        # Outputs wait while a checkpoint is written, so partitions do not write theirs all at once.
         self._checkpoint_at_s = time.monotonic() - CHECKPOINT_INTERVAL_S * tp.partition / settings.partitions
         self._output_at_s = 0.0
         """When the oldest output that is not committed came."""
@@ -74,7 +52,7 @@ class AssignedPartition:
         """Where ``--once`` ends: the log's end when the partition was taken over, or when its range was planned."""
         self.newest_ms = 0
         """Append time of the newest record processed."""
-        self.core: Core
+        self.core: CoreT
 
     async def take_over(self) -> Self:
         """Fence the old owner, **then** read the state and the group's offset, and go on from there.
@@ -103,19 +81,15 @@ class AssignedPartition:
         if records and records[0].offset < self.core.position:  # fetched before we sought to the state's position
             records = [record for record in records if record.offset >= self.core.position]
         if self.core.position < self._committed_position:  # their outputs are committed, the state is older
-            self.core.process([record for record in records if record.offset < self._committed_position])
+            self._engine.process(self.core, [record for record in records if record.offset < self._committed_position])
             records = [record for record in records if record.offset >= self._committed_position]
         if not records:
             return
-        new = self.core.process(records)
-        if self._range is not None:
-            new.candles = self._range.keep(new.candles)
+        new = self._engine.process(self.core, records)
         if new and not self._outputs:
             self._output_at_s = time.monotonic()
         self._is_growing = bool(new)
-        self._outputs.candles += new.candles
-        self._outputs.late += new.late
-        self._outputs.dead += new.dead
+        self._outputs.append(new)
         self.newest_ms = records[-1].timestamp
 
     @property
@@ -141,27 +115,25 @@ class AssignedPartition:
     @property
     def is_full(self) -> bool:
         """Whether so many outputs wait that nothing more is read before a commit."""
-        return len(self._outputs.candles) + len(self._outputs.late) + len(self._outputs.dead) >= MOST_WAITING
+        return len(self._outputs) >= MOST_WAITING
 
     @property
     def is_final(self) -> bool:
-        """Whether the range that is recomputed can't change any more; False without a range."""
-        return self._range is not None and self._range.is_final(self.core)
+        """Whether nothing that is still to be read can change an output."""
+        return self._engine.is_final(self.core)
 
-    async def commit(self, *, last: bool = False) -> Outputs:
+    async def commit(self, *, last: bool = False) -> OutputsT:
         """Commit outputs and position, and now and then the state, in one transaction; returns the outputs.
 
         What belongs to a commit is decided before its first wait: what is processed later belongs to the next one.
         After an error (`FencedError`, `UnavailableError`) the partition must be released.
         """
-        outputs, position, partition, topics = self._outputs, self.core.position, self.tp.partition, self._topics
+        outputs, position, partition = self._outputs, self.core.position, self.tp.partition
         records = {
-            topics.state: [committed(self.core), *self._checkpoint(last=last)],
-            topics.late: list(_late(outputs, partition)),
-            topics.dead_letters(self.tp.topic): list(_dead_letters(outputs, self.tp)),
-            topics.candles(): list(_candles(outputs, partition)),
+            self._topics.state: [committed(position, partition), *self._checkpoint(last=last)],
+            **self._engine.records(outputs, self.tp),
         }
-        self._outputs = Outputs()
+        self._outputs = self._engine.outputs()
         self._committed_position = position
         async with self._publisher.transaction() as transaction:
             # The offset goes first: while Kafka adds the group, it may refuse a partition for a moment.
@@ -171,13 +143,13 @@ class AssignedPartition:
         return outputs
 
     def _checkpoint(self, *, last: bool) -> list[Outgoing]:
-        """The records of a checkpoint, if one is due; while candles wait, it is due later."""
+        """The records of a checkpoint, if one is due; while outputs wait, it is due later."""
         aged_s = time.monotonic() - self._checkpoint_at_s
         due_s = 2 * CHECKPOINT_INTERVAL_S if self._outputs else CHECKPOINT_INTERVAL_S
-        if self._has_checkpoint and not last and aged_s < due_s:
+        may_wait = self._has_checkpoint and not self._engine.needs_checkpoint(self.core)
+        if may_wait and not last and aged_s < due_s:
             return []
-        records = [*self._clearing, *changes(self.core, self._topic_id)]
-        mark_clean(self.core)
+        records = [*self._clearing, *self._engine.checkpoint(self.core, self._topic_id)]
         self._clearing = []
         self._has_checkpoint = True
         self._checkpoint_position = self.core.position
@@ -203,49 +175,28 @@ class AssignedPartition:
         )
         start = decide_start(
             facts,
-            from_start=self._config.from_start,
-            accept_truncation=self._config.accept_truncation,
-            revision_base=self._config.rules.revision_base,
+            from_start=self._engine.config.from_start,
+            accept_truncation=self._engine.config.accept_truncation,
+            revision_base=self._engine.revision_base,
         )
-        partitions = self._topics.partitions
+        partition, partitions = self.tp.partition, self._topics.names.partitions
         if start.keep_state:
-            self.core = stored.core(partition=self.tp.partition, partitions=partitions, rules=self._config.rules)
+            self.core = self._engine.restore(
+                stored, partition=partition, partitions=partitions, resumes_at=start.position
+            )
             self._has_checkpoint = True
         else:
-            self._clearing = stored.drop(self.tp.partition)
-            self.core = Core(
-                partition=self.tp.partition,
-                partitions=partitions,
-                position=start.position,
-                rules=self._config.rules,
-                awaits_floor=start.mid_log,
+            self._clearing = stored.drop(partition)
+            self.core = self._engine.begin(
+                partition=partition, partitions=partitions, position=start.position, awaits_floor=start.mid_log
             )
-        self.end = facts.end if self._range is None else self._range.pieces[self.tp.partition].end
+        self.end = self._engine.end(partition, facts.end)
         self._committed_position = start.position
         self._checkpoint_position = self.core.position
         self._subscription.seek(self.tp, self.core.position)
 
     async def _has_output(self) -> bool:
-        async for records in read_to_end(self._settings, self._topics.candles(), partitions=[self.tp.partition]):
+        async for records in read_to_end(self._settings, self._topics.output, partitions=[self.tp.partition]):
             if records:
                 return True
         return False
-
-
-def _candles(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
-    for candle, run in outputs.candles:
-        headers = () if run is None else ((RUN_HEADER, run.encode()),)
-        yield Outgoing(candle.key.encode(), encode_candle(candle), headers, partition)
-
-
-def _late(outputs: Outputs, partition: int) -> Iterator[Outgoing]:
-    for record in outputs.late:
-        yield Outgoing(record.key or b"", record.value, record.headers, partition)
-
-
-def _dead_letters(outputs: Outputs, tp: TopicPartition) -> Iterator[Outgoing]:
-    for record, error in outputs.dead:
-        headers = dead_letter_headers(
-            error, topic=tp.topic, partition=tp.partition, offset=record.offset, headers=record.headers
-        )
-        yield Outgoing(record.key or b"", record.value, headers, tp.partition)
