@@ -210,7 +210,7 @@ def measure_live(settings: Settings, folder: Path, symbols: int, hours: int, liv
     asyncio.run(move_group(settings, settings.topics.group("rolling"), settings.topics.candles(), offsets))
     with rolling(settings, folder) as (process, told):
         rebuilt = event(process, told, "rebuilt")
-        rebuilt_mb = _rss_mb(process.pid)
+        rebuilt_mb, rebuilt_cpu_s = _rss_mb(process.pid), _cpu_s(process.pid)
         tickers = Tickers(settings)
         asyncio.run(send_live(settings, walks, now_ms, 20, tickers))  # the first ticker of each market looks far back
         tickers.latencies_s.clear()
@@ -224,6 +224,7 @@ def measure_live(settings: Settings, folder: Path, symbols: int, hours: int, liv
             "symbols": symbols,
             "rebuilt_candles": rebuilt["candles"],
             "rebuild_s": rebuilt["seconds"],
+            "rebuild_cpu_s": round(rebuilt_cpu_s, 1),
             "rss_after_rebuild_mb": rebuilt_mb,
             "rss_with_all_tickers_mb": _rss_mb(process.pid),
             "live_per_s": round(sent / took_s),

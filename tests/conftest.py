@@ -1,6 +1,7 @@
 """What tests share: one local stack for the whole session, and settings of its own for each test."""
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 from kafka_commands import delete_all_topics
 from pydantic import SecretStr
 
@@ -43,6 +45,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     home = _stack_home(session.config)
     if not hasattr(session.config, "workerinput") and home.exists():
         local_stack.down(load_settings(home=home))
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A command that a test runs in its own process writes its logs to that test's streams, which close with it."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    structlog.reset_defaults()
+    for handler in [handler for handler in root.handlers if handler not in before]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -77,11 +77,19 @@ class OpenBlocks:
         if not block.is_pinned:
             self._recent.pop(block, None)
             self._recent[block] = None
-            if len(self._recent) > self._most:
-                oldest = next(iter(self._recent))
-                del self._recent[oldest]
-                oldest.pack()
+            self._pack_oldest()
         return block.places
+
+    def resize(self, most: int) -> None:
+        """Keep so many open from now on."""
+        self._most = most
+        self._pack_oldest()
+
+    def _pack_oldest(self) -> None:
+        while len(self._recent) > self._most:
+            oldest = next(iter(self._recent))
+            del self._recent[oldest]
+            oldest.pack()
 
     def pin(self, key: str, block: Block) -> None:
         """Keep this block of a market open, instead of the one before."""

@@ -7,6 +7,7 @@ may be ahead of the committed offset: what came out of 1m records that are still
 
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
 from market.errors import MalformedError
@@ -113,8 +114,11 @@ async def restore(
     await _recall(source, rollings, since, stops, rebuild)
     for partition, rolling in rollings.items():
         rolling.offset = stops[partition] - 1
-    await _restore_hours(source, rollings, clocks_ms, rebuild)
-    await _restore_days(source, rollings, clocks_ms, rebuild)
+    with ExitStack() as rebuilding:
+        for rolling in rollings.values():
+            rebuilding.enter_context(rolling.state.rebuilding())
+        await _restore_hours(source, rollings, clocks_ms, rebuild)
+        await _restore_days(source, rollings, clocks_ms, rebuild)
     for rolling in rollings.values():
         rolling.release()
     rebuild.tell(rollings)

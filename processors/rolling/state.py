@@ -4,8 +4,9 @@ Minutes are kept for the sliding windows, about 27 hours of them, and hours for 
 Older minutes are read back, a day at a time, and so are the days of months that are over. A limited number is kept.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ MOST_OLD_MONTHS = 1024
 """Older months kept at a time, some 2 KB each."""
 OPEN_BLOCKS = 64
 """Some 25 KB each."""
+REBUILT_BLOCKS = 512
+"""Likewise, while hours and days are restored: they come in the order of time, so one of each market is in use."""
 MONTH_DAYS = 31
 
 
@@ -62,6 +65,15 @@ class RollingState:
         self._open = OpenBlocks(OPEN_BLOCKS)
         self._swept = (0, 0, 0)
         """How many days and months there were after the last `release`, and the hour of the log clock."""
+
+    @contextmanager
+    def rebuilding(self) -> Iterator[None]:
+        """While hours and days of all markets are restored, more blocks than else are open."""
+        self._open.resize(REBUILT_BLOCKS)
+        try:
+            yield
+        finally:
+            self._open.resize(OPEN_BLOCKS)
 
     @property
     def held_days(self) -> int:
