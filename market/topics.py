@@ -126,8 +126,8 @@ class Topics:
         }
         for name, config in kept.items():
             yield self._spec(name, config)
-        refusing = (self.trades, self.live, self.tickers, self.feeds, self.funding, self.instruments, self.signals)
-        for name in (*refusing, *map(self.candles, Timeframe)):
+        refusing = (self.trades, self.live, self.tickers, self.feeds, self.funding, self.instruments)
+        for name in (*refusing, self.signals, self.bars, *map(self.candles, Timeframe)):
             yield self._spec(self.dead_letters(name), _delete(30))
 
     def _spec(self, name: str, config: dict[str, str]) -> TopicSpec:

@@ -26,7 +26,7 @@ _InstanceId = Annotated[
 
 @app.command
 def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Common = NONE_GIVEN) -> None:
-    """Keep Redis hot: the latest trades, the open and recent candles, tickers, funding rates, instruments, signals.
+    """Keep Redis hot: the latest trades, candles, tickers, funding rates, instruments, signals and bars.
 
     ```
     candlewick sink redis
@@ -46,7 +46,7 @@ def clickhouse(
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event and signal into ClickHouse.
+    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event, signal and bar into ClickHouse.
 
     Makes the tables, and migrates those of earlier versions.
 
@@ -76,7 +76,7 @@ def parquet(
     ] = FILE_RECORDS,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, funding rate, feed event, instrument and signal into Parquet files.
+    """Write every trade, 1m candle, funding rate, feed event, instrument, signal and bar into Parquet files.
 
     ```
     candlewick sink parquet
@@ -105,7 +105,7 @@ def postgres(
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event and signal into PostgreSQL.
+    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event, signal and bar into PostgreSQL.
 
     Makes the tables, and migrates those of earlier versions.
 

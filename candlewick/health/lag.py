@@ -22,39 +22,17 @@ Ends = Mapping[str, Mapping[int, tuple[int, int]]]
 def inputs(topics: Topics) -> dict[str, list[str]]:
     """The topics that each consuming stage reads, in the order in which records pass the stages."""
     closed, every_timeframe = topics.candles(), [topics.candles(timeframe) for timeframe in Timeframe]
+    asked_for = [topics.funding, topics.instruments, topics.signals, topics.bars]
+    kept = [topics.trades, closed, topics.feeds, *asked_for]
     return {
         "candles": [topics.trades],
         "bars": [topics.trades],
         "rolling": [closed],
         "signals": [closed],
-        "sink.redis": [
-            topics.trades,
-            topics.live,
-            topics.tickers,
-            topics.funding,
-            topics.instruments,
-            topics.signals,
-            *every_timeframe,
-        ],
-        "sink.clickhouse": [
-            topics.trades,
-            closed,
-            topics.tickers,
-            topics.feeds,
-            topics.funding,
-            topics.instruments,
-            topics.signals,
-        ],
-        "sink.parquet": [topics.trades, closed, topics.funding, topics.feeds, topics.instruments, topics.signals],
-        "sink.postgres": [
-            topics.trades,
-            closed,
-            topics.tickers,
-            topics.funding,
-            topics.feeds,
-            topics.instruments,
-            topics.signals,
-        ],
+        "sink.redis": [topics.trades, topics.live, topics.tickers, *every_timeframe, *asked_for],
+        "sink.clickhouse": [*kept, topics.tickers],
+        "sink.parquet": kept,
+        "sink.postgres": [*kept, topics.tickers],
     }
 
 

@@ -1,1 +1,1 @@
-"""The warm store: every trade, 1m candle, ticker, funding rate, instrument, feed event and signal, in ClickHouse."""
+"""The warm store: every trade, 1m candle, ticker, funding rate, instrument, feed event, signal, bar: ClickHouse."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from market.codec import (
+    decode_bar,
     decode_candle,
     decode_feed_event,
     decode_funding_rate,
@@ -28,12 +29,13 @@ from sinks.rows import Row, decode_rows
 _MS = pa.timestamp("ms", tz="UTC")
 _SIZES = (
     "last", "open", "high", "low", "close", "volume", "taker_buy_volume", "change", "vwap",
-    "rate", "mark_price", "tick", "lot", "contract", "taker_buy_share", "realised_volatility",
+    "rate", "mark_price", "tick", "lot", "contract", "taker_buy_share", "realised_volatility", "threshold",
 )  # fmt: skip
 _TYPES: dict[str, pa.DataType] = {
     **dict.fromkeys(_SIZES, PRICE),
     "quote_volume": QUOTE,
     "taker_buy_quote_volume": QUOTE,
+    "remainder": QUOTE,
     "change_percent": PERCENT,
     "from_time": TIME,
     "until_time": TIME,
@@ -43,6 +45,9 @@ _TYPES: dict[str, pa.DataType] = {
     "time": _MS,
     "next_time": _MS,
     "since": _MS,
+    "series_begin": TIME,
+    "number": pa.uint64(),
+    "late_trades": pa.uint64(),
     "precedence": pa.uint64(),
     "trades": pa.uint64(),
     "minutes": pa.uint64(),
@@ -74,8 +79,10 @@ def _table(
     columns: Mapping[str, Column],
     *,
     spread: Callable[[Sequence[Row]], Iterator[Row]] = iter,
+    **types: pa.DataType,
 ) -> Table:
-    schema = pa.schema([(column, _TYPES.get(column, pa.string())) for column in columns])
+    """`types` are those of columns that have another type here than under their name elsewhere."""
+    schema = pa.schema([(column, types.get(column, _TYPES.get(column, pa.string()))) for column in columns])
     return Table(name, decode, columns, schema, spread)
 
 
@@ -97,6 +104,21 @@ CANDLES = _table(
         "run": _run,
         **_PLACE,
     },
+)
+BARS = _table(
+    "bars",
+    decode_bar,
+    {
+        **_of_model("exchange", "symbol", "kind", "threshold", "number", series_begin="series_begin_us"),
+        **_of_model(open_time="open_time_us", close_time="close_time_us"),
+        **_of_model("open", "high", "low", "close", "volume", "quote_volume", "trades"),
+        **_of_model("taker_buy_volume", "taker_buy_quote_volume", "first_trade_id", "last_trade_id"),
+        **_of_model("remainder", "late_trades", "revision", "status"),
+        "run": _run,
+        **_PLACE,
+    },
+    open_time=TIME,
+    close_time=TIME,
 )
 FEEDS = _table(
     "feeds",

@@ -189,6 +189,41 @@ ORDER BY (exchange, symbol, kind, other, window_minutes, time)
 SETTINGS non_replicated_deduplication_window = 1000
 COMMENT 'candlewick 4';
 
+CREATE TABLE IF NOT EXISTS bars
+(
+    exchange LowCardinality(String),
+    symbol LowCardinality(String),
+    kind LowCardinality(String),
+    threshold Decimal(76, 18) CODEC(ZSTD(1)),
+    run LowCardinality(String),
+    series_begin DateTime64(6, 'UTC') CODEC(ZSTD(1)),
+    number UInt64 CODEC(Delta, ZSTD(1)),
+    open_time DateTime64(6, 'UTC') CODEC(GCD, Delta, T64, ZSTD(1)),
+    close_time DateTime64(6, 'UTC') CODEC(GCD, Delta, T64, ZSTD(1)),
+    open Decimal(76, 18) CODEC(GCD, ZSTD(1)),
+    high Decimal(76, 18) CODEC(GCD, ZSTD(1)),
+    low Decimal(76, 18) CODEC(GCD, ZSTD(1)),
+    close Decimal(76, 18) CODEC(GCD, ZSTD(1)),
+    volume Decimal(76, 18) CODEC(GCD, ZSTD(1)),
+    quote_volume Decimal(76, 22) CODEC(GCD, ZSTD(1)),
+    trades UInt64 CODEC(ZSTD(1)),
+    taker_buy_volume Decimal(76, 18) CODEC(GCD, ZSTD(1)),
+    taker_buy_quote_volume Decimal(76, 22) CODEC(GCD, ZSTD(1)),
+    first_trade_id String CODEC(ZSTD(1)),
+    last_trade_id String CODEC(ZSTD(1)),
+    remainder Decimal(76, 22) CODEC(GCD, ZSTD(1)),
+    late_trades UInt64 CODEC(ZSTD(1)),
+    revision UInt64 CODEC(Delta, ZSTD(1)),
+    status LowCardinality(String),
+    partition UInt16 CODEC(ZSTD(1)),
+    offset UInt64 CODEC(Delta, ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(revision)
+PARTITION BY toYYYYMM(close_time)
+ORDER BY (exchange, symbol, kind, threshold, run, series_begin, number)
+SETTINGS non_replicated_deduplication_window = 1000
+COMMENT 'candlewick 4';
+
 -- Candles of any length in minutes, made of the newest revision of each 1m candle, before and after merges:
 -- SELECT * FROM candles_of(exchange = 'binance', symbol = 'BTC-USDT', minutes = 7, from_time = '2026-01-31 00:00:00',
 --                          until_time = '2026-02-01 00:00:00')

@@ -14,6 +14,7 @@ from runtime.kafka import TopicPartition
 from runtime.settings import Settings, clickhouse_address
 from sinks.clickhouse.connect import DatabaseMissingError, RowsRefusedError, clickhouse_errors, connect
 from sinks.clickhouse.encode import (
+    BARS,
     CANDLES,
     FEEDS,
     FUNDING,
@@ -67,6 +68,7 @@ class ClickHouseStore:
             topics.funding: FUNDING,
             topics.instruments: INSTRUMENTS,
             topics.signals: SIGNALS,
+            topics.bars: BARS,
         }
         self._names = {topics.trades: TRADES} | {topic: table.name for topic, table in self._tables.items()}
         self.topics = tuple(self._names)

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from market.codec import decode_candle, decode_feed_event, decode_funding_rate, decode_instrument, decode_signal
+from market.codec import (
+    decode_bar,
+    decode_candle,
+    decode_feed_event,
+    decode_funding_rate,
+    decode_instrument,
+    decode_signal,
+)
 from market.records import BareRecord
 from sinks.columns import PRICE, QUOTE, TIME, Column, table
 from sinks.encoded import Encoded
@@ -228,4 +235,34 @@ SIGNALS = Dataset(
     time="time",
     repeating=["exchange", "symbol", "kind", "state", "severity", "other", "partition", "values.key_value.key"],
     encodings=dict.fromkeys(("time", "revision", "window_minutes", "offset"), _NEAR),
+)
+
+_BAR_ROWS = _schema(
+    ("exchange", _TEXT), ("symbol", _TEXT), ("kind", _TEXT), ("threshold", PRICE), ("series_begin", TIME),
+    ("number", _LONG), ("open_time", TIME), ("close_time", TIME), ("open", PRICE), ("high", PRICE), ("low", PRICE),
+    ("close", PRICE), ("volume", PRICE), ("quote_volume", QUOTE), ("trades", _LONG), ("taker_buy_volume", PRICE),
+    ("taker_buy_quote_volume", QUOTE), ("first_trade_id", _TEXT), ("last_trade_id", _TEXT), ("remainder", QUOTE),
+    ("late_trades", _LONG), ("revision", _LONG), ("status", _TEXT), ("run", _TEXT, None), ("partition", _INT),
+    ("offset", _LONG),
+)  # fmt: skip
+BARS = Dataset(
+    name="bars",
+    reading=_row_by_row(
+        decode_bar,
+        _BAR_ROWS,
+        {
+            **_of_model("exchange", "symbol", "kind", "threshold", "number", "open", "high", "low", "close"),
+            **_of_model("volume", "quote_volume", "trades", "taker_buy_volume", "taker_buy_quote_volume"),
+            **_of_model("first_trade_id", "last_trade_id", "remainder", "late_trades", "revision", "status"),
+            "series_begin": attrgetter("model.series_begin_us"),
+            "open_time": attrgetter("model.open_time_us"),
+            "close_time": attrgetter("model.close_time_us"),
+            **_PLACE,
+        },
+    ),
+    schema=_BAR_ROWS,
+    time="close_time",
+    repeating=["exchange", "symbol", "kind", "threshold", "series_begin", "status", "run", "partition"],
+    encodings=dict.fromkeys(("number", "open_time", "close_time", "late_trades", "revision", "offset"), _NEAR)
+    | dict.fromkeys(("first_trade_id", "last_trade_id"), "DELTA_BYTE_ARRAY"),
 )

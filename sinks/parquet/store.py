@@ -17,7 +17,7 @@ from runtime.settings import Settings, cold_address
 from sinks.encoded import Encoded
 from sinks.parquet.connect import NameRefusedError, cold_errors, connect
 from sinks.parquet.files import BatchName, File, holds, parquet_bytes, split
-from sinks.parquet.schema import CANDLES, FEEDS, FUNDING, INSTRUMENTS, SIGNALS, TRADES, Dataset, Reading
+from sinks.parquet.schema import BARS, CANDLES, FEEDS, FUNDING, INSTRUMENTS, SIGNALS, TRADES, Dataset, Reading
 from sinks.store import Batch, RejectedError
 
 MARKER = "_candlewick.json"
@@ -42,6 +42,7 @@ class ParquetStore:
             topics.feeds: FEEDS,
             topics.instruments: INSTRUMENTS,
             topics.signals: SIGNALS,
+            topics.bars: BARS,
         }
         self._readings: dict[str, Reading] = {
             topic: dataset.reading(settings.partitions) for topic, dataset in self._datasets.items()

@@ -20,7 +20,18 @@ from sinks.postgres.age import Months, set_retention
 from sinks.postgres.connect import MonthMissingError, Pool, ValuesRefusedError, connect, disconnect, postgres_errors
 from sinks.postgres.encode import as_csv, encode_rows, encode_trades
 from sinks.postgres.migrate import migrate, migrations
-from sinks.postgres.tables import CANDLES, FEEDS, FUNDING, INSTRUMENTS, SIGNALS, TABLES, TICKERS, TRADES, PostgresTable
+from sinks.postgres.tables import (
+    BARS,
+    CANDLES,
+    FEEDS,
+    FUNDING,
+    INSTRUMENTS,
+    SIGNALS,
+    TABLES,
+    TICKERS,
+    TRADES,
+    PostgresTable,
+)
 from sinks.store import Batch, Pace, PaceLimit, RejectedError
 from sinks.trade_rows import TradeRows
 
@@ -52,6 +63,7 @@ class PostgresStore:
             topics.feeds: FEEDS,
             topics.instruments: INSTRUMENTS,
             topics.signals: SIGNALS,
+            topics.bars: BARS,
         }
         self.topics = tuple(self._tables)
         self._trades = TradeRows(settings.partitions)

@@ -11,6 +11,7 @@ import orjson
 import pyarrow as pa
 
 from market.codec import (
+    decode_bar,
     decode_candle,
     decode_feed_event,
     decode_funding_rate,
@@ -321,4 +322,29 @@ SIGNALS = PostgresTable(
     },
     parted_by="time",
 )
-TABLES = (TRADES, CANDLES, TICKERS, FUNDING, FEEDS, INSTRUMENTS, SIGNALS)
+_BAR_AMOUNTS = (*_CANDLE_AMOUNTS, "threshold", "remainder")
+BARS = PostgresTable(
+    name="bars",
+    # A bar's range never changes; the month is of its end, so that this has to be in the key.
+    key=("exchange", "symbol", "kind", "threshold", "run", "series_begin", "number", "close_time"),
+    types={
+        **dict.fromkeys(("exchange", "symbol", "kind", "run"), _TEXT),
+        **dict.fromkeys(("series_begin", "open_time", "close_time"), ColumnType.TIME_US),
+        **dict.fromkeys(_BAR_AMOUNTS, _AMOUNT),
+        **dict.fromkeys(("number", "trades", "late_trades", "revision"), _WHOLE),
+        **dict.fromkeys(("first_trade_id", "last_trade_id", "status"), _TEXT),
+        **_PLACE_TYPES,
+    },
+    rank="{0}revision",
+    decode=decode_bar,
+    columns={
+        **_of_model("exchange", "symbol", "kind", "number", "trades", "late_trades", "revision", "status"),
+        **_of_model("first_trade_id", "last_trade_id", series_begin="series_begin_us"),
+        **_of_model(open_time="open_time_us", close_time="close_time_us"),
+        **_amounts(*_BAR_AMOUNTS),
+        "run": lambda row: row.run or "",
+        **_PLACE,
+    },
+    parted_by="close_time",
+)
+TABLES = (TRADES, CANDLES, TICKERS, FUNDING, FEEDS, INSTRUMENTS, SIGNALS, BARS)

@@ -3,13 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from market.bar import Bar
 from market.candle import Candle
 from market.codec import (
+    decode_bar,
     decode_candle,
     decode_funding_rate,
     decode_instrument,
     decode_signal,
     decode_ticker,
+    encode_bar,
     encode_candle,
     encode_funding_rate,
     encode_instrument,
@@ -24,12 +27,15 @@ from market.ticker import Ticker
 from market.timeframe import Timeframe
 from sinks.encoded import Encoded
 from sinks.redis.keys import (
+    BARS_KEPT,
+    BARS_TTL_S,
     FUNDING_TTL_S,
     INSTRUMENTS_TTL_S,
     LIVE_TTL_S,
     SIGNALS_KEPT,
     SIGNALS_TTL_S,
     TICKER_TTL_S,
+    bars_key,
     candles_kept,
     candles_key,
     candles_ttl_s,
@@ -59,6 +65,8 @@ class HotKind(NamedTuple):
     kept: int = _ALL
     identity: tuple[str, ...] = ()
     """Of several values of one time: the fields that tell them apart."""
+    live_only: bool = False
+    """Records of runs are passed over."""
 
 
 class HotRecords:
@@ -72,6 +80,8 @@ class HotRecords:
     def encode(self, partition: int, records: Sequence[BareRecord]) -> Encoded:
         """A batch as writes; malformed records are refused."""
         rows, malformed = decode_rows(partition, records, self._kind.decode, self._partitions)
+        if self._kind.live_only:
+            rows = [row for row in rows if row.run is None]
         changes = [self._kind.change(self._prefix, row.model) for row in rows]
         writes = [self._write(newest, skipped) for newest, skipped in surviving(changes, self._kind.kept)]
         return Encoded(writes, len(rows), malformed)
@@ -84,7 +94,7 @@ class HotRecords:
             b"\n".join(change.value for change in changes),
         )
         tag, key, *_ = changes[0]
-        _, _, kind, ttl_s, kept, identity = self._kind
+        _, _, kind, ttl_s, kept, identity, _ = self._kind
         if kind is WriteKind.CANDLES:
             lists: tuple[bytes, ...] = (places, revisions, values)
         elif kind is WriteKind.NEWEST:
@@ -130,6 +140,12 @@ def _signal(prefix: str, signal: Signal) -> Change:
     return Change(signal.key, signals_key(prefix, signal.key), place, rank, encode_signal(signal))
 
 
+def _bar(prefix: str, bar: Bar) -> Change:
+    key = bars_key(prefix, bar.key, bar.kind, bar.threshold)
+    place = " ".join(f"{number:0{_TIME_DIGITS}}" for number in (bar.close_time_us, bar.series_begin_us, bar.number))
+    return Change(bar.key, key, place, (bar.close_time_us, bar.revision), encode_bar(bar))
+
+
 LIVE = HotKind(decode_candle, _live, WriteKind.LATEST, LIVE_TTL_S)
 TICKERS = HotKind(decode_ticker, _ticker, WriteKind.LATEST, TICKER_TTL_S)
 FUNDING = HotKind(decode_funding_rate, _funding, WriteKind.LATEST, FUNDING_TTL_S)
@@ -141,4 +157,13 @@ SIGNALS = HotKind(
     SIGNALS_TTL_S,
     SIGNALS_KEPT,
     identity=("kind", "other", "window_minutes"),
+)
+BARS = HotKind(
+    decode_bar,
+    _bar,
+    WriteKind.NEWEST,
+    BARS_TTL_S,
+    BARS_KEPT,
+    identity=("series_begin_us", "number"),
+    live_only=True,
 )

@@ -1,23 +1,25 @@
 """Keys and channels of the hot store, how much each keeps, and for how long.
 
-======================================  =========  ==============================================================
-key                                     type       holds
-======================================  =========  ==============================================================
-``cw:trades:{exchange:SYMBOL}``         sorted     the latest trades: member an id with its order, score `time_us`
-                                        set
-``cw:trades:data:{exchange:SYMBOL}``    hash       member → the trade's JSON
-``cw:candles:TF:{exchange:SYMBOL}``     sorted     recent candles: member the candle's JSON, score `open_time_ms`
-                                        set
-``cw:live:{exchange:SYMBOL}``           string     the open 1m candle's JSON
-``cw:ticker:{exchange:SYMBOL}``         string     the ticker's JSON
-``cw:funding:{exchange:SYMBOL}``        hash       ``settled`` and ``expected`` → the newest funding rate's JSON
-``cw:instruments:{exchange}``           hash       symbol → the instrument's JSON
-``cw:signals:{exchange:SYMBOL}``        sorted     recent signals: member the signal's JSON, score `time_ms`
-                                        set
-``cw:written:{…}``                      hash       for each tag above: what has been written of it
-                                                   (`sinks.redis.positions`)
-``cw:positions:{TOPIC/PARTITION}``      hash       where this sink goes on (the same)
-======================================  =========  ==============================================================
+============================================  =========  ==============================================================
+key                                           type       holds
+============================================  =========  ==============================================================
+``cw:trades:{exchange:SYMBOL}``               sorted     the latest trades: member an id with its order, score `time_us`
+                                              set
+``cw:trades:data:{exchange:SYMBOL}``          hash       member → the trade's JSON
+``cw:candles:TF:{exchange:SYMBOL}``           sorted     recent candles: member the candle's JSON, score `open_time_ms`
+                                              set
+``cw:live:{exchange:SYMBOL}``                 string     the open 1m candle's JSON
+``cw:ticker:{exchange:SYMBOL}``               string     the ticker's JSON
+``cw:funding:{exchange:SYMBOL}``              hash       ``settled`` and ``expected`` → the newest funding rate's JSON
+``cw:instruments:{exchange}``                 hash       symbol → the instrument's JSON
+``cw:signals:{exchange:SYMBOL}``              sorted     recent signals: member the signal's JSON, score `time_ms`
+                                              set
+``cw:bars:KIND:THRESHOLD:{exchange:SYMBOL}``  sorted     recent live bars: member the bar's JSON, score `close_time_us`
+                                              set
+``cw:written:{…}``                            hash       for each tag above: what has been written of it
+                                                         (`sinks.redis.positions`)
+``cw:positions:{TOPIC/PARTITION}``            hash       where this sink goes on (the same)
+============================================  =========  ==============================================================
 
 JSON is that of the topics. The braces are hash tags: the keys of one tag lie on one node of a cluster. In a tag ``}``
 is written ``%7D``, and ``%`` is written ``%25``. All names begin with the pipeline's prefix.
@@ -27,6 +29,9 @@ a batch: ``{"skipped":N,"records":[…]}``. These are the records that changed, 
 because newer ones have taken their place already.
 """
 
+from decimal import Decimal
+
+from market.decimals import plain
 from market.key import MarketKey
 from market.timeframe import DAY_MS, Timeframe
 
@@ -42,6 +47,8 @@ INSTRUMENTS_TTL_S = 90 * _DAY_S
 """An exchange's list may stay as it is for long."""
 SIGNALS_KEPT = 100
 SIGNALS_TTL_S = 7 * _DAY_S
+BARS_KEPT = 500
+BARS_TTL_S = 7 * _DAY_S
 POSITIONS_TTL_S = 7 * _DAY_S
 """No longer than for any candle: a position must not outlive the data that was written before it."""
 WRITTEN_TTL_S = POSITIONS_TTL_S + _HOUR_S
@@ -108,6 +115,11 @@ def instruments_key(prefix: str, exchange: str) -> str:
 def signals_key(prefix: str, key: str) -> str:
     """Recent signals."""
     return f"{prefix}cw:signals:{_tag(key)}"
+
+
+def bars_key(prefix: str, key: str, kind: str, threshold: Decimal) -> str:
+    """Recent live bars of one kind and threshold."""
+    return f"{prefix}cw:bars:{kind}:{plain(threshold)}:{_tag(key)}"
 
 
 def written_key(prefix: str, tag: str) -> str:

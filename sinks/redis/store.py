@@ -11,7 +11,7 @@ from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from sinks.encoded import Encoded
 from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors
-from sinks.redis.encode import FUNDING, INSTRUMENTS, LIVE, SIGNALS, TICKERS, HotRecords, candles
+from sinks.redis.encode import BARS, FUNDING, INSTRUMENTS, LIVE, SIGNALS, TICKERS, HotRecords, candles
 from sinks.redis.held import HeldPositions, PositionMove, name_of
 from sinks.redis.keys import WRITTEN_TTL_S, written_key
 from sinks.redis.scripts import Call, Script
@@ -42,6 +42,7 @@ class RedisStore:
             topics.funding: FUNDING,
             topics.instruments: INSTRUMENTS,
             topics.signals: SIGNALS,
+            topics.bars: BARS,
             **{topics.candles(timeframe): candles(timeframe) for timeframe in Timeframe},
         }
         self._partitions = settings.partitions

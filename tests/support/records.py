@@ -23,6 +23,13 @@ TICKER: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "time_ms": 1, "last": "1", "live": False, "revision": 1,
     "windows": {"1h": WINDOW},
 }  # fmt: skip
+BAR: dict[str, Any] = {
+    "exchange": "binance", "symbol": "BTC-USDT", "kind": "dollar", "threshold": "1000000", "series_begin_us": 0,
+    "number": 1, "open_time_us": 1, "close_time_us": 2, "open": "1", "high": "1", "low": "1", "close": "1",
+    "volume": "1000001", "quote_volume": "1000001", "trades": 2, "taker_buy_volume": "1", "taker_buy_quote_volume": "1",
+    "first_trade_id": "7", "last_trade_id": "8", "remainder": "1", "late_trades": 0, "revision": 1,
+    "status": "complete",
+}  # fmt: skip
 SIGNAL: dict[str, Any] = {
     "exchange": "binance", "symbol": "BTC-USDT", "kind": "spread", "state": "begin", "severity": "warning",
     "time_ms": 60_000, "revision": 2, "other": "kraken:BTC-USDT", "window_minutes": 1, "values": {"spread_bps": "-1.5"},

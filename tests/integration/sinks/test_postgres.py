@@ -20,7 +20,7 @@ from holdings import TARGETS, expected
 from log import T0_US, candle, dead_letters, publish, record, trade
 from own_servers import own_postgres
 from pydantic import SecretStr
-from records import SIGNAL
+from records import BAR, SIGNAL
 from written import Written, write
 
 from candlewick.health.trouble import stale_offsets
@@ -112,6 +112,7 @@ async def test_a_paused_writer_that_wakes_up_after_its_successor_wrote_takes_not
         batch(old, topics.funding, [(1, funding | {"kind": "expected"}, None)]),
         batch(old, topics.instruments, [(1, instrument | {"tick": "0.1"}, None)]),
         batch(old, topics.signals, [(1, SIGNAL, None), (2, SIGNAL | {"kind": "stale"}, None)]),
+        batch(old, topics.bars, [(1, BAR, None), (2, BAR, "r1")]),
     ]
     after = [
         batch(new, topics.trades, [(3, trade(1, price="1"), None), (9, trade(2, price="6"), "b")]),
@@ -119,6 +120,7 @@ async def test_a_paused_writer_that_wakes_up_after_its_successor_wrote_takes_not
         batch(new, topics.funding, [(2, funding | {"kind": "settled", "rate": "0.0002"}, None)]),
         batch(new, topics.instruments, [(2, instrument | {"tick": "0.01"}, None)]),
         batch(new, topics.signals, [(3, SIGNAL | {"revision": 3}, None), (4, SIGNAL | {"kind": "stale"}, None)]),
+        batch(new, topics.bars, [(3, BAR | {"revision": 2, "late_trades": 1}, None)]),
     ]
     await new.write(after)
     await old.write(paused)
@@ -127,10 +129,10 @@ async def test_a_paused_writer_that_wakes_up_after_its_successor_wrote_takes_not
     assert [one.revision for one in await relational.read_candles(pool, MARKET, from_ms=0, until_ms=10**13)] == [6]
     assert tuple(await pool.fetchrow("SELECT rate, kind FROM funding")) == (Decimal("0.0002"), "settled")
     assert await pool.fetchval("SELECT tick FROM instruments") == Decimal("0.01")
-    assert list(map(tuple, await pool.fetch('SELECT revision, "offset" FROM signals ORDER BY kind'))) == [
-        (3, 3),
-        (2, 4),
-    ]
+    signals = await pool.fetch('SELECT revision, "offset" FROM signals ORDER BY kind')
+    assert list(map(tuple, signals)) == [(3, 3), (2, 4)], "the greater revision, then the later word"
+    bars = await pool.fetch("SELECT run, revision, late_trades FROM bars ORDER BY run")
+    assert list(map(tuple, bars)) == [("", 2, 1), ("r1", 1, 0)]
 
 
 async def test_every_topic_has_its_table(with_postgres: Settings, topics: Topics, pool: Pool) -> None:
@@ -149,6 +151,7 @@ async def test_every_topic_has_its_table(with_postgres: Settings, topics: Topics
         topics.funding: [market | {"time_ms": 0, "rate": "-0.0001", "kind": kind} for kind in ("settled", "expected")],
         topics.feeds: [market | {"event": "connected", "at_ms": 1_700_000_000_123, "reason": 'a "b", \\N\n\\.\n'}],
         topics.instruments: [market | {"native": "BTCUSDT", "base": "BTC", "quote": "USDT", "lot": "0.001"}],
+        topics.bars: [BAR, BAR | {"number": 2, "threshold": "1000000.50"}],
         topics.signals: [SIGNAL | {"values": {"a|b": "-0.5", 'x"y': "9" * 20}}, SIGNAL | {"other": None}],
     }  # fmt: skip
     for topic, told in values.items():
@@ -163,6 +166,9 @@ async def test_every_topic_has_its_table(with_postgres: Settings, topics: Topics
     [(reason, first_id)] = await pool.fetch("SELECT reason, first_id FROM feeds")
     assert (reason, first_id) == ('a "b", \\N\n\\.\n', None)
     assert tuple(await pool.fetchrow("SELECT lot, tick FROM instruments")) == (Decimal("0.001"), None)
+    bars = await pool.fetch("SELECT number, threshold, run, quote_volume, close_time FROM bars ORDER BY number")
+    at = dt.datetime(1970, 1, 1, 0, 0, 0, 2, dt.UTC)
+    assert list(map(tuple, bars)) == [(1, 1000000, "", 1000001, at), (2, Decimal("1000000.5"), "", 1000001, at)]
     signals = await pool.fetch('SELECT other, ("values"->>$1)::numeric, "values" FROM signals ORDER BY other', "a|b")
     assert [tuple(row)[:2] for row in signals] == [("", None), ("kraken:BTC-USDT", Decimal("-0.5"))]
     assert json.loads(signals[1]["values"]) == {"a|b": "-0.5", 'x"y': "9" * 20}

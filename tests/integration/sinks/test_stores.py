@@ -14,7 +14,7 @@ import pytest
 from eventually import eventually
 from holdings import TARGETS
 from log import T0_US, candle, dead_letters, publish, record, rewind, trade
-from records import EVENT, FUNDING, INSTRUMENT, SIGNAL
+from records import BAR, EVENT, FUNDING, INSTRUMENT, SIGNAL
 
 from market.key import MarketKey
 from market.timeframe import Timeframe
@@ -357,6 +357,44 @@ async def test_every_store_keeps_signals_with_the_numbers_that_they_were_made_fr
     await redis.aclose()
     refused = await dead_letters(settings, topics.signals)
     assert len(refused) == 3, "one for each sink"
+
+
+async def test_every_store_keeps_bars_in_their_greatest_revision_and_apart_by_run(
+    settings: Settings, topics: Topics
+) -> None:
+    bar = BAR | {"series_begin_us": T0_US, "open_time_us": T0_US + 1, "close_time_us": T0_US + 2}
+    late = bar | {"revision": 5, "late_trades": 2, "status": "hole"}
+    anew = bar | {"series_begin_us": T0_US + 1}
+    told = [bar, late, bar | {"revision": 4}, bar | {"threshold": "0.5", "remainder": "0"}, anew]
+    records = [*(record(one) for one in told), record(bar, run="r1"), record(bar | {"remainder": "1000000"})]
+    await publish(settings, topics.bars, records)
+    redis = connect_redis(redis_address(settings))
+    for _ in range(2):
+        for name in ("redis", "clickhouse", "parquet"):
+            await once(name, settings)
+        held = await redis.zrange(keys.bars_key(settings.prefix, KEY, "dollar", Decimal(1000000)), 0, -1)
+        assert sorted(map(json.loads, held), key=lambda one: int(one["series_begin_us"])) == [late, anew]
+        client = await connect_clickhouse(clickhouse_address(settings), database=settings.clickhouse_database)
+        asked = (
+            "SELECT threshold, run, toUnixTimestamp64Micro(series_begin) - {t0:Int64}, "
+            "toUnixTimestamp64Micro(close_time) - {t0:Int64}, revision, late_trades, status, "
+            "sum(quote_volume) FROM bars FINAL GROUP BY ALL ORDER BY ALL"
+        )
+        assert (await client.query(asked, parameters={"t0": T0_US})).result_rows == [
+            (Decimal("0.5"), "", 0, 2, 1, 0, "complete", 1000001),
+            (Decimal(1000000), "", 0, 2, 5, 2, "hole", 1000001),
+            (Decimal(1000000), "", 1, 2, 1, 0, "complete", 1000001),
+            (Decimal(1000000), "r1", 0, 2, 1, 0, "complete", 1000001),
+        ]
+        await client.close()
+        folder = Path(urlsplit(settings.cold or "").path)
+        versions = pl.read_parquet(f"{folder}/bars/**/*.parquet").sort("offset")
+        assert versions["revision"].to_list() == [1, 5, 4, 1, 1, 1]
+        assert versions["run"].to_list() == [None] * 5 + ["r1"]
+        for name in ("redis", "clickhouse", "parquet"):
+            await rewind(settings, f"sink.{name}", [topics.bars])
+    await redis.aclose()
+    assert len(await dead_letters(settings, topics.bars)) == 3, "one for each sink"
 
 
 async def test_the_cold_store_reads_a_day_by_key(settings: Settings, topics: Topics) -> None:

@@ -62,12 +62,12 @@ async def test_tables_are_hypertables_that_are_corrected_after_they_are_compress
     opened = await connect(postgres_address(timescale))
     hypertables = "SELECT hypertable_name, compression_enabled FROM timescaledb_information.hypertables ORDER BY 1"
     assert [tuple(row) for row in await opened.fetch(hypertables)] == [
-        ("candles", True), ("feeds", False), ("funding", False), ("signals", False), ("tickers", True),
+        ("bars", True), ("candles", True), ("feeds", False), ("funding", False), ("signals", False), ("tickers", True),
         ("trades", True),
     ]  # fmt: skip
     jobs = "SELECT proc_name, count(*) FROM timescaledb_information.jobs WHERE job_id >= 1000 GROUP BY 1 ORDER BY 1"
     assert [tuple(row) for row in await opened.fetch(jobs)] == [
-        ("policy_compression", 3), ("policy_refresh_continuous_aggregate", 3),
+        ("policy_compression", 4), ("policy_refresh_continuous_aggregate", 3),
     ]  # fmt: skip
     hours = "SELECT minutes, volume, high FROM candles_1h ORDER BY open_time OFFSET 1 LIMIT 1"
     assert await opened.fetchval("SELECT sum(minutes) FROM candles_1d") == 600, "computed when asked for"

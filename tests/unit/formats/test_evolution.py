@@ -266,12 +266,14 @@ def plain_and_next(name: str, topic: str) -> tuple[list[LogRecord], list[LogReco
         ("funding-rate", clickhouse.FUNDING),
         ("instrument", clickhouse.INSTRUMENTS),
         ("signal", clickhouse.SIGNALS),
+        ("bar", clickhouse.BARS),
         ("trade", parquet.TRADES),
         ("candle", parquet.CANDLES),
         ("funding-rate", parquet.FUNDING),
         ("feed-event", parquet.FEEDS),
         ("instrument", parquet.INSTRUMENTS),
         ("signal", parquet.SIGNALS),
+        ("bar", parquet.BARS),
     ],
 )
 def test_a_store_s_rows_are_the_same_with_unknown_fields(name: str, table: Any) -> None:
@@ -294,6 +296,7 @@ HOT = {
     "instrument": [redis.HotRecords(redis.INSTRUMENTS, "", 1)],
     "funding-rate": [redis.HotRecords(redis.FUNDING, "", 1)],
     "signal": [redis.HotRecords(redis.SIGNALS, "", 1)],
+    "bar": [redis.HotRecords(redis.BARS, "", 1)],
 }
 
 

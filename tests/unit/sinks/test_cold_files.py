@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from market_log import LogRecord
 from market_strategies import trades
 from obstore.store import MemoryStore
-from records import CANDLE, EVENT, FUNDING, INSTRUMENT, SIGNAL
+from records import BAR, CANDLE, EVENT, FUNDING, INSTRUMENT, SIGNAL
 
 from market.codec import decode_trade, encode_trade
 from market.key import MarketKey
 from market.trade import Trade
 from sinks.parquet.files import holds, parquet_bytes, rows_hash, split, stored_hash
 from sinks.parquet.read import read_trades
-from sinks.parquet.schema import CANDLES, FEEDS, INSTRUMENTS, SIGNALS, TRADES, Dataset
+from sinks.parquet.schema import BARS, CANDLES, FEEDS, INSTRUMENTS, SIGNALS, TRADES, Dataset
 from sinks.parquet.schema import FUNDING as FUNDING_RATES
 
 MADE = [
     (TRADES, TRADE), (CANDLES, CANDLE), (FUNDING_RATES, FUNDING), (FEEDS, EVENT), (INSTRUMENTS, INSTRUMENT),
-    (SIGNALS, SIGNAL),
+    (SIGNALS, SIGNAL), (BARS, BAR),
 ]  # fmt: skip
 
 
@@ -150,6 +150,7 @@ NULLABLE = {
     "feeds": ["first_id", "last_id", "from_time", "until_time", "run", "reason"],
     "instruments": ["tick", "lot", "since"],
     "signals": ["other"],
+    "bars": ["run"],
 }
 
 

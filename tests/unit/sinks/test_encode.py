@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import SIGNAL, TICKER, WINDOW
+from records import BAR, SIGNAL, TICKER, WINDOW
 
 from market.candle import Fold
 from market.codec import decode_trade
@@ -99,6 +99,29 @@ def test_a_signal_has_its_numbers_as_they_were_told_and_no_other_market_is_an_em
     first, second = clickhouse.encode(clickhouse.SIGNALS, PARTITION, both, PARTITIONS).chunk.to_pylist()
     assert first["values"] == [("spread_bps", Decimal(told["values"]["spread_bps"])), ("a|b", Decimal(0))]
     assert (first["other"], second["other"], first["revision"]) == ("kraken:BTC-USDT", "", 2)
+
+
+WIDEST_BAR = {
+    "kind": "volume", "threshold": "999999999999999", "number": 2**53 - 1, "late_trades": 2**53 - 1,
+    "remainder": "0." + "9" * 22, "volume": "9" * 20 + "." + "9" * 18, "quote_volume": "9" * 16 + "." + "9" * 22,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("encode", "into"),
+    [
+        (clickhouse.encode, clickhouse.BARS),
+        (cold_encode, parquet.BARS),
+    ],
+)
+def test_a_bar_at_the_limits_is_held_exactly_with_its_microseconds(encode: Any, into: Any) -> None:
+    times = {"series_begin_us": 1_610_064_000_000_000, "open_time_us": 1_610_064_000_000_001,
+             "close_time_us": 9_007_199_253_999_999}  # fmt: skip
+    [row] = encode(into, PARTITION, [record(BAR | WIDEST_BAR | times)], PARTITIONS).chunk.to_pylist()
+    for name, value in WIDEST_BAR.items():
+        assert row[name] == (Decimal(value) if name != "kind" and isinstance(value, str) else value)
+    assert (row["series_begin"].second, row["open_time"].microsecond) == (0, 1)
+    assert row["close_time"] == dt.datetime(2255, 6, 5, 23, 47, 33, 999_999, dt.UTC)
 
 
 WIDEST = {"price": "0.000000000000000001", "qty": "999999999999999", "time_us": 9_007_199_253_999_999, "seq": 2**63 - 1}

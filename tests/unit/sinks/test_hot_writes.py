@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from log import T0_US, candle, trade
-from records import FUNDING, INSTRUMENT, SIGNAL, TICKER
+from records import BAR, FUNDING, INSTRUMENT, SIGNAL, TICKER
 
 from market.candle import id_order
 from market.codec import decode_trade, encode_trade
@@ -180,6 +180,19 @@ def test_of_a_signal_s_versions_the_newest_goes_and_of_many_signals_the_newest(m
     assert times == ["60000", "60000", "60000", "60000", "120000"]
     assert identity == ["kind", "other", "window_minutes"]
     assert sorted(json.loads(value)["revision"] for value in values) == [2, 2, 2, 2, 3]
+
+
+def test_live_bars_go_by_kind_and_threshold_and_those_of_runs_do_not() -> None:
+    told = [BAR | fields for fields in ({"number": 10}, {"number": 9}, {"number": 9, "revision": 2}, {"kind": "tick"})]
+    records = [record(fields, plain=False) for fields in told] + [record(BAR | {"number": 11}, RUN, plain=False)]
+    encoded = redis.HotRecords(redis.BARS, "p.", 1).encode(0, records)
+    dollars, ticks = encoded.chunk
+    assert (dollars.keys, ticks.keys) == (
+        ("p.cw:bars:dollar:1000000:{binance:BTC-USDT}",), ("p.cw:bars:tick:1000000:{binance:BTC-USDT}",),
+    )  # fmt: skip
+    values = [json.loads(value) for value in dollars.lists[1].split(b"\n")]
+    assert [(value["number"], value["revision"]) for value in values] == [(9, 2), (10, 1)]
+    assert (encoded.rows, encoded.refused, dollars.skipped) == (4, [], 1)
 
 
 @pytest.mark.parametrize(

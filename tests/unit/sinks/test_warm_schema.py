@@ -18,9 +18,26 @@ FOLDER = files("sinks.clickhouse")
 
 
 def test_every_column_that_the_sink_writes_is_in_the_schema() -> None:
-    for table in (encode.CANDLES, encode.TICKERS, encode.FEEDS, encode.FUNDING, encode.INSTRUMENTS, encode.SIGNALS):
+    for table in (
+        encode.CANDLES,
+        encode.TICKERS,
+        encode.FEEDS,
+        encode.FUNDING,
+        encode.INSTRUMENTS,
+        encode.SIGNALS,
+        encode.BARS,
+    ):
         assert set(table.schema.names) == set(expected_tables()[table.name].columns)
-    assert expected_tables().keys() == {"trades", "candles", "tickers", "feeds", "funding", "instruments", "signals"}
+    assert expected_tables().keys() == {
+        "trades",
+        "candles",
+        "tickers",
+        "feeds",
+        "funding",
+        "instruments",
+        "signals",
+        "bars",
+    }
     assert expected_views() == {"candles_of"}
 
 
