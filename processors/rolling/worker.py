@@ -84,6 +84,7 @@ class Worker:
         self._worked_at_s = self._taken_at_s = time.monotonic()
         self._generation: int | None = None
         """The generation whose partitions are assigned here; None while the group rebalances."""
+        self._stop = asyncio.Event()
         self._app = self._make_app()
 
     def _make_app(self) -> CandleApp:
@@ -100,6 +101,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` or the end, commit, leave."""
+        self._stop = stop
         last = {partition: end for partition, (_, end) in (await ends(self._settings, self._topic)).items()}
         starting = asyncio.ensure_future(self._app.start())
         try:
@@ -153,6 +155,8 @@ class Worker:
             return
         self._worked_at_s = time.monotonic()
         await self._restore_new()
+        if self._stop.is_set():
+            return
         await self._take(await self._next_batch())
         await self._flush_ended()
         self._warn_when_quiet()
@@ -167,13 +171,26 @@ class Worker:
             await self._commit()
 
     async def _restore_new(self) -> None:
+        """Rebuild what is new here, unless told to stop meanwhile: a rebuild of many markets takes a minute."""
         new = self._assigned - self._rollings.keys()
         if not new:
             return
         committed = await group_offsets(self._settings, self._settings.topics.group(GROUP))
         bounds = await ends(self._settings, self._topic)
         stops = {p: max(bounds[p][0], committed.get((self._topic, p), 0)) for p in new}
-        self._rollings |= await restore(self._log, self._settings.partitions, stops, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        restoring = asyncio.ensure_future(restore(self._log, self._settings.partitions, stops, now_ms))
+        stopping = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({restoring, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if is_interrupted := not restoring.done():
+                restoring.cancel()
+        if is_interrupted:
+            await asyncio.wait({restoring})
+            return
+        self._rollings |= restoring.result()
         self._committed |= stops
 
     async def _next_batch(self) -> list[Incoming]:

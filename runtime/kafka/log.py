@@ -111,6 +111,7 @@ async def read_batches_to_end(
             tp.partition,
             records if records[-1].offset < end else [record for record in records if record.offset < end],
         )
+        await asyncio.sleep(0)  # what is fetched already comes without waiting: others must have their turn
 
 
 _Span = dict[TopicPartition, tuple[int, int]]
