@@ -22,7 +22,7 @@ from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, load_settings
 from sinks.redis import keys, read, store
-from sinks.redis.connect import ask_servers, connect
+from sinks.redis.connect import HotClient, ask_servers, connect
 from sinks.redis.store import RedisStore
 from sinks.redis.trades import trade_member
 from sinks.store import Batch, MovedError
@@ -357,23 +357,32 @@ async def begin(store: RedisStore) -> None:
     await store.positions([TopicPartition("md.trades.v1", 0)], IDS)
 
 
+@dataclass
+class SubscribedChannel:
+    pubsub: Any
+    next_message: Any
+    messages: list[Any] = field(default_factory=list)
+
+    async def has_told(self, count: int) -> bool:
+        if message := await self.next_message(ignore_subscribe_messages=True, timeout=0.1):
+            self.messages.append(json.loads(message["data"]))
+        return len(self.messages) == count
+
+
+async def subscribed(client: HotClient, name: str) -> SubscribedChannel:
+    pubsub = client.pubsub()
+    is_sharded = (await ask_servers(client)).publish == "SPUBLISH"
+    await (pubsub.ssubscribe if is_sharded else pubsub.subscribe)(name)
+    of_cluster = is_sharded and isinstance(pubsub, ClusterPubSub)
+    return SubscribedChannel(pubsub, pubsub.get_sharded_message if of_cluster else pubsub.get_message)
+
+
 async def test_subscribers_are_told_what_changed_in_one_message_and_how_much_they_missed(
     nodes: RedisNodes, log: Log, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sinks.redis.trades.TRADES_KEPT", 3)
     client = connect(nodes.url)
-    channel = keys.trades_key("", "binance:A-B")
-    heard = client.pubsub()
-    is_sharded = (await ask_servers(client)).publish == "SPUBLISH"
-    await (heard.ssubscribe if is_sharded else heard.subscribe)(channel)
-    listen = heard.get_sharded_message if is_sharded and isinstance(heard, ClusterPubSub) else heard.get_message
-    told: list[Any] = []
-
-    async def messages(count: int) -> bool:
-        if message := await listen(ignore_subscribe_messages=True, timeout=0.1):
-            told.append(json.loads(message["data"]))
-        return len(told) == count
-
+    channel = await subscribed(client, keys.trades_key("", "binance:A-B"))
     await sink.start()
     first, second = [trade(number, symbol="A-B") for number in range(2)], trade(9, symbol="A-B")
     log.add("md.trades.v1", *first, first[0])
@@ -382,11 +391,11 @@ async def test_subscribers_are_told_what_changed_in_one_message_and_how_much_the
     await sink.drain()
     log.add("md.trades.v1", *(trade(number, symbol="A-B") for number in range(3, 9)), second)
     await sink.drain()
-    await eventually(lambda: messages(2))
-    assert [(message["skipped"], [one["trade_id"] for one in message["records"]]) for message in told] == [
+    await eventually(lambda: channel.has_told(2))
+    assert [(message["skipped"], [one["trade_id"] for one in message["records"]]) for message in channel.messages] == [
         (0, ["0", "1"]), (4, ["7", "8", "9"]),
     ]  # fmt: skip
-    await heard.aclose()
+    await channel.pubsub.aclose()
     await client.aclose()
 
 
@@ -440,7 +449,9 @@ async def test_recent_signals_are_held_once_each_and_replaced_by_a_greater_revis
     await sink.start()
     log.add(topic, SIGNAL | {"revision": 5}, own, SIGNAL | {"other": "okx:BTC-USDT"}, SIGNAL | {"window_minutes": 60})
     await sink.drain()
-    log.add(topic, SIGNAL | {"revision": 4}, own, SIGNAL | {"revision": 5, "severity": "critical"})
+    log.add(topic, own, SIGNAL | {"revision": 5, "severity": "critical"})
+    await sink.drain()
+    log.add(topic, SIGNAL | {"revision": 4})
     await sink.drain()
     client = connect(log.settings.redis.get_secret_value())
 
@@ -463,4 +474,12 @@ async def test_recent_signals_are_held_once_each_and_replaced_by_a_greater_revis
     await sink.start(at=0)
     await sink.drain()
     assert await held() == before, "the group was moved back"
+
+    channel, newest = await subscribed(client, "cw:signals:{binance:BTC-USDT}"), own | {"time_ms": 10**12}
+    for told in (own | {"time_ms": 58}, newest):
+        log.add(topic, told)
+        await sink.drain()
+    await eventually(lambda: channel.has_told(1))
+    assert channel.messages == [{"skipped": 0, "records": [newest]}], "what is older than all is no news"
+    await channel.pubsub.aclose()
     await client.aclose()

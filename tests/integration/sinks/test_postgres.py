@@ -120,6 +120,7 @@ async def test_a_paused_writer_that_wakes_up_after_its_successor_wrote_takes_not
         batch(new, topics.funding, [(2, funding | {"kind": "settled", "rate": "0.0002"}, None)]),
         batch(new, topics.instruments, [(2, instrument | {"tick": "0.01"}, None)]),
         batch(new, topics.signals, [(3, SIGNAL | {"revision": 3}, None), (4, SIGNAL | {"kind": "stale"}, None)]),
+        batch(new, topics.signals, [(5, SIGNAL, None)]),
         batch(new, topics.bars, [(3, BAR | {"revision": 2, "late_trades": 1}, None)]),
     ]
     await new.write(after)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from log import T0_US, candle, trade
 from pydantic import SecretStr
+from records import BAR
 from written import write
 
 from market.key import MarketKey
@@ -59,6 +60,8 @@ async def test_tables_are_hypertables_that_are_corrected_after_they_are_compress
     await write(PostgresStore(timescale), topics.trades, [json.dumps(one).encode() for one in trades])
     await write(PostgresStore(timescale), topics.candles(), [json.dumps(one).encode() for one in minutes])
 
+    bars = [json.dumps(BAR | {"number": number}).encode() for number in (1, 2)]
+    await write(PostgresStore(timescale), topics.bars, bars)
     opened = await connect(postgres_address(timescale))
     hypertables = "SELECT hypertable_name, compression_enabled FROM timescaledb_information.hypertables ORDER BY 1"
     assert [tuple(row) for row in await opened.fetch(hypertables)] == [
@@ -75,14 +78,17 @@ async def test_tables_are_hypertables_that_are_corrected_after_they_are_compress
     await run_jobs(opened, "policy_compression")
     await run_jobs(opened, "policy_refresh_continuous_aggregate")
     compressed = "SELECT count(*) FROM timescaledb_information.chunks WHERE is_compressed"
-    assert await opened.fetchval(compressed) >= 4
+    assert await opened.fetchval(compressed) >= 5
     assert await materialized(opened) == {"candles_5m": 121, "candles_1h": 11, "candles_1d": 2}
     assert tuple(await opened.fetchrow(hours)) == fresh == (60, 60 * Decimal(minutes[0]["volume"]), Decimal("3.25"))
     await disconnect(opened)
 
     late = [candle(63, 9, high="77"), candle(64, 6, high="99")]
     await write(PostgresStore(timescale), topics.candles(), [json.dumps(one).encode() for one in late])
+    await write(PostgresStore(timescale), topics.bars, [json.dumps(BAR | {"revision": 2, "late_trades": 3}).encode()])
     opened = await connect(postgres_address(timescale))
+    counted = await opened.fetch("SELECT number, revision, late_trades FROM bars ORDER BY number")
+    assert list(map(tuple, counted)) == [(1, 2, 3), (2, 1, 0)]
     held = await relational.read_candles(opened, MARKET, from_ms=0, until_ms=10**13)
     assert len(held) == 600
     assert [(one.revision, one.high) for one in held[63:65]] == [(9, 77), (7, Decimal("3.25"))]
