@@ -75,7 +75,7 @@ async def came_to_its_point(
     except TimeoutError:
         came = False
         with suppress(ProcessLookupError):  # it came to the point just now
-            process.send_signal(signal.SIGKILL)
+            os.kill(process.pid, signal.SIGKILL)
         await process.wait()
     assert process.returncode == -signal.SIGKILL
     return came

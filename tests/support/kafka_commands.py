@@ -1,5 +1,6 @@
 """What people do to a cluster with Kafka's own commands, and what all of it holds afterwards."""
 
+import time
 from typing import NamedTuple
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -31,8 +32,17 @@ def admin(settings: Settings) -> AdminClient:
 
 
 def holdings(settings: Settings) -> Holdings:
-    """All topics' ends and all groups' offsets of these settings' prefix."""
-    client = admin(settings)
+    """All topics' ends and all groups' offsets of a prefix; of a topic just made, once it has a leader."""
+    give_up_s = time.monotonic() + 15
+    while True:
+        try:
+            return _holdings(admin(settings), settings)  # a client that asked too soon goes on asking the wrong broker
+        except KafkaException:
+            if time.monotonic() > give_up_s:
+                raise
+
+
+def _holdings(client: AdminClient, settings: Settings) -> Holdings:
     topics = {
         name: topic for name, topic in client.list_topics(timeout=10).topics.items() if name.startswith(settings.prefix)
     }
@@ -68,6 +78,7 @@ async def make_anew(settings: Settings, topic: str) -> None:
     """Delete a topic and create it again as it has to be, as after a mistake or in another cluster."""
     await delete_topic(settings, topic)
     assert await apply_topics(settings) == []
+    await led(settings, topic, settings.partitions)
 
 
 async def set_config(settings: Settings, topic: str, name: str, value: str) -> None:
@@ -89,6 +100,11 @@ async def add_partitions(settings: Settings, topic: str, count: int) -> None:
     """As ``kafka-topics --alter --partitions``."""
     client = admin(settings)
     client.create_partitions([NewPartitions(topic, count)])[topic].result(10)
+    await led(settings, topic, count)
+
+
+async def led(settings: Settings, topic: str, count: int) -> None:
+    """Wait until a broker answers for each of a topic's partitions."""
     asked = {TopicPartition(topic, at): OffsetSpec.latest() for at in range(count)}
 
     def are_led() -> bool:
