@@ -46,9 +46,7 @@ def clickhouse(
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event, signal and bar into ClickHouse.
-
-    Makes the tables, and migrates those of earlier versions.
+    """Write trades, 1m candles, tickers and all else into ClickHouse; makes the tables.
 
     ```
     candlewick sink clickhouse
@@ -105,9 +103,7 @@ def postgres(
     instance_id: _InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Write every trade, 1m candle, ticker, funding rate, instrument, feed event, signal and bar into PostgreSQL.
-
-    Makes the tables, and migrates those of earlier versions.
+    """Write trades, 1m candles, tickers and all else into PostgreSQL; makes the tables.
 
     ```
     candlewick sink postgres
