@@ -92,10 +92,6 @@ CREATE TABLE IF NOT EXISTS tickers
     taker_buy_volume Decimal(76, 18) CODEC(GCD, ZSTD(1)),
     trades UInt64 CODEC(ZSTD(1)),
     status LowCardinality(String),
-    since Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
-    missing Nullable(UInt64) CODEC(ZSTD(1)),
-    taker_buy_share Nullable(Decimal(76, 18)) CODEC(GCD, ZSTD(1)),
-    realised_volatility Nullable(Decimal(76, 18)) CODEC(GCD, ZSTD(1)),
     partition UInt16 CODEC(ZSTD(1)),
     offset UInt64 CODEC(Delta, ZSTD(1))
 )

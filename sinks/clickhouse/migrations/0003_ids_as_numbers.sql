@@ -68,13 +68,6 @@ ALTER TABLE tickers
     MODIFY COLUMN quote_volume Decimal(76, 22) CODEC(GCD, ZSTD(1)),
     MODIFY COLUMN taker_buy_volume Decimal(76, 18) CODEC(GCD, ZSTD(1));
 
--- What a ticker of the first form did not have.
-ALTER TABLE tickers
-    ADD COLUMN IF NOT EXISTS since Nullable(DateTime64(3, 'UTC')) CODEC(ZSTD(1)) AFTER status,
-    ADD COLUMN IF NOT EXISTS missing Nullable(UInt64) CODEC(ZSTD(1)) AFTER since,
-    ADD COLUMN IF NOT EXISTS taker_buy_share Nullable(Decimal(76, 18)) CODEC(GCD, ZSTD(1)) AFTER missing,
-    ADD COLUMN IF NOT EXISTS realised_volatility Nullable(Decimal(76, 18)) CODEC(GCD, ZSTD(1)) AFTER taker_buy_share;
-
 ALTER TABLE tickers MODIFY COMMENT 'candlewick 3';
 ALTER TABLE feeds MODIFY COMMENT 'candlewick 3';
 ALTER TABLE candles MODIFY COMMENT 'candlewick 3';

@@ -71,10 +71,6 @@ CREATE TABLE tickers
     taker_buy_volume numeric NOT NULL,
     trades bigint NOT NULL,
     status text NOT NULL,
-    since timestamptz,
-    missing bigint,
-    taker_buy_share numeric,
-    realised_volatility numeric,
     partition integer NOT NULL,
     "offset" bigint NOT NULL,
     PRIMARY KEY (exchange, symbol, "window", time)

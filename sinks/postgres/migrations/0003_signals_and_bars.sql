@@ -1,3 +1,10 @@
+-- Tickers say more of each window.
+ALTER TABLE tickers
+    ADD COLUMN since timestamptz,
+    ADD COLUMN missing bigint,
+    ADD COLUMN taker_buy_share numeric,
+    ADD COLUMN realised_volatility numeric;
+
 -- Signals: `other` is the other market's key, empty where it is about one market; `values` are decimals in strings.
 CREATE TABLE signals
 (
