@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from market.codec import GROUP_HEADER, dead_letter_headers, header
+from market.codec import GROUP_HEADER, header
 from market.ids import IdRanges
 from runtime.errors import UnavailableError
-from runtime.kafka import Outgoing, Publisher, TopicPartition, read_to_end
+from runtime.kafka import Outgoing, Publisher, TopicPartition, dead_letter, read_to_end
 from runtime.settings import Settings
 from runtime.telemetry import logger
 from sinks.encoded import RejectedRecord
@@ -64,14 +64,11 @@ class DeadLetters:
 
     def _outgoing(self, tp: TopicPartition, letter: RejectedRecord) -> Outgoing:
         (topic, partition), (record, error) = tp, letter
-        headers = dead_letter_headers(
-            error, topic=topic, partition=partition, offset=record.offset, headers=record.headers
-        )
         self._log.warning("dead letter", reason=str(error), topic=topic, partition=partition, offset=record.offset)
-        headers.append((GROUP_HEADER, self._group))
+        more = [(GROUP_HEADER, self._group)]
         if (topic_id := self._topic_id(topic)) is not None:
-            headers.append((TOPIC_ID_HEADER, topic_id))
-        return Outgoing(record.key or b"", record.value, headers, partition)
+            more.append((TOPIC_ID_HEADER, topic_id))
+        return dead_letter(tp, record, error, more)
 
     def _topic_id(self, topic: str) -> bytes | None:
         topic_id = self._topic_ids.get(topic)

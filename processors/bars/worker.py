@@ -10,10 +10,10 @@ from market.records import BareRecord
 from market.topics import Topics
 from processors.bars.config import BarsConfig
 from processors.bars.core import BarCore, BarOutputs
-from processors.engine.engine import EngineTopics, dead_letters
+from processors.engine.engine import EngineTopics
 from processors.engine.state import StoredState, checkpointed, restoring, state_value
 from processors.engine.worker import run_engine
-from runtime.kafka import Outgoing, TopicPartition
+from runtime.kafka import Outgoing, TopicPartition, dead_letter
 from runtime.settings import Settings
 from runtime.telemetry import logger
 
@@ -96,7 +96,7 @@ class BarEngine:
         """Bars, a run's with its header, and dead letters, which say that it was this group that refused them."""
         group = ((GROUP_HEADER, self._names.group(self.name).encode()),)
         return {
-            self._names.dead_letters(tp.topic): list(dead_letters(outputs.dead, tp, group)),
+            self._names.dead_letters(tp.topic): [dead_letter(tp, *refused, group) for refused in outputs.dead],
             self._names.bars: list(_bars(outputs, tp.partition)),
         }
 

@@ -11,10 +11,10 @@ from processors.candles.config import CandlesConfig
 from processors.candles.core import Core, Outputs
 from processors.candles.live import CandlePartition, LiveCandles
 from processors.candles.state import changes, core_of, mark_clean
-from processors.engine.engine import EngineTopics, dead_letters
+from processors.engine.engine import EngineTopics
 from processors.engine.state import StoredState
 from processors.engine.worker import run_engine
-from runtime.kafka import Outgoing, TopicPartition
+from runtime.kafka import Outgoing, TopicPartition, dead_letter
 from runtime.settings import Settings
 
 
@@ -80,7 +80,7 @@ class CandleEngine:
             self._names.late: [
                 Outgoing(record.key or b"", record.value, record.headers, tp.partition) for record in outputs.late
             ],
-            self._names.dead_letters(tp.topic): list(dead_letters(outputs.dead, tp)),
+            self._names.dead_letters(tp.topic): [dead_letter(tp, *refused) for refused in outputs.dead],
             self._names.candles(): list(_candles(outputs, tp.partition)),
         }
 

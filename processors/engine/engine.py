@@ -4,12 +4,11 @@ The shell (`worker`, `assigned_partition`) fences, restores, reads and commits. 
 published, stands in its own folder.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
 
-from market.codec import dead_letter_headers
 from market.errors import MalformedError
 from market.records import BareRecord
 from market.topics import Topics
@@ -120,14 +119,3 @@ class TransactionalEngine(Protocol[CoreT, OutputsT]):
 
     def beside(self, settings: Settings) -> AbstractAsyncContextManager[Callable[[Iterable[Any]], None]]:
         """What runs beside the transactions: it gives a function that is called often, with the assigned partitions."""
-
-
-def dead_letters(
-    dead: Iterable[DeadLetter], tp: TopicPartition, more: Sequence[tuple[str, bytes]] = ()
-) -> Iterator[Outgoing]:
-    """The records for `<topic>.dlq`, in the input's partition; `more` are headers behind the others."""
-    for record, error in dead:
-        headers = dead_letter_headers(
-            error, topic=tp.topic, partition=tp.partition, offset=record.offset, headers=record.headers
-        )
-        yield Outgoing(record.key or b"", record.value, [*headers, *more], tp.partition)

@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from market.codec import dead_letter_headers
 from market.errors import MalformedError
 from market.records import BareRecord
 from processors.rolling.core import Output
 from processors.rolling.position import position_header
-from runtime.kafka import Outgoing, Publisher
+from runtime.kafka import Outgoing, Publisher, TopicPartition, dead_letter
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
@@ -45,8 +44,9 @@ async def publish(
         headers = (position_header(output.position, topic_id),) if output.timeframe else ()
         by_topic.setdefault(topic, []).append(Outgoing(output.key.encode(), output.value, headers, partition))
         meter.add("candles" if output.timeframe else "tickers")
-    for letter in dead:
-        by_topic.setdefault(topics.dead_letters(letter.topic), []).append(_letter(letter))
+    for topic, partition, record, error in dead:
+        letter = dead_letter(TopicPartition(topic, partition), record, error)
+        by_topic.setdefault(topics.dead_letters(topic), []).append(letter)
         meter.add("dead_letters")
     if dead:
         topic, partition, record, error = dead[0]
@@ -56,9 +56,3 @@ async def publish(
         futures += await publisher.send_batches(topic, records, settings.partitions)
     if futures:
         await publisher.await_acknowledgements(futures)
-
-
-def _letter(letter: DeadCandle) -> Outgoing:
-    topic, partition, record, error = letter
-    headers = dead_letter_headers(error, topic=topic, partition=partition, offset=record.offset, headers=record.headers)
-    return Outgoing(record.key or b"", record.value, headers, partition)

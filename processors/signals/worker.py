@@ -13,20 +13,29 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from market.codec import dead_letter_headers, encode_signal
+from market.codec import GROUP_HEADER, encode_signal
 from market.timeframe import DAY_MS
 from processors.rolling.source import CandleSource
 from processors.signals.core import LOOK_BACK_MS, SignalCore
 from processors.signals.merge import END_MS
-from processors.signals.reading import RefusedRecord, SignalReading, Told
+from processors.signals.reading import SignalReading, Told
 from processors.signals.rules import SignalRules
-from runtime.kafka import Outgoing, Publisher, Subscription, TopicPartition, ends, offsets_at, read_to_end
+from runtime.kafka import (
+    Outgoing,
+    Publisher,
+    Subscription,
+    TopicPartition,
+    dead_letter,
+    ends,
+    offsets_at,
+    read_to_end,
+)
 from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 GROUP = "signals"
-GROUP_HEADER = ("candlewick.group", GROUP.encode())
+_OUR_GROUP = ((GROUP_HEADER, GROUP.encode()),)
 POLL_S = 0.1
 POLL_BATCHES = 64
 WAITING_RECORDS = 5_000
@@ -183,7 +192,9 @@ class SignalWorker:
         """Returns once all is acknowledged."""
         topics, count = self._settings.topics, self._settings.partitions
         signals = [Outgoing(signal.key.encode(), encode_signal(signal)) for signal in told.signals]
-        letters = [self._letter(refused) for refused in told.refused]
+        letters = [
+            dead_letter(self._tps[partition], record, error, _OUR_GROUP) for partition, record, error in told.refused
+        ]
         futures: list[asyncio.Future[object]] = []
         if signals:
             futures += await self._publisher.send_batches(topics.signals, signals, count)
@@ -194,13 +205,6 @@ class SignalWorker:
             await self._publisher.await_acknowledgements(futures)
         self._meter.add("signals", len(signals))
         self._meter.add("dead_letters", len(letters))
-
-    def _letter(self, refused: RefusedRecord) -> Outgoing:
-        partition, record, error = refused
-        headers = dead_letter_headers(
-            error, topic=self._topic, partition=partition, offset=record.offset, headers=record.headers
-        )
-        return Outgoing(record.key or b"", record.value, [*headers, GROUP_HEADER], partition)
 
     async def _commit(self, reading: SignalReading) -> None:
         """Commit the positions that advanced; name who holds back those that do not."""

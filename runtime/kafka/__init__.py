@@ -3,6 +3,7 @@
 from aiokafka import TopicPartition
 
 from runtime.kafka.consumer import Changes, OutOfRangeError, Subscription, move_group
+from runtime.kafka.dead_letter import dead_letter
 from runtime.kafka.decoded import decoded
 from runtime.kafka.follow import follow
 from runtime.kafka.log import (
@@ -35,6 +36,7 @@ __all__ = [
     "TopicPartition",
     "TransactionalPublisher",
     "all_open_transactions",
+    "dead_letter",
     "decoded",
     "ends",
     "follow",
