@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.stage import begin_stage
+from candlewick.stage_flags import InstanceId, Once, RevisionBase, SkipLostRecords
 from processors.bars.config import BarsConfig
 from processors.bars.core import BarRules
 from processors.bars.thresholds import BarThresholds, parse_thresholds
@@ -18,19 +19,13 @@ from runtime.lifecycle import run
 def bars(
     thresholds: Annotated[Path, Parameter(help="TOML file: which bars of which market")],
     *,
-    once: Annotated[bool, Parameter(help="read to the end of the topic as it is now, commit, exit")] = False,
+    once: Once = False,
     from_start: Annotated[
         bool, Parameter(help="start without a committed offset even if bars were published before")
     ] = False,
-    accept_truncation: Annotated[
-        bool, Parameter(help="if the group's offset is no longer in the log, go on from the first record")
-    ] = False,
-    instance_id: Annotated[
-        str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
-    ] = None,
-    revision_base: Annotated[
-        int, Parameter(help="added to every revision; after a topic was recreated, larger than any before")
-    ] = 0,
+    accept_truncation: SkipLostRecords = False,
+    instance_id: InstanceId = None,
+    revision_base: RevisionBase = 0,
     common: Common = NONE_GIVEN,
 ) -> None:
     """Read md.trades.v1 and write md.bars.v1, with state, position and outputs in one transaction.

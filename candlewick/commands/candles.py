@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from candlewick.common import NONE_GIVEN, SPAN, Common, single_command
 from candlewick.recompute.recompute import RecomputeOptions, recompute
 from candlewick.stage import begin_stage
+from candlewick.stage_flags import InstanceId, Once, RevisionBase, SkipLostRecords
 from processors.candles.config import CandlesConfig
 from processors.candles.core import CloseOn, Rules
 from processors.candles.worker import run_candles
@@ -18,22 +19,16 @@ from runtime.lifecycle import run
 
 def candles(
     *,
-    once: Annotated[bool, Parameter(help="read to the end of the topic as it is now, commit, exit")] = False,
+    once: Once = False,
     from_start: Annotated[
         bool, Parameter(help="start without a committed offset even if candles were published before")
     ] = False,
-    accept_truncation: Annotated[
-        bool, Parameter(help="if the group's offset is no longer in the log, go on from the first record")
-    ] = False,
-    instance_id: Annotated[
-        str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
-    ] = None,
+    accept_truncation: SkipLostRecords = False,
+    instance_id: InstanceId = None,
     close_on: Annotated[
         CloseOn, Parameter(help="what closes a minute; event-time for topics filled without markers")
     ] = CloseOn.MARKERS,
-    revision_base: Annotated[
-        int, Parameter(help="added to every revision; after a topic was recreated, larger than any before")
-    ] = 0,
+    revision_base: RevisionBase = 0,
     grace: Annotated[
         timedelta,
         SPAN,

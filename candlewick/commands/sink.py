@@ -7,6 +7,7 @@ from cyclopts import App, Parameter, validators
 
 from candlewick.common import NONE_GIVEN, Common
 from candlewick.stage import begin_stage
+from candlewick.stage_flags import InstanceId, SkipLostRecords
 from runtime.lifecycle import run
 from runtime.settings import Settings
 from sinks.rolling_policy import FILE_RECORDS, RollingPolicy
@@ -16,16 +17,10 @@ from sinks.store import Store
 app = App(name="sink", help="Write trades, candles and tickers into a store.")
 
 _Once = Annotated[bool, Parameter(help="read to the end of the topics as they are now, commit, exit")]
-_AcceptTruncation = Annotated[
-    bool, Parameter(help="if the group's offset is no longer in the log, go on from the first record")
-]
-_InstanceId = Annotated[
-    str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
-]
 
 
 @app.command
-def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Common = NONE_GIVEN) -> None:
+def redis(*, once: _Once = False, instance_id: InstanceId = None, common: Common = NONE_GIVEN) -> None:
     """Keep Redis hot: the latest trades, candles, tickers, funding rates, instruments, signals and bars.
 
     ```
@@ -42,8 +37,8 @@ def redis(*, once: _Once = False, instance_id: _InstanceId = None, common: Commo
 def clickhouse(
     *,
     once: _Once = False,
-    accept_truncation: _AcceptTruncation = False,
-    instance_id: _InstanceId = None,
+    accept_truncation: SkipLostRecords = False,
+    instance_id: InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
     """Write trades, 1m candles, tickers and all else into ClickHouse; makes the tables.
@@ -63,8 +58,8 @@ def clickhouse(
 def parquet(
     *,
     once: _Once = False,
-    accept_truncation: _AcceptTruncation = False,
-    instance_id: _InstanceId = None,
+    accept_truncation: SkipLostRecords = False,
+    instance_id: InstanceId = None,
     file_records: Annotated[
         int,
         Parameter(
@@ -99,8 +94,8 @@ def parquet(
 def postgres(
     *,
     once: _Once = False,
-    accept_truncation: _AcceptTruncation = False,
-    instance_id: _InstanceId = None,
+    accept_truncation: SkipLostRecords = False,
+    instance_id: InstanceId = None,
     common: Common = NONE_GIVEN,
 ) -> None:
     """Write trades, 1m candles, tickers and all else into PostgreSQL; makes the tables.
