@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from candlewick.common import NONE_GIVEN, Common, single_command
 from candlewick.stage import begin_stage
+from candlewick.stage_flags import AllCandlesAgain, InstanceId, Once, SkipLostCandles
 from market.errors import MalformedError
 from processors.signals.app import run_signals
 from processors.signals.rules import SignalRules, as_toml, rules_of
@@ -19,16 +20,10 @@ from runtime.lifecycle import run
 
 def signals(
     *,
-    once: Annotated[bool, Parameter(help="read to the end of the topic as it is now, commit, exit")] = False,
-    from_start: Annotated[
-        bool, Parameter(help="read all candles of the log again; only while no other process of the group runs")
-    ] = False,
-    accept_truncation: Annotated[
-        bool, Parameter(help="if the group's offset is no longer in the log, go on from the first candle")
-    ] = False,
-    instance_id: Annotated[
-        str | None, Parameter(help="static membership: a restart causes no rebalance; each process needs its own")
-    ] = None,
+    once: Once = False,
+    from_start: AllCandlesAgain = False,
+    accept_truncation: SkipLostCandles = False,
+    instance_id: InstanceId = None,
     rules: Annotated[
         Path | None, Parameter(help="a TOML file of thresholds, fees and pairs; what it leaves out is as by default")
     ] = None,

@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from processors.bars.core import BarRules
 from processors.bars.thresholds import BarThresholds
-from processors.engine.engine import EngineConfig
+from processors.config import ProcessorConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class BarsConfig(EngineConfig):
-    """The flags of every engine, and the bars' own."""
+class BarsConfig(ProcessorConfig):
+    """The flags of every processor, and the bars' own."""
 
     thresholds: BarThresholds
     rules: BarRules = field(default_factory=BarRules)

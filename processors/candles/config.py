@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from processors.candles.core import Rules
 from processors.candles.range import RecomputeRange
-from processors.engine.engine import EngineConfig
+from processors.config import ProcessorConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class CandlesConfig(EngineConfig):
-    """The flags of every engine, and the candles' own."""
+class CandlesConfig(ProcessorConfig):
+    """The flags of every processor, and the candles' own."""
 
     rules: Rules = field(default_factory=Rules)
     range: RecomputeRange | None = None

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self, TypeVar
 from market.errors import MalformedError
 from market.records import BareRecord
 from market.topics import Topics
+from processors.config import ProcessorConfig
 from processors.engine.state import StoredState
 from runtime.figures import FigureName
 from runtime.kafka import Outgoing, TopicPartition
@@ -51,16 +52,6 @@ OutputsT = TypeVar("OutputsT", bound=CoreOutputs)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """How an engine is run."""
-
-    once: bool = False
-    from_start: bool = False
-    accept_truncation: bool = False
-    instance_id: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class EngineTopics:
     """The topics of an engine."""
 
@@ -80,7 +71,7 @@ class TransactionalEngine(Protocol[CoreT, OutputsT]):
         """Of its group, its log and its figures."""
 
     @property
-    def config(self) -> EngineConfig: ...  # noqa: D102
+    def config(self) -> ProcessorConfig: ...  # noqa: D102
     @property
     def revision_base(self) -> int: ...  # noqa: D102
 

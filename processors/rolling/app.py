@@ -1,37 +1,23 @@
-"""The rolling processor: checks where it may start, then joins the group, and again after a failure that can pass."""
+"""The rolling processor, as it is started."""
 
 import asyncio
 
-from processors.rolling.source import checked_source
+from processors.candle_source import CandleSource, run_on_candles
+from processors.config import ProcessorConfig
 from processors.rolling.steps import TIMEFRAMES
-from processors.rolling.worker import GROUP, RollingConfig, Worker
-from runtime.errors import UnavailableError
-from runtime.kafka import Publisher, ends, move_group
-from runtime.kafka.admin import require_topics
-from runtime.lifecycle import rejoining
+from processors.rolling.worker import GROUP, Worker
+from runtime.kafka import Publisher
 from runtime.settings import Settings
 from runtime.telemetry import Meter
 
 
-async def run_rolling(settings: Settings, config: RollingConfig, stop: asyncio.Event) -> None:
-    """Make longer candles and tickers until `stop` (or, with ``once``, up to the 1m topic's present end).
-
-    While a broker is away, it leaves the group and joins anew. Raises `CandlewickError` where a person has to act.
-    """
+async def run_rolling(settings: Settings, config: ProcessorConfig, stop: asyncio.Event) -> None:
+    """Make longer candles and tickers until `stop` (or, with ``once``, up to the 1m topic's present end)."""
     topics = settings.topics
     outputs = {topics.candles(timeframe) for timeframe in TIMEFRAMES} | {topics.tickers}
     refused = {topics.dead_letters(topics.candles()), topics.dead_letters(topics.live)}
-    await require_topics(settings, outputs | refused | {topics.candles(), topics.live})
-    if config.from_start:
-        bounds = await ends(settings, topics.candles())
-        beginning = {partition: first for partition, (first, _) in bounds.items()}
-        await move_group(settings, topics.group(GROUP), topics.candles(), beginning)
-    meter = Meter(GROUP)
 
-    async def membership() -> None:
-        source = await checked_source(settings, once=config.once, accept_truncation=config.accept_truncation)
-        async with Publisher(settings) as publisher:
-            await Worker(settings, config, meter, publisher, source).run(stop)
+    async def work(meter: Meter, publisher: Publisher, source: CandleSource) -> None:
+        await Worker(settings, config, meter, publisher, source).run(stop)
 
-    async with meter.reporting():
-        await rejoining(membership, stop, stage=GROUP, bearable=() if config.once else (UnavailableError,))
+    await run_on_candles(settings, config, stop, group=GROUP, needs=outputs | refused | {topics.live}, work=work)

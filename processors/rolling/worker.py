@@ -8,16 +8,16 @@ Faust's own acknowledging of events is off: it counts an event as done when its 
 import asyncio
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from market.errors import MalformedError
 from market.records import BareRecord
+from processors.candle_source import CandleSource
+from processors.config import ProcessorConfig
 from processors.rolling.core import Output, Rolling, UnfinishedWindows
 from processors.rolling.driver import TP, CandleApp, Tail, make_app
 from processors.rolling.publishing import DeadCandle, publish
 from processors.rolling.restore import CandleLog, read_back, restore
-from processors.rolling.source import CandleSource
 from runtime.errors import UnavailableError
 from runtime.kafka import Publisher, ends
 from runtime.kafka.admin import group_offsets
@@ -40,17 +40,6 @@ QUIET_S = 60.0
 log = logger(GROUP)
 
 
-@dataclass(frozen=True, kw_only=True)
-class RollingConfig:
-    """How the processor runs."""
-
-    once: bool = False
-    from_start: bool = False
-    accept_truncation: bool = False
-    instance_id: str | None = None
-    """Static membership: a restart under the same name causes no rebalance."""
-
-
 class Incoming(NamedTuple):
     """Records of one partition as Faust hands them over, of one generation of the group."""
 
@@ -64,7 +53,7 @@ class Worker:
     """One membership in the group, from joining to leaving."""
 
     def __init__(
-        self, settings: Settings, config: RollingConfig, meter: Meter, publisher: Publisher, source: CandleSource
+        self, settings: Settings, config: ProcessorConfig, meter: Meter, publisher: Publisher, source: CandleSource
     ) -> None:
         self._settings = settings
         self._config = config

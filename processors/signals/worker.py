@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from market.codec import GROUP_HEADER, encode_signal
 from market.timeframe import DAY_MS
-from processors.rolling.source import CandleSource
+from processors.candle_source import CandleSource
+from processors.config import ProcessorConfig
 from processors.signals.core import LOOK_BACK_MS, SignalCore
 from processors.signals.merge import END_MS
 from processors.signals.reading import SignalReading, Told
@@ -50,15 +51,10 @@ log = logger(GROUP)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalsConfig:
-    """How the processor runs."""
+class SignalsConfig(ProcessorConfig):
+    """The flags of every processor, and the signals' own."""
 
     rules: SignalRules = field(default_factory=SignalRules)
-    once: bool = False
-    from_start: bool = False
-    accept_truncation: bool = False
-    instance_id: str | None = None
-    """Static membership: a restart under the same name causes no rebalance."""
 
 
 class SignalWorker:

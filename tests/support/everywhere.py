@@ -19,9 +19,9 @@ from obstore.store import from_url
 from redis.asyncio import Redis
 
 from market.timeframe import Timeframe
+from processors.config import ProcessorConfig
 from processors.rolling import app as rolling
 from processors.rolling.steps import TIMEFRAMES
-from processors.rolling.worker import RollingConfig
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
@@ -36,7 +36,7 @@ Candles = dict[tuple[str, str, int], tuple[Any, ...]]
 async def run_all(settings: Settings) -> None:
     """Engine, rolling and sinks, each with ``--once``."""
     await one_pass(settings)
-    await asyncio.wait_for(rolling.run_rolling(settings, RollingConfig(once=True), asyncio.Event()), 60)
+    await asyncio.wait_for(rolling.run_rolling(settings, ProcessorConfig(once=True), asyncio.Event()), 60)
     for store in (RedisStore, ClickHouseStore, ParquetStore):
         await asyncio.wait_for(run_sink(settings, store(settings), SinkConfig(once=True), asyncio.Event()), 60)
 

@@ -1,30 +1,37 @@
-"""The 1m topic. Others can make it anew or hold it back: both are reported, so neither looks like a quiet topic."""
+"""The 1m topic, and the life of a processor that reads it.
 
+Others can make the topic anew or hold it back: both are reported, so neither looks like a quiet topic.
+"""
+
+import asyncio
 import time
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 
-from runtime.errors import CandlewickError
-from runtime.kafka import HELD_BACK_S, HeldBackError, OffsetMetadata, ends, open_transactions
-from runtime.kafka.admin import committed_offsets, topic_ids
+from processors.config import ProcessorConfig
+from runtime.errors import CandlewickError, UnavailableError
+from runtime.kafka import HELD_BACK_S, HeldBackError, OffsetMetadata, Publisher, ends, move_group, open_transactions
+from runtime.kafka.admin import committed_offsets, require_topics, topic_ids
+from runtime.lifecycle import rejoining
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
-from runtime.telemetry import logger
+from runtime.telemetry import Meter, logger
 
 LOOK_INTERVAL_S = 20.0
 """How often to check that the topic was not made anew."""
-
-log = logger("rolling")
 
 
 class CandleSource:
     """The topic that one membership reads."""
 
-    def __init__(self, settings: Settings, topic_id: str | None, *, once: bool, group: str = "rolling") -> None:
+    def __init__(self, settings: Settings, topic_id: str | None, *, once: bool, group: str) -> None:
         self.metadata = OffsetMetadata(topic_id=topic_id)
         """What is committed with its offsets."""
         self._settings = settings
         self._topic = settings.topics.candles()
         self._once = once
         self._again = _again(group)
+        self._log = logger(group)
         self._stalls = StallWatch(HELD_BACK_S)
         self._looked_at_s = time.monotonic()
 
@@ -42,7 +49,7 @@ class CandleSource:
             missing = f"the topic {self._topic} is missing: run candlewick topics apply"
             if self._once:
                 raise CandlewickError(missing)
-            log.warning(missing)
+            self._log.warning(missing)
         elif self.metadata.is_of_another_topic(ids[self._topic]):
             raise CandlewickError(
                 f"{self._topic} was made anew while it was read (id {self.metadata.topic_id}, now "
@@ -59,16 +66,41 @@ class CandleSource:
         if transactions and self._once:
             raise HeldBackError(transactions)
         for transaction in transactions:
-            log.warning("waiting for another program's transaction", reason=str(transaction))
+            self._log.warning("waiting for another program's transaction", reason=str(transaction))
 
 
-async def checked_source(
-    settings: Settings, *, once: bool, accept_truncation: bool, group: str = "rolling"
-) -> CandleSource:
+Work = Callable[[Meter, Publisher, CandleSource], Awaitable[None]]
+"""One membership in the group, from joining to leaving."""
+
+
+async def run_on_candles(
+    settings: Settings, config: ProcessorConfig, stop: asyncio.Event, *, group: str, needs: AbstractSet[str], work: Work
+) -> None:
+    """Let a processor work until `stop`, or until it is done; it `needs` these topics beside the one of 1m candles.
+
+    While a broker is away, it leaves the group and joins anew. Raises `CandlewickError` where a person has to act.
+    """
+    topic = settings.topics.candles()
+    await require_topics(settings, {topic, *needs})
+    if config.from_start:
+        beginning = {partition: first for partition, (first, _) in (await ends(settings, topic)).items()}
+        await move_group(settings, settings.topics.group(group), topic, beginning)
+    meter = Meter(group)
+
+    async def membership() -> None:
+        source = await _checked_source(settings, config, group)
+        async with Publisher(settings) as publisher:
+            await work(meter, publisher, source)
+
+    async with meter.reporting():
+        await rejoining(membership, stop, stage=group, bearable=() if config.once else (UnavailableError,))
+
+
+async def _checked_source(settings: Settings, config: ProcessorConfig, group: str) -> CandleSource:
     """The topic as it is now, for the processor whose group is called so.
 
-    Raises `CandlewickError` if the group's offset is of an earlier topic of that name, or (without `accept_truncation`)
-    if candles after it were deleted.
+    Raises `CandlewickError` if the group's offset is of an earlier topic of that name, or if candles after it were
+    deleted and nobody said that this may be.
     """
     topic, full_name = settings.topics.candles(), settings.topics.group(group)
     topic_id = (await topic_ids(settings, [topic])).get(topic)
@@ -84,12 +116,12 @@ async def checked_source(
                 f"anew ({was}), and reading on from there would skip its candles; read it from its beginning with: "
                 f"{_again(group)}"
             )
-        if offset < first and not accept_truncation:
+        if offset < first and not config.accept_truncation:
             raise CandlewickError(
                 f"{topic}/{partition}: offset {offset} of {full_name} is no longer in the log, it begins at {first}: "
                 "say --accept-truncation to go on from there; windows that hold deleted candles will not come out"
             )
-    return CandleSource(settings, topic_id, once=once, group=group)
+    return CandleSource(settings, topic_id, once=config.once, group=group)
 
 
 def _again(group: str) -> str:
