@@ -3,6 +3,11 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from market.timeframe import MINUTE_MS
+
+AHEAD_MS = 2 * MINUTE_MS
+"""How far the time in a record may be ahead of its append time: a wrong clock must not end minutes or move tickers."""
+
 
 class BareRecord(Protocol):
     """One record of a partition; `timestamp` is Kafka's append time in milliseconds (the log clock)."""

@@ -5,12 +5,11 @@ from market.errors import MalformedError
 from market.key import MarketKey
 from market.limits import check_key
 from market.partition import partition_of
-from market.records import BareRecord
-from market.timeframe import MINUTE_US
+from market.records import AHEAD_MS, BareRecord
 from market.trade import Marker, Trade
 
-AHEAD_US = 2 * MINUTE_US
-"""A trade or marker may be at most this far ahead of its record's append time: a wrong clock must not close minutes."""
+AHEAD_US = 1000 * AHEAD_MS
+"""Of a trade or marker."""
 MOST_KEYS = 65_536
 """At most so many keys are remembered as being in their right partition; then all are forgotten."""
 

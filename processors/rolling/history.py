@@ -6,11 +6,9 @@ import msgspec
 
 from market.codec import run_of
 from market.errors import MalformedError
-from market.records import BareRecord
-from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
+from market.records import AHEAD_MS, BareRecord
+from market.timeframe import DAY_MS, HOUR_MS
 
-AHEAD_MS = 2 * MINUTE_MS
-"""How long after its record's append time a minute may open: one bad clock must not change a market's ticker."""
 MARGIN_MS = HOUR_MS
 """No candle of a day is appended more than this before the day: a minute is over when its candle is written."""
 

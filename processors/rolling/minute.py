@@ -9,10 +9,10 @@ from market.codec import decode_candle, run_of
 from market.errors import MalformedError
 from market.fields import Count, Name, TimeMs
 from market.limits import check_key, check_name
-from market.records import BareRecord
+from market.records import AHEAD_MS, BareRecord
 from market.timeframe import Timeframe
 from processors.rolling.amounts import PRICE_PLACES, QUOTE_PLACES, are_usual, whole
-from processors.rolling.history import AHEAD_MS, minute_of
+from processors.rolling.history import minute_of
 from processors.rolling.sums import STATUSES, Sum, sum_of
 
 _RANKS = {status.value: rank for rank, status in enumerate(STATUSES)}

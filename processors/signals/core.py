@@ -12,7 +12,7 @@ from market.errors import MalformedError
 from market.fields import MAX_COUNT
 from market.key import MarketKey
 from market.partition import check_place
-from market.records import BareRecord
+from market.records import AHEAD_MS, BareRecord
 from market.signal import Severity, Signal, SignalState
 from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
 from processors.signals.barrier import Barrier
@@ -24,8 +24,6 @@ from processors.signals.pairs import Pairs
 from processors.signals.rules import SignalRules, thresholds_of
 from processors.signals.scene import Measure, Scene
 
-AHEAD_MS = 2 * MINUTE_MS
-"""A minute that opens so much later than its record was appended is refused: a wrong clock must not end minutes."""
 LOOK_BACK_MS = DAY_MS + 60 * MINUTE_MS
 """Before a midnight: the windows of its first minute, and the closes and minutes that stand right before these."""
 
