@@ -1,8 +1,10 @@
-"""KeyChanges of the hot store, heard on the channels that the sink tells them on (`sinks.redis.keys`)."""
+"""Changes of the hot store's keys, heard on the channels that the sink tells them on (`sinks.redis.keys`)."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -13,6 +15,8 @@ from sinks.redis.connect import HotClient
 _AGAIN_S = 1.0
 """Pause before another connection is tried."""
 _LISTEN_S = 1.0
+_SILENT_S = 3.0
+"""A connection on which nothing comes for so long, although it is asked, is lost: not every break is told."""
 _ALIVE = "cw:serving"
 """A channel that nobody writes to: a subscriber has to have one."""
 
@@ -62,17 +66,21 @@ class KeyChanges:
             await pubsub.subscribe(_ALIVE)
             self._pubsub = pubsub
             try:
-                while True:
+                heard_at_s = time.monotonic()
+                while time.monotonic() < heard_at_s + _SILENT_S:
                     message = await pubsub.get_message(timeout=_LISTEN_S)
-                    if message is not None:
-                        self._note(message["type"], message["channel"].decode())
+                    if message is None:
+                        await pubsub.ping()
+                        continue
+                    heard_at_s = time.monotonic()
+                    self._note(message)
             finally:
                 self._pubsub = None
                 self._heard.clear()
                 self._on_loss()
 
-    def _note(self, kind: str, key: str) -> None:
-        if kind == "subscribe":
-            self._heard.add(key)
-        elif kind == "message":
-            self._on_change(key)
+    def _note(self, message: dict[str, Any]) -> None:
+        if message["type"] == "subscribe":
+            self._heard.add(message["channel"].decode())
+        elif message["type"] == "message":
+            self._on_change(message["channel"].decode())
