@@ -47,4 +47,4 @@ class Bar(OfMarket, frozen=True, kw_only=True, gc=False):
     """Trades of the bar's range that came after it was made: they are in no bar."""
     revision: Count
     status: Status
-    """The worst of its minutes, from that in which the bar before it closed to that in which it closes."""
+    """The worst of the minutes that it spans: the first is the one in which the bar before it closed."""
