@@ -30,6 +30,7 @@ because newer ones have taken their place already.
 """
 
 from decimal import Decimal
+from functools import lru_cache
 
 from market.decimals import plain
 from market.key import MarketKey
@@ -132,6 +133,7 @@ def positions_key(prefix: str, partition: str) -> str:
     return f"{prefix}cw:positions:{_tag(partition)}"
 
 
+@lru_cache(maxsize=16_384)
 def _tag(name: str) -> str:
     """Redis ends a tag at the first closing brace: were it the first sign, the keys of a market would part."""
     return f"{{{name.translate(_ESCAPED)}}}"

@@ -175,7 +175,8 @@ def test_of_a_signal_s_versions_the_newest_goes_and_of_many_signals_the_newest(m
         {"window_minutes": 60}, {"time_ms": 120_000}, {"time_ms": 9},
     ]  # fmt: skip
     [write] = of_records(redis.SIGNALS, [SIGNAL | fields for fields in told])
-    times, values, identity = (part.decode().split("\n") for part in write.lists)
+    times, values = (part.decode().split("\n") for part in write.lists)
+    identity = write.identity.decode().split("\n")
     assert (write.keys, write.skipped) == (("cw:signals:{binance:BTC-USDT}",), 3)
     assert times == ["60000", "60000", "60000", "60000", "120000"]
     assert identity == ["kind", "other", "window_minutes"]
