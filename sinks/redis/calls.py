@@ -40,7 +40,7 @@ def _parts(group: Iterable[PlacedWrite]) -> Iterator[list[PlacedWrite]]:
     items = 0
     for each in group:
         part.append(each)
-        items += each.write.count + each.write.of_runs
+        items += each.write.items + each.write.of_runs
         if items >= CALL_ITEMS:
             yield part
             part, items = [], 0
@@ -51,7 +51,7 @@ def _parts(group: Iterable[PlacedWrite]) -> Iterator[list[PlacedWrite]]:
 def _call(part: list[PlacedWrite], prefix: str, publish: str) -> Call:
     first = part[0].write
     keys = chain.from_iterable((written_key(prefix, write.tag), *write.keys) for _, write in part)
-    heads = "\n".join(f"{head} {write.skipped} {write.count} {write.of_runs}" for head, write in part)
+    heads = "\n".join(f"{head} {write.skipped} {write.items} {write.of_runs}" for head, write in part)
     columns: Iterable[Iterable[bytes]] = zip(*(write.lists for _, write in part), strict=True)
     if first.kind is WriteKind.TRADES:  # no item of theirs is empty, but a write may have none of a list
         columns = (filter(None, column) for column in columns)

@@ -31,7 +31,7 @@ class Write(NamedTuple):
     """How many changes are not in it, because newer ones take their place."""
     lists: tuple[bytes, ...]
     """The changes, as lists of the script."""
-    count: int
+    items: int
     """How many; of trades without those of runs."""
     of_runs: int = 0
     identity: bytes = b""
