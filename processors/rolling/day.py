@@ -56,6 +56,10 @@ class Day:
         self._changed = 0
         return self._hours
 
+    def blocks(self) -> list[Block]:
+        """All blocks."""
+        return [*self._minutes.values(), self._hours]
+
     def forget_minutes(self, before: int) -> None:
         """Keep only the sums of the hours before this one."""
         if before > self.kept_from:
@@ -66,4 +70,5 @@ class Day:
 
 def whole_parts(places: Sequence[Sum | None]) -> list[Sum] | None:
     """These sums, or None if one is missing."""
-    return None if None in places else list(places)  # type: ignore[arg-type]
+    # Nearly always the last one is missing: windows fill in the order of time.
+    return None if places[-1] is None or None in places else list(places)  # type: ignore[arg-type]
