@@ -5,8 +5,8 @@ and the text of one needs nothing but a point. `market.limits` bounds the scales
 """
 
 import re
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from market.limits import PRICE, QUOTE_VOLUME, VOLUME
@@ -71,6 +71,20 @@ def text_of(number: int, places: int) -> str:
 
 price_text = lru_cache(maxsize=32_768)(text_of)
 """`text_of` a price; kept, because the prices of windows change seldom."""
+
+
+@cache
+def texts_at(places: int) -> Callable[[int], str]:
+    """`text_of` for so many places, in half the time for nearly all numbers: those with every digit in use."""
+    before, behind, least = slice(-places), slice(-places, None), 10**places
+
+    def text(number: int) -> str:
+        digits = str(number)
+        if number < least or digits[-1] == "0":
+            return text_of(number, places)
+        return f"{digits[before]}.{digits[behind]}"
+
+    return text if places else str
 
 
 def quotient(dividend: int, divisor: int) -> int:

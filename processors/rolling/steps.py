@@ -5,7 +5,7 @@ from functools import lru_cache
 from market.key import MarketKey
 from market.texts import CandleTexts, encode_texts
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
-from processors.rolling.amounts import Scale, price_text, text_of
+from processors.rolling.amounts import Scale, price_text, texts_at
 from processors.rolling.sums import STATUSES, Sum
 
 OF_MINUTES = (Timeframe.M3, Timeframe.M5, Timeframe.M15, Timeframe.M30)
@@ -31,7 +31,7 @@ _market_of = lru_cache(maxsize=16_384)(MarketKey.parse)
 def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum, scale: Scale) -> bytes:
     """A value of `md.candles.*.v1`; `scale` is the sum's."""
     exchange, symbol = _market_of(key)
-    price, volume, quote = scale
+    price, volume_text, quote_text = scale.price, texts_at(scale.volume), texts_at(scale.quote)
     return encode_texts(
         CandleTexts(
             exchange,
@@ -43,11 +43,11 @@ def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum, scale
             price_text(whole.high, price),
             price_text(whole.low, price),
             price_text(whole.close, price),
-            text_of(whole.volume, volume),
-            text_of(whole.quote_volume, quote),
+            volume_text(whole.volume),
+            quote_text(whole.quote_volume),
             whole.trades,
-            text_of(whole.taker_buy_volume, volume),
-            text_of(whole.taker_buy_quote_volume, quote),
+            volume_text(whole.taker_buy_volume),
+            quote_text(whole.taker_buy_quote_volume),
             whole.first_trade_id,
             whole.last_trade_id,
             whole.revision,

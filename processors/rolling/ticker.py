@@ -5,7 +5,7 @@ from typing import NamedTuple
 from market.key import MarketKey
 from market.texts import TickerTexts, WindowTexts, encode_texts
 from market.timeframe import MINUTE_MS
-from processors.rolling.amounts import Scale, price_text, quotient, text_of
+from processors.rolling.amounts import Scale, price_text, quotient, texts_at
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
 from processors.rolling.sliding import RETURN_PLACES, Part, PlacesOf, Sliding, both, volatility
 from processors.rolling.sums import STATUSES, Sum
@@ -15,6 +15,10 @@ VWAP_PLACES = 18
 SHARE_PLACES = 6
 _PERCENT = 10 ** (2 + CHANGE_PERCENT_PLACES)
 _SHARE = 10**SHARE_PLACES
+_percent_text = texts_at(CHANGE_PERCENT_PLACES)
+_vwap_text = texts_at(VWAP_PLACES)
+_share_text = texts_at(SHARE_PLACES)
+_volatility_text = texts_at(RETURN_PLACES // 2)
 
 
 class MinuteWindow(NamedTuple):
@@ -47,11 +51,12 @@ class TickerMaker:
     `minutes_of` has the minutes of an hour since 1970, `hours_of` the hours of a day.
     """
 
-    __slots__ = ("_exchange", "_hours_of", "_minutes_of", "_slidings", "_symbol", "_vwap", "scale")
+    __slots__ = ("_exchange", "_hours_of", "_minutes_of", "_slidings", "_symbol", "_texts_of", "_vwap", "scale")
 
     def __init__(self, key: str, scale: Scale, minutes_of: PlacesOf, hours_of: PlacesOf) -> None:
         self._exchange, self._symbol = MarketKey.parse(key)
         self.scale = scale
+        self._texts_of = texts_at(scale.price), texts_at(scale.volume), texts_at(scale.quote)
         places = VWAP_PLACES + scale.volume - scale.quote
         self._vwap = 10 ** max(0, places), 10 ** max(0, -places)
         self._minutes_of = minutes_of
@@ -98,7 +103,8 @@ class TickerMaker:
     def _texts(self, part: Part, minutes: int, since_ms: int, missing: int) -> WindowTexts:
         change, volume = part.close - part.open, part.volume
         quote_volume, taker_buy_volume = part.quote_volume, part.taker_buy_volume
-        price_places, volume_places, quote_places = self.scale
+        price_places = self.scale.price
+        change_text, volume_text, quote_text = self._texts_of
         times, by = self._vwap
         varied = volatility(part)
         return WindowTexts(
@@ -107,18 +113,18 @@ class TickerMaker:
             price_text(part.high, price_places),
             price_text(part.low, price_places),
             price_text(part.close, price_places),
-            text_of(change, price_places),
-            text_of(quotient(change * _PERCENT, part.open), CHANGE_PERCENT_PLACES),
-            text_of(quotient(quote_volume * times, volume * by), VWAP_PLACES) if volume else None,
-            text_of(volume, volume_places),
-            text_of(quote_volume, quote_places),
-            text_of(taker_buy_volume, volume_places),
+            change_text(change),
+            _percent_text(quotient(change * _PERCENT, part.open)),
+            _vwap_text(quotient(quote_volume * times, volume * by)) if volume else None,
+            volume_text(volume),
+            quote_text(quote_volume),
+            volume_text(taker_buy_volume),
             part.trades,
             STATUSES[part.rank],
             since_ms,
             missing,
-            text_of(quotient(taker_buy_volume * _SHARE, volume), SHARE_PLACES) if volume else None,
-            None if varied is None else text_of(varied, RETURN_PLACES // 2),
+            _share_text(quotient(taker_buy_volume * _SHARE, volume)) if volume else None,
+            None if varied is None else _volatility_text(varied),
         )
 
 
