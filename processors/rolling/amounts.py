@@ -76,13 +76,15 @@ price_text = lru_cache(maxsize=32_768)(text_of)
 @cache
 def texts_at(places: int) -> Callable[[int], str]:
     """`text_of` for so many places, in half the time for nearly all numbers: those with every digit in use."""
-    before, behind, least = slice(-places), slice(-places, None), 10**places
+    before, behind, one = slice(-places), slice(-places, None), 10**places
 
     def text(number: int) -> str:
         digits = str(number)
-        if number < least or digits[-1] == "0":
+        if digits[-1] == "0":
             return text_of(number, places)
-        return f"{digits[before]}.{digits[behind]}"
+        if number > one:
+            return f"{digits[before]}.{digits[behind]}"
+        return "0." + digits.rjust(places, "0") if number > 0 else "-" + text(-number)
 
     return text if places else str
 

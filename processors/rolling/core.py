@@ -281,6 +281,9 @@ class Rolling:
 
 def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:
     """Minutes of a day by their hour, each counted from the hour's beginning; nearly always there is one."""
+    if len(minutes) == 1:
+        hour, minute = divmod(next(iter(minutes)), HOUR_MINUTES)
+        return [(hour, [minute])]
     by_hour: dict[int, list[int]] = {}
     for minute in sorted(minutes):
         by_hour.setdefault(minute // HOUR_MINUTES, []).append(minute % HOUR_MINUTES)
