@@ -16,6 +16,7 @@ Texts = Sequence[str]
 PRICES, VOLUMES, QUOTES = (0, 1, 2, 3), (4, 6), (5, 7)
 """Their places in `Texts`."""
 
+_POWERS: list[int] = [10**places for places in range(QUOTE_VOLUME.places + 1)]
 _PRICE = rf"[0-9]{{1,{PRICE.whole}}}(?:\.[0-9]{{1,{PRICE.places}}})?"
 _VOLUME = rf"[0-9]{{1,{VOLUME.whole}}}(?:\.[0-9]{{1,{VOLUME.places}}})?"
 _QUOTE = rf"[0-9]{{1,{QUOTE_VOLUME.whole}}}(?:\.[0-9]{{1,{QUOTE_VOLUME.places}}})?"
@@ -50,7 +51,7 @@ def whole(text: str, places: int) -> int:
     if more:
         if more < 0:
             raise ValueError(f"{text} has more than {places} places")
-        return int(before + behind) * 10**more
+        return int(before + behind) * _POWERS[more]
     return int(before + behind)
 
 

@@ -54,6 +54,7 @@ class _UsualCandle(msgspec.Struct, gc=False):
     status: Status
 
 
+_Amounts = tuple[int, int, int, int, int, int, int, int]
 _usual_candle = msgspec.json.Decoder(_UsualCandle).decode
 
 
@@ -140,7 +141,7 @@ def _read_by_form(value: bytes, scales: Scales) -> ReadCandle | None:
     return ReadCandle(key, timeframe, open_ms, of_candle, scale)
 
 
-def _amounts(texts: Texts, scale: Scale) -> tuple[tuple[int, ...], Scale]:
+def _amounts(texts: Texts, scale: Scale) -> tuple[_Amounts, Scale]:
     """A candle's amounts, at this scale or, if they need it, at a finer one."""
     try:
         return _at_scale(texts, scale), scale
@@ -149,7 +150,7 @@ def _amounts(texts: Texts, scale: Scale) -> tuple[tuple[int, ...], Scale]:
         return _at_scale(texts, scale), scale
 
 
-def _at_scale(texts: Texts, scale: Scale) -> tuple[int, ...]:
+def _at_scale(texts: Texts, scale: Scale) -> _Amounts:
     opened, high, low, close, volume, quote_volume, taker_buy_volume, taker_buy_quote_volume = texts
     price, of_volume, quote = scale
     return (

@@ -8,7 +8,7 @@ the queue of two stacks, with blocks in place of stacks.
 
 import math
 
-# ruff: noqa: PLR1730  # a call of min or max takes four times as long as a comparison
+# ruff: noqa: PLR1730, FURB136  # a call of min or max takes four times as long as a comparison
 from collections.abc import Callable
 from decimal import Context, Decimal
 

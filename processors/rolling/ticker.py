@@ -77,7 +77,7 @@ class TickerMaker:
         running = slidings[_RUNNING_HOUR]
         of_last_hour = running.until(minute, minutes_of, live)
         windows: dict[str, WindowTexts] = {}
-        revision = 0
+        revision = last = 0
         for name, window in WINDOWS.items():
             sliding = slidings[window]
             if isinstance(window, MinuteWindow):
@@ -92,12 +92,11 @@ class TickerMaker:
                 since, end = (hour - window.length + 1) * HOUR_MINUTES, minute + 1
             assert part is not None  # noqa: S101  # the newest minute is there
             windows[name] = self._texts(part, minutes, since * MINUTE_MS, end - since - minutes)
-            if part.revision > revision:
-                revision = part.revision
+            revision, last = max(revision, part.revision), part.close
         end_ms = (minute + 1) * MINUTE_MS
-        last = price_text(part.close, self.scale.price)
+        last_text = price_text(last, self.scale.price)
         return encode_texts(
-            TickerTexts(self._exchange, self._symbol, end_ms, last, live is not None, revision, windows)
+            TickerTexts(self._exchange, self._symbol, end_ms, last_text, live is not None, revision, windows)
         )
 
     def _texts(self, part: Part, minutes: int, since_ms: int, missing: int) -> WindowTexts:
