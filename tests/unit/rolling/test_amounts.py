@@ -18,10 +18,11 @@ from market.errors import MalformedError
 from market.timeframe import Timeframe
 from processors.rolling.amounts import COARSEST, QUOTES, VOLUMES, Scale, quotient, text_of, texts_at, whole
 from processors.rolling.block import Block, OpenBlocks
+from processors.rolling.day import Day
 from processors.rolling.minute import read_candle
 from processors.rolling.sliding import squared_return
 from processors.rolling.steps import candle_bytes
-from processors.rolling.sums import Sum, rescaled
+from processors.rolling.sums import Sum, joined, rescaled
 
 NUMBERS = st.integers(0, 10**40)
 IDS = st.one_of(st.none(), st.sampled_from(["0", "7", "007", "-1", "-2", "9" * 18, "9" * 19, "٣", "a"]))
@@ -136,3 +137,23 @@ def test_a_candle_of_whole_numbers_has_the_codec_s_bytes(seed: int, timeframe: T
     candle = decode_candle(minute(random.Random(seed), START, 7, **times))
     for scale in (Scale(18, 18, 22), read_candle(encode_candle(candle), {}).scale):
         assert candle_bytes(candle.key, timeframe, open_ms, sum_of(candle, scale), scale) == encode_candle(candle)
+
+
+def test_hours_are_summed_up_without_leaving_their_minutes_unpacked() -> None:
+    day, at = Day(), random.Random(2)
+    for number in range(150):
+        read = read_candle(minute(at, START + number * 60_000, number), {"binance:BTC-USDT": Scale(18, 18, 22)})
+        block = day.put(number, read.sum)
+    assert block is not None
+    first, second = day.minutes(0), day.minutes(1)
+    assert first is not None
+    assert second is not None
+    first.pack()
+    changed = read_candle(minute(at, START, 999), {"binance:BTC-USDT": Scale(18, 18, 22)}).sum
+    day.put(0, changed)
+    first.pack()
+    hours = day.hours().places
+    assert [first.is_open, second.is_open] == [False, True]
+    assert hours[0] == joined([value for value in first.places if value])
+    assert hours[1] is not None
+    assert hours[2] is None
