@@ -77,13 +77,13 @@ price_text = lru_cache(maxsize=32_768)(text_of)
 @cache
 def texts_at(places: int) -> Callable[[int], str]:
     """`text_of` for so many places, in half the time for nearly all numbers: those with every digit in use."""
-    before, behind, one = slice(-places), slice(-places, None), 10**places
+    before, behind, unit = slice(-places), slice(-places, None), 10**places
 
     def text(number: int) -> str:
         digits = str(number)
         if digits[-1] == "0":
             return text_of(number, places)
-        if number > one:
+        if number > unit:
             return f"{digits[before]}.{digits[behind]}"
         return "0." + digits.rjust(places, "0") if number > 0 else "-" + text(-number)
 
