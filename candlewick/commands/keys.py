@@ -20,11 +20,15 @@ app = App(name="keys", help="The API keys of candlewick serve, in the file CANDL
 _Name = Annotated[str, Parameter(help="the key's name")]
 _Exchanges = Annotated[
     tuple[str, ...],
-    Parameter(help="the exchanges that it may ask for; without: all", consume_multiple=True, negative=""),
+    Parameter(
+        help="the exchanges that it may ask for; without: all", consume_multiple=True, negative="", show_default=False
+    ),
 ]
 _Datasets = Annotated[
     tuple[Dataset, ...],
-    Parameter(help="the data that it may ask for; without: all", consume_multiple=True, negative=""),
+    Parameter(
+        help="the data that it may ask for; without: all", consume_multiple=True, negative="", show_default=False
+    ),
 ]
 
 

@@ -10,10 +10,13 @@ import hashlib
 import re
 from collections.abc import Collection, Iterable
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
 from runtime.errors import UsageError
+
+ScopeName = TypeVar("ScopeName", bound=str)
 
 MOST_KEYS = 10_000
 """In one file, the revoked ones too: names are never given again, so that the audit log stays clear."""
@@ -137,7 +140,7 @@ def decode_keys(content: bytes) -> KeyRing:
     return KeyRing(msgspec.json.decode(content, type=_Written).keys)
 
 
-def sorted_or_none(names: Collection[str]) -> tuple[str, ...] | None:
+def sorted_or_none(names: Collection[ScopeName]) -> tuple[ScopeName, ...] | None:
     """A scope as it is kept; nothing named means everything."""
     return tuple(sorted(set(names))) or None
 
