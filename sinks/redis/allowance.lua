@@ -5,6 +5,7 @@
 -- Returns the weight granted (0: even the least does not fit), its time, what is left of the allowance, and the
 -- microseconds until the least fits (0: now) and until the oldest weight is free again.
 local limit, window, least, most = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local rest = tonumber(ARGV[5])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local since = now - window
@@ -12,8 +13,8 @@ local taken, spent, oldest = {}, 0, now
 local held = redis.call('HGETALL', KEYS[1])
 for i = 1, #held, 2 do
   local moment, weight = tonumber(held[i]), tonumber(held[i + 1])
-  if held[i] == ARGV[6] then
-    weight = redis.call('HINCRBY', KEYS[1], held[i], -ARGV[5])
+  if rest > 0 and held[i] == ARGV[6] then
+    weight = redis.call('HINCRBY', KEYS[1], held[i], -rest)
   end
   if moment <= since or moment > now + window or weight <= 0 then  -- so far ahead: the clock was set back
     redis.call('HDEL', KEYS[1], held[i])
@@ -33,10 +34,10 @@ if free >= least then
 end
 table.sort(taken, function(a, b) return a[1] < b[1] end)
 local wait = window
-for _, one in ipairs(taken) do
-  free = free + one[2]
+for _, entry in ipairs(taken) do
+  free = free + entry[2]
   if free >= least then
-    wait = one[1] - since
+    wait = entry[1] - since
     break
   end
 end
