@@ -7,7 +7,6 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 import asyncio
 import re
 import time
-from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,9 +22,10 @@ from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
-from serving.hot_routes import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
+from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.markets import Markets, UnknownMarketError
 from serving.planner import MAX_CANDLES, Tier
+from serving.problem import problem as _problem
 from serving.reader import NoTierError, read_candles, read_tickers, read_trades
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
@@ -186,12 +186,6 @@ async def _on_no_tier(request: Request, error: Exception) -> Response:  # noqa: 
 async def _on_defect(request: Request, error: Exception) -> Response:
     logger("serve").error("a request failed", path=request.url.path, exc_info=error)
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
-
-
-def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """RFC 9457's members, and `more` of our own."""
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
-    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
 def to_bytes(answer: dict[str, Any]) -> bytes:
