@@ -15,23 +15,39 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+    field_validator,
+)
 from starlette.exceptions import HTTPException
 
 from market.fields import MAX_NAME, MAX_TIME_US
 from market.key import MarketKey
-from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
+from serving.candles import CandlesQuestion, read_candles
+from serving.errors import NoTierError, TooMuchError
+from serving.held import HeldSpans
 from serving.hot_routes import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
+from serving.lengths import MINUTE, CandleLength
 from serving.markets import Markets, UnknownMarketError
-from serving.planner import MAX_CANDLES, Tier
-from serving.reader import NoTierError, read_candles, read_tickers, read_trades
+from serving.planner import MAX_CANDLES, RevisionChoice, Tier
+from serving.reader import read_tickers, read_trades
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
 _RETRY_AFTER_S = 5
 _no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
+
+
+def _length(value: object) -> CandleLength:
+    """The length of a text."""
+    return value if isinstance(value, CandleLength) else CandleLength.parse(str(value))
 
 
 def _check_name(value: str) -> str:
@@ -64,12 +80,29 @@ class _OfMarket(_Parameters):
 class CandlesQuery(_OfMarket):
     """Parameters of ``/v1/candles``."""
 
-    timeframe: Timeframe = Timeframe.M1
+    timeframe: Annotated[
+        CandleLength, PlainValidator(_length), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[mhdwM]$"})
+    ] = MINUTE
     from_ms: Annotated[TimeMs | None, Field(description="first open time, UTC ms; without: the last ones")] = None
     until_ms: Annotated[
         TimeMs | None, Field(description="first open time not wanted, UTC ms; without: up to the newest")
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_CANDLES)] = DEFAULT_CANDLES
+    revision: Annotated[
+        RevisionChoice, Field(description="latest: as corrected; first: as told when the minute closed")
+    ] = RevisionChoice.LATEST
+
+    @property
+    def question(self) -> CandlesQuestion:
+        """The question to the tiers."""
+        return CandlesQuestion(
+            market=self.market,
+            length=self.timeframe,
+            from_ms=self.from_ms,
+            until_ms=self.until_ms,
+            limit=self.limit,
+            revision=self.revision,
+        )
 
 
 class TradesQuery(_OfMarket):
@@ -106,8 +139,8 @@ class Health(StrEnum):
     DOWN = "down"
 
 
-def build_api(tiers: Tiers) -> FastAPI:
-    """The application; the caller closes `tiers`."""
+def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
+    """The application; the caller closes `tiers`, and keeps `held` up to date."""
     markets = Markets(tiers)
     api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
 
@@ -115,15 +148,7 @@ def build_api(tiers: Tiers) -> FastAPI:
     async def candles(query: Annotated[CandlesQuery, Query()]) -> Response:
         if query.from_ms is not None and query.until_ms is not None and query.from_ms > query.until_ms:
             return _problem(HTTPStatus.BAD_REQUEST, "from_ms lies after until_ms")
-        answer = await read_candles(
-            tiers,
-            query.market,
-            query.timeframe,
-            from_ms=query.from_ms,
-            until_ms=query.until_ms,
-            limit=query.limit,
-            now_ms=time.time_ns() // 1_000_000,
-        )
+        answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
         return _json(candles_json(query.market, query.timeframe, answer))
@@ -155,6 +180,7 @@ def build_api(tiers: Tiers) -> FastAPI:
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)
     api.add_exception_handler(NoTierError, _on_no_tier)
+    api.add_exception_handler(TooMuchError, _on_too_much)
     api.add_exception_handler(Exception, _on_defect)
     return api
 
@@ -181,6 +207,11 @@ async def _on_unknown_market(request: Request, error: Exception) -> Response:  #
 
 async def _on_no_tier(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
     return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
+
+
+async def _on_too_much(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    assert isinstance(error, TooMuchError)  # noqa: S101  # registered for this one
+    return _problem(HTTPStatus.BAD_REQUEST, str(error), limit=error.limit)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:

@@ -15,6 +15,7 @@ from runtime.errors import CandlewickError, UsageError
 from runtime.settings import Settings
 from runtime.telemetry import VERSION, logger
 from serving.api import build_api
+from serving.held import HeldSpans
 from serving.hot_cache import HotCache
 from serving.hot_routes import HotRoutes
 from serving.metrics import measured
@@ -66,9 +67,10 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes
-    listening = asyncio.create_task(changes.listening())
+    held = HeldSpans(tiers)
+    background = [asyncio.create_task(changes.listening()), asyncio.create_task(held.looking())]
     server = Server(
-        measured(limited(HotRoutes(build_api(tiers), tiers.hot, cache), _AT_WORK)),
+        measured(limited(HotRoutes(build_api(tiers, held), tiers.hot, cache), _AT_WORK)),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,
@@ -85,8 +87,9 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     finally:
         server.stop()  # type: ignore[no-untyped-call]  # granian's
         await asyncio.wait({ended})
-        listening.cancel()
-        await asyncio.wait({listening})
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
         await tiers.close()
 
 
