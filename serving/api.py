@@ -20,21 +20,20 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    PlainValidator,
-    WithJsonSchema,
     field_validator,
 )
 from starlette.exceptions import HTTPException
 
 from market.fields import MAX_NAME, MAX_TIME_US
 from market.key import MarketKey
+from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
 from serving.candles import CandlesQuestion, read_candles
 from serving.errors import NoTierError, TooMuchError
 from serving.held import HeldSpans
 from serving.hot_routes import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
-from serving.lengths import MINUTE, CandleLength
+from serving.lengths import CandleLength
 from serving.markets import Markets, UnknownMarketError
 from serving.planner import MAX_CANDLES, RevisionChoice, Tier
 from serving.reader import read_tickers, read_trades
@@ -45,9 +44,9 @@ _RETRY_AFTER_S = 5
 _no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
 
 
-def _length(value: object) -> CandleLength:
-    """The length of a text."""
-    return value if isinstance(value, CandleLength) else CandleLength.parse(str(value))
+def _check_length(value: str) -> str:
+    """The usual name of a length."""
+    return str(CandleLength.parse(value))
 
 
 def _check_name(value: str) -> str:
@@ -81,8 +80,10 @@ class CandlesQuery(_OfMarket):
     """Parameters of ``/v1/candles``."""
 
     timeframe: Annotated[
-        CandleLength, PlainValidator(_length), WithJsonSchema({"type": "string", "pattern": "^[1-9][0-9]*[mhdwM]$"})
-    ] = MINUTE
+        str,
+        AfterValidator(_check_length),
+        Field(description="minutes, hours, days, weeks or months: 7m, 1h, 3d, 1w, 1M", max_length=8),
+    ] = Timeframe.M1.value
     from_ms: Annotated[TimeMs | None, Field(description="first open time, UTC ms; without: the last ones")] = None
     until_ms: Annotated[
         TimeMs | None, Field(description="first open time not wanted, UTC ms; without: up to the newest")
@@ -97,7 +98,7 @@ class CandlesQuery(_OfMarket):
         """The question to the tiers."""
         return CandlesQuestion(
             market=self.market,
-            length=self.timeframe,
+            length=CandleLength.parse(self.timeframe),
             from_ms=self.from_ms,
             until_ms=self.until_ms,
             limit=self.limit,
@@ -151,7 +152,7 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
         answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
-        return _json(candles_json(query.market, query.timeframe, answer))
+        return _json(candles_json(query.market, query.question.length, answer))
 
     @api.get("/v1/trades", summary="The latest trades of a symbol, newest first")
     async def trades(query: Annotated[TradesQuery, Query()]) -> Response:

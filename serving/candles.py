@@ -19,6 +19,7 @@ from serving.planner import (
     SpanMs,
     Tier,
     TierSpans,
+    clipped,
     coverage,
     joined,
     merge,
@@ -26,6 +27,7 @@ from serving.planner import (
     plan,
     plan_beyond,
     sources,
+    windows_to_fold,
 )
 from serving.tiers import AwayError, Tiers
 
@@ -53,6 +55,10 @@ class _Asking:
     question: CandlesQuestion
     away: set[Tier] = field(default_factory=set)
     has_answer: bool = False
+    summed: set[Tier] = field(default_factory=set)
+    """The tiers whose minutes are in the windows already."""
+    hot_until_ms: int = 0
+    """The end of the newest minute that hot has."""
 
     async def ask(self, tier: Tier, spans: Sequence[SpanMs]) -> list[EncodedCandle]:
         """The 1m candles of a tier; none where it is away."""
@@ -73,12 +79,13 @@ async def read_candles(tiers: Tiers, held: HeldSpans, question: CandlesQuestion,
     Without `until_ms` they end with the newest that hot has (a simulated market is behind the clock), else now.
     """
     length, limit = question.length, question.limit
-    asking = _Asking(tiers=tiers, held=held, question=question, away=held.away)
+    asking = _Asking(tiers=tiers, held=held, question=question, away=await held.away())
+    newest_ms = await _newest_ms(asking)
     opens = opens_of(
         length,
         from_ms=question.from_ms,
         until_ms=question.until_ms,
-        newest_ms=now_ms if question.until_ms is not None else await _newest_ms(asking, now_ms),
+        newest_ms=now_ms if question.until_ms is not None or newest_ms is None else newest_ms,
         limit=limit if question.from_ms is None else limit + 1,
     )
     opens, beyond = opens[:limit], opens[limit:]
@@ -98,16 +105,17 @@ async def read_candles(tiers: Tiers, held: HeldSpans, question: CandlesQuestion,
     )
 
 
-async def _newest_ms(asking: _Asking, now_ms: int) -> int:
+async def _newest_ms(asking: _Asking) -> int | None:
     """The end of the newest closed minute that hot has."""
     if Tier.HOT in asking.away:
-        return now_ms
+        return None
     try:
         newest = await asking.tiers.hot.newest(asking.question.market, Timeframe.M1)
     except AwayError:
         asking.away.add(Tier.HOT)
-        return now_ms
-    return now_ms if newest is None else newest.close_time_ms + 1
+        return None
+    asking.hot_until_ms = 0 if newest is None else newest.close_time_ms + 1
+    return None if newest is None else newest.close_time_ms + 1
 
 
 async def _minutes(asking: _Asking, wanted: Sequence[SpanMs]) -> Merged:
@@ -136,7 +144,8 @@ async def _windows(asking: _Asking, opens: Sequence[int]) -> Merged:
         for open_ms in opens
         if open_ms not in merged or merged[open_ms].candle.minutes < length.minutes(open_ms)
     ]
-    minutes = await _minutes(asking, _spans_of(length, lacking)) if lacking else {}
+    doubtful = windows_to_fold(length, lacking, await _tiers_in_order(asking), warm_answered=Tier.WARM in asking.summed)
+    minutes = await _minutes(asking, _spans_of(length, doubtful)) if doubtful else {}
     sums = fold_minutes(asking.question.market, length, [sourced.candle for sourced in minutes.values()])
     tiers_of: dict[int, set[Tier]] = {}
     for open_ms, sourced in minutes.items():
@@ -182,13 +191,18 @@ async def _from_warm(asking: _Asking, opens: Sequence[int]) -> Merged:
         asking.away.add(Tier.WARM)
         return {}
     asking.has_answer = True
+    asking.summed.add(Tier.WARM)
     wanted = set(opens)
     return {candle.open_ms: SourcedCandle(candle, (Tier.WARM,)) for candle in candles if candle.open_ms in wanted}
 
 
 async def _tiers_in_order(asking: _Asking) -> list[TierSpans]:
     """Nearest first; cold first for first revisions, which it alone keeps for sure."""
-    held = [spans for spans in await asking.held.of(asking.question.market) if spans.tier not in asking.away]
+    held = [
+        clipped(spans, asking.hot_until_ms) if spans.tier is Tier.HOT else spans
+        for spans in await asking.held.of(asking.question.market)
+        if spans.tier not in asking.away
+    ]
     return held[::-1] if asking.question.revision is RevisionChoice.FIRST else held
 
 

@@ -25,7 +25,7 @@ _NOBODY = (MarketKey("-", "-"), Timeframe.M1)
 
 
 class HeldSpans:
-    """What is known of the tiers now. A tier of which nothing is known yet is taken to hold everything."""
+    """What is known of the tiers now."""
 
     def __init__(self, tiers: Tiers) -> None:
         self._tiers = tiers
@@ -33,12 +33,15 @@ class HeldSpans:
         self._warm: list[SpanMs] = [_EVER]
         self._cold: dict[str, list[SpanMs]] | None = None
         self._away: set[Tier] = set()
+        self._looked: set[Tier] = set()
+        self._looking = asyncio.Lock()
 
     async def of(self, market: MarketKey, timeframe: Timeframe = Timeframe.M1) -> list[TierSpans]:
         """Where each tier may hold candles of a market, nearest first; tiers that are away are left out.
 
         Hot is asked itself about a market that it did not have, or that nobody has asked about for long.
         """
+        await self._first_look()
         spans = {
             Tier.HOT: await self._hot_spans((market, timeframe)),
             Tier.WARM: self._warm,
@@ -46,9 +49,9 @@ class HeldSpans:
         }
         return [TierSpans(tier, spans[tier]) for tier in Tier if tier not in self._away]
 
-    @property
-    def away(self) -> set[Tier]:
+    async def away(self) -> set[Tier]:
         """The tiers that did not answer when they were asked last, here."""
+        await self._first_look()
         return set(self._away)
 
     async def look(self, tier: Tier) -> None:
@@ -64,6 +67,7 @@ class HeldSpans:
             self._away.add(tier)
         else:
             self._away.discard(tier)
+        self._looked.add(tier)
 
     async def looking(self) -> None:
         """Look at every tier again and again, until cancelled."""
@@ -77,6 +81,12 @@ class HeldSpans:
         async with asyncio.TaskGroup() as group:
             for tier in Tier:
                 group.create_task(looking_at(tier))
+
+    async def _first_look(self) -> None:
+        """Only the first questions wait for it."""
+        if len(self._looked) < len(Tier):
+            async with self._looking:
+                await asyncio.gather(*(self.look(tier) for tier in Tier if tier not in self._looked))
 
     async def _hot_spans(self, key: tuple[MarketKey, Timeframe]) -> list[SpanMs]:
         if key in self._hot:

@@ -130,6 +130,37 @@ def plan_beyond(parts: Parts, present: Container[int], tiers: Sequence[TierSpans
     return beyond
 
 
+def windows_to_fold(
+    length: CandleLength, lacking: Sequence[int], tiers: Sequence[TierSpans], *, warm_answered: bool
+) -> list[int]:
+    """Of windows that lack minutes in warm, those of which another tier may have more; if warm is away, all.
+
+    Where they are too many, warm is believed in what lies wholly where it holds candles: the tiers have the same there,
+    unless a store has lost some.
+    """
+    if not warm_answered:
+        return list(lacking)
+    others = [held for held in tiers if held.tier is not Tier.WARM]
+    more = [open_ms for open_ms in lacking if plan([SpanMs(open_ms, length.end_ms(open_ms))], others)]
+    if sum(map(length.minutes, more)) <= MAX_FOLDED_MINUTES:
+        return more
+    warm = [held for held in tiers if held.tier is Tier.WARM]
+    return [open_ms for open_ms in more if _left([SpanMs(open_ms, length.end_ms(open_ms))], warm)]
+
+
+def _left(spans: Sequence[SpanMs], tiers: Sequence[TierSpans]) -> list[SpanMs]:
+    """What none of the tiers may hold."""
+    left = list(spans)
+    for _, held in tiers:
+        left = [part for span in left for part in _without(span, held)]
+    return left
+
+
+def clipped(held: TierSpans, until_ms: int) -> TierSpans:
+    """What lies before a time."""
+    return TierSpans(held.tier, [SpanMs(first, min(end, until_ms)) for first, end in held.spans if first < until_ms])
+
+
 def joined(spans: Iterable[SpanMs]) -> list[SpanMs]:
     """The same times, in order, as few spans as there can be."""
     whole: list[SpanMs] = []

@@ -49,7 +49,7 @@ async def asking(settings: Settings) -> AsyncIterator[Ask]:
 
 @pytest.fixture
 async def filled(settings: Settings) -> Settings:
-    """Minutes 0 to 2 in cold, 2 to 5 in warm but for 4, 5 to 7 in hot; 2 and 5 repaired in warm, where 5 is not asked."""
+    """Minutes 0 to 2 in cold, 2 to 5 in warm but for 4, 5 to 7 in hot; 2 and 5 repaired in warm alone."""
     topics = settings.topics
     await write(ParquetStore(settings), topics.candles(), [candle(minute) for minute in (0, 1, 2)])
     repaired = [candle(minute, revision=9, close="27001", status=Status.KLINE) for minute in (2, 5)]
