@@ -10,8 +10,6 @@ file that is damaged, and `MalformedError` for a row that is not ours.
 import asyncio
 import datetime as dt
 import re
-from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote, unquote
 
 import obstore
@@ -32,7 +30,7 @@ SMALL_BYTES = 1 << 20
 """Files up to this size are got whole: one request instead of three."""
 _READ_AHEAD_BYTES = 1 << 16
 _AT_ONCE = 8
-"""Files of one question that are read at a time."""
+"""Files of one day that are got at a time."""
 _partition_in = re.compile(r"-(\d+)-\d+-\d+\.parquet$").search
 _NOT_NEEDED = {CANDLES.name: {"close_time", "partition", "run"}, TRADES.name: {"partition"}}
 """Columns that no reader here looks at."""
@@ -98,14 +96,23 @@ async def _read(
     ]
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def rows_of(path: str, size: int) -> Sequence[StoredRow]:
+    async def content_of(path: str, size: int) -> bytes | None:
+        if size > SMALL_BYTES:
+            return None
         async with slots:
-            if size <= SMALL_BYTES:
-                content = await (await obstore.get_async(store, path)).bytes_async()
-                return await asyncio.to_thread(_rows_of, pa.BufferReader(bytes(content)), dataset, market.symbol)
-            return await asyncio.to_thread(_rows_of_large, store, path, dataset, market.symbol)
+            return bytes(await (await obstore.get_async(store, path)).bytes_async())
 
-    return [row for rows in await asyncio.gather(*(rows_of(*file) for file in files)) for row in rows]
+    contents = await asyncio.gather(*(content_of(*file) for file in files))
+
+    def rows() -> list[StoredRow]:
+        """In one thread: many would wait for each other."""
+        tables = [
+            _rows_of(_ranged(store, path) if content is None else pa.BufferReader(content), dataset, market.symbol)
+            for (path, _), content in zip(files, contents, strict=True)
+        ]
+        return [row for table in tables for row in table.to_pylist()]
+
+    return await asyncio.to_thread(rows)
 
 
 def _may_hold(path: str, partition: int | None) -> bool:
@@ -114,17 +121,20 @@ def _may_hold(path: str, partition: int | None) -> bool:
     return partition is None or told is None or int(told[1]) == partition
 
 
-def _rows_of_large(store: ObjectStore, path: str, dataset: Dataset, symbol: str) -> list[dict[str, Any]]:
-    reader = obstore.open_reader(store, path, buffer_size=_READ_AHEAD_BYTES)
-    return _rows_of(pa.PythonFile(reader, mode="r"), dataset, symbol)
+def _ranged(store: ObjectStore, path: str) -> pa.NativeFile:
+    return pa.PythonFile(obstore.open_reader(store, path, buffer_size=_READ_AHEAD_BYTES), mode="r")
 
 
-def _rows_of(source: pa.NativeFile, dataset: Dataset, symbol: str) -> list[dict[str, Any]]:
+def _rows_of(source: pa.NativeFile, dataset: Dataset, symbol: str) -> pa.Table:
     with pq.ParquetFile(source) as file:
         names = [name for name in file.schema_arrow.names if name not in _NOT_NEEDED.get(dataset.name, ())]
         groups = [group for group in range(file.num_row_groups) if _group_may_hold(file, group, symbol)]
-        rows = file.read_row_groups(groups, columns=names) if groups else file.schema_arrow.empty_table().select(names)
-    return rows.filter(pc.field("symbol") == symbol).to_pylist()  # type: ignore[no-any-return]
+        rows = (
+            file.read_row_groups(groups, columns=names, use_threads=False)
+            if groups
+            else file.schema_arrow.empty_table().select(names)
+        )
+    return rows.filter(pc.equal(rows["symbol"], symbol))
 
 
 def _group_may_hold(file: pq.ParquetFile, group: int, symbol: str) -> bool:
