@@ -5,7 +5,6 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 """
 
 import asyncio
-import re
 import time
 from collections.abc import Mapping
 from enum import StrEnum
@@ -17,14 +16,12 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     field_validator,
 )
 from starlette.exceptions import HTTPException
 
-from market.fields import MAX_NAME, MAX_TIME_US
+from market.fields import MAX_NAME
 from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
@@ -35,13 +32,14 @@ from serving.held import HeldSpans
 from serving.hot_routes import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.lengths import CandleLength
 from serving.markets import Markets, UnknownMarketError
+from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
 from serving.planner import MAX_CANDLES, RevisionChoice, Tier
 from serving.reader import read_tickers, read_trades
+from serving.record_routes import record_routes
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
 _RETRY_AFTER_S = 5
-_no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
 
 
 def _check_length(value: str) -> str:
@@ -49,34 +47,7 @@ def _check_length(value: str) -> str:
     return str(CandleLength.parse(value))
 
 
-def _check_name(value: str) -> str:
-    """A name that no record key can have is in no store."""
-    if _no_name(value):
-        raise ValueError("must not have a colon, a bar or a control character in it")
-    return value
-
-
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_check_name)]
-TimeMs = Annotated[int, Field(ge=0, lt=MAX_TIME_US // 1000)]
-
-
-class _Parameters(BaseModel):
-    """Unknown parameters are refused: a misspelt limit would otherwise count as none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _OfMarket(_Parameters):
-    exchange: Name
-    symbol: Name
-
-    @property
-    def market(self) -> MarketKey:
-        """The market asked about."""
-        return MarketKey(self.exchange, self.symbol)
-
-
-class CandlesQuery(_OfMarket):
+class CandlesQuery(MarketQuery):
     """Parameters of ``/v1/candles``."""
 
     timeframe: Annotated[
@@ -106,13 +77,13 @@ class CandlesQuery(_OfMarket):
         )
 
 
-class TradesQuery(_OfMarket):
+class TradesQuery(MarketQuery):
     """Parameters of ``/v1/trades``."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_TRADES)] = DEFAULT_TRADES
 
 
-class TickersQuery(_Parameters):
+class TickersQuery(Parameters):
     """Parameters of ``/v1/tickers``."""
 
     exchange: Name
@@ -124,7 +95,7 @@ class TickersQuery(_Parameters):
         names = value.split(",")
         if len(names) > MAX_SYMBOLS or not all(0 < len(name) <= MAX_NAME for name in names):
             raise ValueError(f"must name 1 to {MAX_SYMBOLS} symbols with a comma between them")
-        return _check_name(value)
+        return check_name(value)
 
     @property
     def markets(self) -> list[MarketKey]:
@@ -177,6 +148,7 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
             {"status": status, "tiers": {tier.value: {"reachable": answers} for tier, answers in reachable.items()}}
         )
 
+    api.include_router(record_routes(tiers))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)

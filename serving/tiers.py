@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeVar
 
@@ -24,6 +24,8 @@ from serving.planner import RevisionChoice, SpanMs, Tier, joined
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
 from sinks.clickhouse import read_candles as warm_candles
+from sinks.clickhouse import read_records as warm_records
+from sinks.clickhouse.read_records import Cursor, RecordKind, RecordPage
 from sinks.parquet import connect as parquet
 from sinks.parquet import read as cold
 from sinks.redis import connect as redis
@@ -227,6 +229,22 @@ class WarmTier:
         """Candles of any length, made of the newest 1m candles there; they may lack minutes. Whole windows only."""
         lines = await self._ask(lambda client: _read_windows(client, market, length, span))
         return [encoded_window(line, length) for line in lines]
+
+    async def records(
+        self, kind: RecordKind, parameters: Mapping[str, str | int], *, after: Cursor | None, limit: int
+    ) -> RecordPage:
+        """A page of records."""
+        return await self._ask(
+            lambda client: warm_records.read_records(client, kind, parameters, after=after, limit=limit)
+        )
+
+    async def exchanges(self) -> list[str]:
+        """The exchanges that have instruments."""
+        return await self._ask(warm_records.read_exchanges)
+
+    async def days(self, market: MarketKey, span: SpanMs) -> list[tuple[str, str, int]]:
+        """Day, status and how many 1m candles there are of it."""
+        return await self._ask(lambda client: warm_records.read_days(client, market._asdict() | span._asdict()))
 
     async def spans(self) -> list[SpanMs]:
         """Where any market has 1m candles: one span a month."""

@@ -8,13 +8,8 @@ from collections.abc import Sequence
 from clickhouse_connect.driver import AsyncClient
 
 from market.key import MarketKey
+from sinks.clickhouse.json_form import JSON_FORM
 
-_FORM = {
-    "output_format_json_quote_decimals": 1,
-    "output_format_json_quote_64bit_integers": 0,
-    "output_format_json_escape_forward_slashes": 0,
-}
-"""As our codec writes it; decimals are without zeros at their ends by themselves."""
 _SPAN = """
 WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND timeframe = '1m'
   AND open_time >= fromUnixTimestamp64Milli({from_ms:Int64}) AND open_time < fromUnixTimestamp64Milli({until_ms:Int64})
@@ -110,5 +105,7 @@ async def read_candle_spans(client: AsyncClient) -> list[tuple[int, int]]:
 async def _lines(
     client: AsyncClient, query: str, market: MarketKey, **parameters: str | int | list[int]
 ) -> list[bytes]:
-    answer = await client.raw_query(query, parameters=market._asdict() | parameters, settings=_FORM, fmt="JSONEachRow")
+    answer = await client.raw_query(
+        query, parameters=market._asdict() | parameters, settings=JSON_FORM, fmt="JSONEachRow"
+    )
     return answer.splitlines()
