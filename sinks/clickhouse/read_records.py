@@ -4,6 +4,7 @@ A page begins behind a cursor: the sorting key of the record before it. All rais
 (`sinks.clickhouse.connect.clickhouse_errors` translates it).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -106,6 +107,9 @@ _SELECTIONS = {
         (("toString(r.symbol)", "String"),),
     ),
 }
+_LEAVE_OUT = {RecordKind.TRADES, RecordKind.GAPS}
+"""Their topics leave out what has no value."""
+_no_value = re.compile(rb',"[a-z_]+":null').sub  # nothing of that form is in a text: its quotes would be escaped
 _FIRST_KEY = b',"key_0":'
 _EXCHANGES = "SELECT DISTINCT exchange FROM instruments ORDER BY exchange"
 _DAYS = " ".join(
@@ -141,7 +145,8 @@ async def read_records(
     cursor = None
     if len(lines) > limit:
         cursor = tuple(orjson.loads(b'{"key_0":' + lines[limit - 1][2]).values())
-    return RecordPage([begin + b"}" for begin, _, _ in lines[:limit]], cursor)
+    values = [begin + b"}" for begin, _, _ in lines[:limit]]
+    return RecordPage([_no_value(b"", value) for value in values] if kind in _LEAVE_OUT else values, cursor)
 
 
 def is_cursor(kind: RecordKind, values: Sequence[object]) -> bool:

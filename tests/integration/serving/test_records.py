@@ -51,7 +51,7 @@ def bar(number: int) -> bytes:
     return encode_bar(
         Bar(
             **BTC, kind=BarKind.DOLLAR, threshold=Decimal("1000000.5"), series_begin_us=T0 * 1000, number=number + 1,
-            open_time_us=T0 * 1000 + number, close_time_us=T0 * 1000 + 5, open=Decimal(2), high=Decimal(3),
+            open_time_us=T0 * 1000 + number, close_time_us=T0 * 1000 + 9, open=Decimal(2), high=Decimal(3),
             low=Decimal(1), close=Decimal("2.5"), volume=Decimal(9), quote_volume=Decimal("20.25"), trades=3,
             taker_buy_volume=Decimal(1), taker_buy_quote_volume=Decimal("2.000001"), first_trade_id="1",
             last_trade_id="3", remainder=Decimal(0), late_trades=0, revision=1, status=Status.COMPLETE,
