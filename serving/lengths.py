@@ -40,30 +40,27 @@ class CandleLength(NamedTuple):
 
     units: int
     unit: LengthUnit
+    fixed_ms: int | None
+    """Milliseconds of every window; None for months."""
 
-    @classmethod
-    def parse(cls, text: str) -> "CandleLength":
+    @staticmethod
+    def parse(text: str) -> "CandleLength":
         """Read a length of at most a year; ``60m`` is ``1h``. Raises `ValueError`."""
         match = _form(text)
         if match is None:
             raise ValueError("must be a number with m, h, d, w or M (months) behind it, as '7m', '1h', '3d' or '1M'")
-        length = cls(int(match[1]), LengthUnit(match[2]))
+        length = _length(int(match[1]), LengthUnit(match[2]))
         if length.end_ms(length.open_ms(0)) > LONGEST_MS:
             raise ValueError("must be a year at most")
-        return cls.of(length.timeframe) if length.timeframe else length
+        return CandleLength.of(length.timeframe) if length.timeframe else length
 
-    @classmethod
-    def of(cls, timeframe: Timeframe) -> "CandleLength":
+    @staticmethod
+    def of(timeframe: Timeframe) -> "CandleLength":
         """The length of a timeframe."""
-        return cls(int(timeframe.value[:-1]), LengthUnit(timeframe.value[-1]))
+        return _length(int(timeframe.value[:-1]), LengthUnit(timeframe.value[-1]))
 
     def __str__(self) -> str:
         return f"{self.units}{self.unit}"
-
-    @property
-    def fixed_ms(self) -> int | None:
-        """Milliseconds of every window; None for months."""
-        return None if self.unit is LengthUnit.MONTH else self.units * _UNIT_MS[self.unit]
 
     @property
     def anchor_ms(self) -> int:
@@ -93,6 +90,10 @@ class CandleLength(NamedTuple):
         return (self.end_ms(open_ms) - open_ms) // MINUTE_MS
 
 
+def _length(units: int, unit: LengthUnit) -> CandleLength:
+    return CandleLength(units, unit, None if unit is LengthUnit.MONTH else units * _UNIT_MS[unit])
+
+
 def _month_of(time_ms: int) -> int:
     """Months since January 1970."""
     time = datetime.fromtimestamp(time_ms // 1000, UTC)
@@ -104,7 +105,7 @@ def _month_ms(month: int) -> int:
     return int(datetime(_FIRST_YEAR + years, months + 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 
-MINUTE = CandleLength(1, LengthUnit.MINUTE)
+MINUTE = _length(1, LengthUnit.MINUTE)
 _TIMEFRAMES = {
     (length.fixed_ms or length.units, length.anchor_ms, length.unit is LengthUnit.MONTH): timeframe
     for timeframe in Timeframe
