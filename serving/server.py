@@ -20,6 +20,7 @@ from runtime.telemetry import VERSION, logger
 from serving.access.build import guarded
 from serving.access.limits import limited
 from serving.api import build_api
+from serving.held import HeldSpans
 from serving.hot_cache import HotCache
 from serving.hot_routes import HotRoutes
 from serving.metrics import measured
@@ -70,9 +71,10 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes
-    listening = asyncio.create_task(changes.listening())
+    held = HeldSpans(tiers)
+    background = [asyncio.create_task(changes.listening()), asyncio.create_task(held.looking())]
     try:
-        async with guarded(HotRoutes(limited(build_api(tiers)), tiers.hot, cache), settings, ip) as app:
+        async with guarded(HotRoutes(limited(build_api(tiers, held)), tiers.hot, cache), settings, ip) as app:
             server = _server(app, ip, port, tls)
             ended = asyncio.ensure_future(server.serve())
             try:
@@ -82,8 +84,9 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
                 server.stop()  # type: ignore[no-untyped-call]  # granian's
                 await asyncio.wait({ended})
     finally:
-        listening.cancel()
-        await asyncio.wait({listening})
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
         await tiers.close()
 
 
