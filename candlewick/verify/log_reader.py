@@ -1,10 +1,14 @@
-"""The log's side: one partition of the trades and 1m candle topics, read as plain JSON."""
+"""The log's side: one partition of its topics, read as plain JSON."""
 
 import json
+from collections.abc import Callable, Collection
+from functools import partial
 
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
+from candlewick.verify.rolled import RolledCheck, RolledMarket
+from candlewick.verify.windows import TIMEFRAMES
 from market.records import Record
 from runtime.kafka import ends, read_to_end
 from runtime.settings import Settings
@@ -19,17 +23,40 @@ async def read_partition(settings: Settings, partition: int, findings: Findings)
     """One partition of both topics, as they stand; a record that is not what its topic holds is a finding."""
     log = PartitionLog(partition)
     for topic, take in ((settings.topics.trades, _take_trade), (settings.topics.candles(), _take_candle)):
-        async for records in read_to_end(settings, topic, partitions=[partition]):
-            for record in records:
-                try:
-                    take(log, record, dict(record.headers))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    where = f"{topic} partition {partition} offset {record.offset}"
-                    findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
+        await _each(settings, topic, partition, partial(take, log), findings)
     return log
 
 
-def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
+async def check_rolled(
+    settings: Settings, partition: int, keys: Collection[str], findings: Findings
+) -> dict[str, RolledMarket]:
+    """Hold the longer candles and tickers of these markets against the 1m candles of the partition.
+
+    Returns by key what the log has of them.
+    """
+    check, minutes = RolledCheck(keys, findings), settings.topics.candles()
+    for timeframe in TIMEFRAMES:
+        await _each(settings, minutes.replace(".1m.", f".{timeframe}."), partition, check.take_candle, findings)
+    await _each(settings, settings.topics.tickers, partition, check.take_ticker, findings)
+    await _each(settings, minutes, partition, check.take_minute, Findings())  # malformed ones are told of already
+    check.end()
+    return check.markets
+
+
+async def _each(
+    settings: Settings, topic: str, partition: int, take: Callable[[Record], None], findings: Findings
+) -> None:
+    async for records in read_to_end(settings, topic, partitions=[partition]):
+        for record in records:
+            try:
+                take(record)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                where = f"{topic} partition {partition} offset {record.offset}"
+                findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
+
+
+def _take_trade(log: PartitionLog, record: Record) -> None:
+    headers = dict(record.headers)
     name = (record.key or b"").decode()
     if record.value is None:
         if "proof" in headers and "run" not in headers:
@@ -55,10 +82,10 @@ def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) ->
         key.times_us.append(trade["time_us"])
 
 
-def _take_candle(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
+def _take_candle(log: PartitionLog, record: Record) -> None:
     if record.value is None:
         return
     fields: Fields = json.loads(record.value.decode())
     log.candles[record.offset] = candle_digest(fields)
-    if "run" not in headers:
+    if "run" not in dict(record.headers):
         log.key(f"{fields['exchange']}:{fields['symbol']}").take_candle(fields)

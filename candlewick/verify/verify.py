@@ -21,7 +21,7 @@ from candlewick.verify.expected import KLINE, MINUTE_US, Fields, Sent, SpanUs, e
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
-from candlewick.verify.log_reader import partitions_of, read_partition
+from candlewick.verify.log_reader import check_rolled, partitions_of, read_partition
 from candlewick.verify.postgres import PostgresRows
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.truth import Truth
@@ -78,7 +78,9 @@ async def verify(
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.check_partition(log, findings)
-            for key in sorted(names.keys() & log.keys.keys()):
+            keys = sorted(names.keys() & log.keys.keys())
+            await check_rolled(settings, partition, keys, findings)
+            for key in keys:
                 await check.key(key, names.pop(key), log.keys[key], now_us)
     for key in names:
         if may_be_young:
