@@ -1,17 +1,21 @@
 """The log's side: one partition of its topics, read as plain JSON."""
 
 import json
-from collections.abc import Callable, Collection
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
-from candlewick.verify.rolled import RolledCheck, RolledMarket
+from candlewick.verify.rolled import RolledCheck
 from candlewick.verify.windows import TIMEFRAMES
 from market.records import Record
 from runtime.kafka import ends, read_to_end
 from runtime.settings import Settings
+
+Taker = TypeVar("Taker")
+_HELD_RECORDS = 500_000
+"""About so many 1m candles and tickers are held at a time."""
 
 
 async def partitions_of(settings: Settings) -> list[int]:
@@ -23,35 +27,44 @@ async def read_partition(settings: Settings, partition: int, findings: Findings)
     """One partition of both topics, as they stand; a record that is not what its topic holds is a finding."""
     log = PartitionLog(partition)
     for topic, take in ((settings.topics.trades, _take_trade), (settings.topics.candles(), _take_candle)):
-        await _each(settings, topic, partition, partial(take, log), findings)
+        await _each(settings, topic, {partition: log}, take, findings)
     return log
 
 
-async def check_rolled(
-    settings: Settings, partition: int, keys: Collection[str], findings: Findings
-) -> dict[str, RolledMarket]:
-    """Hold the longer candles and tickers of these markets against the 1m candles of the partition.
-
-    Returns by key what the log has of them.
-    """
-    check, minutes = RolledCheck(keys, findings), settings.topics.candles()
-    for timeframe in TIMEFRAMES:
-        await _each(settings, minutes.replace(".1m.", f".{timeframe}."), partition, check.take_candle, findings)
-    await _each(settings, settings.topics.tickers, partition, check.take_ticker, findings)
-    await _each(settings, minutes, partition, check.take_minute, Findings())  # malformed ones are told of already
-    check.end()
-    return check.markets
+async def check_rolled(settings: Settings, keys: Collection[str], findings: Findings) -> None:
+    """Hold the longer candles and tickers of these markets against the 1m candles, some partitions at a time."""
+    minutes = settings.topics.candles()
+    longer = [minutes.replace(".1m.", f".{timeframe}.") for timeframe in TIMEFRAMES]
+    spans = [await ends(settings, topic) for topic in (minutes, settings.topics.tickers)]
+    partitions = sorted(spans[0])
+    records = sum(end - first for span in spans for first, end in span.values())
+    rounds = min(len(partitions), 1 + records // _HELD_RECORDS)
+    for number in range(rounds):
+        checks = {partition: RolledCheck(keys, findings) for partition in partitions[number::rounds]}
+        for topic in longer:
+            await _each(settings, topic, checks, lambda check, record: check.take_candle(record), findings)
+        await _each(
+            settings, settings.topics.tickers, checks, lambda check, record: check.take_ticker(record), findings
+        )
+        # malformed ones are told of already
+        await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
+        for check in checks.values():
+            check.end()
 
 
 async def _each(
-    settings: Settings, topic: str, partition: int, take: Callable[[Record], None], findings: Findings
+    settings: Settings,
+    topic: str,
+    taken_by: Mapping[int, Taker],
+    take: Callable[[Taker, Record], None],
+    findings: Findings,
 ) -> None:
-    async for records in read_to_end(settings, topic, partitions=[partition]):
+    async for records in read_to_end(settings, topic, partitions=taken_by):
         for record in records:
             try:
-                take(record)
+                take(taken_by[record.partition], record)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                where = f"{topic} partition {partition} offset {record.offset}"
+                where = f"{topic} partition {record.partition} offset {record.offset}"
                 findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
 
 

@@ -75,12 +75,11 @@ async def verify(
             findings.add(FindingKind.MISSING, f"{symbol} of {name}: the simulator does not trade it")
         now_us = await truth.now_us()
         check = _Check(findings, truth, tables, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
+        await check_rolled(settings, frozenset(names), findings)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.check_partition(log, findings)
-            keys = sorted(names.keys() & log.keys.keys())
-            await check_rolled(settings, partition, keys, findings)
-            for key in keys:
+            for key in sorted(names.keys() & log.keys.keys()):
                 await check.key(key, names.pop(key), log.keys[key], now_us)
     for key in names:
         if may_be_young:

@@ -51,7 +51,10 @@ def fold_of(candle: Fields) -> MinuteFold:
     """A 1m candle. Raises `ValueError` and `KeyError` if it is none."""
     return MinuteFold(
         1,
-        *(parse_amount(candle[name]) for name in ("open", "high", "low", "close")),
+        parse_amount(candle["open"]),
+        parse_amount(candle["high"]),
+        parse_amount(candle["low"]),
+        parse_amount(candle["close"]),
         tuple(parse_amount(candle[name], scale) for name, scale in _SUMS.items()),
         candle["trades"],
         candle["first_trade_id"],
@@ -254,7 +257,7 @@ def _unlike(expected: Mapping[str, object], actual: Mapping[str, object], before
 
 def _is_near(expected: float | None, actual: str | None) -> bool:
     if expected is None or actual is None:
-        return expected is actual
+        return expected is None and actual is None
     return math.isclose(float(actual), expected, rel_tol=1e-9, abs_tol=NEAR)
 
 

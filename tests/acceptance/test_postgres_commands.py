@@ -17,7 +17,8 @@ from runtime.settings import Settings, clickhouse_address, kafka_address, postgr
 
 ROOT = Path(__file__).parents[2]
 VERIFIED = re.compile(
-    r"^verified: (\d+) trades, (\d+) candles, \d+ candles of \d+ longer timeframes, \d+ tickers, 0 missing, 0 duplicate, 0 different$",
+    r"^verified: (\d+) trades, (\d+) candles, \d+ candles of \d+ longer timeframes, \d+ tickers, "
+    r"0 missing, 0 duplicate, 0 different$",
     re.MULTILINE,
 )
 

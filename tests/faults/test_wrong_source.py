@@ -40,7 +40,8 @@ FAULTS = [
 KILLS = ("candles=21", "produce=27", "sink.clickhouse=31")
 LOST = re.compile(r"^lost by the source: [\d,]+ trades? in [\d,]+ minutes?, none of them complete$", re.MULTILINE)
 VERIFIED = re.compile(
-    r"^verified: (\d+) trades, (\d+) candles, \d+ candles of \d+ longer timeframes, \d+ tickers, 0 missing, 0 duplicate, 0 different$",
+    r"^verified: (\d+) trades, (\d+) candles, \d+ candles of \d+ longer timeframes, \d+ tickers, "
+    r"0 missing, 0 duplicate, 0 different$",
     re.MULTILINE,
 )
 
