@@ -25,6 +25,9 @@ class Findings:
     timeframes: set[str] = field(default_factory=set)
     """Those that had a whole window."""
     tickers: int = 0
+    """Those that are not live."""
+    bars: int | None = None
+    """None: no bars were asked for."""
     redelivered: int = 0
     """Trades at a second offset of the log: harmless, but without faults there are none."""
     lost: int = 0
@@ -85,7 +88,8 @@ class Findings:
         return f"{word}: {self.trades} trades, {self.candles} candles, {self._rolled()}, {counts}"
 
     def _rolled(self) -> str:
-        return f"{self.longer} candles of {len(self.timeframes)} longer timeframes, {self.tickers} tickers"
+        bars = "" if self.bars is None else f", {self.bars} bars"
+        return f"{self.longer} candles of {len(self.timeframes)} longer timeframes, {self.tickers} tickers{bars}"
 
 
 def _counted(count: int, noun: str) -> str:

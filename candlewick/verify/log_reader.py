@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
+from candlewick.verify.bars import BarCheck, read_sizes
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
@@ -50,6 +51,18 @@ async def check_rolled(settings: Settings, keys: Collection[str], findings: Find
         await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
         for check in checks.values():
             check.end()
+
+
+async def check_bars(settings: Settings, thresholds: str, keys: Collection[str], findings: Findings) -> None:
+    """Hold the live bars of these markets against trades and markers; `thresholds` is the text of their file."""
+    sizes, topics = read_sizes(thresholds, keys), settings.topics
+    for partition in await partitions_of(settings):
+        check = BarCheck(sizes, findings)
+        await _each(settings, topics.bars, {partition: check}, lambda check, record: check.take_bar(record), findings)
+        await _each(
+            settings, topics.trades, {partition: check}, lambda check, record: check.take_trade(record), Findings()
+        )
+        check.end()
 
 
 async def _each(
