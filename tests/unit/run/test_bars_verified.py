@@ -77,7 +77,10 @@ def test_a_spoiled_bar_is_named(name: str) -> None:
     findings = checked(log.records, bars)
     assert findings.counts[FindingKind.DIFFERENT] == 1
     assert f"{name} is" in findings.named[0]
-    assert f"bar {fields['number']} of {fields['kind']} {fields['threshold']} of {fields['exchange']}:" in findings.named[0]
+    assert (
+        f"bar {fields['number']} of {fields['kind']} {fields['threshold']} of {fields['exchange']}:"
+        in findings.named[0]
+    )
 
 
 def test_a_bar_that_is_not_there_is_missing_and_one_too_many_is_named() -> None:
