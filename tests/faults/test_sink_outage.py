@@ -186,7 +186,7 @@ async def come_back(server: OwnServer, name: str) -> None:
 def keeps_up(watch: Watch, since: str = "") -> bool:
     """Whether what it read last, at that time or later, was new."""
     lines = [line for line in watch.member.lines("progress") if line["timestamp"] >= since and line["records"]]
-    return bool(lines) and lines[-1]["newest_age_ms"] < NEW_MS
+    return bool(lines) and lines[-1]["newest_age_ms"] < NEW_MS and (lines[-1]["unread"] or 0) < RATE
 
 
 def has_read_all(watch: Watch) -> bool:

@@ -97,6 +97,24 @@ def test_of_one_revision_the_later_candle_counts() -> None:
     assert last_candles(outputs_of([other], core)) == rolled(newest([*records, other]))
 
 
+def test_finer_amounts_change_the_scale_of_what_is_held() -> None:
+    fine = {"volume": "0.000000000000000003", "quote_volume": "0.0000000000000000000007"}
+    plain = {"volume": "7", "quote_volume": "9", "taker_buy_volume": "1", "taker_buy_quote_volume": "2"}
+    prices = {"open": "7", "high": "9", "low": "6", "close": "8"}
+    at = random.Random(6)
+    records = []
+    for n in range(130):
+        fields = plain | prices | (fine if n == 70 else {}) | ({"open": "7.125"} if n == 100 else {})
+        records.append(record(minute(at, START + n * MINUTE, 10 + n, **fields), n))
+    records.append(record(minute(at, START, 200, **plain, **prices), 130))
+    outputs = outputs_of(records)
+    assert last_candles(outputs) == rolled(newest(records))
+    tickers = {orjson.loads(o.value)["time_ms"]: orjson.loads(o.value) for o in outputs if o.timeframe is None}
+    for number in (69, 70, 71, 99, 100, 129):
+        open_ms = START + number * MINUTE
+        assert tickers[open_ms + MINUTE] == ticker(newest(records[: number + 1]), open_ms)
+
+
 def test_days_and_their_tickers() -> None:
     records = log(7, 1530, correct=0.05)
     outputs = outputs_of(records)
