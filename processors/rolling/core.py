@@ -229,6 +229,8 @@ class Rolling:
         live = self._minute(record)
         if live is None or live.open_ms != self.history.newest_ms(live.key) + MINUTE_MS:
             return []
+        if live.key in self._due_tickers:  # that of the closed minute has to come first
+            return []
         newest = live.open_ms // MINUTE_MS - 1
         is_held = self.state.minutes(live.key, newest // HOUR_MINUTES)[newest % HOUR_MINUTES] is not None
         if not is_held or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:

@@ -252,3 +252,14 @@ def _partition(key: bytes, partitions: int) -> int:
     from aiokafka.partitioner import DefaultPartitioner  # noqa: PLC0415  # Kafka's own rule
 
     return int(DefaultPartitioner()(key, list(range(partitions)), list(range(partitions))))
+
+
+def test_a_live_candle_between_a_minute_and_its_ticker_changes_neither_it_nor_their_order() -> None:
+    at = random.Random(11)
+    records = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in range(120)]
+    core = Rolling(0, 1)
+    outputs_of(records[:100], core)
+    core.take(records[100])
+    assert core.refresh(record(minute(at, START + 101 * MINUTE, 500, status="open"), 1)) == []
+    (closed,) = [output for output in core.flush() if output.timeframe is None]
+    assert orjson.loads(closed.value) == ticker(newest(records[:101]), START + 100 * MINUTE)
