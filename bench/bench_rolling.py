@@ -24,7 +24,7 @@ from broker import broker
 from confluent_kafka import Consumer
 from measure import EngineFailed
 from peers import ROOT
-from report import write
+from report import figure, write
 from trades import PARTITIONS
 
 from market.partition import partition_of
@@ -250,6 +250,20 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def figures(backlog: dict[str, Any], live: dict[str, Any]) -> list[dict[str, Any]]:
+    """What is to be reached, and what was."""
+    of_symbols = f"{live['symbols']} symbols"
+    return [
+        figure(
+            "1m candles in, all longer candles and tickers out", "candles/CPU-s", [backlog["candles_per_cpu_s"]], 40_000
+        ),
+        figure(f"{of_symbols}: rebuild", "s", [live["rebuild_s"]], 60),
+        figure(f"{of_symbols}: memory with all tickers", "MB", [live["rss_with_all_tickers_mb"]], 500),
+        figure(f"{of_symbols}: live candles", "candles/s", [live["live_per_s"]], live["symbols"]),
+        figure(f"{of_symbols}: live candle to ticker, p99", "ms", [live["latency_ms"]["p99"]], 250),
+    ]
+
+
 def main() -> None:
     """Both measurements, each over topics of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -263,7 +277,7 @@ def main() -> None:
     with broker() as settings, tempfile.TemporaryDirectory(prefix="candlewick-bench-") as folder:
         backlog = measure_once(settings, Path(folder), arguments.once_symbols, arguments.once_minutes)
         live = measure_live(settings, Path(folder), arguments.symbols, arguments.hours, arguments.live_s)
-    write("rolling", {"backlog": backlog, "live": live})
+    write("rolling", {"figures": figures(backlog, live), "backlog": backlog, "live": live})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@
 import msgspec
 
 from market.candle import Status
-from market.timeframe import Timeframe
 
 encode_texts = msgspec.json.Encoder().encode
 """The bytes of a record: those of orjson, in half the time."""
@@ -18,7 +17,7 @@ class CandleTexts(msgspec.Struct, gc=False):
 
     exchange: str
     symbol: str
-    timeframe: Timeframe
+    timeframe: str
     open_time_ms: int
     close_time_ms: int
     open: str

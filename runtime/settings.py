@@ -51,6 +51,13 @@ class SaslMechanism(StrEnum):
     SCRAM_SHA_512 = "SCRAM-SHA-512"
 
 
+class WithoutRedis(StrEnum):
+    """What the API does while nobody counts what callers ask."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 def _matching(pattern: str, wanted: str) -> AfterValidator:
     """Text that matches `pattern`; else the error says that `wanted` has to be given."""
 
@@ -163,6 +170,27 @@ class Settings(BaseSettings):
     ccxt_rest: Annotated[
         str | None, Field(description="REST host of a bridge to ccxt; unset: the producer starts one"), _rest_host
     ] = None
+    keys: Annotated[Path | None, Field(description="file of API keys; unset: keys.json in the data folder")] = None
+    anonymous: Annotated[
+        bool | None,
+        Field(
+            description="whether the API answers without a key, as tier free; unset: on loopback only, without limit"
+        ),
+    ] = None
+    free_weight: Annotated[int, Field(description="weight a minute of the API's tier free; 0: no limit", ge=0)] = 100
+    pro_weight: Annotated[int, Field(description="weight a minute of tier pro; 0: no limit", ge=0)] = 1_000
+    enterprise_weight: Annotated[int, Field(description="weight a minute of tier enterprise; 0: no limit", ge=0)] = (
+        10_000
+    )
+    without_redis: Annotated[
+        WithoutRedis, Field(description="the API while Redis cannot count weights: open (no limit) or closed (503)")
+    ] = WithoutRedis.OPEN
+    cors: Annotated[
+        str, Field(description="origins whose pages may ask the API, commas between them; *: all; unset: none")
+    ] = ""
+    tls_certificate: Annotated[Path | None, Field(description="certificate chain of the API (PEM); unset: HTTP")] = None
+    tls_key: Annotated[Path | None, Field(description="its private key (PEM, PKCS 8)")] = None
+    audit: Annotated[Path | None, Field(description="file with a line for each request to the API; unset: none")] = None
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0

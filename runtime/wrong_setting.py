@@ -14,6 +14,8 @@ def allowed_words(error: Mapping[str, Any], field: FieldInfo) -> str:
             return f"choose {context['expected'].replace(chr(39), '')}"
         case "value_error":
             return str(context["error"])
+    if "bool" in str(field.annotation):
+        return "give true or false"
     if "int" in str(field.annotation):
         return f"give a whole number{_bounds(field)}"
     if "float" in str(field.annotation):

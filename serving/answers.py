@@ -7,10 +7,11 @@ from typing import Any
 import orjson
 
 from market.candle import Status
-from market.codec import encode_candle, encode_ticker, encode_trade
+from market.codec import encode_ticker, encode_trade
 from market.key import MarketKey
 from market.ticker import Ticker
-from market.timeframe import Timeframe
+from serving.encoded import told_value
+from serving.lengths import CandleLength
 from serving.planner import Coverage, SourcedCandle, SourcedRange, SpanMs, Tier
 from serving.trades import SourcedTrade, trade_coverage
 
@@ -44,15 +45,15 @@ class TickersAnswer:
     away: list[Tier]
 
 
-def candles_json(market: MarketKey, timeframe: Timeframe, answer: CandlesAnswer) -> Json:
+def candles_json(market: MarketKey, length: CandleLength, answer: CandlesAnswer) -> Json:
     """The answer of ``/v1/candles``."""
     covered = answer.coverage
     return {
         **market._asdict(),
-        "timeframe": timeframe,
-        "candles": [orjson.Fragment(encode_candle(sourced.candle)) for sourced in answer.merged.values()],
+        "timeframe": str(length),
+        "candles": [orjson.Fragment(told_value(sourced.candle, length)) for sourced in answer.merged.values()],
         "source": {
-            "ranges": [_span(sourced.span) | {"tier": sourced.tier} for sourced in answer.sources],
+            "ranges": [_span(sourced.span) | {"tier": "+".join(sourced.tiers)} for sourced in answer.sources],
             "away": answer.away,
         },
         "coverage": _span(covered.span)
@@ -62,6 +63,8 @@ def candles_json(market: MarketKey, timeframe: Timeframe, answer: CandlesAnswer)
             "missing": [_span(span) for span in covered.missing],
             "statuses": {status.value: count for status, count in covered.statuses.items()},
             "worst_status": covered.worst,
+            "minutes_expected": covered.minutes_expected,
+            "minutes_present": covered.minutes_present,
         },
         "next_from_ms": answer.next_from_ms,
     }

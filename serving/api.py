@@ -5,9 +5,7 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 """
 
 import asyncio
-import re
 import time
-from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -15,70 +13,77 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    field_validator,
+)
 from starlette.exceptions import HTTPException
 
-from market.fields import MAX_NAME, MAX_TIME_US
+from market.fields import MAX_NAME
 from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
-from serving.hot_routes import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
+from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
+from serving.candles import CandlesQuestion, read_candles
+from serving.errors import NoTierError, TooMuchError
+from serving.held import HeldSpans
+from serving.lengths import CandleLength
 from serving.markets import Markets, UnknownMarketError
-from serving.planner import MAX_CANDLES, Tier
-from serving.reader import NoTierError, read_candles, read_tickers, read_trades
+from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
+from serving.planner import MAX_CANDLES, RevisionChoice, Tier
+from serving.problem import problem as _problem
+from serving.reader import read_tickers, read_trades
+from serving.record_routes import record_routes
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
 _RETRY_AFTER_S = 5
-_no_name = re.compile(r"[\x00-\x1f\x7f:|]").search
 
 
-def _check_name(value: str) -> str:
-    """A name that no record key can have is in no store."""
-    if _no_name(value):
-        raise ValueError("must not have a colon, a bar or a control character in it")
-    return value
+def _check_length(value: str) -> str:
+    """The usual name of a length."""
+    return str(CandleLength.parse(value))
 
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME), AfterValidator(_check_name)]
-TimeMs = Annotated[int, Field(ge=0, lt=MAX_TIME_US // 1000)]
-
-
-class _Parameters(BaseModel):
-    """Unknown parameters are refused: a misspelt limit would otherwise count as none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class _OfMarket(_Parameters):
-    exchange: Name
-    symbol: Name
-
-    @property
-    def market(self) -> MarketKey:
-        """The market asked about."""
-        return MarketKey(self.exchange, self.symbol)
-
-
-class CandlesQuery(_OfMarket):
+class CandlesQuery(MarketQuery):
     """Parameters of ``/v1/candles``."""
 
-    timeframe: Timeframe = Timeframe.M1
+    timeframe: Annotated[
+        str,
+        AfterValidator(_check_length),
+        Field(description="minutes, hours, days, weeks or months: 7m, 1h, 3d, 1w, 1M", max_length=8),
+    ] = Timeframe.M1.value
     from_ms: Annotated[TimeMs | None, Field(description="first open time, UTC ms; without: the last ones")] = None
     until_ms: Annotated[
         TimeMs | None, Field(description="first open time not wanted, UTC ms; without: up to the newest")
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_CANDLES)] = DEFAULT_CANDLES
+    revision: Annotated[
+        RevisionChoice, Field(description="latest: as corrected; first: as told when the minute closed")
+    ] = RevisionChoice.LATEST
+
+    @property
+    def question(self) -> CandlesQuestion:
+        """The question to the tiers."""
+        return CandlesQuestion(
+            market=self.market,
+            length=CandleLength.parse(self.timeframe),
+            from_ms=self.from_ms,
+            until_ms=self.until_ms,
+            limit=self.limit,
+            revision=self.revision,
+        )
 
 
-class TradesQuery(_OfMarket):
+class TradesQuery(MarketQuery):
     """Parameters of ``/v1/trades``."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_TRADES)] = DEFAULT_TRADES
 
 
-class TickersQuery(_Parameters):
+class TickersQuery(Parameters):
     """Parameters of ``/v1/tickers``."""
 
     exchange: Name
@@ -90,7 +95,7 @@ class TickersQuery(_Parameters):
         names = value.split(",")
         if len(names) > MAX_SYMBOLS or not all(0 < len(name) <= MAX_NAME for name in names):
             raise ValueError(f"must name 1 to {MAX_SYMBOLS} symbols with a comma between them")
-        return _check_name(value)
+        return check_name(value)
 
     @property
     def markets(self) -> list[MarketKey]:
@@ -106,8 +111,8 @@ class Health(StrEnum):
     DOWN = "down"
 
 
-def build_api(tiers: Tiers) -> FastAPI:
-    """The application; the caller closes `tiers`."""
+def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
+    """The application; the caller closes `tiers`, and keeps `held` up to date."""
     markets = Markets(tiers)
     api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
 
@@ -115,18 +120,10 @@ def build_api(tiers: Tiers) -> FastAPI:
     async def candles(query: Annotated[CandlesQuery, Query()]) -> Response:
         if query.from_ms is not None and query.until_ms is not None and query.from_ms > query.until_ms:
             return _problem(HTTPStatus.BAD_REQUEST, "from_ms lies after until_ms")
-        answer = await read_candles(
-            tiers,
-            query.market,
-            query.timeframe,
-            from_ms=query.from_ms,
-            until_ms=query.until_ms,
-            limit=query.limit,
-            now_ms=time.time_ns() // 1_000_000,
-        )
+        answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
-        return _json(candles_json(query.market, query.timeframe, answer))
+        return _json(candles_json(query.market, query.question.length, answer))
 
     @api.get("/v1/trades", summary="The latest trades of a symbol, newest first")
     async def trades(query: Annotated[TradesQuery, Query()]) -> Response:
@@ -151,10 +148,12 @@ def build_api(tiers: Tiers) -> FastAPI:
             {"status": status, "tiers": {tier.value: {"reachable": answers} for tier, answers in reachable.items()}}
         )
 
+    api.include_router(record_routes(tiers))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)
     api.add_exception_handler(NoTierError, _on_no_tier)
+    api.add_exception_handler(TooMuchError, _on_too_much)
     api.add_exception_handler(Exception, _on_defect)
     return api
 
@@ -183,15 +182,14 @@ async def _on_no_tier(request: Request, error: Exception) -> Response:  # noqa: 
     return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
+async def _on_too_much(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    assert isinstance(error, TooMuchError)  # noqa: S101  # registered for this one
+    return _problem(HTTPStatus.BAD_REQUEST, str(error), limit=error.limit)
+
+
 async def _on_defect(request: Request, error: Exception) -> Response:
     logger("serve").error("a request failed", path=request.url.path, exc_info=error)
     return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
-
-
-def _problem(status: HTTPStatus, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
-    """RFC 9457's members, and `more` of our own."""
-    body = {"type": "about:blank", "title": status.phrase, "status": status.value, "detail": detail, **more}
-    return Response(orjson.dumps(body), status, headers, media_type="application/problem+json")
 
 
 def to_bytes(answer: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ import orjson
 from market.candle import Status
 from market.ids import IdRanges
 from market.key import MarketKey
-from market.timeframe import Timeframe
+from market.timeframe import MINUTE_MS, Timeframe
 from market.trade import numeric_id
 from serving.planner import Tier
 
@@ -53,6 +53,8 @@ def candles_body(market: MarketKey, timeframe: Timeframe, values: Sequence[bytes
             "missing": [],
             "statuses": statuses,
             "worst_status": worst,
+            "minutes_expected": (until_ms - from_ms) // MINUTE_MS,
+            "minutes_present": (until_ms - from_ms) // MINUTE_MS,
         },
         "next_from_ms": None,
     }

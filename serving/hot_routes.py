@@ -16,23 +16,15 @@ from market.errors import MalformedError
 from market.key import MarketKey
 from market.limits import check_key
 from market.timeframe import Timeframe
+from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.hot_answers import candles_body, tickers_body, trades_body
 from serving.hot_cache import HotCache, KeptAnswer
 from serving.planner import MAX_CANDLES
 from serving.tiers import AwayError, HotTier
 from serving.trades import MAX_TRADES
 
-DEFAULT_CANDLES = 500
-DEFAULT_TRADES = 100
-MAX_SYMBOLS = 50
 _READ = 4_096
 """Query strings that were read, and are not read again."""
-
-
-class _Route(NamedTuple):
-    """As Starlette leaves it in the scope, for the metrics."""
-
-    path: str
 
 
 class _Candles(NamedTuple):
@@ -76,7 +68,6 @@ class HotRoutes:
         if answer is None:
             await self._app(scope, receive, send)
             return
-        scope["route"] = _Route(scope["path"])
         await _send(scope, send, answer)
 
     async def _candles(self, query: bytes) -> KeptAnswer | None:

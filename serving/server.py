@@ -2,19 +2,25 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
-from granian.constants import HTTPModes, Interfaces
+from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from runtime.errors import CandlewickError, UsageError
-from runtime.settings import Settings
+from runtime.settings import Settings, variable
 from runtime.telemetry import VERSION, logger
+from serving.access.build import guarded
+from serving.access.limits import limited
 from serving.api import build_api
+from serving.held import HeldSpans
 from serving.hot_cache import HotCache
 from serving.hot_routes import HotRoutes
 from serving.metrics import measured
@@ -23,8 +29,6 @@ from serving.tiers import Tiers
 DEFAULT_PORT = 8080
 _CONNECTIONS = 768
 """Open at a time; more wait in the listening queue, which is as long. The usual limit of open files is 1,024."""
-_AT_WORK = 256
-"""Requests that are answered at a time; others wait."""
 _QUIET_MS = 4000
 """A connection that takes longer for the head of its next request is closed, an idle one too.
 
@@ -63,12 +67,32 @@ async def serve(settings: Settings, where: ServeSettings, stop: asyncio.Event) -
 async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tuple[str, "asyncio.Future[None]"]]:
     """Serve while the block runs; gives the address ``http://host:port``, and a future that is done when it ended."""
     ip, port = _free_place(where)
+    tls = _tls(settings)
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes
-    listening = asyncio.create_task(changes.listening())
-    server = Server(
-        measured(limited(HotRoutes(build_api(tiers), tiers.hot, cache), _AT_WORK)),
+    held = HeldSpans(tiers)
+    background = [asyncio.create_task(changes.listening()), asyncio.create_task(held.looking())]
+    try:
+        async with guarded(HotRoutes(limited(build_api(tiers, held)), tiers.hot, cache), settings, ip) as app:
+            server = _server(app, ip, port, tls)
+            ended = asyncio.ensure_future(server.serve())
+            try:
+                await _listening(ip, port, ended)
+                yield f"http{'s' if tls else ''}://{f'[{ip}]' if ':' in ip else ip}:{port}", ended
+            finally:
+                server.stop()  # type: ignore[no-untyped-call]  # granian's
+                await asyncio.wait({ended})
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.wait(background)
+        await tiers.close()
+
+
+def _server(app: ASGIApp, ip: str, port: int, tls: "_Tls | None") -> Server:
+    return Server(
+        measured(app),
         address=ip,
         port=port,
         interface=Interfaces.ASGINL,
@@ -77,28 +101,29 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
         backlog=_CONNECTIONS,
         backpressure=_CONNECTIONS,
         log_enabled=False,
+        ssl_cert=tls and tls.certificate,
+        ssl_key=tls and tls.key,
+        ssl_protocol_min=SSLProtocols.tls12,
     )
-    ended = asyncio.ensure_future(server.serve())
+
+
+class _Tls(NamedTuple):
+    certificate: Path
+    key: Path
+
+
+def _tls(settings: Settings) -> _Tls | None:
+    """The files for TLS; None without. Raises `UsageError` where they are not what the server can take."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError(f"set both {variable('tls_certificate')} and {variable('tls_key')}, or neither")
     try:
-        await _listening(ip, port, ended)
-        yield f"http://{f'[{ip}]' if ':' in ip else ip}:{port}", ended
-    finally:
-        server.stop()  # type: ignore[no-untyped-call]  # granian's
-        await asyncio.wait({ended})
-        listening.cancel()
-        await asyncio.wait({listening})
-        await tiers.close()
-
-
-def limited(app: ASGIApp, most: int) -> ASGIApp:
-    """The application, answering at most `most` requests at a time; the others wait."""
-    slots = asyncio.Semaphore(most)
-
-    async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
-        async with slots:
-            await app(scope, receive, send)
-
-    return waiting
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:
+        raise UsageError(f"{certificate} and {key} cannot serve TLS: {error.strerror or error}") from error
+    return _Tls(certificate, key)
 
 
 def _free_place(where: ServeSettings) -> tuple[str, int]:

@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeVar
 
@@ -12,14 +13,19 @@ from market.candle import Candle
 from market.errors import MalformedError
 from market.key import MarketKey
 from market.ticker import Ticker
-from market.timeframe import DAY_MS, Timeframe
+from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
 from market.trade import Trade
 from runtime.errors import CandlewickError
 from runtime.settings import Settings, clickhouse_address, cold_address, redis_address
 from runtime.telemetry import logger
-from serving.planner import SpanMs, Tier
+from serving.encoded import EncodedCandle, encoded_minute, encoded_value, encoded_window
+from serving.lengths import MINUTE, CandleLength
+from serving.planner import RevisionChoice, SpanMs, Tier, joined
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
+from sinks.clickhouse import read_candles as warm_candles
+from sinks.clickhouse import read_records as warm_records
+from sinks.clickhouse.read_records import Cursor, RecordKind, RecordPage
 from sinks.parquet import connect as parquet
 from sinks.parquet import read as cold
 from sinks.redis import connect as redis
@@ -34,6 +40,7 @@ _COLD_READS = 2
 """At a time: each holds a file of a day in memory. More wait, within the time above."""
 _NOBODY = MarketKey("-", "-")
 """Asked for to see whether a tier answers."""
+_EPOCH = dt.date(1970, 1, 1)
 
 Answer = TypeVar("Answer")
 
@@ -45,8 +52,13 @@ class AwayError(CandlewickError):
 class TierStore(Protocol):
     """What every tier can be asked. All raise `AwayError`."""
 
-    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
-        """Closed candles that open in the span, oldest first."""
+    async def minutes(
+        self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
+    ) -> list[EncodedCandle]:
+        """Closed 1m candles that open in the spans, which are in order; oldest first.
+
+        Of first revisions only cold has all: the others give the first that they still have.
+        """
 
     async def close(self) -> None:
         """Close the connections."""
@@ -116,12 +128,30 @@ class HotTier:
         self._client = redis.connect(url)
         self._guard = Guard(Tier.HOT, lambda: redis.redis_errors(url), _NEAR_S)
 
-    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:  # noqa: D102
-        return await self._guard.ask(
-            lambda: hot.read_candles(
+    async def minutes(  # noqa: D102
+        self,
+        market: MarketKey,
+        spans: Sequence[SpanMs],
+        revision: RevisionChoice = RevisionChoice.LATEST,  # noqa: ARG002  # it has one of each
+    ) -> list[EncodedCandle]:
+        candles = await self.candles(market, Timeframe.M1, SpanMs(spans[0].from_ms, spans[-1].until_ms))
+        return [candle for candle in candles if _is_in(candle.open_ms, spans)]
+
+    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[EncodedCandle]:
+        """Closed candles that open in the span, oldest first."""
+        length = CandleLength.of(timeframe)
+
+        async def question() -> list[EncodedCandle]:
+            values = await hot.read_candle_values(
                 self._client, self._prefix, market, from_ms=span.from_ms, until_ms=span.until_ms, timeframe=timeframe
             )
-        )
+            return [encoded_value(value, length) for value in values]
+
+        return await self._guard.ask(question)
+
+    async def oldest_ms(self, asked: Sequence[tuple[MarketKey, Timeframe]]) -> list[int | None]:
+        """The open time of the oldest candle of each of these that is held; None where none is."""
+        return await self._guard.ask(lambda: hot.read_oldest_ms(self._client, self._prefix, asked))
 
     async def newest(self, market: MarketKey, timeframe: Timeframe) -> Candle | None:
         """The closed candle that opens last."""
@@ -188,12 +218,38 @@ class WarmTier:
         self._client: clickhouse.Client | None = None
         self._guard = Guard(Tier.WARM, lambda: clickhouse.clickhouse_errors(self._url), _NEAR_S)
 
-    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:  # noqa: D102
+    async def minutes(  # noqa: D102
+        self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
+    ) -> list[EncodedCandle]:
+        is_first = revision is RevisionChoice.FIRST
+        lines = await self._ask(lambda client: warm_candles.read_minutes(client, market, spans, is_first=is_first))
+        return [encoded_value(line, MINUTE) for line in lines]
+
+    async def windows(self, market: MarketKey, length: CandleLength, span: SpanMs) -> list[EncodedCandle]:
+        """Candles of any length, made of the newest 1m candles there; they may lack minutes. Whole windows only."""
+        lines = await self._ask(lambda client: _read_windows(client, market, length, span))
+        return [encoded_window(line, length) for line in lines]
+
+    async def records(
+        self, kind: RecordKind, parameters: Mapping[str, str | int], *, after: Cursor | None, limit: int
+    ) -> RecordPage:
+        """A page of records."""
         return await self._ask(
-            lambda client: warm.read_candles(
-                client, market, from_ms=span.from_ms, until_ms=span.until_ms, timeframe=timeframe
-            )
+            lambda client: warm_records.read_records(client, kind, parameters, after=after, limit=limit)
         )
+
+    async def exchanges(self) -> list[str]:
+        """The exchanges that have instruments."""
+        return await self._ask(warm_records.read_exchanges)
+
+    async def days(self, market: MarketKey, span: SpanMs) -> list[tuple[str, str, int]]:
+        """Day, status and how many 1m candles there are of it."""
+        return await self._ask(lambda client: warm_records.read_days(client, market._asdict() | span._asdict()))
+
+    async def spans(self) -> list[SpanMs]:
+        """Where any market has 1m candles: one span a month."""
+        spans = await self._ask(warm_candles.read_candle_spans)
+        return sorted(SpanMs(first, last + MINUTE_MS) for first, last in spans)
 
     async def trades(self, market: MarketKey, limit: int) -> list[Trade]:  # noqa: D102
         return await self._ask(lambda client: warm.read_trades(client, market, limit=limit))
@@ -224,31 +280,44 @@ class WarmTier:
 
 
 class ColdTier:
-    """Parquet files: every 1m candle; a day is read at a time."""
+    """Parquet files: every revision of every 1m candle; a day is read at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = cold_address(settings)
+        self._partitions = settings.partitions
         self._store: parquet.Client | None = None
         self._slots = asyncio.Semaphore(_COLD_READS)
         self._guard = Guard(Tier.COLD, lambda: parquet.cold_errors(self._url), _COLD_S)
 
-    async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[Candle]:
-        """As `TierStore` says; of other timeframes than 1m it has none."""
-        if timeframe is not Timeframe.M1:
-            return []
+    async def minutes(  # noqa: D102
+        self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
+    ) -> list[EncodedCandle]:
+        is_first = revision is RevisionChoice.FIRST
 
-        async def question() -> list[Candle]:
+        async def question() -> list[EncodedCandle]:
             async with self._slots:
-                if self._store is None:
-                    self._store = parquet.connect(self._url)
-                days = [await cold.read_candles(self._store, market, day) for day in _days(span)]
-            return [candle for candles in days for candle in candles]
+                days = [
+                    await cold.read_candles(self._opened(), market, day, partitions=self._partitions, is_first=is_first)
+                    for day in _days(spans)
+                ]
+            return [
+                encoded_minute(candle) for candles in days for candle in candles if _is_in(candle.open_time_ms, spans)
+            ]
 
-        candles = await self._guard.ask(question)
-        return [candle for candle in candles if span.from_ms <= candle.open_time_ms < span.until_ms]
+        return await self._guard.ask(question)
+
+    async def dates(self) -> dict[str, list[SpanMs]]:
+        """Exchange → the UTC days of which there may be 1m candles, as spans."""
+        dates = await self._guard.ask(lambda: cold.read_dates(self._opened(), "candles"))
+        return {exchange: joined(map(_day_span, days)) for exchange, days in dates.items()}
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _opened(self) -> parquet.Client:
+        if self._store is None:
+            self._store = parquet.connect(self._url)
+        return self._store
 
 
 class Tiers:
@@ -271,7 +340,7 @@ class Tiers:
     async def reachable(self, tier: Tier) -> bool:
         """Whether it answers."""
         try:
-            await self[tier].candles(_NOBODY, Timeframe.M1, SpanMs(0, 1))
+            await self[tier].minutes(_NOBODY, [SpanMs(0, 1)])
         except AwayError:
             return False
         return True
@@ -282,6 +351,28 @@ class Tiers:
             await self[tier].close()
 
 
-def _days(span: SpanMs) -> list[dt.date]:
-    first, last = span.from_ms // DAY_MS, (span.until_ms - 1) // DAY_MS
-    return [dt.date(1970, 1, 1) + dt.timedelta(days=day) for day in range(first, last + 1)]
+async def _read_windows(
+    client: clickhouse.Client, market: MarketKey, length: CandleLength, span: SpanMs
+) -> list[bytes]:
+    name, bounds = str(length), span._asdict()
+    if length.fixed_ms is None:
+        return await warm_candles.read_windows_of_months(client, market, name=name, months=length.units, **bounds)
+    return await warm_candles.read_windows(
+        client, market, name=name, length_ms=length.fixed_ms, anchor_ms=length.anchor_ms, **bounds
+    )
+
+
+def _days(spans: Sequence[SpanMs]) -> list[dt.date]:
+    days = {day for span in spans for day in range(span.from_ms // DAY_MS, (span.until_ms - 1) // DAY_MS + 1)}
+    return [_EPOCH + dt.timedelta(days=day) for day in sorted(days)]
+
+
+def _day_span(date: dt.date) -> SpanMs:
+    day = (date - _EPOCH).days
+    return SpanMs(day * DAY_MS, (day + 1) * DAY_MS)
+
+
+def _is_in(time_ms: int, spans: Sequence[SpanMs]) -> bool:
+    """Whether spans, which are in order, have the time in them."""
+    place = bisect_right(spans, time_ms, key=lambda span: span.from_ms)
+    return place > 0 and time_ms < spans[place - 1].until_ms

@@ -99,6 +99,8 @@ class _SinkWorker:
         self._dead_letters = DeadLetters(settings, self._subscription.group)
         self._identities = Identities({}, {})
         self._stalls = StallWatch(HELD_BACK_S)
+        self._ends: dict[TopicPartition, int] = {}
+        """The log's ends when they were last asked for: after a pause the last fetch tells an end of long ago."""
         self._partitions: dict[TopicPartition, Partition] = {}
         self._joined = False
         self._stop = asyncio.Event()
@@ -231,11 +233,13 @@ class _SinkWorker:
         offsets: dict[TopicPartition, int] = {}
         stuck: list[TopicPartition] = []
         reached: list[tuple[int | None, int]] = []
-        ends = await self._subscription.ends(tp for tp, partition in self._partitions.items() if partition.waits)
+        waiting = [tp for tp, partition in self._partitions.items() if partition.waits]
+        self._ends |= await self._subscription.ends(waiting)
         for tp, partition in self._partitions.items():
             if tp in assignment:
                 position = await self._subscription.position(tp)
-                end = ends.get(tp, self._subscription.highwater(tp))
+                ends = (self._ends.get(tp), self._subscription.highwater(tp))
+                end = max((end for end in ends if end is not None), default=None)
                 reached.append((end, position))
                 behind = 0 if partition.waits else max(0, (end or 0) - position)
                 if self._stalls.look(tp, position, behind, self._committed_at_s) is Stand.STUCK:
@@ -254,6 +258,7 @@ class _SinkWorker:
     async def _note_lag(self) -> None:
         """Note how many records are unread although nothing is read now."""
         ends = await self._subscription.ends(self._partitions)
+        self._ends |= ends
         if ends:
             self._meter.set_unread([(end, await self._subscription.position(tp)) for tp, end in ends.items()])
 
@@ -302,6 +307,7 @@ class _SinkWorker:
         identities = self._identities = await self._ask()
         self._dead_letters.begin(identities.topics)
         self._stalls.clear()
+        self._ends.clear()
         self._waiting.writes.clear()
         positions = await self._patience.until_done(lambda: self._store.positions(tps, identities.topics))
         assigned = await assign(

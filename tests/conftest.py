@@ -65,7 +65,8 @@ def stack(pytestconfig: pytest.Config) -> Settings:
     All workers of xdist share it: where it runs, or another is starting it, `up` only waits for it.
     """
     home = _stack_home(pytestconfig)
-    settings = load_settings(home=home, kafka_port=0, redis_port=0, clickhouse_port=0, postgres_port=0, partitions=4)
+    ports = dict.fromkeys(("kafka_port", "redis_port", "clickhouse_port", "postgres_port"), 0)
+    settings = load_settings(home=home, partitions=4, free_weight=0, **ports)  # tests ask more than a person may
     local_stack.up(settings)
     return settings
 

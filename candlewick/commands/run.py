@@ -84,7 +84,7 @@ def run(
     ] = False,
     bars: Annotated[
         Path | None,
-        Parameter(help="make bars too, as this file says (candlewick bars --help); they are not verified"),
+        Parameter(help="make bars too, as this file says (candlewick bars --help)"),
     ] = None,
     common: Common = NONE_GIVEN,
 ) -> int:

@@ -3,21 +3,21 @@
 from datetime import UTC, datetime
 
 SCALE = 18
-_ONE: int = 10**SCALE
 
 
-def parse_amount(text: str) -> int:
-    """A plain decimal text in units of 10^-18. Raises `ValueError` for more than 18 fraction digits."""
+def parse_amount(text: str, scale: int = SCALE) -> int:
+    """A plain decimal text in units of 10^-scale. Raises `ValueError` for more than `scale` fraction digits."""
     whole, _, fraction = text.partition(".")
-    if len(fraction) > SCALE:
-        raise ValueError(f"{text} has more than {SCALE} fraction digits")
-    return int(whole) * _ONE + int(fraction.ljust(SCALE, "0"))
+    if len(fraction) > scale:
+        raise ValueError(f"{text} has more than {scale} fraction digits")
+    return int(whole + fraction.ljust(scale, "0"))
 
 
 def plain_amount(number: int, scale: int = SCALE) -> str:
     """`number` units of 10^-scale as plain text without trailing zeros."""
-    whole, fraction = divmod(number, 10**scale)
-    return f"{whole}.{fraction:0{scale}d}".rstrip("0").rstrip(".")
+    whole, fraction = divmod(abs(number), 10**scale)
+    sign = "-" if number < 0 else ""
+    return f"{sign}{whole}.{fraction:0{scale}d}".rstrip("0").rstrip(".")
 
 
 def trimmed(text: str) -> str:

@@ -48,7 +48,7 @@ class ColdFiles:
         self._best: dict[str, dict[int, Fields]] = {}
         for path in _parquet_files(self._store, root):
             metadata = pq.read_metadata(path, filesystem=self._store)
-            for column, files in (("trade_id", self._trades), ("open_time", self._candles)):
+            for column, files in (("trade_id", self._trades), ("timeframe", self._candles)):
                 if column in metadata.schema.names:
                     files.add(path, _partitions(metadata, path))
 

@@ -20,6 +20,14 @@ class Findings:
 
     trades: int = 0
     candles: int = 0
+    longer: int = 0
+    """Candles of the other timeframes."""
+    timeframes: set[str] = field(default_factory=set)
+    """Those that had a whole window."""
+    tickers: int = 0
+    """Those that are not live."""
+    bars: int | None = None
+    """None: no bars were asked for."""
     redelivered: int = 0
     """Trades at a second offset of the log: harmless, but without faults there are none."""
     lost: int = 0
@@ -77,7 +85,11 @@ class Findings:
             )
         counts = ", ".join(f"{count} {kind.value}" for kind, count in self.counts.items())
         word = "verified" if self.right else "NOT verified"
-        return f"{word}: {self.trades} trades, {self.candles} candles, {counts}"
+        return f"{word}: {self.trades} trades, {self.candles} candles, {self._rolled()}, {counts}"
+
+    def _rolled(self) -> str:
+        bars = "" if self.bars is None else f", {self.bars} bars"
+        return f"{self.longer} candles of {len(self.timeframes)} longer timeframes, {self.tickers} tickers{bars}"
 
 
 def _counted(count: int, noun: str) -> str:

@@ -1,13 +1,22 @@
-"""The log's side: one partition of the trades and 1m candle topics, read as plain JSON."""
+"""The log's side: one partition of its topics, read as plain JSON."""
 
 import json
+from collections.abc import Callable, Collection, Mapping
+from typing import TypeVar
 
+from candlewick.verify.bars import BarCheck, read_sizes
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
+from candlewick.verify.rolled import RolledCheck
+from candlewick.verify.windows import TIMEFRAMES
 from market.records import Record
 from runtime.kafka import ends, read_to_end
 from runtime.settings import Settings
+
+Taker = TypeVar("Taker")
+_HELD_RECORDS = 500_000
+"""About so many 1m candles and tickers are held at a time."""
 
 
 async def partitions_of(settings: Settings) -> list[int]:
@@ -19,17 +28,61 @@ async def read_partition(settings: Settings, partition: int, findings: Findings)
     """One partition of both topics, as they stand; a record that is not what its topic holds is a finding."""
     log = PartitionLog(partition)
     for topic, take in ((settings.topics.trades, _take_trade), (settings.topics.candles(), _take_candle)):
-        async for records in read_to_end(settings, topic, partitions=[partition]):
-            for record in records:
-                try:
-                    take(log, record, dict(record.headers))
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    where = f"{topic} partition {partition} offset {record.offset}"
-                    findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
+        await _each(settings, topic, {partition: log}, take, findings)
     return log
 
 
-def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
+async def check_rolled(settings: Settings, keys: Collection[str], findings: Findings) -> None:
+    """Hold the longer candles and tickers of these markets against the 1m candles, some partitions at a time."""
+    minutes = settings.topics.candles()
+    longer = [minutes.replace(".1m.", f".{timeframe}.") for timeframe in TIMEFRAMES]
+    spans = [await ends(settings, topic) for topic in (minutes, settings.topics.tickers)]
+    partitions = sorted(spans[0])
+    records = sum(end - first for span in spans for first, end in span.values())
+    rounds = min(len(partitions), 1 + records // _HELD_RECORDS)
+    for number in range(rounds):
+        checks = {partition: RolledCheck(keys, findings) for partition in partitions[number::rounds]}
+        for topic in longer:
+            await _each(settings, topic, checks, lambda check, record: check.take_candle(record), findings)
+        await _each(
+            settings, settings.topics.tickers, checks, lambda check, record: check.take_ticker(record), findings
+        )
+        # malformed ones are told of already
+        await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
+        for check in checks.values():
+            check.end()
+
+
+async def check_bars(settings: Settings, thresholds: str, keys: Collection[str], findings: Findings) -> None:
+    """Hold the live bars of these markets against trades and markers; `thresholds` is the text of their file."""
+    sizes, topics = read_sizes(thresholds, keys), settings.topics
+    for partition in await partitions_of(settings):
+        check = BarCheck(sizes, findings)
+        await _each(settings, topics.bars, {partition: check}, lambda check, record: check.take_bar(record), findings)
+        await _each(
+            settings, topics.trades, {partition: check}, lambda check, record: check.take_trade(record), Findings()
+        )
+        check.end()
+
+
+async def _each(
+    settings: Settings,
+    topic: str,
+    taken_by: Mapping[int, Taker],
+    take: Callable[[Taker, Record], None],
+    findings: Findings,
+) -> None:
+    async for records in read_to_end(settings, topic, partitions=taken_by):
+        for record in records:
+            try:
+                take(taken_by[record.partition], record)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                where = f"{topic} partition {record.partition} offset {record.offset}"
+                findings.add(FindingKind.DIFFERENT, f"{where} is not what the topic holds ({error!r})")
+
+
+def _take_trade(log: PartitionLog, record: Record) -> None:
+    headers = dict(record.headers)
     name = (record.key or b"").decode()
     if record.value is None:
         if "proof" in headers and "run" not in headers:
@@ -55,10 +108,10 @@ def _take_trade(log: PartitionLog, record: Record, headers: dict[str, bytes]) ->
         key.times_us.append(trade["time_us"])
 
 
-def _take_candle(log: PartitionLog, record: Record, headers: dict[str, bytes]) -> None:
+def _take_candle(log: PartitionLog, record: Record) -> None:
     if record.value is None:
         return
     fields: Fields = json.loads(record.value.decode())
     log.candles[record.offset] = candle_digest(fields)
-    if "run" not in headers:
+    if "run" not in dict(record.headers):
         log.key(f"{fields['exchange']}:{fields['symbol']}").take_candle(fields)

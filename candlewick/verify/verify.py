@@ -21,7 +21,7 @@ from candlewick.verify.expected import KLINE, MINUTE_US, Fields, Sent, SpanUs, e
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
-from candlewick.verify.log_reader import partitions_of, read_partition
+from candlewick.verify.log_reader import check_bars, check_rolled, partitions_of, read_partition
 from candlewick.verify.postgres import PostgresRows
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.truth import Truth
@@ -54,13 +54,15 @@ async def verify(
     disturbed: bool,
     may_be_young: bool = False,
     postgres: bool = False,
+    thresholds: str | None = None,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
 
     Compared are the live series of `markets` (exchange → symbols, as the simulator names both), each from its first
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
     no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
-    minute in the log is only counted; else its minutes are missing. Raises `UnavailableError` where one of them does
+    minute in the log is only counted; else its minutes are missing. Longer candles, tickers, and (if `thresholds`, the
+    text of their file, are given) bars are compared in Kafka. Raises `UnavailableError` where one of them does
     not answer.
     """
     findings = Findings()
@@ -75,6 +77,10 @@ async def verify(
             findings.add(FindingKind.MISSING, f"{symbol} of {name}: the simulator does not trade it")
         now_us = await truth.now_us()
         check = _Check(findings, truth, tables, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
+        await check_rolled(settings, frozenset(names), findings)
+        if thresholds is not None:
+            findings.bars = 0
+            await check_bars(settings, thresholds, frozenset(names), findings)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.check_partition(log, findings)

@@ -10,7 +10,8 @@ from itertools import compress
 import msgspec
 
 from market.trade import numeric_id
-from processors.rolling.sums import Sum
+from processors.rolling.amounts import Scale
+from processors.rolling.sums import Sum, rescaled
 
 _NUMBERS = 11
 """The fields of a sum before its ids."""
@@ -56,6 +57,14 @@ class Block:
         self.places[place] = value
         self._packed = None
         return True
+
+    def rescale(self, before: Scale, scale: Scale) -> None:
+        """Bring all sums from one scale to a finer one."""
+        is_open = self.is_open
+        self._places = [None if value is None else rescaled(value, before, scale) for value in self.places]
+        self._packed = None
+        if not is_open:
+            self.pack()
 
     def pack(self) -> None:
         """Keep the sums in their packed form only."""

@@ -69,6 +69,8 @@ class Rolling:
         self._dirty: dict[DayKey, set[int]] = {}
         self._due_tickers: dict[str, int] = {}
         self._tickers: dict[str, TickerMaker] = {}
+        self._places: dict[bytes | None, str] = {}
+        """Record keys that were checked → their market's key."""
         self._refreshed_ms: dict[str, int] = {}
         self._unfinished: dict[DayKey, set[tuple[Timeframe, int]]] = {}
 
@@ -101,7 +103,7 @@ class Rolling:
         is_held, is_newest = self.history.is_known(minute.name[1]), self.history.is_newest(minute)
         if (is_held or is_newest) and (candle := self.read_again(record)) is not None:
             if is_held:
-                self._put(minute, candle.sum, is_newest=is_newest)
+                self._put(minute, candle, is_newest=is_newest)
             if is_newest:
                 self._note_newest(minute, record)
 
@@ -115,7 +117,7 @@ class Rolling:
     def put_back(self, minute: MinuteRecord, record: BareRecord) -> None:
         """Keep a minute of a day that is read back."""
         if (candle := self.read_again(record)) is not None:
-            self._put(minute, candle.sum, is_newest=False)
+            self._put(minute, candle, is_newest=False)
 
     def missing(self, records: Iterable[BareRecord]) -> MissingState:
         """What must be known and in memory before these records can be taken in."""
@@ -142,9 +144,9 @@ class Rolling:
             self._note_newest(minute, record)
             self._due_tickers[candle.key] = minute.open_ms
         self.history.note(minute, record.offset)
-        if self._put(minute, candle.sum, is_newest=is_newest):
+        if self._put(minute, candle, is_newest=is_newest):
             self._dirty.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
-            if (ticker := self._tickers.get(candle.key)) is not None:
+            if not is_newest and (ticker := self._tickers.get(candle.key)) is not None:
                 ticker.forget(minute.open_ms // MINUTE_MS)
         return outputs
 
@@ -152,8 +154,9 @@ class Rolling:
         self.history.note_newest(minute)
         self.state.fed_ms[minute.name[0]] = record.timestamp
 
-    def _put(self, minute: MinuteRecord, value: Sum, *, is_newest: bool) -> bool:
-        return self.state.put(minute.name, minute.open_ms % DAY_MS // MINUTE_MS, value, is_newest=is_newest)
+    def _put(self, minute: MinuteRecord, candle: Minute, *, is_newest: bool) -> bool:
+        self.state.fit(candle.key, candle.scale)
+        return self.state.put(minute.name, minute.open_ms % DAY_MS // MINUTE_MS, candle.sum, is_newest=is_newest)
 
     def flush(self) -> list[Output]:
         """The outputs of the newest revision: longer candles, the shortest first, and tickers of new live minutes.
@@ -163,10 +166,10 @@ class Rolling:
         """
         outputs: list[Output] = []
         for name, minutes in self._dirty.items():
-            is_lossy = self.history.may_have_lost(name[1])
+            is_lossy, scale = self.history.may_have_lost(name[1]), self.state.scales[name[0]]
             for timeframe, open_ms, whole in self._windows(*name, minutes, name_all=is_lossy):
                 if whole is not None:
-                    value = candle_bytes(name[0], timeframe, open_ms, whole)
+                    value = candle_bytes(name[0], timeframe, open_ms, whole, scale)
                     outputs.append(Output(timeframe, name[0], value, self._revision_offset))
                 if is_lossy:
                     self._note_unfinished(name, (timeframe, open_ms), is_whole=whole is not None)
@@ -189,11 +192,13 @@ class Rolling:
             places = state.minutes(key, first_hour + hour)
             for timeframe, length in MINUTES_OF.items():
                 for since in {minute - minute % length for minute in of_hour}:
+                    if places[since + length - 1] is None and not name_all:
+                        continue
                     parts = whole_parts(places[since : since + length])
                     if parts or name_all:
                         open_ms = (first_hour + hour) * HOUR_MS + since * MINUTE_MS
                         yield timeframe, open_ms, joined(parts) if parts else None
-            if None not in places or name_all:
+            if name_all or whole_parts(places) is not None:
                 changed.add(hour)
         if changed:
             yield from self._longer_windows(key, day, changed, name_all=name_all)
@@ -224,19 +229,23 @@ class Rolling:
         live = self._minute(record)
         if live is None or live.open_ms != self.history.newest_ms(live.key) + MINUTE_MS:
             return []
+        if live.key in self._due_tickers:  # that of the closed minute has to come first
+            return []
         newest = live.open_ms // MINUTE_MS - 1
         is_held = self.state.minutes(live.key, newest // HOUR_MINUTES)[newest % HOUR_MINUTES] is not None
         if not is_held or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
             return []
         self._refreshed_ms[live.key] = record.timestamp
+        self.state.fit(live.key, live.scale)
         return [Output(None, live.key, self._ticker(live.key).ticker(newest + 1, live.sum))]
 
     def _ticker(self, key: str) -> TickerMaker:
-        if key not in self._tickers:
-            state = self.state
+        state, ticker = self.state, self._tickers.get(key)
+        if ticker is None or ticker.scale is not state.scales[key]:
             minutes_of = lambda hour: state.minutes(key, hour)  # noqa: E731
-            self._tickers[key] = TickerMaker(key, minutes_of, lambda day: state.hours(key, day))
-        return self._tickers[key]
+            hours_of = lambda day: state.hours(key, day)  # noqa: E731
+            ticker = self._tickers[key] = TickerMaker(key, state.scales[key], minutes_of, hours_of)
+        return ticker
 
     def release(self) -> list[UnfinishedWindows]:
         """Release the oldest days if too many are kept. Returns their unfinished windows."""
@@ -265,14 +274,18 @@ class Rolling:
             del self._unfinished[name]
 
     def _minute(self, record: BareRecord) -> Minute | None:
-        minute = read_minute(record)
-        if minute is not None:
+        minute = read_minute(record, self.state.scales)
+        if minute is not None and self._places.get(record.key) != minute.key:
             check_place(record.key, minute.key, self.partition, self.partitions)
+            self._places[record.key] = minute.key
         return minute
 
 
 def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:
     """Minutes of a day by their hour, each counted from the hour's beginning; nearly always there is one."""
+    if len(minutes) == 1:
+        hour, minute = divmod(next(iter(minutes)), HOUR_MINUTES)
+        return [(hour, [minute])]
     by_hour: dict[int, list[int]] = {}
     for minute in sorted(minutes):
         by_hour.setdefault(minute // HOUR_MINUTES, []).append(minute % HOUR_MINUTES)

@@ -38,6 +38,7 @@ class Day:
         hour, place = divmod(minute, HOUR_MINUTES)
         block = self._minutes.get(hour)
         if block is None:
+            self._sum_up(hour - 1)  # it is open now; later it would have to be unpacked for this
             block = self._minutes[hour] = Block(HOUR_MINUTES)
         if not block.put(place, value):
             return None
@@ -50,11 +51,26 @@ class Day:
 
     def hours(self) -> Block:
         """The sums of the hours whose minutes are all there."""
-        for hour, block in self._minutes.items():
-            if self._changed >> hour & 1 and (parts := whole_parts(block.places)) is not None:
-                self._hours.put(hour, joined(parts))
-        self._changed = 0
+        if self._changed:
+            for hour in self._minutes:
+                self._sum_up(hour)
         return self._hours
+
+    def _sum_up(self, hour: int) -> None:
+        """Bring the sum of an hour up to its minutes; a packed block of them is packed again."""
+        if hour < 0 or not self._changed >> hour & 1:
+            return
+        block = self._minutes[hour]
+        is_open = block.is_open
+        if (parts := whole_parts(block.places)) is not None:
+            self._hours.put(hour, joined(parts))
+        if not is_open:
+            block.pack()
+        self._changed &= ~(1 << hour)
+
+    def blocks(self) -> list[Block]:
+        """All blocks."""
+        return [*self._minutes.values(), self._hours]
 
     def forget_minutes(self, before: int) -> None:
         """Keep only the sums of the hours before this one."""
@@ -66,4 +82,5 @@ class Day:
 
 def whole_parts(places: Sequence[Sum | None]) -> list[Sum] | None:
     """These sums, or None if one is missing."""
-    return None if None in places else list(places)  # type: ignore[arg-type]
+    # Nearly always the last one is missing: windows fill in the order of time.
+    return None if places[-1] is None or None in places else list(places)  # type: ignore[arg-type]

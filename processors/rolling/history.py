@@ -24,7 +24,7 @@ class Extent(NamedTuple):
 
     def with_offset(self, offset: int) -> "Extent":
         """The same, widened to hold another record."""
-        return Extent(min(self.first, offset), max(self.last, offset))
+        return Extent(self.first, offset) if offset > self.last else Extent(min(self.first, offset), self.last)
 
 
 class _Opening(msgspec.Struct, gc=False):
@@ -50,7 +50,7 @@ def minute_of(record: BareRecord) -> MinuteRecord | None:
         return None
     try:
         open_ms = _opening(record.value).open_time_ms
-        key, is_live = record.key.decode(), run_of(record.headers) is None
+        key, is_live = record.key.decode(), not record.headers or run_of(record.headers) is None
     except (msgspec.MsgspecError, UnicodeDecodeError, MalformedError, RecursionError):
         return None
     if not 0 <= open_ms <= record.timestamp + AHEAD_MS:
@@ -80,7 +80,10 @@ class CandleHistory:
     def note(self, minute: MinuteRecord, offset: int) -> None:
         """Note where a record lies; records may come in any order."""
         extent = self._extents.get(minute.name)
-        self._extents[minute.name] = extent.with_offset(offset) if extent else Extent(offset, offset)
+        if extent is None:
+            self._extents[minute.name] = Extent(offset, offset)
+        elif not extent.first <= offset <= extent.last:
+            self._extents[minute.name] = extent.with_offset(offset)
 
     def is_newest(self, minute: MinuteRecord) -> bool:
         """Whether a minute is live, and newer than all live minutes of its key."""

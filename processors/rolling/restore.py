@@ -145,6 +145,7 @@ async def _restore_hours(
     since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
     async for partition, candle in _own_candles(source, Timeframe.H1, rollings, since, rebuild):
         day, hour = divmod(candle.open_ms // HOUR_MS, DAY_HOURS)
+        rollings[partition].state.fit(candle.key, candle.scale)
         rollings[partition].state.put_hour((candle.key, day), hour, candle.sum)
 
 
@@ -158,6 +159,7 @@ async def _restore_days(
     async for partition, candle in _own_candles(source, Timeframe.D1, rollings, since, rebuild):
         day = candle.open_ms // DAY_MS
         if day >= first_day[partition]:
+            rollings[partition].state.fit(candle.key, candle.scale)
             rollings[partition].state.put_day(candle.key, day, candle.sum)
 
 
@@ -179,7 +181,7 @@ def _own_candle(source: Log, rolling: Rolling, record: BareRecord) -> ReadCandle
     if record.value is None or not is_before(record.headers, rolling.position, source.topic_id):
         return None
     try:
-        candle = read_candle(record.value)
+        candle = read_candle(record.value, rolling.state.scales)
     except MalformedError:
         return None
     return candle if record.key == candle.key.encode() else None
@@ -268,6 +270,7 @@ async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -
             for record in records:
                 candle = _own_candle(source, rolling, record)
                 if candle is not None and (candle.key, month_of(candle.open_ms // DAY_MS)) in names:
+                    state.fit(candle.key, candle.scale)
                     state.put_day(candle.key, candle.open_ms // DAY_MS, candle.sum)
 
 

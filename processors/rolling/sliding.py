@@ -8,7 +8,7 @@ the queue of two stacks, with blocks in place of stacks.
 
 import math
 
-# ruff: noqa: PLR1730  # a call of min or max takes four times as long as a comparison
+# ruff: noqa: PLR1730, FURB136  # a call of min or max takes four times as long as a comparison
 from collections.abc import Callable
 from decimal import Context, Decimal
 
@@ -94,15 +94,15 @@ def both(before: Part | None, behind: Part | None) -> Part | None:
     return Part(
         before.count + behind.count,
         before.open,
-        max(before.high, behind.high),
-        min(before.low, behind.low),
+        before.high if before.high > behind.high else behind.high,
+        before.low if before.low < behind.low else behind.low,
         behind.close,
         before.volume + behind.volume,
         before.quote_volume + behind.quote_volume,
         before.taker_buy_volume + behind.taker_buy_volume,
         before.trades + behind.trades,
-        max(before.revision, behind.revision),
-        max(before.rank, behind.rank),
+        before.revision if before.revision > behind.revision else behind.revision,
+        before.rank if before.rank > behind.rank else behind.rank,
         before.squares + behind.squares,
         before.returns + behind.returns,
     )
@@ -115,7 +115,10 @@ class Sliding:
     next, if both are in the window.
     """
 
-    __slots__ = ("_behind", "_between", "_head", "_left", "_newest", "_next", "_parts", "length", "size", "step")
+    __slots__ = (
+        "_behind", "_between", "_closed", "_head", "_left", "_newest", "_next", "_parts", "_window",
+        "length", "size", "step",
+    )  # fmt: skip
 
     def __init__(self, length: int, size: int, step: int) -> None:
         self.length = length
@@ -132,6 +135,9 @@ class Sliding:
         self._behind: Part | None = None
         """Those between and the newest block's places before `_next`."""
         self._next = 0
+        self._closed = -1
+        """The last place of the newest window without an open one, if that is still right."""
+        self._window: Part | None = None
 
     def forget(self, place: int) -> None:
         """Note that a place was changed."""
@@ -141,7 +147,7 @@ class Sliding:
             self._parts.pop(block, None)
             if block == self._left:
                 self._left = -1
-        self._newest = -1
+        self._newest = self._closed = -1
 
     def until(self, last: int, places_of: PlacesOf, open_: Sum | None = None) -> Part | None:
         """The window that ends with the place `last`; with `open_`, this takes the last place.
@@ -152,13 +158,20 @@ class Sliding:
         left, newest = out // self.size, last // self.size
         if newest != self._newest or left != self._left:
             self._look(left, newest, places_of)
-        self._append(last + (open_ is None), places_of)
+        elif open_ is None and last == self._closed:
+            return self._window
+        if self._next < (end := last + (open_ is None)):
+            self._append(end, places_of)
         window = both(self._head[out % self.size + 1], self._behind)
         self._head[out % self.size] = None  # never needed again
         if open_ is not None:
             square = self._square(last % self.size, open_, places_of(newest), newest, places_of)
             window = both(window, part_of(open_, square))
-        return self._without_first(window, left + 1, places_of) if (out + 1) % self.size == 0 else window
+        if (out + 1) % self.size == 0:
+            window = self._without_first(window, left + 1, places_of)
+        if open_ is None:
+            self._closed, self._window = last, window
+        return window
 
     def _without_first(self, window: Part | None, block: int, places_of: PlacesOf) -> Part | None:
         """The window, which begins with this block, without the return that begins before it."""
@@ -202,8 +215,6 @@ class Sliding:
         return head
 
     def _append(self, end: int, places_of: PlacesOf) -> None:
-        if self._next >= end:
-            return
         block = self._newest
         places = places_of(block)
         for place in range(self._next - block * self.size, end - block * self.size):

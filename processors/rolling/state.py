@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
+from processors.rolling.amounts import Scale
 from processors.rolling.block import Block, OpenBlocks, Places
 from processors.rolling.day import DAY_HOURS, NO_HOURS, NO_MINUTES, Day
 from processors.rolling.history import CandleHistory, DayKey, Extent, minute_of
@@ -58,6 +59,8 @@ class RollingState:
         """The log clock."""
         self.most_old_days = most_old_days
         self.most_old_months = most_old_months
+        self.scales: dict[str, Scale] = {}
+        """Key → the scale of all its sums here."""
         self.fed_ms: dict[str, int] = {}
         """Append time of each key's newest live minute."""
         self._days: dict[DayKey, Day] = {}  # in the order of their last change
@@ -65,6 +68,19 @@ class RollingState:
         self._open = OpenBlocks(OPEN_BLOCKS)
         self._swept = (0, 0, 0)
         """How many days and months there were after the last `release`, and the hour of the log clock."""
+
+    def fit(self, key: str, scale: Scale) -> None:
+        """Bring all sums of a market to this scale, which is its own or a finer one."""
+        before = self.scales.get(key)
+        if scale == before:
+            return
+        self.scales[key] = scale
+        if before is None:
+            return
+        days = [day for name, day in self._days.items() if name[0] == key]
+        months = [month for name, month in self._months.items() if name[0] == key]
+        for block in (*months, *(block for day in days for block in day.blocks())):
+            block.rescale(before, scale)
 
     @contextmanager
     def rebuilding(self) -> Iterator[None]:
@@ -84,12 +100,17 @@ class RollingState:
         """What must be known (`begin_day`, `begin_month`) before these records can be taken in."""
         days: set[DayKey] = set()
         months: set[DayKey] = set()
+        looked_at: set[tuple[DayKey, int, bool]] = set()
         for record in records:
             minute = minute_of(record)
             if minute is None:
                 continue
-            key, day = minute.name
             hour = minute.open_ms % DAY_MS // HOUR_MS
+            place = (minute.name, hour, minute.is_live)
+            if place in looked_at:
+                continue
+            looked_at.add(place)
+            key, day = minute.name
             # A live minute may lead to a ticker, whose windows reach into the day before.
             days |= {name for name in (minute.name, (key, day - minute.is_live)) if self._lacks(name, hour)}
             months |= {name for first in months_of(day) if self._lacks_month(name := (key, first))}

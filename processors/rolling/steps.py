@@ -1,9 +1,11 @@
 """The timeframes, each made of parts of the step below: of minutes, of hours, or of days."""
 
+from functools import lru_cache
+
 from market.key import MarketKey
 from market.texts import CandleTexts, encode_texts
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
-from processors.rolling.amounts import PRICE_PLACES, QUOTE_PLACES, price_text, text_of
+from processors.rolling.amounts import Scale, price_text, texts_at
 from processors.rolling.sums import STATUSES, Sum
 
 OF_MINUTES = (Timeframe.M3, Timeframe.M5, Timeframe.M15, Timeframe.M30)
@@ -23,9 +25,13 @@ def days_of(timeframe: Timeframe, day: int) -> range:
     return range(open_ms // DAY_MS, timeframe.end_ms(open_ms) // DAY_MS)
 
 
-def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum) -> bytes:
-    """A value of `md.candles.*.v1`."""
-    exchange, symbol = MarketKey.parse(key)
+_market_of = lru_cache(maxsize=16_384)(MarketKey.parse)
+
+
+def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum, scale: Scale) -> bytes:
+    """A value of `md.candles.*.v1`; `scale` is the sum's."""
+    exchange, symbol = _market_of(key)
+    price, volume_text, quote_text = scale.price, texts_at(scale.volume), texts_at(scale.quote)
     return encode_texts(
         CandleTexts(
             exchange,
@@ -33,15 +39,15 @@ def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum) -> by
             timeframe,
             open_ms,
             timeframe.end_ms(open_ms) - 1,
-            price_text(whole.open),
-            price_text(whole.high),
-            price_text(whole.low),
-            price_text(whole.close),
-            text_of(whole.volume, PRICE_PLACES),
-            text_of(whole.quote_volume, QUOTE_PLACES),
+            price_text(whole.open, price),
+            price_text(whole.high, price),
+            price_text(whole.low, price),
+            price_text(whole.close, price),
+            volume_text(whole.volume),
+            quote_text(whole.quote_volume),
             whole.trades,
-            text_of(whole.taker_buy_volume, PRICE_PLACES),
-            text_of(whole.taker_buy_quote_volume, QUOTE_PLACES),
+            volume_text(whole.taker_buy_volume),
+            quote_text(whole.taker_buy_quote_volume),
             whole.first_trade_id,
             whole.last_trade_id,
             whole.revision,

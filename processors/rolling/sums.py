@@ -4,16 +4,17 @@
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from market.candle import Candle, Status
-from processors.rolling.amounts import PRICE_PLACES, QUOTE_PLACES, whole_of
+from market.candle import Status
+from processors.rolling.amounts import Scale
 
 STATUSES = tuple(Status)
 """By rank."""
 
 
 class Sum(Struct, frozen=True, gc=False):
-    """Minutes that follow each other, added up; amounts as `processors.rolling.amounts` has them."""
+    """Minutes that follow each other, added up; amounts at the scale of their market."""
 
     open: int
     high: int
@@ -32,22 +33,19 @@ class Sum(Struct, frozen=True, gc=False):
     last_trade_id: str | None
 
 
-def sum_of(candle: Candle) -> Sum:
-    """A candle's values."""
-    return Sum(
-        whole_of(candle.open, PRICE_PLACES),
-        whole_of(candle.high, PRICE_PLACES),
-        whole_of(candle.low, PRICE_PLACES),
-        whole_of(candle.close, PRICE_PLACES),
-        whole_of(candle.volume, PRICE_PLACES),
-        whole_of(candle.quote_volume, QUOTE_PLACES),
-        whole_of(candle.taker_buy_volume, PRICE_PLACES),
-        whole_of(candle.taker_buy_quote_volume, QUOTE_PLACES),
-        candle.trades,
-        candle.revision,
-        candle.status.rank,
-        candle.first_trade_id,
-        candle.last_trade_id,
+def rescaled(value: Sum, before: Scale, scale: Scale) -> Sum:
+    """The same amounts at a finer scale."""
+    price, volume, quote = (10 ** (finer - places) for places, finer in zip(before, scale, strict=True))
+    return replace(
+        value,
+        open=value.open * price,
+        high=value.high * price,
+        low=value.low * price,
+        close=value.close * price,
+        volume=value.volume * volume,
+        quote_volume=value.quote_volume * quote,
+        taker_buy_volume=value.taker_buy_volume * volume,
+        taker_buy_quote_volume=value.taker_buy_quote_volume * quote,
     )
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from market.key import MarketKey
 from market.texts import TickerTexts, WindowTexts, encode_texts
 from market.timeframe import MINUTE_MS
-from processors.rolling.amounts import PRICE_PLACES, QUOTE_PLACES, price_text, quotient, text_of
+from processors.rolling.amounts import Scale, price_text, quotient, texts_at
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
 from processors.rolling.sliding import RETURN_PLACES, Part, PlacesOf, Sliding, both, volatility
 from processors.rolling.sums import STATUSES, Sum
@@ -14,8 +14,11 @@ CHANGE_PERCENT_PLACES = 4
 VWAP_PLACES = 18
 SHARE_PLACES = 6
 _PERCENT = 10 ** (2 + CHANGE_PERCENT_PLACES)
-_VWAP = 10 ** (VWAP_PLACES + PRICE_PLACES - QUOTE_PLACES)
 _SHARE = 10**SHARE_PLACES
+_percent_text = texts_at(CHANGE_PERCENT_PLACES)
+_vwap_text = texts_at(VWAP_PLACES)
+_share_text = texts_at(SHARE_PLACES)
+_volatility_text = texts_at(RETURN_PLACES // 2)
 
 
 class MinuteWindow(NamedTuple):
@@ -43,12 +46,19 @@ _RUNNING_HOUR = MinuteWindow(HOUR_MINUTES, step=1)
 
 
 class TickerMaker:
-    """All windows of one market; `minutes_of` has the minutes of an hour since 1970, `hours_of` the hours of a day."""
+    """All windows of one market, whose sums have this scale.
 
-    __slots__ = ("_exchange", "_hours_of", "_minutes_of", "_slidings", "_symbol")
+    `minutes_of` has the minutes of an hour since 1970, `hours_of` the hours of a day.
+    """
 
-    def __init__(self, key: str, minutes_of: PlacesOf, hours_of: PlacesOf) -> None:
+    __slots__ = ("_exchange", "_hours_of", "_minutes_of", "_slidings", "_symbol", "_texts_of", "_vwap", "scale")
+
+    def __init__(self, key: str, scale: Scale, minutes_of: PlacesOf, hours_of: PlacesOf) -> None:
         self._exchange, self._symbol = MarketKey.parse(key)
+        self.scale = scale
+        self._texts_of = texts_at(scale.price), texts_at(scale.volume), texts_at(scale.quote)
+        places = VWAP_PLACES + scale.volume - scale.quote
+        self._vwap = 10 ** max(0, places), 10 ** max(0, -places)
         self._minutes_of = minutes_of
         self._hours_of = hours_of
         self._slidings = {window: _sliding(window) for window in (_RUNNING_HOUR, *WINDOWS.values())}
@@ -63,14 +73,15 @@ class TickerMaker:
 
         Minutes never go back.
         """
-        running = self._slidings[_RUNNING_HOUR]
-        running.until(minute, self._minutes_of, live)
+        slidings, minutes_of = self._slidings, self._minutes_of
+        running = slidings[_RUNNING_HOUR]
+        of_last_hour = running.until(minute, minutes_of, live)
         windows: dict[str, WindowTexts] = {}
-        revision, last = 0, ""
+        revision = last = 0
         for name, window in WINDOWS.items():
-            sliding = self._slidings[window]
+            sliding = slidings[window]
             if isinstance(window, MinuteWindow):
-                part = sliding.until(minute, self._minutes_of, live)
+                part = of_last_hour if sliding is running else sliding.until(minute, minutes_of, live)
                 minutes = part.count if part else 0
                 since, end = minute - window.length + 1, minute + 1
             else:
@@ -80,11 +91,39 @@ class TickerMaker:
                 minutes = HOUR_MINUTES * (hours.count if hours else 0) + (of_hour.count if of_hour else 0)
                 since, end = (hour - window.length + 1) * HOUR_MINUTES, minute + 1
             assert part is not None  # noqa: S101  # the newest minute is there
-            windows[name] = _texts(part, minutes, since * MINUTE_MS, end - since - minutes)
-            revision, last = max(revision, part.revision), price_text(part.close)
+            windows[name] = self._texts(part, minutes, since * MINUTE_MS, end - since - minutes)
+            revision, last = max(revision, part.revision), part.close
         end_ms = (minute + 1) * MINUTE_MS
+        last_text = price_text(last, self.scale.price)
         return encode_texts(
-            TickerTexts(self._exchange, self._symbol, end_ms, last, live is not None, revision, windows)
+            TickerTexts(self._exchange, self._symbol, end_ms, last_text, live is not None, revision, windows)
+        )
+
+    def _texts(self, part: Part, minutes: int, since_ms: int, missing: int) -> WindowTexts:
+        change, volume = part.close - part.open, part.volume
+        quote_volume, taker_buy_volume = part.quote_volume, part.taker_buy_volume
+        price_places = self.scale.price
+        change_text, volume_text, quote_text = self._texts_of
+        times, by = self._vwap
+        varied = volatility(part)
+        return WindowTexts(
+            minutes,
+            price_text(part.open, price_places),
+            price_text(part.high, price_places),
+            price_text(part.low, price_places),
+            price_text(part.close, price_places),
+            change_text(change),
+            _percent_text(quotient(change * _PERCENT, part.open)),
+            _vwap_text(quotient(quote_volume * times, volume * by)) if volume else None,
+            volume_text(volume),
+            quote_text(quote_volume),
+            volume_text(taker_buy_volume),
+            part.trades,
+            STATUSES[part.rank],
+            since_ms,
+            missing,
+            _share_text(quotient(taker_buy_volume * _SHARE, volume)) if volume else None,
+            None if varied is None else _volatility_text(varied),
         )
 
 
@@ -92,28 +131,3 @@ def _sliding(window: MinuteWindow | HourWindow) -> Sliding:
     if isinstance(window, MinuteWindow):
         return Sliding(window.length, HOUR_MINUTES, window.step)
     return Sliding(window.length - 1, DAY_HOURS, 1)  # the running hour is added minute by minute
-
-
-def _texts(part: Part, minutes: int, since_ms: int, missing: int) -> WindowTexts:
-    change = part.close - part.open
-    volume = part.volume
-    varied = volatility(part)
-    return WindowTexts(
-        minutes,
-        price_text(part.open),
-        price_text(part.high),
-        price_text(part.low),
-        price_text(part.close),
-        text_of(change, PRICE_PLACES),
-        text_of(quotient(change * _PERCENT, part.open), CHANGE_PERCENT_PLACES),
-        text_of(quotient(part.quote_volume * _VWAP, volume), VWAP_PLACES) if volume else None,
-        text_of(volume, PRICE_PLACES),
-        text_of(part.quote_volume, QUOTE_PLACES),
-        text_of(part.taker_buy_volume, PRICE_PLACES),
-        part.trades,
-        STATUSES[part.rank],
-        since_ms,
-        missing,
-        text_of(quotient(part.taker_buy_volume * _SHARE, volume), SHARE_PLACES) if volume else None,
-        None if varied is None else text_of(varied, RETURN_PLACES // 2),
-    )

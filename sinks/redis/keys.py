@@ -19,6 +19,8 @@ key                                           type       holds
 ``cw:written:{…}``                            hash       for each tag above: what has been written of it
                                                          (`sinks.redis.positions`)
 ``cw:positions:{TOPIC/PARTITION}``            hash       where this sink goes on (the same)
+``cw:allowance:{CALLER}``                     hash       what a caller of the API has asked for within a minute: time in
+                                                         microseconds → weight
 ============================================  =========  ==============================================================
 
 JSON is that of the topics. The braces are hash tags: the keys of one tag lie on one node of a cluster. In a tag ``}``
@@ -131,6 +133,11 @@ def written_key(prefix: str, tag: str) -> str:
 def positions_key(prefix: str, partition: str) -> str:
     """Where the sink goes on in ``topic/partition``."""
     return f"{prefix}cw:positions:{_tag(partition)}"
+
+
+def allowance_key(prefix: str, caller: str) -> str:
+    """What a caller of the API has asked for."""
+    return f"{prefix}cw:allowance:{_tag(caller)}"
 
 
 @lru_cache(maxsize=16_384)

@@ -4,6 +4,7 @@ All raise what the client raises (`sinks.redis.connect.redis_errors` translates 
 that is not ours.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 from market.candle import Candle, trade_order
@@ -62,6 +63,16 @@ async def read_newest_candle(
     """The closed candle that opens last."""
     values = cast("list[bytes]", await client.zrevrange(candles_key(prefix, str(market), timeframe), 0, 0))
     return decode_candle(values[0]) if values else None
+
+
+async def read_oldest_ms(
+    client: HotClient, prefix: str, asked: Sequence[tuple[MarketKey, Timeframe]]
+) -> list[int | None]:
+    """The open time of the oldest candle of each of these; None where none is held. One request for all."""
+    pipe = client.pipeline(transaction=False)
+    for market, timeframe in asked:
+        pipe.zrange(candles_key(prefix, str(market), timeframe), 0, 0, withscores=True)
+    return [int(held[0][1]) if held else None for held in await pipe.execute()]
 
 
 async def read_live(client: HotClient, prefix: str, market: MarketKey) -> Candle | None:

@@ -16,7 +16,11 @@ from stack_commands import Run, own_stack
 from runtime.settings import Settings, clickhouse_address, kafka_address, postgres_address, redis_address
 
 ROOT = Path(__file__).parents[2]
-VERIFIED = re.compile(r"^verified: (\d+) trades, (\d+) candles, 0 missing, 0 duplicate, 0 different$", re.MULTILINE)
+VERIFIED = re.compile(
+    r"^verified: (\d+) trades, (\d+) candles, \d+ candles of \d+ longer timeframes, \d+ tickers, "
+    r"0 missing, 0 duplicate, 0 different$",
+    re.MULTILINE,
+)
 
 
 @pytest.fixture

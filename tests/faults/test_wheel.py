@@ -12,7 +12,11 @@ import pytest
 from runtime.settings import Settings, clickhouse_address, kafka_address, redis_address
 
 ROOT = Path(__file__).parents[2]
-VERIFIED = re.compile(r"^verified: \d+ trades, \d+ candles, 0 missing, 0 duplicate, 0 different$", re.MULTILINE)
+VERIFIED = re.compile(
+    r"^verified: \d+ trades, \d+ candles, \d+ candles of \d+ longer timeframes, \d+ tickers, "
+    r"0 missing, 0 duplicate, 0 different$",
+    re.MULTILINE,
+)
 
 
 def run(command: list[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -39,7 +39,11 @@ FAULTS = [
 ]
 KILLS = ("candles=21", "produce=27", "sink.clickhouse=31")
 LOST = re.compile(r"^lost by the source: [\d,]+ trades? in [\d,]+ minutes?, none of them complete$", re.MULTILINE)
-VERIFIED = re.compile(r"^verified: (\d+) trades, (\d+) candles, 0 missing, 0 duplicate, 0 different$", re.MULTILINE)
+VERIFIED = re.compile(
+    r"^verified: (\d+) trades, (\d+) candles, \d+ candles of \d+ longer timeframes, \d+ tickers, "
+    r"0 missing, 0 duplicate, 0 different$",
+    re.MULTILINE,
+)
 
 
 @pytest.mark.timeout(1_200)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -76,7 +77,7 @@ def feed(key: str, symbol: str, trades: Iterable[Sent], last_price: str) -> Iter
             yield marker_record(key, SPAN.until_us + ahead * MINUTE_US, "ids", last_price)
 
 
-async def fill(settings: Settings, url: str) -> None:
+async def fill(settings: Settings, url: str, environment: Mapping[str, str]) -> None:
     """Publish the market and let the pipeline take it in."""
     async with Truth(url) as truth, Publisher(settings) as publisher:
         for key, market in (await truth.keys({"binance": SYMBOLS})).items():
@@ -86,6 +87,8 @@ async def fill(settings: Settings, url: str) -> None:
                 await publisher.send_batches(settings.topics.trades, list(records), settings.partitions)
             )
     await run_candles(settings, CandlesConfig(once=True), asyncio.Event())
+    rolling = [sys.executable, "-m", "candlewick", "rolling", "--once"]
+    assert await (await asyncio.create_subprocess_exec(*rolling, env=environment)).wait() == 0
     stores = (RedisStore(settings), ClickHouseStore(settings), ParquetStore(settings))
     await asyncio.gather(*(run_sink(settings, store, SinkConfig(once=True), asyncio.Event()) for store in stores))
 
@@ -121,9 +124,11 @@ def named(findings: Findings, *words: str) -> bool:
 
 
 @pytest.mark.usefixtures("longer_candles")
-async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(settings: Settings) -> None:
+async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(
+    settings: Settings, environment: dict[str, str]
+) -> None:
     async with serving(MARKET) as (_, url):
-        await fill(settings, url)
+        await fill(settings, url, environment)
 
         async def held(symbol: str = GOOD, *, again: bool = False) -> Findings:
             return await verify(settings, url, markets={"binance": [symbol]}, disturbed=again)
@@ -131,7 +136,10 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(settin
         right = await held()
         assert report(right) == 0, right.named
         assert right.candles == 4
-        assert right.summary() == f"verified: {right.trades} trades, 4 candles, 0 missing, 0 duplicate, 0 different"
+        rolled = f"{right.longer} candles of {len(right.timeframes)} longer timeframes, 4 tickers"
+        counts = "0 missing, 0 duplicate, 0 different"
+        assert right.summary() == f"verified: {right.trades} trades, 4 candles, {rolled}, {counts}"
+        assert right.timeframes == {"3m"}
 
         assert named(await held(UNMARKED), "missing: the marker of binance:ETH-USDT", "22:15")
         assert named(await held(INVERTED), "different: the log's trade", "binance:SOL-USDT")

@@ -12,11 +12,13 @@ from written import MINUTE, T0, candle, ticker, trade, write
 
 from market.candle import Status
 from market.key import MarketKey
-from market.timeframe import Timeframe
 from runtime.settings import Settings
 from serving.answers import candles_json, tickers_json, trades_json
 from serving.api import to_bytes
-from serving.reader import read_candles, read_tickers, read_trades
+from serving.candles import CandlesQuestion, read_candles
+from serving.held import HeldSpans
+from serving.lengths import CandleLength
+from serving.reader import read_tickers, read_trades
 from serving.server import ServeSettings, serving
 from serving.tiers import Tiers
 from sinks.clickhouse.store import ClickHouseStore
@@ -53,9 +55,10 @@ async def test_the_answers_are_those_that_all_tiers_give(filled: Settings) -> No
     tiers = Tiers(filled)
     try:
         now_ms = T0 + 1000 * MINUTE
-        candles = await read_candles(tiers, BTC, Timeframe.M1, from_ms=None, until_ms=None, limit=30, now_ms=now_ms)
+        question = CandlesQuestion(market=BTC, limit=30)
+        candles = await read_candles(tiers, HeldSpans(tiers), question, now_ms=now_ms)
         expected = [
-            ("/v1/candles", BTC._asdict() | {"limit": 30}, candles_json(BTC, Timeframe.M1, candles)),
+            ("/v1/candles", BTC._asdict() | {"limit": 30}, candles_json(BTC, CandleLength.parse("1m"), candles)),
             ("/v1/trades", BTC._asdict(), trades_json(BTC, await read_trades(tiers, BTC, limit=100))),
             (
                 "/v1/tickers",

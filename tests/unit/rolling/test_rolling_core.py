@@ -97,6 +97,24 @@ def test_of_one_revision_the_later_candle_counts() -> None:
     assert last_candles(outputs_of([other], core)) == rolled(newest([*records, other]))
 
 
+def test_finer_amounts_change_the_scale_of_what_is_held() -> None:
+    fine = {"volume": "0.000000000000000003", "quote_volume": "0.0000000000000000000007"}
+    plain = {"volume": "7", "quote_volume": "9", "taker_buy_volume": "1", "taker_buy_quote_volume": "2"}
+    prices = {"open": "7", "high": "9", "low": "6", "close": "8"}
+    at = random.Random(6)
+    records = []
+    for n in range(130):
+        fields = plain | prices | (fine if n == 70 else {}) | ({"open": "7.125"} if n == 100 else {})
+        records.append(record(minute(at, START + n * MINUTE, 10 + n, **fields), n))
+    records.append(record(minute(at, START, 200, **plain, **prices), 130))
+    outputs = outputs_of(records)
+    assert last_candles(outputs) == rolled(newest(records))
+    tickers = {orjson.loads(o.value)["time_ms"]: orjson.loads(o.value) for o in outputs if o.timeframe is None}
+    for number in (69, 70, 71, 99, 100, 129):
+        open_ms = START + number * MINUTE
+        assert tickers[open_ms + MINUTE] == ticker(newest(records[: number + 1]), open_ms)
+
+
 def test_days_and_their_tickers() -> None:
     records = log(7, 1530, correct=0.05)
     outputs = outputs_of(records)
@@ -234,3 +252,14 @@ def _partition(key: bytes, partitions: int) -> int:
     from aiokafka.partitioner import DefaultPartitioner  # noqa: PLC0415  # Kafka's own rule
 
     return int(DefaultPartitioner()(key, list(range(partitions)), list(range(partitions))))
+
+
+def test_a_live_candle_between_a_minute_and_its_ticker_changes_neither_it_nor_their_order() -> None:
+    at = random.Random(11)
+    records = [record(minute(at, START + n * MINUTE, 10 + n), n) for n in range(120)]
+    core = Rolling(0, 1)
+    outputs_of(records[:100], core)
+    core.take(records[100])
+    assert core.refresh(record(minute(at, START + 101 * MINUTE, 500, status="open"), 1)) == []
+    (closed,) = [output for output in core.flush() if output.timeframe is None]
+    assert orjson.loads(closed.value) == ticker(newest(records[:101]), START + 100 * MINUTE)

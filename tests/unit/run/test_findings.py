@@ -13,7 +13,8 @@ def test_a_run_too_short_for_any_whole_minute_is_right_and_says_so() -> None:
 def test_symbols_without_a_whole_minute_are_counted_beside_what_was_verified() -> None:
     findings = Findings(young=2, trades=5, candles=1)
     assert findings.right
-    assert findings.summary() == "verified: 5 trades, 1 candles, 0 missing, 0 duplicate, 0 different"
+    rolled = "0 candles of 0 longer timeframes, 0 tickers"
+    assert findings.summary() == f"verified: 5 trades, 1 candles, {rolled}, 0 missing, 0 duplicate, 0 different"
     assert findings.young_line() == "too early to verify 2 symbols: no whole minute of market time yet"
 
 

@@ -1,0 +1,6 @@
+"""How much is answered where a question does not say. Pure."""
+
+DEFAULT_CANDLES = 500
+DEFAULT_TRADES = 100
+MAX_SYMBOLS = 50
+DEFAULT_RECORDS, MAX_RECORDS = 500, 10_000
