@@ -5,9 +5,10 @@ A log of what was taken, and when, slides with the time. Its clock is the server
 
 from typing import NamedTuple
 
+from sinks.redis.calls import Call
 from sinks.redis.connect import HotClient
 from sinks.redis.keys import allowance_key
-from sinks.redis.scripts import Call, Script
+from sinks.redis.scripts import Script
 
 _SCRIPT = Script("allowance.lua")
 

@@ -1,16 +1,22 @@
-"""Writes as calls of `write.lua`: many in one call, because a call costs more than a trade in it. Pure."""
+"""Calls of our scripts, and writes as such: many in one call, because a call costs more than a trade in it. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sinks.redis.keys import WRITTEN_TTL_S, written_key
-from sinks.redis.scripts import Call
 from sinks.redis.writes import Write, WriteKind
 
 CALL_ITEMS = 1000
 """A call ends with the write that makes it so many changes: nothing else runs in Redis meanwhile."""
+
+
+class Call(NamedTuple):
+    """One call of a script; in a cluster its keys are of one hash tag."""
+
+    keys: tuple[str, ...]
+    arguments: tuple[Any, ...]
 
 
 class PlacedWrite(NamedTuple):
@@ -22,7 +28,7 @@ class PlacedWrite(NamedTuple):
 
 
 def joined(placed: Iterable[PlacedWrite], *, prefix: str, publish: str, any_keys: bool) -> Iterator[Call]:
-    """Calls that make these writes; those of a topic and tag stay in order.
+    """Calls of `write.lua` that make these writes; those of a topic and tag stay in order.
 
     With `any_keys` a call may have keys of several tags; it never can in a cluster.
     """

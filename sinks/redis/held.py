@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from runtime.kafka import TopicPartition
 from runtime.telemetry import logger
+from sinks.redis.calls import Call
 from sinks.redis.connect import HotClient, takes_any_keys
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key, written_key
 from sinks.redis.positions import NOWHERE, Loss, Note, PartitionRecord, Position, find_loss
-from sinks.redis.scripts import Call, Script
+from sinks.redis.scripts import Script
 from sinks.redis.writes import lines
 
 

@@ -13,9 +13,10 @@ from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
+from sinks.redis.calls import Call
 from sinks.redis.connect import HotClient
 from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
-from sinks.redis.scripts import Call, Script
+from sinks.redis.scripts import Script
 
 _TRADES = Script("read_trades.lua")
 _SCANNED = 1000

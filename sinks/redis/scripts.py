@@ -2,20 +2,14 @@
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis import exceptions
 
+from sinks.redis.calls import Call
 from sinks.redis.connect import HotClient
 
 _PACKAGE = "sinks.redis"
-
-
-class Call(NamedTuple):
-    """One call of a script; in a cluster its keys are of one hash tag."""
-
-    keys: tuple[str, ...]
-    arguments: tuple[Any, ...]
 
 
 class Script:

@@ -10,11 +10,11 @@ from runtime.errors import UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from sinks.encoded import Encoded
-from sinks.redis.calls import PlacedWrite, joined
+from sinks.redis.calls import Call, PlacedWrite, joined
 from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors, takes_any_keys
 from sinks.redis.encode import BARS, FUNDING, INSTRUMENTS, LIVE, SIGNALS, TICKERS, HotRecords, candles
 from sinks.redis.held import HeldPositions, PositionMove, name_of
-from sinks.redis.scripts import Call, Script
+from sinks.redis.scripts import Script
 from sinks.redis.trades import HotTrades
 from sinks.redis.writes import HotTopic, Write
 from sinks.store import Batch, MovedError, Pace, PaceLimit

@@ -18,8 +18,8 @@ from market.trade import numeric_id
 from sinks.redis import calls as redis_calls
 from sinks.redis import encode as redis
 from sinks.redis import keys
+from sinks.redis.calls import Call
 from sinks.redis.positions import NOWHERE, Loss, Note, PartitionRecord, Position, find_loss
-from sinks.redis.scripts import Call
 from sinks.redis.trades import HotTrades, trade_member
 from sinks.redis.writes import Write, WriteKind
 
