@@ -173,7 +173,9 @@ class Settings(BaseSettings):
     keys: Annotated[Path | None, Field(description="file of API keys; unset: keys.json in the data folder")] = None
     anonymous: Annotated[
         bool | None,
-        Field(description="whether the API answers without a key, as tier free; unset: only on a loopback address"),
+        Field(
+            description="whether the API answers without a key, as tier free; unset: on loopback only, without limit"
+        ),
     ] = None
     free_weight: Annotated[int, Field(description="weight a minute of the API's tier free; 0: no limit", ge=0)] = 100
     pro_weight: Annotated[int, Field(description="weight a minute of tier pro; 0: no limit", ge=0)] = 1_000

@@ -18,20 +18,20 @@ from pydantic import Field
 from market.bar import BarKind
 from market.fields import MAX_TIME_US
 from market.timeframe import DAY_MS
+from serving.bounds import DEFAULT_RECORDS, MAX_RECORDS
 from serving.errors import NoTierError
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs
 from serving.planner import SpanMs, Tier
 from serving.tiers import AwayError, Tiers
 from sinks.clickhouse.read_records import Cursor, RecordKind, RecordPage, is_cursor
 
-MAX_RECORDS = 10_000
 MAX_DAYS = 366
 
 Answer = TypeVar("Answer")
 
 
 class _Paged(Parameters):
-    limit: Annotated[int, Field(ge=1, le=MAX_RECORDS)] = 500
+    limit: Annotated[int, Field(ge=1, le=MAX_RECORDS)] = DEFAULT_RECORDS
     cursor: Annotated[str | None, Field(description="`next_cursor` of the page before", max_length=2048)] = None
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from runtime.errors import CandlewickError, UnavailableError
 from runtime.kafka import HELD_BACK_S, HeldBackError, OutOfRangeError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics
-from runtime.lifecycle import GRACE_S, rejoining, stopped_within
+from runtime.lifecycle import GRACE_S, rejoining
 from runtime.membership import note_assigned
 from runtime.settings import Settings
 from runtime.stall import StallWatch, Stand
@@ -38,8 +38,8 @@ from sinks.store import Batch, MovedError, RejectedError, Store
 
 POLL_S = 0.1
 POLL_BATCHES = 64
-BREATH_S = 0.05
-"""The longest pause after a poll that brought fewer records: many small polls would take most of a core."""
+GATHER_S = 0.05
+"""How long brokers gather records for one fetch, at most: many small fetches would take most of a core."""
 COMMIT_INTERVAL_S = 1.0
 DRAIN_S = GRACE_S * 0.6
 """How long a stopped sink may take to end its open files; what is left is read again at the next start."""
@@ -88,13 +88,13 @@ class _SinkWorker:
         self._meter = meter
         self._log = logger(meter.stage)
         self._policy = None if store.pace else config.rolling_policy
-        self._breath_s = min(BREATH_S, store.pace.usual.seconds) if store.pace else BREATH_S
         self._subscription = Subscription(
             settings,
             group=settings.topics.group(meter.stage),
             topics=store.topics,
             instance_id=config.instance_id,
             bare=True,
+            gather_s=min(GATHER_S, store.pace.usual.seconds) if store.pace else GATHER_S,
         )
         self._dead_letters = DeadLetters(settings, self._subscription.group)
         self._identities = Identities({}, {})
@@ -142,8 +142,6 @@ class _SinkWorker:
             await self._write()
         if time.monotonic() - self._committed_at_s >= COMMIT_INTERVAL_S:
             await self._commit()
-        if sum(map(len, polled.values())) < POLL_BATCHES:
-            await stopped_within(self._stop, self._breath_s)
 
     def _is_due(self) -> bool:
         partitions = [partition for partition in self._partitions.values() if not partition.waits]

@@ -13,7 +13,7 @@ from rich.table import Table
 from candlewick.common import NONE_GIVEN, SPAN, Common
 from candlewick.tables import print_table
 from serving.access.key_file import change_keys, keys_path, read_keys
-from serving.access.keys import KEY_BYTES, ApiKey, Dataset, RateTier, hash_of, key_text, sorted_or_none
+from serving.access.keys import KEY_BYTES, ApiDataset, ApiKey, RateTier, hash_of, key_text, sorted_or_none
 
 app = App(name="keys", help="The API keys of candlewick serve, in the file CANDLEWICK_KEYS.")
 
@@ -25,7 +25,7 @@ _Exchanges = Annotated[
     ),
 ]
 _Datasets = Annotated[
-    tuple[Dataset, ...],
+    tuple[ApiDataset, ...],
     Parameter(
         help="the data that it may ask for; without: all", consume_multiple=True, negative="", show_default=False
     ),

@@ -28,6 +28,10 @@ from runtime.settings import Settings
 
 SESSION_TIMEOUT_MS = 10_000
 """Kafka removes a member from its group if it does not hear from the member for this long."""
+SILENT_WAIT_MS = 500
+"""How long a fetch waits at the broker for a first record: Kafka's default."""
+GATHERED_BYTES = 256 * 1024
+"""So much is never waited for: a reader that is behind gets it at once."""
 MAX_POLL_INTERVAL_MS = 300_000
 """A member that asks for no records for this long leaves its group."""
 METADATA_MAX_AGE_MS = 30_000
@@ -83,7 +87,8 @@ class Subscription:
     """A group member that reads only committed records, and only partitions it is told to poll.
 
     With `bare`, read with `poll_batches`; otherwise with `poll`. With `sole`, one member has all partitions, and the
-    others wait for it to go.
+    others wait for it to go. With `gather_s`, the broker gathers records for so long while they keep coming, so that
+    one fetch brings them all; the first record after a silence comes at once.
     """
 
     def __init__(
@@ -95,8 +100,10 @@ class Subscription:
         instance_id: str | None = None,
         bare: bool = False,
         sole: bool = False,
+        gather_s: float = 0.0,
     ) -> None:
         self._settings = settings
+        self._gather_ms = int(gather_s * 1000)
         self._topics = list(topics)
         self._notes = _Notes()
         self.group = group
@@ -112,6 +119,7 @@ class Subscription:
             # By ranges co-partitioned topics stay together.
             partition_assignment_strategy=(SoleAssignor if sole else RangePartitionAssignor,),
             max_partition_fetch_bytes=FETCH_BYTES,
+            fetch_max_wait_ms=SILENT_WAIT_MS,
             session_timeout_ms=SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=2_000,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
@@ -181,9 +189,7 @@ class Subscription:
             return {}
         with kafka_errors(self._settings, f"reading as {self.group}"):
             try:
-                return await self._consumer.getmany(  # type: ignore[no-any-return]
-                    *held, timeout_ms=int(timeout_s * 1000), max_records=most
-                )
+                polled = await self._consumer.getmany(*held, timeout_ms=int(timeout_s * 1000), max_records=most)
             except NoOffsetForPartitionError:
                 if not self._notes.rebalanced:
                     raise
@@ -191,6 +197,19 @@ class Subscription:
             except OffsetOutOfRangeError as error:
                 where = ", ".join(f"{tp.topic}/{tp.partition}" for tp in held)
                 raise OutOfRangeError(f"an offset is not in the log while reading {where}") from error
+        if self._gather_ms:
+            self._gather(are_coming=bool(polled))
+        return polled  # type: ignore[no-any-return]
+
+    def _gather(self, *, are_coming: bool) -> None:
+        """Say how long the fetches from now on may wait at the broker.
+
+        A fetch goes out when what the last one brought is taken, but not before we wait the next time: so this is said
+        in time for the records that come while the caller works. aiokafka has one wait for all fetches.
+        """
+        fetcher = self._consumer._fetcher  # noqa: SLF001
+        fetcher._fetch_max_wait_ms = self._gather_ms if are_coming else SILENT_WAIT_MS  # noqa: SLF001
+        fetcher._fetch_min_bytes = GATHERED_BYTES if are_coming else 1  # noqa: SLF001
 
     async def pause_for(self, timeout_s: float) -> None:
         """Read nothing for a while, and stay a member: Kafka removes members that never ask for records."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from runtime.errors import CandlewickError
 from runtime.settings import Settings, redis_address
 from runtime.telemetry import logger
-from sinks.redis.allowance import Grant, Rest, take_allowance
+from sinks.redis.allowance import Grant, UnusedWeight, take_allowance
 from sinks.redis.connect import connect, disconnect, redis_errors
 
 MINUTE_S = 60.0
@@ -82,9 +82,9 @@ class _Lease:
         is_busy = now_s < self.until_s + LEASE_S
         return max(weight, limit // SHARES) if is_busy else weight
 
-    def give_up(self) -> Rest:
+    def give_up(self) -> UnusedWeight:
         """What is left of the lease, to be given back once."""
-        rest, self.weight = Rest(self.weight, self.taken_us), 0
+        rest, self.weight = UnusedWeight(self.weight, self.taken_us), 0
         return rest
 
     def take(self, grant: Grant, weight: int, asked_s: float) -> Verdict:
@@ -144,7 +144,7 @@ class Allowances:
         self._leases.move_to_end(caller)
         return lease
 
-    async def _ask(self, caller: str, *, limit: int, least: int, most: int, rest: Rest) -> Grant:
+    async def _ask(self, caller: str, *, limit: int, least: int, most: int, rest: UnusedWeight) -> Grant:
         if time.monotonic() < self._away_until_s:
             raise UncountedError("Redis, which counts what callers ask, does not answer")
         try:

@@ -47,10 +47,11 @@ async def guarded(app: ASGIApp, settings: Settings, ip: str) -> AsyncIterator[AS
 
 
 def access_rules(settings: Settings, ip: str) -> AccessRules:
-    """The rules. Where nothing is set, who has no key may ask only on an address of this machine alone."""
+    """The rules. Where nothing is set, who has no key may ask only on an address of this machine alone, uncounted."""
     anonymous = settings.anonymous
     return AccessRules(
         anonymous=ipaddress.ip_address(ip).is_loopback if anonymous is None else anonymous,
+        counts_anonymous=anonymous is not None,
         weight_a_minute={
             RateTier.FREE: settings.free_weight,
             RateTier.PRO: settings.pro_weight,

@@ -6,8 +6,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-from serving.access.keys import Dataset, KeyRing, RateTier
-from serving.access.refusal import Reason, RefusedError
+from serving.access.keys import ApiDataset, KeyRing, RateTier
+from serving.access.refusal import Reason, RequestRefusedError
 
 _BEARER = "bearer"
 _IPV6_NETWORK = 64
@@ -20,11 +20,12 @@ class Caller(NamedTuple):
     name: str
     tier: RateTier
     exchanges: tuple[str, ...] | None = None
-    datasets: tuple[Dataset, ...] | None = None
+    datasets: tuple[ApiDataset, ...] | None = None
+    has_key: bool = False
 
 
 def credential_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The key that was sent; None where none was. Raises `RefusedError` where it is sent wrongly."""
+    """The key that was sent; None where none was. Raises `RequestRefusedError` where it is sent wrongly."""
     sent = None
     for name, value in headers:
         if name == b"authorization":
@@ -44,7 +45,7 @@ def credential_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 def identify(sent: str | None, unnamed: Caller, ring: KeyRing, *, now_ms: int, anonymous: bool) -> Caller:
     """The holder of the key that was sent, else `unnamed`, if `anonymous`.
 
-    Raises `RefusedError` where the key is unknown or revoked, or one is needed.
+    Raises `RequestRefusedError` where the key is unknown or revoked, or one is needed.
     """
     if sent is None:
         if not anonymous:
@@ -53,7 +54,7 @@ def identify(sent: str | None, unnamed: Caller, ring: KeyRing, *, now_ms: int, a
     key = ring.holder(sent, now_ms)
     if key is None:
         raise _wrong_key("this API key is not known, or it is revoked")
-    return Caller(f"key:{key.name}", key.tier, key.exchanges, key.datasets)
+    return Caller(f"key:{key.name}", key.tier, key.exchanges, key.datasets, has_key=True)
 
 
 @lru_cache(maxsize=4_096)
@@ -71,6 +72,6 @@ def nameless(address: str) -> Caller:
     return Caller(f"ip:{number}", RateTier.FREE)
 
 
-def _wrong_key(detail: str, challenge: str = 'Bearer error="invalid_token"') -> RefusedError:
+def _wrong_key(detail: str, challenge: str = 'Bearer error="invalid_token"') -> RequestRefusedError:
     """401, with the challenge of RFC 6750, section 3."""
-    return RefusedError(Reason.KEY, HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})
+    return RequestRefusedError(Reason.KEY, HTTPStatus.UNAUTHORIZED, detail, headers={"WWW-Authenticate": challenge})

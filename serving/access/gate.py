@@ -20,7 +20,7 @@ from serving.access.callers import Caller, credential_in, identify, nameless
 from serving.access.key_file import WatchedKeys
 from serving.access.keys import RateTier
 from serving.access.questions import Question, check_scope, read_question
-from serving.access.refusal import QUOTA_EXCEEDED, Reason, RefusedError, overloaded
+from serving.access.refusal import QUOTA_EXCEEDED, Reason, RequestRefusedError, overloaded
 from serving.access.turns import RETRY_AFTER_S, Turns
 from serving.problem import problem
 
@@ -37,7 +37,9 @@ class AccessRules:
     """What is set."""
 
     anonymous: bool
-    """Whether who has no key may ask, as the lowest tier."""
+    """Whether who has no key may ask."""
+    counts_anonymous: bool
+    """Whether who has no key has the lowest tier's allowance, and not what they like: on the user's own machine."""
     weight_a_minute: dict[RateTier, int]
     """0: no limit."""
     closed_without_redis: bool
@@ -49,7 +51,7 @@ class _RouteName(NamedTuple):
     path: str
 
 
-class _Answer:
+class _SentAnswer:
     """An answer on its way: gets the headers of the gate, and its status is noted."""
 
     __slots__ = ("_send", "headers", "status")
@@ -91,7 +93,7 @@ class Gate:
         if scope["type"] != "http":
             await send({"type": "websocket.close"})  # nothing is served by it yet, so it has no rules
             return
-        question, answer = read_question(scope["path"], scope["query_string"]), _Answer(send)
+        question, answer = read_question(scope["path"], scope["query_string"]), _SentAnswer(send)
         caller = nameless(scope["client"][0] if scope["client"] else "")
         if question.path is not None:
             scope["route"] = _RouteName(question.path)
@@ -100,7 +102,7 @@ class Gate:
             check_scope(question, caller)
             await self._charge(caller, question, answer)
             await self._take_turn(caller, question, scope, receive, answer)
-        except RefusedError as refused:
+        except RequestRefusedError as refused:
             _refusals.labels(refused.reason.value).inc()
             response = problem(refused.status, str(refused), kind=refused.kind, headers=refused.headers, **refused.more)
             await response(scope, receive, answer.send)
@@ -120,9 +122,10 @@ class Gate:
         anonymous = self._rules.anonymous or question.endpoint.is_open
         return identify(sent, caller, self._keys.ring, now_ms=time.time_ns() // 1_000_000, anonymous=anonymous)
 
-    async def _charge(self, caller: Caller, question: Question, answer: _Answer) -> None:
+    async def _charge(self, caller: Caller, question: Question, answer: _SentAnswer) -> None:
         limit = self._rules.weight_a_minute[caller.tier]
-        if question.endpoint.is_open or not limit:
+        is_counted = caller.has_key or self._rules.counts_anonymous
+        if question.endpoint.is_open or not limit or not is_counted:
             return
         weight = min(question.weight, limit)
         try:
@@ -139,7 +142,7 @@ class Gate:
         _weights[caller.tier].inc(weight)
 
     async def _take_turn(
-        self, caller: Caller, question: Question, scope: Scope, receive: Receive, answer: _Answer
+        self, caller: Caller, question: Question, scope: Scope, receive: Receive, answer: _SentAnswer
     ) -> None:
         if not self._turns.enter_now():
             await self._turns.enter(RateTier.ENTERPRISE if question.endpoint.is_open else caller.tier)
@@ -158,9 +161,9 @@ def _rate_headers(verdict: Verdict, limit: int) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _too_much(caller: Caller, verdict: Verdict, limit: int) -> RefusedError:
+def _too_much(caller: Caller, verdict: Verdict, limit: int) -> RequestRefusedError:
     wait_s = max(1, math.ceil(verdict.wait_s))
-    return RefusedError(
+    return RequestRefusedError(
         Reason.RATE,
         HTTPStatus.TOO_MANY_REQUESTS,
         f"tier {caller.tier} has a weight of {limit:,} a minute, and it is used up: ask again in {wait_s} s",

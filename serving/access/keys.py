@@ -35,12 +35,17 @@ class RateTier(StrEnum):
     ENTERPRISE = "enterprise"
 
 
-class Dataset(StrEnum):
+class ApiDataset(StrEnum):
     """What a key may be limited to."""
 
     CANDLES = "candles"
     TRADES = "trades"
     TICKERS = "tickers"
+    SIGNALS = "signals"
+    BARS = "bars"
+    FUNDING = "funding"
+    FEEDS = "feeds"
+    INSTRUMENTS = "instruments"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -51,7 +56,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Of the key's text, in hexadecimal."""
     tier: RateTier
     exchanges: tuple[str, ...] | None = None
-    datasets: tuple[Dataset, ...] | None = None
+    datasets: tuple[ApiDataset, ...] | None = None
     created_ms: int
     until_ms: int | None = None
     """From then on it is revoked."""

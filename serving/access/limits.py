@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.access.refusal import Reason, RefusedError, overloaded
+from serving.access.refusal import Reason, RequestRefusedError, overloaded
 
 MOST_BODY_BYTES = 64 * 1024
 ANSWER_S = 60.0
@@ -17,8 +17,8 @@ _WITHOUT_BODY = {"GET", "HEAD", "OPTIONS"}
 def limited(app: ASGIApp, *, answer_s: float = ANSWER_S) -> ASGIApp:
     """The application, whose requests are small and whose answers go on.
 
-    It raises `RefusedError`, 413 or 503, as long as no answer has begun, and then `TimeoutError`: the server breaks the
-    connection.
+    It raises `RequestRefusedError`, 413 or 503, as long as no answer has begun, and then `TimeoutError`: the server
+    breaks the connection.
     """
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,14 +45,14 @@ def limited(app: ASGIApp, *, answer_s: float = ANSWER_S) -> ASGIApp:
 
 
 async def _read_body(receive: Receive) -> bytes:
-    """The whole body. Raises `RefusedError` where it is too large."""
+    """The whole body. Raises `RequestRefusedError` where it is too large."""
     body, is_whole = b"", False
     while not is_whole:
         message = await receive()
         body += message.get("body", b"")
         if len(body) > MOST_BODY_BYTES:
             detail = f"a request's body may have {MOST_BODY_BYTES:,} bytes"
-            raise RefusedError(Reason.SIZE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+            raise RequestRefusedError(Reason.SIZE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
         is_whole = not message.get("more_body", False)  # the client that has gone sends no more either
     return body
 

@@ -11,15 +11,16 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from serving.access.callers import Caller
-from serving.access.keys import Dataset
-from serving.access.refusal import Reason, RefusedError
-from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
+from serving.access.keys import ApiDataset
+from serving.access.refusal import Reason, RequestRefusedError
+from serving.bounds import DEFAULT_CANDLES, DEFAULT_RECORDS, DEFAULT_TRADES, MAX_RECORDS, MAX_SYMBOLS
 from serving.planner import MAX_CANDLES
 from serving.trades import MAX_TRADES
 
 CANDLES_A_WEIGHT = 500
 TRADES_A_WEIGHT = 250
 TICKERS_A_WEIGHT = 10
+RECORDS_A_WEIGHT = 500
 PAST_WEIGHT = 4
 """More for candles by time: they are asked of stores that read files."""
 _REMEMBERED = 4_096
@@ -30,10 +31,10 @@ _SHORT_BYTES = 512
 Parameters = Mapping[str, str]
 
 
-class Endpoint(NamedTuple):
+class ApiEndpoint(NamedTuple):
     """A path of the interface. What is open needs no key, costs nothing, and is answered first: it is for watchdogs."""
 
-    dataset: Dataset | None = None
+    dataset: ApiDataset | None = None
     weigh: Callable[[Parameters], int] = lambda _: 1
     is_open: bool = False
 
@@ -43,7 +44,7 @@ class Question(NamedTuple):
 
     path: str | None
     """None: the interface has no such path."""
-    endpoint: Endpoint
+    endpoint: ApiEndpoint
     exchanges: frozenset[str]
     """All that are named: which of several counts is for the interface to say."""
     weight: int
@@ -62,12 +63,24 @@ def _weigh_tickers(given: Parameters) -> int:
     return 1 + min(given.get("symbols", "").count(","), MAX_SYMBOLS) // TICKERS_A_WEIGHT
 
 
+def _weigh_records(given: Parameters) -> int:
+    return 1 + PAST_WEIGHT + _count(given.get("limit"), DEFAULT_RECORDS, MAX_RECORDS) // RECORDS_A_WEIGHT
+
+
 ENDPOINTS = {
-    "/v1/candles": Endpoint(Dataset.CANDLES, _weigh_candles),
-    "/v1/trades": Endpoint(Dataset.TRADES, _weigh_trades),
-    "/v1/tickers": Endpoint(Dataset.TICKERS, _weigh_tickers),
-    "/v1/health": Endpoint(is_open=True),
-    "/v1/openapi.json": Endpoint(is_open=True),
+    "/v1/candles": ApiEndpoint(ApiDataset.CANDLES, _weigh_candles),
+    "/v1/trades": ApiEndpoint(ApiDataset.TRADES, _weigh_trades),
+    "/v1/tickers": ApiEndpoint(ApiDataset.TICKERS, _weigh_tickers),
+    "/v1/historical": ApiEndpoint(ApiDataset.TRADES, _weigh_records),
+    "/v1/signals": ApiEndpoint(ApiDataset.SIGNALS, _weigh_records),
+    "/v1/bars": ApiEndpoint(ApiDataset.BARS, _weigh_records),
+    "/v1/funding": ApiEndpoint(ApiDataset.FUNDING, _weigh_records),
+    "/v1/gaps": ApiEndpoint(ApiDataset.FEEDS, _weigh_records),
+    "/v1/instruments": ApiEndpoint(ApiDataset.INSTRUMENTS, _weigh_records),
+    "/v1/coverage": ApiEndpoint(ApiDataset.CANDLES, lambda _: 1 + PAST_WEIGHT),
+    "/v1/exchanges": ApiEndpoint(),
+    "/v1/health": ApiEndpoint(is_open=True),
+    "/v1/openapi.json": ApiEndpoint(is_open=True),
 }
 
 
@@ -77,7 +90,7 @@ def read_question(path: str, query: bytes) -> Question:
 
 
 def check_scope(question: Question, caller: Caller) -> None:
-    """Raise `RefusedError` (403) where the caller may not have what is asked."""
+    """Raise `RequestRefusedError` (403) where the caller may not have what is asked."""
     endpoint = question.endpoint
     if endpoint.is_open or (caller.datasets is None and caller.exchanges is None):
         return
@@ -94,15 +107,15 @@ def _read(path: str, query: bytes) -> Question:
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)  # as the interface reads it
     exchanges = frozenset(value for name, value in pairs if name == "exchange")
     if endpoint is None:
-        return Question(None, Endpoint(), exchanges, 1)
+        return Question(None, ApiEndpoint(), exchanges, 1)
     return Question(path, endpoint, exchanges, 0 if endpoint.is_open else endpoint.weigh(dict(pairs)))
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED)(_read)
 
 
-def _out_of_scope(detail: str) -> RefusedError:
-    return RefusedError(Reason.SCOPE, HTTPStatus.FORBIDDEN, detail)
+def _out_of_scope(detail: str) -> RequestRefusedError:
+    return RequestRefusedError(Reason.SCOPE, HTTPStatus.FORBIDDEN, detail)
 
 
 def _count(text: str | None, default: int, most: int) -> int:

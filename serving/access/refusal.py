@@ -24,7 +24,7 @@ class Reason(StrEnum):
     TIME = "time"
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """The request is not answered; `str()` is the problem's `detail`."""
 
     def __init__(
@@ -45,7 +45,7 @@ class RefusedError(Exception):
         self.more = more
 
 
-def overloaded(detail: str, retry_after_s: int, reason: Reason = Reason.OVERLOAD) -> RefusedError:
+def overloaded(detail: str, retry_after_s: int, reason: Reason = Reason.OVERLOAD) -> RequestRefusedError:
     """The server cannot now: ask again after that time."""
     headers = {"Retry-After": str(retry_after_s)}
-    return RefusedError(reason, HTTPStatus.SERVICE_UNAVAILABLE, detail, kind=REDUCED_CAPACITY, headers=headers)
+    return RequestRefusedError(reason, HTTPStatus.SERVICE_UNAVAILABLE, detail, kind=REDUCED_CAPACITY, headers=headers)

@@ -41,7 +41,7 @@ class Turns:
         return True
 
     async def enter(self, tier: RateTier) -> None:
-        """Wait for a place. Raises `RefusedError` (503) where too many wait, or the wait is too long.
+        """Wait for a place. Raises `RequestRefusedError` (503) where too many wait, or the wait is too long.
 
         Who comes last of the lowest tier makes room for a higher tier.
         """

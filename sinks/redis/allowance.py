@@ -12,7 +12,7 @@ from sinks.redis.scripts import Call, Script
 _SCRIPT = Script("allowance.lua")
 
 
-class Rest(NamedTuple):
+class UnusedWeight(NamedTuple):
     """Weight of an earlier grant that was not used."""
 
     weight: int = 0
@@ -43,7 +43,7 @@ async def take_allowance(
     window_s: float,
     least: int,
     most: int,
-    rest: Rest = Rest(),  # noqa: B008  # immutable
+    rest: UnusedWeight = UnusedWeight(),  # noqa: B008  # immutable
 ) -> Grant:
     """Take from `least` to `most` of the caller's allowance, as much as fits; one call. Raises what the client raises.
 

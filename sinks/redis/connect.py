@@ -64,6 +64,11 @@ async def disconnect(client: HotClient) -> None:
         await client.nodes_manager.aclose("startup_nodes")
 
 
+def takes_any_keys(client: HotClient) -> bool:
+    """Whether a script call may have keys of several hash tags: not in a cluster."""
+    return isinstance(client, Redis)
+
+
 def is_cluster(url: str) -> bool:
     """Whether the URL says so."""
     return urlsplit(url).scheme.endswith(_CLUSTER)

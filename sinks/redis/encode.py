@@ -98,10 +98,10 @@ class HotRecords:
         if kind is WriteKind.CANDLES:
             lists: tuple[bytes, ...] = (places, revisions, values)
         elif kind is WriteKind.NEWEST:
-            lists = (times, values, lines(identity))
+            lists = (times, values)
         else:
             lists = (places, times, revisions, values)
-        return Write(kind, tag, (key,), ttl_s, kept, skipped, lists)
+        return Write(kind, tag, (key,), ttl_s, kept, skipped, lists, len(changes), identity=lines(identity))
 
 
 def candles(timeframe: Timeframe) -> HotKind:

@@ -3,11 +3,12 @@
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 from runtime.kafka import TopicPartition
 from runtime.telemetry import logger
-from sinks.redis.connect import HotClient
+from sinks.redis.connect import HotClient, takes_any_keys
 from sinks.redis.keys import POSITIONS_TTL_S, positions_key, written_key
 from sinks.redis.positions import NOWHERE, Loss, Note, PartitionRecord, Position, find_loss
 from sinks.redis.scripts import Call, Script
@@ -78,10 +79,12 @@ class HeldPositions:
             for move in moves
         ]
         calls = [self._call(move.tp, new, ()) for move, new in zip(moves, after, strict=True)]
-        answers = await self._script.call(client, calls)
+        if calls and takes_any_keys(client):
+            calls = [_in_one(calls)]
+        answers = chain.from_iterable(await self._script.call(client, calls))
         for move, new in zip(moves, after, strict=True):
             self._record(move.tp).update(new)
-        return [move.tp for move, answer in zip(moves, answers, strict=True) if answer is None]
+        return [move.tp for move, answer in zip(moves, answers, strict=True) if not answer]
 
     def _record(self, tp: TopicPartition) -> PartitionRecord:
         return self._records.setdefault(tp, PartitionRecord())
@@ -132,7 +135,15 @@ class HeldPositions:
 
     def _call(self, tp: TopicPartition, new: PartitionRecord, forgotten: Collection[str]) -> Call:
         tags = (lines(new.notes.values()), lines(new.notes), lines(forgotten))
-        return Call((self._key(tp),), (self._record(tp).position, new.position, POSITIONS_TTL_S, *tags))
+        return Call((self._key(tp),), (POSITIONS_TTL_S, self._record(tp).position, new.position, *tags))
+
+
+def _in_one(calls: Iterable[Call]) -> Call:
+    keys, arguments = zip(*calls, strict=True)
+    return Call(
+        tuple(chain.from_iterable(keys)),
+        (POSITIONS_TTL_S, *chain.from_iterable(each for _, *each in arguments)),
+    )
 
 
 def name_of(tp: TopicPartition) -> str:

@@ -32,6 +32,7 @@ because newer ones have taken their place already.
 """
 
 from decimal import Decimal
+from functools import lru_cache
 
 from market.decimals import plain
 from market.key import MarketKey
@@ -139,6 +140,7 @@ def allowance_key(prefix: str, caller: str) -> str:
     return f"{prefix}cw:allowance:{_tag(caller)}"
 
 
+@lru_cache(maxsize=16_384)
 def _tag(name: str) -> str:
     """Redis ends a tag at the first closing brace: were it the first sign, the keys of a market would part."""
     return f"{{{name.translate(_ESCAPED)}}}"

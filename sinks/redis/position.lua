@@ -1,28 +1,40 @@
--- Moves a partition's position, and notes what is written of each tag; all or nothing.
--- Runs on Redis 6.2 and later, and on Valkey.
--- KEYS: the partition's record (a hash).
--- ARGV: 1 the position expected (a text; '' where there is none), 2 the new one, 3 TTL of the record, 4 what to note of
---   tags, 5 the tags, 6 tags to forget. Lists are texts with a line feed between.
--- Returns 1; or false where the position is not the expected one: writes were lost, or another process is at work.
+-- Moves positions of partitions, and notes what is written of each tag; each all or nothing.
+-- On one server a call has many partitions, in a cluster one. Runs on Redis 6.2 and later, and on Valkey.
+-- KEYS: the partitions' records (hashes).
+-- ARGV: 1 TTL of the records; then for each record the position expected (a text; '' where there is none), the new one,
+--   what to note of tags, the tags, tags to forget. Lists are texts with a line feed between.
+-- Returns for each record 1; or 0 where the position is not the expected one: writes were lost, or another process is at
+--   work.
 local POSITION = 'position'
-local position = redis.call('HGET', KEYS[1], POSITION) or ''
-if position ~= ARGV[1] and position ~= ARGV[2] then return false end -- ARGV[2]: it was moved, but the answer was lost
+local SLICE = 2000 -- values a call: Lua's stack ends at 8000
 
-local function each(text, act)
-  for item in string.gmatch(text, '[^\n]+') do act(item) end
+local function items_of(text)
+  local items = {}
+  for item in string.gmatch(text, '[^\n]+') do items[#items + 1] = item end
+  return items
 end
 
-local notes, n = {}, 0
-each(ARGV[4], function(note) notes[#notes + 1] = note end)
-each(ARGV[5], function(tag)
-  n = n + 1
-  redis.call('HSET', KEYS[1], '{' .. tag .. '}', notes[n])
-end)
-each(ARGV[6], function(tag) redis.call('HDEL', KEYS[1], '{' .. tag .. '}') end)
-if ARGV[2] == '' then
-  redis.call('HDEL', KEYS[1], POSITION)
-else
-  redis.call('HSET', KEYS[1], POSITION, ARGV[2])
+local function move(key, expected, new, notes, tags, forgotten)
+  local position = redis.call('HGET', key, POSITION) or ''
+  if position ~= expected and position ~= new then return 0 end -- new: it was moved, but the answer was lost
+  local noted = items_of(notes)
+  local fields = {}
+  for n, tag in ipairs(items_of(tags)) do
+    fields[#fields + 1], fields[#fields + 2] = '{' .. tag .. '}', noted[n]
+  end
+  for from = 1, #fields, SLICE do
+    redis.call('HSET', key, unpack(fields, from, math.min(from + SLICE - 1, #fields)))
+  end
+  for _, tag in ipairs(items_of(forgotten)) do redis.call('HDEL', key, '{' .. tag .. '}') end
+  if new == '' then
+    redis.call('HDEL', key, POSITION)
+  else
+    redis.call('HSET', key, POSITION, new)
+  end
+  redis.call('EXPIRE', key, ARGV[1])
+  return 1
 end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return 1
+
+local moved = {}
+for n, key in ipairs(KEYS) do moved[n] = move(key, unpack(ARGV, 5 * n - 3, 5 * n + 1)) end
+return moved

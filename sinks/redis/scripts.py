@@ -12,7 +12,7 @@ _PACKAGE = "sinks.redis"
 
 
 class Call(NamedTuple):
-    """One call of a script; its keys are of one hash tag."""
+    """One call of a script; in a cluster its keys are of one hash tag."""
 
     keys: tuple[str, ...]
     arguments: tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""Writing to Redis: in each round a script call for each market of a batch, then one for each partition."""
+"""Writing to Redis: in each round the changes of all batches, and then the partitions' positions."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,10 +10,10 @@ from runtime.errors import UnavailableError
 from runtime.kafka import TopicPartition
 from runtime.settings import Settings, redis_address
 from sinks.encoded import Encoded
-from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors
+from sinks.redis.calls import PlacedWrite, joined
+from sinks.redis.connect import HotClient, ask_servers, connect, disconnect, redis_errors, takes_any_keys
 from sinks.redis.encode import BARS, FUNDING, INSTRUMENTS, LIVE, SIGNALS, TICKERS, HotRecords, candles
 from sinks.redis.held import HeldPositions, PositionMove, name_of
-from sinks.redis.keys import WRITTEN_TTL_S, written_key
 from sinks.redis.scripts import Call, Script
 from sinks.redis.trades import HotTrades
 from sinks.redis.writes import HotTopic, Write
@@ -101,7 +101,7 @@ class RedisStore:
         if self._was_away or await self._were_servers_replaced():
             raise MovedError("Redis was away: looking what it holds now")
         with self._noticing():
-            calls = [call for batch in batches for call in self._calls(batch)]
+            calls = self._calls(batches)
             if calls and None in await self._script.call(self._opened, calls):
                 raise MovedError("Redis holds less than it acknowledged")
             moves = [PositionMove(batch.tp, batch.next, {write.tag for write in _writes(batch)}) for batch in batches]
@@ -139,17 +139,22 @@ class RedisStore:
         self._looked_at_s = time.monotonic()
         return servers.run_ids != self._run_ids
 
-    def _calls(self, batch: Batch) -> Iterator[Call]:
-        """The script's calls for a batch; its end stands only in the last call of a tag."""
+    def _calls(self, batches: Iterable[Batch]) -> list[Call]:
+        """The script's calls for these batches."""
+        placed = (each for batch in batches for each in self._placed(batch))
+        any_keys = takes_any_keys(self._opened)
+        return list(joined(placed, prefix=self._prefix, publish=self._publish, any_keys=any_keys))
+
+    def _placed(self, batch: Batch) -> Iterator[PlacedWrite]:
+        """A batch's writes; its end stands only at the last write of a tag."""
         tp, now_s, writes = batch.tp, int(time.time()), _writes(batch)
         last = {write.tag: number for number, write in enumerate(writes)}
-        for number, (kind, tag, keys, ttl_s, kept, skipped, lists) in enumerate(writes):
-            known = self._held.known(tp, tag, now_s)
-            end = batch.next if last[tag] == number else ""
+        place = f"{name_of(tp)} {self._held.topic_id(tp)}"
+        for number, write in enumerate(writes):
+            known = self._held.known(tp, write.tag, now_s)
+            end = batch.next if last[write.tag] == number else ""
             is_behind = int(batch.first < known)  # someone moved the group back, to have this written again
-            position = (name_of(tp), self._held.topic_id(tp), known, end, is_behind, WRITTEN_TTL_S)
-            arguments = (kind, *position, self._publish, ttl_s, kept, skipped, *lists)
-            yield Call((written_key(self._prefix, tag), *keys), arguments)
+            yield PlacedWrite(f"{place} {known} {end} {is_behind}", write)
 
 
 def _writes(batch: Batch) -> list[Write]:

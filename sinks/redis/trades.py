@@ -81,7 +81,9 @@ class HotTrades:
             trades = sorted(trades, key=_order)[skipped:]
         keys = (trades_key(self._prefix, market), trades_data_key(self._prefix, market))
         lists = (*_lists(trades), *_lists(list(runs.values())))
-        return Write(WriteKind.TRADES, market, keys, TRADES_TTL_S, TRADES_KEPT, skipped, lists)
+        return Write(
+            WriteKind.TRADES, market, keys, TRADES_TTL_S, TRADES_KEPT, skipped, lists, len(trades), of_runs=len(runs)
+        )
 
 
 def trade_member(trade_id: int | str) -> str:

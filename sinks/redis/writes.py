@@ -1,4 +1,4 @@
-"""What a batch changes in the hot store, as calls of `write.lua`; of what replaces each other only the last. Pure."""
+"""What a batch changes in the hot store, as `write.lua` takes it; of what replaces each other only the last. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ class WriteKind(StrEnum):
 
 
 class Write(NamedTuple):
-    """All that one batch changes of one data key: a call of the script."""
+    """All that one batch changes of one data key."""
 
     kind: WriteKind
     tag: str
@@ -31,6 +31,11 @@ class Write(NamedTuple):
     """How many changes are not in it, because newer ones take their place."""
     lists: tuple[bytes, ...]
     """The changes, as lists of the script."""
+    items: int
+    """How many; of trades without those of runs."""
+    of_runs: int = 0
+    identity: bytes = b""
+    """Of several values of one time: the fields that tell them apart, as a list."""
 
 
 class HotTopic(Protocol):

@@ -232,6 +232,9 @@ async def test_it_serves_tls_with_the_files_that_are_set(guarded: Settings, tmp_
                 pass
 
 
-async def test_without_a_key_a_loopback_address_is_served_as_tier_free(guarded: Settings) -> None:
-    async with asking(guarded.model_copy(update={"anonymous": None})) as session, session.get(ASKED) as response:
-        assert (response.status, response.headers["RateLimit-Policy"]) == (200, '"minute";q=20;w=60')
+@pytest.mark.parametrize(("anonymous", "policy"), [(None, None), (True, '"minute";q=20;w=60')])
+async def test_without_a_key_only_who_serves_a_loopback_address_unasked_is_not_counted(
+    guarded: Settings, *, anonymous: bool | None, policy: str | None
+) -> None:
+    async with asking(guarded.model_copy(update={"anonymous": anonymous})) as session, session.get(ASKED) as response:
+        assert (response.status, response.headers.get("RateLimit-Policy")) == (200, policy)

@@ -16,7 +16,7 @@ from redis_servers import one_redis
 from runtime.settings import Settings
 from serving.access import allowances as counted
 from serving.access.allowances import Allowances, UncountedError
-from sinks.redis.allowance import Rest, take_allowance
+from sinks.redis.allowance import UnusedWeight, take_allowance
 from sinks.redis.keys import allowance_key
 
 WINDOW_S = 1.0
@@ -97,7 +97,7 @@ async def test_the_script_alone_counts_as_a_plain_log_does(settings: Settings) -
     """Random takes, rests and windows, held against a list in Python on the server's own times."""
     chance = random.Random(7)
     async with counters(settings, 1) as (allowances,):
-        client, log, last = allowances._client, {}, Rest()
+        client, log, last = allowances._client, {}, UnusedWeight()
         for _ in range(400):
             least = chance.randint(1, 9)
             most = least + chance.randint(0, 9)
@@ -108,7 +108,7 @@ async def test_the_script_alone_counts_as_a_plain_log_does(settings: Settings) -
             )  # fmt: skip
             if last.weight:
                 log[last.taken_us] -= last.weight
-            last = Rest()
+            last = UnusedWeight()
             if grant.weight:
                 now_us = int(grant.taken_us)
                 free = 50 - sum(weight for taken, weight in log.items() if int(taken) > now_us - window_s * 1e6)
@@ -116,7 +116,7 @@ async def test_the_script_alone_counts_as_a_plain_log_does(settings: Settings) -
                 assert grant.left == free - grant.weight
                 log[grant.taken_us] = grant.weight
                 if chance.random() < 0.5:
-                    last = Rest(chance.randint(1, grant.weight), grant.taken_us)
+                    last = UnusedWeight(chance.randint(1, grant.weight), grant.taken_us)
             else:
                 assert 0 < grant.wait_s <= window_s
             await asyncio.sleep(chance.random() * 0.004)

@@ -228,11 +228,14 @@ async def test_a_market_that_lost_unnoticed_is_written_again_at_its_next_record(
     assert await held(log.settings) == wanted(132)
 
 
-async def test_a_sink_killed_before_it_moved_the_position_is_gone_on_from(log: Log, sink: Sink) -> None:
+async def test_a_sink_killed_before_it_moved_the_position_is_gone_on_from(
+    log: Log, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.redis.calls.CALL_ITEMS", 1)
     await write_first_part(log, sink)
     log.add("md.trades.v1", *trades(120, 120))
     batches = sink.batches(40)
-    calls = [call for batch in batches for call in sink.store._calls(batch)]
+    calls = sink.store._calls(batches)
     await sink.store._script.call(sink.store._opened, calls[:-3])
     other = Sink(log)
     await other.start()

@@ -15,11 +15,13 @@ from market.codec import decode_trade, encode_trade
 from market.key import MarketKey
 from market.timeframe import Timeframe
 from market.trade import numeric_id
+from sinks.redis import calls as redis_calls
 from sinks.redis import encode as redis
 from sinks.redis import keys
 from sinks.redis.positions import NOWHERE, Loss, Note, PartitionRecord, Position, find_loss
+from sinks.redis.scripts import Call
 from sinks.redis.trades import HotTrades, trade_member
-from sinks.redis.writes import Write
+from sinks.redis.writes import Write, WriteKind
 
 RUN = (("run", b"r"),)
 
@@ -175,7 +177,8 @@ def test_of_a_signal_s_versions_the_newest_goes_and_of_many_signals_the_newest(m
         {"window_minutes": 60}, {"time_ms": 120_000}, {"time_ms": 9},
     ]  # fmt: skip
     [write] = of_records(redis.SIGNALS, [SIGNAL | fields for fields in told])
-    times, values, identity = (part.decode().split("\n") for part in write.lists)
+    times, values = (part.decode().split("\n") for part in write.lists)
+    identity = write.identity.decode().split("\n")
     assert (write.keys, write.skipped) == (("cw:signals:{binance:BTC-USDT}",), 3)
     assert times == ["60000", "60000", "60000", "60000", "120000"]
     assert identity == ["kind", "other", "window_minutes"]
@@ -232,3 +235,40 @@ def test_a_tag_written_less_far_than_noted_is_a_loss_and_reading_goes_on_from_th
     assert find_loss(after, {"a": 79, "b": 50, "c": 60}) == Loss({"a": 79}, NOWHERE), "it is read from the beginning"
     assert [after.known(tag, week_s + 900) for tag in ("a", "d")] == [80, NOWHERE]
     assert after.known("a", week_s + 1000) == NOWHERE
+
+
+def placed(tag: str, items: int, *, of_runs: int = 0) -> redis_calls.PlacedWrite:
+    """A write of so many trades of a market."""
+    columns = [[f"{tag}{name}{number}" for number in range(items)] for name in "tmv"]
+    columns += [[f"{tag}{name}run{number}" for number in range(of_runs)] for name in "tmv"]
+    lists = tuple("\n".join(column).encode() for column in columns)
+    write = Write(WriteKind.TRADES, tag, (f"k{tag}", f"d{tag}"), 60, 500, 0, lists, items, of_runs=of_runs)
+    return redis_calls.PlacedWrite(f"topic/0 id -1 {items} 0", write)
+
+
+def made(writes: list[redis_calls.PlacedWrite], *, any_keys: bool) -> list[Call]:
+    return list(redis_calls.joined(writes, prefix="", publish="PUBLISH", any_keys=any_keys))
+
+
+def test_writes_of_many_markets_are_one_call_whose_lists_run_on() -> None:
+    [call] = made([placed("a", 2), placed("b", 0, of_runs=1), placed("c", 1)], any_keys=True)
+    assert call.keys == tuple(name for tag in "abc" for name in (f"cw:written:{{{tag}}}", f"k{tag}", f"d{tag}"))
+    assert call.arguments[6] == "topic/0 id -1 2 0 0 2 0\ntopic/0 id -1 0 0 0 0 1\ntopic/0 id -1 1 0 0 1 0"
+    assert call.arguments[7:] == (b"at0\nat1\nct0", b"am0\nam1\ncm0", b"av0\nav1\ncv0", b"btrun0", b"bmrun0", b"bvrun0")
+
+
+def test_in_a_cluster_a_call_has_the_writes_of_one_market_in_their_order() -> None:
+    calls = made([placed("a", 1), placed("b", 1), placed("a", 2)], any_keys=False)
+    assert [call.keys[1::3] for call in calls] == [("ka", "ka"), ("kb",)]
+    assert calls[0].arguments[7] == b"at0\nat0\nat1"
+
+
+def test_a_call_is_bounded() -> None:
+    calls = made([placed("a", 600), placed("b", 300, of_runs=300), placed("c", 1)], any_keys=True)
+    assert [call.keys[1::3] for call in calls] == [("ka", "kb"), ("kc",)]
+
+
+def test_writes_that_are_kept_in_different_ways_are_calls_of_their_own() -> None:
+    other = placed("b", 1)
+    calls = made([placed("a", 1), other._replace(write=other.write._replace(ttl_s=61))], any_keys=True)
+    assert [call.arguments[3] for call in calls] == [60, 61]

@@ -10,8 +10,8 @@ from eventually import eventually
 from runtime.errors import UsageError
 from serving.access.key_file import LOOK_S, WatchedKeys, change_keys, read_keys
 from serving.access.keys import (
+    ApiDataset,
     ApiKey,
-    Dataset,
     KeyRing,
     RateTier,
     decode_keys,
@@ -25,7 +25,7 @@ FIRST, SECOND = key_text(b"\x00" * 32), key_text(b"\xff" * 32)
 
 
 def made(name: str, text: str) -> ApiKey:
-    return ApiKey(name=name, sha256=hash_of(text), tier=RateTier.PRO, datasets=(Dataset.CANDLES,), created_ms=1)
+    return ApiKey(name=name, sha256=hash_of(text), tier=RateTier.PRO, datasets=(ApiDataset.CANDLES,), created_ms=1)
 
 
 def test_a_key_is_known_until_it_is_revoked_and_only_by_its_whole_text() -> None:
@@ -43,7 +43,7 @@ def test_a_rotated_key_has_the_same_rights_and_the_one_before_ends_later() -> No
     before, after = ring.holder(FIRST, 99), ring.holder(SECOND, 1_000)
     assert before is not None
     assert after is not None
-    assert (after.name, after.tier, after.datasets, after.created_ms) == ("a", RateTier.PRO, (Dataset.CANDLES,), 50)
+    assert (after.name, after.tier, after.datasets, after.created_ms) == ("a", RateTier.PRO, (ApiDataset.CANDLES,), 50)
     assert ring.holder(FIRST, 100) is None
     assert ring.revoked("a", 60).holder(FIRST, 60) is None  # a revocation is not put off by the grace
     assert ring.revoked("a", 60).holder(SECOND, 60) is None

@@ -7,7 +7,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from serving.access.limits import MOST_BODY_BYTES, limited
-from serving.access.refusal import RefusedError
+from serving.access.refusal import RequestRefusedError
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -36,7 +36,7 @@ async def test_a_body_comes_whole_up_to_the_limit_however_it_is_sent() -> None:
     await limited(echo)({"type": "http", "method": "POST"}, sending([half, half]), send)
     assert sent[1]["body"] == half + half
     sent.clear()
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         await limited(echo)({"type": "http", "method": "POST"}, sending([half, half, b"x"]), send)
     assert (refused.value.status, sent) == (413, [])
 
@@ -58,7 +58,7 @@ async def test_an_answer_has_to_begin_and_each_part_to_be_taken_in_time() -> Non
 
     get = {"type": "http", "method": "GET"}
     await limited(slow, answer_s=0.2)(get, sending([]), takes)  # longer in all, but it goes on
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         await limited(never, answer_s=0.1)(get, sending([]), takes)
     assert (refused.value.status, "Retry-After" in refused.value.headers) == (503, True)
     with pytest.raises(TimeoutError):

@@ -6,7 +6,7 @@ import pytest
 from eventually import eventually
 
 from serving.access.keys import RateTier
-from serving.access.refusal import RefusedError
+from serving.access.refusal import RequestRefusedError
 from serving.access.turns import Turns
 
 FREE, PRO, ENTERPRISE = RateTier
@@ -36,10 +36,10 @@ async def test_where_too_many_wait_the_last_of_the_lowest_tier_makes_room() -> N
     assert turns.enter_now()
     first, last = (asyncio.create_task(turns.enter(FREE)) for _ in range(2))
     await eventually(lambda: turns.waiting == 2)
-    with pytest.raises(RefusedError, match="too many"):
+    with pytest.raises(RequestRefusedError, match="too many"):
         await turns.enter(FREE)
     high = asyncio.create_task(turns.enter(ENTERPRISE))
-    with pytest.raises(RefusedError, match="too many") as refused:
+    with pytest.raises(RequestRefusedError, match="too many") as refused:
         await last
     assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "2")
     turns.leave()
@@ -55,7 +55,7 @@ async def test_who_waits_too_long_or_goes_away_takes_no_place() -> None:
     gone = asyncio.create_task(turns.enter(PRO))
     await eventually(lambda: turns.waiting == 1)
     gone.cancel()
-    with pytest.raises(RefusedError, match="no place within"):
+    with pytest.raises(RequestRefusedError, match="no place within"):
         await turns.enter(FREE)
     assert turns.waiting == 0
     late = asyncio.create_task(turns.enter(PRO))
