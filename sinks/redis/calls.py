@@ -1,4 +1,4 @@
-"""Writes as calls of `write.lua`: many in one call, because a call costs more than a trade in it. Pure."""
+"""Writes as calls of `write.lua`: many in one call, because a call costs more than a trade in it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
