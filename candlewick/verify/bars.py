@@ -42,7 +42,7 @@ class FoldedTrade(NamedTuple):
 
 
 @dataclass
-class BarMinute:
+class UnfoldedMinute:
     """A minute that is not final yet."""
 
     ids: set[str] = field(default_factory=set)
@@ -120,7 +120,7 @@ class MarketFold:
         self._begin_us: int | None = None
         self._final_us: int | None = None
         self._folded_us = 0
-        self._minutes: dict[int, BarMinute] = {}
+        self._minutes: dict[int, UnfoldedMinute] = {}
         self._statuses: dict[int, int] = {}
         self._late: list[TradePlace] = []
         self._told = 0
@@ -133,7 +133,7 @@ class MarketFold:
         if (self._final_us is not None and time_us < self._final_us) or time_us < (self._begin_us or 0):
             return
         open_us = time_us - time_us % MINUTE_US
-        minute = self._minutes.setdefault(open_us, BarMinute())
+        minute = self._minutes.setdefault(open_us, UnfoldedMinute())
         if trade.trade_id in minute.ids:
             return
         minute.ids.add(trade.trade_id)
@@ -150,7 +150,7 @@ class MarketFold:
             self._begin(-(-published_us // MINUTE_US) * MINUTE_US)
         self._final_us = max(self._final_us or 0, until_us - LATENESS_US)
         if proof != "begin" and until_us - MINUTE_US >= (self._begin_us or 0):
-            minute = self._minutes.setdefault(until_us - MINUTE_US, BarMinute())
+            minute = self._minutes.setdefault(until_us - MINUTE_US, UnfoldedMinute())
             rank = ANY_STATUS.index(_STATUS_OF_PROOF[proof])
             minute.status = rank if takes_back or minute.status is None else min(rank, minute.status)
             if until_us <= self._folded_us:
@@ -191,7 +191,7 @@ class MarketFold:
             is_final = open_us < (self._final_us or 0)
             if not is_final and (minute is None or minute.status is None):
                 return
-            minute = minute or BarMinute()
+            minute = minute or UnfoldedMinute()
             self._statuses[open_us] = _HOLE if minute.status is None else minute.status
             trades = sorted(minute.trades)
             for fold in self._folds:

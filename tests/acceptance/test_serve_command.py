@@ -26,7 +26,8 @@ def server(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     started = subprocess.Popen([*COMMAND, "--port", "0"], cwd=tmp_path, env=NOWHERE, stderr=subprocess.PIPE, text=True)
     assert started.stderr is not None
     with started:
-        yield started, json.loads(started.stderr.readline())["address"]
+        lines = map(json.loads, started.stderr)  # tiers that are away are told first
+        yield started, next(line["address"] for line in lines if "address" in line)
         started.kill()
 
 
