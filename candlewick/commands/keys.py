@@ -111,9 +111,7 @@ def rotate(
     grace: Annotated[timedelta, SPAN, Parameter(help="how long the key before is still valid")] = timedelta(days=1),
     common: Common = NONE_GIVEN,
 ) -> None:
-    """Make a new key with the same name, tier and scopes, and print it. The key before is valid for a while.
-
-    Both count as one caller.
+    """Make a new key in place of one and print it; both are one caller for a while.
 
     ```
     candlewick keys rotate bob

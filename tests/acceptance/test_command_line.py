@@ -14,11 +14,12 @@ from candlewick.commands.settings import markdown_table
 from runtime.errors import CandlewickError, WrongDataError
 from runtime.settings import Settings
 
-GROUPS = ("stack", "topics", "sink", "migrate")
+GROUPS = ("stack", "topics", "sink", "migrate", "keys")
 SUBCOMMANDS = [
     ["stack", "up"], ["stack", "down"], ["stack", "status"], ["stack", "reset"],
     ["topics", "apply"], ["topics", "diff"], ["sink", "redis"], ["sink", "clickhouse"], ["sink", "parquet"],
     ["sink", "postgres"], ["migrate", "clickhouse"],
+    ["keys", "add"], ["keys", "list"], ["keys", "rotate"], ["keys", "revoke"],
 ]  # fmt: skip
 
 
