@@ -13,11 +13,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import (
-    AfterValidator,
-    Field,
-    field_validator,
-)
+from pydantic import AfterValidator, Field, field_validator
 from starlette.exceptions import HTTPException
 
 from market.fields import MAX_NAME
@@ -33,7 +29,7 @@ from serving.lengths import CandleLength
 from serving.markets import Markets, UnknownMarketError
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
 from serving.planner import MAX_CANDLES, RevisionChoice, Tier
-from serving.problem import problem as _problem
+from serving.problem import problem
 from serving.reader import read_tickers, read_trades
 from serving.record_routes import record_routes
 from serving.tiers import Tiers
@@ -119,7 +115,7 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
     @api.get("/v1/candles", summary="Closed candles of a symbol, oldest first")
     async def candles(query: Annotated[CandlesQuery, Query()]) -> Response:
         if query.from_ms is not None and query.until_ms is not None and query.from_ms > query.until_ms:
-            return _problem(HTTPStatus.BAD_REQUEST, "from_ms lies after until_ms")
+            return problem(HTTPStatus.BAD_REQUEST, "from_ms lies after until_ms")
         answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
@@ -164,32 +160,32 @@ async def _on_wrong_parameters(request: Request, error: Exception) -> Response: 
         f"{'.'.join(map(str, wrong['loc'][1:]))}: {wrong['msg'].removeprefix('Value error, ')}"
         for wrong in error.errors()
     ]
-    return _problem(HTTPStatus.BAD_REQUEST, "; ".join(sentences))
+    return problem(HTTPStatus.BAD_REQUEST, "; ".join(sentences))
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this one
     status = HTTPStatus(error.status_code)
-    return _problem(status, f"{request.method} {request.url.path}: {status.phrase}", headers=error.headers)
+    return problem(status, f"{request.method} {request.url.path}: {status.phrase}", headers=error.headers)
 
 
 async def _on_unknown_market(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
     assert isinstance(error, UnknownMarketError)  # noqa: S101  # registered for this one
-    return _problem(HTTPStatus.NOT_FOUND, str(error), nearest=[market._asdict() for market in error.nearest])
+    return problem(HTTPStatus.NOT_FOUND, str(error), nearest=[market._asdict() for market in error.nearest])
 
 
 async def _on_no_tier(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return _problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
 async def _on_too_much(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
     assert isinstance(error, TooMuchError)  # noqa: S101  # registered for this one
-    return _problem(HTTPStatus.BAD_REQUEST, str(error), limit=error.limit)
+    return problem(HTTPStatus.BAD_REQUEST, str(error), limit=error.limit)
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
     logger("serve").error("a request failed", path=request.url.path, exc_info=error)
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
 
 
 def to_bytes(answer: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""How much is answered where a question does not say. Pure."""
+"""How many rows or symbols a question may ask for, and how many it gets if it does not say. Pure."""
 
 DEFAULT_CANDLES = 500
 DEFAULT_TRADES = 100

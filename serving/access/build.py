@@ -47,7 +47,7 @@ async def guarded(app: ASGIApp, settings: Settings, ip: str) -> AsyncIterator[AS
 
 
 def access_rules(settings: Settings, ip: str) -> AccessRules:
-    """The rules. Where nothing is set, who has no key may ask only on an address of this machine alone, uncounted."""
+    """The rules. Where nothing is set, callers without a key may ask on a loopback address only, uncounted."""
     anonymous = settings.anonymous
     return AccessRules(
         anonymous=ipaddress.ip_address(ip).is_loopback if anonymous is None else anonymous,

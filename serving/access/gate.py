@@ -37,9 +37,9 @@ class AccessRules:
     """What is set."""
 
     anonymous: bool
-    """Whether who has no key may ask."""
+    """Whether callers without a key may ask."""
     counts_anonymous: bool
-    """Whether who has no key has the lowest tier's allowance, and not what they like: on the user's own machine."""
+    """Whether callers without a key have the allowance of tier free; if not, nobody counts what they ask."""
     weight_a_minute: dict[RateTier, int]
     """0: no limit."""
     closed_without_redis: bool
