@@ -5,7 +5,7 @@ import datetime as dt
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -13,21 +13,25 @@ from market.candle import Candle
 from market.errors import MalformedError
 from market.key import MarketKey
 from market.ticker import Ticker
-from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
+from market.timeframe import DAY_MS, MINUTE_MS, MINUTE_US, Timeframe
 from market.trade import Trade
 from runtime.errors import CandlewickError
 from runtime.settings import Settings, clickhouse_address, cold_address, redis_address
 from runtime.telemetry import logger
-from serving.encoded import EncodedCandle, encoded_minute, encoded_value, encoded_window
+from serving.encoded import EncodedCandle, encoded_rows, encoded_value, encoded_window
 from serving.lengths import MINUTE, CandleLength
 from serving.planner import RevisionChoice, SpanMs, Tier, joined
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
 from sinks.clickhouse import read_candles as warm_candles
 from sinks.clickhouse import read_records as warm_records
-from sinks.clickhouse.read_records import Cursor, RecordKind, RecordPage
+from sinks.clickhouse import read_tables as warm_tables
+from sinks.clickhouse.read_records import RecordPage
 from sinks.parquet import connect as parquet
 from sinks.parquet import read as cold
+from sinks.parquet import read_records as cold_records
+from sinks.parquet.footers import Footers, RowGroup
+from sinks.record_forms import Cursor, RecordKind, arrange, count_columns, times_us
 from sinks.redis import connect as redis
 from sinks.redis import keys
 from sinks.redis import read as hot
@@ -37,7 +41,10 @@ _NEAR_S = 5.0
 """How long hot and warm may take before they count as away."""
 _COLD_S = 30.0
 _COLD_READS = 2
-"""At a time: each holds a file of a day in memory. More wait, within the time above."""
+"""At a time: each holds files in memory. More wait, within the time above."""
+US_A_MS = 1000
+MAX_COLD_ROWS = 250_000
+"""Of all markets, in the files that are read for one table."""
 _NOBODY = MarketKey("-", "-")
 """Asked for to see whether a tier answers."""
 _EPOCH = dt.date(1970, 1, 1)
@@ -78,6 +85,21 @@ class NearTier(TierStore, Protocol):
 
     async def markets(self, most: int) -> set[MarketKey]:
         """The markets that have candles there, at most so many."""
+
+
+class MinuteSpan(NamedTuple):
+    """Minutes since 1970 in [begin, end)."""
+
+    begin: int
+    end: int
+
+
+class RecordTable(NamedTuple):
+    """Records of whole minutes, in any order, as `sinks.record_forms` has them."""
+
+    rows: pa.Table
+    end: int
+    """The first minute that is not read."""
 
 
 class Guard:
@@ -238,6 +260,40 @@ class WarmTier:
             lambda client: warm_records.read_records(client, kind, parameters, after=after, limit=limit)
         )
 
+    async def table(
+        self, kind: RecordKind, parameters: Mapping[str, str], minutes: MinuteSpan, most: int
+    ) -> RecordTable:
+        """Records of the first minutes: of all of them, or of so many that there are `most` rows or more."""
+        rows = await self._ask(
+            lambda client: warm_tables.read_table(
+                client, kind, parameters, from_minute=minutes.begin, until_minute=minutes.end, most=most
+            )
+        )
+        is_all = len(rows) < most
+        return RecordTable(rows, minutes.end if is_all else int(times_us(kind, rows).max()) // MINUTE_US + 1)
+
+    async def estimated_rows(self, kind: RecordKind, parameters: Mapping[str, str], minutes: MinuteSpan) -> int:
+        """How many records there are at most, by the index alone."""
+        return await self._ask(
+            lambda client: warm_tables.estimate_rows(
+                client, kind, parameters, from_minute=minutes.begin, until_minute=minutes.end
+            )
+        )
+
+    async def record_spans(self) -> dict[RecordKind, list[SpanMs]]:
+        """Where any market has records, in whole minutes: one span a month."""
+        spans = await self._ask(warm_tables.read_record_spans)
+        return {kind: [_whole_minutes(*span) for span in of_kind] for kind, of_kind in spans.items()}
+
+    async def minute_counts(self, market: MarketKey, minutes: MinuteSpan) -> pa.Table:
+        """Minute, trades and status of each 1m candle, oldest first."""
+        span = SpanMs(minutes.begin * MINUTE_MS, minutes.end * MINUTE_MS)
+        return await self._ask(lambda client: warm_tables.read_minute_counts(client, market._asdict() | span._asdict()))
+
+    async def instruments(self, exchange: str) -> pa.Table:
+        """All instruments of an exchange, by symbol."""
+        return await self._ask(lambda client: warm_tables.read_instruments(client, exchange))
+
     async def exchanges(self) -> list[str]:
         """The exchanges that have instruments."""
         return await self._ask(warm_records.read_exchanges)
@@ -280,12 +336,13 @@ class WarmTier:
 
 
 class ColdTier:
-    """Parquet files: every revision of every 1m candle; a day is read at a time."""
+    """Parquet files: every revision of every 1m candle, every copy of every other record."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = cold_address(settings)
         self._partitions = settings.partitions
         self._store: parquet.Client | None = None
+        self._footers = Footers()
         self._slots = asyncio.Semaphore(_COLD_READS)
         self._guard = Guard(Tier.COLD, lambda: parquet.cold_errors(self._url), _COLD_S)
 
@@ -293,26 +350,68 @@ class ColdTier:
         self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
     ) -> list[EncodedCandle]:
         is_first = revision is RevisionChoice.FIRST
+        minutes = MinuteSpan(spans[0].from_ms // MINUTE_MS, -(-spans[-1].until_ms // MINUTE_MS))
+        groups = await self.groups(RecordKind.CANDLES, market, spans)
+        tables = []
+        while minutes.begin < minutes.end:
+            rows, end = await self.table(RecordKind.CANDLES, market, {}, minutes, groups)
+            tables.append(arrange(RecordKind.CANDLES, [rows], is_first=is_first))
+            minutes = MinuteSpan(end, minutes.end)
+        candles = [candle for table in tables for candle in encoded_rows(table)]
+        return [candle for candle in candles if _is_in(candle.open_ms, spans)]
 
-        async def question() -> list[EncodedCandle]:
+    async def groups(self, kind: RecordKind, market: MarketKey, spans: Sequence[SpanMs]) -> list[RowGroup]:
+        """The parts of files that may hold records of a market on the days of these spans."""
+        return await self._guard.ask(lambda: cold_records.find_groups(self._place(), kind, market, _days(spans)))
+
+    async def table(
+        self,
+        kind: RecordKind,
+        market: MarketKey,
+        parameters: Mapping[str, str],
+        minutes: MinuteSpan,
+        groups: Sequence[RowGroup],
+    ) -> RecordTable:
+        """All copies of the records of the first minutes that are in these parts, as many as are read at a time."""
+        end = cold_records.first_minutes(groups, minutes.begin, minutes.end, MAX_COLD_ROWS)
+
+        async def question() -> pa.Table:
             async with self._slots:
-                days = [
-                    await cold.read_candles(self._opened(), market, day, partitions=self._partitions, is_first=is_first)
-                    for day in _days(spans)
-                ]
-            return [
-                encoded_minute(candle) for candles in days for candle in candles if _is_in(candle.open_time_ms, spans)
-            ]
+                return await cold_records.read_records(
+                    self._place(), kind, market, parameters, groups, from_minute=minutes.begin, until_minute=end
+                )
 
-        return await self._guard.ask(question)
+        return RecordTable(await self._guard.ask(question), end)
 
-    async def dates(self) -> dict[str, list[SpanMs]]:
-        """Exchange → the UTC days of which there may be 1m candles, as spans."""
-        dates = await self._guard.ask(lambda: cold.read_dates(self._opened(), "candles"))
+    async def estimated_rows(self, kind: RecordKind, market: MarketKey, spans: Sequence[SpanMs]) -> int:
+        """How many rows the files of these spans have that may hold records of a market: of all markets in them."""
+        return await self._guard.ask(
+            lambda: cold_records.estimate_rows(
+                self._place(), kind, market, [(span.from_ms * US_A_MS, span.until_ms * US_A_MS) for span in spans]
+            )
+        )
+
+    async def minute_counts(self, market: MarketKey, minutes: MinuteSpan) -> pa.Table:
+        """Minute, trades and status of each 1m candle in its newest revision, oldest first."""
+        span = SpanMs(minutes.begin * MINUTE_MS, minutes.end * MINUTE_MS)
+        groups = await self.groups(RecordKind.CANDLES, market, [span])
+        tables = []
+        while minutes.begin < minutes.end:
+            rows, end = await self.table(RecordKind.CANDLES, market, {}, minutes, groups)
+            tables.append(count_columns(arrange(RecordKind.CANDLES, [rows])))
+            minutes = MinuteSpan(end, minutes.end)
+        return pa.concat_tables(tables)
+
+    async def record_dates(self, kind: RecordKind) -> dict[str, list[SpanMs]]:
+        """Exchange → the UTC days of which there may be records, as spans."""
+        dates = await self._guard.ask(lambda: cold.read_dates(self._opened(), cold_records.DATASETS[kind].name))
         return {exchange: joined(map(_day_span, days)) for exchange, days in dates.items()}
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _place(self) -> cold_records.ColdPlace:
+        return cold_records.ColdPlace(self._opened(), self._footers, self._partitions)
 
     def _opened(self) -> parquet.Client:
         if self._store is None:
@@ -365,6 +464,10 @@ async def _read_windows(
 def _days(spans: Sequence[SpanMs]) -> list[dt.date]:
     days = {day for span in spans for day in range(span.from_ms // DAY_MS, (span.until_ms - 1) // DAY_MS + 1)}
     return [_EPOCH + dt.timedelta(days=day) for day in sorted(days)]
+
+
+def _whole_minutes(first_ms: int, last_ms: int) -> SpanMs:
+    return SpanMs(first_ms - first_ms % MINUTE_MS, last_ms - last_ms % MINUTE_MS + MINUTE_MS)
 
 
 def _day_span(date: dt.date) -> SpanMs:

@@ -6,15 +6,13 @@ A page begins behind a cursor: the sorting key of the record before it. All rais
 
 import re
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
 from clickhouse_connect.driver import AsyncClient
 
 from sinks.clickhouse.json_form import JSON_FORM
-
-Cursor = tuple[int | str, ...]
+from sinks.record_forms import Cursor, RecordKind
 
 
 class _Selection(NamedTuple):
@@ -23,17 +21,6 @@ class _Selection(NamedTuple):
     """Table and conditions; parameters in braces."""
     keys: tuple[tuple[str, str], ...]
     """Expressions that the records are sorted by, and their types."""
-
-
-class RecordKind(StrEnum):
-    """What can be read in pages."""
-
-    TRADES = "trades"
-    SIGNALS = "signals"
-    BARS = "bars"
-    FUNDING = "funding"
-    GAPS = "gaps"
-    INSTRUMENTS = "instruments"
 
 
 class RecordPage(NamedTuple):

@@ -28,7 +28,7 @@ from sinks.rows import precedence
 
 SMALL_BYTES = 1 << 20
 """Files up to this size are got whole: one request instead of three."""
-_READ_AHEAD_BYTES = 1 << 16
+READ_AHEAD_BYTES = 1 << 16
 _AT_ONCE = 8
 """Files of one day that are got at a time."""
 _partition_in = re.compile(r"-(\d+)-\d+-\d+\.parquet$").search
@@ -92,7 +92,7 @@ async def _read(
         (entry["path"], entry["size"])
         async for entries in obstore.list(store, prefix=folder)
         for entry in entries
-        if entry["path"].endswith(".parquet") and _may_hold(entry["path"], partition)
+        if entry["path"].endswith(".parquet") and may_hold(entry["path"], partition)
     ]
     slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -115,14 +115,14 @@ async def _read(
     return await asyncio.to_thread(rows)
 
 
-def _may_hold(path: str, partition: int | None) -> bool:
+def may_hold(path: str, partition: int | None) -> bool:
     """Whether a file may have rows of a partition: not if its name tells another."""
     told = _partition_in(path)
     return partition is None or told is None or int(told[1]) == partition
 
 
 def _ranged(store: ObjectStore, path: str) -> pa.NativeFile:
-    return pa.PythonFile(obstore.open_reader(store, path, buffer_size=_READ_AHEAD_BYTES), mode="r")
+    return pa.PythonFile(obstore.open_reader(store, path, buffer_size=READ_AHEAD_BYTES), mode="r")
 
 
 def _rows_of(source: pa.NativeFile, dataset: Dataset, symbol: str) -> pa.Table:

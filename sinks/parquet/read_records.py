@@ -1,0 +1,223 @@
+"""Records of the cold store by time, as Arrow tables in their topics' form (`sinks.record_forms`).
+
+Of a day only the files of the market's partition are looked at, of those only the row groups whose bounds fit, and of
+these only the columns that are told. All raise what `sinks.parquet.read` raises.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import quote
+
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from obstore.store import ObjectStore
+
+from market.feed import FeedEventKind
+from market.funding import FundingKind
+from market.key import MarketKey
+from market.partition import partition_of
+from market.timeframe import MINUTE_US
+from sinks.parquet.footers import Footers, ListedFile, RowGroup
+from sinks.parquet.read import READ_AHEAD_BYTES, SMALL_BYTES, may_hold
+from sinks.parquet.schema import BARS, CANDLES, FEEDS, FUNDING, SIGNALS, TRADES, Dataset
+from sinks.record_forms import FORMS, PRECEDENCE, RecordKind
+from sinks.rows import precedences
+
+_AT_ONCE = 8
+_SETTLED = pa.scalar(1 << 63, pa.uint64())
+_NOT_SETTLED = pa.scalar(0, pa.uint64())
+_US_A_MS = 1000
+_DAY_US = 86_400_000_000
+_EPOCH = dt.date(1970, 1, 1)
+_SAMPLE = 200
+_TIMES = {"from_us": "from_time", "until_us": "until_time"}
+"""Columns of times that do not have the topic's name without its unit."""
+_GAPS = pa.array(
+    [
+        event.value
+        for event in (
+            FeedEventKind.GAP_OPENED,
+            FeedEventKind.GAP_FILLED,
+            FeedEventKind.HOLE,
+            FeedEventKind.TAKEN_BACK,
+        )
+    ]
+)
+DATASETS: Mapping[RecordKind, Dataset] = {
+    RecordKind.TRADES: TRADES,
+    RecordKind.CANDLES: CANDLES,
+    RecordKind.SIGNALS: SIGNALS,
+    RecordKind.BARS: BARS,
+    RecordKind.FUNDING: FUNDING,
+    RecordKind.GAPS: FEEDS,
+}
+
+
+class ColdPlace(NamedTuple):
+    """Where to read: the store, what is known of its files, and how many partitions the topics have."""
+
+    store: ObjectStore
+    footers: Footers
+    partitions: int | None
+
+
+async def find_groups(place: ColdPlace, kind: RecordKind, market: MarketKey, days: Iterable[dt.date]) -> list[RowGroup]:
+    """The row groups of these UTC days that may hold records of a market."""
+    files = await _files(place, DATASETS[kind], market, days)
+    groups = await place.footers.of(place.store, files, DATASETS[kind].time)
+    return [group for group in groups if group.may_hold(market.symbol)]
+
+
+async def estimate_rows(
+    place: ColdPlace, kind: RecordKind, market: MarketKey, spans_us: Sequence[tuple[int, int]]
+) -> int:
+    """How many rows the row groups have that may hold records of a market in these spans, [from, until).
+
+    Of many files the footers of `_SAMPLE` are read, and what they tell is taken for all by their sizes.
+    """
+    days = sorted({day for from_us, until_us in spans_us for day in range(from_us // _DAY_US, -(-until_us // _DAY_US))})
+    files = await _files(place, DATASETS[kind], market, [_EPOCH + dt.timedelta(days=day) for day in days])
+    sample = files[:: -(-len(files) // _SAMPLE)] if files else []
+    groups = await place.footers.of(place.store, sample, DATASETS[kind].time)
+    rows = sum(
+        group.rows
+        for group in groups
+        if group.may_hold(market.symbol) and any(group.overlaps(from_us, until_us) for from_us, until_us in spans_us)
+    )
+    read_bytes = sum(file.size_bytes for file in sample)
+    return rows * sum(file.size_bytes for file in files) // read_bytes if read_bytes else 0
+
+
+async def _files(place: ColdPlace, dataset: Dataset, market: MarketKey, days: Iterable[dt.date]) -> list[ListedFile]:
+    """Those of the market's partition."""
+    partition = None if place.partitions is None else partition_of(str(market).encode(), place.partitions)
+    return [
+        ListedFile(entry["path"], entry["size"])
+        for date in days
+        async for entries in obstore.list(
+            place.store, prefix=f"{dataset.name}/exchange={quote(market.exchange, safe='')}/date={date.isoformat()}/"
+        )
+        for entry in entries
+        if entry["path"].endswith(".parquet") and may_hold(entry["path"], partition)
+    ]
+
+
+def first_minutes(groups: Sequence[RowGroup], from_minute: int, until_minute: int, most_rows: int) -> int:
+    """Where to stop so that groups of at most so many rows have to be read, or those of one minute. Pure."""
+    end = until_minute
+    rows = 0
+    for group in sorted(groups, key=lambda group: group.from_us):
+        if not group.overlaps(from_minute * MINUTE_US, end * MINUTE_US):
+            continue
+        rows += group.rows
+        begin = group.from_us // MINUTE_US
+        if rows > most_rows and begin > from_minute:
+            return min(end, begin)
+    return end
+
+
+async def read_records(
+    place: ColdPlace,
+    kind: RecordKind,
+    market: MarketKey,
+    parameters: Mapping[str, str],
+    groups: Sequence[RowGroup],
+    *,
+    from_minute: int,
+    until_minute: int,
+) -> pa.Table:
+    """The records of minutes since 1970 in [from_minute, until_minute) that are in these groups: all copies of each.
+
+    `parameters` are kind and threshold of bars.
+    """
+    wanted: dict[ListedFile, list[int]] = {}
+    for group in groups:
+        if group.overlaps(from_minute * MINUTE_US, until_minute * MINUTE_US):
+            wanted.setdefault(group.file, []).append(group.number)
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def content_of(file: ListedFile) -> bytes | None:
+        if file.size_bytes > SMALL_BYTES:
+            return None
+        async with slots:
+            return bytes(await (await obstore.get_async(place.store, file.path)).bytes_async())
+
+    contents = await asyncio.gather(*map(content_of, wanted))
+
+    def rows() -> pa.Table:
+        """In one thread: many would wait for each other."""
+        tables = [FORMS[kind].schema.empty_table()]
+        for (file, numbers), content in zip(wanted.items(), contents, strict=True):
+            source = _ranged(place.store, file.path) if content is None else pa.BufferReader(content)
+            read = _read(source, kind, numbers, market.symbol, (from_minute, until_minute))
+            tables.append(_told(kind, read, parameters))
+        return pa.concat_tables(tables)
+
+    return await asyncio.to_thread(rows)
+
+
+def _ranged(store: ObjectStore, path: str) -> pa.NativeFile:
+    return pa.PythonFile(obstore.open_reader(store, path, buffer_size=READ_AHEAD_BYTES), mode="r")
+
+
+def _read(
+    source: pa.NativeFile, kind: RecordKind, groups: list[int], symbol: str, minutes: tuple[int, int]
+) -> pa.Table:
+    dataset = DATASETS[kind]
+    with pq.ParquetFile(source) as file:
+        names = [name for name in file.schema_arrow.names if name in _NEEDED[kind]]
+        rows = file.read_row_groups(groups, columns=names, use_threads=False)
+    times = rows[dataset.time]
+    from_time, until_time = (pa.scalar(minute * MINUTE_US, pa.int64()).cast(times.type) for minute in minutes)
+    is_within = pc.and_(pc.greater_equal(times, from_time), pc.less(times, until_time))
+    return rows.filter(pc.and_(is_within, pc.equal(rows["symbol"], symbol)))
+
+
+def _told(kind: RecordKind, rows: pa.Table, parameters: Mapping[str, str]) -> pa.Table:
+    """The rows in the form of their kind; those of other bars, and events that are no gaps, are left out."""
+    if kind is RecordKind.BARS:
+        threshold = pa.scalar(parameters["threshold"]).cast(rows["threshold"].type)
+        is_wanted = pc.and_(pc.equal(rows["kind"], parameters["kind"]), pc.equal(rows["threshold"], threshold))
+        rows = rows.filter(pc.and_(is_wanted, pc.is_null(rows["run"])))
+    elif kind is RecordKind.GAPS:
+        rows = rows.filter(pc.is_in(rows["event"], _GAPS))
+    form = FORMS[kind]
+    columns = {field.name: _column(rows, field) for field in (*form.told, *form.place)}
+    return pa.table({**columns, PRECEDENCE: _precedence(kind, rows)}).select(form.schema.names).cast(form.schema)
+
+
+def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    name = _cold_name(field.name)
+    if name not in rows.column_names:  # as `seq` in files of earlier versions
+        return pa.chunked_array([pa.nulls(len(rows), field.type)])
+    if name == field.name:
+        return rows[name]
+    times = rows[name].cast(pa.int64())
+    return pc.divide(times, _US_A_MS) if field.name.endswith("_ms") else times
+
+
+def _cold_name(name: str) -> str:
+    """The column of a field: times have other names in files."""
+    return _TIMES.get(name) or (name[:-3] if name.endswith(("_us", "_ms")) else name)
+
+
+_NEEDED: Mapping[RecordKind, set[str]] = {
+    kind: {_cold_name(name) for name in FORMS[kind].schema.names} | {"run", "offset", dataset.time}
+    for kind, dataset in DATASETS.items()
+}
+"""Columns that are read."""
+
+
+def _precedence(kind: RecordKind, rows: pa.Table) -> pa.Array:
+    """As the warm store has it."""
+    offsets = rows["offset"].to_numpy()
+    if kind is RecordKind.TRADES:
+        return pa.array(precedences(pc.is_null(rows["run"]).to_numpy(), offsets))
+    if kind is RecordKind.FUNDING:
+        is_settled = pc.equal(rows["kind"], FundingKind.SETTLED.value)
+        return pc.add(pa.array(offsets.astype("uint64")), pc.if_else(is_settled, _SETTLED, _NOT_SETTLED))
+    return rows["revision"] if "revision" in rows.column_names else pa.array(offsets)
