@@ -4,7 +4,6 @@ Answers are JSON: candles, trades and tickers in the very form of the topics (de
 milliseconds or, where a name says `_us`, microseconds). Errors are problem+json (RFC 9457).
 """
 
-import asyncio
 import time
 from enum import StrEnum
 from http import HTTPStatus
@@ -24,13 +23,15 @@ from serving.answers import candles_json, tickers_json, trades_json
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.candles import CandlesQuestion, read_candles
 from serving.errors import NoTierError, TooManyRowsError, TooManyStreamsError, TooMuchError
+from serving.estimate_routes import estimate_routes
 from serving.estimates import estimate_candles
 from serving.forms import AnswerForm
+from serving.health import TierHealth
 from serving.held import HeldSpans
-from serving.lengths import CandleLength
+from serving.lengths import CandleLength, check_length
 from serving.markets import Markets, UnknownMarketError
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
-from serving.planner import MAX_CANDLES, RevisionChoice, SpanMs, Tier
+from serving.planner import MAX_CANDLES, RevisionChoice, SpanMs
 from serving.problem import problem
 from serving.reader import read_tickers, read_trades
 from serving.record_routes import Form, asked_form, market_routes, record_routes, require_few_rows, wrong
@@ -41,17 +42,12 @@ from serving.trades import MAX_TRADES
 _RETRY_AFTER_S = 5
 
 
-def _check_length(value: str) -> str:
-    """The usual name of a length."""
-    return str(CandleLength.parse(value))
-
-
 class CandlesQuery(MarketQuery):
     """Parameters of ``/v1/candles``."""
 
     timeframe: Annotated[
         str,
-        AfterValidator(_check_length),
+        AfterValidator(check_length),
         Field(description="minutes, hours, days, weeks or months: 7m, 1h, 3d, 1w, 1M", max_length=8),
     ] = Timeframe.M1.value
     from_ms: Annotated[TimeMs | None, Field(description="first open time, UTC ms; without: the last ones")] = None
@@ -113,7 +109,7 @@ class Health(StrEnum):
 
 def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
     """The application; the caller closes `tiers`, and keeps `held` up to date."""
-    markets, slots = Markets(tiers), StreamSlots()
+    markets, slots, tier_health = Markets(tiers), StreamSlots(), TierHealth(tiers)
     api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
 
     @api.get("/v1/candles", summary="Closed candles of a symbol, oldest first")
@@ -142,9 +138,9 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
             await markets.require_any(query.markets)
         return _json(tickers_json(query.exchange, answer))
 
-    @api.get("/v1/health", summary="Which tiers answer; always 200")
+    @api.get("/v1/health", summary="Which tiers answered some seconds ago; always 200")
     async def health() -> Response:
-        reachable = dict(zip(Tier, await asyncio.gather(*map(tiers.reachable, Tier)), strict=True))
+        reachable = await tier_health.reachable()
         there = reachable.values()
         status = Health.OK if all(there) else Health.DEGRADED if any(there) else Health.DOWN
         return _json(
@@ -152,7 +148,8 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
         )
 
     api.include_router(record_routes(tiers, held, slots))
-    api.include_router(market_routes(tiers))
+    api.include_router(market_routes(tiers, held))
+    api.include_router(estimate_routes(tiers, held))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)

@@ -7,7 +7,6 @@ one stream.
 import base64
 import binascii
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
@@ -19,13 +18,15 @@ from pydantic import Field
 
 from market.bar import BarKind
 from market.fields import MAX_TIME_US
+from market.key import MarketKey
 from market.timeframe import DAY_MS
-from serving.answers import records_coverage_json, source_json
+from serving.answers import records_coverage_json, source_json, span_json
 from serving.bounds import DEFAULT_RECORDS, MAX_RECORDS
 from serving.errors import NoTierError, TooManyRowsError
 from serving.estimates import estimate_records
 from serving.forms import AnswerForm, accepted_form
 from serving.held import HeldSpans
+from serving.market_coverage import MarketCoverage, read_coverage
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs
 from serving.planner import SpanMs, Tier
 from serving.records import RecordsPage, RecordsQuestion, read_page
@@ -42,6 +43,9 @@ Form = Annotated[
     AnswerForm | None,
     Field(description="json in pages, else one stream; without: the first that the Accept header names, else json"),
 ]
+
+
+Threshold = Annotated[str, Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,18})?$")]
 
 
 class _Paged(Parameters):
@@ -76,7 +80,7 @@ class BarsQuery(PeriodQuery):
     """Parameters of ``/v1/bars``: by the time that they closed."""
 
     kind: BarKind
-    threshold: Annotated[str, Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,18})?$")]
+    threshold: Threshold
 
     @property
     def filters(self) -> dict[str, str]:  # noqa: D102
@@ -133,7 +137,7 @@ def record_routes(tiers: Tiers, held: HeldSpans, slots: StreamSlots) -> APIRoute
     return routes
 
 
-def market_routes(tiers: Tiers) -> APIRouter:
+def market_routes(tiers: Tiers, held: HeldSpans) -> APIRouter:
     """The routes of what is not asked by time."""
     routes = APIRouter()
 
@@ -145,13 +149,12 @@ def market_routes(tiers: Tiers) -> APIRouter:
     async def exchanges() -> Response:
         return _json({"exchanges": await _of_warm(tiers.warm.exchanges()), "source": {"tier": Tier.WARM}})
 
-    @routes.get("/v1/coverage", summary="How many minutes of each day of a market have a candle in the warm store")
+    @routes.get("/v1/coverage", summary="How many minutes of each day of a market have a candle, and in which tiers")
     async def coverage(query: Annotated[CoverageQuery, Query()]) -> Response:
         span = SpanMs(query.from_ms, query.until_ms)
         if span.until_ms - span.from_ms > MAX_DAYS * DAY_MS:
             raise wrong("until_ms", f"must lie at most {MAX_DAYS} days after from_ms: ask for a shorter time")
-        days = await _of_warm(tiers.warm.days(query.market, span))
-        return _json(query.market._asdict() | {"days": days_json(days), "source": {"tier": Tier.WARM}})
+        return _json(coverage_json(query.market, await read_coverage(tiers, held, query.market, span)))
 
     return routes
 
@@ -208,14 +211,23 @@ async def _of_warm(answer: Awaitable[Answer]) -> Answer:
         raise NoTierError([Tier.WARM]) from error
 
 
-def days_json(days: list[tuple[str, str, int]]) -> list[dict[str, Any]]:
-    """Days that have a candle, with how many minutes of each status."""
-    statuses: dict[str, dict[str, int]] = defaultdict(dict)
-    for date, status, minutes in days:
-        statuses[date][status] = minutes
-    return [
-        {"date": date, "minutes_present": sum(counts.values()), "statuses": counts} for date, counts in statuses.items()
-    ]
+def coverage_json(market: MarketKey, covered: MarketCoverage) -> dict[str, Any]:
+    """The answer of ``/v1/coverage``."""
+    return {
+        **market._asdict(),
+        "days": [
+            {
+                "date": day.date.isoformat(),
+                "minutes_present": day.statuses.total(),
+                "statuses": dict(day.statuses),
+                "tiers": day.tiers,
+            }
+            for day in covered.days
+        ],
+        "tiers": {tier.value: [span_json(span) for span in spans] for tier, spans in covered.held.items()},
+        "unread": [span_json(span) for span in covered.unread],
+        "source": {"away": covered.away},
+    }
 
 
 def _write_cursor(cursor: Cursor) -> str:

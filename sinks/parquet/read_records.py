@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import quote
 
+import numpy as np
 import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,7 @@ from market.feed import FeedEventKind
 from market.funding import FundingKind
 from market.key import MarketKey
 from market.partition import partition_of
-from market.timeframe import MINUTE_US
+from market.timeframe import MINUTE_MS, MINUTE_US, Timeframe
 from sinks.parquet.footers import Footers, ListedFile, RowGroup
 from sinks.parquet.read import READ_AHEAD_BYTES, SMALL_BYTES, may_hold
 from sinks.parquet.schema import BARS, CANDLES, FEEDS, FUNDING, SIGNALS, TRADES, Dataset
@@ -150,12 +151,16 @@ async def read_records(
 
     def rows() -> pa.Table:
         """In one thread: many would wait for each other."""
-        tables = [FORMS[kind].schema.empty_table()]
-        for (file, numbers), content in zip(wanted.items(), contents, strict=True):
-            source = _ranged(place.store, file.path) if content is None else pa.BufferReader(content)
-            read = _read(source, kind, numbers, market.symbol, (from_minute, until_minute))
-            tables.append(_told(kind, read, parameters))
-        return pa.concat_tables(tables)
+        tables = [
+            _read(
+                _ranged(place.store, file.path) if content is None else pa.BufferReader(content), kind, numbers, market
+            )
+            for (file, numbers), content in zip(wanted.items(), contents, strict=True)
+        ]
+        if not tables:
+            return FORMS[kind].schema.empty_table()
+        together = pa.concat_tables(tables, promote_options="default").combine_chunks()
+        return _told(kind, market, _wanted(kind, together, parameters, (from_minute, until_minute)))
 
     return await asyncio.to_thread(rows)
 
@@ -164,29 +169,40 @@ def _ranged(store: ObjectStore, path: str) -> pa.NativeFile:
     return pa.PythonFile(obstore.open_reader(store, path, buffer_size=READ_AHEAD_BYTES), mode="r")
 
 
-def _read(
-    source: pa.NativeFile, kind: RecordKind, groups: list[int], symbol: str, minutes: tuple[int, int]
-) -> pa.Table:
-    dataset = DATASETS[kind]
+def _read(source: pa.NativeFile, kind: RecordKind, groups: list[int], market: MarketKey) -> pa.Table:
+    """The rows of a market, in the columns that are needed."""
     with pq.ParquetFile(source) as file:
         names = [name for name in file.schema_arrow.names if name in _NEEDED[kind]]
         rows = file.read_row_groups(groups, columns=names, use_threads=False)
-    times = rows[dataset.time]
+    places = np.flatnonzero(pc.equal(rows["symbol"], market.symbol).to_numpy())
+    count = len(places)
+    if count and places[-1] - places[0] == count - 1:  # sorted by symbol, as all files but those of earlier versions
+        return rows.slice(places[0], count)
+    return rows.take(pa.array(places))
+
+
+def _wanted(kind: RecordKind, rows: pa.Table, parameters: Mapping[str, str], minutes: tuple[int, int]) -> pa.Table:
+    """Those of these minutes; no other bars, no events that are no gaps."""
+    times = rows[DATASETS[kind].time]
     from_time, until_time = (pa.scalar(minute * MINUTE_US, pa.int64()).cast(times.type) for minute in minutes)
-    is_within = pc.and_(pc.greater_equal(times, from_time), pc.less(times, until_time))
-    return rows.filter(pc.and_(is_within, pc.equal(rows["symbol"], symbol)))
-
-
-def _told(kind: RecordKind, rows: pa.Table, parameters: Mapping[str, str]) -> pa.Table:
-    """The rows in the form of their kind; those of other bars, and events that are no gaps, are left out."""
+    is_wanted = pc.and_(pc.greater_equal(times, from_time), pc.less(times, until_time))
     if kind is RecordKind.BARS:
         threshold = pa.scalar(parameters["threshold"]).cast(rows["threshold"].type)
-        is_wanted = pc.and_(pc.equal(rows["kind"], parameters["kind"]), pc.equal(rows["threshold"], threshold))
-        rows = rows.filter(pc.and_(is_wanted, pc.is_null(rows["run"])))
+        is_same = pc.and_(pc.equal(rows["kind"], parameters["kind"]), pc.equal(rows["threshold"], threshold))
+        is_wanted = pc.and_(is_wanted, pc.and_(is_same, pc.is_null(rows["run"])))
     elif kind is RecordKind.GAPS:
-        rows = rows.filter(pc.is_in(rows["event"], _GAPS))
+        is_wanted = pc.and_(is_wanted, pc.is_in(rows["event"], _GAPS))
+    return rows.filter(is_wanted)
+
+
+def _told(kind: RecordKind, market: MarketKey, rows: pa.Table) -> pa.Table:
+    """The rows in the form of their kind."""
     form = FORMS[kind]
     columns = {field.name: _column(rows, field) for field in (*form.told, *form.place)}
+    columns |= {name: pa.repeat(value, len(rows)) for name, value in market._asdict().items()}
+    if kind is RecordKind.CANDLES:
+        columns["timeframe"] = pa.repeat(Timeframe.M1.value, len(rows))
+        columns["close_time_ms"] = pc.add(columns["open_time_ms"], MINUTE_MS - 1)
     return pa.table({**columns, PRECEDENCE: _precedence(kind, rows)}).select(form.schema.names).cast(form.schema)
 
 
@@ -206,18 +222,22 @@ def _cold_name(name: str) -> str:
 
 
 _NEEDED: Mapping[RecordKind, set[str]] = {
-    kind: {_cold_name(name) for name in FORMS[kind].schema.names} | {"run", "offset", dataset.time}
-    for kind, dataset in DATASETS.items()
+    kind: {_cold_name(name) for name in FORMS[kind].schema.names} - {"exchange"} | {"offset"} for kind in DATASETS
 }
-"""Columns that are read."""
+"""Columns that are read: each one of each file takes its time."""
+_NEEDED[RecordKind.TRADES].add("run")
+_NEEDED[RecordKind.BARS].add("run")
+_NEEDED[RecordKind.CANDLES].difference_update({"timeframe", "close_time", "offset"})
 
 
 def _precedence(kind: RecordKind, rows: pa.Table) -> pa.Array:
     """As the warm store has it."""
+    if "revision" in rows.column_names:
+        return rows["revision"]
     offsets = rows["offset"].to_numpy()
     if kind is RecordKind.TRADES:
         return pa.array(precedences(pc.is_null(rows["run"]).to_numpy(), offsets))
     if kind is RecordKind.FUNDING:
         is_settled = pc.equal(rows["kind"], FundingKind.SETTLED.value)
         return pc.add(pa.array(offsets.astype("uint64")), pc.if_else(is_settled, _SETTLED, _NOT_SETTLED))
-    return rows["revision"] if "revision" in rows.column_names else pa.array(offsets)
+    return pa.array(offsets)
