@@ -25,11 +25,11 @@ from serving.candles import CandlesQuestion, read_candles
 from serving.errors import NoTierError, TooManyRowsError, TooManyStreamsError, TooMuchError
 from serving.estimate_routes import estimate_routes
 from serving.estimates import estimate_candles
-from serving.forms import AnswerForm
 from serving.health import TierHealth
 from serving.held import HeldSpans
 from serving.lengths import CandleLength, check_length
 from serving.markets import Markets, UnknownMarketError
+from serving.media_types import AnswerForm
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
 from serving.planner import MAX_CANDLES, RevisionChoice, SpanMs
 from serving.problem import problem

@@ -15,9 +15,9 @@ from market.timeframe import Timeframe
 from serving.answers import span_json
 from serving.candles import CandlesQuestion
 from serving.estimates import Estimate, estimate_candles, estimate_records
-from serving.forms import AnswerForm
 from serving.held import HeldSpans
 from serving.lengths import CandleLength, check_length
+from serving.media_types import AnswerForm
 from serving.parameters import MarketQuery, TimeMs
 from serving.planner import SpanMs
 from serving.record_routes import Threshold, wrong

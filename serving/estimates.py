@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from market.timeframe import DAY_MS, MINUTE_MS
 from serving.candles import CandlesQuestion
-from serving.forms import AnswerForm
 from serving.held import HeldSpans
+from serving.media_types import AnswerForm
 from serving.planner import SpanMs, Tier, common, plan
 from serving.record_plan import segments
 from serving.records import RecordsQuestion

@@ -9,13 +9,13 @@ fails breaks its connection, without the last chunk of HTTP.
 """
 
 from collections.abc import Iterator, Mapping
-from enum import StrEnum
 from typing import Any, Protocol
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from serving.media_types import AnswerForm
 from serving.texts import csv_lines, json_lines
 
 END = b"candlewick.end"
@@ -23,33 +23,6 @@ END = b"candlewick.end"
 BEGIN = b"candlewick.begin"
 """The metadata of the schema: JSON."""
 _BATCH_ROWS = 65_536
-
-
-class AnswerForm(StrEnum):
-    """How an answer is written."""
-
-    JSON = "json"
-    NDJSON = "ndjson"
-    CSV = "csv"
-    ARROW = "arrow"
-    """An IPC stream."""
-    PARQUET = "parquet"
-
-
-MEDIA_TYPES = {
-    AnswerForm.JSON: "application/json",
-    AnswerForm.NDJSON: "application/x-ndjson",
-    AnswerForm.CSV: "text/csv",
-    AnswerForm.ARROW: "application/vnd.apache.arrow.stream",
-    AnswerForm.PARQUET: "application/vnd.apache.parquet",
-}
-_BY_MEDIA_TYPE = {media_type: form for form, media_type in MEDIA_TYPES.items()}
-
-
-def accepted_form(accept: str) -> AnswerForm:
-    """The first form in an `Accept` header that we have; JSON where there is none. Weights are not looked at."""
-    asked = (part.partition(";")[0].strip().lower() for part in accept.split(","))
-    return next((_BY_MEDIA_TYPE[name] for name in asked if name in _BY_MEDIA_TYPE), AnswerForm.JSON)
 
 
 class RowWriter(Protocol):

@@ -17,9 +17,9 @@ from market.key import MarketKey
 from market.limits import check_key
 from market.timeframe import Timeframe
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
-from serving.forms import AnswerForm, accepted_form
 from serving.hot_answers import candles_body, tickers_body, trades_body
 from serving.hot_cache import HotCache, KeptAnswer
+from serving.media_types import AnswerForm, accepted_form
 from serving.planner import MAX_CANDLES
 from serving.tiers import AwayError, HotTier
 from serving.trades import MAX_TRADES

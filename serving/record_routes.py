@@ -24,9 +24,9 @@ from serving.answers import records_coverage_json, source_json, span_json
 from serving.bounds import DEFAULT_RECORDS, MAX_RECORDS
 from serving.errors import NoTierError, TooManyRowsError
 from serving.estimates import estimate_records
-from serving.forms import AnswerForm, accepted_form
 from serving.held import HeldSpans
 from serving.market_coverage import MarketCoverage, read_coverage
+from serving.media_types import AnswerForm, accepted_form
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs
 from serving.planner import SpanMs, Tier
 from serving.records import RecordsPage, RecordsQuestion, read_page

@@ -16,9 +16,10 @@ from serving.answers import CandlesAnswer, coverage_json, records_coverage_json,
 from serving.candle_stream import SCHEMA, CandlesSoFar, candle_lines, candle_pages, candle_table
 from serving.candles import CandlesQuestion
 from serving.errors import StreamBrokenError, TooManyStreamsError
-from serving.forms import MEDIA_TYPES, AnswerForm, RowWriter, row_writer
+from serving.forms import RowWriter, row_writer
 from serving.held import HeldSpans
 from serving.lengths import CandleLength
+from serving.media_types import MEDIA_TYPES, AnswerForm
 from serving.planner import Tier
 from serving.records import RecordsQuestion, RecordsReading
 from serving.records_coverage import RecordsCoverage

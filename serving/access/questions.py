@@ -14,7 +14,7 @@ from serving.access.callers import Caller
 from serving.access.keys import ApiDataset
 from serving.access.refusal import Reason, RequestRefusedError
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_RECORDS, DEFAULT_TRADES, MAX_RECORDS, MAX_SYMBOLS
-from serving.forms import AnswerForm, accepted_form
+from serving.media_types import AnswerForm, accepted_form
 from serving.planner import MAX_CANDLES
 from serving.trades import MAX_TRADES
 

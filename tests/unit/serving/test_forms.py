@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from market.decimals import EXACT, plain
-from serving.forms import BEGIN, END, AnswerForm, accepted_form, row_writer
+from serving.forms import BEGIN, END, row_writer
+from serving.media_types import AnswerForm, accepted_form
 from serving.texts import decimal_texts, json_lines
 from sinks.columns import PRICE, QUOTE
 from sinks.record_forms import AMOUNTS
