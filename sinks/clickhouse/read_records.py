@@ -14,6 +14,8 @@ from clickhouse_connect.driver import AsyncClient
 from sinks.clickhouse.json_form import JSON_FORM
 from sinks.record_forms import Cursor, RecordKind
 
+__all__ = ["Cursor", "RecordKind", "RecordPage", "is_cursor", "read_days", "read_exchanges", "read_records"]
+
 
 class _Selection(NamedTuple):
     columns: str

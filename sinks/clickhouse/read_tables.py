@@ -15,7 +15,7 @@ from market.timeframe import MINUTE_US
 from sinks.record_forms import COUNTS, FORMS, RecordKind
 
 
-class _Selection(NamedTuple):
+class _TableSelection(NamedTuple):
     columns: str
     table: str
     time: str
@@ -30,17 +30,17 @@ class _Selection(NamedTuple):
 
 _MARKET = "exchange = {exchange:String} AND symbol = {symbol:String}"
 _SELECTIONS = {
-    RecordKind.TRADES: _Selection(
+    RecordKind.TRADES: _TableSelection(
         "exchange, symbol, trade_id, price, qty, side, toUnixTimestamp64Micro(r.time) AS time_us, "
         "toUnixTimestamp64Micro(r.received) AS received_us, source, seq, r.precedence AS precedence",
         "trades", "r.time", "toUnixTimestamp64Micro(r.time)", _MARKET, "exchange, symbol, ",
     ),
-    RecordKind.SIGNALS: _Selection(
+    RecordKind.SIGNALS: _TableSelection(
         "exchange, symbol, kind, state, severity, toUnixTimestamp64Milli(r.time) AS time_ms, r.revision AS revision, "
         "nullIf(r.other, '') AS other, window_minutes, values, r.revision AS precedence",
         "signals", "r.time", "toUnixTimestamp64Milli(r.time) * 1000", _MARKET,
     ),
-    RecordKind.BARS: _Selection(
+    RecordKind.BARS: _TableSelection(
         "exchange, symbol, kind, threshold, toUnixTimestamp64Micro(r.series_begin) AS series_begin_us, number, "
         "toUnixTimestamp64Micro(r.open_time) AS open_time_us, toUnixTimestamp64Micro(r.close_time) AS close_time_us, "
         "open, high, low, close, volume, quote_volume, trades, taker_buy_volume, taker_buy_quote_volume, "
@@ -49,12 +49,12 @@ _SELECTIONS = {
         "bars", "r.close_time", "toUnixTimestamp64Micro(r.close_time)",
         f"{_MARKET} AND kind = {{kind:String}} AND threshold = toDecimal256({{threshold:String}}, 18) AND run = ''",
     ),
-    RecordKind.FUNDING: _Selection(
+    RecordKind.FUNDING: _TableSelection(
         "exchange, symbol, toUnixTimestamp64Milli(r.time) AS time_ms, rate, kind, "
         "toUnixTimestamp64Milli(r.next_time) AS next_time_ms, mark_price, r.precedence AS precedence",
         "funding", "r.time", "toUnixTimestamp64Milli(r.time) * 1000", _MARKET,
     ),
-    RecordKind.GAPS: _Selection(
+    RecordKind.GAPS: _TableSelection(
         "exchange, symbol, event, toUnixTimestamp64Milli(r.at) AS at_ms, first_id, last_id, "
         "toUnixTimestamp64Micro(r.from_time) AS from_us, toUnixTimestamp64Micro(r.until_time) AS until_us, run, "
         "reason, r.offset AS precedence, r.partition AS partition, r.offset AS offset",
@@ -136,7 +136,7 @@ async def read_record_spans(client: AsyncClient) -> dict[RecordKind, list[tuple[
     return {kind: sorted(of_kind) for kind, of_kind in spans.items()}
 
 
-def _source(selection: _Selection) -> str:
+def _source(selection: _TableSelection) -> str:
     """Bounded twice: by the time, which parts are chosen by, and by the minute, which is in the key of trades."""
     minute = f"intDiv({selection.microseconds}, {MINUTE_US})"
     return (
