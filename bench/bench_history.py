@@ -56,8 +56,9 @@ FROM numbers({first:UInt64}, {count:UInt64})
 """
 _CANDLES = """
 INSERT INTO candles
-SELECT 'binance', if(number % {markets:UInt32} = 0, 'BTC-USDT', concat('S', toString(number % {markets:UInt32}), '-USDT')),
-    '1m', fromUnixTimestamp64Milli(toInt64({t0_ms:Int64} + intDiv(number, {markets:UInt32}) * 60000)),
+WITH number % {markets:UInt32} AS market
+SELECT 'binance', if(market = 0, 'BTC-USDT', concat('S', toString(market), '-USDT')), '1m',
+    fromUnixTimestamp64Milli(toInt64({t0_ms:Int64} + intDiv(number, {markets:UInt32}) * 60000)) AS open_time,
     open_time + toIntervalMillisecond(59999),
     toDecimal256(27000 + number % 100, 18), toDecimal256(28000 + number % 77, 18),
     toDecimal256(26000 + number % 77, 18), toDecimal256(27000 + number % 33, 18),
@@ -226,7 +227,10 @@ async def measure(address: str, process: psutil.Process, trades: int, asked: int
     """All figures."""
     rng, figures = random.Random(7), []
     minutes = [rng.randrange(9 * 1440) for _ in range(asked)]
-    month = [{"timeframe": "7m", "from_ms": T0 + of * MINUTE_MS, "until_ms": T0 + of * MINUTE_MS + 30 * DAY_MS, "limit": 10_000} for of in minutes]  # fmt: skip
+    month = [
+        {"timeframe": "7m", "from_ms": from_ms, "until_ms": from_ms + 30 * DAY_MS, "limit": 10_000}
+        for from_ms in (T0 + minute * MINUTE_MS for minute in minutes)
+    ]
     cold = [{"from_ms": COLD_DAY, "until_ms": COLD_DAY + DAY_MS - of * MINUTE_MS, "limit": 1440} for of in range(asked)]
     pages = [{"from_ms": T0 + of, "limit": 500} for of in rng.sample(range(DAY_MS), asked)]
     async with aiohttp.ClientSession(address) as session:
