@@ -28,8 +28,7 @@ from sinks.clickhouse import read_records as warm_records
 from sinks.clickhouse import read_tables as warm_tables
 from sinks.clickhouse.read_records import RecordPage
 from sinks.parquet import connect as parquet
-from sinks.parquet import read as cold
-from sinks.parquet import read_records as cold_records
+from sinks.parquet import read_records as cold
 from sinks.parquet.footers import Footers, RowGroup
 from sinks.record_forms import Cursor, RecordKind, arrange, count_columns, times_us
 from sinks.redis import connect as redis
@@ -362,7 +361,7 @@ class ColdTier:
 
     async def groups(self, kind: RecordKind, market: MarketKey, spans: Sequence[SpanMs]) -> list[RowGroup]:
         """The parts of files that may hold records of a market on the days of these spans."""
-        return await self._guard.ask(lambda: cold_records.find_groups(self._place(), kind, market, _days(spans)))
+        return await self._guard.ask(lambda: cold.find_groups(self._place(), kind, market, _days(spans)))
 
     async def table(
         self,
@@ -373,11 +372,11 @@ class ColdTier:
         groups: Sequence[RowGroup],
     ) -> RecordTable:
         """All copies of the records of the first minutes that are in these parts, as many as are read at a time."""
-        end = cold_records.first_minutes(groups, minutes.begin, minutes.end, MAX_COLD_ROWS)
+        end = cold.first_minutes(groups, minutes.begin, minutes.end, MAX_COLD_ROWS)
 
         async def question() -> pa.Table:
             async with self._slots:
-                return await cold_records.read_records(
+                return await cold.read_records(
                     self._place(), kind, market, parameters, groups, from_minute=minutes.begin, until_minute=end
                 )
 
@@ -386,7 +385,7 @@ class ColdTier:
     async def estimated_rows(self, kind: RecordKind, market: MarketKey, spans: Sequence[SpanMs]) -> int:
         """How many rows the files of these spans have that may hold records of a market: of all markets in them."""
         return await self._guard.ask(
-            lambda: cold_records.estimate_rows(
+            lambda: cold.estimate_rows(
                 self._place(), kind, market, [(span.from_ms * US_A_MS, span.until_ms * US_A_MS) for span in spans]
             )
         )
@@ -404,14 +403,14 @@ class ColdTier:
 
     async def record_dates(self, kind: RecordKind) -> dict[str, list[SpanMs]]:
         """Exchange → the UTC days of which there may be records, as spans."""
-        dates = await self._guard.ask(lambda: cold.read_dates(self._opened(), cold_records.DATASETS[kind].name))
+        dates = await self._guard.ask(lambda: cold.read_dates(self._opened(), cold.DATASETS[kind].name))
         return {exchange: joined(map(_day_span, days)) for exchange, days in dates.items()}
 
     async def close(self) -> None:
         """Nothing is open."""
 
-    def _place(self) -> cold_records.ColdPlace:
-        return cold_records.ColdPlace(self._opened(), self._footers, self._partitions)
+    def _place(self) -> cold.ColdPlace:
+        return cold.ColdPlace(self._opened(), self._footers, self._partitions)
 
     def _opened(self) -> parquet.Client:
         if self._store is None:

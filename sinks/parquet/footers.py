@@ -37,7 +37,12 @@ class RowGroup(NamedTuple):
     file: ListedFile
     number: int
     rows: int
-    size_bytes: int
+    begin: int
+    """Its first byte in the file."""
+    end: int
+    """The first byte behind it."""
+    footer_bytes: int
+    """Of the whole file."""
     symbols: tuple[str, str] | None
     """Least and greatest; None: not told."""
     from_us: int
@@ -95,13 +100,14 @@ async def _tail(store: ObjectStore, file: ListedFile, count: int) -> bytes:
 
 def _groups(file: ListedFile, footer: bytes, time: str) -> list[RowGroup]:
     metadata = pq.read_metadata(pa.BufferReader(footer))
-    return [_group(file, metadata.row_group(number), number, time) for number in range(metadata.num_row_groups)]
+    return [_group(file, metadata, number, time) for number in range(metadata.num_row_groups)]
 
 
-def _group(file: ListedFile, about: pq.RowGroupMetaData, number: int, time: str) -> RowGroup:
+def _group(file: ListedFile, metadata: pq.FileMetaData, number: int, time: str) -> RowGroup:
+    about = metadata.row_group(number)
+    columns = [about.column(place) for place in range(about.num_columns)]
     bounds = {}
-    for place in range(about.num_columns):
-        column = about.column(place)
+    for column in columns:
         if (
             column.path_in_schema in {"symbol", time}
             and column.statistics is not None
@@ -110,11 +116,17 @@ def _group(file: ListedFile, about: pq.RowGroupMetaData, number: int, time: str)
             bounds[column.path_in_schema] = (column.statistics.min, column.statistics.max)
     least, most = bounds.get(time, (_EPOCH, dt.datetime.max.replace(tzinfo=dt.UTC)))
     symbols = bounds.get("symbol")
+    begins = [column.dictionary_page_offset or column.data_page_offset for column in columns]
     return RowGroup(
         file,
         number,
         about.num_rows,
-        about.total_byte_size,
+        min(column.dictionary_page_offset or column.data_page_offset for column in columns),
+        max(
+            (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size
+            for column in columns
+        ),
+        metadata.serialized_size + _LENGTH_BYTES,
         None if symbols is None else (str(symbols[0]), str(symbols[1])),
         (least - _EPOCH) // _US,
         (most - _EPOCH) // _US + 1,

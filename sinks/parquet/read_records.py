@@ -1,20 +1,21 @@
 """Records of the cold store by time, as Arrow tables in their topics' form (`sinks.record_forms`).
 
 Of a day only the files of the market's partition are looked at, of those only the row groups whose bounds fit, and of
-these only the columns that are told. All raise what `sinks.parquet.read` raises.
+these only the columns that are told. All raise what the client
+raises (`sinks.parquet.connect.cold_errors` translates it), and `pyarrow.ArrowException` for a file that is damaged.
 """
 
 import asyncio
 import datetime as dt
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import numpy as np
 import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from obstore.store import ObjectStore
 
 from market.feed import FeedEventKind
@@ -22,13 +23,14 @@ from market.funding import FundingKind
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import MINUTE_MS, MINUTE_US, Timeframe
+from sinks.parquet.file_parts import FileParts, get_parts
 from sinks.parquet.footers import Footers, ListedFile, RowGroup
-from sinks.parquet.read import READ_AHEAD_BYTES, SMALL_BYTES, may_hold
 from sinks.parquet.schema import BARS, CANDLES, FEEDS, FUNDING, SIGNALS, TRADES, Dataset
 from sinks.record_forms import FORMS, PRECEDENCE, RecordKind
 from sinks.rows import precedences
 
 _AT_ONCE = 8
+_partition_in = re.compile(r"-(\d+)-\d+-\d+\.parquet$").search
 _SETTLED = pa.scalar(1 << 63, pa.uint64())
 _NOT_SETTLED = pa.scalar(0, pa.uint64())
 _US_A_MS = 1000
@@ -93,6 +95,25 @@ async def estimate_rows(
     return rows * sum(file.size_bytes for file in files) // read_bytes if read_bytes else 0
 
 
+async def read_dates(store: ObjectStore, dataset: str) -> dict[str, list[dt.date]]:
+    """Exchange → the UTC days of which a dataset has files, in order; only names of folders are read."""
+    exchanges = await _folders(store, f"{dataset}/")
+    return {
+        unquote(exchange.removeprefix("exchange=")): sorted(
+            dt.date.fromisoformat(date.removeprefix("date="))
+            for date in await _folders(store, f"{dataset}/{exchange}/")
+            if date.startswith("date=")
+        )
+        for exchange in exchanges
+        if exchange.startswith("exchange=")
+    }
+
+
+async def _folders(store: ObjectStore, prefix: str) -> list[str]:
+    listed = await obstore.list_with_delimiter_async(store, prefix=prefix)
+    return [path.rstrip("/").rpartition("/")[2] for path in listed["common_prefixes"]]
+
+
 async def _files(place: ColdPlace, dataset: Dataset, market: MarketKey, days: Iterable[dt.date]) -> list[ListedFile]:
     """Those of the market's partition."""
     partition = None if place.partitions is None else partition_of(str(market).encode(), place.partitions)
@@ -103,7 +124,7 @@ async def _files(place: ColdPlace, dataset: Dataset, market: MarketKey, days: It
             place.store, prefix=f"{dataset.name}/exchange={quote(market.exchange, safe='')}/date={date.isoformat()}/"
         )
         for entry in entries
-        if entry["path"].endswith(".parquet") and may_hold(entry["path"], partition)
+        if entry["path"].endswith(".parquet") and _may_hold(entry["path"], partition)
     ]
 
 
@@ -135,28 +156,22 @@ async def read_records(
 
     `parameters` are kind and threshold of bars.
     """
-    wanted: dict[ListedFile, list[int]] = {}
+    wanted: dict[ListedFile, list[RowGroup]] = {}
     for group in groups:
         if group.overlaps(from_minute * MINUTE_US, until_minute * MINUTE_US):
-            wanted.setdefault(group.file, []).append(group.number)
+            wanted.setdefault(group.file, []).append(group)
     slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def content_of(file: ListedFile) -> bytes | None:
-        if file.size_bytes > SMALL_BYTES:
-            return None
+    async def content_of(file: ListedFile, of_file: list[RowGroup]) -> FileParts:
         async with slots:
-            return bytes(await (await obstore.get_async(place.store, file.path)).bytes_async())
+            return await get_parts(place.store, file, of_file)
 
-    contents = await asyncio.gather(*map(content_of, wanted))
+    contents = await asyncio.gather(*(content_of(*of_file) for of_file in wanted.items()))
 
     def rows() -> pa.Table:
         """In one thread: many would wait for each other."""
-        tables = [
-            _read(
-                _ranged(place.store, file.path) if content is None else pa.BufferReader(content), kind, numbers, market
-            )
-            for (file, numbers), content in zip(wanted.items(), contents, strict=True)
-        ]
+        numbers = [[group.number for group in of_file] for of_file in wanted.values()]
+        tables = [_read(content, kind, of_file, market) for content, of_file in zip(contents, numbers, strict=True)]
         if not tables:
             return FORMS[kind].schema.empty_table()
         together = pa.concat_tables(tables, promote_options="default").combine_chunks()
@@ -165,13 +180,15 @@ async def read_records(
     return await asyncio.to_thread(rows)
 
 
-def _ranged(store: ObjectStore, path: str) -> pa.NativeFile:
-    return pa.PythonFile(obstore.open_reader(store, path, buffer_size=READ_AHEAD_BYTES), mode="r")
+def _may_hold(path: str, partition: int | None) -> bool:
+    """Whether a file may have rows of a partition: not if its name tells another."""
+    told = _partition_in(path)
+    return partition is None or told is None or int(told[1]) == partition
 
 
-def _read(source: pa.NativeFile, kind: RecordKind, groups: list[int], market: MarketKey) -> pa.Table:
+def _read(content: FileParts, kind: RecordKind, groups: list[int], market: MarketKey) -> pa.Table:
     """The rows of a market, in the columns that are needed."""
-    with pq.ParquetFile(source) as file:
+    with content.opened() as file:
         names = [name for name in file.schema_arrow.names if name in _NEEDED[kind]]
         rows = file.read_row_groups(groups, columns=names, use_threads=False)
     places = np.flatnonzero(pc.equal(rows["symbol"], market.symbol).to_numpy())
