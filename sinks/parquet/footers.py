@@ -121,11 +121,8 @@ def _group(file: ListedFile, metadata: pq.FileMetaData, number: int, time: str) 
         file,
         number,
         about.num_rows,
-        min(column.dictionary_page_offset or column.data_page_offset for column in columns),
-        max(
-            (column.dictionary_page_offset or column.data_page_offset) + column.total_compressed_size
-            for column in columns
-        ),
+        min(begins),
+        max(begin + column.total_compressed_size for begin, column in zip(begins, columns, strict=True)),
         metadata.serialized_size + _LENGTH_BYTES,
         None if symbols is None else (str(symbols[0]), str(symbols[1])),
         (least - _EPOCH) // _US,
