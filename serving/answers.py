@@ -83,7 +83,11 @@ def coverage_json(covered: Coverage) -> Json:
 
 def records_coverage_json(covered: RecordsCoverage) -> Json:
     """How many records were given, and, of trades, how complete they are by the candles of their minutes."""
-    counted = {"statuses": dict(covered.statuses), "lacking": [span_json(span) for span in covered.lacking]}
+    counted = {
+        "statuses": dict(covered.statuses),
+        "lacking": [span_json(span) for span in covered.lacking],
+        "lacking_minutes": covered.lacking_minutes,
+    }
     return {
         "from_ms": covered.asked.from_ms,
         "until_ms": covered.until_ms,

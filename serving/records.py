@@ -40,6 +40,8 @@ from sinks.record_forms import (
 
 _MOST_MINUTES = 366 * 1440
 """In one slice."""
+_MOST_COLD_MINUTES = 7 * 1440
+"""In one slice of cold: of so many days the files are listed."""
 _PAGE_S = 10.0
 """A page that takes longer is given as far as it is: the next one goes on from there."""
 _US_A_MS = 1000
@@ -116,10 +118,10 @@ class RecordsReading:
     async def _slice(self, segment: RecordSegment, most: int) -> RecordSlice:
         kind = self._question.kind
         minutes = MinuteSpan(segment.span.from_ms // MINUTE_MS, segment.span.until_ms // MINUTE_MS)
-        asked = [
+        asking = [
             self._of_warm(minutes, most) if tier is Tier.WARM else self._of_cold(minutes) for tier in segment.tiers
         ]
-        tables = dict(zip(segment.tiers, await asyncio.gather(*asked), strict=True))
+        tables = dict(zip(segment.tiers, await asyncio.gather(*asking), strict=True))
         minutes = MinuteSpan(minutes.begin, min([minutes.end, *(table.end for table in tables.values())]))
         counts = COUNTS.empty_table()
         if kind is RecordKind.TRADES:
@@ -142,10 +144,9 @@ class RecordsReading:
             tiers.append(Tier.HOT)
         all_times = times_us(kind, rows)
         asked = _between(kind, rows, question.span.from_ms * _US_A_MS, question.span.until_ms * _US_A_MS)
-        if question.after is not None and len(asked):
-            asked = asked.slice(
-                bisect_right(range(len(asked)), question.after, key=lambda row: cursor_of(kind, asked, row))
-            )
+        if question.after is not None:
+            places = range(len(asked))
+            asked = asked.slice(bisect_right(places, question.after, key=lambda row: cursor_of(kind, asked, row)))
         counts = counts.filter(pc.less(counts["minute"], minutes.end))
         return RecordSlice(
             SpanMs(minutes.begin * MINUTE_MS, minutes.end * MINUTE_MS),
@@ -162,6 +163,7 @@ class RecordsReading:
 
     async def _of_cold(self, minutes: MinuteSpan) -> RecordTable:
         question, cold = self._question, self._tiers.cold
+        minutes = MinuteSpan(minutes.begin, min(minutes.end, minutes.begin + _MOST_COLD_MINUTES))
         span = SpanMs(minutes.begin * MINUTE_MS, minutes.end * MINUTE_MS)
         groups = await _asked(Tier.COLD, cold.groups(question.kind, question.market, [span]))
         return await _asked(Tier.COLD, cold.table(question.kind, question.market, question.filters, minutes, groups))
@@ -186,13 +188,8 @@ class RecordsReading:
         if not spans:
             return None
         groups = await _asked(Tier.COLD, cold.groups(question.kind, question.market, spans))
-        groups = [
-            group
-            for group in groups
-            if any(
-                group.from_us < span.until_ms * _US_A_MS and group.until_us > span.from_ms * _US_A_MS for span in spans
-            )
-        ]
+        bounds = [(span.from_ms * _US_A_MS, span.until_ms * _US_A_MS) for span in spans]
+        groups = [group for group in groups if any(group.overlaps(*bound) for bound in bounds)]
         if not groups:
             return None
         given = await _asked(Tier.COLD, cold.table(question.kind, question.market, question.filters, minutes, groups))
@@ -221,7 +218,7 @@ async def read_page(
 ) -> RecordsPage:
     """At most `limit` records. Raises `NoTierError`."""
     reading = RecordsReading(tiers, held, question, now_ms=now_ms)
-    covered = RecordsCoverage(kind=question.kind, asked=question.span)
+    covered = RecordsCoverage(kind=question.kind, asked=question.span, until_ms=question.span.from_ms)
     parts, kind = [empty(question.kind)], question.kind
     clock = asyncio.get_running_loop().time
     deadline_s, cursor = clock() + _PAGE_S, None

@@ -7,9 +7,13 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from market.columns import Ints
+from market.timeframe import MINUTE_MS
 from serving.planner import SourcedRange, SpanMs, Tier, joined
 from serving.record_plan import count_minutes
 from sinks.record_forms import RecordKind
+
+MAX_TOLD = 1_000
+"""Spans; how many minutes there are is told in any case."""
 
 
 class RecordSlice(NamedTuple):
@@ -31,11 +35,13 @@ class RecordsCoverage:
 
     kind: RecordKind
     asked: SpanMs
-    until_ms: int = 0
+    until_ms: int
     present: int = 0
     ranges: list[SourcedRange] = field(default_factory=list)
     statuses: Counter[str] = field(default_factory=Counter)
     lacking: list[SpanMs] = field(default_factory=list)
+    """The first `MAX_TOLD` spans of the minutes that lack trades."""
+    lacking_minutes: int = 0
 
     def add(self, given: RecordSlice) -> None:
         """Count a slice."""
@@ -48,5 +54,7 @@ class RecordsCoverage:
             self.ranges.append(SourcedRange(SpanMs(start_ms, given.span.until_ms), given.tiers))
         counted = count_minutes(given.times_us, given.counts)
         self.statuses += counted.statuses
-        self.lacking = joined([*self.lacking, *counted.lacking])
+        self.lacking_minutes += sum((span.until_ms - span.from_ms) // MINUTE_MS for span in counted.lacking)
+        if len(self.lacking) < MAX_TOLD:
+            self.lacking = joined([*self.lacking, *counted.lacking])[:MAX_TOLD]
         self.until_ms = min(given.span.until_ms, self.asked.until_ms)

@@ -108,7 +108,7 @@ async def record_parts(
     """Records in a form; the first part begins with the first records. Raises `NoTierError`."""
     told = FORMS[question.kind]
     reading = RecordsReading(tiers, held, question, now_ms=now_ms)
-    covered = RecordsCoverage(kind=question.kind, asked=question.span)
+    covered = RecordsCoverage(kind=question.kind, asked=question.span, until_ms=question.span.from_ms)
     writer: RowWriter | None = None
     async for given in reading.slices(PART_ROWS):
         begun = b""
