@@ -5,11 +5,11 @@ answer looks whole that is not: a tier that goes away meanwhile, too, because th
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from market.key import MarketKey
 from serving.answers import CandlesAnswer, coverage_json, records_coverage_json, source_json
@@ -63,43 +63,42 @@ Parts = AsyncGenerator[StreamedPart, None]
 
 
 class StreamedAnswer(StreamingResponse):
-    """The parts as they come; their generator is closed, however the stream ends."""
+    """The parts as they come; however the stream ends, their generator is closed and its place given back."""
 
-    def __init__(self, parts: AsyncGenerator[bytes, None], form: AnswerForm, away: frozenset[Tier]) -> None:
-        names = ", ".join(tier for tier in Tier if tier in away)
-        super().__init__(parts, media_type=MEDIA_TYPES[form], headers={AWAY_HEADER: names} if names else None)
+    def __init__(self, parts: Parts, first: StreamedPart, form: AnswerForm, slots: StreamSlots) -> None:
+        names = ", ".join(tier for tier in Tier if tier in first.away)
+        super().__init__(
+            _written(parts, first), media_type=MEDIA_TYPES[form], headers={AWAY_HEADER: names} if names else None
+        )
         self._parts = parts
+        self._slots = slots
 
-    async def stream_response(self, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all parts."""
         try:
-            await super().stream_response(send)
+            await super().__call__(scope, receive, send)
         finally:
+            self._slots.give_back()
             await self._parts.aclose()
 
 
 async def streamed(parts: Parts, form: AnswerForm, slots: StreamSlots) -> StreamedAnswer:
-    """The answer, when its first part is there. Raises `TooManyStreamsError`, and what the parts raise."""
+    """The answer, when its first part is there. Raises `TooManyStreamsError`, and what the first part raises."""
     slots.take()
     try:
         first = await anext(parts)
     except BaseException:
         slots.give_back()
-        await parts.aclose()
         raise
+    return StreamedAnswer(parts, first, form, slots)
 
-    async def sending() -> AsyncGenerator[bytes, None]:
-        try:
-            yield first.written
-            async for part in parts:
-                if part.away != first.away:
-                    raise StreamBrokenError(part.away - first.away)
-                yield part.written
-        finally:
-            slots.give_back()
-            await parts.aclose()
 
-    return StreamedAnswer(sending(), form, first.away)
+async def _written(parts: Parts, first: StreamedPart) -> AsyncIterator[bytes]:
+    yield first.written
+    async for part in parts:
+        if part.away != first.away:
+            raise StreamBrokenError(part.away - first.away)
+        yield part.written
 
 
 async def record_parts(
