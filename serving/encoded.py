@@ -51,14 +51,17 @@ def encoded_window(value: bytes, length: CandleLength) -> EncodedCandle:
 
 
 def encoded_rows(rows: pa.Table) -> list[EncodedCandle]:
-    """1m candles, from rows as `sinks.record_forms` has them."""
+    """1m candles, from rows as `sinks.record_forms` has them. Raises `MalformedError`."""
     form = FORMS[RecordKind.CANDLES]
     values = json_values(rows.select(form.told.names), omits_null=form.omits_null)
     opens, revisions, statuses = (rows[name].to_pylist() for name in ("open_time_ms", "revision", "status"))
-    return [
-        EncodedCandle(open_ms, revision, Status(status), 1, value)
-        for open_ms, revision, status, value in zip(opens, revisions, statuses, values, strict=True)
-    ]
+    try:
+        return [
+            EncodedCandle(open_ms, revision, Status(status), 1, value)
+            for open_ms, revision, status, value in zip(opens, revisions, statuses, values, strict=True)
+        ]
+    except ValueError as error:
+        raise MalformedError(f"no candle: {error}") from error
 
 
 def fold_minutes(market: MarketKey, length: CandleLength, minutes: Iterable[EncodedCandle]) -> list[EncodedCandle]:

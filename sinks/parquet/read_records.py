@@ -2,7 +2,7 @@
 
 Of a day only the files of the market's partition are looked at, of those only the row groups whose bounds fit, and of
 these only the columns that are told. All raise what the client
-raises (`sinks.parquet.connect.cold_errors` translates it), and `pyarrow.ArrowException` for a file that is damaged.
+raises (`sinks.parquet.connect.cold_errors` translates it), and `MalformedError` for a file that is damaged or not ours.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from market.funding import FundingKind
 from market.key import MarketKey
 from market.partition import partition_of
 from market.timeframe import MINUTE_MS, MINUTE_US, Timeframe
+from sinks.decode import malformed_rows
 from sinks.parquet.file_parts import FileParts, get_parts
 from sinks.parquet.footers import Footers, ListedFile, RowGroup
 from sinks.parquet.schema import BARS, CANDLES, FEEDS, FUNDING, SIGNALS, TRADES, Dataset
@@ -39,6 +40,8 @@ _EPOCH = dt.date(1970, 1, 1)
 _SAMPLE = 200
 _TIMES = {"from_us": "from_time", "until_us": "until_time"}
 """Columns of times that do not have the topic's name without its unit."""
+_ADDED_LATER = {"seq"}
+"""Columns that files of earlier versions do not have."""
 _GAPS = pa.array(
     [
         event.value
@@ -177,7 +180,8 @@ async def read_records(
         together = pa.concat_tables(tables, promote_options="default").combine_chunks()
         return _told(kind, market, _wanted(kind, together, parameters, (from_minute, until_minute)))
 
-    return await asyncio.to_thread(rows)
+    with malformed_rows(f"cold file of {kind}"):
+        return await asyncio.to_thread(rows)
 
 
 def _may_hold(path: str, partition: int | None) -> bool:
@@ -215,17 +219,17 @@ def _wanted(kind: RecordKind, rows: pa.Table, parameters: Mapping[str, str], min
 def _told(kind: RecordKind, market: MarketKey, rows: pa.Table) -> pa.Table:
     """The rows in the form of their kind."""
     form = FORMS[kind]
-    columns = {field.name: _column(rows, field) for field in (*form.told, *form.place)}
-    columns |= {name: pa.repeat(value, len(rows)) for name, value in market._asdict().items()}
+    columns = {name: pa.repeat(value, len(rows)) for name, value in market._asdict().items()}
     if kind is RecordKind.CANDLES:
         columns["timeframe"] = pa.repeat(Timeframe.M1.value, len(rows))
-        columns["close_time_ms"] = pc.add(columns["open_time_ms"], MINUTE_MS - 1)
+        columns["close_time_ms"] = pc.add(_column(rows, form.told.field("open_time_ms")), MINUTE_MS - 1)
+    columns |= {field.name: _column(rows, field) for field in (*form.told, *form.place) if field.name not in columns}
     return pa.table({**columns, PRECEDENCE: _precedence(kind, rows)}).select(form.schema.names).cast(form.schema)
 
 
 def _column(rows: pa.Table, field: pa.Field) -> pa.ChunkedArray:
     name = _cold_name(field.name)
-    if name not in rows.column_names:  # as `seq` in files of earlier versions
+    if name in _ADDED_LATER and name not in rows.column_names:
         return pa.chunked_array([pa.nulls(len(rows), field.type)])
     if name == field.name:
         return rows[name]
