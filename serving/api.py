@@ -22,7 +22,7 @@ from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.candles import CandlesQuestion, read_candles
-from serving.errors import NoTierError, TooManyRowsError, TooManyStreamsError, TooMuchError
+from serving.errors import NoTierError, StreamBrokenError, TooManyRowsError, TooManyStreamsError, TooMuchError
 from serving.estimate_routes import estimate_routes
 from serving.estimates import estimate_candles
 from serving.health import TierHealth
@@ -212,7 +212,10 @@ async def _on_too_many_streams(request: Request, error: Exception) -> Response: 
 
 
 async def _on_defect(request: Request, error: Exception) -> Response:
-    logger("serve").error("a request failed", path=request.url.path, exc_info=error)
+    if isinstance(error, StreamBrokenError):  # its client sees the connection break
+        logger("serve").error("a stream broke off", path=request.url.path, reason=str(error))
+    else:
+        logger("serve").error("a request failed", path=request.url.path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
 
 

@@ -12,6 +12,7 @@ class NoTierError(Exception):
     def __init__(self, away: Collection[Tier]) -> None:
         names = ", ".join(tier for tier in Tier if tier in away)
         super().__init__(f"no tier can answer now: {names} away")
+        self.away = frozenset(away)
 
 
 class TooMuchError(Exception):

@@ -51,7 +51,7 @@ async def read_coverage(tiers: Tiers, held: HeldSpans, market: MarketKey, span: 
     counts: dict[Tier, pa.Table] = {}
     near = [tier for tier in (Tier.HOT, Tier.WARM) if spans.get(tier)]
     await _ask(tiers, market, {tier: [span] for tier in near}, counts, away)
-    lacking = [day for day in _days_of(spans.get(Tier.COLD, [])) if _lacks(day, counts.values())]
+    lacking = [day for day in _days_of(spans.get(Tier.COLD, [])) if _lacks(day, list(counts.values()))]
     read, unread = lacking[:MAX_COLD_DAYS], lacking[MAX_COLD_DAYS:]
     if read:
         await _ask(tiers, market, {Tier.COLD: read}, counts, away)

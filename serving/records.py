@@ -19,7 +19,7 @@ from market.key import MarketKey
 from market.timeframe import DAY_MS, MINUTE_MS, MINUTE_US
 from serving.errors import NoTierError
 from serving.held import HeldSpans
-from serving.planner import SpanMs, Tier
+from serving.planner import MAX_MINUTES, SpanMs, Tier
 from serving.record_plan import RecordSegment, doubted_minutes, segments, spans_of
 from serving.records_coverage import RecordsCoverage, RecordSlice
 from serving.tiers import AwayError, MinuteSpan, RecordTable, Tiers
@@ -27,6 +27,7 @@ from serving.trades import MAX_TRADES
 from sinks.record_forms import (
     COUNTS,
     FORMS,
+    PRECEDENCE,
     Cursor,
     RecordKind,
     arrange,
@@ -38,8 +39,8 @@ from sinks.record_forms import (
     trade_rows,
 )
 
-_MOST_MINUTES = 366 * 1440
-"""In one slice."""
+_MOST_MINUTES = MAX_MINUTES
+"""In one slice: of so many the candles are counted."""
 _MOST_COLD_MINUTES = 7 * 1440
 """In one slice of cold: of so many days the files are listed."""
 _PAGE_S = 10.0
@@ -140,7 +141,7 @@ class RecordsReading:
         hot = _between(kind, self._hot, minutes.begin * MINUTE_US, minutes.end * MINUTE_US)
         rows = arrange(kind, [hot, *parts.values()])
         tiers = [tier for tier, part in parts.items() if len(part)]
-        if len(hot) and pc.any(pc.equal(rows["precedence"], 0)).as_py():
+        if len(hot) and 0 in rows[PRECEDENCE].to_numpy():
             tiers.append(Tier.HOT)
         all_times = times_us(kind, rows)
         asked = _between(kind, rows, question.span.from_ms * _US_A_MS, question.span.until_ms * _US_A_MS)

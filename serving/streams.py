@@ -15,7 +15,7 @@ from market.key import MarketKey
 from serving.answers import CandlesAnswer, coverage_json, records_coverage_json, source_json
 from serving.candle_stream import SCHEMA, CandlesSoFar, candle_lines, candle_pages, candle_table
 from serving.candles import CandlesQuestion
-from serving.errors import StreamBrokenError, TooManyStreamsError
+from serving.errors import NoTierError, StreamBrokenError, TooManyStreamsError
 from serving.forms import RowWriter, row_writer
 from serving.held import HeldSpans
 from serving.lengths import CandleLength
@@ -95,10 +95,13 @@ async def streamed(parts: Parts, form: AnswerForm, slots: StreamSlots) -> Stream
 
 async def _written(parts: Parts, first: StreamedPart) -> AsyncIterator[bytes]:
     yield first.written
-    async for part in parts:
-        if part.away != first.away:
-            raise StreamBrokenError(part.away - first.away)
-        yield part.written
+    try:
+        async for part in parts:
+            if part.away != first.away:
+                raise StreamBrokenError(part.away - first.away)
+            yield part.written
+    except NoTierError as error:
+        raise StreamBrokenError(error.away) from error
 
 
 async def record_parts(
