@@ -220,7 +220,7 @@ def coverage_json(market: MarketKey, covered: MarketCoverage) -> dict[str, Any]:
                 "date": day.date.isoformat(),
                 "minutes_present": day.statuses.total(),
                 "statuses": dict(day.statuses),
-                "tiers": day.tiers,
+                "tiers": {tier.value: minutes for tier, minutes in day.tiers.items()},
             }
             for day in covered.days
         ],

@@ -179,6 +179,9 @@ async def test_what_no_answer_gave_is_no_cursor(settings: Settings, cursor: str)
 
 async def test_what_cold_alone_has_is_given_with_warm_empty_and_with_warm_away(settings: Settings) -> None:
     await fill(settings, ParquetStore)
+    warm = ClickHouseStore(settings)
+    await warm.open()  # makes its tables
+    await warm.close()
     away = settings.model_copy(update={"clickhouse": SecretStr("http://127.0.0.1:1")})
     for where, names in ((settings, []), (away, ["warm"])):
         async with client(where) as session:
