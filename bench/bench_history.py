@@ -49,7 +49,8 @@ SLOTS = 96
 _TRADES = """
 INSERT INTO trades (exchange, symbol, id_number, id_text, time, price, qty, side, received, source, run, partition, seq,
     precedence)
-SELECT 'binance', 'BTC-USDT', number, '', fromUnixTimestamp64Micro(toInt64({t0_us:Int64} + number * {step_us:Int64})),
+SELECT 'binance', 'BTC-USDT', number, '',
+    fromUnixTimestamp64Micro(toInt64({t0_us:Int64} + number * {step_us:Int64})) AS time,
     toDecimal256(2700000 + number * 7 % 10007, 18) / 100, toDecimal256(1 + number * 13 % 9973, 18) / 100000,
     if(number % 3 = 0, 'buy', 'sell'), time, 'ws', '', 0, NULL, 9223372036854775807 - number
 FROM numbers({first:UInt64}, {count:UInt64})

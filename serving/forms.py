@@ -80,7 +80,7 @@ class CsvWriter:
         return b""
 
 
-class _Written:
+class _WrittenFile:
     """A file that is taken away as it is written."""
 
     closed = False
@@ -114,7 +114,7 @@ class ArrowWriter:
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
-        self._file = _Written()
+        self._file = _WrittenFile()
         self._writer = pa.ipc.new_stream(pa.PythonFile(self._file, mode="w"), schema)
 
     def begin(self) -> bytes:  # noqa: D102
@@ -136,7 +136,7 @@ class ParquetRowWriter:
     """A Parquet file with one row group a part, under zstd."""
 
     def __init__(self, schema: pa.Schema) -> None:
-        self._file = _Written()
+        self._file = _WrittenFile()
         self._writer = pq.ParquetWriter(pa.PythonFile(self._file, mode="w"), schema, compression="zstd")
 
     def begin(self) -> bytes:  # noqa: D102

@@ -74,7 +74,9 @@ class RecordsPage(NamedTuple):
 class RecordsReading:
     """One question on its way. `away` are the tiers that did not answer, so far."""
 
-    def __init__(self, tiers: Tiers, held: HeldSpans, question: RecordsQuestion, *, now_ms: int) -> None:
+    def __init__(
+        self, tiers: Tiers, held: HeldSpans, question: RecordsQuestion, *, now_ms: int, tries: int = 1
+    ) -> None:
         self._tiers = tiers
         self._held = held
         self._question = question
@@ -84,16 +86,17 @@ class RecordsReading:
         until_ms = min(question.span.until_ms, now_ms + DAY_MS)  # no record is of a later time
         self.minutes = MinuteSpan(begin_us // MINUTE_US, -(-until_ms // MINUTE_MS))
         self._hot = empty(question.kind)
+        self._tries = tries
         self.away: set[Tier] = set()
 
     async def slices(self, most: int) -> AsyncIterator[RecordSlice]:
         """Slices in order, of about `most` records or fewer, without a gap between them, up to the end.
 
-        Raises `NoTierError`.
+        A tier that does not answer is away after so many `tries` of a slice. Raises `NoTierError`.
         """
         self.away |= await self._held.away()
         await self._look_at_hot()
-        begin = self.minutes.begin
+        begin, failures = self.minutes.begin, 0
         while begin < self.minutes.end:
             if {Tier.WARM, Tier.COLD} <= self.away:
                 raise NoTierError(self.away)
@@ -101,8 +104,11 @@ class RecordsReading:
             try:
                 given = await self._slice(segment, most)
             except _TierAwayError as error:
-                self.away.add(error.tier)
+                failures += 1
+                if failures >= self._tries:
+                    self.away.add(error.tier)
                 continue
+            failures = 0
             begin = given.span.until_ms // MINUTE_MS
             yield given
 

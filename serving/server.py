@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
 from granian.constants import HTTPModes, Interfaces, SSLProtocols
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
@@ -68,6 +69,7 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     """Serve while the block runs; gives the address ``http://host:port``, and a future that is done when it ended."""
     ip, port = _free_place(where)
     tls = _tls(settings)
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps for each thread what it once needed
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes

@@ -44,7 +44,7 @@ class RecordKind(StrEnum):
     INSTRUMENTS = "instruments"
 
 
-class RecordForm(NamedTuple):
+class TableForm(NamedTuple):
     """How tables of a kind are made."""
 
     told: pa.Schema
@@ -83,46 +83,46 @@ _BAR_SUMS = (
     "first_trade_id", "last_trade_id",
 )  # fmt: skip
 
-FORMS: Mapping[RecordKind, RecordForm] = {
-    RecordKind.TRADES: RecordForm(
+FORMS: Mapping[RecordKind, TableForm] = {
+    RecordKind.TRADES: TableForm(
         _told(
             "exchange", "symbol", "trade_id", "price", "qty", "side", "time_us", "received_us", "source", "seq",
             price=PRICE, qty=PRICE, **_NUMBERS,
         ),
         "time_us", ("minute", "trade_id"), ("time_us", "id_is_text", "id_place", "id_text"), omits_null=True,
     ),
-    RecordKind.CANDLES: RecordForm(
+    RecordKind.CANDLES: TableForm(
         _told(
             "exchange", "symbol", "timeframe", "open_time_ms", "close_time_ms", *_BAR_SUMS, "revision", "status",
             **_NUMBERS,
         ),
         "open_time_ms", ("open_time_ms",), ("open_time_ms",),
     ),
-    RecordKind.SIGNALS: RecordForm(
+    RecordKind.SIGNALS: TableForm(
         _told(
             "exchange", "symbol", "kind", "state", "severity", "time_ms", "revision", "other", "window_minutes",
             "values", values=AMOUNTS, **_NUMBERS,
         ),
         "time_ms", ("kind", "other", "window_minutes", "time_ms"), ("time_ms", "kind", "other", "window_minutes"),
     ),
-    RecordKind.BARS: RecordForm(
+    RecordKind.BARS: TableForm(
         _told(
             "exchange", "symbol", "kind", "threshold", "series_begin_us", "number", "open_time_us", "close_time_us",
             *_BAR_SUMS, "remainder", "late_trades", "revision", "status", **_NUMBERS,
         ),
         "close_time_us", ("series_begin_us", "number"), ("close_time_us", "series_begin_us", "number"),
     ),
-    RecordKind.FUNDING: RecordForm(
+    RecordKind.FUNDING: TableForm(
         _told(
             "exchange", "symbol", "time_ms", "rate", "kind", "next_time_ms", "mark_price", rate=PRICE, mark_price=PRICE
         ),
         "time_ms", ("time_ms",), ("time_ms",),
     ),
-    RecordKind.GAPS: RecordForm(
+    RecordKind.GAPS: TableForm(
         _told("exchange", "symbol", "event", "at_ms", "first_id", "last_id", "from_us", "until_us", "run", "reason"),
         "at_ms", ("partition", "offset"), ("at_ms", "partition", "offset"), _PLACE, omits_null=True,
     ),
-    RecordKind.INSTRUMENTS: RecordForm(
+    RecordKind.INSTRUMENTS: TableForm(
         _told(
             "exchange", "symbol", "native", "base", "quote", "status", "tick", "lot", "contract", "since_ms",
             tick=PRICE, lot=PRICE, contract=PRICE,
@@ -144,11 +144,12 @@ def arrange(kind: RecordKind, tables: Sequence[pa.Table], *, is_first: bool = Fa
     """
     form = FORMS[kind]
     rows = _with_id_columns(pa.concat_tables(tables)) if kind is RecordKind.TRADES else pa.concat_tables(tables)
-    rows = rows.take(pc.sort_indices(rows[PRECEDENCE]))
-    numbered = rows.select(form.key).append_column("row", pa.array(np.arange(len(rows))))
-    kept = numbered.group_by(list(form.key), use_threads=False).aggregate([("row", "min" if is_first else "max")])
+    by_precedence = pc.sort_indices(rows[PRECEDENCE])
+    copies = rows.select(form.key).take(by_precedence).append_column("row", by_precedence)
+    counting = "first" if is_first else "last"
+    kept = copies.group_by(list(form.key), use_threads=False).aggregate([("row", counting)])
     if len(kept) < len(rows):
-        rows = rows.take(kept["row_min" if is_first else "row_max"])
+        rows = rows.take(kept[f"row_{counting}"])
     return rows.take(pc.sort_indices(rows, [(name, "ascending", "at_start") for name in form.order]))
 
 

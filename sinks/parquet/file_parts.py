@@ -14,7 +14,7 @@ SMALL_BYTES = 1 << 20
 """Files up to this size are got whole: it is one request either way."""
 
 
-class FilePart(NamedTuple):
+class FetchedPart(NamedTuple):
     """Bytes of a file, and where they begin in it."""
 
     begin: int
@@ -25,7 +25,7 @@ class FileParts(NamedTuple):
     """Of a file of `size_bytes`; the last part is its end, with the footer."""
 
     size_bytes: int
-    parts: list[FilePart]
+    parts: list[FetchedPart]
 
     def opened(self) -> pq.ParquetFile:
         """The file, of which only what is in the parts can be read."""
@@ -41,12 +41,12 @@ async def get_parts(store: ObjectStore, file: ListedFile, groups: Sequence[RowGr
     """The row groups and the footer of a file; a small file whole."""
     if file.size_bytes <= SMALL_BYTES:
         whole = bytes(await (await obstore.get_async(store, file.path)).bytes_async())
-        return FileParts(file.size_bytes, [FilePart(0, whole)])
+        return FileParts(file.size_bytes, [FetchedPart(0, whole)])
     bounds = [(group.begin, group.end) for group in groups]
     bounds.append((file.size_bytes - groups[0].footer_bytes, file.size_bytes))
     starts, ends = [begin for begin, _ in bounds], [end for _, end in bounds]
     got = await obstore.get_ranges_async(store, file.path, starts=starts, ends=ends)
-    return FileParts(file.size_bytes, [FilePart(*part) for part in zip(starts, map(bytes, got), strict=True)])
+    return FileParts(file.size_bytes, [FetchedPart(*part) for part in zip(starts, map(bytes, got), strict=True)])
 
 
 class _Sparse:
