@@ -39,6 +39,8 @@ class Findings:
     young: int = 0
     """Symbols that have no whole minute yet, in a run that was too short or too slow for one."""
     counts: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(FindingKind, 0))
+    asked: int = 0
+    """Questions that the API answered."""
     named: list[str] = field(default_factory=list)
 
     def add(self, kind: FindingKind, what: str) -> None:
@@ -75,6 +77,10 @@ class Findings:
         if not self.young or self.is_too_early:
             return ""
         return f"too early to verify {_counted(self.young, 'symbol')}: no whole minute of market time yet"
+
+    def asked_line(self) -> str:
+        """The line that tells that the API was asked; empty where it was not."""
+        return f"the API answered {_counted(self.asked, 'question')} about the same" if self.asked else ""
 
     def summary(self) -> str:
         """The one line that tells the outcome."""

@@ -23,6 +23,7 @@ from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
 from candlewick.verify.log_reader import check_bars, check_rolled, partitions_of, read_partition
 from candlewick.verify.postgres import PostgresRows
+from candlewick.verify.served import ServedRecords
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
@@ -55,6 +56,7 @@ async def verify(
     may_be_young: bool = False,
     postgres: bool = False,
     thresholds: str | None = None,
+    api: str | None = None,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
 
@@ -63,20 +65,23 @@ async def verify(
     no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
     minute in the log is only counted; else its minutes are missing. Longer candles, tickers, and (if `thresholds`, the
     text of their file, are given) bars are compared in Kafka. Raises `UnavailableError` where one of them does
-    not answer.
+    not answer. The API is asked where its address, `api`, is given.
     """
     findings = Findings()
     async with Truth(url) as truth, HotCandles(settings, findings) as hot, AsyncExitStack() as opened:
         tables: dict[str, StoredRows] = {"ClickHouse": await opened.enter_async_context(WarmRows(settings))}
         if postgres:
             tables["PostgreSQL"] = await opened.enter_async_context(PostgresRows(settings))
+        served = await opened.enter_async_context(ServedRecords(api, findings)) if api else None
         cold = ColdFiles(settings)
         names = await truth.keys(markets)
         unknown = {(name, symbol) for name, symbols in markets.items() for symbol in symbols} - set(names.values())
         for name, symbol in sorted(unknown):
             findings.add(FindingKind.MISSING, f"{symbol} of {name}: the simulator does not trade it")
         now_us = await truth.now_us()
-        check = _Check(findings, truth, tables, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
+        check = _Check(
+            findings, truth, tables, hot, cold, served=served, disturbed=disturbed, may_be_young=may_be_young
+        )
         await check_rolled(settings, frozenset(names), findings)
         if thresholds is not None:
             findings.bars = 0
@@ -109,6 +114,7 @@ class _Check:
         hot: HotCandles,
         cold: ColdFiles,
         *,
+        served: ServedRecords | None,
         disturbed: bool,
         may_be_young: bool,
     ) -> None:
@@ -118,6 +124,7 @@ class _Check:
         self._tables = tables
         self._hot = hot
         self._cold = cold
+        self._served = served
 
     async def key(self, key: str, market: SpokenMarket, log: KeyLog, now_us: int) -> None:
         """Compare one key with the record; `now_us` is market time."""
@@ -137,6 +144,7 @@ class _Check:
         wanted = await self._demands(market, before, span, log)
         first = first_in_log(key, log, wanted.retold)
         sent: dict[str, int] = {}
+        candles: list[Fields] = []
         last_price = next((trade.price for trade in reversed(before) if trade.trade_id not in wanted.absent), None)
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(market, window)
@@ -165,6 +173,8 @@ class _Check:
         check_log(key, log, sent, span, findings, also=digests_of(key, wanted.retold.values()))
         check_markers(key, log, span, findings)
         count_lost(log, wanted, span, findings)
+        if self._served is not None:
+            await self._served.check_newest(key, log, [as_in_log(fields, log) for fields in candles])
 
     async def _candles(self, key: str, window: SpanUs, expected: Sequence[Fields], log: KeyLog) -> None:
         findings = self._findings
@@ -177,6 +187,8 @@ class _Check:
         recent_ms = min(min(hot, default=0), (log.newest_us or 0) // 1000 - RECENT_MS)
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
         check_candles("Redis", key, hot, recent, findings)
+        if self._served is not None:
+            await self._served.check_candles(key, window, expected)
 
     async def _klines(self, market: SpokenMarket, window: SpanUs, log: KeyLog) -> dict[int, Fields]:
         """What the exchange gives of the minutes that say that its kline stands in."""
