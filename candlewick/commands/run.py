@@ -93,8 +93,8 @@ def run(
     At the end everything is drained, and on the simulator verified against its own record: exit code 0 where Kafka and
     all stores hold what they must and the API gives it, 3 where something differs. A run that was too short for a whole
     minute of market time says so: exit code 0. Where faults made the simulator lose trades, no minute that lacks one
-    may say `complete`, and all others must. The stack is left as it was found: running if it ran before. Data stay until
-    `candlewick stack reset`.
+    may say `complete`, and all others must. The stack is left as it was found: running if it ran before. Data stay
+    until `candlewick stack reset`.
 
     --exchange is for real exchanges, --simulate for the simulator in the protocol of an exchange. Either may name
     several: each then has a producer of its own, of the same symbols, and all else is shared.
