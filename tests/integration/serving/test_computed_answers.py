@@ -183,7 +183,8 @@ async def test_an_answer_without_a_tier_that_is_away_is_not_kept(filled: Setting
 
 async def test_while_redis_is_away_nothing_is_kept_and_who_asks_at_once_shares_an_answer(filled: Settings) -> None:
     async with counted(filled) as (settings, store):
-        async with asking(settings.model_copy(update={"redis": SecretStr("redis://127.0.0.1:1")})) as session:
+        away = settings.model_copy(update={"redis": SecretStr("redis://127.0.0.1:1")})
+        async with asking(away) as session:
             answers = await asyncio.gather(*(get(session) for _ in range(50)))
             assert {status for status, _ in answers} == {200}
             assert store.queries == 1
