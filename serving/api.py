@@ -30,7 +30,7 @@ from serving.lengths import CandleLength
 from serving.markets import Markets, UnknownMarketError
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
 from serving.planner import MAX_CANDLES, RevisionChoice, Tier
-from serving.problem import problem
+from serving.problem import PROBLEM_RESPONSES, problem
 from serving.reader import read_tickers, read_trades
 from serving.record_routes import record_routes
 from serving.tiers import Tiers
@@ -113,7 +113,9 @@ class Health(StrEnum):
 def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
     """The application; the caller closes `tiers`, and keeps `held` up to date."""
     markets = Markets(tiers)
-    api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None, responses=PROBLEM_RESPONSES
+    )
 
     @api.get("/v1/candles", summary="Closed candles of a symbol, oldest first")
     async def candles(query: Annotated[CandlesQuery, Query()]) -> Response:
