@@ -9,6 +9,7 @@ and comes first.
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ from serving.access.refusal import QUOTA_EXCEEDED, Reason, RequestRefusedError, 
 from serving.access.turns import RETRY_AFTER_S, Turns
 from serving.problem import problem
 
-POLICY = "minute"
+POLICY = b"minute"
 """The name of the only policy in the `RateLimit` headers."""
 
 _refusals = Counter("candlewick_http_refusals", "Requests that were not let in, by why", ["reason"])
@@ -184,9 +185,14 @@ def _rate_headers(verdict: Verdict, limit: int) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4."""
     reset_s = max(0, math.ceil(verdict.reset_s if verdict.is_granted else verdict.wait_s))
     return [
-        (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (POLICY.encode(), limit, MINUTE_S)),
-        (b"ratelimit", b'"%b";r=%d;t=%d' % (POLICY.encode(), verdict.left, reset_s)),
+        (b"ratelimit-policy", _policy(limit)),
+        (b"ratelimit", b'"%b";r=%d;t=%d' % (POLICY, verdict.left, reset_s)),
     ]
+
+
+@lru_cache
+def _policy(limit: int) -> bytes:
+    return b'"%b";q=%d;w=%d' % (POLICY, limit, MINUTE_S)
 
 
 def _too_much(caller: Caller, verdict: Verdict, limit: int) -> RequestRefusedError:
@@ -197,5 +203,5 @@ def _too_much(caller: Caller, verdict: Verdict, limit: int) -> RequestRefusedErr
         f"tier {caller.tier} has a weight of {limit:,} a minute, and it is used up: ask again in {wait_s} s",
         kind=QUOTA_EXCEEDED,
         headers={"Retry-After": str(wait_s)},
-        **{"violated-policies": [POLICY]},
+        **{"violated-policies": [POLICY.decode()]},
     )
