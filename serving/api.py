@@ -6,7 +6,6 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 
 import asyncio
 import time
-from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -37,8 +36,6 @@ from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
 _RETRY_AFTER_S = 5
-NOT_KEPT = {"Cache-Control": "no-store"}
-"""For answers that lack what a tier would have that is away: by then it may be back."""
 
 
 def _check_length(value: str) -> str:
@@ -124,8 +121,7 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
         answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
-        told = candles_json(query.market, query.question.length, answer)
-        return _json(told, NOT_KEPT if answer.away else None)
+        return _json(candles_json(query.market, query.question.length, answer))
 
     @api.get("/v1/trades", summary="The latest trades of a symbol, newest first")
     async def trades(query: Annotated[TradesQuery, Query()]) -> Response:
@@ -199,5 +195,5 @@ def to_bytes(answer: dict[str, Any]) -> bytes:
     return orjson.dumps(answer)
 
 
-def _json(answer: dict[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    return Response(to_bytes(answer), headers=headers, media_type="application/json")
+def _json(answer: dict[str, Any]) -> Response:
+    return Response(to_bytes(answer), media_type="application/json")

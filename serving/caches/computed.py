@@ -7,8 +7,8 @@ An answer is given again while nothing more is written of its market (`sinks.red
 - else, or when more was written: one process makes it, all others wait for that.
 
 Redis is asked about a question at most every `LOOK_S`. While Redis is away nothing is kept, and those who ask this
-process at the same time share one answer. Kept are good answers, and that there is no such market; what says of itself
-that it is not to be stored is not, such as an answer without a tier that is away.
+process at the same time share one answer. Kept are good answers, and that there is no such market; an answer that
+names a tier as away is not.
 """
 
 import asyncio
@@ -36,6 +36,8 @@ MOST_REFRESHED = 32
 """Answers that are made anew at a time while the old ones are given: nobody waits, so nothing else bounds these."""
 _POLL_S = 0.025
 _KEPT_STATUSES = {HTTPStatus.OK, HTTPStatus.NOT_FOUND}
+_AWAY = b'"away":["'
+"""In an answer's `source`: a tier was away."""
 
 Made = tuple[KeptAnswer, bool]
 """An answer, and whether it is to be kept."""
@@ -201,7 +203,7 @@ class _TakenAnswer:
     def made(self) -> Made:
         """The answer."""
         body = b"".join(self._parts)
-        is_kept = self._status in _KEPT_STATUSES and (b"cache-control", b"no-store") not in self._headers
+        is_kept = self._status in _KEPT_STATUSES and _AWAY not in body
         if is_kept and self._status == HTTPStatus.OK:
             return tagged(body, self._headers), True
         return KeptAnswer(body, b"", self._status, tuple(self._headers)), is_kept

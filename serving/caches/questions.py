@@ -16,7 +16,7 @@ from serving.lengths import CandleLength
 
 MOST_QUERY_BYTES = 512
 _NAME_BYTES = 16
-_JSON = b"application/json"
+_JSON = {b"application/json", b"*/*", b""}
 
 Given = Mapping[str, str]
 
@@ -64,10 +64,10 @@ _PATHS = {
 def read_kept(path: str, query: bytes, accept: bytes | None, topics: Topics) -> KeptQuestion | None:
     """The question; None where its answer is not kept, or the interface has to say what is wrong with it.
 
-    `accept` is the header: other forms than JSON are not kept.
+    `accept` is the header: only who asks for JSON in the first place, or does not say, is given what is kept.
     """
     kept = _PATHS.get(path)
-    if kept is None or len(query) > MOST_QUERY_BYTES or not (accept is None or _JSON in accept or b"*/*" in accept):
+    if kept is None or len(query) > MOST_QUERY_BYTES or _first_form(accept) not in _JSON:
         return None
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     given = dict(pairs)
@@ -85,3 +85,7 @@ def read_kept(path: str, query: bytes, accept: bytes | None, topics: Topics) -> 
         return KeptQuestion(name, given["exchange"], partitions)
     partition = partition_of(str(market).encode(), topics.partitions)
     return KeptQuestion(name, str(market), tuple((topic, partition) for topic in names))
+
+
+def _first_form(accept: bytes | None) -> bytes:
+    return (accept or b"").partition(b",")[0].partition(b";")[0].strip()

@@ -68,7 +68,7 @@ def test_a_question_is_the_same_in_any_order_and_another_with_any_other_value() 
         ("/v1/candles", f"{BTC}&timeframe=7x", None),
         ("/v1/candles", f"{BTC}&limit={'1' * 600}", None),
         ("/v1/candles", BTC, b"application/x-ndjson"),
-        ("/v1/candles", BTC, b"text/csv, application/vnd.apache.arrow.stream"),
+        ("/v1/candles", BTC, b"text/csv, application/json"),
     ],
 )
 def test_what_is_not_kept_or_wrong_or_asked_in_another_form_goes_on(
@@ -77,6 +77,6 @@ def test_what_is_not_kept_or_wrong_or_asked_in_another_form_goes_on(
     assert kept(path, query, accept) is None
 
 
-@pytest.mark.parametrize("accept", [None, b"*/*", b"application/json", b"text/html, application/json;q=0.9"])
+@pytest.mark.parametrize("accept", [None, b"", b"*/*", b"application/json;q=0.9, text/csv"])
 def test_who_takes_json_is_given_what_is_kept(accept: bytes | None) -> None:
     assert kept("/v1/candles", BTC, accept) is not None
