@@ -1,6 +1,6 @@
 """The API under load, one process of it: newest candles, trades and tickers, with and without keys; older candles.
 
-``bench_serving.py [--runs 3] [--seconds 5] [--parts newest,past]``; into ``results/serving.json``.
+``bench_serving.py [--runs 3] [--seconds 5] [--parts newest,past,stream]``; into ``results/serving.json``.
 """
 
 import argparse
@@ -20,9 +20,11 @@ from itertools import chain
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+import clickhouse_connect
 import hot_data
 import load
 import psutil
+import pyarrow as pa
 from broker import servers
 from filled import FilledStore, by_slot
 from measure import EngineFailed
@@ -31,7 +33,7 @@ from report import RESULTS, figure, write
 
 from deploy.local.ports import any_free_port
 from market.timeframe import DAY_MS, MINUTE_MS
-from runtime.settings import Settings, child_environment
+from runtime.settings import Settings, child_environment, clickhouse_address
 from serving.access.key_file import change_keys
 from serving.access.keys import KEY_BYTES, ApiKey, RateTier, hash_of, key_text
 from sinks.clickhouse.store import ClickHouseStore
@@ -49,6 +51,16 @@ PAST_P99_MS = 200
 PAST_QUESTIONS = 60
 UNLIMITED = str(10**12)
 PATIENCE_S = 60.0
+STREAMED_ROWS, STREAMED_EVERY_US = 10_000_000, 100_000
+STREAM_MB = 300
+_STREAMED = """
+INSERT INTO trades (exchange, symbol, id_number, id_text, time, price, qty, side, received, source, run, partition, seq,
+  precedence)
+SELECT 'bench', 'STREAM-USDT', number, '', fromUnixTimestamp64Micro({first_us:Int64} + number * {every_us:Int64}),
+  27000 + toDecimal256(number % 1000, 18) / 10, toDecimal256(1 + number % 100, 18) / 1000, if(number % 2, 'buy', 'sell'),
+  time + toIntervalMillisecond(5), 'ws', '', 0, NULL, 9223372036854775807 - number
+FROM numbers({rows:UInt64})
+"""
 Figures = list[dict[str, Any]]
 
 
@@ -66,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--parts", default="newest,past")
+    parser.add_argument("--parts", default="newest,past,stream")
     arguments = parser.parse_args()
     others_load = round(os.getloadavg()[1], 1)
     figures: Figures = []
@@ -78,6 +90,9 @@ def main() -> None:
         if "past" in arguments.parts:
             asyncio.run(fill_past(settings, end_ms))
             figures += past(settings, end_ms)
+        if "stream" in arguments.parts:
+            asyncio.run(open_store(settings))
+            figures += stream(settings, end_ms)
     path = RESULTS / "serving.json"
     earlier = json.loads(path.read_text())["figures"] if path.exists() else []
     measured = {each["name"].partition(":")[0] for each in figures}
@@ -108,6 +123,13 @@ async def fill_past(settings: Settings, end_ms: int) -> None:
     )
     for slot_ms, records in by_slot(minutes):
         await cold.write(topic, records, logged_ms=slot_ms)
+
+
+async def open_store(settings: Settings) -> None:
+    """With its tables."""
+    store = ClickHouseStore(settings)
+    await store.open()
+    await store.close()
 
 
 def cold_day_ms(end_ms: int) -> int:
@@ -240,6 +262,35 @@ def past(settings: Settings, end_ms: int) -> Figures:
                 figures += [figure(f"past: {what}, {state}, {name}", "ms", [cut], aim) for name, cut, aim in cuts_told]
                 print(f"{what}, {state}: p50 {cuts[49]:.1f} ms, p99 {cuts[98]:.1f} ms", flush=True)
     return figures
+
+
+def stream(settings: Settings, end_ms: int) -> Figures:
+    """Ten million trades of one market as one Arrow stream, read as fast as it comes."""
+    first_us = (end_ms - STREAMED_ROWS * STREAMED_EVERY_US // 1000) * 1000
+    store = clickhouse_connect.get_client(dsn=clickhouse_address(settings), database=settings.clickhouse_database)
+    store.command(_STREAMED, parameters={"first_us": first_us, "every_us": STREAMED_EVERY_US, "rows": STREAMED_ROWS})
+    question = {"exchange": "bench", "symbol": "STREAM-USDT", "from_ms": first_us // 1000, "until_ms": end_ms,
+                "format": "arrow"}  # fmt: skip
+    with served(settings, next(way for way in ways_to_ask(settings) if way.name == "open")) as (address, process):
+        began_s, peak_bytes, rows = time.perf_counter(), 0, 0
+        at_rest_bytes = process.memory_info().rss
+        with (
+            urllib.request.urlopen(f"{address}/v1/historical?{urlencode(question)}", timeout=PATIENCE_S) as answer,  # noqa: S310  # a server of our own
+            pa.ipc.open_stream(answer) as batches,
+        ):
+            for batch in batches:
+                rows += batch.num_rows
+                peak_bytes = max(peak_bytes, process.memory_info().rss)
+        took_s = time.perf_counter() - began_s
+    if rows != STREAMED_ROWS:
+        raise EngineFailed(f"{rows:,} rows of {STREAMED_ROWS:,} were streamed")
+    what = f"stream: {STREAMED_ROWS // 10**6} M trades as Arrow"
+    print(f"{what}: {rows / took_s:,.0f} rows/s, {peak_bytes >> 20} MB at most", flush=True)
+    return [
+        figure(f"{what}, the server's memory at rest", "MB", [at_rest_bytes / 2**20]),
+        figure(f"{what}, the server's memory at most", "MB", [peak_bytes / 2**20], STREAM_MB),
+        figure(what, "rows/s", [rows / took_s]),
+    ]
 
 
 def one_by_one(address: str, questions: Sequence[Mapping[str, Any]], least: int) -> list[float]:
