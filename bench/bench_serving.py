@@ -57,8 +57,8 @@ _STREAMED = """
 INSERT INTO trades (exchange, symbol, id_number, id_text, time, price, qty, side, received, source, run, partition, seq,
   precedence)
 SELECT 'bench', 'STREAM-USDT', number, '', fromUnixTimestamp64Micro({first_us:Int64} + number * {every_us:Int64}),
-  27000 + toDecimal256(number % 1000, 18) / 10, toDecimal256(1 + number % 100, 18) / 1000, if(number % 2, 'buy', 'sell'),
-  time + toIntervalMillisecond(5), 'ws', '', 0, NULL, 9223372036854775807 - number
+  27000 + toDecimal256(number % 1000, 18) / 10, toDecimal256(1 + number % 100, 18) / 1000,
+  if(number % 2, 'buy', 'sell'), time + toIntervalMillisecond(5), 'ws', '', 0, NULL, 9223372036854775807 - number
 FROM numbers({rows:UInt64})
 """
 Figures = list[dict[str, Any]]
