@@ -210,9 +210,11 @@ def report(findings: Findings) -> int:
         write_line(f"  {sentence}")
     if findings.more:
         write_line(f"  … and {findings.more:,} more")
+    if findings.asked:
+        write_line(findings.asked_line())
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
-    for line in filter(None, (findings.lost_line(), findings.young_line(), findings.asked_line())):
+    for line in filter(None, (findings.lost_line(), findings.young_line())):
         write_line(line)
     write_line(findings.summary())
     return 0 if findings.right else WrongDataError.exit_code

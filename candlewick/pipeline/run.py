@@ -125,12 +125,12 @@ class PipelineRun:
         findings = await verify(
             self._settings,
             self._url,
+            api=self._api_to_ask(),
             markets=self._market.markets,
             disturbed=self._market.disturbed,
             may_be_young=self._market.young,
             postgres=self._plan.postgres,
             thresholds=self._plan.bars.read_text() if self._plan.bars else None,
-            api=self._api_to_ask(),
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings

@@ -30,6 +30,8 @@ class Findings:
     """None: no bars were asked for."""
     redelivered: int = 0
     """Trades at a second offset of the log: harmless, but without faults there are none."""
+    asked: int = 0
+    """Questions that the API answered."""
     lost: int = 0
     """Trades that the source had and never gave."""
     lost_minutes: int = 0
@@ -39,8 +41,6 @@ class Findings:
     young: int = 0
     """Symbols that have no whole minute yet, in a run that was too short or too slow for one."""
     counts: dict[FindingKind, int] = field(default_factory=lambda: dict.fromkeys(FindingKind, 0))
-    asked: int = 0
-    """Questions that the API answered."""
     named: list[str] = field(default_factory=list)
 
     def add(self, kind: FindingKind, what: str) -> None:
@@ -64,6 +64,10 @@ class Findings:
         """Whether the run was too short for any whole minute."""
         return self.young > 0 and self.candles == 0
 
+    def asked_line(self) -> str:
+        """The line that tells that the API was asked."""
+        return f"the API answered {_counted(self.asked, 'question')} about the same"
+
     def lost_line(self) -> str:
         """The line that tells what the source lost; empty where it lost nothing."""
         if not self.lost:
@@ -77,10 +81,6 @@ class Findings:
         if not self.young or self.is_too_early:
             return ""
         return f"too early to verify {_counted(self.young, 'symbol')}: no whole minute of market time yet"
-
-    def asked_line(self) -> str:
-        """The line that tells that the API was asked; empty where it was not."""
-        return f"the API answered {_counted(self.asked, 'question')} about the same" if self.asked else ""
 
     def summary(self) -> str:
         """The one line that tells the outcome."""

@@ -51,21 +51,23 @@ async def verify(
     settings: Settings,
     url: str,
     *,
+    api: str | None = None,
     markets: Mapping[str, Sequence[str]],
     disturbed: bool,
     may_be_young: bool = False,
     postgres: bool = False,
     thresholds: str | None = None,
-    api: str | None = None,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
+
+    The API is asked too, where its address, `api`, is given.
 
     Compared are the live series of `markets` (exchange → symbols, as the simulator names both), each from its first
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
     no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
     minute in the log is only counted; else its minutes are missing. Longer candles, tickers, and (if `thresholds`, the
     text of their file, are given) bars are compared in Kafka. Raises `UnavailableError` where one of them does
-    not answer. The API is asked where its address, `api`, is given.
+    not answer.
     """
     findings = Findings()
     async with Truth(url) as truth, HotCandles(settings, findings) as hot, AsyncExitStack() as opened:
