@@ -150,7 +150,9 @@ def newest(settings: Settings, runs: int, seconds: float) -> Figures:
                 before_s = cpu_s(process)
                 took = load.load(address, paths(name), clients=CLIENTS, seconds=seconds, headers=way.headers)
                 seen.setdefault((way.name, name), []).append(took)
-                cpu.setdefault((way.name, name), []).append((cpu_s(process) - before_s) / (took.per_s * seconds) * 1e6)
+                cpu.setdefault((way.name, name), []).append(
+                    (cpu_s(process) - before_s) / max(1, took.per_s * seconds) * 1e6
+                )
                 print(f"{way.name}, {name}: {took.per_s:,.0f}/s, p99 {took.p99_ms:.1f} ms", flush=True)
     return list(chain(told(seen, cpu), beside_the_seed(seen)))
 
