@@ -25,6 +25,8 @@ from serving.trades import MAX_TRADES
 
 _READ = 4_096
 """Query strings that were read, and are not read again."""
+_WHOLE = "whole"
+"""The name of the whole answer beside that of the ticker alone."""
 
 
 class _Candles(NamedTuple):
@@ -97,6 +99,8 @@ class HotRoutes:
         asked = _tickers_asked(query)
         if asked is None:
             return None
+        if len(asked.markets) == 1:
+            return await self._only_ticker(asked.exchange, asked.markets[0])
         tickers: list[tuple[str, bytes]] = []
         for market in asked.markets:
             ticker = await self._ticker(market)
@@ -104,6 +108,13 @@ class HotRoutes:
                 return None
             tickers.append((market.symbol, ticker.body))
         return tagged(tickers_body(asked.exchange, tickers))
+
+    async def _only_ticker(self, exchange: str, market: MarketKey) -> KeptAnswer | None:
+        async def make() -> KeptAnswer | None:
+            value = await self._hot.ticker_value(market)
+            return _tagged(None if value is None else tickers_body(exchange, [(market.symbol, value)]))
+
+        return await self._cache.answer(self._hot.ticker_key(market), _WHOLE, make)
 
     async def _ticker(self, market: MarketKey) -> KeptAnswer | None:
         async def make() -> KeptAnswer | None:

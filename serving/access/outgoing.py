@@ -13,7 +13,7 @@ from serving.access.limits import ANSWER_S
 from serving.access.refusal import overloaded
 
 LARGE_BYTES = 256 * 1024
-PART_BYTES = 64 * 1024
+PART_BYTES = 256 * 1024
 SLOWEST_BYTES_S = 64 * 1024
 """A reader has `ANSWER_S`, and the time that this takes."""
 MOST_BYTES = 128 * 1024 * 1024

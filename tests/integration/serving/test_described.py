@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -41,26 +42,34 @@ async def filled(settings: Settings) -> Settings:
     return settings
 
 
-async def fuzzed(address: str, *options: str) -> None:
-    """Asserts that schemathesis finds nothing; its last words say how to ask again what was wrong."""
+async def fuzzed(address: str, folder: Path, *options: str) -> None:
+    """Asserts that schemathesis, which leaves files in the folder, finds nothing; else it says how to ask again."""
     command = ("schemathesis.cli", "run", f"{address}/v1/openapi.json", "--checks", ",".join(CHECKS), "--no-color")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, *options, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        sys.executable,
+        "-m",
+        *command,
+        *options,
+        cwd=folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
     )
     said, _ = await process.communicate()
     assert process.returncode == 0, said.decode()[-6000:]
 
 
-async def test_a_few_questions_of_every_kind_are_answered_as_described(filled: Settings) -> None:
+async def test_a_few_questions_of_every_kind_are_answered_as_described(filled: Settings, tmp_path: Path) -> None:
     async with serving(filled, ServeSettings(port=0)) as (address, _):
-        await fuzzed(address, "--seed", "1", "--phases", "fuzzing", "--max-examples", "8", "--no-shrink")
+        await fuzzed(address, tmp_path, "--seed", "1", "--phases", "fuzzing", "--max-examples", "8", "--no-shrink")
 
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-async def test_thousands_of_questions_are_answered_as_described(filled: Settings) -> None:
+async def test_thousands_of_questions_are_answered_as_described(filled: Settings, tmp_path: Path) -> None:
     async with serving(filled, ServeSettings(port=0)) as (address, _):
-        await fuzzed(address, "--max-time", "300", "--max-examples", "400", "--phases", "examples,coverage,fuzzing")
+        await fuzzed(
+            address, tmp_path, "--max-time", "300", "--max-examples", "400", "--phases", "examples,coverage,fuzzing"
+        )
 
 
 async def test_what_stands_in_a_question_is_never_carried_out(filled: Settings) -> None:
