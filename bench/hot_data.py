@@ -26,30 +26,35 @@ def candles(end_ms: int, partitions: int) -> Iterator[Outgoing]:
     """An hour of closed 1m candles of each market, up to `end_ms`."""
     for number in range(SYMBOLS):
         for minute in range(MINUTES):
-            open_ms = end_ms - (MINUTES - minute) * MINUTE_MS
-            price = Decimal(27000 + 13 * number + minute) + Decimal("0.17")
-            volume = Decimal(1000 + 7 * minute + number) / 1000
-            candle = Candle(
-                exchange="bench",
-                symbol=key_of(number).partition(":")[2],
-                timeframe=Timeframe.M1,
-                open_time_ms=open_ms,
-                close_time_ms=open_ms + MINUTE_MS - 1,
-                open=price,
-                high=price + 3,
-                low=price - 2,
-                close=price + 1,
-                volume=volume,
-                quote_volume=volume * price,
-                trades=300,
-                taker_buy_volume=volume / 2,
-                taker_buy_quote_volume=volume / 2 * price,
-                first_trade_id=str(10**8 + 300 * minute),
-                last_trade_id=str(10**8 + 300 * minute + 299),
-                revision=open_ms // MINUTE_MS,
-                status=Status.COMPLETE,
-            )
-            yield _record(number, encode_candle(candle), partitions)
+            yield candle(number, end_ms - (MINUTES - minute) * MINUTE_MS, partitions)
+
+
+def candle(number: int, open_ms: int, partitions: int) -> Outgoing:
+    """The closed 1m candle of a market that opens then."""
+    minute = open_ms // MINUTE_MS % MINUTES
+    price = Decimal(27000 + 13 * number + minute) + Decimal("0.17")
+    volume = Decimal(1000 + 7 * minute + number) / 1000
+    value = Candle(
+        exchange="bench",
+        symbol=key_of(number).partition(":")[2],
+        timeframe=Timeframe.M1,
+        open_time_ms=open_ms,
+        close_time_ms=open_ms + MINUTE_MS - 1,
+        open=price,
+        high=price + 3,
+        low=price - 2,
+        close=price + 1,
+        volume=volume,
+        quote_volume=volume * price,
+        trades=300,
+        taker_buy_volume=volume / 2,
+        taker_buy_quote_volume=volume / 2 * price,
+        first_trade_id=str(10**8 + 300 * minute),
+        last_trade_id=str(10**8 + 300 * minute + 299),
+        revision=open_ms // MINUTE_MS,
+        status=Status.COMPLETE,
+    )
+    return _record(number, encode_candle(value), partitions)
 
 
 def tickers(end_ms: int, partitions: int) -> Iterator[Outgoing]:

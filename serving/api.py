@@ -32,7 +32,7 @@ from serving.markets import Markets, UnknownMarketError
 from serving.media_types import AnswerForm
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
 from serving.planner import MAX_CANDLES, RevisionChoice, SpanMs
-from serving.problem import problem
+from serving.problem import PROBLEM_RESPONSES, problem
 from serving.reader import read_tickers, read_trades
 from serving.record_routes import Form, asked_form, market_routes, record_routes, require_few_rows, wrong
 from serving.streams import StreamSlots, candle_parts, streamed
@@ -110,7 +110,9 @@ class Health(StrEnum):
 def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
     """The application; the caller closes `tiers`, and keeps `held` up to date."""
     markets, slots, tier_health = Markets(tiers), StreamSlots(), TierHealth(tiers)
-    api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None, responses=PROBLEM_RESPONSES
+    )
 
     @api.get("/v1/candles", summary="Closed candles of a symbol, oldest first")
     async def candles(request: Request, query: Annotated[CandlesQuery, Query()]) -> Response:

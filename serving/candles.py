@@ -76,7 +76,7 @@ class _Asking:
 async def read_candles(tiers: Tiers, held: HeldSpans, question: CandlesQuestion, *, now_ms: int) -> CandlesAnswer:
     """Raises `NoTierError`, and `TooMuchError` for more than is put together at a time.
 
-    Without `until_ms` they end with the newest that hot has (a simulated market is behind the clock), else now.
+    Without `until_ms` they end with the newest that hot has, else now: a simulated market is behind or ahead.
     """
     length, limit = question.length, question.limit
     asking = _Asking(tiers=tiers, held=held, question=question, away=await held.away())
@@ -85,7 +85,7 @@ async def read_candles(tiers: Tiers, held: HeldSpans, question: CandlesQuestion,
         length,
         from_ms=question.from_ms,
         until_ms=question.until_ms,
-        newest_ms=now_ms if question.until_ms is not None or newest_ms is None else newest_ms,
+        newest_ms=max(now_ms, newest_ms or 0) if question.until_ms is not None or newest_ms is None else newest_ms,
         limit=limit if question.from_ms is None else limit + 1,
     )
     opens, beyond = opens[:limit], opens[limit:]

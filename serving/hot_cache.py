@@ -11,19 +11,14 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from typing import NamedTuple, Protocol
 
+from serving.kept import KeptAnswer
+
 MOST_KEYS = 5_000
 """Keys of which answers are kept; the one that was asked for longest ago is let go."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of all answers together."""
 KEPT_S = 30.0
 """An answer is read again after this time: nobody tells that a value has expired."""
-
-
-class KeptAnswer(NamedTuple):
-    """An answer's body with its entity tag."""
-
-    body: bytes
-    etag: bytes
 
 
 class ChangeNotices(Protocol):
@@ -46,7 +41,7 @@ class _Answer(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        return 0 if self.answer is None else len(self.answer.body)
+        return 0 if self.answer is None else self.answer.size_bytes
 
 
 class _Kept:

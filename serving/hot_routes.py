@@ -4,7 +4,6 @@ Only plain questions are taken: the newest candles, the latest trades, tickers. 
 in hot alone goes on to the whole interface, which gives the same answers in more time.
 """
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,7 +17,8 @@ from market.limits import check_key
 from market.timeframe import Timeframe
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.hot_answers import candles_body, tickers_body, trades_body
-from serving.hot_cache import HotCache, KeptAnswer
+from serving.hot_cache import HotCache
+from serving.kept import KeptAnswer, send_kept, tagged
 from serving.media_types import AnswerForm, accepted_form
 from serving.planner import MAX_CANDLES
 from serving.tiers import AwayError, HotTier
@@ -26,6 +26,8 @@ from serving.trades import MAX_TRADES
 
 _READ = 4_096
 """Query strings that were read, and are not read again."""
+_WHOLE = "whole"
+"""The name of the whole answer beside that of the ticker alone."""
 
 
 class _Candles(NamedTuple):
@@ -69,7 +71,7 @@ class HotRoutes:
         if answer is None:
             await self._app(scope, receive, send)
             return
-        await _send(scope, send, answer)
+        await send_kept(scope, send, answer)
 
     async def _candles(self, query: bytes) -> KeptAnswer | None:
         asked = _candles_asked(query)
@@ -79,7 +81,7 @@ class HotRoutes:
 
         async def make() -> KeptAnswer | None:
             values = await self._hot.candle_values(market, timeframe, limit)
-            return _kept(candles_body(market, timeframe, values, limit))
+            return _tagged(candles_body(market, timeframe, values, limit))
 
         return await self._cache.answer(self._hot.candles_key(market, timeframe), limit, make)
 
@@ -90,7 +92,7 @@ class HotRoutes:
         market, limit = asked
 
         async def make() -> KeptAnswer | None:
-            return _kept(trades_body(market, await self._hot.trade_values(market, limit), limit))
+            return _tagged(trades_body(market, await self._hot.trade_values(market, limit), limit))
 
         return await self._cache.answer(self._hot.trades_key(market), limit, make)
 
@@ -98,17 +100,26 @@ class HotRoutes:
         asked = _tickers_asked(query)
         if asked is None:
             return None
+        if len(asked.markets) == 1:
+            return await self._only_ticker(asked.exchange, asked.markets[0])
         tickers: list[tuple[str, bytes]] = []
         for market in asked.markets:
             ticker = await self._ticker(market)
             if ticker is None:
                 return None
             tickers.append((market.symbol, ticker.body))
-        return _kept(tickers_body(asked.exchange, tickers))
+        return tagged(tickers_body(asked.exchange, tickers))
+
+    async def _only_ticker(self, exchange: str, market: MarketKey) -> KeptAnswer | None:
+        async def make() -> KeptAnswer | None:
+            value = await self._hot.ticker_value(market)
+            return _tagged(None if value is None else tickers_body(exchange, [(market.symbol, value)]))
+
+        return await self._cache.answer(self._hot.ticker_key(market), _WHOLE, make)
 
     async def _ticker(self, market: MarketKey) -> KeptAnswer | None:
         async def make() -> KeptAnswer | None:
-            return _kept(await self._hot.ticker_value(market))
+            return _tagged(await self._hot.ticker_value(market))
 
         return await self._cache.answer(self._hot.ticker_key(market), None, make)
 
@@ -167,29 +178,9 @@ def _whole(text: str, most: int) -> int | None:
     return number if 1 <= number <= most else None
 
 
-def _kept(body: bytes | None) -> KeptAnswer | None:
-    """The answer with its entity tag: a hash of the body."""
-    if body is None:
-        return None
-    return KeptAnswer(body, b'"%b"' % hashlib.blake2b(body, digest_size=8).hexdigest().encode())
-
-
 def _header(scope: Scope, wanted: bytes) -> bytes:
     return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
 
 
-async def _send(scope: Scope, send: Send, answer: KeptAnswer) -> None:
-    """The answer, or 304 where the client has it (RFC 9110, 13.1.2)."""
-    known = _header(scope, b"if-none-match")
-    if known and answer.etag in known.replace(b"W/", b"").split(b", "):
-        await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", answer.etag)]})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(answer.body)),
-        (b"etag", answer.etag),
-        (b"cache-control", b"no-cache"),
-    ]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+def _tagged(body: bytes | None) -> KeptAnswer | None:
+    return None if body is None else tagged(body)

@@ -21,6 +21,8 @@ from runtime.telemetry import VERSION, logger
 from serving.access.build import guarded
 from serving.access.limits import limited
 from serving.api import build_api
+from serving.caches.computed import ComputedAnswers
+from serving.caches.shared import SharedAnswers
 from serving.held import HeldSpans
 from serving.hot_cache import HotCache
 from serving.hot_routes import HotRoutes
@@ -74,9 +76,10 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes
     held = HeldSpans(tiers)
+    computed = ComputedAnswers(limited(build_api(tiers, held)), SharedAnswers(settings), settings.topics)
     background = [asyncio.create_task(changes.listening()), asyncio.create_task(held.looking())]
     try:
-        async with guarded(HotRoutes(limited(build_api(tiers, held)), tiers.hot, cache), settings, ip) as app:
+        async with guarded(HotRoutes(computed, tiers.hot, cache), settings, ip) as app:
             server = _server(app, ip, port, tls)
             ended = asyncio.ensure_future(server.serve())
             try:
@@ -89,6 +92,7 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
         for task in background:
             task.cancel()
         await asyncio.wait(background)
+        await computed.close()
         await tiers.close()
 
 

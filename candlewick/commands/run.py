@@ -91,10 +91,10 @@ def run(
     """Start the local stack, an exchange, the producer, the processors, the sinks and the API, and watch them work.
 
     At the end everything is drained, and on the simulator verified against its own record: exit code 0 where Kafka and
-    all stores hold what they must, 3 where something differs. A run that was too short for a whole minute of market
-    time says so: exit code 0. Where faults made the simulator lose trades, no minute that
-    lacks one may say `complete`, and all others must. The stack is left as it was found: running if it ran before.
-    Data stay until `candlewick stack reset`.
+    all stores hold what they must and the API gives it, 3 where something differs. A run that was too short for a whole
+    minute of market time says so: exit code 0. Where faults made the simulator lose trades, no minute that lacks one
+    may say `complete`, and all others must. The stack is left as it was found: running if it ran before. Data stay
+    until `candlewick stack reset`.
 
     --exchange is for real exchanges, --simulate for the simulator in the protocol of an exchange. Either may name
     several: each then has a producer of its own, of the same symbols, and all else is shared.
@@ -210,6 +210,8 @@ def report(findings: Findings) -> int:
         write_line(f"  {sentence}")
     if findings.more:
         write_line(f"  … and {findings.more:,} more")
+    if findings.asked:
+        write_line(findings.asked_line())
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
     for line in filter(None, (findings.lost_line(), findings.young_line())):

@@ -33,7 +33,7 @@ from candlewick.verify.findings import Findings
 from candlewick.verify.verify import verify
 from deploy.local.ports import any_free_port
 from producers.feed.klines import LAG_S as KLINES_LAG_S
-from runtime.settings import Settings, child_environment
+from runtime.settings import Settings, child_environment, variable
 from runtime.telemetry import PROGRESS_EVENT
 
 Result = TypeVar("Result")
@@ -101,7 +101,9 @@ class PipelineRun:
             is_short = market_us - start_us < needed_s * 1e6
             self._remember(reached_us=market_us, young=is_short or any(map(is_producer, self._show.board.slow())))
         await self._drain(supervisor)
-        return None if market_us is None else await self._verify(market_us)
+        findings = None if market_us is None else await self._verify(market_us)
+        await supervisor.stop(API)  # until now it was asked
+        return findings
 
     async def _until_the_end(self, supervisor: Supervisor, stop: asyncio.Event) -> None:
         """Kill as planned, until `stop` is set or the time is over."""
@@ -123,6 +125,7 @@ class PipelineRun:
         findings = await verify(
             self._settings,
             self._url,
+            api=self._api_to_ask(),
             markets=self._market.markets,
             disturbed=self._market.disturbed,
             may_be_young=self._market.young,
@@ -131,6 +134,14 @@ class PipelineRun:
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings
+
+    def _api_to_ask(self) -> str | None:
+        """The API's address, where anybody may ask it, and as much as he likes."""
+        settings = self._settings
+        if settings.anonymous is None and settings.tls_certificate is None:
+            return f"http://{HOST}:{self._api_port}"
+        self._show.say(f"the API is not asked, since {variable('anonymous')} or TLS is set")
+        return None
 
     async def _say_how_far(self, market_us: int) -> None:
         """The verification reaches to each symbol's newest marker: say so where that is far behind the market."""
@@ -198,7 +209,7 @@ class PipelineRun:
             await supervisor.stop(name)
         sinks = self._plan.sinks
         await caught_up(self._settings, tuple(name for name in sinks if name != PARQUET_SINK), say=self._show.say)
-        await asyncio.gather(*(supervisor.stop(name) for name in (*sinks, API)))
+        await asyncio.gather(*(supervisor.stop(name) for name in sinks))
         await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)  # it ends its files when it is stopped
 
     async def _market_time(self) -> int:

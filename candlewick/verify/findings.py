@@ -30,6 +30,8 @@ class Findings:
     """None: no bars were asked for."""
     redelivered: int = 0
     """Trades at a second offset of the log: harmless, but without faults there are none."""
+    asked: int = 0
+    """Questions that the API answered."""
     lost: int = 0
     """Trades that the source had and never gave."""
     lost_minutes: int = 0
@@ -61,6 +63,10 @@ class Findings:
     def is_too_early(self) -> bool:
         """Whether the run was too short for any whole minute."""
         return self.young > 0 and self.candles == 0
+
+    def asked_line(self) -> str:
+        """The line that tells that the API was asked."""
+        return f"the API answered {_counted(self.asked, 'question')} about the same"
 
     def lost_line(self) -> str:
         """The line that tells what the source lost; empty where it lost nothing."""

@@ -23,6 +23,7 @@ from candlewick.verify.hot import HotCandles
 from candlewick.verify.log import KeyLog
 from candlewick.verify.log_reader import check_bars, check_rolled, partitions_of, read_partition
 from candlewick.verify.postgres import PostgresRows
+from candlewick.verify.served import ServedRecords
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
@@ -50,6 +51,7 @@ async def verify(
     settings: Settings,
     url: str,
     *,
+    api: str | None = None,
     markets: Mapping[str, Sequence[str]],
     disturbed: bool,
     may_be_young: bool = False,
@@ -57,6 +59,8 @@ async def verify(
     thresholds: str | None = None,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
+
+    The API is asked too, where its address, `api`, is given.
 
     Compared are the live series of `markets` (exchange → symbols, as the simulator names both), each from its first
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
@@ -70,13 +74,16 @@ async def verify(
         tables: dict[str, StoredRows] = {"ClickHouse": await opened.enter_async_context(WarmRows(settings))}
         if postgres:
             tables["PostgreSQL"] = await opened.enter_async_context(PostgresRows(settings))
+        served = await opened.enter_async_context(ServedRecords(api, findings)) if api else None
         cold = ColdFiles(settings)
         names = await truth.keys(markets)
         unknown = {(name, symbol) for name, symbols in markets.items() for symbol in symbols} - set(names.values())
         for name, symbol in sorted(unknown):
             findings.add(FindingKind.MISSING, f"{symbol} of {name}: the simulator does not trade it")
         now_us = await truth.now_us()
-        check = _Check(findings, truth, tables, hot, cold, disturbed=disturbed, may_be_young=may_be_young)
+        check = _Check(
+            findings, truth, tables, hot, cold, served=served, disturbed=disturbed, may_be_young=may_be_young
+        )
         await check_rolled(settings, frozenset(names), findings)
         if thresholds is not None:
             findings.bars = 0
@@ -109,6 +116,7 @@ class _Check:
         hot: HotCandles,
         cold: ColdFiles,
         *,
+        served: ServedRecords | None,
         disturbed: bool,
         may_be_young: bool,
     ) -> None:
@@ -118,6 +126,7 @@ class _Check:
         self._tables = tables
         self._hot = hot
         self._cold = cold
+        self._served = served
 
     async def key(self, key: str, market: SpokenMarket, log: KeyLog, now_us: int) -> None:
         """Compare one key with the record; `now_us` is market time."""
@@ -137,6 +146,7 @@ class _Check:
         wanted = await self._demands(market, before, span, log)
         first = first_in_log(key, log, wanted.retold)
         sent: dict[str, int] = {}
+        candles: list[Fields] = []
         last_price = next((trade.price for trade in reversed(before) if trade.trade_id not in wanted.absent), None)
         for window in span.windows(WINDOW_US):
             record = await self._truth.trades(market, window)
@@ -165,6 +175,8 @@ class _Check:
         check_log(key, log, sent, span, findings, also=digests_of(key, wanted.retold.values()))
         check_markers(key, log, span, findings)
         count_lost(log, wanted, span, findings)
+        if self._served is not None:
+            await self._served.check_newest(key, log, [as_in_log(fields, log) for fields in candles])
 
     async def _candles(self, key: str, window: SpanUs, expected: Sequence[Fields], log: KeyLog) -> None:
         findings = self._findings
@@ -177,6 +189,8 @@ class _Check:
         recent_ms = min(min(hot, default=0), (log.newest_us or 0) // 1000 - RECENT_MS)
         recent = [fields for fields in expected if fields["open_time_ms"] >= recent_ms]
         check_candles("Redis", key, hot, recent, findings)
+        if self._served is not None:
+            await self._served.check_candles(key, window, expected)
 
     async def _klines(self, market: SpokenMarket, window: SpanUs, log: KeyLog) -> dict[int, Fields]:
         """What the exchange gives of the minutes that say that its kline stands in."""

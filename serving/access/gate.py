@@ -1,13 +1,15 @@
 """The gate before the interface: who asks, whether it may, how much it has left, whose turn it is.
 
 An ASGI application around another. The rules are elsewhere; here they are asked in order: 1. the key (401), 2. its
-scope (403), 3. the allowance (429; where nobody counts, 503 or nothing, by setting), 4. a place (503). So who may not
-ask takes nobody's place. What is open needs none of the first three, and comes first.
+scope (403), 3. the allowance (429; where nobody counts, 503 or nothing, by setting), 4. a place (503); for a large
+answer 5. room to send it (503). So who may not ask takes nobody's place. What is open needs none of the first three,
+and comes first.
 """
 
 import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -19,12 +21,13 @@ from serving.access.audit import Audit
 from serving.access.callers import Caller, credential_in, identify, nameless
 from serving.access.key_file import WatchedKeys
 from serving.access.keys import RateTier
+from serving.access.outgoing import OutgoingBytes, is_large, send_in_parts
 from serving.access.questions import Question, check_scope, read_question
 from serving.access.refusal import QUOTA_EXCEEDED, Reason, RequestRefusedError, overloaded
 from serving.access.turns import RETRY_AFTER_S, Turns
 from serving.problem import problem
 
-POLICY = "minute"
+POLICY = b"minute"
 """The name of the only policy in the `RateLimit` headers."""
 
 _refusals = Counter("candlewick_http_refusals", "Requests that were not let in, by why", ["reason"])
@@ -52,20 +55,44 @@ class _RouteName(NamedTuple):
 
 
 class _SentAnswer:
-    """An answer on its way: gets the headers of the gate, and its status is noted."""
+    """An answer on its way: gets the headers of the gate, and its status is noted. What is large waits for `finish`."""
 
-    __slots__ = ("_send", "headers", "status")
+    __slots__ = ("_head", "_large", "_send", "headers", "status")
 
     def __init__(self, send: Send) -> None:
         self._send = send
+        self._head: Message | None = None
+        self._large = b""
         self.headers: list[tuple[bytes, bytes]] = []
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self.headers]
-        await self._send(message)
+            self._head = message
+        elif self._head is not None and is_large(message):
+            self._large = message["body"]
+        else:
+            await self._begin()
+            await self._send(message)
+
+    async def finish(self, outgoing: OutgoingBytes, tier: RateTier) -> None:
+        """Send what is large, if the answer is. Raises `RequestRefusedError` where nothing of it may be sent now."""
+        if not self._large:
+            return
+        body, self._large = self._large, b""
+        outgoing.take(tier, len(body))
+        try:
+            await self._begin()
+            await send_in_parts(self._send, body)
+        finally:
+            outgoing.give_back(len(body))
+
+    async def _begin(self) -> None:
+        if self._head is not None:
+            head, self._head = self._head, None
+            self.status = head["status"]
+            head["headers"] = [*head.get("headers", ()), *self.headers]
+            await self._send(head)
 
 
 class Gate:
@@ -86,6 +113,7 @@ class Gate:
         self._keys = keys
         self._allowances = allowances
         self._turns = turns
+        self._outgoing = OutgoingBytes()
         self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,6 +131,7 @@ class Gate:
             check_scope(question, caller)
             await self._charge(caller, question, answer)
             await self._take_turn(caller, question, scope, receive, answer)
+            await answer.finish(self._outgoing, caller.tier)
         except RequestRefusedError as refused:
             _refusals.labels(refused.reason.value).inc()
             response = problem(refused.status, str(refused), kind=refused.kind, headers=refused.headers, **refused.more)
@@ -157,9 +186,14 @@ def _rate_headers(verdict: Verdict, limit: int) -> list[tuple[bytes, bytes]]:
     """`RateLimit-Policy` and `RateLimit` of draft-ietf-httpapi-ratelimit-headers-11, sections 3 and 4."""
     reset_s = max(0, math.ceil(verdict.reset_s if verdict.is_granted else verdict.wait_s))
     return [
-        (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (POLICY.encode(), limit, MINUTE_S)),
-        (b"ratelimit", b'"%b";r=%d;t=%d' % (POLICY.encode(), verdict.left, reset_s)),
+        (b"ratelimit-policy", _policy(limit)),
+        (b"ratelimit", b'"%b";r=%d;t=%d' % (POLICY, verdict.left, reset_s)),
     ]
+
+
+@lru_cache
+def _policy(limit: int) -> bytes:
+    return b'"%b";q=%d;w=%d' % (POLICY, limit, MINUTE_S)
 
 
 def _too_much(caller: Caller, verdict: Verdict, limit: int) -> RequestRefusedError:
@@ -170,5 +204,5 @@ def _too_much(caller: Caller, verdict: Verdict, limit: int) -> RequestRefusedErr
         f"tier {caller.tier} has a weight of {limit:,} a minute, and it is used up: ask again in {wait_s} s",
         kind=QUOTA_EXCEEDED,
         headers={"Retry-After": str(wait_s)},
-        **{"violated-policies": [POLICY]},
+        **{"violated-policies": [POLICY.decode()]},
     )

@@ -132,7 +132,7 @@ def hash_of(text: str) -> str:
 
 def without_keys(text: str) -> str:
     """The text with whatever looks like a key of ours crossed out: for logs."""
-    return _any_key.sub(f"{_KEY}***", text)
+    return _any_key.sub(f"{_KEY}***", text) if _KEY in text else text
 
 
 def encode_keys(ring: KeyRing) -> bytes:

@@ -21,6 +21,9 @@ key                                           type       holds
 ``cw:positions:{TOPIC/PARTITION}``            hash       where this sink goes on (the same)
 ``cw:allowance:{CALLER}``                     hash       what a caller of the API has asked for within a minute: time in
                                                          microseconds → weight
+``cw:answer:{…}:NAME``                        hash       an answer of the API to a question about a market, or an
+                                                         exchange, and up to which records it goes
+``cw:answer:{…}:NAME:making``                 string     which process makes it anew
 ============================================  =========  ==============================================================
 
 JSON is that of the topics. The braces are hash tags: the keys of one tag lie on one node of a cluster. In a tag ``}``
@@ -138,6 +141,11 @@ def positions_key(prefix: str, partition: str) -> str:
 def allowance_key(prefix: str, caller: str) -> str:
     """What a caller of the API has asked for."""
     return f"{prefix}cw:allowance:{_tag(caller)}"
+
+
+def answer_key(prefix: str, tag: str, name: str) -> str:
+    """An answer of the API; the tag is a market or an exchange."""
+    return f"{prefix}cw:answer:{_tag(tag)}:{name}"
 
 
 @lru_cache(maxsize=16_384)

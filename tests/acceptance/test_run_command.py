@@ -65,6 +65,9 @@ def test_runs_are_verified_through_faults_kills_and_a_gap_of_an_hour(
     first = held_by_a_run(surroundings, *run, "--for", "14s", "--market-start", "2h", *faults)
     trades, candles = verified(first)
     assert "candles died (signal 9), restarted" in first.stdout
+    asked = re.search(r"^the API answered (\d+) questions about the same$", first.stdout, re.MULTILINE)
+    assert asked, first.stdout
+    assert int(asked[1]) >= 3 * 3
 
     second = candlewick(surroundings, *run, "--for", "9s", "--market-start", "1h")
     more_trades, more_candles = verified(second)

@@ -22,6 +22,7 @@ from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings
 from runtime.kafka import Outgoing, Publisher
 from runtime.settings import Settings, clickhouse_address, redis_address
+from serving import server as api
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
 from sinks.redis.connect import connect
@@ -131,7 +132,8 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(
         await fill(settings, url, environment)
 
         async def held(symbol: str = GOOD, *, again: bool = False) -> Findings:
-            return await verify(settings, url, markets={"binance": [symbol]}, disturbed=again)
+            async with api.serving(settings, api.ServeSettings(port=0)) as (address, _):
+                return await verify(settings, url, markets={"binance": [symbol]}, disturbed=again, api=address)
 
         right = await held()
         assert report(right) == 0, right.named
@@ -140,10 +142,13 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(
         counts = "0 missing, 0 duplicate, 0 different"
         assert right.summary() == f"verified: {right.trades} trades, 4 candles, {rolled}, {counts}"
         assert right.timeframes == {"3m"}
+        assert right.asked_line() == "the API answered 3 questions about the same"
 
         assert named(await held(UNMARKED), "missing: the marker of binance:ETH-USDT", "22:15")
         assert named(await held(INVERTED), "different: the log's trade", "binance:SOL-USDT")
-        assert named(await held(INVERTED), "different: the candle of binance:SOL-USDT", "taker_buy_volume")
+        inverted = await held(INVERTED)
+        for place in ("Kafka:", "the API:", "the API's newest:"):
+            assert named(inverted, "different: the candle of binance:SOL-USDT", f"in {place}", "taker_buy_volume")
         assert named(await held(LOST), "missing: trade", "of binance:XRP-USDT in the log")
         repeated = await held(REPEATED, again=True)
         assert (report(repeated), repeated.redelivered) == (0, 4), repeated.named

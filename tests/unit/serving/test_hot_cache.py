@@ -5,7 +5,8 @@ import asyncio
 import pytest
 from eventually import eventually
 
-from serving.hot_cache import HotCache, KeptAnswer
+from serving.hot_cache import HotCache
+from serving.kept import KeptAnswer
 
 
 class Told:
