@@ -21,10 +21,12 @@ from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
+from serving.binance.routes import binance_routes
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.candles import CandlesQuestion, read_candles
 from serving.errors import NoTierError, TooMuchError
 from serving.held import HeldSpans
+from serving.instrument_lists import InstrumentLists
 from serving.lengths import CandleLength
 from serving.markets import Markets, UnknownMarketError
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
@@ -34,6 +36,7 @@ from serving.reader import read_tickers, read_trades
 from serving.record_routes import record_routes
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
+from serving.udf.routes import udf_routes
 
 _RETRY_AFTER_S = 5
 
@@ -145,6 +148,9 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
         )
 
     api.include_router(record_routes(tiers))
+    lists = InstrumentLists(tiers, markets)
+    api.include_router(binance_routes(tiers, held, lists))
+    api.include_router(udf_routes(tiers, held, lists))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)

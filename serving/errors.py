@@ -24,3 +24,7 @@ class TooMuchError(Exception):
             "on from next_from_ms"
         )
         self.limit = limit
+
+
+class TooSparseError(Exception):
+    """Too many holes would have to be stepped over for one answer. The sentence says how to get it."""
