@@ -6,7 +6,7 @@ from market.codec import decode_trade
 from market.fields import MAX_TIME_US
 from market.key import MarketKey
 from market.trade import Trade
-from serving.binance.trades import Aggregate, aggregates_of, id_of
+from serving.binance.trades import TradeAggregate, aggregates_of, id_of
 from serving.errors import NoTierError
 from serving.planner import Tier
 from serving.tiers import AwayError, WarmTier
@@ -63,10 +63,10 @@ async def first_trades(pages: TradePages, limit: int) -> list[Trade]:
     return trades[:limit]
 
 
-async def first_aggregates(pages: TradePages, limit: int) -> list[Aggregate]:
+async def first_aggregates(pages: TradePages, limit: int) -> list[TradeAggregate]:
     """The first ones, each whole, but for one of more than `MOST_TRADES` trades."""
     trades: list[Trade] = []
-    aggregates: list[Aggregate] = []
+    aggregates: list[TradeAggregate] = []
     async for page in pages:
         trades += page
         aggregates = aggregates_of(trades)

@@ -16,7 +16,7 @@ from market.trade import Side, Trade, numeric_id
 from serving.binance.parameters import SpotApiError
 
 
-class Aggregate(NamedTuple):
+class TradeAggregate(NamedTuple):
     """Trades that follow each other at one price, time and side. Times: UTC microseconds."""
 
     first_id: int
@@ -27,19 +27,19 @@ class Aggregate(NamedTuple):
     side: Side
 
 
-def aggregates_of(trades: Iterable[Trade]) -> list[Aggregate]:
+def aggregates_of(trades: Iterable[Trade]) -> list[TradeAggregate]:
     """The aggregates of trades that are in order."""
     return [
         _aggregate(list(group)) for _, group in groupby(trades, lambda trade: (trade.price, trade.time_us, trade.side))
     ]
 
 
-def _aggregate(trades: Sequence[Trade]) -> Aggregate:
+def _aggregate(trades: Sequence[Trade]) -> TradeAggregate:
     qty = ZERO
     for trade in trades:
         qty = EXACT.add(qty, trade.qty)
     first = trades[0]
-    return Aggregate(id_of(first), id_of(trades[-1]), first.price, qty, first.time_us, first.side)
+    return TradeAggregate(id_of(first), id_of(trades[-1]), first.price, qty, first.time_us, first.side)
 
 
 def id_of(trade: Trade) -> int:
@@ -67,7 +67,7 @@ def trade_row(trade: Trade, *, is_micro: bool) -> dict[str, Any]:
     }
 
 
-def aggregate_row(aggregate: Aggregate, *, is_micro: bool) -> dict[str, Any]:
+def aggregate_row(aggregate: TradeAggregate, *, is_micro: bool) -> dict[str, Any]:
     """A row of ``aggTrades``."""
     return {
         "a": aggregate.first_id,
