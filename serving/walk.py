@@ -131,6 +131,7 @@ class _Walk:
             lacking = limit - len(self.present.candles)
             if lacking <= 0 or until_ms <= from_ms:
                 return
+            lacking = min(lacking, self._length.count(self._length.open_ms(from_ms), _end_ms(self._length, until_ms)))
             given = await self._ask(self._length, SpanMs(from_ms, until_ms), lacking, is_last=True)
             self.present.candles = given | self.present.candles
             before_ms = self._asked.from_ms
@@ -159,7 +160,7 @@ class _Walk:
                 limit=limit,
             )
             try:
-                answer = await read_candles(self._tiers, self._held, question, now_ms=_end_ms(length, span))
+                answer = await read_candles(self._tiers, self._held, question, now_ms=_end_ms(length, span.until_ms))
             except TooMuchError as error:
                 if error.limit >= limit:
                     raise
@@ -180,9 +181,9 @@ class _Walk:
         )
 
 
-def _end_ms(length: CandleLength, span: SpanMs) -> int:
-    """The end of the last window that opens in a span."""
-    return length.end_ms(length.open_ms(span.until_ms - 1))
+def _end_ms(length: CandleLength, until_ms: int) -> int:
+    """The end of the last window that opens before a time."""
+    return length.end_ms(length.open_ms(until_ms - 1))
 
 
 def _tiers_of(parts: Iterable[SourcedCandle], candle: EncodedCandle, length: CandleLength) -> tuple[Tier, ...]:

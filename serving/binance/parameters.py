@@ -8,6 +8,8 @@ from http import HTTPStatus
 
 import orjson
 
+from market.fields import MAX_TIME_US
+
 DEFAULT_EXCHANGE = "binance"
 """Whose data ``/api/v3`` gives."""
 DEFAULT_LIMIT, MAX_LIMIT = 500, 1_000
@@ -83,9 +85,11 @@ class SpotParameters:
         return int(text)
 
     def time_ms(self, name: str) -> int | None:
-        """A time, which may be sent in milliseconds or in microseconds."""
+        """A time, which may be sent in milliseconds or in microseconds; at most the greatest that a record can have."""
         value = self.number(name)
-        return value // 1_000 if value is not None and value >= _MICROSECONDS_FROM else value
+        if value is None:
+            return None
+        return min(value // 1_000 if value >= _MICROSECONDS_FROM else value, MAX_TIME_US // 1_000 - 1)
 
     @property
     def limit(self) -> int:

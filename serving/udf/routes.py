@@ -203,7 +203,7 @@ def _whole(given: dict[str, str], name: str) -> int:
 
 def _time_ms(given: dict[str, str], name: str) -> int:
     """A time in seconds, of those that records can have: a chart that is scrolled far asks for others too."""
-    return min(max(_whole(given, name) * 1000, 0), MAX_TIME_US // 1000)
+    return min(max(_whole(given, name) * 1000, 0), MAX_TIME_US // 1000 - 1)
 
 
 def _length(given: dict[str, str]) -> CandleLength:

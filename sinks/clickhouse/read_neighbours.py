@@ -26,7 +26,7 @@ SELECT toUnixTimestamp64Milli(min(first.time)), toUnixTimestamp64Milli(max(first
 (
     SELECT time FROM trades
     WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND id_number >= {from_id:Int64}
-    ORDER BY id_number LIMIT 1 BY id_number LIMIT {limit:UInt32}
+    ORDER BY id_number LIMIT {limit:UInt32}
 ) AS first
 """
 
@@ -49,7 +49,7 @@ async def read_previous_open_ms(client: AsyncClient, market: MarketKey, before_m
 
 
 async def read_times_of_ids(client: AsyncClient, market: MarketKey, *, from_id: int, limit: int) -> TimesOfIds | None:
-    """When the first `limit` trades with ids from `from_id` on were; None without any.
+    """When the first `limit` trades with ids from `from_id` on were, copies counted; None without any.
 
     Trades are not sorted by id alone: the ids of the whole market are looked through, which are small.
     """

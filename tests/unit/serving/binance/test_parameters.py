@@ -55,6 +55,7 @@ def test_a_time_may_be_in_microseconds() -> None:
     assert given(("startTime", "1610064000000")).time_ms("startTime") == 1_610_064_000_000
     assert given(("startTime", "1610064000000999")).time_ms("startTime") == 1_610_064_000_000
     assert given().time_ms("startTime") is None
+    assert given(("startTime", "9" * 20)).time_ms("startTime") == 9_007_199_253_999  # June 2255
 
 
 def test_one_market_several_or_all_are_named() -> None:
