@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from market.candle import Candle, Status
+from market.codec import encode_candle
 from market.timeframe import Timeframe
 from serving.candles import CandlesQuestion, read_candles
-from serving.encoded import EncodedCandle, encoded_minute, fold_candles
+from serving.encoded import EncodedCandle, fold_candles
 from serving.errors import NoTierError, TooMuchError, TooSparseError
 from serving.held import HeldSpans
 from serving.lengths import MINUTE, CandleLength
@@ -97,7 +98,9 @@ class _Walk:
         for part, span in parts_of(closed):
             parts += (await self._ask(part, span, (span.until_ms - span.from_ms) // (part.fixed_ms or 1))).values()
         if edge.live is not None:
-            parts.append(SourcedCandle(encoded_minute(edge.live), (Tier.HOT,)))
+            live = edge.live
+            encoded = EncodedCandle(live.open_time_ms, live.revision, live.status, 1, encode_candle(live))
+            parts.append(SourcedCandle(encoded, (Tier.HOT,)))
         candles = fold_candles(question.market, length, [part.candle for part in parts])
         return {
             candle.open_ms: SourcedCandle(candle._replace(status=Status.OPEN), _tiers_of(parts, candle, length))

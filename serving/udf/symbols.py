@@ -43,6 +43,7 @@ def symbol_info(instrument: Instrument) -> dict[str, Any]:
         "has_intraday": True,
         "intraday_multipliers": list(INTRADAY),
         "has_daily": True,
+        "daily_multipliers": ["1", "3"],
         "has_weekly_and_monthly": True,
         "weekly_multipliers": ["1"],
         "monthly_multipliers": ["1"],

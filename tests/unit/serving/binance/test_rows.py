@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from market.candle import Candle, Status
+from market.codec import encode_candle
 from market.instrument import Instrument, InstrumentStatus
 from market.key import MarketKey
 from market.ticker import Ticker, Window
@@ -17,7 +18,7 @@ from serving.binance.parameters import SpotApiError, SpotParameters
 from serving.binance.spot_api import by_name
 from serving.binance.tickers import symbol_object, ticker_object
 from serving.binance.trades import aggregate_row, aggregates_of, trade_row
-from serving.encoded import EncodedCandle, encoded_minute
+from serving.encoded import EncodedCandle
 from serving.lengths import MINUTE, CandleLength
 from serving.planner import SourcedCandle, Tier
 from serving.present import PresentCandles
@@ -57,9 +58,10 @@ def test_a_kline_is_binances_row_but_for_zeros_at_the_ends_of_decimals() -> None
         exchange="binance", symbol="ETH-BTC", timeframe="1w", open_time_ms=row[0], close_time_ms=row[6], trades=row[8],
         revision=1, status=Status.COMPLETE, **numbers,
     )  # fmt: skip
-    told = kline_row(encoded_minute(own), is_micro=False)
+    encoded = EncodedCandle(row[0], 1, Status.COMPLETE, 1, encode_candle(own))
+    told = kline_row(encoded, is_micro=False)
     assert list(map(plain, told)) == list(map(plain, row))
-    micro = kline_row(encoded_minute(own), is_micro=True)
+    micro = kline_row(encoded, is_micro=True)
     assert (micro[0], micro[6]) == (row[0] * 1000, row[6] * 1000 + 999)
 
 

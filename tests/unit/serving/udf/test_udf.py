@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from market.candle import Candle, Status
+from market.codec import encode_candle
 from market.instrument import Instrument
 from market.timeframe import HOUR_MS, MINUTE_MS
-from serving.encoded import EncodedCandle, encoded_minute
+from serving.encoded import EncodedCandle
 from serving.lengths import MINUTE, CandleLength
 from serving.udf.bars import MOST_MARKS, history, marks_of, marks_table, no_data
 from serving.udf.resolutions import SUPPORTED, length_of
@@ -86,7 +87,7 @@ def test_a_symbol_is_resolved_exactly_or_where_one_alone_is_like_it() -> None:
 
 
 def minute(number: int, close: str = "1.5") -> EncodedCandle:
-    return encoded_minute(
+    own = encode_candle(
         Candle(
             exchange="binance", symbol="BTC-USDT", timeframe="1m", open_time_ms=number * MINUTE_MS,
             close_time_ms=(number + 1) * MINUTE_MS - 1, open=Decimal(1), high=Decimal(2), low=Decimal("0.5"),
@@ -94,6 +95,7 @@ def minute(number: int, close: str = "1.5") -> EncodedCandle:
             taker_buy_quote_volume=Decimal(1), revision=1, status=Status.COMPLETE,
         )
     )  # fmt: skip
+    return EncodedCandle(number * MINUTE_MS, 1, Status.COMPLETE, 1, own)
 
 
 def test_bars_are_columns_of_numbers_and_seconds() -> None:
