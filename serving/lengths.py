@@ -87,7 +87,7 @@ class CandleLength(NamedTuple):
             return open_ms + self.fixed_ms
         return _month_ms(_month_of(open_ms + self.offset_ms) + self.units) - self.offset_ms
 
-    def count(self, from_ms: int, until_ms: int) -> int:
+    def windows_in(self, from_ms: int, until_ms: int) -> int:
         """How many windows open in [from_ms, until_ms), both of them times at which windows open."""
         if self.fixed_ms is not None:
             return (until_ms - from_ms) // self.fixed_ms

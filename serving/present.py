@@ -35,7 +35,7 @@ class PresentCandles:
     def expected(self) -> int:
         """How many there would be from the first to the last, if none were missing."""
         opens = list(self.candles)
-        return self.length.count(opens[0], self.length.end_ms(opens[-1])) if opens else 0
+        return self.length.windows_in(opens[0], self.length.end_ms(opens[-1])) if opens else 0
 
 
 def parts_of(span: SpanMs) -> list[tuple[CandleLength, SpanMs]]:

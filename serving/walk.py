@@ -21,8 +21,8 @@ from serving.planner import SourcedCandle, SpanMs, Tier
 from serving.present import PresentCandles, PresentQuestion, parts_of
 from serving.tiers import AwayError, Tiers
 
-MOST_ROUNDS = 32
-"""Times that the tiers are asked for one answer: each gives a candle at least."""
+MOST_HOLES = 32
+"""Stepped over for one answer: behind each there is a candle at least, so a limit of so many is always answered."""
 
 
 class _Edge(NamedTuple):
@@ -111,7 +111,7 @@ class _Walk:
     async def forward(self, until_ms: int) -> None:
         """Closed candles from the beginning on."""
         limit, from_ms = self._question.limit, self._question.from_ms
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MOST_HOLES + 1):
             if from_ms >= until_ms:
                 return
             given = await self._ask(self._length, SpanMs(from_ms, until_ms), limit)
@@ -130,11 +130,13 @@ class _Walk:
     async def backward(self, until_ms: int, limit: int) -> None:
         """Closed candles from the end back."""
         from_ms = self._question.from_ms
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MOST_HOLES + 1):
             lacking = limit - len(self.present.candles)
             if lacking <= 0 or until_ms <= from_ms:
                 return
-            lacking = min(lacking, self._length.count(self._length.open_ms(from_ms), _end_ms(self._length, until_ms)))
+            lacking = min(
+                lacking, self._length.windows_in(self._length.open_ms(from_ms), _end_ms(self._length, until_ms))
+            )
             given = await self._ask(self._length, SpanMs(from_ms, until_ms), lacking, is_last=True)
             self.present.candles = given | self.present.candles
             before_ms = self._asked.from_ms
@@ -169,9 +171,6 @@ class _Walk:
                     raise
                 limit = error.limit
                 continue
-            except NoTierError as error:
-                self.present.away |= set(error.away)
-                raise
             break
         self.present.away.update(answer.away)
         self._asked = answer.coverage.span
@@ -179,7 +178,7 @@ class _Walk:
 
     def _too_sparse(self) -> TooSparseError:
         return TooSparseError(
-            f"too many candles are missing between those of {self._question.market}: ask for at most {MOST_ROUNDS} of "
+            f"too many candles are missing between those of {self._question.market}: ask for at most {MOST_HOLES} of "
             "them (limit), or for a time without holes"
         )
 

@@ -49,7 +49,7 @@ def marks_of(length: CandleLength, candles: Sequence[EncodedCandle]) -> list[Mar
     """
     marks = [mark for candle in candles if (mark := _mark(length, candle)) is not None]
     for before, behind in pairwise(candle.open_ms for candle in candles):
-        if count := length.count(length.end_ms(before), behind):
+        if count := length.windows_in(length.end_ms(before), behind):
             marks.append(Mark(length.end_ms(before), "M", _GREY, f"{count} candles are missing"))
     return sorted(marks)[-MOST_MARKS:]
 

@@ -65,5 +65,5 @@ def test_windows_of_another_time_zone_begin_at_its_midnight(text: str, hours: in
     assert length.open_ms(opened_ms - 1) < opened_ms
     assert length.open_ms(length.end_ms(opened_ms) - 1) == opened_ms
     assert length.open_ms(length.end_ms(opened_ms)) == length.end_ms(opened_ms)
-    assert length.count(opened_ms, length.end_ms(length.end_ms(opened_ms))) == 2
+    assert length.windows_in(opened_ms, length.end_ms(length.end_ms(opened_ms))) == 2
     assert length.timeframe is (utc.timeframe if text == "1h" else None)
