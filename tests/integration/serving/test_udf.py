@@ -145,22 +145,24 @@ async def test_marks_are_at_holes_and_where_bars_are_missing(filled: Settings) -
         assert list(zip(hours["time"], hours["label"], strict=True)) == [(S0, "H"), (S0 + 3600, "I")]
 
 
-@pytest.mark.parametrize(
-    ("query", "word"),
-    [
-        ({"symbol": TICKER, "resolution": "1S", "from": 0, "to": 1}, "1S"),
-        ({"symbol": TICKER, "resolution": "1", "from": 0}, "to is missing"),
-        ({"symbol": TICKER, "resolution": "1", "from": "x", "to": 1}, "from"),
-        ({"symbol": TICKER, "resolution": "1", "to": 1}, "from is missing"),
-        ({"symbol": TICKER, "resolution": "1", "to": 1, "countback": "1.5"}, "countback"),
-        ({"symbol": "binance:DOGE-USDT", "resolution": "1", "from": 0, "to": 1}, "binance:DOGE-USDT"),
-        ({"resolution": "1", "from": 0, "to": 1}, "symbol is missing"),
-    ],
-)
-async def test_what_is_wrong_is_an_error_of_the_protocol(filled: Settings, query: dict[str, Any], word: str) -> None:
-    async with asking(filled) as ask:
-        told = await ask("history", **query)
-    assert (told["s"], word in told["errmsg"]) == ("error", True), told
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"symbol": TICKER, "resolution": "1S", "from": 0, "to": 1}, "1S"),
+    ({"symbol": TICKER, "resolution": "1", "from": 0}, "to is missing"),
+    ({"symbol": TICKER, "resolution": "1", "from": "x", "to": 1}, "from"),
+    ({"symbol": TICKER, "resolution": "1", "to": 1}, "from is missing"),
+    ({"symbol": TICKER, "resolution": "1", "to": 1, "countback": "1.5"}, "countback"),
+    ({"symbol": "binance:DOGE-USDT", "resolution": "1", "from": 0, "to": 1}, "binance:DOGE-USDT"),
+    ({"resolution": "1", "from": 0, "to": 1}, "symbol is missing"),
+]
+
+
+async def test_what_is_wrong_is_an_error_of_the_protocol(settings: Settings) -> None:
+    own = Instrument(exchange=EXCHANGE, symbol=SYMBOL, native="x", base="BTC", quote="USDT")
+    await write(RedisStore(settings), settings.topics.instruments, [encode_instrument(own)])
+    async with asking(settings) as ask:
+        for query, word in WRONG:
+            told = await ask("history", **query)
+            assert (told["s"], word in told["errmsg"]) == ("error", True), told
 
 
 async def test_without_tiers_it_is_a_503_in_the_protocols_form(settings: Settings) -> None:
