@@ -22,7 +22,7 @@ from runtime.settings import Settings, clickhouse_address, kafka_address, redis_
 
 @pytest.fixture(scope="session")
 def market(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveMarket]:
-    """A quarter of an hour of ETH-USDT from a feed through the whole pipeline, and an imported day of BTC-USDT.
+    """Some minutes of ETH-USDT from a feed through the whole pipeline, and an imported day of BTC-USDT.
 
     The stores are at rest then, so that a client can be held against them; the open candle is still in Redis.
     """
@@ -43,7 +43,7 @@ def market(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     }
     try:
         _candlewick(surroundings, "run", "--headless", "--symbols", "ETHUSDT,LTCUSDT", "--api-port", "0",
-                    "--speed", "60", "--for", "15s", "--market-start", "1h")  # fmt: skip
+                    "--speed", "60", "--for", "20s", "--market-start", "1h")  # fmt: skip
         dump = simulated(folder, "BTCUSDT", "trades", "2024-05-01", DAY_MS, 1)
         _candlewick(surroundings, "import", str(dump))
         asyncio.run(run_all(settings))
