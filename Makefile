@@ -11,7 +11,7 @@ PROGRESS = /^FAILED$$/ { failed = 1 } \
 	END { exit failed }
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults timescale versitygw simulate check format bench benches schemas docs constraints clean
+.PHONY: help setup run test faults clients timescale versitygw simulate check format bench benches schemas docs constraints clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ timescale:  ## a TimescaleDB for the long suite, from npm's registry; needs Node
 
 versitygw:  ## an S3 server that writes files for the long suite, by Go's module proxy; needs Go 1.25
 	@GOBIN="$${CANDLEWICK_CACHE:-$$HOME/.cache/candlewick}/bin" go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
+clients: setup  ## python-binance, ccxt and freqtrade, unchanged, against a live stack; the first time 1 GB of packages
+	@$(BIN)/python -m pytest tests/clients --timeout 1200 $(ARGS)
 
 simulate: setup  ## the candle engine in a simulated world, 100,000 seeds; ARGS="--imports" or "--klines": other laws
 	@$(BIN)/python tests/simulation/simulate.py $(ARGS)

@@ -20,6 +20,7 @@ from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
 from serving.answers import candles_json, tickers_json, trades_json
+from serving.binance.routes import binance_routes
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.candles import CandlesQuestion, read_candles
 from serving.errors import NoTierError, StreamBrokenError, TooManyRowsError, TooManyStreamsError, TooMuchError
@@ -27,6 +28,7 @@ from serving.estimate_routes import estimate_routes
 from serving.estimates import estimate_candles
 from serving.health import TierHealth
 from serving.held import HeldSpans
+from serving.instrument_lists import InstrumentLists
 from serving.lengths import CandleLength, check_length
 from serving.markets import Markets, UnknownMarketError
 from serving.media_types import AnswerForm
@@ -38,6 +40,7 @@ from serving.record_routes import Form, asked_form, market_routes, record_routes
 from serving.streams import StreamSlots, candle_parts, streamed
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
+from serving.udf.routes import udf_routes
 
 _RETRY_AFTER_S = 5
 
@@ -152,6 +155,9 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
     api.include_router(record_routes(tiers, held, slots))
     api.include_router(market_routes(tiers, held))
     api.include_router(estimate_routes(tiers, held))
+    lists = InstrumentLists(tiers, markets)
+    api.include_router(binance_routes(tiers, held, lists))
+    api.include_router(udf_routes(tiers, held, lists))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from market.key import MarketKey
 from market.timeframe import MINUTE_MS, Timeframe
 from serving.answers import CandlesAnswer
-from serving.encoded import EncodedCandle, fold_minutes
+from serving.encoded import EncodedCandle, fold_candles
 from serving.errors import NoTierError, TooMuchError
 from serving.held import HeldSpans
 from serving.lengths import MINUTE, CandleLength
@@ -146,7 +146,7 @@ async def _windows(asking: _Asking, opens: Sequence[int]) -> Merged:
     ]
     doubtful = windows_to_fold(length, lacking, await _tiers_in_order(asking), warm_answered=Tier.WARM in asking.summed)
     minutes = await _minutes(asking, _spans_of(length, doubtful)) if doubtful else {}
-    sums = fold_minutes(asking.question.market, length, [sourced.candle for sourced in minutes.values()])
+    sums = fold_candles(asking.question.market, length, [sourced.candle for sourced in minutes.values()])
     tiers_of: dict[int, set[Tier]] = {}
     for open_ms, sourced in minutes.items():
         tiers_of.setdefault(length.open_ms(open_ms), set()).update(sourced.tiers)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from market.candle import Candle, Status
+from market.candle import Status
 from market.codec import decode_candle
 from market.decimals import EXACT, ZERO, plain
 from market.errors import MalformedError
@@ -64,19 +64,20 @@ def encoded_rows(rows: pa.Table) -> list[EncodedCandle]:
         raise MalformedError(f"no candle: {error}") from error
 
 
-def fold_minutes(market: MarketKey, length: CandleLength, minutes: Iterable[EncodedCandle]) -> list[EncodedCandle]:
-    """Candles of a length out of 1m candles, which are in order; only of minutes that are there.
+def fold_candles(market: MarketKey, length: CandleLength, parts: Iterable[EncodedCandle]) -> list[EncodedCandle]:
+    """Candles of a length out of shorter ones, which are in order, each in one window; only of minutes that are there.
 
     The same rules as in ClickHouse's `candles_of` and in the rolling processor: revision the greatest, status the
     worst, ids of the first and the last minute that have trades.
     """
-    windows: dict[int, list[Candle]] = {}
-    for minute in minutes:
-        windows.setdefault(length.open_ms(minute.open_ms), []).append(decode_candle(minute.value))
-    return [_folded(market, length, open_ms, parts) for open_ms, parts in windows.items()]
+    windows: dict[int, list[EncodedCandle]] = {}
+    for part in parts:
+        windows.setdefault(length.open_ms(part.open_ms), []).append(part)
+    return [_folded(market, length, open_ms, held) for open_ms, held in windows.items()]
 
 
-def _folded(market: MarketKey, length: CandleLength, open_ms: int, parts: list[Candle]) -> EncodedCandle:
+def _folded(market: MarketKey, length: CandleLength, open_ms: int, encoded: list[EncodedCandle]) -> EncodedCandle:
+    parts = [decode_candle(part.value) for part in encoded]
     volume = quote_volume = bought = quote_bought = ZERO
     for part in parts:
         volume = EXACT.add(volume, part.volume)
@@ -108,7 +109,7 @@ def _folded(market: MarketKey, length: CandleLength, open_ms: int, parts: list[C
             status,
         )
     )
-    return EncodedCandle(open_ms, revision, status, len(parts), value)
+    return EncodedCandle(open_ms, revision, status, sum(part.minutes for part in encoded), value)
 
 
 def told_value(candle: EncodedCandle, length: CandleLength) -> bytes:

@@ -52,3 +52,7 @@ class StreamBrokenError(Exception):
         names = ", ".join(tier for tier in Tier if tier in away)
         reason = f"{names} went away" if names else "it has far more rows than were estimated"
         super().__init__(f"the stream breaks off: {reason}")
+
+
+class TooSparseError(Exception):
+    """Too many holes would have to be stepped over for one answer. The sentence says how to get it."""

@@ -1,4 +1,4 @@
-"""How long the candles of a question are: any number of minutes, hours, days, weeks or months, in UTC. Pure."""
+"""How long the candles of a question are: any number of minutes, hours, days, weeks or months. Pure."""
 
 import re
 from datetime import UTC, datetime
@@ -35,13 +35,15 @@ _UNIT_MS = {
 class CandleLength(NamedTuple):
     """A length such as ``7m``, ``90m``, ``3d``, ``1w`` or ``1M``.
 
-    Windows are counted from 1970-01-01, those of weeks from Monday 1970-01-05, those of months from January 1970.
+    Windows are counted from 1970-01-01, those of weeks from Monday 1970-01-05, those of months from January 1970; in
+    UTC, or in a time zone that is `offset_ms` ahead of it.
     """
 
     units: int
     unit: LengthUnit
     fixed_ms: int | None
     """Milliseconds of every window; None for months."""
+    offset_ms: int = 0
 
     @staticmethod
     def parse(text: str) -> "CandleLength":
@@ -65,25 +67,31 @@ class CandleLength(NamedTuple):
     @property
     def anchor_ms(self) -> int:
         """Where windows of a fixed length are counted from."""
-        return _MONDAY_MS if self.unit is LengthUnit.WEEK else 0
+        return (_MONDAY_MS if self.unit is LengthUnit.WEEK else 0) - self.offset_ms
 
     @property
     def timeframe(self) -> Timeframe | None:
         """The timeframe with the same windows, if the pipeline makes its candles."""
-        return _TIMEFRAMES.get((self.fixed_ms or self.units, self.anchor_ms, self.unit is LengthUnit.MONTH))
+        return _TIMEFRAMES.get(_windows_of(self))
 
     def open_ms(self, time_ms: int) -> int:
         """Open time of the window that holds `time_ms`; the first week begins before 1970, and is negative."""
         if self.fixed_ms is not None:
             return time_ms - (time_ms - self.anchor_ms) % self.fixed_ms
-        month = _month_of(time_ms)
-        return _month_ms(month - month % self.units)
+        month = _month_of(time_ms + self.offset_ms)
+        return _month_ms(month - month % self.units) - self.offset_ms
 
     def end_ms(self, open_ms: int) -> int:
         """First millisecond after the window that opens at `open_ms`."""
         if self.fixed_ms is not None:
             return open_ms + self.fixed_ms
-        return _month_ms(_month_of(open_ms) + self.units)
+        return _month_ms(_month_of(open_ms + self.offset_ms) + self.units) - self.offset_ms
+
+    def windows_in(self, from_ms: int, until_ms: int) -> int:
+        """How many windows open in [from_ms, until_ms), both of them times at which windows open."""
+        if self.fixed_ms is not None:
+            return (until_ms - from_ms) // self.fixed_ms
+        return (_month_of(until_ms + self.offset_ms) - _month_of(from_ms + self.offset_ms)) // self.units
 
     def minutes(self, open_ms: int) -> int:
         """How many minutes the window has that opens at `open_ms`."""
@@ -110,9 +118,12 @@ def _month_ms(month: int) -> int:
     return int(datetime(_FIRST_YEAR + years, months + 1, 1, tzinfo=UTC).timestamp()) * 1000
 
 
+def _windows_of(length: CandleLength) -> tuple[int, int, bool]:
+    """Equal for lengths with the same windows."""
+    if length.fixed_ms is None:
+        return length.units, length.anchor_ms, True
+    return length.fixed_ms, length.anchor_ms % length.fixed_ms, False
+
+
 MINUTE = _length(1, LengthUnit.MINUTE)
-_TIMEFRAMES = {
-    (length.fixed_ms or length.units, length.anchor_ms, length.unit is LengthUnit.MONTH): timeframe
-    for timeframe in Timeframe
-    for length in [CandleLength.of(timeframe)]
-}
+_TIMEFRAMES = {_windows_of(CandleLength.of(timeframe)): timeframe for timeframe in Timeframe}

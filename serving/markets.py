@@ -48,11 +48,14 @@ class Markets:
                         return
                 except AwayError:
                     return
-        nearest = await asyncio.to_thread(nearest_markets, next(iter(asked)), await self._list())
+        nearest = await asyncio.to_thread(nearest_markets, next(iter(asked)), await self.listed())
         raise UnknownMarketError(asked, nearest)
 
-    async def _list(self) -> frozenset[MarketKey]:
-        """Asked for at most every half minute, because each tier reads much for it."""
+    async def listed(self) -> frozenset[MarketKey]:
+        """The markets that have candles in hot or warm, at most `MOST_MARKETS` of each, half a minute old at most.
+
+        Each tier reads much for it.
+        """
         async with self._listing:
             if time.monotonic() - self._listed_at_s >= _LISTED_FOR_S:
                 markets: set[MarketKey] = set()

@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import pyarrow as pa
 
 from market.candle import Candle
+from market.instrument import Instrument
 from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import MINUTE_MS, MINUTE_US, Timeframe
@@ -20,8 +21,10 @@ from serving.planner import RevisionChoice, SpanMs, Tier
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
 from sinks.clickhouse import read_candles as warm_candles
+from sinks.clickhouse import read_neighbours as warm_neighbours
 from sinks.clickhouse import read_records as warm_records
 from sinks.clickhouse import read_tables as warm_tables
+from sinks.clickhouse.read_neighbours import TimesOfIds
 from sinks.clickhouse.read_records import RecordPage
 from sinks.record_forms import Cursor, RecordKind, times_us
 from sinks.redis import connect as redis
@@ -95,6 +98,26 @@ class HotTier:
             lambda: hot.read_newest_candle(self._client, self._prefix, market, timeframe=timeframe)
         )
 
+    async def next_open_ms(self, market: MarketKey, timeframe: Timeframe, from_ms: int) -> int | None:
+        """The open time of the first closed candle that opens at or after `from_ms`."""
+        return await self._guard.ask(
+            lambda: hot.read_next_open_ms(self._client, self._prefix, market, timeframe, from_ms)
+        )
+
+    async def previous_open_ms(self, market: MarketKey, timeframe: Timeframe, before_ms: int) -> int | None:
+        """The open time of the last closed candle that opens before `before_ms`."""
+        return await self._guard.ask(
+            lambda: hot.read_previous_open_ms(self._client, self._prefix, market, timeframe, before_ms)
+        )
+
+    async def live(self, market: MarketKey) -> Candle | None:
+        """The open 1m candle, as it was told last."""
+        return await self._guard.ask(lambda: hot.read_live(self._client, self._prefix, market))
+
+    async def instruments(self, exchange: str) -> list[Instrument]:
+        """What an exchange trades, in no order."""
+        return await self._guard.ask(lambda: hot.read_instruments(self._client, self._prefix, exchange))
+
     async def candle_values(self, market: MarketKey, timeframe: Timeframe, limit: int) -> list[bytes]:
         """The newest closed candles as they stand, oldest first."""
         return await self._guard.ask(
@@ -165,6 +188,20 @@ class WarmTier:
         """Candles of any length, made of the newest 1m candles there; they may lack minutes. Whole windows only."""
         lines = await self._ask(lambda client: _read_windows(client, market, length, span))
         return [encoded_window(line, length) for line in lines]
+
+    async def next_open_ms(self, market: MarketKey, from_ms: int) -> int | None:
+        """The open time of the first 1m candle that opens at or after `from_ms`."""
+        return await self._ask(lambda client: warm_neighbours.read_next_open_ms(client, market, from_ms))
+
+    async def previous_open_ms(self, market: MarketKey, before_ms: int) -> int | None:
+        """The open time of the last 1m candle that opens before `before_ms`."""
+        return await self._ask(lambda client: warm_neighbours.read_previous_open_ms(client, market, before_ms))
+
+    async def times_of_ids(self, market: MarketKey, *, from_id: int, limit: int) -> TimesOfIds | None:
+        """When the first `limit` trades with ids from `from_id` on were; None without any."""
+        return await self._ask(
+            lambda client: warm_neighbours.read_times_of_ids(client, market, from_id=from_id, limit=limit)
+        )
 
     async def records(
         self, kind: RecordKind, parameters: Mapping[str, str | int], *, after: Cursor | None, limit: int
@@ -285,7 +322,9 @@ async def _read_windows(
 ) -> list[bytes]:
     name, bounds = str(length), span._asdict()
     if length.fixed_ms is None:
-        return await warm_candles.read_windows_of_months(client, market, name=name, months=length.units, **bounds)
+        return await warm_candles.read_windows_of_months(
+            client, market, name=name, months=length.units, offset_ms=length.offset_ms, **bounds
+        )
     return await warm_candles.read_windows(
         client, market, name=name, length_ms=length.fixed_ms, anchor_ms=length.anchor_ms, **bounds
     )

@@ -18,8 +18,11 @@ from serving.access.keys import RateTier
 from serving.access.turns import Turns
 
 _CORS_KEPT_S = 600
-_ASKED_WITH = ("Authorization", "X-API-Key", "If-None-Match", "Content-Type")
-_TOLD = ("ETag", "RateLimit", "RateLimit-Policy", "Retry-After")
+_ASKED_WITH = ("Authorization", "X-API-Key", "X-MBX-APIKEY", "If-None-Match", "Content-Type")
+_TOLD = (
+    *("ETag", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("X-Candlewick-Coverage", "X-Candlewick-Source", "X-Candlewick-Away"),
+)
 
 
 @asynccontextmanager

@@ -10,6 +10,8 @@ from serving.access.keys import ApiDataset, KeyRing, RateTier
 from serving.access.refusal import Reason, RequestRefusedError
 
 _BEARER = "bearer"
+_KEY_HEADERS = {b"x-api-key", b"x-mbx-apikey"}
+"""The second is that of clients which are written for Binance."""
 _IPV6_NETWORK = 64
 """Bits that one customer of a provider usually has at least: so many addresses are one caller."""
 
@@ -32,7 +34,7 @@ def credential_in(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
             scheme, _, text = value.decode("latin-1").partition(" ")
             if scheme.lower() != _BEARER:
                 raise _wrong_key("send the key as Authorization: Bearer KEY, or as X-API-Key: KEY")
-        elif name == b"x-api-key":
+        elif name in _KEY_HEADERS:
             text = value.decode("latin-1")
         else:
             continue

@@ -4,15 +4,19 @@ Every path of the interface is in `ENDPOINTS`. One that is not cannot be asked w
 it might give others.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from enum import StrEnum
 from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
+from market.key import MarketKey
 from serving.access.callers import Caller
 from serving.access.keys import ApiDataset
 from serving.access.refusal import Reason, RequestRefusedError
+from serving.binance.parameters import DEFAULT_EXCHANGE, DEFAULT_LIMIT, MAX_LIMIT
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_RECORDS, DEFAULT_TRADES, MAX_RECORDS, MAX_SYMBOLS
 from serving.media_types import AnswerForm, accepted_form
 from serving.planner import MAX_CANDLES
@@ -32,6 +36,18 @@ _SHORT_BYTES = 512
 """Longer ones are not remembered."""
 
 Parameters = Mapping[str, str]
+_of_exchange = re.compile(r"/exchange/([^/]+)/api/v3/(.+)").fullmatch
+
+
+class ExchangeNaming(StrEnum):
+    """Where a question names the exchange whose data it asks for."""
+
+    PARAMETER = "parameter"
+    PATH = "path"
+    BINANCE = "binance"
+    """Nowhere: it is that one."""
+    SYMBOL = "symbol"
+    """In front of the symbol, and a colon between them."""
 
 
 class ApiEndpoint(NamedTuple):
@@ -44,6 +60,7 @@ class ApiEndpoint(NamedTuple):
     """Whether its answer may be a stream."""
     dataset_of: Callable[[Parameters], ApiDataset | None] | None = None
     """Where the parameters say which dataset it is."""
+    naming: ExchangeNaming = ExchangeNaming.PARAMETER
 
 
 class Question(NamedTuple):
@@ -79,6 +96,43 @@ def _weigh_records(given: Parameters) -> int:
     return 1 + PAST_WEIGHT + _count(given.get("limit"), DEFAULT_RECORDS, MAX_RECORDS) // RECORDS_A_WEIGHT
 
 
+def _weigh_klines(given: Parameters) -> int:
+    past = PAST_WEIGHT if "startTime" in given or "endTime" in given else 0
+    return 1 + _count(given.get("limit"), DEFAULT_LIMIT, MAX_LIMIT) // CANDLES_A_WEIGHT + past
+
+
+def _weigh_spot_trades(given: Parameters) -> int:
+    return 1 + _count(given.get("limit"), DEFAULT_LIMIT, MAX_LIMIT) // TRADES_A_WEIGHT
+
+
+def _weigh_old_trades(given: Parameters) -> int:
+    past = PAST_WEIGHT if "fromId" in given or "startTime" in given else 0
+    return past + _weigh_spot_trades(given)
+
+
+def _weigh_spot_tickers(given: Parameters) -> int:
+    if "symbol" in given:
+        return 1
+    return 1 + MAX_SYMBOLS // TICKERS_A_WEIGHT if "symbols" not in given else _weigh_tickers(given)
+
+
+def _weigh_history(given: Parameters) -> int:
+    return 1 + PAST_WEIGHT + _count(given.get("countback"), MAX_CANDLES, MAX_CANDLES) // CANDLES_A_WEIGHT
+
+
+_SPOT = {
+    "ping": ApiEndpoint(is_open=True),
+    "time": ApiEndpoint(is_open=True),
+    "exchangeInfo": ApiEndpoint(ApiDataset.INSTRUMENTS, lambda _: 1 + PAST_WEIGHT),
+    "klines": ApiEndpoint(ApiDataset.CANDLES, _weigh_klines),
+    "uiKlines": ApiEndpoint(ApiDataset.CANDLES, _weigh_klines),
+    "trades": ApiEndpoint(ApiDataset.TRADES, _weigh_spot_trades),
+    "historicalTrades": ApiEndpoint(ApiDataset.TRADES, _weigh_old_trades),
+    "aggTrades": ApiEndpoint(ApiDataset.TRADES, _weigh_old_trades),
+    "ticker/24hr": ApiEndpoint(ApiDataset.TICKERS, _weigh_spot_tickers),
+    "ticker/price": ApiEndpoint(ApiDataset.TICKERS, _weigh_spot_tickers),
+}
+_OF_EXCHANGE = "/exchange/{exchange}/api/v3/"
 ENDPOINTS = {
     "/v1/candles": ApiEndpoint(ApiDataset.CANDLES, _weigh_candles, has_streams=True),
     "/v1/trades": ApiEndpoint(ApiDataset.TRADES, _weigh_trades),
@@ -94,7 +148,16 @@ ENDPOINTS = {
     "/v1/exchanges": ApiEndpoint(),
     "/v1/health": ApiEndpoint(is_open=True),
     "/v1/openapi.json": ApiEndpoint(is_open=True),
+    "/udf/config": ApiEndpoint(),
+    "/udf/time": ApiEndpoint(is_open=True),
+    "/udf/symbols": ApiEndpoint(ApiDataset.INSTRUMENTS, naming=ExchangeNaming.SYMBOL),
+    "/udf/search": ApiEndpoint(ApiDataset.INSTRUMENTS),
+    "/udf/history": ApiEndpoint(ApiDataset.CANDLES, _weigh_history, naming=ExchangeNaming.SYMBOL),
+    "/udf/marks": ApiEndpoint(ApiDataset.CANDLES, lambda _: 1 + PAST_WEIGHT, naming=ExchangeNaming.SYMBOL),
+    **{f"/api/v3/{name}": spot._replace(naming=ExchangeNaming.BINANCE) for name, spot in _SPOT.items()},
+    **{f"{_OF_EXCHANGE}{name}": spot._replace(naming=ExchangeNaming.PATH) for name, spot in _SPOT.items()},
 }
+"""By path; a part of a path in braces may be anything."""
 
 
 def read_question(path: str, query: bytes, accept: bytes = b"") -> Question:
@@ -104,6 +167,12 @@ def read_question(path: str, query: bytes, accept: bytes = b"") -> Question:
     if question.endpoint.has_streams and accept and accepted_form(accept.decode("latin-1")) is not AnswerForm.JSON:
         return question._replace(weight=STREAM_WEIGHT)
     return question
+
+
+def _pattern_of(path: str) -> str:
+    """The path as `ENDPOINTS` has it, if that has it."""
+    match = _of_exchange(path)
+    return path if match is None else f"{_OF_EXCHANGE}{match[2]}"
 
 
 def check_scope(question: Question, caller: Caller) -> None:
@@ -120,17 +189,33 @@ def check_scope(question: Question, caller: Caller) -> None:
 
 
 def _read(path: str, query: bytes) -> Question:
-    endpoint = ENDPOINTS.get(path)
+    pattern = _pattern_of(path)
+    endpoint = ENDPOINTS.get(pattern)
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)  # as the interface reads it
-    exchanges = frozenset(value for name, value in pairs if name == "exchange")
     if endpoint is None:
-        return Question(None, ApiEndpoint(), exchanges, 1)
+        return Question(None, ApiEndpoint(), frozenset(), 1)
+    exchanges = frozenset(_exchanges(endpoint.naming, path, pairs))
     given = dict(pairs)
     if endpoint.dataset_of is not None:
         endpoint = endpoint._replace(dataset=endpoint.dataset_of(given))
     is_stream = endpoint.has_streams and given.get("format", AnswerForm.JSON) != AnswerForm.JSON
     weight = STREAM_WEIGHT if is_stream else endpoint.weigh(given)
-    return Question(path, endpoint, exchanges, 0 if endpoint.is_open else weight)
+    return Question(pattern, endpoint, exchanges, 0 if endpoint.is_open else weight)
+
+
+def _exchanges(naming: ExchangeNaming, path: str, pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """All exchanges that are named; an empty name where one is missing."""
+    if naming is ExchangeNaming.BINANCE:
+        yield DEFAULT_EXCHANGE
+    elif naming is ExchangeNaming.PATH:
+        match = _of_exchange(path)
+        yield match[1] if match else ""
+    elif naming is ExchangeNaming.SYMBOL:
+        yield from (
+            MarketKey.parse(value).exchange if ":" in value else "" for name, value in pairs if name == "symbol"
+        )
+    else:
+        yield from (value for name, value in pairs if name == "exchange")
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED)(_read)

@@ -45,11 +45,14 @@ _BY_LENGTH = (
     .replace("ENDED", "toInt64((window_number + 1) * {length_ms:Int64} + {anchor_ms:Int64})")
     .replace("GROUPED", "intDiv(toUnixTimestamp64Milli(c.open_time) - {anchor_ms:Int64}, {length_ms:Int64})")
 )
-_MONTH_MS = "toInt64(toUnixTimestamp(toDateTime(addMonths(toDate32('1970-01-01'), {}), 'UTC'))) * 1000"
+_MONTH_MS = (
+    "toInt64(toUnixTimestamp(toDateTime(addMonths(toDate32('1970-01-01'), {}), 'UTC'))) * 1000 - {{offset_ms:Int64}}"
+)
 _BY_MONTHS = (
     _WINDOWS.replace("OPENED", _MONTH_MS.format("window_number * {months:Int64}"))
     .replace("ENDED", _MONTH_MS.format("(window_number + 1) * {months:Int64}"))
-    .replace("GROUPED", "intDiv(dateDiff('month', toDate32('1970-01-01'), c.open_time, 'UTC'), {months:Int64})")
+    .replace("GROUPED", "intDiv(dateDiff('month', toDate32('1970-01-01'), LOCAL, 'UTC'), {months:Int64})")
+    .replace("LOCAL", "c.open_time + toIntervalMillisecond({offset_ms:Int64})")
 )
 _SPANS = """
 SELECT toUnixTimestamp64Milli(min(open_time)), toUnixTimestamp64Milli(max(open_time)) FROM candles
@@ -91,10 +94,12 @@ async def read_windows(
 
 
 async def read_windows_of_months(
-    client: AsyncClient, market: MarketKey, *, name: str, months: int, from_ms: int, until_ms: int
+    client: AsyncClient, market: MarketKey, *, name: str, months: int, offset_ms: int, from_ms: int, until_ms: int
 ) -> list[bytes]:
-    """As `read_windows`, of so many months, counted from January 1970."""
-    return await _lines(client, _BY_MONTHS, market, name=name, months=months, from_ms=from_ms, until_ms=until_ms)
+    """As `read_windows`, of so many months, counted from January 1970 in a zone `offset_ms` ahead of UTC."""
+    return await _lines(
+        client, _BY_MONTHS, market, name=name, months=months, offset_ms=offset_ms, from_ms=from_ms, until_ms=until_ms
+    )
 
 
 async def read_candle_spans(client: AsyncClient) -> list[tuple[int, int]]:

@@ -8,14 +8,24 @@ from collections.abc import Sequence
 from typing import cast
 
 from market.candle import Candle, trade_order
-from market.codec import decode_candle, decode_ticker, decode_trade
+from market.codec import decode_candle, decode_instrument, decode_ticker, decode_trade
+from market.instrument import Instrument
 from market.key import MarketKey
 from market.ticker import Ticker
 from market.timeframe import Timeframe
 from market.trade import Trade
 from sinks.redis.calls import Call
 from sinks.redis.connect import HotClient
-from sinks.redis.keys import candles_key, live_key, market_of, markets_pattern, ticker_key, trades_data_key, trades_key
+from sinks.redis.keys import (
+    candles_key,
+    instruments_key,
+    live_key,
+    market_of,
+    markets_pattern,
+    ticker_key,
+    trades_data_key,
+    trades_key,
+)
 from sinks.redis.scripts import Script
 
 _TRADES = Script("read_trades.lua")
@@ -50,6 +60,24 @@ async def read_newest_candle(
     """The closed candle that opens last."""
     values = cast("list[bytes]", await client.zrevrange(candles_key(prefix, str(market), timeframe), 0, 0))
     return decode_candle(values[0]) if values else None
+
+
+async def read_next_open_ms(
+    client: HotClient, prefix: str, market: MarketKey, timeframe: Timeframe, from_ms: int
+) -> int | None:
+    """The open time of the first closed candle that opens at or after `from_ms`."""
+    key = candles_key(prefix, str(market), timeframe)
+    held = await client.zrangebyscore(key, from_ms, "+inf", start=0, num=1, withscores=True)
+    return int(held[0][1]) if held else None
+
+
+async def read_previous_open_ms(
+    client: HotClient, prefix: str, market: MarketKey, timeframe: Timeframe, before_ms: int
+) -> int | None:
+    """The open time of the last closed candle that opens before `before_ms`."""
+    key = candles_key(prefix, str(market), timeframe)
+    held = await client.zrevrangebyscore(key, f"({before_ms}", "-inf", start=0, num=1, withscores=True)
+    return int(held[0][1]) if held else None
 
 
 async def read_oldest_ms(
@@ -93,6 +121,12 @@ async def read_ticker(client: HotClient, prefix: str, market: MarketKey) -> Tick
     """The newest ticker."""
     value = await read_ticker_value(client, prefix, market)
     return None if value is None else decode_ticker(value)
+
+
+async def read_instruments(client: HotClient, prefix: str, exchange: str) -> list[Instrument]:
+    """What an exchange trades, in no order."""
+    values = cast("list[bytes]", await client.hvals(instruments_key(prefix, exchange)))
+    return [decode_instrument(value) for value in values]
 
 
 async def is_market_held(client: HotClient, prefix: str, market: MarketKey) -> bool:

@@ -109,3 +109,13 @@ def test_the_site_builds_without_warnings_has_every_page_and_loads_nothing_from_
         assert not re.findall(r'<(?:script|img)[^>]+src="?(?:https?:)?//', html), name
         assert not re.findall(r'<link[^>]+rel="?(?:stylesheet|preconnect)"?[^>]+href="?(?:https?:)?//', html), name
         assert 'class="mermaid"' not in html, "the theme would fetch mermaid from the network"
+
+
+def test_the_page_on_clients_names_the_versions_that_are_run() -> None:
+    folder = ROOT / "tests" / "clients"
+    pins = "".join((folder / name).read_text() for name in ("python-binance-ccxt.txt", "freqtrade.txt")).lower()
+    page = (ROOT / "docs" / "clients.md").read_text().replace("\n", " ")
+    told = re.findall(r"(python-binance|ccxt|freqtrade) ([0-9.]+[0-9])", page)
+    assert len(told) == 3
+    for name, version in told:
+        assert f"{name.replace('-', '_')}=={version}\n" in pins.replace("-", "_")

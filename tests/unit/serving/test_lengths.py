@@ -44,3 +44,26 @@ def test_equal_lengths_have_one_name() -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be"):
         CandleLength.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hours", "opened_ms"),
+    [
+        ("1d", 8, T0 - 8 * HOUR_MS),
+        ("1d", -1, T0 + HOUR_MS - DAY_MS),
+        ("1h", 8, T0),
+        ("1w", 8, T0 - 4 * DAY_MS - 8 * HOUR_MS),
+        ("1M", 8, T0 - 7 * DAY_MS - 8 * HOUR_MS),
+        ("1M", -12, T0 - 7 * DAY_MS + 12 * HOUR_MS),
+    ],
+)
+def test_windows_of_another_time_zone_begin_at_its_midnight(text: str, hours: int, opened_ms: int) -> None:
+    utc = CandleLength.parse(text)
+    length = utc._replace(offset_ms=hours * HOUR_MS)
+    assert length.open_ms(T0) == opened_ms
+    assert length.open_ms(opened_ms) == opened_ms
+    assert length.open_ms(opened_ms - 1) < opened_ms
+    assert length.open_ms(length.end_ms(opened_ms) - 1) == opened_ms
+    assert length.open_ms(length.end_ms(opened_ms)) == length.end_ms(opened_ms)
+    assert length.windows_in(opened_ms, length.end_ms(length.end_ms(opened_ms))) == 2
+    assert length.timeframe is (utc.timeframe if text == "1h" else None)

@@ -44,6 +44,19 @@ def test_every_path_of_the_interface_has_its_rules() -> None:
         ("/v1/trades?format=csv", 1),
         ("/v1/estimate?of=historical&format=csv", 5),
         ("/v1/health", 0),
+        ("/api/v3/ping", 0),
+        ("/exchange/okx/api/v3/time", 0),
+        ("/api/v3/klines?symbol=A", 2),
+        ("/exchange/okx/api/v3/klines?limit=1000&startTime=0", 7),
+        ("/api/v3/klines?limit=99999999999999999999", 3),
+        ("/api/v3/trades", 3),
+        ("/api/v3/aggTrades?fromId=1&limit=1000", 9),
+        ("/api/v3/ticker/24hr?symbol=A", 1),
+        ("/api/v3/ticker/24hr", 6),
+        ("/api/v3/ticker/price?symbols=" + ",".join("A" * 50), 5),
+        ("/udf/history?countback=329", 5),
+        ("/udf/history", 25),
+        ("/exchange/okx/api/v3/nothing", 1),
         ("/nowhere?limit=1500", 1),
     ],
 )
@@ -77,6 +90,22 @@ def test_a_stream_weighs_the_same_whichever_way_it_is_asked_for() -> None:
         ("/v1/estimate?of=candles&of=historical&exchange=okx", False),
         ("/v1/estimate?of=health&exchange=okx", False),
         ("/v1/estimate?exchange=okx", False),
+        ("/exchange/okx/api/v3/klines?exchange=binance", True),
+        ("/exchange/binance/api/v3/klines?exchange=okx", False),
+        ("/exchange/okx/x/api/v3/klines", False),
+        ("/exchange/okx/api/v3/trades", False),
+        ("/exchange/okx/api/v3/nothing", False),
+        ("/api/v3/klines?exchange=okx", False),
+        ("/udf/history?symbol=okx:BTC-USDT", True),
+        ("/udf/history?symbol=okx%3ABTC-USDT&exchange=binance", True),
+        ("/udf/history?symbol=BTC-USDT", False),
+        ("/udf/history?symbol=BTC-USDT&exchange=okx", False),
+        ("/udf/history?symbol=okx:A&symbol=binance:A", False),
+        ("/udf/history?symbol=OKX:BTC-USDT", False),
+        ("/udf/history?symbol=binance:okx:A", False),
+        ("/udf/symbols?symbol=okx:BTC-USDT", False),
+        ("/udf/config", False),
+        ("/udf/time", True),
         ("/v1/health", True),
     ],
 )
@@ -93,9 +122,10 @@ def test_a_key_has_what_its_scopes_name_and_nothing_else(query: str, is_allowed:
     assert refused.value.status == 403
 
 
-def test_a_key_is_sent_in_either_header_and_once() -> None:
+def test_a_key_is_sent_in_any_of_the_headers_and_once() -> None:
     bearer, plain = (b"authorization", f"bearer {KEY}".encode()), (b"x-api-key", KEY.encode())
     assert credential_in([bearer]) == credential_in([plain]) == credential_in([bearer, plain]) == KEY
+    assert credential_in([(b"x-mbx-apikey", KEY.encode())]) == KEY
     assert credential_in([(b"host", b"x")]) is None
     for wrong in ([(b"authorization", b"Basic abc")], [bearer, (b"x-api-key", b"other")]):
         with pytest.raises(RequestRefusedError):
