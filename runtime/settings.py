@@ -191,6 +191,10 @@ class Settings(BaseSettings):
     tls_certificate: Annotated[Path | None, Field(description="certificate chain of the API (PEM); unset: HTTP")] = None
     tls_key: Annotated[Path | None, Field(description="its private key (PEM, PKCS 8)")] = None
     audit: Annotated[Path | None, Field(description="file with a line for each request to the API; unset: none")] = None
+    api: Annotated[str, Field(description="address of the API, for candlewick mcp"), _rest_host] = (
+        "http://127.0.0.1:8080"
+    )
+    api_key: Annotated[SecretStr | None, Field(description="API key of candlewick mcp")] = None
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0
