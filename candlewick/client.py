@@ -1,6 +1,7 @@
 """The client of the API, for programs of others: ``from candlewick.client import Client`` (docs/client.md)."""
 
 from serving.client.answers import (
+    ApiAnalysis,
     ApiCandle,
     ApiCandles,
     ApiCoverage,
@@ -17,6 +18,7 @@ from serving.client.pages import CandlePages, RecordPages
 from serving.planner import RevisionChoice
 
 __all__ = [
+    "ApiAnalysis",
     "ApiCandle",
     "ApiCandles",
     "ApiCoverage",

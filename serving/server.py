@@ -19,6 +19,8 @@ from runtime.settings import Settings, variable
 from runtime.telemetry import VERSION, logger
 from serving.access.build import guarded
 from serving.access.limits import limited
+from serving.analysis.model import model_server
+from serving.analysis.routes import Analyst
 from serving.api import build_api
 from serving.held import HeldSpans
 from serving.hot_cache import HotCache
@@ -68,13 +70,15 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     """Serve while the block runs; gives the address ``http://host:port``, and a future that is done when it ended."""
     ip, port = _free_place(where)
     tls = _tls(settings)
+    model = model_server(settings)
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes
     held = HeldSpans(tiers)
+    api = build_api(tiers, held, Analyst(tiers, held, model, prompt_tokens=settings.analysis_tokens))
     background = [asyncio.create_task(changes.listening()), asyncio.create_task(held.looking())]
     try:
-        async with guarded(HotRoutes(limited(build_api(tiers, held)), tiers.hot, cache), settings, ip) as app:
+        async with guarded(HotRoutes(limited(api), tiers.hot, cache), settings, ip) as app:
             server = _server(app, ip, port, tls)
             ended = asyncio.ensure_future(server.serve())
             try:
@@ -88,6 +92,8 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
             task.cancel()
         await asyncio.wait(background)
         await tiers.close()
+        if model is not None:
+            await model.close()
 
 
 def _server(app: ASGIApp, ip: str, port: int, tls: "_Tls | None") -> Server:

@@ -69,7 +69,10 @@ class _SentAnswer:
 
 
 class Gate:
-    """Lets requests in, in order, and has it written down what became of them."""
+    """Lets requests in, in order, and has it written down what became of them.
+
+    The application has the `Caller` as ``scope["caller"]``, and adds what the answer costs to ``scope["costs"]``.
+    """
 
     def __init__(
         self,
@@ -95,10 +98,12 @@ class Gate:
             return
         question, answer = read_question(scope["path"], scope["query_string"]), _SentAnswer(send)
         caller = nameless(scope["client"][0] if scope["client"] else "")
+        costs: dict[str, int] = {}
         if question.path is not None:
             scope["route"] = _RouteName(question.path)
         try:
             caller = self._identify(caller, scope, question)
+            scope["caller"], scope["costs"] = caller, costs
             check_scope(question, caller)
             await self._charge(caller, question, answer)
             await self._take_turn(caller, question, scope, receive, answer)
@@ -115,6 +120,7 @@ class Gate:
                     query=scope["query_string"],
                     weight=question.weight,
                     status=answer.status or HTTPStatus.INTERNAL_SERVER_ERROR,
+                    costs=costs,
                 )
 
     def _identify(self, caller: Caller, scope: Scope, question: Question) -> Caller:

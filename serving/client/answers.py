@@ -213,6 +213,31 @@ class ApiHealth(Struct, frozen=True, kw_only=True):
     tiers: dict[Tier, ApiReachable]
 
 
+class ApiTokens(Struct, frozen=True, kw_only=True):
+    """What a model's answer cost; estimated where the model server did not tell."""
+
+    prompt: int
+    answer: int
+    estimated: bool
+
+
+class ApiOpinion(Struct, frozen=True, kw_only=True):
+    """What a model says, and what of the statistics it was not shown. It was cut where `finish` is ``length``."""
+
+    text: str
+    model: str
+    finish: str | None
+    left_out: list[str]
+    tokens: ApiTokens
+
+
+class ApiAnalysis(Struct, frozen=True, kw_only=True):
+    """Statistics as docs/analysis.md describes them, and what a model says of them; None: none was asked."""
+
+    statistics: dict[str, Any]
+    analysis: ApiOpinion | None
+
+
 def joined_candles(pages: Sequence[ApiCandles]) -> ApiCandles:
     """One answer out of those that followed each other, of which there is one at least; its coverage is of all."""
     first, last = pages[0], pages[-1]

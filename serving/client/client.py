@@ -17,6 +17,7 @@ from market.signal import Signal
 from market.trade import Trade
 from serving.bounds import MAX_RECORDS
 from serving.client.answers import (
+    ApiAnalysis,
     ApiCandles,
     ApiDays,
     ApiExchanges,
@@ -180,6 +181,32 @@ class Client:
     def health(self) -> ApiHealth:
         """Which tiers answer."""
         return self._ask("/v1/health", {}, ApiHealth)
+
+    def analyze(
+        self,
+        exchange: str,
+        symbols: Sequence[str],
+        *,
+        timeframe: str = "1h",
+        from_: Moment | None = None,
+        until: Moment | None = None,
+        limit: int | None = None,
+        language: str | None = None,
+        question: str | None = None,
+        statistics_only: bool = False,
+    ) -> ApiAnalysis:
+        """Statistics of candles of these markets, chosen as by `candles`, and what a model says of them."""
+        body = {
+            "symbols": list(symbols),
+            "timeframe": timeframe,
+            "from_ms": _ms(from_),
+            "until_ms": _ms(until),
+            "limit": limit,
+            "language": language,
+            "question": question,
+            "statistics_only": statistics_only,
+        }
+        return read_answer(self._connection.post("/v1/analyze", {"exchange": exchange}, body), ApiAnalysis)
 
     def _ask(self, path: str, asked: dict[str, Any], type_: type[Record]) -> Record:
         return read_answer(self._connection.get(path, asked), type_)

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 import msgspec
 import urllib3
@@ -31,7 +32,9 @@ class ApiConnection:
             raise ApiError(f"'{address}' is no address of an API: give http://HOST:PORT or https://HOST")
         self._address = address.rstrip("/")
         self._wait_s = wait_s
-        headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        headers = {"Accept": "application/json", "Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {key}"} if key else {}
+        )
         self._pool = urllib3.PoolManager(headers=headers, timeout=urllib3.Timeout(timeout_s), retries=_AGAIN)
 
     def get(self, path: str, parameters: Mapping[str, str | int | None]) -> bytes:
@@ -39,10 +42,24 @@ class ApiConnection:
 
         Raises `ApiProblemError` for a problem; a 429 only if waiting for it would take longer than `wait_s` in all.
         """
+        return self._ask("GET", path, parameters, None)
+
+    def post(self, path: str, parameters: Mapping[str, str | int | None], body: Mapping[str, Any]) -> bytes:
+        """The same with a body, of which members that are None are left out."""
+        told = {name: value for name, value in body.items() if value is not None}
+        return self._ask("POST", path, parameters, msgspec.json.encode(told))
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._pool.clear()
+
+    def _ask(self, method: str, path: str, parameters: Mapping[str, str | int | None], body: bytes | None) -> bytes:
+        given = {name: str(value) for name, value in parameters.items() if value is not None}
+        address = f"{self._address}{path}?{urlencode(given)}"
         waited_s = 0.0
         while True:
             try:
-                return self._get(path, {name: str(value) for name, value in parameters.items() if value is not None})
+                return self._ask_once(method, address, body)
             except ApiProblemError as problem:
                 pause_s = _UNTOLD_S if problem.retry_after_s is None else problem.retry_after_s
                 if problem.status != HTTPStatus.TOO_MANY_REQUESTS or waited_s + pause_s > self._wait_s:
@@ -50,13 +67,9 @@ class ApiConnection:
             time.sleep(pause_s)
             waited_s += pause_s
 
-    def close(self) -> None:
-        """Close what is open."""
-        self._pool.clear()
-
-    def _get(self, path: str, parameters: Mapping[str, str]) -> bytes:
+    def _ask_once(self, method: str, address: str, body: bytes | None) -> bytes:
         try:
-            answer = self._pool.request("GET", self._address + path, fields=parameters, redirect=False)
+            answer = self._pool.request(method, address, body=body, redirect=False)
         except urllib3.exceptions.HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise ApiError(f"{self._address} does not answer ({reason}): is candlewick serve running there?") from error

@@ -1,6 +1,7 @@
 """The client over a real server on real stores; the programs that use it, run as they stand."""
 
 import asyncio
+import inspect
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from sinks.redis.store import RedisStore
 
 ROOT = Path(__file__).parents[3]
 MARKET = ("binance", "BTC-USDT")
+DESCRIPTION = json.loads((ROOT / "docs" / "openapi.json").read_text())
 COUNT = 5
 
 
@@ -104,10 +106,18 @@ async def test_the_client_asks_every_path_and_parameter_that_the_interface_descr
         asked.setdefault(line["path"], set()).update(name for name, _ in parse_qsl(line["query"]))
     described = {
         path: {parameter["name"] for parameter in methods["get"].get("parameters", ())}
-        for path, methods in json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"].items()
+        for path, methods in DESCRIPTION["paths"].items()
         if path.startswith("/v1/") and "get" in methods
     }
     assert asked == described, "serving/client/client.py and this file's ask_everything have to follow the interface"
+
+
+def test_the_client_s_analysis_has_every_member_of_its_body() -> None:
+    posted = [path for path, methods in DESCRIPTION["paths"].items() if path.startswith("/v1/") and "post" in methods]
+    assert posted == ["/v1/analyze"], "serving/client/client.py has to follow the interface"
+    taken = set(inspect.signature(Client.analyze).parameters) - {"self", "exchange"}
+    members = set(DESCRIPTION["components"]["schemas"]["AnalysisBody"]["properties"])
+    assert {{"from_": "from_ms", "until": "until_ms"}.get(name, name) for name in taken} == members - {"stream"}
 
 
 async def test_a_name_that_nobody_has_comes_with_the_nearest(filled: Settings) -> None:
