@@ -63,6 +63,13 @@ def test_candles_are_asked_for_page_by_page_and_only_as_far_as_they_are_read() -
     ]  # fmt: skip
 
 
+def test_what_is_missing_across_pages_is_told_as_one_span() -> None:
+    pages = [page(0, 2, missing=1, next_ms=T0 + 2 * MINUTE), page(2, 1, missing=1, next_ms=None)]
+    with scripted(pages) as (address, _), Client(address, page_records=2) as client:
+        coverage = client.candles("binance", "BTC-USDT", from_=T0).read().coverage
+    assert coverage.missing == [ApiSpan(from_ms=T0 + MINUTE, until_ms=T0 + 3 * MINUTE)]
+
+
 def test_a_limit_ends_the_pages() -> None:
     pages = [page(0, 2, next_ms=T0 + 2 * MINUTE), page(2, 1, next_ms=T0 + 3 * MINUTE)]
     with scripted(pages) as (address, asked), Client(address, page_records=2) as client:
