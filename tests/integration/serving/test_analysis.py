@@ -98,7 +98,7 @@ async def test_without_a_model_the_statistics_alone_are_told_with_what_is_missin
     assert (completeness["minutes_expected"], completeness["minutes_present"]) == (20, 19)
     assert completeness["missing"] == [{"from_ms": T0 + 3 * MINUTE, "until_ms": T0 + 4 * MINUTE}]
     assert (completeness["worst_status"], completeness["statuses"]) == ("hole", {"complete": 18, "hole": 1})
-    assert market["figures"]["volume"] == "2.345679012345678882"  # 19 times 0.123456789012345678
+    assert market["figures"]["volume"] == "2.345678991234567882"  # 19 times 0.123456789012345678
     assert (market["figures"]["returns"], market["figures"]["mean_return_percent"]) == (17, "0")
     assert market["anomalies"]["counts"] == {"spread warning": 6}
     assert market["gaps"]["counts"] == {"hole": 2}

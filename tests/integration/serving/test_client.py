@@ -32,10 +32,11 @@ COUNT = 5
 
 @pytest.fixture
 async def filled(settings: Settings, tmp_path: Path) -> Settings:
-    """Five records of each kind, candles of minutes 0 to 19 without 3, and an audit log."""
+    """Five records of each kind, candles of minutes 0 to 19 without 3, of which hot has the last, and an audit log."""
     topics = settings.topics
     minutes = [candle(minute, status=Status.HOLE if minute == 9 else Status.COMPLETE) for minute in range(20)]
     await write(ClickHouseStore(settings), topics.candles(), minutes[:3] + minutes[4:])
+    await write(RedisStore(settings), topics.candles(), minutes[15:], first=100)
     await write(RedisStore(settings), topics.tickers, [ticker("BTC-USDT", 3)])
     for topic, make in (
         (topics.trades, trade), (topics.signals, signal), (topics.bars, bar), (topics.funding, funding),
@@ -76,10 +77,10 @@ async def test_every_question_has_a_typed_answer(filled: Settings) -> None:
     async with served(filled) as address:
         answers = await asyncio.to_thread(ask_everything, address)
     candles = answers["candles"]
-    assert [told.open_time_ms for told in candles] == [T0, T0 + 7 * MINUTE, T0 + 14 * MINUTE]
-    assert [told.minutes_missing for told in candles] == [1, None, 1]
+    assert [told.open_time_ms for told in candles] == [T0 + minute * MINUTE for minute in (2, 9, 16)]
+    assert [told.minutes_missing for told in candles] == [1, None, 3]
     assert candles.candles[1].volume == 7 * Decimal("0.123456789012345678")
-    assert (candles.coverage.minutes_expected, candles.coverage.minutes_present) == (21, 19)
+    assert (candles.coverage.minutes_expected, candles.coverage.minutes_present) == (21, 17)
     assert candles.coverage.worst_status is Status.HOLE
     assert [told.tier for told in candles.source.ranges] == ["warm"]
     assert [told.trade_id for told in answers["trades"]] == ["4", "3"]
@@ -151,4 +152,4 @@ async def test_the_example_prints_candles_and_how_complete_they_are(filled: Sett
     async with served(filled) as address:
         lines = (await ran(str(ROOT / "examples" / "api_candles.py"), address, "--limit", "1")).splitlines()
     assert len(lines) == 2, lines
-    assert lines[0].endswith("27000.1 1000.5 complete")
+    assert lines[0].endswith("27000.1 1000.5 hole")
