@@ -8,7 +8,7 @@ given as a script: a status, ``cut`` (the connection breaks within the answer), 
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,6 +60,7 @@ async def model_serving(
                 return response
             if step == "hang":
                 await _hang(response, log)
+                return response
         await _send(response, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         if step != "no-usage":
             await _send(response, {"choices": [], "usage": USAGE})
@@ -84,9 +85,10 @@ async def _hang(response: web.StreamResponse, log: ModelLog) -> None:
     """Until the client has gone: comments are sent, because only a write that fails tells."""
     log.open += 1
     try:
-        while True:
-            await response.write(b": still here\n\n")
-            await asyncio.sleep(0.05)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b": still here\n\n")
+                await asyncio.sleep(0.05)
     finally:
         log.open -= 1
 
