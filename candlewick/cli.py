@@ -46,6 +46,7 @@ _COMMANDS = {
     "signals": "Tell what stands out in the 1m candles of all markets.",
     "replay": "Move a group to another place in the log; without --execute only show what that would do.",
     "serve": "Serve candles, trades and tickers of all tiers over HTTP.",
+    "mcp": "Give the API's questions to assistants as tools (Model Context Protocol).",
     "keys": "Make, list, revoke and rotate the keys of the API.",
     "settings": "Show every setting with its meaning, default and value.",
 }

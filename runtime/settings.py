@@ -191,6 +191,19 @@ class Settings(BaseSettings):
     tls_certificate: Annotated[Path | None, Field(description="certificate chain of the API (PEM); unset: HTTP")] = None
     tls_key: Annotated[Path | None, Field(description="its private key (PEM, PKCS 8)")] = None
     audit: Annotated[Path | None, Field(description="file with a line for each request to the API; unset: none")] = None
+    api: Annotated[str, Field(description="address of the API, for candlewick mcp"), _rest_host] = (
+        "http://127.0.0.1:8080"
+    )
+    api_key: Annotated[SecretStr | None, Field(description="API key of candlewick mcp")] = None
+    analysis_url: Annotated[
+        str | None,
+        Field(description="OpenAI-compatible model server for /v1/analyze, such as http://HOST/v1; unset: none"),
+        _rest_host,
+    ] = None
+    analysis_key: Annotated[SecretStr | None, Field(description="its API key")] = None
+    analysis_model: Annotated[str | None, Field(description="the model's name there")] = None
+    analysis_tokens: Annotated[int, Field(description="tokens of a prompt, at most", ge=2_000)] = 16_000
+    analysis_answer_tokens: Annotated[int, Field(description="tokens of a model's answer, at most", ge=1)] = 1_500
     fill_timeout_s: Annotated[
         float, Field(description="seconds after which missing trades that do not come are a hole", gt=0)
     ] = 1200.0

@@ -19,6 +19,7 @@ from market.fields import MAX_NAME
 from market.key import MarketKey
 from market.timeframe import Timeframe
 from runtime.telemetry import logger
+from serving.analysis.routes import Analyst, analysis_routes
 from serving.answers import candles_json, tickers_json, trades_json
 from serving.binance.routes import binance_routes
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
@@ -110,8 +111,8 @@ class Health(StrEnum):
     DOWN = "down"
 
 
-def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
-    """The application; the caller closes `tiers`, and keeps `held` up to date."""
+def build_api(tiers: Tiers, held: HeldSpans, analyst: Analyst | None = None) -> FastAPI:
+    """The application; the caller closes `tiers`, and keeps `held` up to date. Without `analyst` no model is asked."""
     markets, slots, tier_health = Markets(tiers), StreamSlots(), TierHealth(tiers)
     api = FastAPI(
         title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None, responses=PROBLEM_RESPONSES
@@ -158,6 +159,7 @@ def build_api(tiers: Tiers, held: HeldSpans) -> FastAPI:
     lists = InstrumentLists(tiers, markets)
     api.include_router(binance_routes(tiers, held, lists))
     api.include_router(udf_routes(tiers, held, lists))
+    api.include_router(analysis_routes(analyst or Analyst(tiers, held)))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)

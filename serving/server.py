@@ -20,6 +20,8 @@ from runtime.settings import Settings, variable
 from runtime.telemetry import VERSION, logger
 from serving.access.build import guarded
 from serving.access.limits import limited
+from serving.analysis.model import model_server
+from serving.analysis.routes import Analyst
 from serving.api import build_api
 from serving.caches.computed import ComputedAnswers
 from serving.caches.shared import SharedAnswers
@@ -72,11 +74,13 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
     ip, port = _free_place(where)
     tls = _tls(settings)
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps for each thread what it once needed
+    model = model_server(settings)
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes
     held = HeldSpans(tiers)
-    computed = ComputedAnswers(limited(build_api(tiers, held)), SharedAnswers(settings), settings.topics)
+    api = build_api(tiers, held, Analyst(tiers, held, model, prompt_tokens=settings.analysis_tokens))
+    computed = ComputedAnswers(limited(api), SharedAnswers(settings), settings.topics)
     background = [asyncio.create_task(changes.listening()), asyncio.create_task(held.looking())]
     try:
         async with guarded(HotRoutes(computed, tiers.hot, cache), settings, ip) as app:
@@ -94,6 +98,8 @@ async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tup
         await asyncio.wait(background)
         await computed.close()
         await tiers.close()
+        if model is not None:
+            await model.close()
 
 
 def _server(app: ASGIApp, ip: str, port: int, tls: "_Tls | None") -> Server:

@@ -1,6 +1,7 @@
 """The audit log: one line of JSON for each request, in a file; who asked what, its weight, and the status.
 
-``{"time_ms", "caller", "method", "path", "query", "weight", "status"}``. A key never stands in it: a caller is known by
+``{"time_ms", "caller", "method", "path", "query", "weight", "status"}``, and of an analysis ``prompt_tokens`` and
+``answer_tokens``. A key never stands in it: a caller is known by
 its key's name, and what looks like a key in a path or query is crossed out.
 
 Lines are written a few times a second, with the file opened each time, so that it may be moved away. While it cannot be
@@ -9,6 +10,7 @@ written, requests are answered all the same; lines for which there is no room an
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -36,8 +38,10 @@ class Audit:
         self._is_failing = False
         self._log = logger("serve")
 
-    def note(self, *, caller: str, method: str, path: str, query: bytes, weight: int, status: int) -> None:
-        """Add a line."""
+    def note(
+        self, *, caller: str, method: str, path: str, query: bytes, weight: int, status: int, costs: Mapping[str, int]
+    ) -> None:
+        """Add a line; `costs` are such as tokens, each a member of its own."""
         if len(self._lines) >= MOST_LINES:
             _lost.inc()
             return
@@ -49,6 +53,7 @@ class Audit:
             "query": _shown(query.decode("latin-1")),
             "weight": weight,
             "status": status,
+            **costs,
         }
         self._lines.append(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
 

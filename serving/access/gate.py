@@ -96,7 +96,10 @@ class _SentAnswer:
 
 
 class Gate:
-    """Lets requests in, in order, and has it written down what became of them."""
+    """Lets requests in, in order, and has it written down what became of them.
+
+    The application has the `Caller` as ``scope["caller"]``, and adds what the answer costs to ``scope["costs"]``.
+    """
 
     def __init__(
         self,
@@ -124,10 +127,12 @@ class Gate:
         accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
         question, answer = read_question(scope["path"], scope["query_string"], accept), _SentAnswer(send)
         caller = nameless(scope["client"][0] if scope["client"] else "")
+        costs: dict[str, int] = {}
         if question.path is not None:
             scope["route"] = _RouteName(question.path)
         try:
             caller = self._identify(caller, scope, question)
+            scope["caller"], scope["costs"] = caller, costs
             check_scope(question, caller)
             await self._charge(caller, question, answer)
             await self._take_turn(caller, question, scope, receive, answer)
@@ -145,6 +150,7 @@ class Gate:
                     query=scope["query_string"],
                     weight=question.weight,
                     status=answer.status or HTTPStatus.INTERNAL_SERVER_ERROR,
+                    costs=costs,
                 )
 
     def _identify(self, caller: Caller, scope: Scope, question: Question) -> Caller:

@@ -30,6 +30,8 @@ PAST_WEIGHT = 4
 """More for candles by time: they are asked of stores that read files."""
 STREAM_WEIGHT = 50
 """Of an answer that is a stream, whatever its length: the data go by as they are read."""
+ANALYSIS_WEIGHT = 20
+"""Up to ten markets are read, and a model is asked."""
 _REMEMBERED = 4_096
 """Questions that were read, and are not read again."""
 _SHORT_BYTES = 512
@@ -145,6 +147,7 @@ ENDPOINTS = {
     "/v1/instruments": ApiEndpoint(ApiDataset.INSTRUMENTS, _weigh_records),
     "/v1/coverage": ApiEndpoint(ApiDataset.CANDLES, lambda _: 1 + PAST_WEIGHT),
     "/v1/estimate": ApiEndpoint(None, lambda _: 1 + PAST_WEIGHT, dataset_of=_estimated_dataset),
+    "/v1/analyze": ApiEndpoint(ApiDataset.CANDLES, lambda _: ANALYSIS_WEIGHT),
     "/v1/exchanges": ApiEndpoint(),
     "/v1/health": ApiEndpoint(is_open=True),
     "/v1/openapi.json": ApiEndpoint(is_open=True),

@@ -68,7 +68,8 @@ def test_the_page_on_operations_names_only_metrics_that_there_are() -> None:
     known = {metric_name(figure) for figure in FIGURES}
     assert named - known == {
         "candlewick_build_info", "candlewick_http_requests_total", "candlewick_http_request_seconds",
-        "candlewick_http_refusals_total", "candlewick_audit_lost_total",
+        "candlewick_http_refusals_total", "candlewick_audit_lost_total", "candlewick_analysis_tokens_total",
+        "candlewick_analysis_answers_total",
     }  # fmt: skip
 
 

@@ -33,6 +33,8 @@ ONLY_IN = {
     "fastapi": "serving",
     "starlette": "serving",
     "granian": "serving",
+    "mcp": "serving/mcp",
+    "mcp_types": "serving/mcp",
     "ccxt": "producers/ccxt_bridge",
     "chdb": "deploy/local",
     "jgo": "deploy/local",

@@ -1,0 +1,1 @@
+"""Statistics of markets, and what a language model says of them."""

@@ -1,0 +1,1 @@
+"""The API's own client for Python: what it answers, as typed values with exact decimals."""

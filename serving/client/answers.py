@@ -1,0 +1,290 @@
+"""The API's answers as typed values: amounts are exact decimals, times as their names say. Pure.
+
+Records have the types of their topics (`market`), but for candles: they may be of any length. Members that a later
+server adds are passed over.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from market.candle import Status
+from market.fields import Count, Name, TimeMs, TimeUs
+from market.key import OfMarket
+from market.ticker import Ticker
+from market.trade import Trade
+from serving.client.frames import Framed
+from serving.planner import Tier
+
+Record = TypeVar("Record", bound=Struct)
+
+
+class ApiCandle(OfMarket, frozen=True, kw_only=True, gc=False):
+    """A candle of any length, in the fields of `md.candles.*.v1`."""
+
+    timeframe: Name
+    open_time_ms: TimeMs
+    close_time_ms: TimeMs
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    trades: Count
+    taker_buy_volume: Decimal
+    taker_buy_quote_volume: Decimal
+    first_trade_id: Name | None = None
+    last_trade_id: Name | None = None
+    revision: Count
+    status: Status
+    minutes_covered: Count | None = None
+    """How many of its minutes it is made of; None: all."""
+    minutes_missing: Count | None = None
+
+
+class ApiSpan(Struct, frozen=True, kw_only=True):
+    """[from_ms, until_ms), UTC milliseconds."""
+
+    from_ms: TimeMs
+    until_ms: TimeMs
+
+
+class ApiSourceRange(ApiSpan, frozen=True, kw_only=True):
+    """Candles of one tier, or ``warm+cold``."""
+
+    tier: str
+
+
+class ApiSource(Struct, frozen=True, kw_only=True):
+    """Where candles come from, and which tiers did not answer."""
+
+    ranges: list[ApiSourceRange]
+    away: list[Tier]
+
+
+class ApiCoverage(ApiSpan, frozen=True, kw_only=True):
+    """Which candles of the time asked for are there; `worst_status` and `statuses` are of those."""
+
+    expected: int
+    present: int
+    missing: list[ApiSpan]
+    statuses: dict[Status, int]
+    worst_status: Status | None
+    minutes_expected: int
+    minutes_present: int
+
+
+class ApiCandles(Struct, Framed, frozen=True, kw_only=True):
+    """Candles, oldest first, and what is missing between them."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    candles: list[ApiCandle]
+    source: ApiSource
+    coverage: ApiCoverage
+    next_from_ms: int | None
+    record_type = ApiCandle
+
+    def __iter__(self) -> Iterator[ApiCandle]:
+        return iter(self.candles)
+
+
+class ApiTimesRange(Struct, frozen=True, kw_only=True):
+    """Trades in [from_us, until_us), UTC microseconds, that one tier gave."""
+
+    tier: Tier
+    from_us: TimeUs
+    until_us: TimeUs
+    count: int
+
+
+class ApiTradesSource(Struct, frozen=True, kw_only=True):
+    """Where trades come from, and which tiers did not answer."""
+
+    ranges: list[ApiTimesRange]
+    away: list[Tier]
+
+
+class ApiIdRange(Struct, frozen=True, kw_only=True):
+    """Ids from `first` to `last`, both there."""
+
+    first: str
+    last: str
+
+
+class ApiTradesCoverage(Struct, frozen=True, kw_only=True):
+    """[from_us, until_us), UTC microseconds; the ids between, None where they are no numbers."""
+
+    from_us: TimeUs
+    until_us: TimeUs
+    id_ranges: list[ApiIdRange] | None
+
+
+class ApiTrades(Struct, Framed, frozen=True, kw_only=True):
+    """The latest trades, newest first. Without any there is no coverage."""
+
+    exchange: str
+    symbol: str
+    trades: list[Trade]
+    source: ApiTradesSource
+    coverage: ApiTradesCoverage | None
+    record_type = Trade
+
+    def __iter__(self) -> Iterator[Trade]:
+        return iter(self.trades)
+
+
+class ApiTickersSource(Struct, frozen=True, kw_only=True):
+    """Symbol → tier, and the tiers that did not answer."""
+
+    symbols: dict[str, Tier]
+    away: list[Tier]
+
+
+class ApiTickersCoverage(Struct, frozen=True, kw_only=True):
+    """Of how many of the symbols there is a ticker."""
+
+    expected: int
+    present: int
+    missing: list[str]
+    worst_status: Status | None
+
+
+class ApiTickers(Struct, Framed, frozen=True, kw_only=True):
+    """The newest ticker of each symbol that has one; each window says how complete it is."""
+
+    exchange: str
+    tickers: list[Ticker]
+    source: ApiTickersSource
+    coverage: ApiTickersCoverage
+    record_type = Ticker
+
+    def __iter__(self) -> Iterator[Ticker]:
+        return iter(self.tickers)
+
+
+class ApiPage(Struct, Generic[Record], frozen=True, kw_only=True):
+    """Records, oldest first; `source` is as the API tells it. Without a `next_cursor` they are the last."""
+
+    records: list[Record]
+    source: dict[str, Any]
+    next_cursor: str | None
+
+
+class ApiDay(Struct, frozen=True, kw_only=True):
+    """How many minutes of a UTC day (``2026-01-31``) have a candle, and of which status."""
+
+    date: str
+    minutes_present: int
+    statuses: dict[Status, int]
+
+
+class ApiDays(Struct, frozen=True, kw_only=True):
+    """What the stores hold of a market, by day; days without any candle are left out."""
+
+    exchange: str
+    symbol: str
+    days: list[ApiDay]
+    source: dict[str, Any]
+
+
+class ApiExchanges(Struct, frozen=True, kw_only=True):
+    """The exchanges that have instruments."""
+
+    exchanges: list[str]
+    source: dict[str, Any]
+
+
+class ApiReachable(Struct, frozen=True, kw_only=True):
+    """Whether a tier answers."""
+
+    reachable: bool
+
+
+class ApiHealth(Struct, frozen=True, kw_only=True):
+    """``ok``, ``degraded`` or ``down``, and each tier."""
+
+    status: str
+    tiers: dict[Tier, ApiReachable]
+
+
+class ApiTokens(Struct, frozen=True, kw_only=True):
+    """What a model's answer cost; estimated where the model server did not tell."""
+
+    prompt: int
+    answer: int
+    estimated: bool
+
+
+class ApiOpinion(Struct, frozen=True, kw_only=True):
+    """What a model says, and what of the statistics it was not shown. It was cut where `finish` is ``length``."""
+
+    text: str
+    model: str
+    finish: str | None
+    left_out: list[str]
+    tokens: ApiTokens
+
+
+class ApiAnalysis(Struct, frozen=True, kw_only=True):
+    """Statistics as docs/analysis.md describes them, and what a model says of them; None: none was asked."""
+
+    statistics: dict[str, Any]
+    analysis: ApiOpinion | None
+
+
+def joined_candles(pages: Sequence[ApiCandles]) -> ApiCandles:
+    """One answer out of those that followed each other, of which there is one at least; its coverage is of all."""
+    first, last = pages[0], pages[-1]
+    covered = [page.coverage for page in pages if page.coverage.expected]
+    statuses: Counter[Status] = Counter()
+    for coverage in covered:
+        statuses.update(coverage.statuses)
+    away = {tier for page in pages for tier in page.source.away}
+    return ApiCandles(
+        exchange=first.exchange,
+        symbol=first.symbol,
+        timeframe=first.timeframe,
+        candles=[candle for page in pages for candle in page.candles],
+        source=ApiSource(
+            ranges=_joined_ranges([told for page in pages for told in page.source.ranges]),
+            away=[tier for tier in Tier if tier in away],
+        ),
+        coverage=ApiCoverage(
+            from_ms=covered[0].from_ms if covered else 0,
+            until_ms=covered[-1].until_ms if covered else 0,
+            expected=sum(coverage.expected for coverage in covered),
+            present=sum(coverage.present for coverage in covered),
+            missing=_joined_spans([span for coverage in covered for span in coverage.missing]),
+            statuses=dict(statuses),
+            worst_status=max(statuses, key=lambda status: status.rank, default=None),
+            minutes_expected=sum(coverage.minutes_expected for coverage in covered),
+            minutes_present=sum(coverage.minutes_present for coverage in covered),
+        ),
+        next_from_ms=last.next_from_ms,
+    )
+
+
+def _joined_ranges(ranges: Sequence[ApiSourceRange]) -> list[ApiSourceRange]:
+    """Those of one tier that touch are one; they are in order."""
+    joined: list[ApiSourceRange] = []
+    for told in ranges:
+        start_ms = told.from_ms
+        if joined and (joined[-1].tier, joined[-1].until_ms) == (told.tier, told.from_ms):
+            start_ms = joined.pop().from_ms
+        joined.append(ApiSourceRange(from_ms=start_ms, until_ms=told.until_ms, tier=told.tier))
+    return joined
+
+
+def _joined_spans(spans: Sequence[ApiSpan]) -> list[ApiSpan]:
+    """Those that touch are one; they are in order."""
+    joined: list[ApiSpan] = []
+    for span in spans:
+        start_ms = joined.pop().from_ms if joined and joined[-1].until_ms == span.from_ms else span.from_ms
+        joined.append(ApiSpan(from_ms=start_ms, until_ms=span.until_ms))
+    return joined
