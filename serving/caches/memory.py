@@ -1,4 +1,4 @@
-"""Answers in the memory of this process. Pure."""
+"""Answers in the memory of this process."""
 
 from collections import OrderedDict
 from typing import NamedTuple
