@@ -249,10 +249,6 @@ class WarmTier:
         """The exchanges that have instruments."""
         return await self._ask(warm_records.read_exchanges)
 
-    async def days(self, market: MarketKey, span: SpanMs) -> list[tuple[str, str, int]]:
-        """Day, status and how many 1m candles there are of it."""
-        return await self._ask(lambda client: warm_records.read_days(client, market._asdict() | span._asdict()))
-
     async def spans(self) -> list[SpanMs]:
         """Where any market has 1m candles: one span a month."""
         spans = await self._ask(warm_candles.read_candle_spans)

@@ -14,7 +14,7 @@ from clickhouse_connect.driver import AsyncClient
 from sinks.clickhouse.json_form import JSON_FORM
 from sinks.record_forms import Cursor, RecordKind
 
-__all__ = ["Cursor", "RecordKind", "RecordPage", "is_cursor", "read_days", "read_exchanges", "read_records"]
+__all__ = ["Cursor", "RecordKind", "RecordPage", "is_cursor", "read_exchanges", "read_records"]
 
 
 class _Selection(NamedTuple):
@@ -101,13 +101,6 @@ _LEAVE_OUT = {RecordKind.TRADES, RecordKind.GAPS}
 _no_value = re.compile(rb',"[a-z_]+":null').sub  # nothing of that form is in a text: its quotes would be escaped
 _FIRST_KEY = b',"key_0":'
 _EXCHANGES = "SELECT DISTINCT exchange FROM instruments ORDER BY exchange"
-_DAYS = " ".join(
-    (
-        "SELECT toString(toDate(open_time, 'UTC')) AS date, toString(status) AS status, count() AS minutes",
-        f"FROM candles FINAL WHERE {_MARKET} AND timeframe = '1m' AND {_BETWEEN_MS.format('open_time')}",
-        "GROUP BY date, status ORDER BY date, status",
-    )
-)
 
 
 async def read_records(
@@ -150,11 +143,3 @@ def is_cursor(kind: RecordKind, values: Sequence[object]) -> bool:
 async def read_exchanges(client: AsyncClient) -> list[str]:
     """The exchanges that have instruments, in order."""
     return [exchange for (exchange,) in (await client.query(_EXCHANGES)).result_rows]
-
-
-async def read_days(client: AsyncClient, parameters: Mapping[str, str | int]) -> list[tuple[str, str, int]]:
-    """How many 1m candles of each status there are on each UTC day."""
-    return [
-        (date, status, minutes)
-        for date, status, minutes in (await client.query(_DAYS, parameters=dict(parameters))).result_rows
-    ]
