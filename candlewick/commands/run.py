@@ -212,7 +212,7 @@ def report(findings: Findings) -> int:
         write_line(f"  … and {findings.more:,} more")
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
-    for line in filter(None, (findings.lost_line(), findings.young_line())):
+    for line in filter(None, (findings.lost_line(), findings.young_line(), *findings.stored_lines())):
         write_line(line)
     write_line(findings.summary())
     return 0 if findings.right else WrongDataError.exit_code

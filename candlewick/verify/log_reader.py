@@ -8,7 +8,9 @@ from candlewick.verify.bars import BarCheck, read_sizes
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
+from candlewick.verify.logged import KeptKind, LoggedKind
 from candlewick.verify.rolled import RolledCheck
+from candlewick.verify.stores import StoresCheck
 from candlewick.verify.windows import TIMEFRAMES
 from market.records import Record
 from runtime.kafka import ends, read_to_end
@@ -32,25 +34,35 @@ async def read_partition(settings: Settings, partition: int, findings: Findings)
     return log
 
 
-async def check_rolled(settings: Settings, keys: Collection[str], findings: Findings) -> None:
-    """Hold the longer candles and tickers of these markets against the 1m candles, some partitions at a time."""
-    minutes = settings.topics.candles()
+async def check_rolled(settings: Settings, keys: Collection[str], stores: StoresCheck, findings: Findings) -> None:
+    """Hold the longer candles and tickers of these markets against the 1m candles, some partitions at a time.
+
+    Then the stores against the longer candles and tickers of the log.
+    """
+    topics = settings.topics
+    minutes, live, tickers = topics.candles(), topics.live, topics.tickers
     longer = [minutes.replace(".1m.", f".{timeframe}.") for timeframe in TIMEFRAMES]
-    spans = [await ends(settings, topic) for topic in (minutes, settings.topics.tickers)]
-    partitions = sorted(spans[0])
-    records = sum(end - first for span in spans for first, end in span.values())
+    spans = {topic: await ends(settings, topic) for topic in (minutes, live, tickers)}
+    partitions = sorted(spans[minutes])
+    records = sum(end - first for span in spans.values() for first, end in span.values())
     rounds = min(len(partitions), 1 + records // _HELD_RECORDS)
     for number in range(rounds):
-        checks = {partition: RolledCheck(keys, findings) for partition in partitions[number::rounds]}
+        checks = {
+            partition: RolledCheck(keys, findings, are_live_candles_whole=spans[live][partition].first == 0)
+            for partition in partitions[number::rounds]
+        }
         for topic in longer:
             await _each(settings, topic, checks, lambda check, record: check.take_candle(record), findings)
-        await _each(
-            settings, settings.topics.tickers, checks, lambda check, record: check.take_ticker(record), findings
-        )
+        await _each(settings, live, checks, lambda check, record: check.take_live_candle(record), findings)
+        await _each(settings, tickers, checks, lambda check, record: check.take_ticker(record), findings)
         # malformed ones are told of already
         await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
         for check in checks.values():
             check.end()
+            for key, market in check.markets.items():
+                if market.tickers:  # this is its partition
+                    await stores.candles(key, market.candles)
+                    await stores.tickers(key, market.tickers, is_compacted=check.are_tickers_compacted)
 
 
 async def check_bars(settings: Settings, thresholds: str, keys: Collection[str], findings: Findings) -> None:
@@ -63,6 +75,17 @@ async def check_bars(settings: Settings, thresholds: str, keys: Collection[str],
             settings, topics.trades, {partition: check}, lambda check, record: check.take_trade(record), Findings()
         )
         check.end()
+
+
+async def check_stored(settings: Settings, stores: StoresCheck, findings: Findings) -> None:
+    """Hold the stores against the bars and signals of the log, partition by partition."""
+    for partition in await partitions_of(settings):
+        for kind, topic in ((KeptKind.BAR, settings.topics.bars), (KeptKind.SIGNAL, settings.topics.signals)):
+            logged = LoggedKind(kind)
+            await _each(settings, topic, {partition: logged}, lambda logged, record: logged.take(record), findings)
+            stores.files(topic, partition, logged)
+            for key, market in logged.markets.items():
+                await (stores.bars(key, market) if kind is KeptKind.BAR else stores.signals(key, market))
 
 
 async def _each(

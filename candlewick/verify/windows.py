@@ -21,6 +21,8 @@ TIMEFRAMES = {
 WEEK_HOURS = 7 * 24
 NEAR = 1e-11
 """So far a volatility may lie from ours: each of its squared returns is rounded to a multiple of 10^-24."""
+_STATUSES = (*ANY_STATUS, "open")
+"""From best to worst; a live candle is open."""
 _QUOTE_SCALE = 2 * SCALE
 _SUMS = {
     "volume": SCALE,
@@ -60,7 +62,7 @@ def fold_of(candle: Fields) -> MinuteFold:
         candle["first_trade_id"],
         candle["last_trade_id"],
         candle["revision"],
-        ANY_STATUS.index(candle["status"]),
+        _STATUSES.index(candle["status"]),
     )
 
 
@@ -119,11 +121,13 @@ class MarketMinutes:
                 if whole is not None:
                     yield self._candle(timeframe, open_ms, end_ms, whole)
 
-    def ticker(self, open_ms: int) -> Fields:
+    def ticker(self, open_ms: int, live: Fields | None = None) -> Fields:
         """The ticker at the end of the minute that opens then, which has to be there, without those behind it.
 
-        `realised_volatility` is a float here.
+        `live` is that minute while it is open. `realised_volatility` is a float here.
         """
+        if live is not None:
+            return self._live_ticker(open_ms, fold_of(live))
         hour_ms = open_ms - open_ms % HOUR_MS
         week_ms = hour_ms - (WEEK_HOURS - 1) * HOUR_MS
         hours = {at_ms: self._whole_hour(at_ms) for at_ms in range(week_ms, hour_ms, HOUR_MS)}
@@ -152,6 +156,19 @@ class MarketMinutes:
             "revision": max(whole.revision for whole in held),
             "windows": shown,
         }
+
+    def _live_ticker(self, open_ms: int, live: MinuteFold) -> Fields:
+        hour_ms = open_ms - open_ms % HOUR_MS
+        known = self._minutes.get(open_ms)
+        self._minutes[open_ms] = live
+        self._hours.pop(hour_ms, None)
+        ticker = self.ticker(open_ms)
+        self._hours.pop(hour_ms, None)
+        if known is None:
+            del self._minutes[open_ms]
+        else:
+            self._minutes[open_ms] = known
+        return {**ticker, "live": True}
 
     def _fold(self, from_ms: int, last_ms: int) -> MinuteFold | None:
         """The minutes from one to another, both with it; whole hours at once."""
@@ -198,7 +215,7 @@ class MarketMinutes:
             "first_trade_id": whole.first_trade_id,
             "last_trade_id": whole.last_trade_id,
             "revision": whole.revision,
-            "status": ANY_STATUS[whole.rank],
+            "status": _STATUSES[whole.rank],
         }
 
 
@@ -279,7 +296,7 @@ def _window(since_ms: int, last_ms: int, whole: MinuteFold, varied: float | None
         "quote_volume": plain_amount(quote, _QUOTE_SCALE),
         "taker_buy_volume": plain_amount(bought),
         "trades": whole.trades,
-        "status": ANY_STATUS[whole.rank],
+        "status": _STATUSES[whole.rank],
         "since_ms": since_ms,
         "missing": (last_ms + MINUTE_MS - since_ms) // MINUTE_MS - whole.minutes,
         "taker_buy_share": _quotient(Fraction(bought, volume), 6) if volume else None,
