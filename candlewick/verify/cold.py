@@ -77,10 +77,10 @@ class ColdFiles:
         """Of the partition that was checked last: open time in milliseconds → the candle of the highest revision."""
         return self._best.get(key, {})
 
-    def kept(self, kind: KeptKind, partition: int) -> Iterator[tuple[int, str, KeptRow]]:
-        """The bars or signals of a partition: offset, market and row."""
+    def kept(self, kind: KeptKind, partition: int) -> Iterator[tuple[int, KeptRow]]:
+        """The bars or signals of a partition, each with its offset."""
         for row in self._rows(self._kept[kind], _KEPT_COLUMNS[kind], partition):
-            yield row["offset"], f"{row['exchange']}:{row['symbol']}", _kept_row(kind, row)
+            yield row["offset"], _kept_row(kind, row)
 
     def _candle_rows(self, partition: int) -> Iterator[tuple[int, int]]:
         self._best = {}
@@ -181,5 +181,6 @@ def _kept_row(kind: KeptKind, row: Mapping[str, Any]) -> KeptRow:
     if kind is KeptKind.BAR:
         times = {f"{name}_us": fields.pop(name) for name in ("series_begin", "open_time", "close_time")}
         return row_of(kind, {**fields, **times}, row["run"] or "")
-    values = {name: trimmed(format(value, "f")) for name, value in fields.pop("values")}
-    return row_of(kind, {**fields, "values": values, "time_ms": fields.pop("time") // 1000})
+    values = {name: trimmed(format(value, "f")) for name, value in fields["values"]}
+    time_ms = fields.pop("time") // 1000
+    return row_of(kind, {**fields, "values": values, "time_ms": time_ms})

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from candlewick.verify.expected import Fields, SpanUs
 from candlewick.verify.findings import FindingKind, Findings
-from candlewick.verify.logged import DataKey, KeptKind, KeptRow, LoggedMarket, LoggedVersion, rows_of
+from candlewick.verify.logged import DataKey, KeptKind, KeptRow, LoggedMarket, LoggedVersion, row_of
 from candlewick.verify.names import record_name
 from candlewick.verify.windows import exact_differences
 
@@ -97,29 +97,37 @@ def check_by_offset(
     kind: KeptKind,
     source: str,
     logged: Mapping[int, tuple[bytes, str]],
-    stored: Iterable[tuple[int, str, KeptRow]],
+    stored: Iterable[tuple[int, KeptRow]],
     findings: Findings,
 ) -> None:
     """Parquet must have each record of a partition of the log, once, unchanged, and no others.
 
-    `source` are topic and partition; `logged` has values and runs, `stored` are offset, key and row.
+    `source` are topic and partition; `logged` has values and runs by offset, `stored` are offsets and rows.
     """
     left = dict(logged)
-    for offset, key, row in stored:
-        words = f"{source} offset {offset} in Parquet ({record_name(kind, key, row.name, 'it')})"
+
+    def words(offset: int, row: KeptRow) -> str:
+        key = f"{row.fields['exchange']}:{row.fields['symbol']}"
+        return f"{record_name(kind, key, row.name, 'Parquet')} ({source} offset {offset})"
+
+    for offset, row in stored:
         if offset in left:
             findings.count_stored("Parquet", kind)
-            value, run = left.pop(offset)
-            [(name, fields)] = rows_of(kind, json.loads(value.decode()), run)
-            if row.name != name or exact_differences(fields, row.fields):
-                differing = exact_differences(fields, row.fields) or f"its data key is {row.name}, not {name}"
-                findings.add(FindingKind.DIFFERENT, f"{words}: {differing}")
+            expected = _row_of_value(kind, *left.pop(offset))
+            if differing := exact_differences(expected.fields, row.fields):
+                findings.add(FindingKind.DIFFERENT, f"{words(offset, row)}: {differing}")
+            elif row.name != expected.name:
+                findings.add(FindingKind.DIFFERENT, f"{words(offset, row)}: the log has another run")
         elif offset in logged:
-            findings.add(FindingKind.DUPLICATE, words)
+            findings.add(FindingKind.DUPLICATE, words(offset, row))
         else:
-            findings.add(FindingKind.DIFFERENT, f"{words} is no record of the log")
-    for offset in left:
-        findings.add(FindingKind.MISSING, f"{source} offset {offset} in Parquet")
+            findings.add(FindingKind.DIFFERENT, f"{words(offset, row)} is no record of the log")
+    for offset, (value, run) in left.items():
+        findings.add(FindingKind.MISSING, words(offset, _row_of_value(kind, value, run)))
+
+
+def _row_of_value(kind: KeptKind, value: bytes, run: str) -> KeptRow:
+    return row_of(kind, json.loads(value.decode()), run)
 
 
 def sizes_in(markets: Collection[DataKey]) -> set[tuple[str, str]]:

@@ -24,7 +24,8 @@ def bar_name(key: str, bar: Fields, place: str = "Kafka") -> str:
 def record_name(kind: KeptKind, key: str, name: DataKey, place: str) -> str:
     """A record of a store, by its data key."""
     if kind is KeptKind.CANDLE:
-        return candle_name(key, *name, place)
+        timeframe, open_ms = name
+        return candle_name(key, timeframe, open_ms, place)
     if kind is KeptKind.TICKER:
         window, time_ms = name
         return f"the window {window} of {ticker_name(key, time_ms, place)}"
