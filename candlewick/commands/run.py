@@ -212,7 +212,8 @@ def report(findings: Findings) -> int:
         write_line(f"  … and {findings.more:,} more")
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
-    for line in filter(None, (findings.lost_line(), findings.young_line(), *findings.stored_lines())):
+    lines = (findings.lost_line(), findings.young_line(), findings.live_line(), findings.scores_line())
+    for line in filter(None, (*lines, *findings.stored_lines())):
         write_line(line)
     write_line(findings.summary())
     return 0 if findings.right else WrongDataError.exit_code

@@ -128,6 +128,7 @@ class PipelineRun:
             may_be_young=self._market.young,
             postgres=self._plan.postgres,
             thresholds=self._plan.bars.read_text() if self._plan.bars else None,
+            scores=self._plan.signals,
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings

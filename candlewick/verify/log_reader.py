@@ -10,6 +10,7 @@ from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
 from candlewick.verify.logged import KeptKind, LoggedKind
 from candlewick.verify.rolled import RolledCheck
+from candlewick.verify.scores import ScoreCheck
 from candlewick.verify.stores import StoresCheck
 from candlewick.verify.windows import TIMEFRAMES
 from market.records import Record
@@ -74,6 +75,19 @@ async def check_bars(settings: Settings, thresholds: str, keys: Collection[str],
         await _each(
             settings, topics.trades, {partition: check}, lambda check, record: check.take_trade(record), Findings()
         )
+        check.end()
+
+
+async def check_scores(settings: Settings, findings: Findings) -> None:
+    """Hold the scores of volume and return that were told, by the usual rules, against the 1m candles."""
+    for partition in await partitions_of(settings):
+        check = ScoreCheck(findings)
+        # malformed ones are told of elsewhere
+        for topic, take in (
+            (settings.topics.signals, ScoreCheck.take_signal),
+            (settings.topics.candles(), ScoreCheck.take_minute),
+        ):
+            await _each(settings, topic, {partition: check}, take, Findings())
         check.end()
 
 

@@ -20,7 +20,14 @@ from candlewick.verify.expected import KLINE, MINUTE_US, Fields, Sent, SpanUs, e
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.hot import HotRows
 from candlewick.verify.log import KeyLog
-from candlewick.verify.log_reader import check_bars, check_rolled, check_stored, partitions_of, read_partition
+from candlewick.verify.log_reader import (
+    check_bars,
+    check_rolled,
+    check_scores,
+    check_stored,
+    partitions_of,
+    read_partition,
+)
 from candlewick.verify.postgres import PostgresRows
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
 from candlewick.verify.stores import StoredRows, StoresCheck
@@ -45,6 +52,7 @@ async def verify(
     may_be_young: bool = False,
     postgres: bool = False,
     thresholds: str | None = None,
+    scores: bool = False,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
 
@@ -52,8 +60,9 @@ async def verify(
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
     no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
     minute in the log is only counted; else its minutes are missing. Longer candles, tickers, and (if `thresholds`, the
-    text of their file, are given) bars are computed anew from the log; what stores have of these and of signals has to
-    be what the log has. Raises `UnavailableError` where one of them does not answer.
+    text of their file, are given) bars are computed anew from the log; so are, with `scores`, those of signals that were
+    told by the usual rules. What stores have of all these has to be what the log has. Raises `UnavailableError` where
+    one of them does not answer.
     """
     findings = Findings()
     async with Truth(url) as truth, HotRows(settings, findings) as hot, AsyncExitStack() as opened:
@@ -72,6 +81,8 @@ async def verify(
         if thresholds is not None:
             findings.bars = 0
             await check_bars(settings, thresholds, frozenset(names), findings)
+        if scores:
+            await check_scores(settings, findings)
         await check_stored(settings, stores, findings)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
