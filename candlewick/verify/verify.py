@@ -60,9 +60,9 @@ async def verify(
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
     no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
     minute in the log is only counted; else its minutes are missing. Longer candles, tickers, and (if `thresholds`, the
-    text of their file, are given) bars are computed anew from the log; so are, with `scores`, those of signals that were
-    told by the usual rules. What stores have of all these has to be what the log has. Raises `UnavailableError` where
-    one of them does not answer.
+    text of their file, are given) bars are computed anew from the log; so are, with `scores`, those of signals told by
+    the usual rules. What stores have of all these has to be what the log has. Raises `UnavailableError` where one of
+    them does not answer.
     """
     findings = Findings()
     async with Truth(url) as truth, HotRows(settings, findings) as hot, AsyncExitStack() as opened:
