@@ -27,16 +27,26 @@ class Market:
             if number % 41 == 40:
                 continue  # a gap
             revision = 100 * number + 200
-            changed = [number - at.randint(1, 20)] if number > 20 and at.random() < 0.2 else []
-            for changed_number in (*changed, number):
-                value = minute(at, START + changed_number * MINUTE, revision)
-                self.minutes.append(Minute(len(self.minutes), START + number * MINUTE, KEY.encode(), value))
-                self._publish(core.take(self.minutes[-1]))
-                if at.random() < 0.3:  # as the log may stand between two reads
-                    self._refresh(core, at, number + 1)
-            self._publish(core.flush())
+            self._take(core, at, number, revision, [*self._corrected(at, number), number])
             for _ in range(at.randint(0, 3)):
                 self._refresh(core, at, number + 1)
+            if corrected := self._corrected(at, number):  # by a later marker, while the next minute is open
+                self._take(core, at, number, revision + 1, corrected)
+                self._refresh(core, at, number + 1)
+
+    @staticmethod
+    def _corrected(at: random.Random, number: int) -> list[int]:
+        return [number - at.randint(1, 20)] if number > 20 and at.random() < 0.2 else []
+
+    def _take(self, core: Rolling, at: random.Random, number: int, revision: int, changed: Sequence[int]) -> None:
+        """The minutes of one revision."""
+        for changed_number in changed:
+            value = minute(at, START + changed_number * MINUTE, revision)
+            self.minutes.append(Minute(len(self.minutes), START + number * MINUTE, KEY.encode(), value))
+            self._publish(core.take(self.minutes[-1]))
+            if at.random() < 0.3:  # as the log may stand between two reads
+                self._refresh(core, at, number + 1)
+        self._publish(core.flush())
 
     def _refresh(self, core: Rolling, at: random.Random, number: int) -> None:
         """An open candle, told later than the trades of the minute before as a rule."""
