@@ -1,12 +1,16 @@
 """Live tickers of one market, held against the live candle in them and the minutes that were closed by then. Pure."""
 
 import json
+from collections import deque
 
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.names import ticker_name
 from candlewick.verify.windows import MINUTE_MS, MarketMinutes, ticker_differences
 from market.records import Record
+
+LOOKED_AT = 3
+"""So many live tickers of a minute, the last ones, are looked at: to compute one takes a millisecond."""
 
 
 class LiveTickers:
@@ -24,8 +28,8 @@ class LiveTickers:
         self._are_candles_whole = are_candles_whole
         self._candles: dict[int, list[bytes]] = {}
         """By open time in milliseconds."""
-        self._tickers: dict[int, set[bytes]] = {}
-        """By `time_ms`."""
+        self._tickers: dict[int, deque[bytes]] = {}
+        """By `time_ms`, the last of each minute."""
         self._open_ms = 0
         """The minute that is open now."""
         self._waiting: dict[bytes, str] = {}
@@ -38,7 +42,7 @@ class LiveTickers:
 
     def take_ticker(self, time_ms: int, value: bytes) -> None:
         """Take in a live ticker."""
-        self._tickers.setdefault(time_ms, set()).add(value)
+        self._tickers.setdefault(time_ms, deque(maxlen=LOOKED_AT)).append(value)
 
     def closed(self, open_ms: int) -> None:
         """The newest minute was closed: tickers of the one behind it may come."""
