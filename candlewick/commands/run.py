@@ -80,7 +80,7 @@ def run(
     ] = (),
     with_: Annotated[tuple[Extra, ...], WITH] = (),
     signals: Annotated[
-        bool, Parameter(negative="", help="tell signals too (candlewick signals --help); they are not verified")
+        bool, Parameter(negative="", help="tell signals too (candlewick signals --help); of the kinds scores are verified")
     ] = False,
     bars: Annotated[
         Path | None,
