@@ -80,7 +80,8 @@ def run(
     ] = (),
     with_: Annotated[tuple[Extra, ...], WITH] = (),
     signals: Annotated[
-        bool, Parameter(negative="", help="tell signals too (candlewick signals --help); of the kinds scores are verified")
+        bool,
+        Parameter(negative="", help="tell signals too (candlewick signals --help); of the kinds scores are verified"),
     ] = False,
     bars: Annotated[
         Path | None,

@@ -19,7 +19,7 @@ from runtime.settings import Settings
 
 Taker = TypeVar("Taker")
 _HELD_RECORDS = 500_000
-"""About so many 1m candles and tickers are held at a time."""
+"""About so many records are held at a time."""
 
 
 async def partitions_of(settings: Settings) -> list[int]:
@@ -43,14 +43,11 @@ async def check_rolled(settings: Settings, keys: Collection[str], stores: Stores
     topics = settings.topics
     minutes, live, tickers = topics.candles(), topics.live, topics.tickers
     longer = [minutes.replace(".1m.", f".{timeframe}.") for timeframe in TIMEFRAMES]
-    spans = {topic: await ends(settings, topic) for topic in (minutes, live, tickers)}
-    partitions = sorted(spans[minutes])
-    records = sum(end - first for span in spans.values() for first, end in span.values())
-    rounds = min(len(partitions), 1 + records // _HELD_RECORDS)
-    for number in range(rounds):
+    first_live = {partition: end.first for partition, end in (await ends(settings, live)).items()}
+    for partitions in await _rounds(settings, minutes, live, tickers):
         checks = {
-            partition: RolledCheck(keys, findings, are_live_candles_whole=spans[live][partition].first == 0)
-            for partition in partitions[number::rounds]
+            partition: RolledCheck(keys, findings, are_live_candles_whole=first_live[partition] == 0)
+            for partition in partitions
         }
         for topic in longer:
             await _each(settings, topic, checks, lambda check, record: check.take_candle(record), findings)
@@ -80,26 +77,35 @@ async def check_bars(settings: Settings, thresholds: str, keys: Collection[str],
 
 async def check_scores(settings: Settings, findings: Findings) -> None:
     """Hold the scores of volume and return that were told, by the usual rules, against the 1m candles."""
-    for partition in await partitions_of(settings):
-        check = ScoreCheck(findings)
+    signals, minutes = settings.topics.signals, settings.topics.candles()
+    for partitions in await _rounds(settings, signals, minutes):
+        checks = {partition: ScoreCheck(findings) for partition in partitions}
         # malformed ones are told of elsewhere
-        for topic, take in (
-            (settings.topics.signals, ScoreCheck.take_signal),
-            (settings.topics.candles(), ScoreCheck.take_minute),
-        ):
-            await _each(settings, topic, {partition: check}, take, Findings())
-        check.end()
+        await _each(settings, signals, checks, lambda check, record: check.take_signal(record), Findings())
+        await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
+        for check in checks.values():
+            check.end()
 
 
 async def check_stored(settings: Settings, stores: StoresCheck, findings: Findings) -> None:
-    """Hold the stores against the bars and signals of the log, partition by partition."""
-    for partition in await partitions_of(settings):
-        for kind, topic in ((KeptKind.BAR, settings.topics.bars), (KeptKind.SIGNAL, settings.topics.signals)):
-            logged = LoggedKind(kind)
-            await _each(settings, topic, {partition: logged}, lambda logged, record: logged.take(record), findings)
-            stores.files(topic, partition, logged)
-            for key, market in logged.markets.items():
-                await (stores.bars(key, market) if kind is KeptKind.BAR else stores.signals(key, market))
+    """Hold the stores against the bars and signals of the log, some partitions at a time."""
+    for kind, topic in ((KeptKind.BAR, settings.topics.bars), (KeptKind.SIGNAL, settings.topics.signals)):
+        for partitions in await _rounds(settings, topic):
+            logged = {partition: LoggedKind(kind) for partition in partitions}
+            await _each(settings, topic, logged, lambda of_kind, record: of_kind.take(record), findings)
+            for partition, of_kind in logged.items():
+                stores.files(topic, partition, of_kind)
+                for key, market in of_kind.markets.items():
+                    await (stores.bars(key, market) if kind is KeptKind.BAR else stores.signals(key, market))
+
+
+async def _rounds(settings: Settings, *topics: str) -> list[list[int]]:
+    """The partitions of these topics in groups that can be held at a time."""
+    spans = [await ends(settings, topic) for topic in topics]
+    partitions = sorted(spans[0])
+    records = sum(end.next - end.first for span in spans for end in span.values())
+    count = min(len(partitions), 1 + records // _HELD_RECORDS)
+    return [partitions[number::count] for number in range(count)]
 
 
 async def _each(
