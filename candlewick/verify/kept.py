@@ -4,11 +4,11 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from candlewick.verify.differences import exact_differences
 from candlewick.verify.expected import Fields, SpanUs
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.logged import DataKey, KeptKind, KeptRow, LoggedMarket, LoggedVersion, row_of
 from candlewick.verify.names import record_name
-from candlewick.verify.windows import exact_differences
 
 _PIECE_RECORDS = 1_000
 """About so many records of a market are compared at a time."""

@@ -3,10 +3,11 @@
 import json
 from collections import deque
 
+from candlewick.verify.differences import ticker_differences
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.names import ticker_name
-from candlewick.verify.windows import MINUTE_MS, MarketMinutes, ticker_differences
+from candlewick.verify.windows import MINUTE_MS, MarketMinutes
 from market.records import Record
 
 LOOKED_AT = 3

@@ -5,12 +5,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from candlewick.verify.amounts import clock
+from candlewick.verify.differences import exact_differences, ticker_differences
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.live import LiveTickers
 from candlewick.verify.logged import KeptKind, LoggedMarket, keep
 from candlewick.verify.names import candle_name, ticker_name
-from candlewick.verify.windows import MarketMinutes, exact_differences, ticker_differences
+from candlewick.verify.windows import MarketMinutes
 from market.records import Record
 
 
