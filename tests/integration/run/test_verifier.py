@@ -38,7 +38,7 @@ BEGIN_US = 1_700_000_040_000_000
 SPAN = SpanUs(BEGIN_US, BEGIN_US + 4 * MINUTE_US)
 GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY = "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT", "LTCUSDT"
 SYMBOLS = (GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY)
-BARS_FILE = '["*"]\ntick = [5]\n'
+BARS_FILE = '["binance:BTC-USDT"]\ntick = [200]\n'
 MARKET = SimulatorSettings(symbols=SYMBOLS, seed=7, speed=1.0, start_us=SPAN.until_us + MINUTE_US, port=0)
 
 
@@ -232,15 +232,17 @@ async def test_what_is_made_of_candles_and_trades_is_held_against_every_store(
         }
 
         await change_in_redis(settings, "candles:3m", close="0.5")
-        await change_in_redis(settings, "bars:tick:5", close="0.5")
+        await change_in_redis(settings, "bars:tick:200", close="0.5")
         await change_in_redis(settings, "signals", severity="critical")
         await shift_the_ticker(settings)
-        await clickhouse(settings, "ALTER TABLE tickers UPDATE vwap = 1 WHERE symbol = 'BTC-USDT' AND window = '7d'")
+        await clickhouse(
+            settings, "ALTER TABLE tickers UPDATE vwap = 1 WHERE symbol = 'BTC-USDT' AND window = '7d' AND minutes = 4"
+        )
         await clickhouse(settings, "ALTER TABLE bars DELETE WHERE symbol = 'BTC-USDT' AND number = 2")
         await clickhouse(settings, "ALTER TABLE signals UPDATE values = map('close', 1) WHERE revision = 11")
         await spoil_postgres(
             settings,
-            "UPDATE tickers SET trades = 0 WHERE time = (SELECT max(time) FROM tickers) AND \"window\" = '24h'",
+            "UPDATE tickers SET trades = 0 WHERE minutes = 4 AND \"window\" = '24h'",
             "DELETE FROM bars WHERE number = 1",
             "UPDATE signals SET state = 'end' WHERE revision = 10",
         )
@@ -248,15 +250,15 @@ async def test_what_is_made_of_candles_and_trades_is_held_against_every_store(
         spoilt = await held()
         for words in (
             ("the 3m candle of binance:BTC-USDT", "in Redis: close is '0.5', not"),
-            ("bar 1 of tick 5", "in Redis: close is '0.5', not"),
+            ("bar 1 of tick 200", "in Redis: close is '0.5', not"),
             ("the signal spread", "in Redis: severity is 'critical', not 'info'"),
             ("different: the window 24h of the ticker", "in Redis: the log has none, or a newer one in its place"),
             ("missing: the window 24h of the ticker", "in Redis"),
             ("the window 7d of the ticker", "in ClickHouse: vwap is '1', not"),
-            ("missing: bar 2 of tick 5", "in ClickHouse"),
+            ("missing: bar 2 of tick 200", "in ClickHouse"),
             ("the signal spread", "in ClickHouse: values is {'close': '1'}, not"),
             ("the window 24h of the ticker", "in PostgreSQL: trades is 0, not"),
-            ("missing: bar 1 of tick 5", "in PostgreSQL"),
+            ("missing: bar 1 of tick 200", "in PostgreSQL"),
             ("the signal spread", "in PostgreSQL: state is 'end', not 'begin'"),
             ("duplicate: the signal spread", "in Parquet (", "md.signals.v1 partition"),
         ):
