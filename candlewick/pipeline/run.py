@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from candlewick.health.lag import stage_lags
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.drain import caught_up
 from candlewick.pipeline.memory import SimulatedMarket, remember
@@ -200,7 +201,15 @@ class PipelineRun:
         sinks = self._plan.sinks
         await caught_up(self._settings, tuple(name for name in sinks if name != PARQUET_SINK), say=self._show.say)
         await asyncio.gather(*(supervisor.stop(name) for name in (*sinks, API)))
-        await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)  # it ends its files when it is stopped
+        await self._end_files(supervisor)
+
+    async def _end_files(self, supervisor: Supervisor) -> None:
+        """Parquet's files were ended when the sink was stopped; what it had no time for, a sink of its own writes."""
+        if (await stage_lags(self._settings, (PARQUET_SINK,)))[PARQUET_SINK]:
+            self._show.say("sink.parquet had no time to end its files: it writes the rest now")
+            environment = _environment(self._settings, metrics_port=0)
+            await supervisor.run_to_end(stage(PARQUET_SINK, "--once", environment=environment))
+        await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)
 
     async def _market_time(self) -> int:
         """UTC microseconds; of a real exchange that of the clock."""
