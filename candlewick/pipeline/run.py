@@ -25,7 +25,7 @@ from candlewick.pipeline.simulator import (
 from candlewick.pipeline.stage_names import API, BARS, PARQUET_SINK, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
-from candlewick.pipeline.symbols import name_for_producer
+from candlewick.pipeline.symbols import key_of, name_for_producer
 from candlewick.pipeline.view.board import StageFigures, Tone
 from candlewick.pipeline.view.show import Show
 from candlewick.pipeline.view.watch import measure, watch
@@ -136,7 +136,9 @@ class PipelineRun:
 
     async def _say_how_far(self, market_us: int) -> None:
         """The verification reaches to each symbol's newest marker: say so where that is far behind the market."""
-        slowest_us = min((await newest_markers(self._settings)).values(), default=market_us)
+        keys = {key_of(exchange, symbol) for exchange, symbols in self._plan.markets.items() for symbol in symbols}
+        markers = await newest_markers(self._settings)
+        slowest_us = min((until_us for key, until_us in markers.items() if key in keys), default=market_us)
         behind_s = (market_us - slowest_us) / 1e6
         if behind_s > _WORTH_SAYING_S:
             self._show.say(

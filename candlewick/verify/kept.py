@@ -10,7 +10,7 @@ from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.logged import DataKey, KeptKind, KeptRow, LoggedMarket, LoggedVersion, row_of
 from candlewick.verify.names import record_name
 
-_PIECE_RECORDS = 1_000
+_PIECE_RECORDS = 5_000
 """About so many records of a market are compared at a time."""
 _FOREVER_US = 7_258_118_400_000_000
 """2200-01-01: no record is of a later time."""

@@ -148,7 +148,7 @@ def test_redis_has_to_have_the_newest_of_a_list_and_may_lack_what_has_expired() 
 
 
 def test_all_of_time_is_asked_for_once_and_records_of_one_time_stay_together() -> None:
-    times = [number // 3 for number in range(5_000)]
+    times = [number // 3 for number in range(25_000)]
     held = {(n,): LoggedVersion(1, time_us, (b"{}",), "", 0) for n, time_us in enumerate(times)}
     pieces = list(in_pieces(held))
     assert len(pieces) == 5
