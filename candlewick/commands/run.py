@@ -80,7 +80,8 @@ def run(
     ] = (),
     with_: Annotated[tuple[Extra, ...], WITH] = (),
     signals: Annotated[
-        bool, Parameter(negative="", help="tell signals too (candlewick signals --help); they are not verified")
+        bool,
+        Parameter(negative="", help="tell signals too (candlewick signals --help); of the kinds scores are verified"),
     ] = False,
     bars: Annotated[
         Path | None,
@@ -214,7 +215,8 @@ def report(findings: Findings) -> int:
         write_line(findings.asked_line())
     if findings.redelivered:
         write_line(f"redelivered: {findings.redelivered:,} (trades at a second offset of the log: harmless)")
-    for line in filter(None, (findings.lost_line(), findings.young_line())):
+    lines = (findings.lost_line(), findings.young_line(), findings.live_line(), findings.scores_line())
+    for line in filter(None, (*lines, *findings.stored_lines())):
         write_line(line)
     write_line(findings.summary())
     return 0 if findings.right else WrongDataError.exit_code

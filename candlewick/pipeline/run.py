@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from candlewick.health.lag import stage_lags
 from candlewick.health.progress import newest_markers
 from candlewick.pipeline.drain import caught_up
 from candlewick.pipeline.memory import SimulatedMarket, remember
@@ -24,7 +25,7 @@ from candlewick.pipeline.simulator import (
 from candlewick.pipeline.stage_names import API, BARS, PARQUET_SINK, PRODUCER, SIMULATOR, is_producer
 from candlewick.pipeline.supervise.process import Stage
 from candlewick.pipeline.supervise.supervisor import StageChange, StageEvent, Supervisor
-from candlewick.pipeline.symbols import name_for_producer
+from candlewick.pipeline.symbols import key_of, name_for_producer
 from candlewick.pipeline.view.board import StageFigures, Tone
 from candlewick.pipeline.view.show import Show
 from candlewick.pipeline.view.watch import measure, watch
@@ -131,6 +132,7 @@ class PipelineRun:
             may_be_young=self._market.young,
             postgres=self._plan.postgres,
             thresholds=self._plan.bars.read_text() if self._plan.bars else None,
+            scores=self._plan.signals,
         )
         self._show.say(f"the verification took {time.monotonic() - began_s:.1f} s")
         return findings
@@ -145,7 +147,9 @@ class PipelineRun:
 
     async def _say_how_far(self, market_us: int) -> None:
         """The verification reaches to each symbol's newest marker: say so where that is far behind the market."""
-        slowest_us = min((await newest_markers(self._settings)).values(), default=market_us)
+        keys = {key_of(exchange, symbol) for exchange, symbols in self._plan.markets.items() for symbol in symbols}
+        markers = await newest_markers(self._settings)
+        slowest_us = min((until_us for key, until_us in markers.items() if key in keys), default=market_us)
         behind_s = (market_us - slowest_us) / 1e6
         if behind_s > _WORTH_SAYING_S:
             self._show.say(
@@ -210,7 +214,15 @@ class PipelineRun:
         sinks = self._plan.sinks
         await caught_up(self._settings, tuple(name for name in sinks if name != PARQUET_SINK), say=self._show.say)
         await asyncio.gather(*(supervisor.stop(name) for name in sinks))
-        await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)  # it ends its files when it is stopped
+        await self._end_files(supervisor)
+
+    async def _end_files(self, supervisor: Supervisor) -> None:
+        """Parquet's files were ended when the sink was stopped; what it had no time for, a sink of its own writes."""
+        if (await stage_lags(self._settings, (PARQUET_SINK,)))[PARQUET_SINK]:
+            self._show.say("sink.parquet had no time to end its files: it writes the rest now")
+            environment = _environment(self._settings, metrics_port=0)
+            await supervisor.run_to_end(stage(PARQUET_SINK, "--once", environment=environment))
+        await caught_up(self._settings, (PARQUET_SINK,), say=self._show.say)
 
     async def _market_time(self) -> int:
         """UTC microseconds; of a real exchange that of the clock."""

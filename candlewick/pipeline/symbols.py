@@ -56,6 +56,11 @@ def name_for_producer(exchange: str, symbol: str) -> str:
     return f"{market.base}-{market.quote}{SPOKEN[exchange].suffix}"
 
 
+def key_of(exchange: str, symbol: str) -> str:
+    """The key of a simulated symbol's records: ``BTCUSDT`` of ``okx-swap`` is ``okx:BTC-USDT-PERP``."""
+    return f"{SPOKEN[exchange].key}:{name_for_producer(exchange, symbol)}"
+
+
 async def exchange_markets(settings: Settings, exchanges: str, symbols: str | None) -> dict[str, tuple[str, ...]]:
     """Exchange → symbols of real exchanges; each has to have all of them. Raises as `exchange_symbols` does."""
     return {name: await exchange_symbols(settings, name, symbols) for name in parse_exchanges(exchanges)}

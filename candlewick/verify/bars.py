@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from candlewick.verify.amounts import SCALE, clock, parse_amount, plain_amount, trimmed
+from candlewick.verify.amounts import SCALE, parse_amount, plain_amount, trimmed
 from candlewick.verify.expected import ANY_STATUS, MINUTE_US, Fields
 from candlewick.verify.findings import FindingKind, Findings
+from candlewick.verify.names import bar_name
 from market.records import Record
 
 LATENESS_US = 10 * MINUTE_US
@@ -270,12 +271,6 @@ def read_sizes(text: str, keys: Collection[str]) -> dict[str, list[BarSizeName]]
 
 def _matches(pattern: str, key: str) -> bool:
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), key, re.DOTALL) is not None
-
-
-def bar_name(key: str, bar: Fields, place: str = "Kafka") -> str:
-    """A bar in words."""
-    size = f"{bar['kind']} {bar['threshold']}"
-    return f"bar {bar['number']} of {size} of {key} since {clock(bar['series_begin_us'])} in {place}"
 
 
 def _differences(expected: Fields, actual: Fields) -> str:

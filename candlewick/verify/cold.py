@@ -14,17 +14,24 @@ from candlewick.verify.amounts import trimmed
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
+from candlewick.verify.logged import CANDLE_AMOUNTS, KEPT_AMOUNTS, KEPT_FIELDS, KeptKind, KeptRow, row_of
 from runtime.errors import CandlewickError
 from runtime.settings import Settings, cold_address
 
 _TRADE_COLUMNS = ("partition", "offset", "exchange", "symbol", "trade_id", "price", "qty", "side", "time")
-_AMOUNTS = (
-    "open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume",
-)  # fmt: skip
 _CANDLE_COLUMNS = (
-    "partition", "offset", "run", "exchange", "symbol", "timeframe", "open_time", "close_time", *_AMOUNTS, "trades",
-    "first_trade_id", "last_trade_id", "revision", "status",
+    "partition", "offset", "run", "exchange", "symbol", "timeframe", "open_time", "close_time", *CANDLE_AMOUNTS,
+    "trades", "first_trade_id", "last_trade_id", "revision", "status",
 )  # fmt: skip
+_KEPT_COLUMNS = {
+    KeptKind.BAR: (
+        "partition", "offset", "run", "exchange", "symbol", *KEPT_FIELDS[KeptKind.BAR], *KEPT_AMOUNTS[KeptKind.BAR],
+        "series_begin", "open_time", "close_time",
+    ),
+    KeptKind.SIGNAL: (
+        "partition", "offset", "exchange", "symbol", *KEPT_FIELDS[KeptKind.SIGNAL], "other", "time", "values",
+    ),
+}  # fmt: skip
 
 
 @dataclass
@@ -45,10 +52,16 @@ class ColdFiles:
         self._topics = settings.topics
         self._store, root = _file_system(cold_address(settings))
         self._trades, self._candles = _Files(), _Files()
+        self._kept = {KeptKind.BAR: _Files(), KeptKind.SIGNAL: _Files()}
         self._best: dict[str, dict[int, Fields]] = {}
         for path in _parquet_files(self._store, root):
             metadata = pq.read_metadata(path, filesystem=self._store)
-            for column, files in (("trade_id", self._trades), ("timeframe", self._candles)):
+            for column, files in (
+                ("trade_id", self._trades),
+                ("timeframe", self._candles),
+                ("threshold", self._kept[KeptKind.BAR]),
+                ("severity", self._kept[KeptKind.SIGNAL]),
+            ):
                 if column in metadata.schema.names:
                     files.add(path, _partitions(metadata, path))
 
@@ -63,6 +76,11 @@ class ColdFiles:
     def candles(self, key: str) -> Mapping[int, Fields]:
         """Of the partition that was checked last: open time in milliseconds → the candle of the highest revision."""
         return self._best.get(key, {})
+
+    def kept(self, kind: KeptKind, partition: int) -> Iterator[tuple[int, KeptRow]]:
+        """The bars or signals of a partition, each with its offset."""
+        for row in self._rows(self._kept[kind], _KEPT_COLUMNS[kind], partition):
+            yield row["offset"], _kept_row(kind, row)
 
     def _candle_rows(self, partition: int) -> Iterator[tuple[int, int]]:
         self._best = {}
@@ -155,3 +173,14 @@ def _candle(row: Mapping[str, Any]) -> Fields:
     named = {name: value for name, value in row.items() if name not in ("partition", "offset", "run")}
     times = {f"{name}_ms": named.pop(name) // 1000 for name in ("open_time", "close_time")}
     return {**named, **times}
+
+
+def _kept_row(kind: KeptKind, row: Mapping[str, Any]) -> KeptRow:
+    """A row in the names and units of the topic."""
+    fields = {name: value for name, value in row.items() if name not in ("partition", "offset", "run")}
+    if kind is KeptKind.BAR:
+        times = {f"{name}_us": fields.pop(name) for name in ("series_begin", "open_time", "close_time")}
+        return row_of(kind, {**fields, **times}, row["run"] or "")
+    values = {name: trimmed(format(value, "f")) for name, value in fields["values"]}
+    time_ms = fields.pop("time") // 1000
+    return row_of(kind, {**fields, "values": values, "time_ms": time_ms})

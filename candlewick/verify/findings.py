@@ -1,5 +1,7 @@
 """The outcome of a verification: counts, and the first differences by name."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -26,6 +28,16 @@ class Findings:
     """Those that had a whole window."""
     tickers: int = 0
     """Those that are not live."""
+    live_tickers: int = 0
+    """Live ones that are what an open candle and the minutes before it give."""
+    untold_tickers: int = 0
+    """Live ones of which the log cannot tell, because open candles have left it."""
+    scores: int = 0
+    """Signals of volume and return that are what the minutes before give."""
+    unsure_scores: int = 0
+    """Those of which the log is not sure which minutes stood before."""
+    stored: dict[str, Counter[str]] = field(default_factory=dict)
+    """Store → records in it, by kind, that were held against the log's."""
     bars: int | None = None
     """None: no bars were asked for."""
     redelivered: int = 0
@@ -48,6 +60,10 @@ class Findings:
         self.counts[kind] += 1
         if len(self.named) < MAX_NAMED:
             self.named.append(f"{kind.value}: {what}")
+
+    def count_stored(self, store: str, kind: str) -> None:
+        """Count a record of a store that was held against the log's."""
+        self.stored.setdefault(store, Counter())[kind] += 1
 
     @property
     def more(self) -> int:
@@ -81,6 +97,25 @@ class Findings:
         if not self.young or self.is_too_early:
             return ""
         return f"too early to verify {_counted(self.young, 'symbol')}: no whole minute of market time yet"
+
+    def stored_lines(self) -> Iterator[str]:
+        """The lines that tell which records of the stores were held against the log's."""
+        for store, counts in self.stored.items():
+            yield f"in {store} as in the log: " + ", ".join(_counted(count, kind) for kind, count in counts.items())
+
+    def live_line(self) -> str:
+        """The line that tells which live tickers were computed anew; empty where there were none."""
+        if not self.live_tickers and not self.untold_tickers:
+            return ""
+        untold = f", {self.untold_tickers:,} not told by the log" if self.untold_tickers else ""
+        return f"live: {_counted(self.live_tickers, 'ticker')} as the open candles say{untold}"
+
+    def scores_line(self) -> str:
+        """The line that tells which signals were computed anew; empty where none was."""
+        if not self.scores and not self.unsure_scores:
+            return ""
+        unsure = f", {self.unsure_scores:,} not told by the log" if self.unsure_scores else ""
+        return f"signals: {_counted(self.scores, 'score')} as the minutes before say{unsure}"
 
     def summary(self) -> str:
         """The one line that tells the outcome."""

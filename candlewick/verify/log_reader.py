@@ -8,7 +8,10 @@ from candlewick.verify.bars import BarCheck, read_sizes
 from candlewick.verify.expected import Fields
 from candlewick.verify.findings import FindingKind, Findings
 from candlewick.verify.log import PartitionLog, candle_digest, trade_digest
+from candlewick.verify.logged import KeptKind, LoggedKind
 from candlewick.verify.rolled import RolledCheck
+from candlewick.verify.scores import ScoreCheck
+from candlewick.verify.stores import StoresCheck
 from candlewick.verify.windows import TIMEFRAMES
 from market.records import Record
 from runtime.kafka import ends, read_to_end
@@ -16,7 +19,7 @@ from runtime.settings import Settings
 
 Taker = TypeVar("Taker")
 _HELD_RECORDS = 500_000
-"""About so many 1m candles and tickers are held at a time."""
+"""About so many records are held at a time."""
 
 
 async def partitions_of(settings: Settings) -> list[int]:
@@ -32,25 +35,32 @@ async def read_partition(settings: Settings, partition: int, findings: Findings)
     return log
 
 
-async def check_rolled(settings: Settings, keys: Collection[str], findings: Findings) -> None:
-    """Hold the longer candles and tickers of these markets against the 1m candles, some partitions at a time."""
-    minutes = settings.topics.candles()
+async def check_rolled(settings: Settings, keys: Collection[str], stores: StoresCheck, findings: Findings) -> None:
+    """Hold the longer candles and tickers of these markets against the 1m candles, some partitions at a time.
+
+    Then the stores against the longer candles and tickers of the log.
+    """
+    topics = settings.topics
+    minutes, live, tickers = topics.candles(), topics.live, topics.tickers
     longer = [minutes.replace(".1m.", f".{timeframe}.") for timeframe in TIMEFRAMES]
-    spans = [await ends(settings, topic) for topic in (minutes, settings.topics.tickers)]
-    partitions = sorted(spans[0])
-    records = sum(end - first for span in spans for first, end in span.values())
-    rounds = min(len(partitions), 1 + records // _HELD_RECORDS)
-    for number in range(rounds):
-        checks = {partition: RolledCheck(keys, findings) for partition in partitions[number::rounds]}
+    first_live = {partition: end.first for partition, end in (await ends(settings, live)).items()}
+    for partitions in await _rounds(settings, minutes, live, tickers):
+        checks = {
+            partition: RolledCheck(keys, findings, are_live_candles_whole=first_live[partition] == 0)
+            for partition in partitions
+        }
         for topic in longer:
             await _each(settings, topic, checks, lambda check, record: check.take_candle(record), findings)
-        await _each(
-            settings, settings.topics.tickers, checks, lambda check, record: check.take_ticker(record), findings
-        )
+        await _each(settings, live, checks, lambda check, record: check.take_live_candle(record), findings)
+        await _each(settings, tickers, checks, lambda check, record: check.take_ticker(record), findings)
         # malformed ones are told of already
         await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
         for check in checks.values():
             check.end()
+            for key, market in check.markets.items():
+                if market.tickers:  # this is its partition
+                    await stores.candles(key, market.candles)
+                    await stores.tickers(key, market.tickers, is_compacted=check.are_tickers_compacted)
 
 
 async def check_bars(settings: Settings, thresholds: str, keys: Collection[str], findings: Findings) -> None:
@@ -63,6 +73,39 @@ async def check_bars(settings: Settings, thresholds: str, keys: Collection[str],
             settings, topics.trades, {partition: check}, lambda check, record: check.take_trade(record), Findings()
         )
         check.end()
+
+
+async def check_scores(settings: Settings, findings: Findings) -> None:
+    """Hold the scores of volume and return that were told, by the usual rules, against the 1m candles."""
+    signals, minutes = settings.topics.signals, settings.topics.candles()
+    for partitions in await _rounds(settings, signals, minutes):
+        checks = {partition: ScoreCheck(findings) for partition in partitions}
+        # malformed ones are told of elsewhere
+        await _each(settings, signals, checks, lambda check, record: check.take_signal(record), Findings())
+        await _each(settings, minutes, checks, lambda check, record: check.take_minute(record), Findings())
+        for check in checks.values():
+            check.end()
+
+
+async def check_stored(settings: Settings, stores: StoresCheck, findings: Findings) -> None:
+    """Hold the stores against the bars and signals of the log, some partitions at a time."""
+    for kind, topic in ((KeptKind.BAR, settings.topics.bars), (KeptKind.SIGNAL, settings.topics.signals)):
+        for partitions in await _rounds(settings, topic):
+            logged = {partition: LoggedKind(kind) for partition in partitions}
+            await _each(settings, topic, logged, lambda of_kind, record: of_kind.take(record), findings)
+            for partition, of_kind in logged.items():
+                stores.files(topic, partition, of_kind)
+                for key, market in of_kind.markets.items():
+                    await (stores.bars(key, market) if kind is KeptKind.BAR else stores.signals(key, market))
+
+
+async def _rounds(settings: Settings, *topics: str) -> list[list[int]]:
+    """The partitions of these topics in groups that can be held at a time."""
+    spans = [await ends(settings, topic) for topic in topics]
+    partitions = sorted(spans[0])
+    records = sum(end.next - end.first for span in spans for end in span.values())
+    count = min(len(partitions), 1 + records // _HELD_RECORDS)
+    return [partitions[number::count] for number in range(count)]
 
 
 async def _each(

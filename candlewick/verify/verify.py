@@ -1,12 +1,11 @@
 """The verification of a run, partition by partition and key by key, so that memory is bounded by one partition."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Protocol
 
 from candlewick.verify.amounts import clock
 from candlewick.verify.check import (
-    StoredTrade,
     check_candles,
     check_log,
     check_markers,
@@ -19,12 +18,20 @@ from candlewick.verify.cold import ColdFiles
 from candlewick.verify.demands import Demands, connected_demands, demands
 from candlewick.verify.expected import KLINE, MINUTE_US, Fields, Sent, SpanUs, exchange_klines, expected_candles
 from candlewick.verify.findings import FindingKind, Findings
-from candlewick.verify.hot import HotCandles
+from candlewick.verify.hot import HotRows
 from candlewick.verify.log import KeyLog
-from candlewick.verify.log_reader import check_bars, check_rolled, partitions_of, read_partition
+from candlewick.verify.log_reader import (
+    check_bars,
+    check_rolled,
+    check_scores,
+    check_stored,
+    partitions_of,
+    read_partition,
+)
 from candlewick.verify.postgres import PostgresRows
 from candlewick.verify.served import ServedRecords
 from candlewick.verify.spoken import CONNECTED, SpokenMarket
+from candlewick.verify.stores import StoredRows, StoresCheck
 from candlewick.verify.truth import Truth
 from candlewick.verify.warm import WarmRows
 from runtime.settings import Settings
@@ -37,16 +44,6 @@ AROUND_US = 60 * MINUTE_US
 """So long before and after the compared span exemptions count too: in a quiet market trades may lie that far apart."""
 
 
-class StoredRows(Protocol):
-    """A store that has tables."""
-
-    async def trades(self, key: str, span: SpanUs) -> Iterable[StoredTrade]:
-        """The trades of a span."""
-
-    async def candles(self, key: str, span: SpanUs) -> Mapping[int, Fields]:
-        """Open time in milliseconds → the live 1m candle of the highest revision."""
-
-
 async def verify(
     settings: Settings,
     url: str,
@@ -57,6 +54,7 @@ async def verify(
     may_be_young: bool = False,
     postgres: bool = False,
     thresholds: str | None = None,
+    scores: bool = False,
 ) -> Findings:
     """Compare Kafka, ClickHouse, Parquet, Redis and (if asked) PostgreSQL with the record of the simulator at `url`.
 
@@ -66,11 +64,12 @@ async def verify(
     `begin` marker to its newest marker. `disturbed` says whether there were faults, kills or earlier runs: without them
     no trade may stand at a second offset. With `may_be_young`, after a short or slow run, a symbol without a whole
     minute in the log is only counted; else its minutes are missing. Longer candles, tickers, and (if `thresholds`, the
-    text of their file, are given) bars are compared in Kafka. Raises `UnavailableError` where one of them does
-    not answer.
+    text of their file, are given) bars are computed anew from the log; so are, with `scores`, those of signals told by
+    the usual rules. What stores have of all these has to be what the log has. Raises `UnavailableError` where one of
+    them does not answer.
     """
     findings = Findings()
-    async with Truth(url) as truth, HotCandles(settings, findings) as hot, AsyncExitStack() as opened:
+    async with Truth(url) as truth, HotRows(settings, findings) as hot, AsyncExitStack() as opened:
         tables: dict[str, StoredRows] = {"ClickHouse": await opened.enter_async_context(WarmRows(settings))}
         if postgres:
             tables["PostgreSQL"] = await opened.enter_async_context(PostgresRows(settings))
@@ -84,10 +83,14 @@ async def verify(
         check = _Check(
             findings, truth, tables, hot, cold, served=served, disturbed=disturbed, may_be_young=may_be_young
         )
-        await check_rolled(settings, frozenset(names), findings)
+        stores = StoresCheck(tables, hot, cold, findings, now_ms=time.time_ns() // 1_000_000)
+        await check_rolled(settings, frozenset(names), stores, findings)
         if thresholds is not None:
             findings.bars = 0
             await check_bars(settings, thresholds, frozenset(names), findings)
+        if scores:
+            await check_scores(settings, findings)
+        await check_stored(settings, stores, findings)
         for partition in await partitions_of(settings):
             log = await read_partition(settings, partition, findings)
             cold.check_partition(log, findings)
@@ -113,7 +116,7 @@ class _Check:
         findings: Findings,
         truth: Truth,
         tables: Mapping[str, StoredRows],
-        hot: HotCandles,
+        hot: HotRows,
         cold: ColdFiles,
         *,
         served: ServedRecords | None,

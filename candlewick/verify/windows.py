@@ -1,7 +1,7 @@
 """What longer candles and tickers must be: computed from a market's 1m candles alone, in whole numbers. Pure."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -19,8 +19,8 @@ TIMEFRAMES = {
 }  # fmt: skip
 """In minutes; weeks begin on Monday, months on the first, all in UTC."""
 WEEK_HOURS = 7 * 24
-NEAR = 1e-11
-"""So far a volatility may lie from ours: each of its squared returns is rounded to a multiple of 10^-24."""
+_STATUSES = (*ANY_STATUS, "open")
+"""From best to worst; a live candle is open."""
 _QUOTE_SCALE = 2 * SCALE
 _SUMS = {
     "volume": SCALE,
@@ -60,7 +60,7 @@ def fold_of(candle: Fields) -> MinuteFold:
         candle["first_trade_id"],
         candle["last_trade_id"],
         candle["revision"],
-        ANY_STATUS.index(candle["status"]),
+        _STATUSES.index(candle["status"]),
     )
 
 
@@ -119,11 +119,13 @@ class MarketMinutes:
                 if whole is not None:
                     yield self._candle(timeframe, open_ms, end_ms, whole)
 
-    def ticker(self, open_ms: int) -> Fields:
+    def ticker(self, open_ms: int, live: Fields | None = None) -> Fields:
         """The ticker at the end of the minute that opens then, which has to be there, without those behind it.
 
-        `realised_volatility` is a float here.
+        `live` is that minute while it is open. `realised_volatility` is a float here.
         """
+        if live is not None:
+            return self._live_ticker(open_ms, fold_of(live))
         hour_ms = open_ms - open_ms % HOUR_MS
         week_ms = hour_ms - (WEEK_HOURS - 1) * HOUR_MS
         hours = {at_ms: self._whole_hour(at_ms) for at_ms in range(week_ms, hour_ms, HOUR_MS)}
@@ -152,6 +154,19 @@ class MarketMinutes:
             "revision": max(whole.revision for whole in held),
             "windows": shown,
         }
+
+    def _live_ticker(self, open_ms: int, live: MinuteFold) -> Fields:
+        hour_ms = open_ms - open_ms % HOUR_MS
+        known = self._minutes.get(open_ms)
+        self._minutes[open_ms] = live
+        self._hours.pop(hour_ms, None)
+        ticker = self.ticker(open_ms)
+        self._hours.pop(hour_ms, None)
+        if known is None:
+            del self._minutes[open_ms]
+        else:
+            self._minutes[open_ms] = known
+        return {**ticker, "live": True}
 
     def _fold(self, from_ms: int, last_ms: int) -> MinuteFold | None:
         """The minutes from one to another, both with it; whole hours at once."""
@@ -198,7 +213,7 @@ class MarketMinutes:
             "first_trade_id": whole.first_trade_id,
             "last_trade_id": whole.last_trade_id,
             "revision": whole.revision,
-            "status": ANY_STATUS[whole.rank],
+            "status": _STATUSES[whole.rank],
         }
 
 
@@ -230,37 +245,6 @@ def volatility(closes: Iterable[int | None]) -> float | None:
     return math.sqrt(math.fsum(squares)) if len(squares) > 1 else None
 
 
-def ticker_differences(expected: Fields, actual: Fields) -> str:
-    """Which fields differ and how, in words; empty where none does."""
-    wrong = _unlike({**expected, "windows": None}, {**actual, "windows": None}, "")
-    if expected["windows"].keys() != actual["windows"].keys():
-        return ", ".join([*wrong, f"windows are {list(actual['windows'])}, not {list(expected['windows'])}"])
-    for name, window in expected["windows"].items():
-        other = actual["windows"][name]
-        near = {"realised_volatility": other.get("realised_volatility")}
-        wrong += _unlike({**window, **near}, other, f"{name} ")
-        if not _is_near(window["realised_volatility"], near["realised_volatility"]):
-            told, ours = near["realised_volatility"], window["realised_volatility"]
-            wrong.append(f"{name} realised_volatility is {told!r}, not about {ours!r}")
-    return ", ".join(wrong)
-
-
-def exact_differences(expected: Fields, actual: Fields) -> str:
-    """The same of a candle or a bar, revision included."""
-    return ", ".join(_unlike(expected, actual, ""))
-
-
-def _unlike(expected: Mapping[str, object], actual: Mapping[str, object], before: str) -> list[str]:
-    names = [name for name in {**expected, **actual} if expected.get(name) != actual.get(name)]
-    return [f"{before}{name} is {actual.get(name)!r}, not {expected.get(name)!r}" for name in names]
-
-
-def _is_near(expected: float | None, actual: str | None) -> bool:
-    if expected is None or actual is None:
-        return expected is None and actual is None
-    return math.isclose(float(actual), expected, rel_tol=1e-9, abs_tol=NEAR)
-
-
 def _sums(whole: MinuteFold) -> dict[str, str]:
     texts = (plain_amount(number, scale) for number, scale in zip(whole.sums, _SUMS.values(), strict=True))
     return dict(zip(_SUMS, texts, strict=True))
@@ -279,7 +263,7 @@ def _window(since_ms: int, last_ms: int, whole: MinuteFold, varied: float | None
         "quote_volume": plain_amount(quote, _QUOTE_SCALE),
         "taker_buy_volume": plain_amount(bought),
         "trades": whole.trades,
-        "status": ANY_STATUS[whole.rank],
+        "status": _STATUSES[whole.rank],
         "since_ms": since_ms,
         "missing": (last_ms + MINUTE_MS - since_ms) // MINUTE_MS - whole.minutes,
         "taker_buy_share": _quotient(Fraction(bought, volume), 6) if volume else None,

@@ -26,6 +26,7 @@ from runtime.settings import Settings
 KILLS = int(os.environ.get("KILLS", "50"))
 REBALANCES = int(os.environ.get("REBALANCES", "20"))
 STEP_MINUTES = 9
+LISTED, DELISTED = SYMBOLS[-1], SYMBOLS[-2]
 
 
 @pytest.fixture
@@ -42,6 +43,11 @@ def killed(worker: subprocess.Popen[bytes], within_s: float) -> None:
     assert worker.returncode == -signal.SIGKILL
 
 
+def is_traded(symbol: str, number: int) -> bool:
+    """One market comes after a third of the steps, another goes after two thirds."""
+    return {LISTED: number >= KILLS // 3, DELISTED: number < KILLS * 2 // 3}.get(symbol, True)
+
+
 @pytest.mark.usefixtures("longer_candles")
 @pytest.mark.timeout(3600)
 async def test_killed_and_rebalanced_in_a_loop(settings: Settings, environment: dict[str, str]) -> None:
@@ -51,7 +57,11 @@ async def test_killed_and_rebalanced_in_a_loop(settings: Settings, environment: 
     fed: dict[str, list[Minute]] = {symbol: [] for symbol in SYMBOLS}
     runs: dict[str, list[Minute]] = {symbol: [] for symbol in SYMBOLS}
     for number in range(KILLS):
-        step = {symbol: minutes_of(symbol, STEP_MINUTES * number, STEP_MINUTES) for symbol in SYMBOLS}
+        step = {
+            symbol: minutes_of(symbol, STEP_MINUTES * number, STEP_MINUTES)
+            for symbol in SYMBOLS
+            if is_traded(symbol, number)
+        }
         await feed(settings, step)
         for symbol, records in step.items():
             fed[symbol] += records

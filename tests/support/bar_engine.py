@@ -1,19 +1,23 @@
 """The bar engine on a real Kafka, as tests use it: run it, read what it wrote, kill it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bar_log import THRESHOLDS
+from bar_log import FILE, THRESHOLDS
+from candle_engine import read_all, source_of
 from kill_points import came_to_its_point
+from market_log import KEYS
 
+from candlewick.verify.findings import Findings
+from candlewick.verify.log_reader import check_bars
 from market.codec import encode_bar, header
 from market.topics import Topics
 from processors.bars.config import BarsConfig
 from processors.bars.core import Adoption, BarCore, BarRules
-from processors.bars.thresholds import BarThresholds
+from processors.bars.thresholds import BarThresholds, parse_thresholds
 from processors.bars.worker import run_bars
 from runtime.kafka import ends, read_to_end
 from runtime.settings import Settings
@@ -64,6 +68,21 @@ async def expected_bar_lines(
         for bar, run in core.process(records).bars:
             lines.append(_line(partition, bar.key.encode(), encode_bar(bar), None if run is None else run.encode()))
     return lines
+
+
+async def assert_each_bar_once(settings: Settings, file: str = FILE, keys: Collection[str] = KEYS) -> None:
+    """The bars are those of one uninterrupted pass, each once, and what the verifier makes of trades and markers.
+
+    So are the dead letters, each once.
+    """
+    assert sorted(await bar_lines(settings)) == sorted(await expected_bar_lines(settings, parse_thresholds(file, "")))
+    findings = Findings(bars=0)
+    await check_bars(settings, file, keys, findings)
+    assert findings.named == []
+    assert findings.bars
+    letters = settings.topics.dead_letters(settings.topics.trades)
+    dead = [source_of(record) for record in await read_all(settings, letters)]
+    assert len(dead) == len(set(dead))
 
 
 async def bars_lag(settings: Settings, offsets: dict[tuple[str, int], int], topics: Topics) -> int:

@@ -87,6 +87,13 @@ class Supervisor:
         task = asyncio.create_task(self._keep(stage), name=stage.name)
         self._supervised[stage.name] = _Supervised(stage, task)
 
+    async def run_to_end(self, stage: Stage) -> int:
+        """Run `stage`, which ends by itself, once. Returns its exit code."""
+        self.start(stage)
+        supervised = self._supervised[stage.name]
+        supervised.stopping = True
+        return await supervised.task
+
     async def stop(self, name: str) -> int:
         """Ask a stage to drain and end; it is killed when its grace is over. Returns its exit code."""
         supervised = self._supervised[name]

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 import pytest
 
 from candlewick.commands.run import report
@@ -16,24 +17,38 @@ from candlewick.verify.expected import MINUTE_US, Sent, SpanUs
 from candlewick.verify.findings import Findings
 from candlewick.verify.truth import Truth
 from candlewick.verify.verify import verify
+from processors.bars.config import BarsConfig
+from processors.bars.thresholds import parse_thresholds
+from processors.bars.worker import run_bars
 from processors.candles.config import CandlesConfig
 from processors.candles.worker import run_candles
 from producers.simulator.server import serving
 from producers.simulator.settings import SimulatorSettings
 from runtime.kafka import Outgoing, Publisher
-from runtime.settings import Settings, clickhouse_address, redis_address
+from runtime.settings import Settings, clickhouse_address, postgres_address, redis_address
 from serving import server as api
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
+from sinks.postgres.store import PostgresStore
 from sinks.redis.connect import connect
 from sinks.redis.store import RedisStore
 from sinks.runner import SinkConfig, run_sink
+from sinks.store import Store
 
 BEGIN_US = 1_700_000_040_000_000
 SPAN = SpanUs(BEGIN_US, BEGIN_US + 4 * MINUTE_US)
 GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY = "BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "BNBUSDT", "LTCUSDT"
 SYMBOLS = (GOOD, UNMARKED, INVERTED, LOST, REPEATED, EARLY)
+BARS_FILE = '["binance:BTC-USDT"]\ntick = [200]\n'
 MARKET = SimulatorSettings(symbols=SYMBOLS, seed=7, speed=1.0, start_us=SPAN.until_us + MINUTE_US, port=0)
+
+
+def signal(number: int, revision: int) -> dict[str, object]:
+    return {
+        "exchange": "binance", "symbol": "BTC-USDT", "kind": "spread", "state": "begin", "severity": "info",
+        "time_ms": BEGIN_US // 1000 + number * 60_000, "revision": revision, "other": "kraken:BTC-USDT",
+        "window_minutes": 1, "values": {"spread_bps": "31.5", "bought": "100", "sold": "101.25"},
+    }  # fmt: skip
 
 
 def trade_record(key: str, trade: Sent) -> Outgoing:
@@ -78,8 +93,10 @@ def feed(key: str, symbol: str, trades: Iterable[Sent], last_price: str) -> Iter
             yield marker_record(key, SPAN.until_us + ahead * MINUTE_US, "ids", last_price)
 
 
-async def fill(settings: Settings, url: str, environment: Mapping[str, str]) -> None:
-    """Publish the market and let the pipeline take it in."""
+async def fill(
+    settings: Settings, url: str, environment: Mapping[str, str], *more: Store, with_bars: bool = False
+) -> None:
+    """Publish the market and let the pipeline take it in; into `more` stores too."""
     async with Truth(url) as truth, Publisher(settings) as publisher:
         for key, market in (await truth.keys({"binance": SYMBOLS})).items():
             last_price = await truth.last_price(market, SPAN.from_us)
@@ -90,8 +107,22 @@ async def fill(settings: Settings, url: str, environment: Mapping[str, str]) -> 
     await run_candles(settings, CandlesConfig(once=True), asyncio.Event())
     rolling = [sys.executable, "-m", "candlewick", "rolling", "--once"]
     assert await (await asyncio.create_subprocess_exec(*rolling, env=environment)).wait() == 0
-    stores = (RedisStore(settings), ClickHouseStore(settings), ParquetStore(settings))
+    if with_bars:
+        await make_bars_and_signals(settings)
+    stores = (RedisStore(settings), ClickHouseStore(settings), ParquetStore(settings), *more)
     await asyncio.gather(*(run_sink(settings, store, SinkConfig(once=True), asyncio.Event()) for store in stores))
+
+
+async def make_bars_and_signals(settings: Settings) -> None:
+    config = BarsConfig(thresholds=parse_thresholds(BARS_FILE, "bars.toml"), once=True)
+    await run_bars(settings, config, asyncio.Event())
+    async with Publisher(settings) as publisher:
+        signals = [
+            Outgoing(b"binance:BTC-USDT", json.dumps(signal(number, number + 10)).encode()) for number in range(3)
+        ]
+        await publisher.await_acknowledgements(
+            await publisher.send_batches(settings.topics.signals, signals, settings.partitions)
+        )
 
 
 async def clickhouse(settings: Settings, statement: str) -> None:
@@ -109,13 +140,28 @@ def copy_a_file(settings: Settings, dataset: str) -> None:
     shutil.copy(first, first.with_name("again.parquet"))
 
 
-async def change_a_candle(settings: Settings) -> None:
+async def change_in_redis(settings: Settings, name: str, **changes: object) -> None:
+    """The oldest of a list of BTC-USDT."""
     client = connect(redis_address(settings))
-    key = f"{settings.prefix}cw:candles:1m:{{binance:BTC-USDT}}"
-    (member, open_ms), *_ = await client.zrange(key, 0, 0, withscores=True)
-    changed = {**json.loads(member), "volume": "0.5"}
+    key = f"{settings.prefix}cw:{name}:{{binance:BTC-USDT}}"
+    (member, score), *_ = await client.zrange(key, 0, 0, withscores=True)
     await client.zrem(key, member)
-    await client.zadd(key, {json.dumps(changed): open_ms})
+    await client.zadd(key, {json.dumps({**json.loads(member), **changes}): score})
+    await client.aclose()
+
+
+async def spoil_postgres(settings: Settings, *statements: str) -> None:
+    connection = await asyncpg.connect(postgres_address(settings))
+    for statement in statements:
+        assert not (await connection.execute(f"{statement} AND symbol = 'BTC-USDT'")).endswith(" 0")
+    await connection.close()
+
+
+async def shift_the_ticker(settings: Settings) -> None:
+    client = connect(redis_address(settings))
+    key = f"{settings.prefix}cw:ticker:{{binance:BTC-USDT}}"
+    held = json.loads(await client.get(key) or b"")
+    await client.set(key, json.dumps({**held, "time_ms": held["time_ms"] - 60_000}))
     await client.aclose()
 
 
@@ -156,7 +202,7 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(
         assert named(await held(EARLY), "different: the newest marker of binance:LTC-USDT", "not over yet")
         assert named(await held("NOSUCH"), "the simulator does not trade it")
 
-        await change_a_candle(settings)
+        await change_in_redis(settings, "candles:1m", volume="0.5")
         assert named(await held(), "different: the candle of binance:BTC-USDT", "in Redis", "volume is '0.5'")
 
         await clickhouse(settings, "ALTER TABLE trades DELETE WHERE symbol = 'BTC-USDT' AND trade_id LIKE '%7'")
@@ -164,3 +210,61 @@ async def test_what_is_right_is_verified_and_what_was_made_wrong_is_named(
 
         copy_a_file(settings, "trades")
         assert named(await held(), "duplicate: ", "md.trades.v1 partition", "in Parquet")
+
+
+@pytest.mark.usefixtures("longer_candles")
+async def test_what_is_made_of_candles_and_trades_is_held_against_every_store(
+    with_postgres: Settings, environment: dict[str, str]
+) -> None:
+    settings = with_postgres
+    async with serving(MARKET) as (_, url):
+        await fill(settings, url, environment, PostgresStore(settings), with_bars=True)
+
+        async def held() -> Findings:
+            return await verify(
+                settings, url, markets={"binance": [GOOD]}, disturbed=False, postgres=True, thresholds=BARS_FILE
+            )
+
+        right = await held()
+        assert report(right) == 0, right.named
+        bars = right.bars or 0
+        assert bars > 3
+        assert {store: dict(counts) for store, counts in right.stored.items()} == {
+            "Redis": {"candle": 1, "ticker": 3, "bar": bars, "signal": 3},
+            "ClickHouse": {"ticker": 12, "bar": bars, "signal": 3},
+            "PostgreSQL": {"ticker": 12, "bar": bars, "signal": 3},
+            "Parquet": {"bar": bars, "signal": 3},
+        }
+
+        await change_in_redis(settings, "candles:3m", close="0.5")
+        await change_in_redis(settings, "bars:tick:200", close="0.5")
+        await change_in_redis(settings, "signals", severity="critical")
+        await shift_the_ticker(settings)
+        await clickhouse(
+            settings, "ALTER TABLE tickers UPDATE vwap = 1 WHERE symbol = 'BTC-USDT' AND window = '7d' AND minutes = 4"
+        )
+        await clickhouse(settings, "ALTER TABLE bars DELETE WHERE symbol = 'BTC-USDT' AND number = 2")
+        await clickhouse(settings, "ALTER TABLE signals UPDATE values = map('close', 1) WHERE revision = 11")
+        await spoil_postgres(
+            settings,
+            "UPDATE tickers SET trades = 0 WHERE minutes = 4 AND \"window\" = '24h'",
+            "DELETE FROM bars WHERE number = 1",
+            "UPDATE signals SET state = 'end' WHERE revision = 10",
+        )
+        copy_a_file(settings, "signals")
+        spoilt = await held()
+        for words in (
+            ("the 3m candle of binance:BTC-USDT", "in Redis: close is '0.5', not"),
+            ("bar 1 of tick 200", "in Redis: close is '0.5', not"),
+            ("the signal spread", "in Redis: severity is 'critical', not 'info'"),
+            ("different: the window 24h of the ticker", "in Redis: the log has none, or a newer one in its place"),
+            ("missing: the window 24h of the ticker", "in Redis"),
+            ("the window 7d of the ticker", "in ClickHouse: vwap is '1', not"),
+            ("missing: bar 2 of tick 200", "in ClickHouse"),
+            ("the signal spread", "in ClickHouse: values is {'close': '1'}, not"),
+            ("the window 24h of the ticker", "in PostgreSQL: trades is 0, not"),
+            ("missing: bar 1 of tick 200", "in PostgreSQL"),
+            ("the signal spread", "in PostgreSQL: state is 'end', not 'begin'"),
+            ("duplicate: the signal spread", "in Parquet (", "md.signals.v1 partition"),
+        ):
+            assert named(spoilt, *words), (words, spoilt.named)

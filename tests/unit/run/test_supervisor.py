@@ -91,6 +91,17 @@ async def test_a_stopped_stage_drains_and_does_not_come_back(tmp_path: Path) -> 
     assert [event.change for event in heard.events] == [StageChange.STARTED, StageChange.STOPPED]
 
 
+async def test_a_stage_that_ends_by_itself_is_run_once_under_the_name_of_one_that_was_stopped(tmp_path: Path) -> None:
+    heard = Heard()
+    async with heard.supervisor(tmp_path) as supervisor:
+        supervisor.start(stage("sink", SLEEP, grace_s=0.1))
+        await supervisor.stop("sink")
+        assert await supervisor.run_to_end(stage("sink", "print('the rest')")) == 0
+        assert await supervisor.run_to_end(stage("sink", "raise SystemExit(3)")) == 3
+    assert [event.change for event in heard.events][-4:] == [StageChange.STARTED, StageChange.STOPPED] * 2
+    assert "the rest" in (tmp_path / "sink.log").read_text()
+
+
 async def test_a_stage_that_does_not_drain_is_killed_after_its_grace(tmp_path: Path) -> None:
     heard = Heard()
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('{}'); " + SLEEP
