@@ -29,7 +29,7 @@ class ScoreRules(Thresholds, frozen=True, kw_only=True):
     """Of a z-score against the market's own last day."""
 
     robust: bool = True
-    """Median and MAD; false: mean and standard deviation."""
+    """Median and absolute deviations from it; false: mean and standard deviation."""
     min_minutes: Annotated[int, Meta(ge=2, le=DAY_MINUTES)] = 240
     """So many values of the last day are needed."""
 

@@ -102,7 +102,8 @@ def scores(frame: pl.DataFrame, column: str, *, robust: bool) -> Iterator[Level]
             if len(day) < 240:
                 continue
             center = np.median(day) if robust else day.mean()
-            deviation = 1.4826 * np.median(abs(day - center)) if robust else day.std(ddof=1)
+            distances = abs(day - center)
+            deviation = max(1.4826 * np.median(distances), 1.253314 * distances.mean()) if robust else day.std(ddof=1)
             score = (values[place] - center) / deviation
             yield Level(FIRST + place, str(market), None, score if column == "log_volume" else abs(score))
 
