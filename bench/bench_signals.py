@@ -11,8 +11,10 @@ import math
 import random
 import resource
 import time
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from peers import ROOT
@@ -33,7 +35,7 @@ from market.key import MarketKey
 from market.signal import Signal, SignalState
 from market.timeframe import DAY_MS, MINUTE_MS
 from processors.signals.core import SignalCore
-from processors.signals.rules import SignalRules
+from processors.signals.rules import SignalRules, rules_of
 
 EXCHANGES = ("binance", "kraken", "okx")
 FIRST = 1_700_006_400_000 // DAY_MS * DAY_MS // MINUTE_MS
@@ -76,9 +78,9 @@ def quiet_minutes(markets: int, minutes: int, seed: int) -> Iterator[Minute]:
         yield records
 
 
-def measure(minutes: Iterable[Minute]) -> tuple[float, int, list[Signal]]:
+def measure(minutes: Iterable[Minute], rules: SignalRules) -> tuple[float, int, list[Signal]]:
     """CPU-seconds in the core, candles, signals; making the candles is not counted."""
-    core, signals, spent_s, candles = SignalCore(SignalRules(), PARTITIONS), list[Signal](), 0.0, 0
+    core, signals, spent_s, candles = SignalCore(rules, PARTITIONS), list[Signal](), 0.0, 0
     for records in minutes:
         began_s = time.process_time()
         for partition, record in records:
@@ -92,7 +94,7 @@ def measure(minutes: Iterable[Minute]) -> tuple[float, int, list[Signal]]:
 def speed(markets: int, minutes: int) -> list[dict[str, Any]]:
     """Of many quiet markets."""
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    spent_s, candles, _ = measure(quiet_minutes(markets, minutes, seed=1))
+    spent_s, candles, _ = measure(quiet_minutes(markets, minutes, seed=1), SignalRules())
     grown_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb
     return [
         figure(f"{markets} markets: candles through the core", "candles/CPU-s", [candles / spent_s]),
@@ -100,9 +102,9 @@ def speed(markets: int, minutes: int) -> list[dict[str, Any]]:
     ]
 
 
-def begun(of: str, minutes: Iterable[Minute]) -> list[dict[str, Any]]:
+def begun(of: str, minutes: Iterable[Minute], rules: SignalRules) -> list[dict[str, Any]]:
     """How often conditions begin: in all, by kind, and the warnings and worse."""
-    _, candles, signals = measure(minutes)
+    _, candles, signals = measure(minutes, rules)
     begins = [signal for signal in signals if signal.state is SignalState.BEGIN]
     days = candles / DAY_MINUTES
     counts = {"all kinds": len(begins), **Counter(sorted(signal.kind for signal in begins))}
@@ -113,12 +115,12 @@ def begun(of: str, minutes: Iterable[Minute]) -> list[dict[str, Any]]:
     ]
 
 
-def recorded(trades: Sequence[str], candles: Sequence[str]) -> list[dict[str, Any]]:
+def recorded(trades: Sequence[str], candles: Sequence[str], rules: SignalRules) -> list[dict[str, Any]]:
     """Each market alone, and the candles' markets side by side, where exchanges are compared too."""
     markets = read_markets(candles, read_candle_file)
     alone = {**read_markets(trades, read_agg_trades), **markets}
-    figures = [one for key, minutes in alone.items() for one in begun(str(key), side_by_side({key: minutes}))]
-    return figures + (begun("side by side", side_by_side(markets)) if len(markets) > 1 else [])
+    figures = [one for key, minutes in alone.items() for one in begun(str(key), side_by_side({key: minutes}), rules)]
+    return figures + (begun("side by side", side_by_side(markets), rules) if len(markets) > 1 else [])
 
 
 def main() -> None:
@@ -130,12 +132,14 @@ def main() -> None:
     parser.add_argument("--month-days", type=int, default=30)
     parser.add_argument("--trades", nargs="*", default=[RECORDED_DAY], metavar="KEY=FILE", help="Binance's aggTrades")
     parser.add_argument("--candles", nargs="*", default=[], metavar="KEY=FILE", help="time, o, h, l, c, volume as CSV")
+    parser.add_argument("--rules", type=Path, help="as for candlewick signals; default: its own")
     parser.add_argument("--keep", action="store_true", help="write results/signals.json")
     asked = parser.parse_args()
+    rules = rules_of(tomllib.loads(asked.rules.read_text())) if asked.rules else SignalRules()
     figures = speed(asked.markets, asked.minutes) if asked.minutes else []
     if asked.month_markets:
-        figures += begun("quiet", quiet_minutes(asked.month_markets, asked.month_days * DAY_MINUTES, seed=2))
-    figures += recorded(asked.trades, asked.candles)
+        figures += begun("quiet", quiet_minutes(asked.month_markets, asked.month_days * DAY_MINUTES, seed=2), rules)
+    figures += recorded(asked.trades, asked.candles, rules)
     for one in figures:
         print(f"{one['name']:70} {one['median']:>12,.2f} {one['unit']}")
     if asked.keep:
