@@ -19,7 +19,7 @@ from measure import EngineFailed, Run, run_engine
 from report import report
 from trades import Market
 
-from runtime.settings import child_environment, kafka_address, load_settings
+from runtime.settings import child_environment, kafka_address
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it tells of leaders of new topics that it waits for
     wanted = arguments.engines.split(",")
     engines = [engine for engine in peers.ALL if engine.name in wanted]
-    commands = set_up(engines)
+    commands = peers.set_up(engines)
     engines = [engine for engine in engines if engine.name in commands]
     with broker() as settings:
         market = Market(trades=arguments.trades)
@@ -45,19 +45,6 @@ def main() -> None:
         results, failures = interleave(engines, commands, logs, arguments.runs)
         report(engines, logs, results, failures)
     sys.exit(1 if failures else 0)
-
-
-def set_up(engines: list[peers.Engine]) -> dict[str, list[str]]:
-    """The command of each engine that can be had here."""
-    cache = load_settings().cache.expanduser() / "bench"
-    cache.mkdir(parents=True, exist_ok=True)
-    commands = {}
-    for engine in engines:
-        try:
-            commands[engine.name] = engine.prepare(cache)
-        except peers.NotSetUpError as error:
-            print(f"{engine.name}: left out, {error}", flush=True)
-    return commands
 
 
 def interleave(

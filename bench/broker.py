@@ -111,11 +111,18 @@ def forget_topics(settings: Settings, beginning: str) -> None:
 
 def forget_candles(settings: Settings) -> None:
     """Drop what Candlewick's engine wrote and its group, so that the next run starts over the same input."""
-    topics, admin = settings.topics, _admin(settings)
-    written: Sequence[str] = [topics.candles(), topics.state, topics.late, topics.dead_letters(topics.trades)]
+    topics = settings.topics
+    forget_outputs(
+        settings, [topics.candles(), topics.state, topics.late, topics.dead_letters(topics.trades)], "candles"
+    )
+
+
+def forget_outputs(settings: Settings, written: Sequence[str], group: str) -> None:
+    """Make these topics anew and drop the group that wrote them."""
+    admin = _admin(settings)  # held until it is answered
     for future in admin.delete_topics(list(written)).values():
         future.result(30)
-    forget_group(settings, "candles")
+    forget_group(settings, group)
     deadline_s = time.monotonic() + 30
     while True:  # the broker deletes in the background, and refuses to make a topic that is still going
         try:

@@ -18,12 +18,14 @@ from jgo.constants import MAVEN_CENTRAL_URL
 from jgo.env import EnvironmentBuilder
 from jgo.maven import MavenContext
 
+from runtime.settings import load_settings
+
 ENGINES = Path(__file__).parent / "engines"
 ROOT = ENGINES.parents[1]
 KAFKA_STREAMS, FLINK, FLINK_KAFKA = "4.3.0", "2.1.0", "4.0.1-2.0"
 _COMPILER = "org.eclipse.jdt:ecj:3.42.0"  # the wheel's Java runs programs but has no compiler
 _COMMON = ("com.fasterxml.jackson.core:jackson-core:2.20.0", "org.slf4j:slf4j-nop:1.7.36")
-_STREAMS = (f"org.apache.kafka:kafka-streams:{KAFKA_STREAMS}", *_COMMON)
+STREAMS = (f"org.apache.kafka:kafka-streams:{KAFKA_STREAMS}", *_COMMON)
 _FLINK = (
     *(f"org.apache.flink:{part}:{FLINK}" for part in ("flink-streaming-java", "flink-clients", "flink-connector-base")),
     *_COMMON,
@@ -53,7 +55,8 @@ class Engine:
     """Slow: it is given a part of the topic."""
 
 
-def _own(script: str) -> Callable[[Path], list[str]]:
+def own(script: str) -> Callable[[Path], list[str]]:
+    """An engine in this environment."""
     return lambda _: [sys.executable, str(ENGINES / script)]
 
 
@@ -61,19 +64,20 @@ def _other(script: str) -> Callable[[Path], list[str]]:
     return lambda cache: [str(environment(cache, "requirements.txt")), str(ENGINES / script)]
 
 
-def _jvm(main: str, jars: Sequence[str], flags: Sequence[str] = ()) -> Callable[[Path], list[str]]:
+def jvm(main: str, jars: Sequence[str], flags: Sequence[str] = ()) -> Callable[[Path], list[str]]:
+    """An engine in Java: a class of ``engines/jvm`` and the jars that it needs."""
     return lambda cache: [str(JAVA), *JAVA_FLAGS, *flags, "-cp", _compiled(cache, main, jars), main]
 
 
 def _streams(guarantee: str) -> Callable[[Path], list[str]]:
-    return _jvm("StreamsCandles", _STREAMS, [f"-Dguarantee={guarantee}"])
+    return jvm("StreamsCandles", STREAMS, [f"-Dguarantee={guarantee}"])
 
 
 ALL = (
     Engine(
         name="candlewick",
         settings="exactly once: a transaction per partition at each marker, state in a compacted topic",
-        prepare=_own("candlewick_candles.py"),
+        prepare=own("candlewick_candles.py"),
     ),
     Engine(
         name="kafka-streams-eos",
@@ -90,7 +94,7 @@ ALL = (
     Engine(
         name="flink",
         settings=f"{FLINK}, at least once, state on the heap, checkpoint 1 s, parallelism 1, object reuse",
-        prepare=_jvm("FlinkCandles", _FLINK, _FLINK_FLAGS),
+        prepare=jvm("FlinkCandles", _FLINK, _FLINK_FLAGS),
         warm=True,
     ),
     Engine(name="bytewax", settings="0.21.1, no recovery", prepare=_other("bytewax_candles.py")),
@@ -103,17 +107,30 @@ ALL = (
     Engine(
         name="faust",
         settings="faust-streaming, at least once, a plain dict: open minutes are lost on a restart",
-        prepare=_own("faust_candles.py"),
+        prepare=own("faust_candles.py"),
         part=True,
     ),
-    Engine(name="aiokafka-drain", settings="getmany, nothing parsed, nothing written", prepare=_own("drain.py")),
+    Engine(name="aiokafka-drain", settings="getmany, nothing parsed, nothing written", prepare=own("drain.py")),
 )
 
 
+def set_up(engines: Sequence[Engine]) -> dict[str, list[str]]:
+    """The command of each engine that can be had here; of each other, a line that says why not."""
+    cache = load_settings().cache.expanduser() / "bench"
+    cache.mkdir(parents=True, exist_ok=True)
+    commands = {}
+    for engine in engines:
+        try:
+            commands[engine.name] = engine.prepare(cache)
+        except NotSetUpError as error:
+            print(f"{engine.name}: left out, {error}", flush=True)
+    return commands
+
+
 def _compiled(cache: Path, main: str, coordinates: Sequence[str]) -> str:
-    """The class path of a Java engine: its jars, and its classes compiled by the Eclipse compiler."""
-    sources = [ENGINES / "jvm" / f"{name}.java" for name in ("Trade", "Candle", "Result", main)]
-    version = _digest(*(source.read_text() for source in sources), *coordinates)
+    """The class path of a Java engine: its jars, and its class and those it needs, by the Eclipse compiler."""
+    sources = ENGINES / "jvm"
+    version = _digest(*(source.read_text() for source in sorted(sources.glob("*.java"))), *coordinates)
     folder = cache / f"{main}-{version}"
     if not folder.is_dir():
         with tempfile.TemporaryDirectory(dir=cache, prefix="new-") as scratch:
@@ -123,7 +140,8 @@ def _compiled(cache: Path, main: str, coordinates: Sequence[str]) -> str:
                 shutil.copy(jar, made)
             (compiler,) = _resolved(Path(scratch), [_COMPILER])
             tool = [str(JAVA), "-jar", str(compiler), "-17", "-nowarn", "-cp", _class_path(made)]
-            _run([*tool, "-d", str(made / "classes"), *map(str, sources)], f"{main} could not be compiled")
+            tool += ["-sourcepath", str(sources), "-d", str(made / "classes")]
+            _run([*tool, str(sources / f"{main}.java")], f"{main} could not be compiled")
             made.rename(folder)
     return _class_path(folder)
 

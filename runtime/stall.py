@@ -1,6 +1,6 @@
 """Stuck readers: a position that does not move although there is something to read."""
 
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from enum import Enum, auto
 
 
@@ -31,6 +31,11 @@ class StallWatch:
         if still_s < self._limit_s / 2:
             return Stand.FINE
         return Stand.DOUBTFUL if still_s < self._limit_s else Stand.STUCK
+
+    def keep(self, readers: Collection[Hashable]) -> None:
+        """Forget all others: one that pauses is not stuck, and begins anew when it reads again."""
+        for reader in self._positions.keys() - set(readers):
+            del self._positions[reader]
 
     def clear(self) -> None:
         """Begin anew: the assignment has changed, or the broker was away."""

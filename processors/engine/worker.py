@@ -8,13 +8,13 @@ from typing import Generic
 from market.records import BareRecord
 from processors.engine.assigned_partition import AssignedPartition
 from processors.engine.engine import CoreT, OutputsT, TransactionalEngine
-from runtime.errors import CandlewickError, UnavailableError
+from processors.stuck import StuckReaders
+from runtime.errors import UnavailableError
 from runtime.kafka import FencedError, Subscription, TopicPartition
 from runtime.kafka.admin import require_topics, topic_id
 from runtime.lifecycle import rejoining
 from runtime.membership import note_assigned
 from runtime.settings import Settings
-from runtime.stall import StallWatch, Stand
 from runtime.telemetry import Meter, logger
 
 POLL_S = 0.1
@@ -24,14 +24,6 @@ COMMITTING_BATCHES = 16
 """Fewer while a transaction is under way, so that the transaction gets its turns."""
 SHORT_POLL_S = 0.005
 """Used while a partition commits or is about to: its next commit must not wait for records that do not come."""
-
-LOOK_S = 1.0
-PROMPT_S = 5.0
-"""A broker that answers later than this counts as away."""
-
-
-class StuckError(CandlewickError):
-    """Reading a partition does not go on, although the broker answers and has more records."""
 
 
 async def run_engine(settings: Settings, engine: TransactionalEngine[CoreT, OutputsT], stop: asyncio.Event) -> None:
@@ -69,8 +61,7 @@ class _EngineWorker(Generic[CoreT, OutputsT]):
         self._commits: dict[TopicPartition, asyncio.Task[OutputsT]] = {}
         """Transactions under way, at most one a partition; reading goes on while they wait for the broker."""
         self._joined = False
-        self._stalls = StallWatch(settings.stall_timeout_s)
-        self._looked_at_s = 0.0
+        self._stuck = StuckReaders(settings.stall_timeout_s)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`, then commit what is left and leave the group."""
@@ -102,7 +93,7 @@ class _EngineWorker(Generic[CoreT, OutputsT]):
         changes = subscription.changes()
         if changes.rebalanced:
             self._joined = True
-            self._stalls.clear()
+            self._stuck.clear()
             await self._finish_commits()
             # A rebalance revokes all partitions. One that came back is restored: another may have had it in between.
             await self._release([tp for tp in self._assigned if tp in changes.revoked | changes.assigned])
@@ -144,30 +135,7 @@ class _EngineWorker(Generic[CoreT, OutputsT]):
                 self._commits.values(), timeout=time.monotonic() - began_s, return_when=asyncio.FIRST_COMPLETED
             )
         self._count_commits()
-        await self._look_for_stalls(subscription)
-
-    async def _look_for_stalls(self, subscription: Subscription) -> None:
-        """`StuckError` for a reader that is stuck: it can't mend itself, so the process has to be started anew."""
-        now_s = time.monotonic()
-        if now_s - self._looked_at_s < LOOK_S:
-            return
-        self._looked_at_s = now_s
-        for tp in [tp for tp, assigned in self._assigned.items() if not assigned.is_final]:
-            position = await subscription.position(tp)
-            lag = (subscription.highwater(tp) or 0) - position
-            stand = self._stalls.look(tp, position, lag, now_s)
-            if stand is Stand.FINE:
-                continue
-            if not await _answers(subscription, tp):
-                self._stalls.clear()  # without a broker nobody reads
-                return
-            if stand is Stand.STUCK:
-                raise StuckError(
-                    f"{tp.topic}/{tp.partition} has stood at offset {position} for {self._settings.stall_timeout_s:g} "
-                    f"s or more with {lag} records unread; the process ends, to be started again. If that does not "
-                    "help, look for a producer that left a transaction open (kafka-transactions.sh "
-                    "--describe-producers)"
-                )
+        await self._stuck.look(subscription, [tp for tp, assigned in self._assigned.items() if not assigned.is_final])
 
     async def _poll(self, subscription: Subscription) -> dict[TopicPartition, list[BareRecord]]:
         """Records of all partitions but those whose commits can't keep up, and those that are read far enough."""
@@ -218,13 +186,3 @@ class _EngineWorker(Generic[CoreT, OutputsT]):
             ):
                 return False
         return True
-
-
-async def _answers(subscription: Subscription, tp: TopicPartition) -> bool:
-    """Whether the broker that leads the partition answers in time; `UnavailableError` where it can't be reached."""
-    try:
-        async with asyncio.timeout(PROMPT_S):
-            await subscription.end(tp)
-    except TimeoutError:
-        return False
-    return True

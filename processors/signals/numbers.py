@@ -6,7 +6,7 @@ minutes came, went and were corrected: a restart that reads the same minutes has
 
 import math
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right
 from decimal import Decimal
 
 LOG_UNIT = 1e-12
@@ -15,6 +15,8 @@ ABSENT = -(1 << 63)
 """In place of a logarithm: there is none."""
 MAD_TO_DEVIATION = 1.4826
 """The median absolute deviation of a normal distribution, times this, is its standard deviation."""
+MEAN_TO_DEVIATION = 1.253314
+"""And its mean absolute deviation, times this."""
 MAX_SCORE = 1e9
 _PLACES = 18
 _SIGNIFICANT = 12
@@ -43,11 +45,13 @@ class OrderedLogs:
     Adding and removing moves at most some kilobytes of memory; the median absolute deviation takes O(log n).
     """
 
-    __slots__ = ("_ordered", "_squares", "_total")
+    __slots__ = ("_below", "_ordered", "_squares", "_total")
 
     def __init__(self) -> None:
         self._ordered = array("q")
         self._total = 0
+        self._below = 0
+        """The sum of the lower half; of an odd number, without the one in the middle."""
         self._squares = 0
 
     def __len__(self) -> int:
@@ -55,18 +59,40 @@ class OrderedLogs:
 
     def add(self, value: int) -> None:
         """Take one value in."""
-        insort(self._ordered, value)
+        half, place = len(self._ordered) // 2, bisect_right(self._ordered, value)
+        self._ordered.insert(place, value)
         self._total += value
         self._squares += value * value
+        if place < half:
+            self._below += value
+            half += 1
+        self._move_middle(half)
 
     def remove(self, value: int) -> None:
         """Let one value go; it has to be there."""
-        del self._ordered[bisect_left(self._ordered, value)]
+        half, place = len(self._ordered) // 2, bisect_left(self._ordered, value)
+        del self._ordered[place]
         self._total -= value
         self._squares -= value * value
+        if place < half:
+            self._below -= value
+            half -= 1
+        self._move_middle(half)
+
+    def _move_middle(self, summed: int) -> None:
+        """So many of the lowest are summed now: at most one more or less than the half of them."""
+        half = len(self._ordered) // 2
+        if summed < half:
+            self._below += self._ordered[summed]
+        elif summed > half:
+            self._below -= self._ordered[half]
 
     def spread(self, *, robust: bool) -> tuple[float, float]:
-        """Center and deviation in `LOG_UNIT`: median and scaled MAD, or mean and sample deviation; needs two values."""
+        """Center and deviation in `LOG_UNIT`; needs two values.
+
+        Either mean and sample deviation, or the median and the greater of the scaled median and mean absolute
+        deviations: where many values are alike, the median one alone is next to nothing.
+        """
         return self._robust_spread() if robust else self._plain_spread()
 
     def _robust_spread(self) -> tuple[float, float]:
@@ -74,9 +100,13 @@ class OrderedLogs:
         middle = count // 2
         if count % 2:
             center: float = ordered[middle]
-            return center, MAD_TO_DEVIATION * self._radius(center, middle + 1)
-        center = (ordered[middle - 1] + ordered[middle]) / 2
-        return center, MAD_TO_DEVIATION * (self._radius(center, middle) + self._radius(center, middle + 1)) / 2
+            radius: float = self._radius(center, middle + 1)
+            distances = self._total - 2 * self._below - ordered[middle]
+        else:
+            center = (ordered[middle - 1] + ordered[middle]) / 2
+            radius = (self._radius(center, middle) + self._radius(center, middle + 1)) / 2
+            distances = self._total - 2 * self._below
+        return center, max(MAD_TO_DEVIATION * radius, MEAN_TO_DEVIATION * distances / count)
 
     def _radius(self, center: float, count: int) -> float:
         """How far from `center` the `count` nearest values reach; they stand side by side."""

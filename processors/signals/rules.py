@@ -29,7 +29,7 @@ class ScoreRules(Thresholds, frozen=True, kw_only=True):
     """Of a z-score against the market's own last day."""
 
     robust: bool = True
-    """Median and MAD; false: mean and standard deviation."""
+    """Median and absolute deviations from it; false: mean and standard deviation."""
     min_minutes: Annotated[int, Meta(ge=2, le=DAY_MINUTES)] = 240
     """So many values of the last day are needed."""
 
@@ -88,8 +88,8 @@ class SignalRules(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     barrier_s: Annotated[float, Meta(ge=0, le=600)] = 20.0
     """How long a minute waits for markets that had a candle of the minute before, on the log clock."""
     volume_zscore: ScoreRules = ScoreRules(enter=4.5, leave=2.5, warning=6, critical=8)
-    return_zscore: ScoreRules = ScoreRules(enter=8, leave=4, warning=12, critical=20)
-    volatility_regime: RegimeRules = RegimeRules(enter=4, leave=2, warning=8, critical=16)
+    return_zscore: ScoreRules = ScoreRules(enter=10, leave=5, warning=15, critical=25)
+    volatility_regime: RegimeRules = RegimeRules(enter=6, leave=3, warning=12, critical=24)
     stale: StaleRules = StaleRules(enter=10, leave=1, warning=30, critical=120)
     price_outlier: OutlierRules = OutlierRules(enter=50, leave=25, warning=100, critical=300)
     spread: SpreadRules = SpreadRules(enter=10, leave=0, warning=30, critical=100)

@@ -21,6 +21,7 @@ from processors.signals.core import LOOK_BACK_MS, SignalCore
 from processors.signals.merge import END_MS
 from processors.signals.reading import SignalReading, Told
 from processors.signals.rules import SignalRules
+from processors.stuck import StuckReaders
 from runtime.kafka import (
     Outgoing,
     Publisher,
@@ -36,7 +37,6 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 GROUP = "signals"
-_OUR_GROUP = ((GROUP_HEADER, GROUP.encode()),)
 POLL_S = 0.1
 POLL_BATCHES = 64
 WAITING_RECORDS = 5_000
@@ -79,6 +79,7 @@ class SignalWorker:
             sole=True,
         )
         self._reading: SignalReading | None = None
+        self._stuck = StuckReaders(settings.stall_timeout_s)
         self._committed: dict[TopicPartition, int] = {}
         self._until: dict[int, int] = {}
         """With ``once``: the ends of the partitions as they were at the start."""
@@ -132,6 +133,7 @@ class SignalWorker:
         core = SignalCore(self._config.rules, self._settings.partitions, silent_until_ms=silent_until_ms)
         self._reading = SignalReading(core, told, None if is_whole else since_ms)
         self._newest_ms = (-1, 0)
+        self._stuck.clear()
         log.info("rebuilding from the log", since_ms=since_ms, records=sum(told.values()) - sum(begins.values()))
 
     async def _usual_since_ms(self, told: dict[int, int]) -> int:
@@ -178,6 +180,7 @@ class SignalWorker:
                 reading.know(tp.partition, reach.position, END_MS)
             elif reach.position >= reach.end:
                 reading.know(tp.partition, reach.position, self._append_ms(reach.seen_ms) - SLACK_MS)
+        await self._stuck.look(self._subscription, wanted)
 
     def _append_ms(self, clock_ms: int) -> int:
         """What the brokers would have stamped on a record, at the least, when our clock said `clock_ms`."""
@@ -188,9 +191,8 @@ class SignalWorker:
         """Returns once all is acknowledged."""
         topics, count = self._settings.topics, self._settings.partitions
         signals = [Outgoing(signal.key.encode(), encode_signal(signal)) for signal in told.signals]
-        letters = [
-            dead_letter(self._tps[partition], record, error, _OUR_GROUP) for partition, record, error in told.refused
-        ]
+        group = ((GROUP_HEADER, self._subscription.group.encode()),)
+        letters = [dead_letter(self._tps[partition], record, error, group) for partition, record, error in told.refused]
         futures: list[asyncio.Future[object]] = []
         if signals:
             futures += await self._publisher.send_batches(topics.signals, signals, count)

@@ -66,7 +66,7 @@ async def test_it_tells_over_kills_and_restarts_what_one_reading_tells(
     assert {("volume_zscore", SignalState.BEGIN), ("spread", SignalState.END)} <= kinds
     letters = await records_of(settings, topics.dead_letters(topics.candles()))
     assert {letter.value for letter in letters} == {poison.value, ahead.value}
-    assert {header(letter.headers, "candlewick.group") for letter in letters} == {b"signals"}
+    assert {header(letter.headers, "candlewick.group") for letter in letters} == {topics.group("signals").encode()}
     committed = await committed_offsets(settings, topics.group("signals"))
     assert {offset.metadata.topic_id for offset in committed.values()} == {await topic_id(settings, topics.candles())}
 

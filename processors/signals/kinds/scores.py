@@ -1,8 +1,10 @@
 """``volume_zscore`` and ``return_zscore``: one minute against the market's own last day.
 
 Volumes are compared by their logarithm: volumes of equal times are close to log-normal (Ajinkya and Jain, "The Behavior
-of Daily Stock Market Trading Volume", 1989), and raw ones would call every tenth minute strange. Median and MAD, after
-Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993: what stands out does not hide itself.
+of Daily Stock Market Trading Volume", 1989), and raw ones would call every tenth minute strange. Median and absolute
+deviations from it, after Iglewicz and Hoaglin, "How to Detect and Handle Outliers", 1993: what stands out does not
+hide itself. They take the mean deviation where the median one is 0; here the greater counts, because in a market that
+stands still in nearly half of its minutes the median one is a tick.
 """
 
 import math
@@ -75,7 +77,7 @@ class _Scored:
 
 
 def _score(value: int, logs: OrderedLogs, rules: ScoreRules) -> _Scored | None:
-    """None without enough values, or where more than half of them are alike: nothing is usual there."""
+    """None without enough values, or where all of them are alike: nothing is usual there."""
     if len(logs) < rules.min_minutes:
         return None
     center, deviation = logs.spread(robust=rules.robust)

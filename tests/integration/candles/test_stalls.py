@@ -10,7 +10,7 @@ from market_log import make_log
 from market.topics import Topics
 from processors.candles.config import CandlesConfig
 from processors.candles.worker import run_candles
-from processors.engine.worker import StuckError
+from processors.stuck import StuckError
 from runtime.kafka import Outgoing, TransactionalPublisher
 from runtime.settings import Settings
 

@@ -30,3 +30,12 @@ def test_readers_are_apart_and_a_new_beginning_forgets_them() -> None:
     assert watch.look("a", 10, 5, 50.0) is Stand.STUCK
     watch.clear()
     assert watch.look("a", 10, 5, 60.0) is Stand.FINE
+
+
+def test_a_reader_that_pauses_begins_anew() -> None:
+    watch = StallWatch(40)
+    for reader in "ab":
+        watch.look(reader, 10, 5, 0.0)
+    watch.keep("b")
+    assert watch.look("a", 10, 5, 50.0) is Stand.FINE
+    assert watch.look("b", 10, 5, 50.0) is Stand.STUCK

@@ -20,7 +20,7 @@ FIRST = MIDNIGHT_MS // MINUTE_MS - 1500
 COUNT = 1560
 TOLERANCE = 1e-9
 UNIT = 2e-12
-MAD_TO_DEVIATION = 1.4826
+MAD_TO_DEVIATION, MEAN_TO_DEVIATION = 1.4826, 1.253314
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,9 @@ def test_scores(told: Told, frame: pl.DataFrame, kind: str, column: str, center:
     for signal in told.some(kind):
         values = day_before(frame, signal, column)
         middle = values.median() if told.robust else values.mean()
-        spread = MAD_TO_DEVIATION * (values - middle).abs().median() if told.robust else values.std()
+        distances = (values - middle).abs()
+        robust = max(MAD_TO_DEVIATION * distances.median(), MEAN_TO_DEVIATION * distances.mean())
+        spread = robust if told.robust else values.std()
         minute = signal.time_ms // MINUTE_MS - 1
         score = (value(frame, signal.key, minute, column) - middle) / spread
         assert float(signal.values["score"]) == pytest.approx(score, abs=6e-5)  # told to four places

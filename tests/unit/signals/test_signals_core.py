@@ -138,7 +138,7 @@ def test_fees_are_those_of_the_exchanges() -> None:
 
 def test_a_wilder_and_a_calmer_hour_are_told() -> None:
     markets, log = QuietMarkets(MARKETS[:1]), MarketsLog()
-    markets.wild = {MIDNIGHT + 60: 3.0, MIDNIGHT + 120: 1.0, MIDNIGHT + 300: 0.1, MIDNIGHT + 400: 1.0}
+    markets.wild = {MIDNIGHT + 60: 4.0, MIDNIGHT + 120: 1.0, MIDNIGHT + 300: 0.1, MIDNIGHT + 400: 1.0}
     markets.write(log, range(MIDNIGHT - 600, MIDNIGHT + 480))
     told = list(only(told_by(log), "volatility_regime"))
     assert [s.state.value for s in told if s.values["ratio"] > 1][:2] == ["begin", "begin"]
