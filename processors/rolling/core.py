@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from market.errors import MalformedError
+from market.key import MarketKey
+from market.limits import check_key
 from market.partition import check_place
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
@@ -94,18 +96,22 @@ class Rolling:
 
         A malformed record is passed over: it became a dead letter when it was first read.
         """
-        self.offset = max(self.offset, record.offset)
-        self.state.clock_ms = max(self.state.clock_ms, record.timestamp)
+        self.note_read(record.offset, record.timestamp)
         minute = minute_of(record)
         if minute is None:
             return
-        self.history.note(minute, record.offset)
+        self.history.note(minute.name, record.offset)
         is_held, is_newest = self.history.is_known(minute.name[1]), self.history.is_newest(minute)
         if (is_held or is_newest) and (candle := self.read_again(record)) is not None:
             if is_held:
                 self._put(minute, candle, is_newest=is_newest)
             if is_newest:
-                self._note_newest(minute, record)
+                self.note_newest(minute, record)
+
+    def note_read(self, offset: int, timestamp_ms: int) -> None:
+        """Note that records were read up to this offset and append time."""
+        self.offset = max(self.offset, offset)
+        self.state.clock_ms = max(self.state.clock_ms, timestamp_ms)
 
     def read_again(self, record: BareRecord) -> Minute | None:
         """The minute of a record that was read before; None if the record is malformed."""
@@ -141,16 +147,17 @@ class Rolling:
             self._revision, self._revision_offset = candle.sum.revision, record.offset
         is_newest = self.history.is_newest(minute)
         if is_newest:
-            self._note_newest(minute, record)
+            self.note_newest(minute, record)
             self._due_tickers[candle.key] = minute.open_ms
-        self.history.note(minute, record.offset)
+        self.history.note(minute.name, record.offset)
         if self._put(minute, candle, is_newest=is_newest):
             self._dirty.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
             if not is_newest and (ticker := self._tickers.get(candle.key)) is not None:
                 ticker.forget(minute.open_ms // MINUTE_MS)
         return outputs
 
-    def _note_newest(self, minute: MinuteRecord, record: BareRecord) -> None:
+    def note_newest(self, minute: MinuteRecord, record: BareRecord) -> None:
+        """Note that a record has a valid minute, which `CandleHistory.is_newest`."""
         self.history.note_newest(minute)
         self.state.fed_ms[minute.name[0]] = record.timestamp
 
@@ -272,6 +279,18 @@ class Rolling:
             unfinished.add(window)
         if not unfinished:
             del self._unfinished[name]
+
+    def market_of(self, key: bytes) -> str | None:
+        """The market that a record's key names; None if it is none of this partition."""
+        if key not in self._places:
+            try:
+                market = key.decode()
+                check_key(*MarketKey.parse(market))
+                check_place(key, market, self.partition, self.partitions)
+            except (UnicodeDecodeError, MalformedError):
+                return None
+            self._places[key] = market
+        return self._places[key]
 
     def _minute(self, record: BareRecord) -> Minute | None:
         minute = read_minute(record, self.state.scales)

@@ -21,11 +21,11 @@ class Day:
 
     __slots__ = ("_changed", "_hours", "_minutes", "kept_from")
 
-    def __init__(self, kept_from: int = 0) -> None:
+    def __init__(self, kept_from: int = 0, hours: bytes | None = None) -> None:
         self.kept_from = kept_from
         """The hour from which all minutes are here that the log holds; before it, hours only."""
         self._minutes: dict[int, Block] = {}
-        self._hours = Block(DAY_HOURS)
+        self._hours = Block(DAY_HOURS, hours)
         self._changed = 0
         """Hours whose sums are older than their minutes, as bits."""
 
@@ -44,6 +44,17 @@ class Day:
             return None
         self._changed |= 1 << hour
         return block
+
+    def fill(self, hour: int, packed: bytes, whole: Sum | None) -> bool:
+        """Put an hour's minutes in, packed, and their sum if it is known; False, and nothing is done, if there are some."""
+        if hour in self._minutes:
+            return False
+        self._minutes[hour] = Block(HOUR_MINUTES, packed)
+        if whole is None:
+            self._changed |= 1 << hour
+        else:
+            self._hours.put(hour, whole)
+        return True
 
     def put_hour(self, hour: int, value: Sum) -> None:
         """Put the sum of a whole hour in, whose minutes are not here."""

@@ -77,13 +77,13 @@ class CandleHistory:
         self._extents: dict[DayKey, Extent] = {}
         self._newest_ms: dict[str, int] = {}
 
-    def note(self, minute: MinuteRecord, offset: int) -> None:
-        """Note where a record lies; records may come in any order."""
-        extent = self._extents.get(minute.name)
+    def note(self, name: DayKey, offset: int) -> None:
+        """Note where a record of a key and day lies; records may come in any order."""
+        extent = self._extents.get(name)
         if extent is None:
-            self._extents[minute.name] = Extent(offset, offset)
+            self._extents[name] = Extent(offset, offset)
         elif not extent.first <= offset <= extent.last:
-            self._extents[minute.name] = extent.with_offset(offset)
+            self._extents[name] = extent.with_offset(offset)
 
     def is_newest(self, minute: MinuteRecord) -> bool:
         """Whether a minute is live, and newer than all live minutes of its key."""

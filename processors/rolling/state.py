@@ -14,7 +14,7 @@ from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from processors.rolling.amounts import Scale
 from processors.rolling.block import Block, OpenBlocks, Places
-from processors.rolling.day import DAY_HOURS, NO_HOURS, NO_MINUTES, Day
+from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, NO_HOURS, NO_MINUTES, Day
 from processors.rolling.history import CandleHistory, DayKey, Extent, minute_of
 from processors.rolling.steps import OF_DAYS, days_of
 from processors.rolling.sums import Sum
@@ -151,6 +151,26 @@ class RollingState:
         else:
             self._open.use(block)
         return True
+
+    def fill(self, name: DayKey, hour: int, packed: bytes, whole: Sum | None) -> None:
+        """Put an hour's minutes in as a packed block, and their sum if it is known."""
+        day = self._days.pop(name, None) or Day()
+        self._days[name] = day
+        if day.fill(hour, packed, whole):
+            self._open.use(day.hours())
+            return
+        for place, value in enumerate(Block(HOUR_MINUTES, packed).places):
+            if value is not None:
+                self.put(name, hour * HOUR_MINUTES + place, value, is_newest=False)
+
+    def fill_hours(self, name: DayKey, packed: bytes) -> None:
+        """Put a day's hours in as a packed block; those whose minutes are here are left out."""
+        if name not in self._days:
+            self._days[name] = Day(kept_from=DAY_HOURS, hours=packed)
+            return
+        for hour, value in enumerate(Block(DAY_HOURS, packed).places):
+            if value is not None:
+                self.put_hour(name, hour, value)
 
     def put_hour(self, name: DayKey, hour: int, value: Sum) -> None:
         """Put the sum of an hour in whose minutes are not here."""
