@@ -24,7 +24,8 @@ from processors.rolling.minute import Minute, read_minute
 from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingState, RollingState
 from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
 from processors.rolling.sums import Sum, joined
-from processors.rolling.ticker import TickerMaker
+from processors.rolling.ticker import WINDOWS, TickerMaker
+from processors.rolling.ticker_texts import encode_ticker
 
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""
@@ -181,7 +182,7 @@ class Rolling:
                 if is_lossy:
                     self._note_unfinished(name, (timeframe, open_ms), is_whole=whole is not None)
         for key, open_ms in self._due_tickers.items():
-            outputs.append(Output(None, key, self._ticker(key).ticker(open_ms // MINUTE_MS)))
+            outputs.append(Output(None, key, encode_ticker(self._ticker(key).ticker(open_ms // MINUTE_MS), tuple(WINDOWS))))
         self._dirty.clear()
         self._due_tickers.clear()
         return outputs
@@ -244,7 +245,7 @@ class Rolling:
             return []
         self._refreshed_ms[live.key] = record.timestamp
         self.state.fit(live.key, live.scale)
-        return [Output(None, live.key, self._ticker(live.key).ticker(newest + 1, live.sum))]
+        return [Output(None, live.key, encode_ticker(self._ticker(live.key).ticker(newest + 1, live.sum), tuple(WINDOWS)))]
 
     def _ticker(self, key: str) -> TickerMaker:
         state, ticker = self.state, self._tickers.get(key)
