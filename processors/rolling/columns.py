@@ -6,11 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from market.candle_columns import NUMBERS, PRICES, QUOTES, VOLUMES, CandleReader
-from market.records import BareRecord
+from market.records import AHEAD_MS, BareRecord
 from market.timeframe import Timeframe
 from market.value_text import POWERS, Bools, Ints
 from processors.rolling.amounts import COARSEST, Scale
-from processors.rolling.minute import Scales
+from processors.rolling.block import sums_of
+from processors.rolling.minute import Minute, Scales
 
 _GREATEST = 2**63 - 1
 _NO_MARKET = -1
@@ -70,6 +71,26 @@ class BatchReader:
         usual &= markets != _NO_MARKET
         usual &= self._rescale(numbers, places, markets, np.flatnonzero(usual))
         return BatchColumns(usual, markets, open_ms, numbers, self.keys)
+
+    def minutes(self, records: Sequence[BareRecord]) -> list[Minute | None]:
+        """The candles of these records as minutes, those of the markets all of whose records here are usual.
+
+        Usual is what is live and not of the future. A record that has to be read by itself may change its market's
+        scale, so it decides for all.
+        """
+        columns = self.read(records)
+        timestamps = np.fromiter((record.timestamp for record in records), np.int64, len(records))
+        has_run = np.fromiter((bool(record.headers) for record in records), np.bool_, len(records))
+        usual = columns.usual & ~has_run & (columns.open_ms <= timestamps + AHEAD_MS)
+        rows = np.flatnonzero(~np.isin(columns.markets, columns.markets[~usual]))
+        chosen = columns.chosen(rows)
+        minutes: list[Minute | None] = [None] * len(records)
+        for row, market, open_ms, candle in zip(
+            rows.tolist(), chosen.markets.tolist(), chosen.open_ms.tolist(), sums_of(chosen.numbers), strict=True
+        ):
+            key = columns.keys[market]
+            minutes[row] = Minute(key, open_ms, True, candle, self._scales.get(key, COARSEST))  # noqa: FBT003
+        return minutes
 
     def _market(self, record: BareRecord) -> int:
         market = self._markets.get(record.key)

@@ -18,6 +18,7 @@ from market.limits import check_key
 from market.partition import check_place
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
+from processors.rolling.columns import MOST_RECORDS, BatchReader
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
 from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
 from processors.rolling.minute import Minute, read_minute
@@ -25,8 +26,11 @@ from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingStat
 from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
 from processors.rolling.sums import Sum, joined
 from processors.rolling.ticker import WINDOWS, TickerMaker
-from processors.rolling.ticker_texts import encode_ticker
+from processors.rolling.ticker_table import encode_tickers
+from processors.rolling.ticker_texts import TickerNumbers
 
+FEW_RECORDS = 256
+"""Fewer records than this cost less one by one than by columns."""
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""
 
@@ -39,6 +43,24 @@ class Output(NamedTuple):
     value: bytes
     position: int = -1
     """Of a candle: the offset at which the revision begins that led to it."""
+
+
+class Refused(NamedTuple):
+    """A record that is no candle of its partition, and why."""
+
+    record: BareRecord
+    error: MalformedError
+
+
+class Taken(NamedTuple):
+    """What came of records that were taken in."""
+
+    outputs: list[Output]
+    refused: list[Refused]
+
+
+Made = Output | TickerNumbers
+"""An output, or what one is still to be made of."""
 
 
 class UnfinishedWindows(NamedTuple):
@@ -71,6 +93,7 @@ class Rolling:
         self._revision_offset = -1
         self._dirty: dict[DayKey, set[int]] = {}
         self._due_tickers: dict[str, int] = {}
+        self._reader = BatchReader(Timeframe.M1, self.market_of, self.state.scales, self.state.fit)
         self._tickers: dict[str, TickerMaker] = {}
         self._places: dict[bytes | None, str] = {}
         """Record keys that were checked → their market's key."""
@@ -131,19 +154,30 @@ class Rolling:
         return self.state.missing(records)
 
     def take(self, record: BareRecord) -> list[Output]:
-        """Take in a record of the 1m topic. If it begins a new revision, returns the outputs of the revision before.
+        """Take in one record, as `take_all`.
 
-        Raises `MalformedError` if the record is no candle of this partition; it counts as read all the same.
+        Raises `MalformedError` if it is no candle of this partition; it counts as read all the same.
         """
-        self.offset = record.offset
-        self.state.clock_ms = max(self.state.clock_ms, record.timestamp)
-        if self.history.begins_ms is None:
-            self.history.begins_ms = record.timestamp
-        candle = self._minute(record)
-        if candle is None:  # a record without value: a `roll`, or another program's
-            return []
+        return _of_one(self.take_all([record]))
+
+    def take_all(self, records: Sequence[BareRecord]) -> Taken:
+        """Take in records of the 1m topic. A record that begins a new revision makes those of the revision before."""
+        made: list[Made] = []
+        refused: list[Refused] = []
+        for record, minute in zip(records, self._minutes(records), strict=True):
+            self.offset = record.offset
+            self.state.clock_ms = max(self.state.clock_ms, record.timestamp)
+            if self.history.begins_ms is None:
+                self.history.begins_ms = record.timestamp
+            if isinstance(minute, MalformedError):
+                refused.append(Refused(record, minute))
+            elif minute is not None:  # else a record without value: a `roll`, or another program's
+                made += self._take(record, minute)
+        return Taken(_encoded(made), refused)
+
+    def _take(self, record: BareRecord, candle: Minute) -> list[Made]:
         minute = MinuteRecord((candle.key, candle.open_ms // DAY_MS), candle.open_ms, candle.is_live)
-        outputs = self.flush() if candle.sum.revision != self._revision else []
+        made = self._flush() if candle.sum.revision != self._revision else []
         if not self.pending:
             self._revision, self._revision_offset = candle.sum.revision, record.offset
         is_newest = self.history.is_newest(minute)
@@ -155,7 +189,7 @@ class Rolling:
             self._dirty.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
             if not is_newest and (ticker := self._tickers.get(candle.key)) is not None:
                 ticker.forget(minute.open_ms // MINUTE_MS)
-        return outputs
+        return made
 
     def note_newest(self, minute: MinuteRecord, record: BareRecord) -> None:
         """Note that a record has a valid minute, which `CandleHistory.is_newest`."""
@@ -172,20 +206,22 @@ class Rolling:
         A corrected minute and a minute of a run make no ticker, because tickers never go back in time. The next ticker
         contains them.
         """
-        outputs: list[Output] = []
+        return _encoded(self._flush())
+
+    def _flush(self) -> list[Made]:
+        made: list[Made] = []
         for name, minutes in self._dirty.items():
             is_lossy, scale = self.history.may_have_lost(name[1]), self.state.scales[name[0]]
             for timeframe, open_ms, whole in self._windows(*name, minutes, name_all=is_lossy):
                 if whole is not None:
                     value = candle_bytes(name[0], timeframe, open_ms, whole, scale)
-                    outputs.append(Output(timeframe, name[0], value, self._revision_offset))
+                    made.append(Output(timeframe, name[0], value, self._revision_offset))
                 if is_lossy:
                     self._note_unfinished(name, (timeframe, open_ms), is_whole=whole is not None)
-        for key, open_ms in self._due_tickers.items():
-            outputs.append(Output(None, key, encode_ticker(self._ticker(key).ticker(open_ms // MINUTE_MS), tuple(WINDOWS))))
+        made += [self._ticker(key).ticker(open_ms // MINUTE_MS) for key, open_ms in self._due_tickers.items()]
         self._dirty.clear()
         self._due_tickers.clear()
-        return outputs
+        return made
 
     def _windows(
         self, key: str, day: int, minutes: set[int], *, name_all: bool
@@ -230,22 +266,31 @@ class Rolling:
                 yield timeframe, span[0] * DAY_MS, joined(parts)
 
     def refresh(self, record: BareRecord) -> list[Output]:
-        """Take a record of the live topic. Returns the ticker with its minute, if this follows the newest closed one.
+        """Take in one record of the live topic, as `refresh_all`. Raises `MalformedError`."""
+        return _of_one(self.refresh_all([record]))
 
-        Raises `MalformedError` if the record is no candle of this partition.
+    def refresh_all(self, records: Sequence[BareRecord]) -> Taken:
+        """Take in records of the live topic: each makes the ticker with its minute.
+
+        Only if its minute follows the newest closed one, and at most once a second a market.
         """
-        live = self._minute(record)
-        if live is None or live.open_ms != self.history.newest_ms(live.key) + MINUTE_MS:
-            return []
+        minutes = list(zip(records, self._minutes(records), strict=True))
+        made = [self._refreshed(record, minute) for record, minute in minutes if isinstance(minute, Minute)]
+        refused = [Refused(record, error) for record, error in minutes if isinstance(error, MalformedError)]
+        return Taken(_encoded([ticker for ticker in made if ticker is not None]), refused)
+
+    def _refreshed(self, record: BareRecord, live: Minute) -> TickerNumbers | None:
+        if live.open_ms != self.history.newest_ms(live.key) + MINUTE_MS:
+            return None
         if live.key in self._due_tickers:  # that of the closed minute has to come first
-            return []
+            return None
         newest = live.open_ms // MINUTE_MS - 1
         is_held = self.state.minutes(live.key, newest // HOUR_MINUTES)[newest % HOUR_MINUTES] is not None
         if not is_held or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
-            return []
+            return None
         self._refreshed_ms[live.key] = record.timestamp
         self.state.fit(live.key, live.scale)
-        return [Output(None, live.key, encode_ticker(self._ticker(live.key).ticker(newest + 1, live.sum), tuple(WINDOWS)))]
+        return self._ticker(live.key).ticker(newest + 1, live.sum)
 
     def _ticker(self, key: str) -> TickerMaker:
         state, ticker = self.state, self._tickers.get(key)
@@ -293,12 +338,40 @@ class Rolling:
             self._places[key] = market
         return self._places[key]
 
+    def _minutes(self, records: Sequence[BareRecord]) -> Iterator[Minute | MalformedError | None]:
+        """The minute of each record, or the error; None without a value."""
+        for begin in range(0, len(records), MOST_RECORDS):
+            yield from self._batch(records[begin : begin + MOST_RECORDS])
+
+    def _batch(self, records: Sequence[BareRecord]) -> Iterator[Minute | MalformedError | None]:
+        usual: Sequence[Minute | None] = [None] * len(records)
+        if len(records) >= FEW_RECORDS:
+            usual = self._reader.minutes(records)
+        for record, minute in zip(records, usual, strict=True):
+            try:
+                yield minute or self._minute(record)
+            except MalformedError as error:
+                yield error
+
     def _minute(self, record: BareRecord) -> Minute | None:
         minute = read_minute(record, self.state.scales)
         if minute is not None and self._places.get(record.key) != minute.key:
             check_place(record.key, minute.key, self.partition, self.partitions)
             self._places[record.key] = minute.key
         return minute
+
+
+def _encoded(made: Sequence[Made]) -> list[Output]:
+    """The outputs, of which tickers are still numbers: many at once cost less."""
+    tickers = [ticker for ticker in made if isinstance(ticker, TickerNumbers)]
+    values = iter(encode_tickers(tickers, tuple(WINDOWS)))
+    return [Output(None, made_.key, next(values)) if isinstance(made_, TickerNumbers) else made_ for made_ in made]
+
+
+def _of_one(taken: Taken) -> list[Output]:
+    for _, error in taken.refused:
+        raise error
+    return taken.outputs
 
 
 def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-from market.key import MarketKey
 from market.timeframe import MINUTE_MS
 from processors.rolling.amounts import Scale
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
@@ -41,10 +40,10 @@ class TickerMaker:
     `minutes_of` has the minutes of an hour since 1970, `hours_of` the hours of a day.
     """
 
-    __slots__ = ("_hours_of", "_market", "_minutes_of", "_slidings", "scale")
+    __slots__ = ("_hours_of", "_key", "_minutes_of", "_slidings", "scale")
 
     def __init__(self, key: str, scale: Scale, minutes_of: PlacesOf, hours_of: PlacesOf) -> None:
-        self._market = MarketKey.parse(key)
+        self._key = key
         self.scale = scale
         self._minutes_of = minutes_of
         self._hours_of = hours_of
@@ -81,7 +80,7 @@ class TickerMaker:
             windows.append(_numbers(part, minutes, since * MINUTE_MS, end - since - minutes))
             revision = max(revision, part.revision)
         end_ms = (minute + 1) * MINUTE_MS
-        return TickerNumbers(self._market, self.scale, end_ms, live is not None, revision, windows)
+        return TickerNumbers(self._key, self.scale, end_ms, live is not None, revision, windows)
 
 
 def _numbers(part: Part, minutes: int, since_ms: int, missing: int) -> WindowNumbers:

@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from market.key import MarketKey
 from market.texts import WindowTexts, encode_texts
 from market.value_text import POWERS, Bools, Ints
 from processors.rolling.digits import FRACTION_DIGITS, WHOLE_LIMIT, Slots, fraction_slots, sign_slots, whole_slots
+from processors.rolling.steps import market_of
 from processors.rolling.sums import STATUSES
 from processors.rolling.ticker_texts import (
     CHANGE_PERCENT_PLACES, NO_VOLATILITY, SHARE_PLACES, VOLATILITY_PLACES, VWAP_PLACES, TickerNumbers, WindowNumbers,
     encode_ticker,
 )  # fmt: skip
 
-FEW = 16
+FEW = 200
 """So many cost less one by one."""
 _BEFORE_WINDOWS = 6
 """Columns: the three places of the scale, time, whether it is live, revision."""
@@ -45,15 +45,15 @@ def encode_tickers(tickers: Sequence[TickerNumbers], names: Sequence[str]) -> li
     fits = _fits(columns, len(names))
     lines = iter(_lines(np.ascontiguousarray(columns[:, fits]), names))
     return [
-        _head(ticker.market) + next(lines) if is_usual else encode_ticker(ticker, names)
+        _head(ticker.key) + next(lines) if is_usual else encode_ticker(ticker, names)
         for ticker, is_usual in zip(tickers, fits.tolist(), strict=True)
     ]
 
 
 @lru_cache(maxsize=16_384)
-def _head(market: MarketKey) -> bytes:
+def _head(key: str) -> bytes:
     """The record up to its time."""
-    return encode_texts(market._asdict()).removesuffix(b"}") + b',"time_ms":'
+    return encode_texts(market_of(key)._asdict()).removesuffix(b"}") + b',"time_ms":'
 
 
 def _by_field(columns: Ints, windows: int) -> dict[str, Ints]:

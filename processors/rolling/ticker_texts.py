@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from market.key import MarketKey
 from market.texts import TickerTexts, WindowTexts, encode_texts
 from processors.rolling.amounts import Scale, price_text, quotient, texts_at
+from processors.rolling.steps import market_of
 from processors.rolling.sums import STATUSES
 
 CHANGE_PERCENT_PLACES = 4
@@ -46,7 +46,7 @@ class WindowNumbers(NamedTuple):
 class TickerNumbers(NamedTuple):
     """A ticker; fields as `market.ticker.Ticker`."""
 
-    market: MarketKey
+    key: str
     scale: Scale
     time_ms: int
     is_live: bool
@@ -58,7 +58,7 @@ def encode_ticker(ticker: TickerNumbers, names: Sequence[str]) -> bytes:
     """The record of a ticker whose windows have these names."""
     windows = {name: _texts(window, ticker.scale) for name, window in zip(names, ticker.windows, strict=True)}
     last = price_text(ticker.windows[-1].close, ticker.scale.price)
-    return encode_texts(TickerTexts(*ticker.market, ticker.time_ms, last, ticker.is_live, ticker.revision, windows))
+    return encode_texts(TickerTexts(*market_of(ticker.key), ticker.time_ms, last, ticker.is_live, ticker.revision, windows))
 
 
 def _texts(window: WindowNumbers, scale: Scale) -> WindowTexts:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from market.errors import MalformedError
 from market.records import BareRecord
 from processors.candle_source import CandleSource
 from processors.config import ProcessorConfig
@@ -206,12 +205,9 @@ class Worker:
         dead: list[DeadCandle] = []
         for topic, partition, records, _ in batch:
             rolling = self._rollings[partition]
-            take = rolling.take if topic == self._topic else rolling.refresh
-            for record in records:
-                try:
-                    outputs += [(partition, output) for output in take(record)]
-                except MalformedError as error:
-                    dead.append(DeadCandle(topic, partition, record, error))
+            taken = rolling.take_all(records) if topic == self._topic else rolling.refresh_all(records)
+            outputs += [(partition, output) for output in taken.outputs]
+            dead += [DeadCandle(topic, partition, *refused) for refused in taken.refused]
         await self._publish(outputs, dead)
         for topic, partition, records, _ in batch:
             if topic == self._topic:
