@@ -24,6 +24,8 @@ _GREATEST = 2**63 - 1
 _WIDTHS = 2 ** (8 * np.arange(8, dtype=np.uint64))  # the least number that needs one byte, two, and so on
 
 Places = list[Sum | None]
+BlockNumbers = tuple[Bools, Ints]
+"""Which places of a block have a sum, and the numbers of those, a column each."""
 
 
 class Block:
@@ -50,6 +52,18 @@ class Block:
     def is_open(self) -> bool:
         """Whether the sums are there as objects."""
         return self._places is not None
+
+    def numbers(self) -> BlockNumbers | None:
+        """Which places have a sum, and the `NUMBERS` of those, but for the ids; None if 64 bits do not hold them."""
+        if self._packed is not None:
+            present, numbers, end = _unpack_numbers(self._packed, self.size)
+            return (present, numbers[:_WHOLES]) if end == len(self._packed) else None
+        rows = [astuple(value)[:_WHOLES] for value in self.places if value is not None]
+        try:
+            numbers = np.array(rows, np.int64).reshape(-1, _WHOLES).T
+        except OverflowError:
+            return None
+        return np.array([value is not None for value in self.places]), numbers
 
     def put(self, place: int, value: Sum) -> bool:
         """Put a sum in. False if nothing changes: the one here has a higher revision, or is the same.

@@ -18,6 +18,7 @@ from market.limits import check_key
 from market.partition import check_place
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
+from processors.rolling.amounts import Scale
 from processors.rolling.columns import MOST_RECORDS, BatchReader
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
 from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
@@ -25,9 +26,8 @@ from processors.rolling.minute import Minute, read_minute
 from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingState, RollingState
 from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
 from processors.rolling.sums import Sum, joined
-from processors.rolling.ticker import WINDOWS, TickerMaker
-from processors.rolling.ticker_table import encode_tickers
-from processors.rolling.ticker_texts import TickerNumbers
+from processors.rolling.ticker_columns import DueTicker
+from processors.rolling.tickers import Tickers
 
 FEW_RECORDS = 256
 """Fewer records than this cost less one by one than by columns."""
@@ -57,10 +57,6 @@ class Taken(NamedTuple):
 
     outputs: list[Output]
     refused: list[Refused]
-
-
-Made = Output | TickerNumbers
-"""An output, or what one is still to be made of."""
 
 
 class UnfinishedWindows(NamedTuple):
@@ -93,8 +89,12 @@ class Rolling:
         self._revision_offset = -1
         self._dirty: dict[DayKey, set[int]] = {}
         self._due_tickers: dict[str, int] = {}
-        self._reader = BatchReader(Timeframe.M1, self.market_of, self.state.scales, self.state.fit)
-        self._tickers: dict[str, TickerMaker] = {}
+        self._reader = BatchReader(Timeframe.M1, self.market_of, self.state.scales, self._fit)
+        self._tickers = Tickers(self.state)
+        self._made: list[Output | DueTicker] = []
+        """What is to come out; tickers wait until many can be made at once, or until a minute of theirs changes."""
+        self._waiting: set[str] = set()
+        """Keys that have a ticker in `_made`."""
         self._places: dict[bytes | None, str] = {}
         """Record keys that were checked → their market's key."""
         self._refreshed_ms: dict[str, int] = {}
@@ -162,7 +162,6 @@ class Rolling:
 
     def take_all(self, records: Sequence[BareRecord]) -> Taken:
         """Take in records of the 1m topic. A record that begins a new revision makes those of the revision before."""
-        made: list[Made] = []
         refused: list[Refused] = []
         for record, minute in zip(records, self._minutes(records), strict=True):
             self.offset = record.offset
@@ -172,24 +171,25 @@ class Rolling:
             if isinstance(minute, MalformedError):
                 refused.append(Refused(record, minute))
             elif minute is not None:  # else a record without value: a `roll`, or another program's
-                made += self._take(record, minute)
-        return Taken(_encoded(made), refused)
+                self._take(record, minute)
+        return Taken(self._outputs(), refused)
 
-    def _take(self, record: BareRecord, candle: Minute) -> list[Made]:
+    def _take(self, record: BareRecord, candle: Minute) -> None:
         minute = MinuteRecord((candle.key, candle.open_ms // DAY_MS), candle.open_ms, candle.is_live)
-        made = self._flush() if candle.sum.revision != self._revision else []
+        if candle.sum.revision != self._revision:
+            self._flush()
         if not self.pending:
             self._revision, self._revision_offset = candle.sum.revision, record.offset
         is_newest = self.history.is_newest(minute)
         if is_newest:
             self.note_newest(minute, record)
             self._due_tickers[candle.key] = minute.open_ms
+        elif candle.key in self._waiting:  # its tickers do not contain this minute as it is now
+            self._make_tickers()
         self.history.note(minute.name, record.offset)
         if self._put(minute, candle, is_newest=is_newest):
             self._dirty.setdefault(minute.name, set()).add(minute.open_ms % DAY_MS // MINUTE_MS)
-            if not is_newest and (ticker := self._tickers.get(candle.key)) is not None:
-                ticker.forget(minute.open_ms // MINUTE_MS)
-        return made
+            self._tickers.change(candle.key, minute.open_ms // MINUTE_MS, candle.sum)
 
     def note_newest(self, minute: MinuteRecord, record: BareRecord) -> None:
         """Note that a record has a valid minute, which `CandleHistory.is_newest`."""
@@ -197,7 +197,7 @@ class Rolling:
         self.state.fed_ms[minute.name[0]] = record.timestamp
 
     def _put(self, minute: MinuteRecord, candle: Minute, *, is_newest: bool) -> bool:
-        self.state.fit(candle.key, candle.scale)
+        self._fit(candle.key, candle.scale)
         return self.state.put(minute.name, minute.open_ms % DAY_MS // MINUTE_MS, candle.sum, is_newest=is_newest)
 
     def flush(self) -> list[Output]:
@@ -206,22 +206,40 @@ class Rolling:
         A corrected minute and a minute of a run make no ticker, because tickers never go back in time. The next ticker
         contains them.
         """
-        return _encoded(self._flush())
+        self._flush()
+        return self._outputs()
 
-    def _flush(self) -> list[Made]:
-        made: list[Made] = []
+    def _flush(self) -> None:
         for name, minutes in self._dirty.items():
             is_lossy, scale = self.history.may_have_lost(name[1]), self.state.scales[name[0]]
             for timeframe, open_ms, whole in self._windows(*name, minutes, name_all=is_lossy):
                 if whole is not None:
                     value = candle_bytes(name[0], timeframe, open_ms, whole, scale)
-                    made.append(Output(timeframe, name[0], value, self._revision_offset))
+                    self._made.append(Output(timeframe, name[0], value, self._revision_offset))
                 if is_lossy:
                     self._note_unfinished(name, (timeframe, open_ms), is_whole=whole is not None)
-        made += [self._ticker(key).ticker(open_ms // MINUTE_MS) for key, open_ms in self._due_tickers.items()]
+        for key, open_ms in self._due_tickers.items():
+            self._wait_for(DueTicker(key, open_ms // MINUTE_MS))
         self._dirty.clear()
         self._due_tickers.clear()
-        return made
+
+    def _wait_for(self, due: DueTicker) -> None:
+        """Let a ticker wait until many can be made at once, or until what it is made of changes."""
+        self._waiting.add(due.key)
+        self._made.append(due)
+
+    def _outputs(self) -> list[Output]:
+        self._make_tickers()
+        made, self._made = self._made, []
+        return [output for output in made if isinstance(output, Output)]
+
+    def _make_tickers(self) -> None:
+        """Make the tickers that wait."""
+        due = [(place, made) for place, made in enumerate(self._made) if isinstance(made, DueTicker)]
+        values = self._tickers.make([ticker for _, ticker in due])
+        for (place, ticker), value in zip(due, values, strict=True):
+            self._made[place] = Output(None, ticker.key, value)
+        self._waiting.clear()
 
     def _windows(
         self, key: str, day: int, minutes: set[int], *, name_all: bool
@@ -274,31 +292,39 @@ class Rolling:
 
         Only if its minute follows the newest closed one, and at most once a second a market.
         """
-        minutes = list(zip(records, self._minutes(records), strict=True))
-        made = [self._refreshed(record, minute) for record, minute in minutes if isinstance(minute, Minute)]
-        refused = [Refused(record, error) for record, error in minutes if isinstance(error, MalformedError)]
-        return Taken(_encoded([ticker for ticker in made if ticker is not None]), refused)
+        refused: list[Refused] = []
+        for record, minute in zip(records, self._minutes(records), strict=True):
+            if isinstance(minute, MalformedError):
+                refused.append(Refused(record, minute))
+            elif minute is not None and self._is_refreshed(record, minute):
+                self._refreshed_ms[minute.key] = record.timestamp
+                self._fit(minute.key, minute.scale)
+                self._wait_for(DueTicker(minute.key, minute.open_ms // MINUTE_MS, minute.sum))
+        return Taken(self._outputs(), refused)
 
-    def _refreshed(self, record: BareRecord, live: Minute) -> TickerNumbers | None:
+    def _is_refreshed(self, record: BareRecord, live: Minute) -> bool:
+        """Whether a live candle makes a ticker."""
         if live.open_ms != self.history.newest_ms(live.key) + MINUTE_MS:
-            return None
+            return False
         if live.key in self._due_tickers:  # that of the closed minute has to come first
-            return None
+            return False
+        if record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
+            return False
         newest = live.open_ms // MINUTE_MS - 1
-        is_held = self.state.minutes(live.key, newest // HOUR_MINUTES)[newest % HOUR_MINUTES] is not None
-        if not is_held or record.timestamp < self._refreshed_ms.get(live.key, 0) + LIVE_INTERVAL_MS:
-            return None
-        self._refreshed_ms[live.key] = record.timestamp
-        self.state.fit(live.key, live.scale)
-        return self._ticker(live.key).ticker(newest + 1, live.sum)
+        return self.state.minutes(live.key, newest // HOUR_MINUTES)[newest % HOUR_MINUTES] is not None
 
-    def _ticker(self, key: str) -> TickerMaker:
-        state, ticker = self.state, self._tickers.get(key)
-        if ticker is None or ticker.scale is not state.scales[key]:
-            minutes_of = lambda hour: state.minutes(key, hour)  # noqa: E731
-            hours_of = lambda day: state.hours(key, day)  # noqa: E731
-            ticker = self._tickers[key] = TickerMaker(key, state.scales[key], minutes_of, hours_of)
-        return ticker
+    def prepare_tickers(self) -> None:
+        """After the state is rebuilt: look for the first tickers as far back as windows reach."""
+        self._tickers.prepare((key, open_ms // MINUTE_MS) for key, open_ms in self.history.newest())
+
+    def _fit(self, key: str, scale: Scale) -> None:
+        """Bring all of a market to this scale, if it is another one."""
+        if scale == self.state.scales.get(key):
+            return
+        if key in self._waiting:
+            self._make_tickers()
+        self.state.fit(key, scale)
+        self._tickers.forget(key)
 
     def release(self) -> list[UnfinishedWindows]:
         """Release the oldest days if too many are kept. Returns their unfinished windows."""
@@ -359,13 +385,6 @@ class Rolling:
             check_place(record.key, minute.key, self.partition, self.partitions)
             self._places[record.key] = minute.key
         return minute
-
-
-def _encoded(made: Sequence[Made]) -> list[Output]:
-    """The outputs, of which tickers are still numbers: many at once cost less."""
-    tickers = [ticker for ticker in made if isinstance(ticker, TickerNumbers)]
-    values = iter(encode_tickers(tickers, tuple(WINDOWS)))
-    return [Output(None, made_.key, next(values)) if isinstance(made_, TickerNumbers) else made_ for made_ in made]
 
 
 def _of_one(taken: Taken) -> list[Output]:

@@ -7,13 +7,12 @@ hours are kept for longer than its minutes: the sliding 7 d are made of them.
 from collections.abc import Sequence
 
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
-from processors.rolling.block import Block, Places
+from processors.rolling.block import Block
 from processors.rolling.sums import Sum, joined
 
 DAY_HOURS = DAY_MS // HOUR_MS
 HOUR_MINUTES = HOUR_MS // MINUTE_MS
-NO_MINUTES: Places = [None] * HOUR_MINUTES
-NO_HOURS: Places = [None] * DAY_HOURS
+NO_MINUTES, NO_HOURS = Block(HOUR_MINUTES), Block(DAY_HOURS)
 
 
 class Day:

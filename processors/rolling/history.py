@@ -1,5 +1,6 @@
 """What the log holds of each key, and where: enough to read a day's minutes back without reading all of the log."""
 
+from collections.abc import ItemsView
 from typing import NamedTuple
 
 import msgspec
@@ -96,6 +97,10 @@ class CandleHistory:
     def newest_ms(self, key: str) -> int:
         """Open time of the key's newest live minute; -1: there is none."""
         return self._newest_ms.get(key, -1)
+
+    def newest(self) -> ItemsView[str, int]:
+        """Each key and open time of its newest live minute."""
+        return self._newest_ms.items()
 
     def extent(self, name: DayKey) -> Extent | None:
         """Where the records of a key and day lie; None where the log holds none."""

@@ -119,6 +119,7 @@ async def restore(
         await _restore_days(source, rollings, clocks_ms, rebuild)
     for rolling in rollings.values():
         rolling.release()
+        rolling.prepare_tickers()
     rebuild.tell(rollings)
     return rollings
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from processors.rolling.amounts import Scale
-from processors.rolling.block import Block, OpenBlocks, Places
+from processors.rolling.block import Block, BlockNumbers, OpenBlocks, Places
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, NO_HOURS, NO_MINUTES, Day
 from processors.rolling.history import CandleHistory, DayKey, Extent, minute_of
 from processors.rolling.steps import OF_DAYS, days_of
@@ -131,7 +131,7 @@ class RollingState:
         """Make room for the minutes of a day that is read back (`put`); what is known of its hours stays."""
         before = self._days.pop(name, None)
         day = self._days[name] = Day()
-        for hour, value in enumerate(NO_HOURS if before is None else before.hours().places):
+        for hour, value in enumerate((NO_HOURS if before is None else before.hours()).places):
             if value is not None:
                 day.put_hour(hour, value)
 
@@ -193,12 +193,23 @@ class RollingState:
         """The minutes of an hour, which is counted since 1970."""
         day = self._days.get((key, hour // DAY_HOURS))
         block = None if day is None else day.minutes(hour % DAY_HOURS)
-        return NO_MINUTES if block is None else self._open.use(block)
+        return NO_MINUTES.places if block is None else self._open.use(block)
+
+    def minute_numbers(self, key: str, hour: int) -> BlockNumbers | None:
+        """The minutes of an hour, which is counted since 1970, as `Block.numbers`."""
+        day = self._days.get((key, hour // DAY_HOURS))
+        block = None if day is None else day.minutes(hour % DAY_HOURS)
+        return (NO_MINUTES if block is None else block).numbers()
+
+    def hour_numbers(self, key: str, day: int) -> BlockNumbers | None:
+        """The whole hours of a day, as `Block.numbers`."""
+        held = self._days.get((key, day))
+        return (NO_HOURS if held is None else held.hours()).numbers()
 
     def hours(self, key: str, day: int) -> Places:
         """The whole hours of a day."""
         held = self._days.get((key, day))
-        return NO_HOURS if held is None else self._open.use(held.hours())
+        return NO_HOURS.places if held is None else self._open.use(held.hours())
 
     def days(self, key: str, days: range) -> list[Sum | None]:
         """The whole days among these, in order."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from market.texts import WindowTexts, encode_texts
 from market.value_text import POWERS, Bools, Ints
+from processors.rolling.amounts import Scale
 from processors.rolling.digits import FRACTION_DIGITS, WHOLE_LIMIT, Slots, fraction_slots, sign_slots, whole_slots
 from processors.rolling.steps import market_of
 from processors.rolling.sums import STATUSES
@@ -28,26 +29,23 @@ _GREATEST = 2**63 - 1
 _MOST_DIVISOR = _GREATEST // 10
 
 
-def encode_tickers(tickers: Sequence[TickerNumbers], names: Sequence[str]) -> list[bytes]:
-    """The records of tickers whose windows have these names."""
-    if len(tickers) <= FEW:
-        return [encode_ticker(ticker, names) for ticker in tickers]
-    numbers: list[int] = []
-    for ticker in tickers:
-        numbers += ticker.scale
-        numbers += (ticker.time_ms, ticker.is_live, ticker.revision)
-        for window in ticker.windows:
-            numbers += window
-    try:
-        columns = np.array(numbers, np.int64).reshape(len(tickers), -1).T
-    except OverflowError:
-        return [encode_ticker(ticker, names) for ticker in tickers]
-    fits = _fits(columns, len(names))
-    lines = iter(_lines(np.ascontiguousarray(columns[:, fits]), names))
+def encode_tickers(keys: Sequence[str], columns: Ints, names: Sequence[str]) -> list[bytes]:
+    """The records of tickers whose windows have these names.
+
+    `columns`: of each the places of its scale, its time, whether it is live, its revision, and its `WindowNumbers`.
+    """
+    fits = _fits(columns, len(names)) if len(keys) > FEW else np.zeros(len(keys), np.bool_)
+    lines = iter(_lines(np.ascontiguousarray(columns[:, fits]), names)) if fits.any() else iter(())
     return [
-        _head(ticker.key) + next(lines) if is_usual else encode_ticker(ticker, names)
-        for ticker, is_usual in zip(tickers, fits.tolist(), strict=True)
+        _head(key) + next(lines) if is_usual else encode_ticker(_numbers(key, column.tolist()), names)
+        for key, column, is_usual in zip(keys, columns.T, fits.tolist(), strict=True)
     ]
+
+
+def _numbers(key: str, column: Sequence[int]) -> TickerNumbers:
+    price, volume, quote, time_ms, is_live, revision, *of_windows = column
+    windows = [WindowNumbers(*window) for window in zip(*[iter(of_windows)] * len(WindowNumbers._fields), strict=True)]
+    return TickerNumbers(key, Scale(price, volume, quote), time_ms, bool(is_live), revision, windows)
 
 
 @lru_cache(maxsize=16_384)
