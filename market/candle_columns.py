@@ -45,7 +45,7 @@ class CandleColumns(NamedTuple):
 
 
 class CandleReader:
-    """Reads candles of one timeframe, of a fixed length; the market of each record's key must have been added before."""
+    """Reads candles of one timeframe, of a fixed length; each market must have been added before."""
 
     def __init__(self, timeframe: Timeframe) -> None:
         self._length_ms = timeframe.end_ms(0)
@@ -137,7 +137,7 @@ def _amounts(text: ValueText, spans: Sequence[Span]) -> tuple[Ints, Ints]:
     for row, fields in enumerate(map(list, (PRICES, VOLUMES, QUOTES))):
         finest = places[row] = behind[fields].max(0)
         text.valid &= whole[fields].max(0) + finest <= _AMOUNT_DIGITS
-        numbers[fields] = amounts[fields] * POWERS[np.minimum(finest, _AMOUNT_DIGITS) - np.minimum(behind[fields], _AMOUNT_DIGITS)]
+        numbers[fields] = amounts[fields] * POWERS[np.minimum(finest - behind[fields], _AMOUNT_DIGITS)]
     opened, high, low, close = numbers[list(PRICES)]
     text.valid &= (whole[list(PRICES)].max(0) <= PRICE.whole) & (low > 0)
     text.valid &= (low <= opened) & (opened <= high) & (low <= close) & (close <= high)

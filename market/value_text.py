@@ -97,9 +97,7 @@ class ValueText:
         self._require((times_us >= _LEAST_TIME_US) & (times_us < MAX_TIME_US))
         return times_us
 
-    def decimal(
-        self, words: Words, starts: Ints, ends: Ints, most_digits: int = MAX_DIGITS
-    ) -> tuple[Ints, Ints, Ints]:
+    def decimal(self, words: Words, starts: Ints, ends: Ints, most_digits: int = MAX_DIGITS) -> tuple[Ints, Ints, Ints]:
         """The plain decimal that stands here, in `words`: all its digits, how many after the point, how many before.
 
         At most `MAX_DIGITS` on either side of the point, and `most_digits` (up to 18) in all.
@@ -154,5 +152,3 @@ def _distance_in(word: Words, byte: bytes) -> Ints:
 def _rows(texts: Sequence[bytes], table: bytes) -> Words:
     width = len(texts[0]) // 8 if texts else 0
     return np.frombuffer(b"".join(texts).translate(table), "<u8").reshape(-1, width or 1)
-
-

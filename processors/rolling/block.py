@@ -171,7 +171,7 @@ def _used_bytes(widths: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 
 def _packed(places: Places) -> bytes:
-    """Sums whose numbers 64 bits hold by their columns; behind them the others, such as those with ids of other forms."""
+    """Sums whose numbers 64 bits hold by columns; behind them the others, such as those with ids of another form."""
     rows = [None if value is None else _row(value) for value in places]
     try:
         numbers = np.array([row for row in rows if row is not None], np.int64)
@@ -182,7 +182,7 @@ def _packed(places: Places) -> bytes:
 
 def _packed_apart(places: Places, rows: list[tuple[int | None, ...] | None]) -> bytes:
     is_usual = [row is not None and None not in row and max(row) <= _GREATEST for row in rows]  # type: ignore[type-var]
-    numbers = np.array([row for row in compress(rows, is_usual)], np.int64)
+    numbers = np.array(list(compress(rows, is_usual)), np.int64)
     others = [
         (place, [str(number) for number in astuple(value)[:_WHOLES]], astuple(value)[_WHOLES:])
         for place, value in enumerate(places)

@@ -253,7 +253,7 @@ class Rolling:
         for hour, of_hour in _by_hour(minutes):
             places = state.minutes(key, first_hour + hour)
             for timeframe, length in MINUTES_OF.items():
-                for since in {minute - minute % length for minute in of_hour}:
+                for since in _begins(of_hour, length):
                     if places[since + length - 1] is None and not name_all:
                         continue
                     parts = whole_parts(places[since : since + length])
@@ -288,18 +288,21 @@ class Rolling:
         return _of_one(self.refresh_all([record]))
 
     def refresh_all(self, records: Sequence[BareRecord]) -> Taken:
-        """Take in records of the live topic: each makes the ticker with its minute.
+        """Take in records of the live topic: of each market the newest makes the ticker with its minute.
 
         Only if its minute follows the newest closed one, and at most once a second a market.
         """
         refused: list[Refused] = []
+        newest: dict[str, tuple[BareRecord, Minute]] = {}
         for record, minute in zip(records, self._minutes(records), strict=True):
             if isinstance(minute, MalformedError):
                 refused.append(Refused(record, minute))
             elif minute is not None and self._is_refreshed(record, minute):
-                self._refreshed_ms[minute.key] = record.timestamp
-                self._fit(minute.key, minute.scale)
-                self._wait_for(DueTicker(minute.key, minute.open_ms // MINUTE_MS, minute.sum))
+                newest[minute.key] = record, minute
+        for record, minute in newest.values():
+            self._refreshed_ms[minute.key] = record.timestamp
+            self._fit(minute.key, minute.scale)
+            self._wait_for(DueTicker(minute.key, minute.open_ms // MINUTE_MS, minute.sum))
         return Taken(self._outputs(), refused)
 
     def _is_refreshed(self, record: BareRecord, live: Minute) -> bool:
@@ -391,6 +394,13 @@ def _of_one(taken: Taken) -> list[Output]:
     for _, error in taken.refused:
         raise error
     return taken.outputs
+
+
+def _begins(minutes: Sequence[int], length: int) -> Iterable[int]:
+    """Where the windows of this length begin that hold any of these minutes; nearly always there is one."""
+    if len(minutes) == 1:
+        return (minutes[0] - minutes[0] % length,)
+    return {minute - minute % length for minute in minutes}
 
 
 def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:

@@ -33,8 +33,9 @@ class Recalled(Protocol):
     def size(self) -> int:
         """Candles in a block."""
 
-    def is_usual(self, record: BareRecord) -> bool:
-        """Whether the record may be taken in with others."""
+    @property
+    def has_runs(self) -> bool:
+        """Whether records with headers have to be taken in by themselves: they may be of a run."""
 
     def note(self, records: Sequence[BareRecord], columns: BatchColumns) -> Bools:
         """Note what these candles say beside their sums. Returns which of the sums are kept."""
@@ -74,7 +75,9 @@ class Recall:
     def _take(self, records: Sequence[BareRecord]) -> None:
         recalled, columns = self._recalled, self._reader.read(records)
         self._blocks.make_room(len(columns.keys))
-        usual = columns.usual & np.fromiter(map(recalled.is_usual, records), np.bool_, len(records))
+        usual = columns.usual
+        if recalled.has_runs:
+            usual &= np.fromiter((not record.headers for record in records), np.bool_, len(records))
         apart = np.unique(columns.markets[~usual])
         is_apart = np.isin(columns.markets, apart)
         self._store(self._blocks.take_out(apart[apart >= 0]))
@@ -105,13 +108,10 @@ class RecalledMinutes:
 
     timeframe = Timeframe.M1
     size = HOUR_MINUTES
+    has_runs = True
 
     def __init__(self, rolling: Rolling) -> None:
         self._rolling = rolling
-
-    def is_usual(self, record: BareRecord) -> bool:
-        """Not of a run."""
-        return not record.headers
 
     def note(self, records: Sequence[BareRecord], columns: BatchColumns) -> Bools:
         """Note offsets, clock and newest minutes; those of the future are passed over."""
@@ -148,16 +148,13 @@ class RecalledHours:
 
     timeframe = Timeframe.H1
     size = DAY_HOURS
+    has_runs = False
 
     def __init__(self, rolling: Rolling) -> None:
         self._rolling = rolling
 
-    def is_usual(self, record: BareRecord) -> bool:
-        """All are: whoever recalls them has looked at their headers."""
-        return True
-
-    def note(self, records: Sequence[BareRecord], columns: BatchColumns) -> Bools:
-        """Nothing is noted."""
+    def note(self, records: Sequence[BareRecord], columns: BatchColumns) -> Bools:  # noqa: ARG002  # nothing is noted
+        """All are kept."""
         return columns.usual
 
     def take_in(self, record: BareRecord) -> None:

@@ -13,7 +13,14 @@ from market.candle_columns import NUMBERS
 from market.value_text import Bools, Ints
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
 from processors.rolling.window_parts import (
-    CLOSE, COUNT, both_parts, empty_parts, joined_parts, parts_from, parts_of, squares_between,
+    CLOSE,
+    COUNT,
+    both_parts,
+    empty_parts,
+    joined_parts,
+    parts_from,
+    parts_of,
+    squares_between,
 )  # fmt: skip
 
 _CLOSE = NUMBERS.index("close")
@@ -148,7 +155,9 @@ class MinuteColumns:
         self._steps(squares)[...] = squares_between(has_before, before, has_close, close)
         return squares
 
-    def windows(self, markets: Ints, places: Ints, running: Ints, squares: Squares, first: Squares) -> tuple[Ints, Squares]:
+    def windows(
+        self, markets: Ints, places: Ints, running: Ints, squares: Squares, first: Squares
+    ) -> tuple[Ints, Squares]:
         """The windows of these markets that end with these minutes of the running hour.
 
         `running` and `squares`: the running hour up to there. `first`: the running hour's first squared return.

@@ -21,8 +21,21 @@ from processors.rolling.sums import Sum
 from processors.rolling.ticker import WINDOWS, MinuteWindow
 from processors.rolling.ticker_texts import NO_VOLATILITY, WindowNumbers
 from processors.rolling.window_parts import (
-    CLOSE, COUNT, HIGH, LIMB, LOW, MOST, OPEN, QUOTE_VOLUME, RANK, REVISION, TAKER_BUY_VOLUME, TRADES, VOLUME,
-    parts_before, parts_of,
+    CLOSE,
+    COUNT,
+    HIGH,
+    LIMB,
+    LOW,
+    MOST,
+    OPEN,
+    QUOTE_VOLUME,
+    RANK,
+    REVISION,
+    TAKER_BUY_VOLUME,
+    TRADES,
+    VOLUME,
+    parts_before,
+    parts_of,
 )  # fmt: skip
 
 MOST_MARKETS = 64
@@ -37,11 +50,20 @@ NumbersOf = Callable[[str, int], BlockNumbers | None]
 
 
 class DueTicker(NamedTuple):
-    """A ticker to be made: at the end of a minute (since 1970), or with `live`, which is that minute while it is open."""
+    """A ticker to be made: at the end of a minute (since 1970), or with `live`, that minute while it is open."""
 
     key: str
     minute: int
     live: Sum | None = None
+
+
+class RunningHour(NamedTuple):
+    """The hour that is running for some markets, by market and minute."""
+
+    hour: int
+    markets: Ints
+    present: Bools
+    numbers: Ints
 
 
 class TickerColumns:
@@ -54,7 +76,7 @@ class TickerColumns:
         self._keys: list[str] = []
         self._too_great: set[str] = set()
         self._windows = [
-            MinuteColumns(window.length, window.step) if isinstance(window, MinuteWindow) else HourColumns(window.length)
+            MinuteColumns(*window) if isinstance(window, MinuteWindow) else HourColumns(*window)
             for window in WINDOWS.values()
         ]
         self._hour: Ints = np.zeros(0, np.int64)
@@ -122,7 +144,8 @@ class TickerColumns:
         """Tickers at the end of minutes of the running hour."""
         markets, which = np.unique([self._markets[ticker.key] for ticker in due], return_inverse=True)
         places = np.array([ticker.minute % HOUR_MINUTES for ticker in due])
-        return self._columns(hour, markets, self._present[markets], self._numbers[:, markets], which, places)
+        running = RunningHour(hour, markets, self._present[markets], self._numbers[:, markets])
+        return self._columns(running, which, places)
 
     def _open(self, hour: int, due: Sequence[DueTicker]) -> Ints:
         """Tickers with an open minute."""
@@ -131,23 +154,23 @@ class TickerColumns:
         present, numbers = self._present[markets], self._numbers[:, markets]
         present[rows, places] = True
         numbers[:, rows, places] = np.array([_row(ticker.live) for ticker in due]).T
-        return self._columns(hour, markets, present, numbers, rows, places)
+        return self._columns(RunningHour(hour, markets, present, numbers), rows, places)
 
-    def _columns(self, hour: int, markets: Ints, present: Bools, numbers: Ints, which: Ints, places: Ints) -> Ints:
+    def _columns(self, of: RunningHour, which: Ints, places: Ints) -> Ints:
         """Tickers at the end of these places of the running hour; `which` says for each which of the markets it is of."""
-        running = parts_before(parts_of(present, numbers))[:, which, places + 1]
-        of_rows, ends = markets[which], hour * HOUR_MINUTES + places + 1
+        running = parts_before(parts_of(of.present, of.numbers))[:, which, places + 1]
+        of_rows, ends = of.markets[which], of.hour * HOUR_MINUTES + places + 1
         rows = [np.zeros_like(places)]
         for window in self._windows:
             if isinstance(window, MinuteColumns):
-                squares = window.squares(markets, hour, present, numbers[_CLOSE])
+                squares = window.squares(of.markets, of.hour, of.present, of.numbers[_CLOSE])
                 until = np.cumsum(squares, -1)[:, which, places]
                 first = squares[:, which, window.step - 1]
                 parts, total = window.windows(of_rows, places, running, until, first)
                 since = ends - window.length
             else:
                 parts, total = window.windows(of_rows, running)
-                since = np.full_like(ends, (hour - window.length + 1) * HOUR_MINUTES)
+                since = np.full_like(ends, (of.hour - window.length + 1) * HOUR_MINUTES)
             rows[0] = np.maximum(rows[0], parts[REVISION])
             missing = ends - since - parts[COUNT]
             rows += [*parts[_SHOWN], since * MINUTE_MS, missing, _volatilities(total)]
@@ -169,7 +192,8 @@ class TickerColumns:
         """By market and minute, an hour of each of these markets."""
         present, numbers = self._present[markets], self._numbers[:, markets]
         for row in np.flatnonzero(self._hour[markets] != hours).tolist():
-            self._load(row, self._minutes_of, int(markets[row]), int(hours[row]), present, numbers)
+            key, hour = self._keys[markets[row]], int(hours[row])
+            present[row], numbers[:, row] = self._loaded(key, self._minutes_of(key, hour), HOUR_MINUTES)
         is_great = (numbers[_SUMMED].sum(-1) > MOST).any(0)
         self._too_great |= {self._keys[market] for market in markets[is_great].tolist()}
         return present, numbers
@@ -179,18 +203,18 @@ class TickerColumns:
         present = np.zeros((len(markets), DAY_HOURS), np.bool_)
         numbers = np.zeros((_ROWS, *present.shape), np.int64)
         for row, (market, day) in enumerate(zip(markets.tolist(), days.tolist(), strict=True)):
-            self._load(row, self._hours_of, market, day, present, numbers)
+            key = self._keys[market]
+            present[row], numbers[:, row] = self._loaded(key, self._hours_of(key, day), DAY_HOURS)
         return present, numbers
 
-    def _load(self, row: int, numbers_of: NumbersOf, market: int, block: int, present: Bools, numbers: Ints) -> None:
-        loaded = numbers_of(self._keys[market], block)
-        numbers[:, row] = 0
-        if loaded is None or (loaded[1][_SUMMED] > MOST).any():
-            self._too_great.add(self._keys[market])
-            present[row] = False
-            return
-        present[row] = loaded[0]
-        numbers[:, row, loaded[0]] = loaded[1]
+    def _loaded(self, key: str, block: BlockNumbers | None, size: int) -> tuple[Bools, Ints]:
+        """A block's numbers by place; those of a market whose numbers are too great are left out."""
+        numbers = np.zeros((_ROWS, size), np.int64)
+        if block is None or (block[1][_SUMMED] > MOST).any():
+            self._too_great.add(key)
+            return np.zeros(size, np.bool_), numbers
+        numbers[:, block[0]] = block[1]
+        return block[0], numbers
 
     def _market(self, key: str) -> int:
         market = self._markets.get(key)
@@ -238,6 +262,6 @@ def _volatilities(squares: Ints) -> list[int]:
     ]
 
 
-_SUMMED = [NUMBERS.index(name) for name in ("high", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")]
+_SUMMED = [NUMBERS.index(name) for name in ("high", "volume", "quote_volume", "taker_buy_volume")]
 _SHOWN = [COUNT, OPEN, HIGH, LOW, CLOSE, VOLUME, QUOTE_VOLUME, TAKER_BUY_VOLUME, TRADES, RANK]
 """The parts of a window in the order of `WindowNumbers`."""

@@ -17,7 +17,13 @@ from processors.rolling.digits import FRACTION_DIGITS, WHOLE_LIMIT, Slots, fract
 from processors.rolling.steps import market_of
 from processors.rolling.sums import STATUSES
 from processors.rolling.ticker_texts import (
-    CHANGE_PERCENT_PLACES, NO_VOLATILITY, SHARE_PLACES, VOLATILITY_PLACES, VWAP_PLACES, TickerNumbers, WindowNumbers,
+    CHANGE_PERCENT_PLACES,
+    NO_VOLATILITY,
+    SHARE_PLACES,
+    VOLATILITY_PLACES,
+    VWAP_PLACES,
+    TickerNumbers,
+    WindowNumbers,
     encode_ticker,
 )  # fmt: skip
 
@@ -83,7 +89,8 @@ def _fits(columns: Ints, windows: int) -> Bools:
 def _lines(columns: Ints, names: Sequence[str]) -> list[bytes]:
     """What stands behind the head of each ticker."""
     of, tickers = _by_field(columns, len(names)), columns.shape[1]
-    slots = _decimals(columns, of) | {name: whole_slots(of[name]) for name in _WHOLES} | {"status": _STATUSES[of["rank"]]}
+    wholes = {name: whole_slots(of[name]) for name in _WHOLES}
+    slots = _decimals(columns, of) | wholes | {"status": _STATUSES[of["rank"]]}
     time_ms, is_live, revision = columns[3:_BEFORE_WINDOWS]
     pieces: list[Slots | bytes] = [
         whole_slots(time_ms), b',"last":"', slots["close"][-1], b'","live":', _BOOLS[is_live],
@@ -115,12 +122,13 @@ def _decimals(columns: Ints, of: Mapping[str, Ints]) -> dict[str, Slots]:
     some_volume = np.where(has_volume, of["volume"], 1)
     prices, volumes = int(price.max(initial=0)), int(volume.max(initial=0))
     varied = _at_places(np.maximum(of["volatility"], 0), np.full_like(price, VOLATILITY_PLACES))
+    percent = _ratio(np.abs(change) * 100, of["open"], CHANGE_PERCENT_PLACES)
     share = _ratio(of["taker_buy_volume"], some_volume, SHARE_PLACES)
     vwap = _ratio(of["quote_volume"], some_volume, VWAP_PLACES, quote - volume)
     return {
         **{name: _slots(_at_places(of[name], price), prices) for name in ("open", "high", "low", "close")},
         "change": _signed_slots(change, _at_places(np.abs(change), price), prices),
-        "change_percent": _signed_slots(change, _ratio(np.abs(change) * 100, of["open"], CHANGE_PERCENT_PLACES), CHANGE_PERCENT_PLACES),
+        "change_percent": _signed_slots(change, percent, CHANGE_PERCENT_PLACES),
         "vwap": _or_null(_slots(vwap, VWAP_PLACES), has_volume),
         **{name: _slots(_at_places(of[name], volume), volumes) for name in ("volume", "taker_buy_volume")},
         "quote_volume": _slots(_at_places(of["quote_volume"], quote), int(quote.max(initial=0))),

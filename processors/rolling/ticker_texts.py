@@ -56,9 +56,10 @@ class TickerNumbers(NamedTuple):
 
 def encode_ticker(ticker: TickerNumbers, names: Sequence[str]) -> bytes:
     """The record of a ticker whose windows have these names."""
+    _, _, time_ms, is_live, revision, _ = ticker
     windows = {name: _texts(window, ticker.scale) for name, window in zip(names, ticker.windows, strict=True)}
     last = price_text(ticker.windows[-1].close, ticker.scale.price)
-    return encode_texts(TickerTexts(*market_of(ticker.key), ticker.time_ms, last, ticker.is_live, ticker.revision, windows))
+    return encode_texts(TickerTexts(*market_of(ticker.key), time_ms, last, is_live, revision, windows))
 
 
 def _texts(window: WindowNumbers, scale: Scale) -> WindowTexts:

@@ -35,7 +35,7 @@ class Tickers:
         self._makers.pop(key, None)
 
     def prepare(self, newest: Iterable[tuple[str, int]]) -> None:
-        """Look far back now for the next tickers of these keys, each with its newest minute, and not when they are due."""
+        """Look far back for the next tickers of these keys, each with its newest minute: later it would take time."""
         self._columns.prepare(newest)
 
     def make(self, due: Sequence[DueTicker]) -> list[bytes]:

@@ -4,7 +4,6 @@ A part is a column of whole numbers, by the rows named here; the axes behind the
 returns stand apart, in three rows of their own: two for the sum, because 64 bits do not hold it, and how many they are.
 """
 
-# ruff: noqa: N812
 import numpy as np
 
 from market.candle_columns import NUMBERS
