@@ -106,6 +106,7 @@ def _id_behind(text: ValueText, places: Ints, literal: Patterns) -> tuple[Span, 
     text.expect(starts, _NULL_OR_QUOTE, is_null.astype(np.int64))
     starts += 1
     ends = np.where(is_null, starts, starts + distance(text.words(starts, 3).T, b'"'))
+    text.valid &= is_null | (ends > starts)
     return (starts, ends), ends + np.where(is_null, len("ull"), 1)
 
 

@@ -45,7 +45,7 @@ class Day:
         return block
 
     def fill(self, hour: int, packed: bytes, whole: Sum | None) -> bool:
-        """Put an hour's minutes in, packed, and their sum if it is known. False: there are some, and nothing is done."""
+        """Put an hour's minutes in, packed, and their sum if known. False: there are some, and nothing is done."""
         if hour in self._minutes:
             return False
         self._minutes[hour] = Block(HOUR_MINUTES, packed)

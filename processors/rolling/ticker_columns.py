@@ -157,7 +157,7 @@ class TickerColumns:
         return self._columns(RunningHour(hour, markets, present, numbers), rows, places)
 
     def _columns(self, of: RunningHour, which: Ints, places: Ints) -> Ints:
-        """Tickers at the end of these places of the running hour; `which` says for each which of the markets it is of."""
+        """Tickers at the end of these places of the running hour; `which` of its markets each is of."""
         running = parts_before(parts_of(of.present, of.numbers))[:, which, places + 1]
         of_rows, ends = of.markets[which], of.hour * HOUR_MINUTES + places + 1
         rows = [np.zeros_like(places)]
