@@ -16,8 +16,6 @@ from processors.rolling.minute import Minute, Scales
 _GREATEST = 2**63 - 1
 _NO_MARKET = -1
 _MOST_POWER = len(POWERS) - 1
-MOST_RECORDS = 4096
-"""As many as are read at once: each holds some 15 arrays of so many numbers."""
 
 
 class BatchColumns(NamedTuple):
@@ -62,7 +60,7 @@ class BatchReader:
         self._markets: dict[bytes | None, int] = {}
 
     def read(self, records: Sequence[BareRecord]) -> BatchColumns:
-        """The candles of these records, at most `MOST_RECORDS`."""
+        """The candles of these records."""
         markets = np.fromiter(map(self._market, records), np.int64, len(records))
         if not self.keys:
             numbers = np.empty((len(NUMBERS), len(records)), np.int64)

@@ -19,7 +19,7 @@ from market.partition import check_place
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.amounts import Scale
-from processors.rolling.columns import MOST_RECORDS, BatchReader
+from processors.rolling.columns import BatchReader
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
 from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
 from processors.rolling.minute import Minute, read_minute
@@ -322,12 +322,9 @@ class Rolling:
 
     def _fit(self, key: str, scale: Scale) -> None:
         """Bring all of a market to this scale, if it is another one."""
-        if scale == self.state.scales.get(key):
-            return
-        if key in self._waiting:
-            self._make_tickers()
-        self.state.fit(key, scale)
-        self._tickers.forget(key)
+        if scale != self.state.scales.get(key):
+            self.state.fit(key, scale)
+            self._tickers.forget(key)
 
     def release(self) -> list[UnfinishedWindows]:
         """Release the oldest days if too many are kept. Returns their unfinished windows."""
@@ -369,10 +366,6 @@ class Rolling:
 
     def _minutes(self, records: Sequence[BareRecord]) -> Iterator[Minute | MalformedError | None]:
         """The minute of each record, or the error; None without a value."""
-        for begin in range(0, len(records), MOST_RECORDS):
-            yield from self._batch(records[begin : begin + MOST_RECORDS])
-
-    def _batch(self, records: Sequence[BareRecord]) -> Iterator[Minute | MalformedError | None]:
         usual: Sequence[Minute | None] = [None] * len(records)
         if len(records) >= FEW_RECORDS:
             usual = self._reader.minutes(records)

@@ -14,12 +14,16 @@ from market.records import AHEAD_MS, BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from market.value_text import Bools, Ints
 from processors.rolling.amounts import Scale
-from processors.rolling.columns import MOST_RECORDS, BatchColumns, BatchReader
+from processors.rolling.columns import BatchColumns, BatchReader
 from processors.rolling.core import Rolling
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
 from processors.rolling.filling import FilledBlock, FillingBlocks
 from processors.rolling.history import MinuteRecord
 from processors.rolling.minute import ReadCandle, Scales, read_candle
+
+
+MOST_RECORDS = 4096
+"""As many make a batch. The more there are, the less an array operation costs each; they wait in memory."""
 
 
 class Recalled(Protocol):
