@@ -181,7 +181,7 @@ def _packed(places: Places) -> bytes:
 
 
 def _packed_apart(places: Places, rows: list[tuple[int | None, ...] | None]) -> bytes:
-    is_usual = [row is not None and None not in row and max(row) <= _GREATEST for row in rows]  # type: ignore[type-var]
+    is_usual = [row is not None and all(n is not None and n <= _GREATEST for n in row) for row in rows]
     numbers = np.array(list(compress(rows, is_usual)), np.int64)
     others = [
         (place, [str(number) for number in astuple(value)[:_WHOLES]], astuple(value)[_WHOLES:])
@@ -207,7 +207,7 @@ def _unpacked(packed: bytes, size: int) -> Places:
     for place, value in zip(np.flatnonzero(present).tolist(), sums_of(numbers), strict=True):
         places[place] = value
     for place, wholes, ids in msgspec.json.decode(zlib.decompress(packed[end:])) if end < len(packed) else ():
-        places[place] = Sum(*map(int, wholes), *ids)
+        places[place] = Sum(*map(int, wholes), *ids)  # type: ignore[arg-type]
     return places
 
 

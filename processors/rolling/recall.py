@@ -21,7 +21,6 @@ from processors.rolling.filling import FilledBlock, FillingBlocks
 from processors.rolling.history import MinuteRecord
 from processors.rolling.minute import ReadCandle, Scales, read_candle
 
-
 MOST_RECORDS = 4096
 """As many make a batch. The more there are, the less an array operation costs each; they wait in memory."""
 

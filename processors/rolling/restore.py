@@ -6,7 +6,7 @@ may be ahead of the committed offset: what came out of 1m records that are still
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from market.records import BareRecord
 from market.timeframe import DAY_MS, Timeframe
 from processors.rolling.core import Rolling
 from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
+from processors.rolling.minute import ReadCandle
 from processors.rolling.position import is_before
 from processors.rolling.recall import Recall, RecalledHours, RecalledMinutes, candle_of
 from processors.rolling.state import KEPT_DAYS, LATE_MS, month_of, months_of
@@ -158,15 +159,14 @@ async def _restore_days(
     since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
     async for partition, records in _own_records(source, Timeframe.D1, rollings, since, rebuild):
         for record in records:
-            _put_day(rollings[partition], record, lambda _, day, first=first_day[partition]: day >= first)
+            candle = candle_of(record, rollings[partition].state.scales)
+            if candle is not None and candle.open_ms // DAY_MS >= first_day[partition]:
+                _put_day(rollings[partition], candle)
 
 
-def _put_day(rolling: Rolling, record: BareRecord, is_wanted: Callable[[str, int], bool]) -> None:
-    """Keep the day of a record of the 1d topic if it is wanted, by its key and its number."""
-    candle = candle_of(record, rolling.state.scales)
-    if candle is not None and is_wanted(candle.key, day := candle.open_ms // DAY_MS):
-        rolling.state.fit(candle.key, candle.scale)
-        rolling.state.put_day(candle.key, day, candle.sum)
+def _put_day(rolling: Rolling, candle: ReadCandle) -> None:
+    rolling.state.fit(candle.key, candle.scale)
+    rolling.state.put_day(candle.key, candle.open_ms // DAY_MS, candle.sum)
 
 
 async def _own_records(
@@ -267,8 +267,9 @@ async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -
     for first, last in _in_one_go(extents):
         async for _, records in source.read(Timeframe.D1, {partition: first}, {partition: last + 1}):
             for record in records:
-                if _is_own(source, rolling, record):
-                    _put_day(rolling, record, lambda key, day: (key, month_of(day)) in names)
+                candle = candle_of(record, state.scales) if _is_own(source, rolling, record) else None
+                if candle is not None and (candle.key, month_of(candle.open_ms // DAY_MS)) in names:
+                    _put_day(rolling, candle)
 
 
 def _in_one_go(extents: Iterable[Extent]) -> list[Extent]:

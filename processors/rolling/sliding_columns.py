@@ -73,6 +73,7 @@ class MinuteColumns:
     def __init__(self, length: int, step: int) -> None:
         self.length = length
         self.step = step
+        self._ends_of_steps = slice(step - 1, None, step)
         self._hours = length // HOUR_MINUTES
         self._ring = _Ring(self._hours)
         self._squares: Squares = np.zeros((3, 0, self._hours), np.int64)
@@ -104,7 +105,7 @@ class MinuteColumns:
         parts = parts_of(present, numbers)
         self._ring.store(markets, hours, joined_parts(parts))
         slots = hours % self._hours
-        has_close, closes = self._steps(present), self._steps(numbers[_CLOSE])
+        has_close, closes = present[:, self._ends_of_steps], numbers[_CLOSE][:, self._ends_of_steps]
         squares = squares_between(has_close[:, :-1], closes[:, :-1], has_close[:, 1:], closes[:, 1:])
         self._squares[:, markets, slots] = squares.sum(-1)
         self._ends[:, markets, slots] = has_close[:, 0], closes[:, 0], has_close[:, -1], closes[:, -1]
@@ -113,7 +114,7 @@ class MinuteColumns:
         """Keep the hour that is being left, by minute."""
         self._left_hour[markets] = hour
         self._left[:, markets] = parts_from(parts_of(present, numbers))
-        has_close, closes = self._steps(present), self._steps(numbers[_CLOSE])
+        has_close, closes = present[:, self._ends_of_steps], numbers[_CLOSE][:, self._ends_of_steps]
         squares = np.zeros((3, len(markets), HOUR_MINUTES + 1), np.int64)  # of each return, where it begins
         squares[..., self.step - 1 : -1 - self.step : self.step] = squares_between(
             has_close[:, :-1], closes[:, :-1], has_close[:, 1:], closes[:, 1:]
@@ -148,11 +149,11 @@ class MinuteColumns:
     def squares(self, markets: Ints, hour: int, present: Bools, closes: Ints) -> Squares:
         """The squared return that ends at each minute of the running hour of these markets."""
         has_last, last = self._ends[2:, markets, (hour - 1) % self._hours]
-        has_close, close = self._steps(present), self._steps(closes)
+        has_close, close = present[:, self._ends_of_steps], closes[:, self._ends_of_steps]
         has_before = np.concatenate((has_last[:, None] > 0, has_close[:, :-1]), axis=1)
         before = np.concatenate((last[:, None], close[:, :-1]), axis=1)
         squares = np.zeros((3, *present.shape), np.int64)
-        self._steps(squares)[...] = squares_between(has_before, before, has_close, close)
+        squares[..., self._ends_of_steps] = squares_between(has_before, before, has_close, close)
         return squares
 
     def windows(
@@ -170,9 +171,6 @@ class MinuteColumns:
             first = self._first_square[:, markets]
         # A window that begins with an hour: the return before its first close is not in it.
         return parts, total - first * (places == HOUR_MINUTES - 1)
-
-    def _steps(self, by_minute: Ints) -> Ints:
-        return by_minute[..., self.step - 1 :: self.step]
 
 
 class HourColumns:

@@ -153,7 +153,7 @@ class TickerColumns:
         places, rows = np.array([ticker.minute % HOUR_MINUTES for ticker in due]), np.arange(len(due))
         present, numbers = self._present[markets], self._numbers[:, markets]
         present[rows, places] = True
-        numbers[:, rows, places] = np.array([_row(ticker.live) for ticker in due]).T
+        numbers[:, rows, places] = np.array([_row(ticker.live) for ticker in due if ticker.live is not None]).T
         return self._columns(RunningHour(hour, markets, present, numbers), rows, places)
 
     def _columns(self, of: RunningHour, which: Ints, places: Ints) -> Ints:
@@ -249,17 +249,17 @@ def _holds(value: Sum | None) -> bool:
     return value is not None and max(value.high, value.volume, value.quote_volume, value.taker_buy_volume) <= MOST
 
 
-def _row(value: Sum | None) -> tuple[int, ...]:
-    return astuple(value)[:_ROWS]  # type: ignore[type-var]
+def _row(value: Sum) -> tuple[int, ...]:
+    return astuple(value)[:_ROWS]
 
 
-def _volatilities(squares: Ints) -> list[int]:
+def _volatilities(squares: Ints) -> Ints:
     """As `processors.rolling.sliding.volatility`."""
-    high, low, returns = squares.tolist()
-    return [
+    roots = (
         (math.isqrt(4 * (LIMB * above + below)) + 1) // 2 if count > 1 else NO_VOLATILITY
-        for above, below, count in zip(high, low, returns, strict=True)
-    ]
+        for above, below, count in zip(*squares.tolist(), strict=True)
+    )
+    return np.fromiter(roots, np.int64, squares.shape[1])
 
 
 _SUMMED = [NUMBERS.index(name) for name in ("high", "volume", "quote_volume", "taker_buy_volume")]

@@ -22,7 +22,11 @@ many = settings(deadline=None, max_examples=150)
 
 def amounts(most: int, places: int) -> st.SearchStrategy[Decimal]:
     """Whole parts to `most`, and so many places at most."""
-    fractions = st.builds(lambda number, places: Decimal(number % 10**places).scaleb(-places), st.integers(0, 10**places), st.integers(0, places))
+    fractions = st.builds(
+        lambda number, places: Decimal(number % 10**places).scaleb(-places),
+        st.integers(0, 10**places),
+        st.integers(0, places),
+    )
     return st.builds(Decimal.__add__, st.integers(0, most).map(Decimal), fractions)
 
 

@@ -94,7 +94,10 @@ def test_windows_as_columns_are_those_of_each_market(seed: int, greatest: int) -
         assert greatest > MOST // 100 or sorted(rows) == list(range(len(due)))
         expected = {row: makers[ticker.key].ticker(ticker.minute, ticker.live) for row, ticker in enumerate(due)}
         for row, column in zip(rows, shown.T.tolist(), strict=True):
-            assert column == [expected[row].revision, *(number for window in expected[row].windows for number in window)]
+            assert column == [
+                expected[row].revision,
+                *(number for window in expected[row].windows for number in window),
+            ]
 
 
 def _places(state: RollingState, key: str) -> tuple[object, object]:
@@ -157,7 +160,9 @@ def test_what_is_recalled_at_once_is_what_is_recalled_one_by_one(seed: int) -> N
         alone.recall(record)
     for key in together.state.scales:
         days = [*range(START // DAY - 1, START // DAY + 1)]
-        assert [together.history.extent((key, day)) for day in days] == [alone.history.extent((key, day)) for day in days]
+        assert [together.history.extent((key, day)) for day in days] == [
+            alone.history.extent((key, day)) for day in days
+        ]
         assert together.history.newest_ms(key) == alone.history.newest_ms(key)
         assert together.state.fed_ms[key] == alone.state.fed_ms[key]
         scales = together.state.scales[key], alone.state.scales[key]
@@ -175,7 +180,12 @@ def test_of_several_live_candles_of_a_market_in_a_batch_the_newest_is_shown() ->
     taken(core, records, 100)
     newest = core.history.newest_ms("binance:S0-USDT")
     live = [
-        Minute(n, newest + 2 * MINUTE + n, b"binance:S0-USDT", minute(at, newest + MINUTE, 10**6 + n, "S0-USDT", status="open"))
+        Minute(
+            n,
+            newest + 2 * MINUTE + n,
+            b"binance:S0-USDT",
+            minute(at, newest + MINUTE, 10**6 + n, "S0-USDT", status="open"),
+        )
         for n in range(3)
     ]
     shown = core.refresh_all([*live, live[0]._replace(value=b"{")])
