@@ -21,7 +21,7 @@ from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
 from processors.rolling.amounts import Scale
 from processors.rolling.columns import BatchReader
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
-from processors.rolling.history import CandleHistory, DayKey, MinuteRecord, minute_of
+from processors.rolling.history import DayKey, MinuteRecord, minute_of
 from processors.rolling.minute import Minute, read_minute
 from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingState, RollingState
 from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
@@ -29,7 +29,7 @@ from processors.rolling.sums import Sum, joined
 from processors.rolling.ticker_columns import DueTicker
 from processors.rolling.tickers import Tickers
 
-FEW_RECORDS = 256
+FEW_RECORDS = 160
 """Fewer records than this cost less one by one than by columns."""
 LIVE_INTERVAL_MS = 1000
 """A live candle refreshes a ticker at most this often, by the log clock."""
@@ -83,6 +83,8 @@ class Rolling:
         self.partition = partition
         self.partitions = partitions
         self.state = RollingState(most_old_days, most_old_months)
+        self.history = self.state.history
+        """What the log holds of each key, and where."""
         self.offset = -1
         """Offset of the newest 1m record that was read."""
         self._revision: int | None = None
@@ -99,11 +101,6 @@ class Rolling:
         """Record keys that were checked → their market's key."""
         self._refreshed_ms: dict[str, int] = {}
         self._unfinished: dict[DayKey, set[tuple[Timeframe, int]]] = {}
-
-    @property
-    def history(self) -> CandleHistory:
-        """What the log holds of each key, and where."""
-        return self.state.history
 
     @property
     def pending(self) -> bool:
