@@ -17,17 +17,17 @@ from market.key import MarketKey
 from market.limits import check_key
 from market.partition import check_place
 from market.records import BareRecord
-from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS, Timeframe
+from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
 from processors.rolling.amounts import Scale
 from processors.rolling.columns import BatchReader
-from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, whole_parts
+from processors.rolling.day import HOUR_MINUTES
 from processors.rolling.history import DayKey, MinuteRecord, minute_of
 from processors.rolling.minute import Minute, read_minute
 from processors.rolling.state import MOST_OLD_DAYS, MOST_OLD_MONTHS, MissingState, RollingState
-from processors.rolling.steps import HOURS_OF, MINUTES_OF, OF_DAYS, TIMEFRAMES, candle_bytes, days_of
-from processors.rolling.sums import Sum, joined
+from processors.rolling.steps import TIMEFRAMES, candle_bytes
 from processors.rolling.ticker_columns import DueTicker
 from processors.rolling.tickers import Tickers
+from processors.rolling.windows import changed_windows
 
 FEW_RECORDS = 160
 """Fewer records than this cost less one by one than by columns."""
@@ -209,7 +209,7 @@ class Rolling:
     def _flush(self) -> None:
         for name, minutes in self._dirty.items():
             is_lossy, scale = self.history.may_have_lost(name[1]), self.state.scales[name[0]]
-            for timeframe, open_ms, whole in self._windows(*name, minutes, name_all=is_lossy):
+            for timeframe, open_ms, whole in changed_windows(self.state, name, minutes, name_all=is_lossy):
                 if whole is not None:
                     value = candle_bytes(name[0], timeframe, open_ms, whole, scale)
                     self._made.append(Output(timeframe, name[0], value, self._revision_offset))
@@ -237,48 +237,6 @@ class Rolling:
         for (place, ticker), value in zip(due, values, strict=True):
             self._made[place] = Output(None, ticker.key, value)
         self._waiting.clear()
-
-    def _windows(
-        self, key: str, day: int, minutes: set[int], *, name_all: bool
-    ) -> Iterator[tuple[Timeframe, int, Sum | None]]:
-        """The windows that hold any of these minutes of a day: timeframe, open time, and the sum if it is whole.
-
-        Windows that are not whole are left out, unless `name_all`.
-        """
-        state, first_hour = self.state, day * DAY_HOURS
-        changed: set[int] = set()
-        for hour, of_hour in _by_hour(minutes):
-            places = state.minutes(key, first_hour + hour)
-            for timeframe, length in MINUTES_OF.items():
-                for since in _begins(of_hour, length):
-                    if places[since + length - 1] is None and not name_all:
-                        continue
-                    parts = whole_parts(places[since : since + length])
-                    if parts or name_all:
-                        open_ms = (first_hour + hour) * HOUR_MS + since * MINUTE_MS
-                        yield timeframe, open_ms, joined(parts) if parts else None
-            if name_all or whole_parts(places) is not None:
-                changed.add(hour)
-        if changed:
-            yield from self._longer_windows(key, day, changed, name_all=name_all)
-
-    def _longer_windows(
-        self, key: str, day: int, changed: set[int], *, name_all: bool
-    ) -> Iterator[tuple[Timeframe, int, Sum | None]]:
-        """The same of windows of hours and of days, that hold any of these hours of a day."""
-        hours = self.state.hours(key, day)
-        for timeframe, length in HOURS_OF.items():
-            for since in sorted({hour - hour % length for hour in changed}):
-                parts = whole_parts(hours[since : since + length])
-                if parts or name_all:
-                    yield timeframe, day * DAY_MS + since * HOUR_MS, joined(parts) if parts else None
-        if (parts := whole_parts(hours)) is None:
-            return
-        self.state.put_day(key, day, joined(parts))
-        for timeframe in OF_DAYS:
-            span = days_of(timeframe, day)
-            if (parts := whole_parts(self.state.days(key, span))) is not None:
-                yield timeframe, span[0] * DAY_MS, joined(parts)
 
     def refresh(self, record: BareRecord) -> list[Output]:
         """Take in one record of the live topic, as `refresh_all`. Raises `MalformedError`."""
@@ -384,21 +342,3 @@ def _of_one(taken: Taken) -> list[Output]:
     for _, error in taken.refused:
         raise error
     return taken.outputs
-
-
-def _begins(minutes: Sequence[int], length: int) -> Iterable[int]:
-    """Where the windows of this length begin that hold any of these minutes; nearly always there is one."""
-    if len(minutes) == 1:
-        return (minutes[0] - minutes[0] % length,)
-    return {minute - minute % length for minute in minutes}
-
-
-def _by_hour(minutes: set[int]) -> Iterable[tuple[int, list[int]]]:
-    """Minutes of a day by their hour, each counted from the hour's beginning; nearly always there is one."""
-    if len(minutes) == 1:
-        hour, minute = divmod(next(iter(minutes)), HOUR_MINUTES)
-        return [(hour, [minute])]
-    by_hour: dict[int, list[int]] = {}
-    for minute in sorted(minutes):
-        by_hour.setdefault(minute // HOUR_MINUTES, []).append(minute % HOUR_MINUTES)
-    return by_hour.items()

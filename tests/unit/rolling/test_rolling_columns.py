@@ -34,7 +34,8 @@ def window_numbers(at: random.Random, digits: int) -> WindowNumbers:
     return WindowNumbers(
         at.randint(1, 10_080), opened, max(opened, close, high), min(opened, close, low), close,
         volume, volume * at.choice([1, 3, at.randint(1, 10**6)]), at.randint(0, volume), at.randint(0, 10**9),
-        at.randint(0, 4), at.randint(0, 2 * 10**12), at.randint(0, 60), at.choice([NO_VOLATILITY, 0, at.randint(0, 10**13)]),
+        at.randint(0, 4), at.randint(0, 2 * 10**12), at.randint(0, 60),
+        at.choice([NO_VOLATILITY, 0, at.randint(0, 10**13)]),
     )  # fmt: skip
 
 
