@@ -6,6 +6,7 @@ when a minute of it changes; it is lacking then, and has to be stored again.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,6 +30,14 @@ BlocksOf = Callable[[Ints, Ints], tuple[Bools, Ints]]
 """Markets, and the number of a block of each → by market and place, whether it is present, and its `NUMBERS`."""
 Squares = Ints
 """Three rows, as of `squares_between`."""
+
+
+class RunningHour(NamedTuple):
+    """The hour that is running, by market and minute."""
+
+    hour: int
+    present: Bools
+    closes: Ints
 
 
 class _Ring:
@@ -90,12 +99,14 @@ class MinuteColumns:
         self._between_squares: Squares = np.zeros((3, 0), np.int64)
         self._first_square: Squares = np.zeros((3, 0), np.int64)
         """Of the return from the hour that is being left to the next."""
+        self._running: Squares = np.zeros((3, 0, HOUR_MINUTES + 1), np.int64)
+        """Of the returns that end before each minute of the running hour."""
 
     def make_room(self, more: int) -> None:
         """Make room for more markets."""
         self._ring.make_room(more)
         self._left_hour = np.pad(self._left_hour, (0, more), constant_values=_NONE)
-        for name in ("_squares", "_ends", "_left", "_left_squares"):
+        for name in ("_squares", "_ends", "_left", "_left_squares", "_running"):
             setattr(self, name, np.pad(getattr(self, name), ((0, 0), (0, more), (0, 0))))
         for name in ("_between", "_between_squares", "_first_square"):
             setattr(self, name, np.pad(getattr(self, name), ((0, 0), (0, more))))
@@ -146,22 +157,34 @@ class MinuteColumns:
         self._between_squares[:, markets] = self._squares[:, of_markets, slots].sum(-1) + seams.sum(-1)
         self._first_square[:, markets] = seams[..., 0]
 
-    def squares(self, markets: Ints, hour: int, present: Bools, closes: Ints) -> Squares:
-        """The squared return that ends at each minute of the running hour of these markets."""
-        has_last, last = self._ends[2:, markets, (hour - 1) % self._hours]
+    def add_up(self, markets: Ints, hours: Ints, present: Bools, closes: Ints) -> None:
+        """Keep the sums of the squared returns that end before each minute of the running hours of these markets."""
+        has_last, last = self._ends[2:, markets, (hours - 1) % self._hours]
         has_close, close = present[:, self._ends_of_steps], closes[:, self._ends_of_steps]
         has_before = np.concatenate((has_last[:, None] > 0, has_close[:, :-1]), axis=1)
         before = np.concatenate((last[:, None], close[:, :-1]), axis=1)
         squares = np.zeros((3, *present.shape), np.int64)
         squares[..., self._ends_of_steps] = squares_between(has_before, before, has_close, close)
-        return squares
+        self._running[:, markets, 1:] = squares.cumsum(-1)
 
-    def windows(
-        self, markets: Ints, places: Ints, running: Ints, squares: Squares, first: Squares
-    ) -> tuple[Ints, Squares]:
+    def until(self, markets: Ints, places: Ints) -> Squares:
+        """The squared returns that end before these minutes of the running hour of these markets."""
+        return self._running[:, markets, places]
+
+    def square_of_open(self, markets: Ints, places: Ints, running: RunningHour, open_closes: Ints) -> Squares:
+        """The squared return that ends with an open minute of each of these markets."""
+        _, present, closes = running
+        has_last, last = self._ends[2:, markets, (running.hour - 1) % self._hours]
+        is_first, before = places < self.step, np.maximum(places - self.step, 0)
+        has_before = np.where(is_first, has_last > 0, present[markets, before])
+        is_end = (places + 1) % self.step == 0
+        before = np.where(is_first, last, closes[markets, before])
+        return squares_between(has_before, before, is_end, open_closes)
+
+    def windows(self, markets: Ints, places: Ints, running: Ints, squares: Squares) -> tuple[Ints, Squares]:
         """The windows of these markets that end with these minutes of the running hour.
 
-        `running` and `squares`: the running hour up to there. `first`: the running hour's first squared return.
+        `running` and `squares`: the running hour up to there.
         """
         head = self._left[:, markets, places + 1]
         parts = both_parts(both_parts(head, self._between[:, markets]), running)
@@ -169,6 +192,8 @@ class MinuteColumns:
         if self._hours > 1:
             total += self._between_squares[:, markets]
             first = self._first_square[:, markets]
+        else:
+            first = self._running[:, markets, self.step]
         # A window that begins with an hour: the return before its first close is not in it.
         return parts, total - first * (places == HOUR_MINUTES - 1)
 

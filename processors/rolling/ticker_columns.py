@@ -16,7 +16,7 @@ from market.timeframe import MINUTE_MS
 from market.value_text import Bools, Ints
 from processors.rolling.block import BlockNumbers
 from processors.rolling.day import DAY_HOURS, HOUR_MINUTES
-from processors.rolling.sliding_columns import HourColumns, MinuteColumns
+from processors.rolling.sliding_columns import HourColumns, MinuteColumns, RunningHour
 from processors.rolling.sums import Sum
 from processors.rolling.ticker import WINDOWS, MinuteWindow
 from processors.rolling.ticker_texts import NO_VOLATILITY, WindowNumbers
@@ -34,6 +34,8 @@ from processors.rolling.window_parts import (
     TAKER_BUY_VOLUME,
     TRADES,
     VOLUME,
+    both_parts,
+    empty_parts,
     parts_before,
     parts_of,
 )  # fmt: skip
@@ -57,15 +59,6 @@ class DueTicker(NamedTuple):
     live: Sum | None = None
 
 
-class RunningHour(NamedTuple):
-    """The hour that is running for some markets, by market and minute."""
-
-    hour: int
-    markets: Ints
-    present: Bools
-    numbers: Ints
-
-
 class TickerColumns:
     """All markets; `minutes_of` has the minutes of an hour since 1970, `hours_of` the hours of a day."""
 
@@ -85,6 +78,8 @@ class TickerColumns:
         """Whether hours before it were changed since."""
         self._present: Bools = np.zeros((0, HOUR_MINUTES), np.bool_)
         self._numbers: Ints = np.zeros((_ROWS, 0, HOUR_MINUTES), np.int64)
+        self._until = empty_parts(0, HOUR_MINUTES + 1)
+        """Of the running hour, what lies before each minute."""
         self._changes: list[tuple[int, int, Sum]] = []
         """Market, place and new sum of minutes of the running hour."""
 
@@ -142,35 +137,42 @@ class TickerColumns:
 
     def _closed(self, hour: int, due: Sequence[DueTicker]) -> Ints:
         """Tickers at the end of minutes of the running hour."""
-        markets, which = np.unique([self._markets[ticker.key] for ticker in due], return_inverse=True)
-        places = np.array([ticker.minute % HOUR_MINUTES for ticker in due])
-        running = RunningHour(hour, markets, self._present[markets], self._numbers[:, markets])
-        return self._columns(running, which, places)
+        markets, places = self._places_of(due)
+        squares = [window.until(markets, places + 1) for window in self._windows if isinstance(window, MinuteColumns)]
+        return self._columns(hour, markets, places, self._until[:, markets, places + 1], squares)
 
     def _open(self, hour: int, due: Sequence[DueTicker]) -> Ints:
         """Tickers with an open minute."""
-        markets = np.array([self._markets[ticker.key] for ticker in due])
-        places, rows = np.array([ticker.minute % HOUR_MINUTES for ticker in due]), np.arange(len(due))
-        present, numbers = self._present[markets], self._numbers[:, markets]
-        present[rows, places] = True
-        numbers[:, rows, places] = np.array([_row(ticker.live) for ticker in due if ticker.live is not None]).T
-        return self._columns(RunningHour(hour, markets, present, numbers), rows, places)
+        markets, places = self._places_of(due)
+        numbers = np.array([_row(ticker.live) for ticker in due if ticker.live is not None]).T
+        running = both_parts(self._until[:, markets, places], parts_of(np.ones(len(due), np.bool_), numbers))
+        of_hour = RunningHour(hour, self._present, self._numbers[_CLOSE])
+        squares = [
+            window.until(markets, places) + window.square_of_open(markets, places, of_hour, numbers[_CLOSE])
+            for window in self._windows
+            if isinstance(window, MinuteColumns)
+        ]
+        return self._columns(hour, markets, places, running, squares)
 
-    def _columns(self, of: RunningHour, which: Ints, places: Ints) -> Ints:
-        """Tickers at the end of these places of the running hour; `which` of its markets each is of."""
-        running = parts_before(parts_of(of.present, of.numbers))[:, which, places + 1]
-        of_rows, ends = of.markets[which], of.hour * HOUR_MINUTES + places + 1
-        rows = [np.zeros_like(places)]
+    def _places_of(self, due: Sequence[DueTicker]) -> tuple[Ints, Ints]:
+        """Of tickers, the markets and the places of their minutes in the hour."""
+        markets = np.array([self._markets[ticker.key] for ticker in due])
+        return markets, np.array([ticker.minute % HOUR_MINUTES for ticker in due])
+
+    def _columns(self, hour: int, markets: Ints, places: Ints, running: Ints, squares: Sequence[Ints]) -> Ints:
+        """Tickers at the end of these places of the running hour, of which `running` is the part up to there.
+
+        `squares`: for each `MinuteColumns` the squared returns up to there.
+        """
+        ends = hour * HOUR_MINUTES + places + 1
+        rows, squares_of = [np.zeros_like(places)], iter(squares)
         for window in self._windows:
             if isinstance(window, MinuteColumns):
-                squares = window.squares(of.markets, of.hour, of.present, of.numbers[_CLOSE])
-                until = np.cumsum(squares, -1)[:, which, places]
-                first = squares[:, which, window.step - 1]
-                parts, total = window.windows(of_rows, places, running, until, first)
+                parts, total = window.windows(markets, places, running, next(squares_of))
                 since = ends - window.length
             else:
-                parts, total = window.windows(of_rows, running)
-                since = np.full_like(ends, (of.hour - window.length + 1) * HOUR_MINUTES)
+                parts, total = window.windows(markets, running)
+                since = np.full_like(ends, (hour - window.length + 1) * HOUR_MINUTES)
             rows[0] = np.maximum(rows[0], parts[REVISION])
             missing = ends - since - parts[COUNT]
             rows += [*parts[_SHOWN], since * MINUTE_MS, missing, _volatilities(total)]
@@ -187,6 +189,15 @@ class TickerColumns:
             self._present[moved], self._numbers[:, moved] = self._minutes(moved, np.full_like(moved, hour))
             self._hour[moved] = hour
             self._is_stale[some] = False
+            self._add_up(some)
+
+    def _add_up(self, markets: Ints) -> None:
+        """Compute what the running hours of these markets hold up to each minute."""
+        present, numbers = self._present[markets], self._numbers[:, markets]
+        self._until[:, markets] = parts_before(parts_of(present, numbers))
+        for window in self._windows:
+            if isinstance(window, MinuteColumns):
+                window.add_up(markets, self._hour[markets], present, numbers[_CLOSE])
 
     def _minutes(self, markets: Ints, hours: Ints) -> tuple[Bools, Ints]:
         """By market and minute, an hour of each of these markets."""
@@ -230,6 +241,7 @@ class TickerColumns:
         self._is_stale = np.pad(self._is_stale, (0, more))
         self._present = np.pad(self._present, ((0, more), (0, 0)))
         self._numbers = np.pad(self._numbers, ((0, 0), (0, more), (0, 0)))
+        self._until = np.pad(self._until, ((0, 0), (0, more), (0, 0)))
         for window in self._windows:
             window.make_room(more)
 
@@ -237,11 +249,17 @@ class TickerColumns:
         """Put the changed minutes of the running hours in."""
         changes, self._changes = self._changes, []
         self._too_great |= {self._keys[market] for market, _, value in changes if not _holds(value)}
-        usual = [(market, place, *_row(value)) for market, place, value in changes if _holds(value)]
+        # Of a market that was forgotten since, all is loaded again.
+        usual = [
+            (market, place, *_row(value))
+            for market, place, value in changes
+            if self._hour[market] != _NONE and _holds(value)
+        ]
         if usual:
             markets, places, *numbers = np.array(usual).T
             self._present[markets, places] = True
             self._numbers[:, markets, places] = numbers
+            self._add_up(np.unique(markets))
 
 
 def _holds(value: Sum | None) -> bool:
