@@ -233,7 +233,7 @@ class TickerColumns:
             market = self._markets[key] = len(self._keys)
             self._keys.append(key)
             if market == len(self._hour):
-                self._make_room(max(8, market))
+                self._make_room(max(8, market // 4))
         return market
 
     def _make_room(self, more: int) -> None:
