@@ -1,4 +1,7 @@
-"""Clients of the hot store, as a process of its own: each asks as soon as it has its answer, or with pauses.
+"""Clients of the hot store, as a process of its own: each asks as soon as it has its answer, or after a pause.
+
+Pauses are random (exponential), `PAUSE_S` on average. Equal ones would bind together all clients that once met in the
+queue, and measure how long the queue of all is.
 
 ``hot_read.py CLIENTS SECONDS PAUSE_S END_MS FORM``; FORM is ``bytes`` (values as they stand) or ``models``. It prints
 ``{"per_s": …, "seen_ms": {"kind": [latency, …]}}``. Times are around our reader. Redis comes by `CANDLEWICK_*`.
@@ -74,7 +77,7 @@ async def main(clients: int, seconds: float, pause_s: float, end_ms: int, form: 
             if asked_s >= counted_from_s:
                 seen_ms[kind].append(1000 * (now_s - asked_s))
             if pause_s:
-                await asyncio.sleep(pause_s)
+                await asyncio.sleep(rng.expovariate(1 / pause_s))
 
     await asyncio.gather(*(client(number) for number in range(clients)))
     await disconnect(redis)
