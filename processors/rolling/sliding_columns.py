@@ -64,12 +64,13 @@ class _Ring:
         self.hour[markets, hours % self.hours] = hours
         self.parts[:, markets, hours % self.hours] = parts
 
-    def forget(self, market: int, hour: int | None) -> None:
-        """Forget an hour of a market, or all."""
-        if hour is None:
+    def forget(self, market: int, hours: Ints | None) -> None:
+        """Forget these hours of a market, or all."""
+        if hours is None:
             self.hour[market] = _NONE
-        elif self.hour[market, hour % self.hours] == hour:
-            self.hour[market, hour % self.hours] = _NONE
+        else:
+            is_kept = self.hour[market, hours % self.hours] == hours
+            self.hour[market, hours[is_kept] % self.hours] = _NONE
 
     def of(self, markets: Ints, hours: Ints) -> Ints:
         """The parts of these hours, of each of these markets."""
@@ -134,7 +135,7 @@ class MinuteColumns:
 
     def forget(self, market: int, hour: int | None) -> None:
         """Note that an hour of a market was changed, or that all were."""
-        self._ring.forget(market, hour)
+        self._ring.forget(market, None if hour is None else np.array([hour]))
         if hour is None or self._left_hour[market] == hour:
             self._left_hour[market] = _NONE
 
@@ -221,8 +222,9 @@ class HourColumns:
         self._ring.store(markets[which], hours[is_held], parts_of(present, numbers)[:, which, place])
 
     def forget(self, market: int, hour: int | None) -> None:
-        """Note that an hour of a market was changed, or that all were."""
-        self._ring.forget(market, hour)
+        """Note that an hour of a market was changed, or that all were; its day is looked at again."""
+        first = None if hour is None else hour - hour % DAY_HOURS
+        self._ring.forget(market, None if first is None else np.arange(first, first + DAY_HOURS))
 
     def look(self, markets: Ints, hour: int, hours_of: BlocksOf) -> None:
         """Compute what does not change while this is the running hour, from the hours of the days before it."""
