@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from market.columns import Ints
 from market.key import MarketKey
 from market.timeframe import DAY_MS, MINUTE_MS, MINUTE_US
+from market.value_text import Ints
 from serving.errors import NoTierError
 from serving.held import HeldSpans
 from serving.planner import MAX_MINUTES, SpanMs, Tier
