@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 import uvloop
 from hot_data import SYMBOLS, key_of
 
+from market.codec import decode_candle
 from market.key import MarketKey
 from market.timeframe import MINUTE_MS
 from runtime.settings import load_settings, redis_address
@@ -34,13 +35,14 @@ Read = Callable[[MarketKey], Awaitable[int]]
 def kinds(form: str, redis: HotClient, prefix: str, end_ms: int) -> dict[str, tuple[Read, int]]:
     """What is read, by its name, and how many records come each time."""
     as_bytes = form == "bytes"
-    read_candles = read.read_candle_values if as_bytes else read.read_candles
+    decode = len if as_bytes else decode_candle
     read_ticker = read.read_ticker_value if as_bytes else read.read_ticker
     read_trades = read.read_trade_values if as_bytes else read.read_trades
 
     async def candles(market: MarketKey) -> int:
         from_ms = end_ms - CANDLES * MINUTE_MS
-        return len(await read_candles(redis, prefix, market, from_ms=from_ms, until_ms=end_ms))
+        values = await read.read_candle_values(redis, prefix, market, from_ms=from_ms, until_ms=end_ms)
+        return len([decode(value) for value in values])
 
     async def ticker(market: MarketKey) -> int:
         return int(await read_ticker(redis, prefix, market) is not None)

@@ -1,5 +1,6 @@
 """What the tiers gave, and the same as JSON values; records have the form they have in the topics. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -13,7 +14,9 @@ from market.ticker import Ticker
 from serving.encoded import told_value
 from serving.lengths import CandleLength
 from serving.planner import Coverage, SourcedCandle, SourcedRange, SpanMs, Tier
+from serving.records_coverage import RecordsCoverage
 from serving.trades import SourcedTrade, trade_coverage
+from sinks.record_forms import RecordKind
 
 Json = dict[str, Any]
 
@@ -47,26 +50,49 @@ class TickersAnswer:
 
 def candles_json(market: MarketKey, length: CandleLength, answer: CandlesAnswer) -> Json:
     """The answer of ``/v1/candles``."""
-    covered = answer.coverage
     return {
         **market._asdict(),
         "timeframe": str(length),
         "candles": [orjson.Fragment(told_value(sourced.candle, length)) for sourced in answer.merged.values()],
-        "source": {
-            "ranges": [_span(sourced.span) | {"tier": "+".join(sourced.tiers)} for sourced in answer.sources],
-            "away": answer.away,
-        },
-        "coverage": _span(covered.span)
-        | {
-            "expected": covered.expected,
-            "present": covered.present,
-            "missing": [_span(span) for span in covered.missing],
-            "statuses": {status.value: count for status, count in covered.statuses.items()},
-            "worst_status": covered.worst,
-            "minutes_expected": covered.minutes_expected,
-            "minutes_present": covered.minutes_present,
-        },
+        "source": source_json(answer.sources, answer.away),
+        "coverage": coverage_json(answer.coverage),
         "next_from_ms": answer.next_from_ms,
+    }
+
+
+def source_json(ranges: Iterable[SourcedRange], away: Iterable[Tier]) -> Json:
+    """Which tiers an answer comes from, and which did not answer."""
+    return {
+        "ranges": [span_json(sourced.span) | {"tier": "+".join(sourced.tiers)} for sourced in ranges],
+        "away": list(away),
+    }
+
+
+def coverage_json(covered: Coverage) -> Json:
+    """How complete candles are."""
+    return span_json(covered.span) | {
+        "expected": covered.expected,
+        "present": covered.present,
+        "missing": [span_json(span) for span in covered.missing],
+        "statuses": {status.value: count for status, count in covered.statuses.items()},
+        "worst_status": covered.worst,
+        "minutes_expected": covered.minutes_expected,
+        "minutes_present": covered.minutes_present,
+    }
+
+
+def records_coverage_json(covered: RecordsCoverage) -> Json:
+    """How many records were given, and, of trades, how complete they are by the candles of their minutes."""
+    counted = {
+        "statuses": dict(covered.statuses),
+        "lacking": [span_json(span) for span in covered.lacking],
+        "lacking_minutes": covered.lacking_minutes,
+    }
+    return {
+        "from_ms": covered.asked.from_ms,
+        "until_ms": covered.until_ms,
+        "present": covered.present,
+        **(counted if covered.kind is RecordKind.TRADES else {}),
     }
 
 
@@ -114,7 +140,8 @@ def _worst(statuses: set[Status]) -> Status | None:
     return max(statuses, key=lambda status: status.rank, default=None)
 
 
-def _span(span: SpanMs) -> Json:
+def span_json(span: SpanMs) -> Json:
+    """Its bounds."""
     return {"from_ms": span.from_ms, "until_ms": span.until_ms}
 
 

@@ -4,7 +4,6 @@ Answers are JSON: candles, trades and tickers in the very form of the topics (de
 milliseconds or, where a name says `_us`, microseconds). Errors are problem+json (RFC 9457).
 """
 
-import asyncio
 import time
 from enum import StrEnum
 from http import HTTPStatus
@@ -24,24 +23,24 @@ from serving.analysis.routes import Analyst, analysis_routes
 from serving.answers import candles_json, tickers_json, trades_json
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.candles import CandlesQuestion, read_candles
-from serving.errors import NoTierError, TooMuchError
+from serving.errors import NoTierError, StreamBrokenError, TooManyRowsError, TooManyStreamsError, TooMuchError
+from serving.estimate_routes import estimate_routes
+from serving.estimates import estimate_candles
+from serving.health import TierHealth
 from serving.held import HeldSpans
-from serving.lengths import CandleLength
+from serving.lengths import CandleLength, check_length
 from serving.markets import Markets, UnknownMarketError
+from serving.media_types import AnswerForm
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs, check_name
-from serving.planner import MAX_CANDLES, RevisionChoice, Tier
+from serving.planner import MAX_CANDLES, RevisionChoice, SpanMs
 from serving.problem import problem
 from serving.reader import read_tickers, read_trades
-from serving.record_routes import record_routes
+from serving.record_routes import Form, asked_form, market_routes, record_routes, require_few_rows, wrong
+from serving.streams import StreamSlots, candle_parts, streamed
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 
 _RETRY_AFTER_S = 5
-
-
-def _check_length(value: str) -> str:
-    """The usual name of a length."""
-    return str(CandleLength.parse(value))
 
 
 class CandlesQuery(MarketQuery):
@@ -49,7 +48,7 @@ class CandlesQuery(MarketQuery):
 
     timeframe: Annotated[
         str,
-        AfterValidator(_check_length),
+        AfterValidator(check_length),
         Field(description="minutes, hours, days, weeks or months: 7m, 1h, 3d, 1w, 1M", max_length=8),
     ] = Timeframe.M1.value
     from_ms: Annotated[TimeMs | None, Field(description="first open time, UTC ms; without: the last ones")] = None
@@ -60,6 +59,7 @@ class CandlesQuery(MarketQuery):
     revision: Annotated[
         RevisionChoice, Field(description="latest: as corrected; first: as told when the minute closed")
     ] = RevisionChoice.LATEST
+    format: Form = None
 
     @property
     def question(self) -> CandlesQuestion:
@@ -110,13 +110,16 @@ class Health(StrEnum):
 
 def build_api(tiers: Tiers, held: HeldSpans, analyst: Analyst | None = None) -> FastAPI:
     """The application; the caller closes `tiers`, and keeps `held` up to date. Without `analyst` no model is asked."""
-    markets = Markets(tiers)
+    markets, slots, tier_health = Markets(tiers), StreamSlots(), TierHealth(tiers)
     api = FastAPI(title="Candlewick", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
 
     @api.get("/v1/candles", summary="Closed candles of a symbol, oldest first")
-    async def candles(query: Annotated[CandlesQuery, Query()]) -> Response:
+    async def candles(request: Request, query: Annotated[CandlesQuery, Query()]) -> Response:
         if query.from_ms is not None and query.until_ms is not None and query.from_ms > query.until_ms:
             return problem(HTTPStatus.BAD_REQUEST, "from_ms lies after until_ms")
+        form = asked_form(query, query.format, request.headers.get("accept", ""))
+        if form is not AnswerForm.JSON:
+            return await stream_candles(tiers, held, query.question, form, slots)
         answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
@@ -136,24 +139,40 @@ def build_api(tiers: Tiers, held: HeldSpans, analyst: Analyst | None = None) -> 
             await markets.require_any(query.markets)
         return _json(tickers_json(query.exchange, answer))
 
-    @api.get("/v1/health", summary="Which tiers answer; always 200")
+    @api.get("/v1/health", summary="Which tiers answered some seconds ago; always 200")
     async def health() -> Response:
-        reachable = dict(zip(Tier, await asyncio.gather(*map(tiers.reachable, Tier)), strict=True))
+        reachable = await tier_health.reachable()
         there = reachable.values()
         status = Health.OK if all(there) else Health.DEGRADED if any(there) else Health.DOWN
         return _json(
             {"status": status, "tiers": {tier.value: {"reachable": answers} for tier, answers in reachable.items()}}
         )
 
-    api.include_router(record_routes(tiers))
+    api.include_router(record_routes(tiers, held, slots))
+    api.include_router(market_routes(tiers, held))
+    api.include_router(estimate_routes(tiers, held))
     api.include_router(analysis_routes(analyst or Analyst(tiers, held)))
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)
     api.add_exception_handler(NoTierError, _on_no_tier)
     api.add_exception_handler(TooMuchError, _on_too_much)
+    api.add_exception_handler(TooManyRowsError, _on_too_many_rows)
+    api.add_exception_handler(TooManyStreamsError, _on_too_many_streams)
     api.add_exception_handler(Exception, _on_defect)
     return api
+
+
+async def stream_candles(
+    tiers: Tiers, held: HeldSpans, question: CandlesQuestion, form: AnswerForm, slots: StreamSlots
+) -> Response:
+    """Candles as a stream. Raises what its first part raises, and `TooManyRowsError`."""
+    now_ms = time.time_ns() // 1_000_000
+    if question.from_ms is None:
+        raise wrong("from_ms", f"has to be given for {form}")
+    estimate = await estimate_candles(held, question, form, now_ms=now_ms)
+    require_few_rows(estimate.rows, SpanMs(question.from_ms, question.until_ms or now_ms), now_ms)
+    return await streamed(candle_parts(tiers, held, question, form, now_ms=now_ms), form, slots)
 
 
 async def _on_wrong_parameters(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
@@ -185,8 +204,20 @@ async def _on_too_much(request: Request, error: Exception) -> Response:  # noqa:
     return problem(HTTPStatus.BAD_REQUEST, str(error), limit=error.limit)
 
 
+async def _on_too_many_rows(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    assert isinstance(error, TooManyRowsError)  # noqa: S101  # registered for this one
+    return problem(HTTPStatus.BAD_REQUEST, str(error), until_ms=error.until_ms)
+
+
+async def _on_too_many_streams(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
+
+
 async def _on_defect(request: Request, error: Exception) -> Response:
-    logger("serve").error("a request failed", path=request.url.path, exc_info=error)
+    if isinstance(error, StreamBrokenError):  # its client sees the connection break
+        logger("serve").error("a stream broke off", path=request.url.path, reason=str(error))
+    else:
+        logger("serve").error("a request failed", path=request.url.path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
 
 

@@ -4,13 +4,17 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from market.candle import Candle, Status
-from market.codec import decode_candle, encode_candle
+from market.codec import decode_candle
 from market.decimals import EXACT, ZERO, plain
 from market.errors import MalformedError
 from market.key import MarketKey
 from market.texts import CandleTexts, encode_texts
 from serving.lengths import CandleLength
+from serving.texts import json_values
+from sinks.record_forms import FORMS, RecordKind
 
 _open_ms = re.compile(rb'"open_time_ms":(\d+),').search
 _end = re.compile(rb'"revision":(\d+),"status":"([a-z]+)"\}$').search
@@ -46,9 +50,18 @@ def encoded_window(value: bytes, length: CandleLength) -> EncodedCandle:
     return encoded_value(begin + b"}", length, int(end[:-1]))
 
 
-def encoded_minute(candle: Candle) -> EncodedCandle:
-    """A 1m candle."""
-    return EncodedCandle(candle.open_time_ms, candle.revision, candle.status, 1, encode_candle(candle))
+def encoded_rows(rows: pa.Table) -> list[EncodedCandle]:
+    """1m candles, from rows as `sinks.record_forms` has them. Raises `MalformedError`."""
+    form = FORMS[RecordKind.CANDLES]
+    values = json_values(rows.select(form.told.names), omits_null=form.omits_null)
+    opens, revisions, statuses = (rows[name].to_pylist() for name in ("open_time_ms", "revision", "status"))
+    try:
+        return [
+            EncodedCandle(open_ms, revision, Status(status), 1, value)
+            for open_ms, revision, status, value in zip(opens, revisions, statuses, values, strict=True)
+        ]
+    except ValueError as error:
+        raise MalformedError(f"no candle: {error}") from error
 
 
 def fold_minutes(market: MarketKey, length: CandleLength, minutes: Iterable[EncodedCandle]) -> list[EncodedCandle]:

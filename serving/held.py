@@ -14,12 +14,14 @@ from market.key import MarketKey
 from market.timeframe import Timeframe
 from serving.planner import SpanMs, Tier, TierSpans
 from serving.tiers import AwayError, Tiers
+from sinks.record_forms import RecordKind
 
 NEAR_EVERY_S = 10.0
 """Between two looks at hot and warm; also how long a tier that was away is passed over before it is asked again."""
 COLD_EVERY_S = 60.0
 MOST_MARKETS = 2_000
 """Of hot, a market and timeframe each: the one that was asked about longest ago is let go."""
+RECORDS_BY_TIME = (RecordKind.TRADES, RecordKind.SIGNALS, RecordKind.BARS, RecordKind.FUNDING, RecordKind.GAPS)
 _EVER = SpanMs(0, MAX_TIME_US // 1000)
 _NOBODY = (MarketKey("-", "-"), Timeframe.M1)
 
@@ -32,6 +34,8 @@ class HeldSpans:
         self._hot: OrderedDict[tuple[MarketKey, Timeframe], int] = OrderedDict()
         self._warm: list[SpanMs] = [_EVER]
         self._cold: dict[str, list[SpanMs]] | None = None
+        self._warm_records: dict[RecordKind, list[SpanMs]] = {}
+        self._cold_records: dict[RecordKind, dict[str, list[SpanMs]]] = {}
         self._away: set[Tier] = set()
         self._looked: set[Tier] = set()
         self._looking = asyncio.Lock()
@@ -49,6 +53,18 @@ class HeldSpans:
         }
         return [TierSpans(tier, spans[tier]) for tier in Tier if tier not in self._away]
 
+    async def of_records(self, kind: RecordKind, market: MarketKey) -> list[TierSpans]:
+        """Where warm and cold may hold records of a kind; a tier that is away is left out.
+
+        Warm's newest span goes on; if it has none, there is none. Cold's are those of the whole exchange.
+        """
+        await self._first_look()
+        spans = {
+            Tier.WARM: self._warm_records.get(kind, []),
+            Tier.COLD: self._cold_records.get(kind, {}).get(market.exchange, []),
+        }
+        return [TierSpans(tier, held) for tier, held in spans.items() if tier not in self._away]
+
     async def away(self) -> set[Tier]:
         """The tiers that did not answer when they were asked last, here."""
         await self._first_look()
@@ -61,8 +77,11 @@ class HeldSpans:
                 await self._look_at_hot()
             elif tier is Tier.WARM:
                 self._warm = _open_ended(await self._tiers.warm.spans())
+                records = await self._tiers.warm.record_spans()
+                self._warm_records = {kind: _open_ended(spans) for kind, spans in records.items() if spans}
             else:
-                self._cold = await self._tiers.cold.dates()
+                self._cold = await self._tiers.cold.record_dates(RecordKind.CANDLES)
+                self._cold_records = {kind: await self._tiers.cold.record_dates(kind) for kind in RECORDS_BY_TIME}
         except AwayError:
             self._away.add(tier)
         else:

@@ -19,6 +19,7 @@ from market.timeframe import Timeframe
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_TRADES, MAX_SYMBOLS
 from serving.hot_answers import candles_body, tickers_body, trades_body
 from serving.hot_cache import HotCache, KeptAnswer
+from serving.media_types import AnswerForm, accepted_form
 from serving.planner import MAX_CANDLES
 from serving.tiers import AwayError, HotTier
 from serving.trades import MAX_TRADES
@@ -60,7 +61,7 @@ class HotRoutes:
         """Answer, or let the application answer."""
         route = self._routes.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
         answer = None
-        if route is not None:
+        if route is not None and accepted_form(_header(scope, b"accept").decode("latin-1")) is AnswerForm.JSON:
             try:
                 answer = await route(scope["query_string"])
             except AwayError:
@@ -173,10 +174,14 @@ def _kept(body: bytes | None) -> KeptAnswer | None:
     return KeptAnswer(body, b'"%b"' % hashlib.blake2b(body, digest_size=8).hexdigest().encode())
 
 
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
+
+
 async def _send(scope: Scope, send: Send, answer: KeptAnswer) -> None:
     """The answer, or 304 where the client has it (RFC 9110, 13.1.2)."""
-    known = next((value for name, value in scope["headers"] if name == b"if-none-match"), None)
-    if known is not None and answer.etag in known.replace(b"W/", b"").split(b", "):
+    known = _header(scope, b"if-none-match")
+    if known and answer.etag in known.replace(b"W/", b"").split(b", "):
         await send({"type": "http.response.start", "status": 304, "headers": [(b"etag", answer.etag)]})
         await send({"type": "http.response.body", "body": b""})
         return

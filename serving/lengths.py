@@ -90,6 +90,11 @@ class CandleLength(NamedTuple):
         return (self.end_ms(open_ms) - open_ms) // MINUTE_MS
 
 
+def check_length(value: str | None) -> str | None:
+    """The usual name of a length. Raises `ValueError`."""
+    return None if value is None else str(CandleLength.parse(value))
+
+
 def _length(units: int, unit: LengthUnit) -> CandleLength:
     return CandleLength(units, unit, None if unit is LengthUnit.MONTH else units * _UNIT_MS[unit])
 

@@ -112,10 +112,10 @@ def plan(missing: Sequence[SpanMs], tiers: Sequence[TierSpans]) -> dict[Tier, li
     parts: dict[Tier, list[SpanMs]] = {}
     rest = list(missing)
     for tier, spans in tiers:
-        held = [both for span in rest for other in spans if (both := _both(span, other)).from_ms < both.until_ms]
+        held = common(rest, spans)
         if held:
-            parts[tier] = joined(held)
-            rest = [left for span in rest for left in _without(span, spans)]
+            parts[tier] = held
+            rest = without(rest, spans)
     return parts
 
 
@@ -152,7 +152,7 @@ def _left(spans: Sequence[SpanMs], tiers: Sequence[TierSpans]) -> list[SpanMs]:
     """What none of the tiers may hold."""
     left = list(spans)
     for _, held in tiers:
-        left = [part for span in left for part in _without(span, held)]
+        left = without(left, held)
     return left
 
 
@@ -171,6 +171,16 @@ def joined(spans: Iterable[SpanMs]) -> list[SpanMs]:
         else:
             whole.append(span)
     return whole
+
+
+def common(spans: Iterable[SpanMs], others: Sequence[SpanMs]) -> list[SpanMs]:
+    """What lies in one of both, in order."""
+    return joined(both for span in spans for other in others if (both := _both(span, other)).from_ms < both.until_ms)
+
+
+def without(spans: Iterable[SpanMs], others: Sequence[SpanMs]) -> list[SpanMs]:
+    """What is left of spans outside of others, in order."""
+    return joined(left for span in spans for left in _without(span, others))
 
 
 def missing_spans(span: SpanMs, present: Container[int]) -> list[SpanMs]:

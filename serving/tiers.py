@@ -1,67 +1,42 @@
-"""The tiers behind one face: what each can be asked, and the one place where a tier turns out to be away."""
+"""The tiers behind one face: what each can be asked."""
 
 import asyncio
-import datetime as dt
-from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
 
 from market.candle import Candle
-from market.errors import MalformedError
 from market.key import MarketKey
 from market.ticker import Ticker
-from market.timeframe import DAY_MS, MINUTE_MS, Timeframe
+from market.timeframe import MINUTE_MS, MINUTE_US, Timeframe
 from market.trade import Trade
-from runtime.errors import CandlewickError
-from runtime.settings import Settings, clickhouse_address, cold_address, redis_address
-from runtime.telemetry import logger
-from serving.encoded import EncodedCandle, encoded_minute, encoded_value, encoded_window
+from runtime.settings import Settings, clickhouse_address, redis_address
+from serving.cold_tier import ColdTier
+from serving.encoded import EncodedCandle, encoded_value, encoded_window
+from serving.guard import AwayError, Guard, MinuteSpan, RecordTable, TierStore, is_in
 from serving.lengths import MINUTE, CandleLength
-from serving.planner import RevisionChoice, SpanMs, Tier, joined
+from serving.planner import RevisionChoice, SpanMs, Tier
 from sinks.clickhouse import connect as clickhouse
 from sinks.clickhouse import read as warm
 from sinks.clickhouse import read_candles as warm_candles
 from sinks.clickhouse import read_records as warm_records
-from sinks.clickhouse.read_records import Cursor, RecordKind, RecordPage
-from sinks.parquet import connect as parquet
-from sinks.parquet import read as cold
+from sinks.clickhouse import read_tables as warm_tables
+from sinks.clickhouse.read_records import RecordPage
+from sinks.record_forms import Cursor, RecordKind, times_us
 from sinks.redis import connect as redis
 from sinks.redis import keys
 from sinks.redis import read as hot
 from sinks.redis.changes import KeyChanges
 
+__all__ = ["AwayError", "ColdTier", "MinuteSpan", "RecordTable", "TierStore"]  # besides those below
+
 _NEAR_S = 5.0
 """How long hot and warm may take before they count as away."""
-_COLD_S = 30.0
-_COLD_READS = 2
-"""At a time: each holds a file of a day in memory. More wait, within the time above."""
 _NOBODY = MarketKey("-", "-")
 """Asked for to see whether a tier answers."""
-_EPOCH = dt.date(1970, 1, 1)
 
 Answer = TypeVar("Answer")
-
-
-class AwayError(CandlewickError):
-    """A tier cannot answer now, or not with anything that can be read."""
-
-
-class TierStore(Protocol):
-    """What every tier can be asked. All raise `AwayError`."""
-
-    async def minutes(
-        self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
-    ) -> list[EncodedCandle]:
-        """Closed 1m candles that open in the spans, which are in order; oldest first.
-
-        Of first revisions only cold has all: the others give the first that they still have.
-        """
-
-    async def close(self) -> None:
-        """Close the connections."""
 
 
 class NearTier(TierStore, Protocol):
@@ -80,45 +55,6 @@ class NearTier(TierStore, Protocol):
         """The markets that have candles there, at most so many."""
 
 
-class Guard:
-    """Bounds how long a tier may take, and says in the log when it goes away and when it is back."""
-
-    def __init__(self, tier: Tier, errors: Callable[[], AbstractContextManager[None]], timeout_s: float) -> None:
-        self._tier = tier
-        self._errors = errors
-        self._timeout_s = timeout_s
-        self._away = False
-        self._log = logger("serve")
-
-    async def ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer:
-        """The answer, or `AwayError`."""
-        try:
-            with self._translated():
-                async with asyncio.timeout(self._timeout_s):
-                    with self._errors():
-                        answer = await question()
-        except AwayError as error:
-            if not self._away:
-                self._log.warning("tier is away", tier=self._tier, reason=str(error))
-            self._away = True
-            raise
-        if self._away:
-            self._log.info("tier is back", tier=self._tier)
-        self._away = False
-        return answer
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (CandlewickError, clickhouse.RowsRefusedError) as error:
-            raise AwayError(str(error)) from error
-        except TimeoutError as error:
-            raise AwayError(f"the {self._tier} tier did not answer within {self._timeout_s:g} s") from error
-        except (MalformedError, pa.ArrowException) as error:
-            raise AwayError(f"the {self._tier} tier holds what is not ours or damaged: {error}") from error
-
-
 class HotTier:
     """Redis: the latest trades, recent candles of every timeframe, tickers. Its methods are those of `NearTier`."""
 
@@ -128,14 +64,14 @@ class HotTier:
         self._client = redis.connect(url)
         self._guard = Guard(Tier.HOT, lambda: redis.redis_errors(url), _NEAR_S)
 
-    async def minutes(  # noqa: D102
+    async def minutes(
         self,
         market: MarketKey,
         spans: Sequence[SpanMs],
         revision: RevisionChoice = RevisionChoice.LATEST,  # noqa: ARG002  # it has one of each
     ) -> list[EncodedCandle]:
         candles = await self.candles(market, Timeframe.M1, SpanMs(spans[0].from_ms, spans[-1].until_ms))
-        return [candle for candle in candles if _is_in(candle.open_ms, spans)]
+        return [candle for candle in candles if is_in(candle.open_ms, spans)]
 
     async def candles(self, market: MarketKey, timeframe: Timeframe, span: SpanMs) -> list[EncodedCandle]:
         """Closed candles that open in the span, oldest first."""
@@ -189,19 +125,19 @@ class HotTier:
         """Who tells that a key changed."""
         return KeyChanges(self._client, on_change, on_loss)
 
-    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:  # noqa: D102
+    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:
         return await self._guard.ask(lambda: hot.read_trades(self._client, self._prefix, market, limit=limit))
 
-    async def ticker(self, market: MarketKey) -> Ticker | None:  # noqa: D102
+    async def ticker(self, market: MarketKey) -> Ticker | None:
         return await self._guard.ask(lambda: hot.read_ticker(self._client, self._prefix, market))
 
-    async def has_market(self, market: MarketKey) -> bool:  # noqa: D102
+    async def has_market(self, market: MarketKey) -> bool:
         return await self._guard.ask(lambda: hot.is_market_held(self._client, self._prefix, market))
 
-    async def markets(self, most: int) -> set[MarketKey]:  # noqa: D102
+    async def markets(self, most: int) -> set[MarketKey]:
         return await self._guard.ask(lambda: hot.read_markets(self._client, self._prefix, most=most))
 
-    async def close(self) -> None:  # noqa: D102
+    async def close(self) -> None:
         await self._client.aclose()
 
 
@@ -218,7 +154,7 @@ class WarmTier:
         self._client: clickhouse.Client | None = None
         self._guard = Guard(Tier.WARM, lambda: clickhouse.clickhouse_errors(self._url), _NEAR_S)
 
-    async def minutes(  # noqa: D102
+    async def minutes(
         self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
     ) -> list[EncodedCandle]:
         is_first = revision is RevisionChoice.FIRST
@@ -238,6 +174,40 @@ class WarmTier:
             lambda client: warm_records.read_records(client, kind, parameters, after=after, limit=limit)
         )
 
+    async def table(
+        self, kind: RecordKind, parameters: Mapping[str, str], minutes: MinuteSpan, most: int
+    ) -> RecordTable:
+        """Records of the first minutes: of all of them, or of so many that there are `most` rows or more."""
+        rows = await self._ask(
+            lambda client: warm_tables.read_table(
+                client, kind, parameters, from_minute=minutes.begin, until_minute=minutes.end, most=most
+            )
+        )
+        is_all = len(rows) < most
+        return RecordTable(rows, minutes.end if is_all else int(times_us(kind, rows).max()) // MINUTE_US + 1)
+
+    async def estimated_rows(self, kind: RecordKind, parameters: Mapping[str, str], minutes: MinuteSpan) -> int:
+        """How many records there are at most, by the index alone."""
+        return await self._ask(
+            lambda client: warm_tables.estimate_rows(
+                client, kind, parameters, from_minute=minutes.begin, until_minute=minutes.end
+            )
+        )
+
+    async def record_spans(self) -> dict[RecordKind, list[SpanMs]]:
+        """Where any market has records, in whole minutes: one span a month."""
+        spans = await self._ask(warm_tables.read_record_spans)
+        return {kind: [_whole_minutes(*span) for span in of_kind] for kind, of_kind in spans.items()}
+
+    async def minute_counts(self, market: MarketKey, minutes: MinuteSpan) -> pa.Table:
+        """Minute, trades and status of each 1m candle, oldest first."""
+        span = SpanMs(minutes.begin * MINUTE_MS, minutes.end * MINUTE_MS)
+        return await self._ask(lambda client: warm_tables.read_minute_counts(client, market._asdict() | span._asdict()))
+
+    async def instruments(self, exchange: str) -> pa.Table:
+        """All instruments of an exchange, by symbol."""
+        return await self._ask(lambda client: warm_tables.read_instruments(client, exchange))
+
     async def exchanges(self) -> list[str]:
         """The exchanges that have instruments."""
         return await self._ask(warm_records.read_exchanges)
@@ -251,19 +221,19 @@ class WarmTier:
         spans = await self._ask(warm_candles.read_candle_spans)
         return sorted(SpanMs(first, last + MINUTE_MS) for first, last in spans)
 
-    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:  # noqa: D102
+    async def trades(self, market: MarketKey, limit: int) -> list[Trade]:
         return await self._ask(lambda client: warm.read_trades(client, market, limit=limit))
 
-    async def ticker(self, market: MarketKey) -> Ticker | None:  # noqa: D102
+    async def ticker(self, market: MarketKey) -> Ticker | None:
         return await self._ask(lambda client: warm.read_ticker(client, market))
 
-    async def has_market(self, market: MarketKey) -> bool:  # noqa: D102
+    async def has_market(self, market: MarketKey) -> bool:
         return await self._ask(lambda client: warm.is_market_held(client, market))
 
-    async def markets(self, most: int) -> set[MarketKey]:  # noqa: D102
+    async def markets(self, most: int) -> set[MarketKey]:
         return await self._ask(lambda client: warm.read_markets(client, most=most))
 
-    async def close(self) -> None:  # noqa: D102
+    async def close(self) -> None:
         if self._client is not None:
             client, self._client = self._client, None
             await client.close()
@@ -277,47 +247,6 @@ class WarmTier:
             return await read(client)
 
         return await self._guard.ask(question)
-
-
-class ColdTier:
-    """Parquet files: every revision of every 1m candle; a day is read at a time."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._url = cold_address(settings)
-        self._partitions = settings.partitions
-        self._store: parquet.Client | None = None
-        self._slots = asyncio.Semaphore(_COLD_READS)
-        self._guard = Guard(Tier.COLD, lambda: parquet.cold_errors(self._url), _COLD_S)
-
-    async def minutes(  # noqa: D102
-        self, market: MarketKey, spans: Sequence[SpanMs], revision: RevisionChoice = RevisionChoice.LATEST
-    ) -> list[EncodedCandle]:
-        is_first = revision is RevisionChoice.FIRST
-
-        async def question() -> list[EncodedCandle]:
-            async with self._slots:
-                days = [
-                    await cold.read_candles(self._opened(), market, day, partitions=self._partitions, is_first=is_first)
-                    for day in _days(spans)
-                ]
-            return [
-                encoded_minute(candle) for candles in days for candle in candles if _is_in(candle.open_time_ms, spans)
-            ]
-
-        return await self._guard.ask(question)
-
-    async def dates(self) -> dict[str, list[SpanMs]]:
-        """Exchange → the UTC days of which there may be 1m candles, as spans."""
-        dates = await self._guard.ask(lambda: cold.read_dates(self._opened(), "candles"))
-        return {exchange: joined(map(_day_span, days)) for exchange, days in dates.items()}
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-    def _opened(self) -> parquet.Client:
-        if self._store is None:
-            self._store = parquet.connect(self._url)
-        return self._store
 
 
 class Tiers:
@@ -362,17 +291,5 @@ async def _read_windows(
     )
 
 
-def _days(spans: Sequence[SpanMs]) -> list[dt.date]:
-    days = {day for span in spans for day in range(span.from_ms // DAY_MS, (span.until_ms - 1) // DAY_MS + 1)}
-    return [_EPOCH + dt.timedelta(days=day) for day in sorted(days)]
-
-
-def _day_span(date: dt.date) -> SpanMs:
-    day = (date - _EPOCH).days
-    return SpanMs(day * DAY_MS, (day + 1) * DAY_MS)
-
-
-def _is_in(time_ms: int, spans: Sequence[SpanMs]) -> bool:
-    """Whether spans, which are in order, have the time in them."""
-    place = bisect_right(spans, time_ms, key=lambda span: span.from_ms)
-    return place > 0 and time_ms < spans[place - 1].until_ms
+def _whole_minutes(first_ms: int, last_ms: int) -> SpanMs:
+    return SpanMs(first_ms - first_ms % MINUTE_MS, last_ms - last_ms % MINUTE_MS + MINUTE_MS)

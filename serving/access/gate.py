@@ -96,7 +96,8 @@ class Gate:
         if scope["type"] != "http":
             await send({"type": "websocket.close"})  # nothing is served by it yet, so it has no rules
             return
-        question, answer = read_question(scope["path"], scope["query_string"]), _SentAnswer(send)
+        accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
+        question, answer = read_question(scope["path"], scope["query_string"], accept), _SentAnswer(send)
         caller = nameless(scope["client"][0] if scope["client"] else "")
         costs: dict[str, int] = {}
         if question.path is not None:

@@ -14,6 +14,7 @@ from serving.access.callers import Caller
 from serving.access.keys import ApiDataset
 from serving.access.refusal import Reason, RequestRefusedError
 from serving.bounds import DEFAULT_CANDLES, DEFAULT_RECORDS, DEFAULT_TRADES, MAX_RECORDS, MAX_SYMBOLS
+from serving.media_types import AnswerForm, accepted_form
 from serving.planner import MAX_CANDLES
 from serving.trades import MAX_TRADES
 
@@ -25,6 +26,8 @@ PAST_WEIGHT = 4
 """More for candles by time: they are asked of stores that read files."""
 ANALYSIS_WEIGHT = 20
 """Up to ten markets are read, and a model is asked."""
+STREAM_WEIGHT = 50
+"""Of an answer that is a stream, whatever its length: the data go by as they are read."""
 _REMEMBERED = 4_096
 """Questions that were read, and are not read again."""
 _SHORT_BYTES = 512
@@ -39,6 +42,10 @@ class ApiEndpoint(NamedTuple):
     dataset: ApiDataset | None = None
     weigh: Callable[[Parameters], int] = lambda _: 1
     is_open: bool = False
+    has_streams: bool = False
+    """Whether its answer may be a stream."""
+    dataset_of: Callable[[Parameters], ApiDataset | None] | None = None
+    """Where the parameters say which dataset it is."""
 
 
 class Question(NamedTuple):
@@ -57,6 +64,11 @@ def _weigh_candles(given: Parameters) -> int:
     return 1 + _count(given.get("limit"), DEFAULT_CANDLES, MAX_CANDLES) // CANDLES_A_WEIGHT + past
 
 
+def _estimated_dataset(given: Parameters) -> ApiDataset | None:
+    """Of the question that is estimated."""
+    return ENDPOINTS.get(f"/v1/{given.get('of')}", ApiEndpoint()).dataset
+
+
 def _weigh_trades(given: Parameters) -> int:
     return 1 + _count(given.get("limit"), DEFAULT_TRADES, MAX_TRADES) // TRADES_A_WEIGHT
 
@@ -70,26 +82,31 @@ def _weigh_records(given: Parameters) -> int:
 
 
 ENDPOINTS = {
-    "/v1/candles": ApiEndpoint(ApiDataset.CANDLES, _weigh_candles),
+    "/v1/candles": ApiEndpoint(ApiDataset.CANDLES, _weigh_candles, has_streams=True),
     "/v1/trades": ApiEndpoint(ApiDataset.TRADES, _weigh_trades),
     "/v1/tickers": ApiEndpoint(ApiDataset.TICKERS, _weigh_tickers),
-    "/v1/historical": ApiEndpoint(ApiDataset.TRADES, _weigh_records),
-    "/v1/signals": ApiEndpoint(ApiDataset.SIGNALS, _weigh_records),
-    "/v1/bars": ApiEndpoint(ApiDataset.BARS, _weigh_records),
-    "/v1/funding": ApiEndpoint(ApiDataset.FUNDING, _weigh_records),
-    "/v1/gaps": ApiEndpoint(ApiDataset.FEEDS, _weigh_records),
+    "/v1/historical": ApiEndpoint(ApiDataset.TRADES, _weigh_records, has_streams=True),
+    "/v1/signals": ApiEndpoint(ApiDataset.SIGNALS, _weigh_records, has_streams=True),
+    "/v1/bars": ApiEndpoint(ApiDataset.BARS, _weigh_records, has_streams=True),
+    "/v1/funding": ApiEndpoint(ApiDataset.FUNDING, _weigh_records, has_streams=True),
+    "/v1/gaps": ApiEndpoint(ApiDataset.FEEDS, _weigh_records, has_streams=True),
     "/v1/instruments": ApiEndpoint(ApiDataset.INSTRUMENTS, _weigh_records),
     "/v1/coverage": ApiEndpoint(ApiDataset.CANDLES, lambda _: 1 + PAST_WEIGHT),
     "/v1/analyze": ApiEndpoint(ApiDataset.CANDLES, lambda _: ANALYSIS_WEIGHT),
+    "/v1/estimate": ApiEndpoint(None, lambda _: 1 + PAST_WEIGHT, dataset_of=_estimated_dataset),
     "/v1/exchanges": ApiEndpoint(),
     "/v1/health": ApiEndpoint(is_open=True),
     "/v1/openapi.json": ApiEndpoint(is_open=True),
 }
 
 
-def read_question(path: str, query: bytes) -> Question:
-    """What is asked. The parameters may be wrong: that is for the interface to say."""
-    return _remembered(path, query) if len(query) <= _SHORT_BYTES and path in ENDPOINTS else _read(path, query)
+def read_question(path: str, query: bytes, accept: bytes = b"") -> Question:
+    """What is asked, with this `Accept` header. The parameters may be wrong: that is for the interface to say."""
+    is_short = len(query) <= _SHORT_BYTES and path in ENDPOINTS
+    question = _remembered(path, query) if is_short else _read(path, query)
+    if question.endpoint.has_streams and accept and accepted_form(accept.decode("latin-1")) is not AnswerForm.JSON:
+        return question._replace(weight=STREAM_WEIGHT)
+    return question
 
 
 def check_scope(question: Question, caller: Caller) -> None:
@@ -111,7 +128,12 @@ def _read(path: str, query: bytes) -> Question:
     exchanges = frozenset(value for name, value in pairs if name == "exchange")
     if endpoint is None:
         return Question(None, ApiEndpoint(), exchanges, 1)
-    return Question(path, endpoint, exchanges, 0 if endpoint.is_open else endpoint.weigh(dict(pairs)))
+    given = dict(pairs)
+    if endpoint.dataset_of is not None:
+        endpoint = endpoint._replace(dataset=endpoint.dataset_of(given))
+    is_stream = endpoint.has_streams and given.get("format", AnswerForm.JSON) != AnswerForm.JSON
+    weight = STREAM_WEIGHT if is_stream else endpoint.weigh(given)
+    return Question(path, endpoint, exchanges, 0 if endpoint.is_open else weight)
 
 
 _remembered = lru_cache(maxsize=_REMEMBERED)(_read)

@@ -8,20 +8,12 @@ from typing import Any
 
 from clickhouse_connect.driver import AsyncClient
 
-from market.candle import Candle
 from market.key import MarketKey
 from market.ticker import Ticker
-from market.timeframe import Timeframe
 from market.trade import Trade
-from sinks.decode import StoredRow, decode_candle_row, decode_trade_row
+from sinks.decode import StoredRow, decode_trade_row
 from sinks.decode_ticker import decode_ticker_rows
 
-_CANDLES = """
-SELECT * FROM candles FINAL
-WHERE exchange = {exchange:String} AND symbol = {symbol:String} AND timeframe = {timeframe:String}
-  AND open_time >= fromUnixTimestamp64Milli({from_ms:Int64}) AND open_time < fromUnixTimestamp64Milli({until_ms:Int64})
-ORDER BY open_time
-"""
 _TRADES = """
 SELECT exchange, symbol, trade_id, price, qty, side, time, received, source, seq FROM trades FINAL
 WHERE exchange = {exchange:String} AND symbol = {symbol:String}
@@ -40,14 +32,6 @@ SELECT 1 FROM trades WHERE exchange = {exchange:String} AND symbol = {symbol:Str
 """
 _MARKETS = "SELECT DISTINCT exchange, symbol FROM candles LIMIT {most:UInt32}"
 _AS_FAR_AS_TIME_ALLOWS = {"max_execution_time": 2, "timeout_overflow_mode": "break"}
-
-
-async def read_candles(
-    client: AsyncClient, market: MarketKey, *, from_ms: int, until_ms: int, timeframe: Timeframe = Timeframe.M1
-) -> list[Candle]:
-    """Candles that open in [from_ms, until_ms), oldest first."""
-    rows = await _rows(client, _CANDLES, market, timeframe=timeframe.value, from_ms=from_ms, until_ms=until_ms)
-    return [decode_candle_row(row) for row in rows]
 
 
 async def read_trades(client: AsyncClient, market: MarketKey, *, limit: int) -> list[Trade]:

@@ -6,15 +6,15 @@ A page begins behind a cursor: the sorting key of the record before it. All rais
 
 import re
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
 from clickhouse_connect.driver import AsyncClient
 
 from sinks.clickhouse.json_form import JSON_FORM
+from sinks.record_forms import Cursor, RecordKind
 
-Cursor = tuple[int | str, ...]
+__all__ = ["Cursor", "RecordKind", "RecordPage", "is_cursor", "read_days", "read_exchanges", "read_records"]
 
 
 class _Selection(NamedTuple):
@@ -23,17 +23,6 @@ class _Selection(NamedTuple):
     """Table and conditions; parameters in braces."""
     keys: tuple[tuple[str, str], ...]
     """Expressions that the records are sorted by, and their types."""
-
-
-class RecordKind(StrEnum):
-    """What can be read in pages."""
-
-    TRADES = "trades"
-    SIGNALS = "signals"
-    BARS = "bars"
-    FUNDING = "funding"
-    GAPS = "gaps"
-    INSTRUMENTS = "instruments"
 
 
 class RecordPage(NamedTuple):

@@ -44,20 +44,6 @@ async def read_newest_candle_values(
     return cast("list[bytes]", await client.zrange(candles_key(prefix, str(market), timeframe), -limit, -1))
 
 
-async def read_candles(
-    client: HotClient,
-    prefix: str,
-    market: MarketKey,
-    *,
-    from_ms: int,
-    until_ms: int,
-    timeframe: Timeframe = Timeframe.M1,
-) -> list[Candle]:
-    """Recent candles that open in [from_ms, until_ms), oldest first."""
-    values = await read_candle_values(client, prefix, market, from_ms=from_ms, until_ms=until_ms, timeframe=timeframe)
-    return [decode_candle(value) for value in values]
-
-
 async def read_newest_candle(
     client: HotClient, prefix: str, market: MarketKey, *, timeframe: Timeframe = Timeframe.M1
 ) -> Candle | None:

@@ -1,14 +1,20 @@
 """Records as the cold store gets them, and the files that it makes of them."""
 
+import datetime as dt
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from market_log import LogRecord
+from obstore.store import ObjectStore
 
+from market.key import MarketKey
 from sinks.parquet.files import BatchName, File, split
+from sinks.parquet.footers import Footers
+from sinks.parquet.read_records import ColdPlace, find_groups, read_records
 from sinks.parquet.schema import Dataset
+from sinks.record_forms import RecordKind, arrange
 
 BEFORE = Path(__file__).parents[1] / "data" / "cold" / "trades-in-log-order.parquet"
 NAME = BatchName("p.md.trades.v1", 0, 10, 13)
@@ -28,6 +34,15 @@ def files(dataset: Dataset, records: Sequence[LogRecord]) -> list[File]:
     encoded = dataset.reading(1)(0, records)
     assert not encoded.refused
     return list(split(dataset, NAME, encoded.chunk.select(dataset.schema.names)))
+
+
+async def read_day(store: ObjectStore, kind: RecordKind, market: MarketKey, day: dt.date) -> list[dict[str, Any]]:
+    """The records of a UTC day, each once, in order, with all columns."""
+    place = ColdPlace(store, Footers(), None)
+    groups = await find_groups(place, kind, market, [day])
+    minute = (day - dt.date(1970, 1, 1)).days * 1440
+    rows = await read_records(place, kind, market, {}, groups, from_minute=minute, until_minute=minute + 1440)
+    return arrange(kind, [rows]).to_pylist()
 
 
 def trades_before() -> list[LogRecord]:

@@ -32,20 +32,28 @@ class Written:
 
 
 async def write(store: Store, topic: str, values: Sequence[bytes], *, first: int = 0) -> None:
+    """As one batch of each partition, with offsets from `first` on."""
+    await write_records(store, topic, [_record(first + place, value) for place, value in enumerate(values)])
+
+
+def _record(offset: int, value: bytes) -> Written:
+    fields = json.loads(value)
+    return Written(offset, value, f"{fields['exchange']}:{fields['symbol']}".encode())
+
+
+async def write_records(store: Store, topic: str, records: Sequence[Written]) -> None:
     """As one batch of each partition; the store is opened for it, as a sink that starts would."""
     placed: dict[int, list[Written]] = {}
-    for at, value in enumerate(values):
-        one = json.loads(value)
-        key = f"{one['exchange']}:{one['symbol']}".encode()
-        placed.setdefault(partition_of(key, PARTITIONS), []).append(Written(first + at, value, key))
+    for record in records:
+        placed.setdefault(partition_of(record.key, PARTITIONS), []).append(record)
     await store.open()
     try:
         await store.positions([TopicPartition(topic, partition) for partition in placed], {})
-        for partition, records in placed.items():
-            tp, end = TopicPartition(topic, partition), records[-1].offset
-            encoded = store.encode(tp, records)
+        for partition, of_partition in placed.items():
+            tp, end = TopicPartition(topic, partition), of_partition[-1].offset
+            encoded = store.encode(tp, of_partition)
             assert not encoded.refused
-            batch = Batch(tp=tp, first=records[0].offset, last=end, next=end + 1, count=len(records))
+            batch = Batch(tp=tp, first=of_partition[0].offset, last=end, next=end + 1, count=len(of_partition))
             batch.chunk, batch.rows = encoded.chunk, encoded.rows
             await store.write([batch])
     finally:

@@ -1,5 +1,7 @@
 """Candles of any length over tiers that hold any of their minutes, against sums of fractions."""
 
+import csv
+import io
 import json
 import random
 from datetime import UTC, datetime
@@ -7,12 +9,15 @@ from fractions import Fraction
 from typing import Any
 
 import aiohttp
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 from written import MINUTE, T0, write
 
 from market.timeframe import Timeframe
 from runtime.settings import Settings
+from serving import candle_stream
 from serving.server import ServeSettings, serving
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.parquet.store import ParquetStore
@@ -153,6 +158,37 @@ async def test_every_answer_is_the_sum_of_the_minutes_of_all_tiers(settings: Set
                 answer = await ask(session, timeframe=length, limit=5000, revision="first", **span)
                 firsts = expected(told, length, is_first=True, **span)
                 assert [exact(candle) for candle in answer["candles"]] == list(firsts.values())
+
+
+async def test_streams_hold_the_candles_of_all_pages(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candle_stream, "MAX_CANDLES", 50)  # so that a stream is of several pages
+    await spread(settings, random.Random(5))  # any made-up market
+    span = {"from_ms": BEGIN, "until_ms": BEGIN + MINUTES * MINUTE}
+    async with serving(settings, ServeSettings(port=0)) as (address, _), aiohttp.ClientSession(address) as session:
+        for length in ("1m", "7m", "1d"):
+            whole = await ask(session, timeframe=length, limit=5000, **span)
+            told: dict[str, bytes] = {}
+            for form in ("ndjson", "csv", "arrow", "parquet"):
+                query = BTC | span | {"timeframe": length, "format": form}
+                async with session.get("/v1/candles", params=query) as response:
+                    told[form] = await response.read()
+            *lines, last = map(json.loads, told["ndjson"].splitlines())
+            assert lines == whole["candles"]
+            assert last["end"] == {
+                "rows": len(lines), "source": whole["source"],
+                "coverage": whole["coverage"] | {"statuses": last["end"]["coverage"]["statuses"]},
+            }  # fmt: skip
+            assert sum(last["end"]["coverage"]["statuses"].values()) == len(lines)
+            rows = pa.ipc.open_stream(told["arrow"]).read_all()
+            assert rows.equals(pq.read_table(pa.BufferReader(told["parquet"])))
+            exact_rows = [{name: value for name, value in row.items() if value is not None} for row in rows.to_pylist()]
+            assert [exact(row) for row in exact_rows] == [
+                {name: value for name, value in exact(of).items() if value is not None} for of in whole["candles"]
+            ]
+            table = list(csv.DictReader(io.StringIO(told["csv"].decode())))
+            assert [{name: value for name, value in row.items() if value} for row in table] == [
+                {name: str(value) for name, value in of.items() if value is not None} for of in whole["candles"]
+            ]
 
 
 async def test_without_a_tier_the_others_answer_for_what_they_have(settings: Settings) -> None:

@@ -434,8 +434,9 @@ async def test_candles_funding_and_instruments_of_a_market_are_held_and_replaced
     log.add("md.instruments.v1", INSTRUMENT | {"status": "halted"})
     await sink.drain()
     client = connect(log.settings.redis.get_secret_value())
-    minutes = await read.read_candles(client, "", MarketKey("binance", "BTC-USDT"), from_ms=0, until_ms=10**15)
-    assert [one.revision for one in minutes] == [5, 8]
+    market = MarketKey("binance", "BTC-USDT")
+    minutes = await read.read_candle_values(client, "", market, from_ms=0, until_ms=10**15)
+    assert [json.loads(one)["revision"] for one in minutes] == [5, 8]
     rates = await client.hgetall("cw:funding:{binance:A-B-PERP}")
     assert {kind: json.loads(value)["time_ms"] for kind, value in rates.items()} == {b"settled": 5, b"expected": 9}
     listed = await client.hgetall("cw:instruments:{binance}")

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import polars as pl
 import pytest
+from cold_rows import read_day
 from eventually import eventually
 from holdings import TARGETS
 from log import T0_US, candle, dead_letters, publish, record, rewind, trade
@@ -24,8 +25,9 @@ from runtime.kafka import Outgoing
 from runtime.settings import Settings, clickhouse_address, redis_address
 from sinks.clickhouse import read as warm
 from sinks.clickhouse.connect import connect as connect_clickhouse
-from sinks.parquet import read as cold
+from sinks.clickhouse.read_candles import read_minutes
 from sinks.parquet.connect import connect as connect_cold
+from sinks.record_forms import RecordKind
 from sinks.redis import keys
 from sinks.redis import read as hot
 from sinks.redis.connect import connect as connect_redis
@@ -95,9 +97,8 @@ async def test_redis_replaces_candles_and_tickers_only_by_newer_ones_and_tells_s
     await publish(settings, topics.live, [record(one) for one in live])
     await publish(settings, topics.tickers, [record(one) for one in tickers])
     await once("redis", settings)
-    span = {"from_ms": 0, "until_ms": 10**15}
-    recent = await hot.read_candles(client, settings.prefix, MARKET, timeframe=Timeframe.M5, **span)
-    assert [one.revision for one in recent] == [9]
+    recent = await hot.read_newest_candle_values(client, settings.prefix, MARKET, Timeframe.M5, limit=9)
+    assert [json.loads(one)["revision"] for one in recent] == [9]
     opened = await hot.read_live(client, settings.prefix, MARKET)
     assert opened is not None
     assert (opened.open_time_ms, opened.revision) == (candle(6, 0)["open_time_ms"], 30)
@@ -134,8 +135,8 @@ async def test_clickhouse_keeps_what_counts_and_reads_by_key(settings: Settings,
     assert (oldest.trade_id, oldest.source, newest.trade_id) == ("1", Source.WS, "2")
     place = "SELECT partition, offset FROM trades FINAL WHERE trade_id = '1'"
     assert (await client.query(place)).result_rows == [(partition, first)]
-    [held] = await warm.read_candles(client, MARKET, from_ms=0, until_ms=10**13)
-    assert (held.revision, held.open_time_ms) == (7, candle(0, 7)["open_time_ms"])
+    [held] = await read_minutes(client, MARKET, [(0, 10**13)])
+    assert json.loads(held) == candle(0, 7)
     assert (await client.query("SELECT run FROM candles FINAL")).result_rows == [("r1",)]
     statistics = await warm.read_ticker(client, MARKET)
     assert statistics is not None
@@ -169,8 +170,8 @@ async def copies(settings: Settings) -> dict[str, dict[str, str]]:
             },
             "warm, asked": {trade_id: f"{price.normalize():f}" for trade_id, price in asked.result_rows},
             "cold": {
-                one.trade_id: f"{one.price.normalize():f}"
-                for one in await cold.read_trades(parquet, MARKET, dt.date(2023, 11, 14))
+                one["trade_id"]: f"{one['price'].normalize():f}"
+                for one in await read_day(parquet, RecordKind.TRADES, MARKET, dt.date(2023, 11, 14))
             },
         }
     finally:
@@ -403,9 +404,9 @@ async def test_the_cold_store_reads_a_day_by_key(settings: Settings, topics: Top
     await once("parquet", settings)
     client = connect_cold(settings.cold or "")
     day = dt.date(2023, 11, 14)
-    assert [one.trade_id for one in await cold.read_trades(client, MARKET, day)] == ["1", "2", "3"]
-    assert [one.revision for one in await cold.read_candles(client, MARKET, day)] == [9, 8]
-    assert await cold.read_trades(client, MarketKey("binance", "ETH-USDT"), day) == []
+    assert [one["trade_id"] for one in await read_day(client, RecordKind.TRADES, MARKET, day)] == ["1", "2", "3"]
+    assert [one["revision"] for one in await read_day(client, RecordKind.CANDLES, MARKET, day)] == [9, 8]
+    assert await read_day(client, RecordKind.TRADES, MarketKey("binance", "ETH-USDT"), day) == []
 
 
 async def test_a_store_says_which_markets_it_holds(settings: Settings, topics: Topics) -> None:

@@ -8,7 +8,7 @@ import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from cold_rows import BEFORE, NAME, TRADE, files, record, trades_before
+from cold_rows import BEFORE, NAME, TRADE, files, read_day, record, trades_before
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from market_log import LogRecord
@@ -20,9 +20,9 @@ from market.codec import decode_trade, encode_trade
 from market.key import MarketKey
 from market.trade import Trade
 from sinks.parquet.files import holds, parquet_bytes, rows_hash, split, stored_hash
-from sinks.parquet.read import read_trades
 from sinks.parquet.schema import BARS, CANDLES, FEEDS, INSTRUMENTS, SIGNALS, TRADES, Dataset
 from sinks.parquet.schema import FUNDING as FUNDING_RATES
+from sinks.record_forms import RecordKind
 
 MADE = [
     (TRADES, TRADE), (CANDLES, CANDLE), (FUNDING_RATES, FUNDING), (FEEDS, EVENT), (INSTRUMENTS, INSTRUMENT),
@@ -115,7 +115,8 @@ async def test_files_of_an_earlier_version_and_of_this_one_are_read_together() -
     [before], [now] = files(TRADES, trades_before()), files(TRADES, later)
     await obstore.put_async(store, before.path, BEFORE.read_bytes())
     await obstore.put_async(store, now.path.replace(str(NAME), "later"), parquet_bytes(TRADES, now.rows))
-    read = await read_trades(store, MarketKey("binance", "BTC-USDT"), dt.date(2023, 11, 14))
+    rows = await read_day(store, RecordKind.TRADES, MarketKey("binance", "BTC-USDT"), dt.date(2023, 11, 14))
+    read = [Trade(**{name: row[name] for name in Trade.__struct_fields__}) for row in rows]
     told = [decode_trade(record.value or b"") for record in [*trades_before(), *later]]
     of_day = [trade for trade in told if trade.symbol == "BTC-USDT" and _day(trade) == dt.date(2023, 11, 14)]
     assert sorted(read, key=lambda trade: trade.trade_id) == sorted(of_day, key=lambda trade: trade.trade_id)

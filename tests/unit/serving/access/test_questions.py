@@ -38,6 +38,11 @@ def test_every_path_of_the_interface_has_its_rules() -> None:
         ("/v1/trades?limit=500", 3),
         ("/v1/tickers?symbols=A", 1),
         ("/v1/tickers?symbols=" + ",".join("A" * 50), 5),
+        ("/v1/candles?format=json&limit=30", 1),
+        ("/v1/candles?format=arrow", 50),
+        ("/v1/historical?format=csv", 50),
+        ("/v1/trades?format=csv", 1),
+        ("/v1/estimate?of=historical&format=csv", 5),
         ("/v1/health", 0),
         ("/nowhere?limit=1500", 1),
     ],
@@ -45,6 +50,12 @@ def test_every_path_of_the_interface_has_its_rules() -> None:
 def test_the_weight_grows_with_what_is_asked(query: str, weight: int) -> None:
     path, _, asked = query.partition("?")
     assert read_question(path, asked.encode()).weight == weight
+
+
+def test_a_stream_weighs_the_same_whichever_way_it_is_asked_for() -> None:
+    for accept, weight in ((b"", 2), (b"*/*", 2), (b"text/csv", 50), (b"application/vnd.apache.parquet", 50)):
+        assert read_question("/v1/candles", b"exchange=okx", accept).weight == weight
+    assert read_question("/v1/trades", b"exchange=okx", b"text/csv").weight == 1
 
 
 @pytest.mark.parametrize(
@@ -60,6 +71,12 @@ def test_the_weight_grows_with_what_is_asked(query: str, weight: int) -> None:
         ("/v1/candles?exchange=", False),
         ("/v1/trades?exchange=okx", False),
         ("/v1/elsewhere?exchange=okx", False),
+        ("/v1/estimate?of=candles&exchange=okx", True),
+        ("/v1/estimate?of=candles&exchange=binance", False),
+        ("/v1/estimate?of=historical&exchange=okx", False),
+        ("/v1/estimate?of=candles&of=historical&exchange=okx", False),
+        ("/v1/estimate?of=health&exchange=okx", False),
+        ("/v1/estimate?exchange=okx", False),
         ("/v1/health", True),
     ],
 )
