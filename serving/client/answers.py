@@ -168,20 +168,37 @@ class ApiTickers(Struct, Framed, frozen=True, kw_only=True):
         return iter(self.tickers)
 
 
+class ApiRecordsCoverage(ApiSpan, frozen=True, kw_only=True):
+    """How many records a page has of the time up to `until_ms`.
+
+    Of trades, it says how complete they are by the candles of their minutes; `lacking` are minutes that lack some.
+    """
+
+    present: int
+    statuses: dict[Status, int] = {}
+    lacking: list[ApiSpan] = []
+    lacking_minutes: int = 0
+
+
 class ApiPage(Struct, Generic[Record], frozen=True, kw_only=True):
-    """Records, oldest first; `source` is as the API tells it. Without a `next_cursor` they are the last."""
+    """Records, oldest first; `source` is as the API tells it. Without a `next_cursor` they are the last.
+
+    Instruments have no coverage.
+    """
 
     records: list[Record]
     source: dict[str, Any]
+    coverage: ApiRecordsCoverage | None
     next_cursor: str | None
 
 
 class ApiDay(Struct, frozen=True, kw_only=True):
-    """How many minutes of a UTC day (``2026-01-31``) have a candle, and of which status."""
+    """How many minutes of a UTC day (``2026-01-31``) have a candle, and of which status; how many each tier has."""
 
     date: str
     minutes_present: int
     statuses: dict[Status, int]
+    tiers: dict[Tier, int]
 
 
 class ApiDays(Struct, frozen=True, kw_only=True):
@@ -190,6 +207,10 @@ class ApiDays(Struct, frozen=True, kw_only=True):
     exchange: str
     symbol: str
     days: list[ApiDay]
+    tiers: dict[Tier, list[ApiSpan]]
+    """Where each may hold candles."""
+    unread: list[ApiSpan]
+    """What was not looked into."""
     source: dict[str, Any]
 
 
@@ -211,6 +232,24 @@ class ApiHealth(Struct, frozen=True, kw_only=True):
 
     status: str
     tiers: dict[Tier, ApiReachable]
+
+
+class ApiTierEstimate(Struct, frozen=True, kw_only=True):
+    """What a tier would be asked; without `rows` it cannot tell how many."""
+
+    tier: Tier
+    rows: int | None
+    spans: list[ApiSpan]
+
+
+class ApiEstimate(Struct, frozen=True, kw_only=True):
+    """How much a question would give at most. `one_stream`: few enough rows for one stream."""
+
+    rows: int
+    bytes: int
+    tiers: list[ApiTierEstimate]
+    restore: dict[str, Any]
+    one_stream: bool
 
 
 class ApiTokens(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from serving.client.answers import (
     ApiAnalysis,
     ApiCandles,
     ApiDays,
+    ApiEstimate,
     ApiExchanges,
     ApiHealth,
     ApiPage,
@@ -181,6 +182,29 @@ class Client:
     def health(self) -> ApiHealth:
         """Which tiers answer."""
         return self._ask("/v1/health", {}, ApiHealth)
+
+    def estimate(
+        self,
+        of: str,
+        exchange: str,
+        symbol: str,
+        *,
+        from_: Moment | None = None,
+        until: Moment | None = None,
+        format: str | None = None,  # noqa: A002  # the API's name
+        timeframe: str | None = None,
+        kind: BarKind | str | None = None,
+        threshold: Decimal | str | int | None = None,
+    ) -> ApiEstimate:
+        """How much the question `of` (``candles``, ``historical``, …) would give at most, and out of which tiers."""
+        asked = _period(exchange, symbol, from_, until) | {
+            "of": of,
+            "format": format,
+            "timeframe": timeframe,
+            "kind": None if kind is None else BarKind(kind).value,
+            "threshold": None if threshold is None else f"{Decimal(threshold):f}",
+        }
+        return read_answer(self._connection.post("/v1/estimate", asked), ApiEstimate)
 
     def analyze(
         self,

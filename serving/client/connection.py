@@ -10,7 +10,7 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from serving.client.answers import ApiPage
+from serving.client.answers import ApiPage, ApiRecordsCoverage
 from serving.client.errors import ApiError, ApiProblemError, problem_of
 
 Answer = TypeVar("Answer")
@@ -44,8 +44,12 @@ class ApiConnection:
         """
         return self._ask("GET", path, parameters, None)
 
-    def post(self, path: str, parameters: Mapping[str, str | int | None], body: Mapping[str, Any]) -> bytes:
-        """The same with a body, of which members that are None are left out."""
+    def post(
+        self, path: str, parameters: Mapping[str, str | int | None], body: Mapping[str, Any] | None = None
+    ) -> bytes:
+        """The same, perhaps with a body, of which members that are None are left out."""
+        if body is None:
+            return self._ask("POST", path, parameters, None)
         told = {name: value for name, value in body.items() if value is not None}
         return self._ask("POST", path, parameters, msgspec.json.encode(told))
 
@@ -90,8 +94,10 @@ def read_page(body: bytes, name: str, record_type: type[Record]) -> ApiPage[Reco
     """The typed page of an answer that has its records under `name`. Raises `ApiError` like `read_answer`."""
     told = read_answer(body, dict[str, msgspec.Raw])
     records = told.get(name, msgspec.Raw(b"null"))
+    coverage = told.get("coverage")
     return ApiPage(
         records=read_answer(records, list[record_type]),  # type: ignore[valid-type]  # known when it runs
         source=read_answer(told.get("source", msgspec.Raw(b"{}")), dict[str, Any]),
+        coverage=None if coverage is None else read_answer(coverage, ApiRecordsCoverage),
         next_cursor=read_answer(told.get("next_cursor", msgspec.Raw(b"null")), str | None),  # type: ignore[arg-type]
     )

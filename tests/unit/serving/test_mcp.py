@@ -14,7 +14,7 @@ from serving.mcp.tables import iso_time, shortened, tabled, time_ms
 
 TOOLS = {
     "candles", "trades", "historical_trades", "tickers", "signals", "bars", "funding", "instruments", "exchanges",
-    "coverage", "gaps", "health",
+    "coverage", "gaps", "estimate", "health",
 }  # fmt: skip
 
 
