@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from market.columns import Ints
+from market.value_text import Ints
 from sinks.columns import PRICE, TIME
 from sinks.parquet.schema import TRADES
 

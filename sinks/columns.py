@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from market.columns import Bools, Ints
 from market.limits import CHANGE_PERCENT, QUOTE_VOLUME, VOLUME
+from market.value_text import Bools, Ints
 from sinks.rows import Row
 
 PRICE = pa.decimal128(VOLUME.whole + VOLUME.places, VOLUME.places)

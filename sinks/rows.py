@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from market.codec import run_of
-from market.columns import Bools, Ints, Words
 from market.errors import MalformedError
 from market.partition import check_place
 from market.records import BareRecord
+from market.value_text import Bools, Ints, Words
 from sinks.encoded import RejectedRecord
 
 _LIVE_MOST = (1 << 63) - 1

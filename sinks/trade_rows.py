@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from market.codec import decode_trade, run_of
-from market.columns import Bools, Ints, TradeColumns, TradeReader
+from market.columns import TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.key import MarketKey
 from market.limits import check_key
 from market.partition import partition_of
 from market.records import BareRecord
 from market.trade import Side, Source, numeric_id
+from market.value_text import Bools, Ints
 from sinks.columns import PRICE, TIME, Column, decimal_column, dictionary_column, table
 from sinks.encoded import Encoded, RejectedRecord
 from sinks.rows import Row, decode_rows, precedence, precedences

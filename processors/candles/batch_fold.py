@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from market.candle import PartialFold
-from market.columns import MAX_DIGITS, Ints, TradeColumns
+from market.columns import TradeColumns
 from market.decimals import EXACT
 from market.timeframe import MINUTE_US
+from market.value_text import MAX_DIGITS, Ints
 
 _SAFE = float(1 << 62)  # half of what 64 bits hold: the estimate in floats may be off by a little
 _SMALL = 1 << 16

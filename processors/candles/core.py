@@ -14,12 +14,13 @@ import numpy as np
 
 from market.candle import Candle
 from market.codec import decode_marker, run_of, usual_form
-from market.columns import Ints, TradeColumns, TradeReader
+from market.columns import TradeColumns, TradeReader
 from market.errors import MalformedError
 from market.key import MarketKey
 from market.records import BareRecord
 from market.timeframe import MINUTE_US, next_minute_us
 from market.trade import Marker, Proof, Trade
+from market.value_text import Ints
 from processors.candles.batch_fold import fold_batch
 from processors.candles.series import ALLOWED_LATENESS_US, Series, TradeOutcome
 from processors.engine.input import AHEAD_US, MOST_KEYS, check_marker, market_of, trade_in

@@ -3,35 +3,42 @@
 A block is packed while it is not in use: some forty bytes a place, where Python's objects take ten times as much.
 """
 
-import math
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator
 from itertools import compress
 
 import msgspec
+import numpy as np
+from msgspec.structs import astuple
+from numpy.typing import NDArray
 
+from market.candle_columns import NO_ID, NUMBERS
 from market.trade import numeric_id
+from market.value_text import Bools, Ints
 from processors.rolling.amounts import Scale
 from processors.rolling.sums import Sum, rescaled
 
-_NUMBERS = 11
+_WHOLES = len(NUMBERS) - 2
 """The fields of a sum before its ids."""
-_NO_ID = -1
-_TEXT_ID = -2
+_GREATEST = 2**63 - 1
+_WIDTHS = 2 ** (8 * np.arange(8, dtype=np.uint64))  # the least number that needs one byte, two, and so on
 
 Places = list[Sum | None]
+BlockNumbers = tuple[Bools, Ints]
+"""Which places of a block have a sum, and the numbers of those, a column each."""
 
 
 class Block:
-    """`size` places, each with a sum or None."""
+    """`size` places, each with a sum or None; `packed` as of `pack_numbers`."""
 
     __slots__ = ("_packed", "_places", "is_pinned", "size")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, packed: bytes | None = None) -> None:
         self.size = size
         self.is_pinned = False
         """Whether it stays open."""
-        self._places: Places | None = [None] * size
-        self._packed: bytes | None = None
+        self._places: Places | None = [None] * size if packed is None else None
+        self._packed = packed
 
     @property
     def places(self) -> Places:
@@ -45,6 +52,18 @@ class Block:
     def is_open(self) -> bool:
         """Whether the sums are there as objects."""
         return self._places is not None
+
+    def numbers(self) -> BlockNumbers | None:
+        """Which places have a sum, and the `NUMBERS` of those, but for the ids; None if 64 bits do not hold them."""
+        if self._packed is not None:
+            present, numbers, end = _unpack_numbers(self._packed, self.size)
+            return (present, numbers[:_WHOLES]) if end == len(self._packed) else None
+        rows = [astuple(value)[:_WHOLES] for value in self.places if value is not None]
+        try:
+            numbers = np.array(rows, np.int64).reshape(-1, _WHOLES).T
+        except OverflowError:
+            return None
+        return np.array([value is not None for value in self.places]), numbers
 
     def put(self, place: int, value: Sum) -> bool:
         """Put a sum in. False if nothing changes: the one here has a higher revision, or is the same.
@@ -113,90 +132,87 @@ class OpenBlocks:
             self.use(before)
 
 
+def pack_numbers(present: Bools, numbers: Ints) -> bytes:
+    """The packed form of a block: which places have a sum, and their `NUMBERS`, a row each.
+
+    Each row as the least of its numbers, a unit, and how many units each is above the least, in so many bytes as the
+    greatest needs.
+    """
+    least = numbers.min(1, initial=_GREATEST)
+    above = numbers - least[:, None]
+    units = np.gcd.reduce(above, axis=1)
+    units[units == 0] = 1
+    above //= units[:, None]
+    widths = (np.searchsorted(_WIDTHS, above.max(1, initial=0), side="right")).astype(np.uint8)
+    bytes_of_place = np.ascontiguousarray(above.T).view(np.uint8)[:, _used_bytes(widths)]
+    flags = np.packbits(present, bitorder="little")
+    return b"".join(column.tobytes() for column in (flags, widths, least, units, bytes_of_place))
+
+
+def _unpack_numbers(packed: bytes, size: int) -> tuple[Bools, Ints, int]:
+    """What `pack_numbers` was given, and where its bytes end."""
+    begin = -(-size // 8)
+    present = np.unpackbits(np.frombuffer(packed, np.uint8, begin), count=size, bitorder="little").view(np.bool_)
+    rows = len(NUMBERS)
+    widths = np.frombuffer(packed, np.uint8, rows, begin)
+    begin += rows
+    least, units = np.frombuffer(packed[begin : begin + 16 * rows], np.int64).reshape(2, rows)
+    begin += 16 * rows
+    used = _used_bytes(widths)
+    count, width = int(present.sum()), len(used)
+    above = np.zeros((count, 8 * rows), np.uint8)
+    above[:, used] = np.frombuffer(packed, np.uint8, count * width, begin).reshape(count, width)
+    return present, (above.view(np.int64) * units + least).T, begin + count * width
+
+
+def _used_bytes(widths: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Which bytes of a place are written, if each of its numbers, of eight bytes, has so many."""
+    return np.flatnonzero(np.arange(8) < widths[:, None])
+
+
 def _packed(places: Places) -> bytes:
-    present = [value is not None for value in places]
-    held = [value for value in places if value is not None]
-    ids = [(value.first_trade_id, value.last_trade_id) for value in held]
-    numbers = [
-        *zip(*(msgspec.structs.astuple(value)[:_NUMBERS] for value in held), strict=True),
-        *zip(*((_number(first), _number(last)) for first, last in ids), strict=True),
+    """Sums whose numbers 64 bits hold by columns; behind them the others, such as those with ids of another form."""
+    rows = [None if value is None else _row(value) for value in places]
+    try:
+        numbers = np.array([row for row in rows if row is not None], np.int64)
+    except (OverflowError, TypeError):
+        return _packed_apart(places, rows)
+    return pack_numbers(np.array([row is not None for row in rows]), numbers.reshape(-1, len(NUMBERS)).T)
+
+
+def _packed_apart(places: Places, rows: list[tuple[int | None, ...] | None]) -> bytes:
+    is_usual = [row is not None and all(n is not None and n <= _GREATEST for n in row) for row in rows]
+    numbers = np.array(list(compress(rows, is_usual)), np.int64)
+    others = [
+        (place, [str(number) for number in astuple(value)[:_WHOLES]], astuple(value)[_WHOLES:])
+        for place, value in enumerate(places)
+        if value is not None and not is_usual[place]
     ]
-    texts = [pair for pair in ids if _TEXT_ID in (_number(pair[0]), _number(pair[1]))]
-    return b"".join(
-        (
-            sum(is_present << place for place, is_present in enumerate(present)).to_bytes(
-                -(-len(places) // 8), "little"
-            ),
-            *map(_packed_column, numbers),
-            msgspec.json.encode(texts) if texts else b"",
-        )
-    )
+    usual = pack_numbers(np.array(is_usual), numbers.reshape(-1, len(NUMBERS)).T)
+    return usual + zlib.compress(msgspec.json.encode(others))
 
 
-def _packed_column(numbers: Sequence[int]) -> bytes:
-    """Whole numbers as the least of them, a unit, and how many units each is above the least."""
-    least = min(numbers)
-    above = [number - least for number in numbers]
-    unit = math.gcd(*above) or 1
-    width = -(-(max(above) // unit).bit_length() // 8)
-    return b"".join(
-        (
-            bytes((width,)),
-            _with_length(least + 2),  # an id's mark is negative
-            _with_length(unit),
-            *((number // unit).to_bytes(width, "little") for number in above),
-        )
-    )
+def _row(value: Sum) -> tuple[int | None, ...]:
+    """The `NUMBERS` of a sum; None in place of an id of another form."""
+    return (*astuple(value)[:_WHOLES], _id_number(value.first_trade_id), _id_number(value.last_trade_id))
 
 
-def _with_length(number: int) -> bytes:
-    length = -(-number.bit_length() // 8)
-    return bytes((length,)) + number.to_bytes(length, "little")
+def _id_number(trade_id: str | None) -> int | None:
+    return NO_ID if trade_id is None else numeric_id(trade_id)
 
 
 def _unpacked(packed: bytes, size: int) -> Places:
-    begin = -(-size // 8)
-    mask = int.from_bytes(packed[:begin], "little")
-    present = [mask >> place & 1 for place in range(size)]
-    count = sum(present)
+    present, numbers, end = _unpack_numbers(packed, size)
     places: Places = [None] * size
-    if not count:
-        return places
-    columns: list[Sequence[int]] = []
-    for _ in range(_NUMBERS + 2):
-        column, begin = _unpacked_column(packed, begin, count)
-        columns.append(column)
-    texts = iter(msgspec.json.decode(packed[begin:]) if begin < len(packed) else ())
-    for place, row in zip(compress(range(size), present), zip(*columns, strict=True), strict=True):
-        *numbers, first, last = row
-        ids = next(texts) if _TEXT_ID in (first, last) else (_text(first), _text(last))
-        places[place] = Sum(*numbers, *ids)
+    for place, value in zip(np.flatnonzero(present).tolist(), sums_of(numbers), strict=True):
+        places[place] = value
+    for place, wholes, ids in msgspec.json.decode(zlib.decompress(packed[end:])) if end < len(packed) else ():
+        places[place] = Sum(*map(int, wholes), *ids)  # type: ignore[arg-type]
     return places
 
 
-def _unpacked_column(packed: bytes, begin: int, count: int) -> tuple[Sequence[int], int]:
-    width = packed[begin]
-    least, begin = _number_at(packed, begin + 1)
-    unit, begin = _number_at(packed, begin)
-    least -= 2
-    if not width:
-        return [least] * count, begin
-    end = begin + count * width
-    number = int.from_bytes
-    return [least + unit * number(packed[place : place + width], "little") for place in range(begin, end, width)], end
-
-
-def _number_at(packed: bytes, begin: int) -> tuple[int, int]:
-    end = begin + 1 + packed[begin]
-    return int.from_bytes(packed[begin + 1 : end], "little"), end
-
-
-def _number(trade_id: str | None) -> int:
-    if trade_id is None:
-        return _NO_ID
-    number = numeric_id(trade_id)
-    return _TEXT_ID if number is None else number
-
-
-def _text(number: int) -> str | None:
-    return None if number == _NO_ID else str(number)
+def sums_of(numbers: Ints) -> Iterator[Sum]:
+    """The sums that have these `NUMBERS`, a column each."""
+    *wholes, first_ids, last_ids = numbers.tolist()
+    ids = ([None if number == NO_ID else str(number) for number in column] for column in (first_ids, last_ids))
+    return map(Sum, *wholes, *ids)

@@ -7,13 +7,12 @@ hours are kept for longer than its minutes: the sliding 7 d are made of them.
 from collections.abc import Sequence
 
 from market.timeframe import DAY_MS, HOUR_MS, MINUTE_MS
-from processors.rolling.block import Block, Places
+from processors.rolling.block import Block
 from processors.rolling.sums import Sum, joined
 
 DAY_HOURS = DAY_MS // HOUR_MS
 HOUR_MINUTES = HOUR_MS // MINUTE_MS
-NO_MINUTES: Places = [None] * HOUR_MINUTES
-NO_HOURS: Places = [None] * DAY_HOURS
+NO_MINUTES, NO_HOURS = Block(HOUR_MINUTES), Block(DAY_HOURS)
 
 
 class Day:
@@ -21,11 +20,11 @@ class Day:
 
     __slots__ = ("_changed", "_hours", "_minutes", "kept_from")
 
-    def __init__(self, kept_from: int = 0) -> None:
+    def __init__(self, kept_from: int = 0, hours: bytes | None = None) -> None:
         self.kept_from = kept_from
         """The hour from which all minutes are here that the log holds; before it, hours only."""
         self._minutes: dict[int, Block] = {}
-        self._hours = Block(DAY_HOURS)
+        self._hours = Block(DAY_HOURS, hours)
         self._changed = 0
         """Hours whose sums are older than their minutes, as bits."""
 
@@ -44,6 +43,17 @@ class Day:
             return None
         self._changed |= 1 << hour
         return block
+
+    def fill(self, hour: int, packed: bytes, whole: Sum | None) -> bool:
+        """Put an hour's minutes in, packed, and their sum if known. False: there are some, and nothing is done."""
+        if hour in self._minutes:
+            return False
+        self._minutes[hour] = Block(HOUR_MINUTES, packed)
+        if whole is None:
+            self._changed |= 1 << hour
+        else:
+            self._hours.put(hour, whole)
+        return True
 
     def put_hour(self, hour: int, value: Sum) -> None:
         """Put the sum of a whole hour in, whose minutes are not here."""

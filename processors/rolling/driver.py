@@ -22,9 +22,9 @@ from runtime.kafka.batches import WHOLE_BATCHES, flattened
 from runtime.kafka.connection import connection
 from runtime.settings import Settings, kafka_address
 
-POLL_BATCHES = 4
+POLL_BATCHES = 16
 """How many producer batches (256 KB each, before compression) Faust takes at a time, of all partitions together."""
-BUFFERED_EVENTS = 8
+BUFFERED_EVENTS = 2
 """How many events may wait in Faust for the agent; each holds at most `POLL_BATCHES`."""
 
 

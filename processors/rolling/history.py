@@ -1,5 +1,6 @@
 """What the log holds of each key, and where: enough to read a day's minutes back without reading all of the log."""
 
+from collections.abc import ItemsView
 from typing import NamedTuple
 
 import msgspec
@@ -77,13 +78,13 @@ class CandleHistory:
         self._extents: dict[DayKey, Extent] = {}
         self._newest_ms: dict[str, int] = {}
 
-    def note(self, minute: MinuteRecord, offset: int) -> None:
-        """Note where a record lies; records may come in any order."""
-        extent = self._extents.get(minute.name)
+    def note(self, name: DayKey, offset: int) -> None:
+        """Note where a record of a key and day lies; records may come in any order."""
+        extent = self._extents.get(name)
         if extent is None:
-            self._extents[minute.name] = Extent(offset, offset)
+            self._extents[name] = Extent(offset, offset)
         elif not extent.first <= offset <= extent.last:
-            self._extents[minute.name] = extent.with_offset(offset)
+            self._extents[name] = extent.with_offset(offset)
 
     def is_newest(self, minute: MinuteRecord) -> bool:
         """Whether a minute is live, and newer than all live minutes of its key."""
@@ -96,6 +97,10 @@ class CandleHistory:
     def newest_ms(self, key: str) -> int:
         """Open time of the key's newest live minute; -1: there is none."""
         return self._newest_ms.get(key, -1)
+
+    def newest(self) -> ItemsView[str, int]:
+        """Each key and open time of its newest live minute."""
+        return self._newest_ms.items()
 
     def extent(self, name: DayKey) -> Extent | None:
         """Where the records of a key and day lie; None where the log holds none."""

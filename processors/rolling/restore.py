@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple, Protocol
 
-from market.errors import MalformedError
 from market.records import BareRecord
-from market.timeframe import DAY_MS, HOUR_MS, Timeframe
+from market.timeframe import DAY_MS, Timeframe
 from processors.rolling.core import Rolling
-from processors.rolling.day import DAY_HOURS
 from processors.rolling.history import DayKey, Extent, minute_of, needs_since_ms
-from processors.rolling.minute import ReadCandle, read_candle
+from processors.rolling.minute import ReadCandle
 from processors.rolling.position import is_before
+from processors.rolling.recall import Recall, RecalledHours, RecalledMinutes, candle_of
 from processors.rolling.state import KEPT_DAYS, LATE_MS, month_of, months_of
 from runtime.kafka import ends, offsets_at, read_batches_to_end
 from runtime.settings import Settings
@@ -111,16 +110,17 @@ async def restore(
     since = {p: needs_since_ms(_day_before(clock)) if since_ms is None else since_ms for p, clock in clocks_ms.items()}
     for partition, rolling in rollings.items():
         rolling.history.reaches_ms = since[partition]
-    await _recall(source, rollings, since, stops, rebuild)
-    for partition, rolling in rollings.items():
-        rolling.offset = stops[partition] - 1
     with ExitStack() as rebuilding:
         for rolling in rollings.values():
             rebuilding.enter_context(rolling.state.rebuilding())
+        await _recall(source, rollings, since, stops, rebuild)
+        for partition, rolling in rollings.items():
+            rolling.offset = stops[partition] - 1
         await _restore_hours(source, rollings, clocks_ms, rebuild)
         await _restore_days(source, rollings, clocks_ms, rebuild)
     for rolling in rollings.values():
         rolling.release()
+        rolling.prepare_tickers()
     rebuild.tell(rollings)
     return rollings
 
@@ -143,10 +143,11 @@ async def _restore_hours(
 ) -> None:
     first_day = {partition: _day_before(clock) - KEPT_DAYS for partition, clock in clocks_ms.items()}
     since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
-    async for partition, candle in _own_candles(source, Timeframe.H1, rollings, since, rebuild):
-        day, hour = divmod(candle.open_ms // HOUR_MS, DAY_HOURS)
-        rollings[partition].state.fit(candle.key, candle.scale)
-        rollings[partition].state.put_hour((candle.key, day), hour, candle.sum)
+    recalls = {partition: Recall(rolling, RecalledHours(rolling)) for partition, rolling in rollings.items()}
+    async for partition, records in _own_records(source, Timeframe.H1, rollings, since, rebuild):
+        recalls[partition].take(records)
+    for recall in recalls.values():
+        recall.finish()
 
 
 async def _restore_days(
@@ -156,35 +157,31 @@ async def _restore_days(
     for partition, day in first_day.items():
         rollings[partition].state.months_from = day
     since = {partition: needs_since_ms(day) for partition, day in first_day.items()}
-    async for partition, candle in _own_candles(source, Timeframe.D1, rollings, since, rebuild):
-        day = candle.open_ms // DAY_MS
-        if day >= first_day[partition]:
-            rollings[partition].state.fit(candle.key, candle.scale)
-            rollings[partition].state.put_day(candle.key, day, candle.sum)
+    async for partition, records in _own_records(source, Timeframe.D1, rollings, since, rebuild):
+        for record in records:
+            candle = candle_of(record, rollings[partition].state.scales)
+            if candle is not None and candle.open_ms // DAY_MS >= first_day[partition]:
+                _put_day(rollings[partition], candle)
 
 
-async def _own_candles(
+def _put_day(rolling: Rolling, candle: ReadCandle) -> None:
+    rolling.state.fit(candle.key, candle.scale)
+    rolling.state.put_day(candle.key, candle.open_ms // DAY_MS, candle.sum)
+
+
+async def _own_records(
     source: Log, timeframe: Timeframe, rollings: Mapping[int, Rolling], since_ms: Mapping[int, int], rebuild: Rebuild
-) -> AsyncIterator[tuple[int, ReadCandle]]:
-    """The longer candles appended since some time which came out before each core's position."""
+) -> AsyncIterator[tuple[int, list[BareRecord]]]:
+    """The records of longer candles appended since some time which came out before each core's position."""
     starts = await source.starts(timeframe, since_ms)
     begin = {partition: start.offset for partition, start in starts.items()}
     async for partition, records in source.read(timeframe, begin):
         rebuild.count(len(records))
-        for record in records:
-            if (candle := _own_candle(source, rollings[partition], record)) is not None:
-                yield partition, candle
+        yield partition, [record for record in records if _is_own(source, rollings[partition], record)]
 
 
-def _own_candle(source: Log, rolling: Rolling, record: BareRecord) -> ReadCandle | None:
-    """The longer candle of a record; None if it came out later than the core's position, or is malformed."""
-    if record.value is None or not is_before(record.headers, rolling.position, source.topic_id):
-        return None
-    try:
-        candle = read_candle(record.value, rolling.state.scales)
-    except MalformedError:
-        return None
-    return candle if record.key == candle.key.encode() else None
+def _is_own(source: Log, rolling: Rolling, record: BareRecord) -> bool:
+    return record.value is not None and is_before(record.headers, rolling.position, source.topic_id)
 
 
 async def read_back(source: Log, batches: Mapping[int, tuple[Rolling, Sequence[BareRecord]]]) -> None:
@@ -217,13 +214,15 @@ async def _recall(
 ) -> None:
     """Let the cores recall what was appended from `since_ms` to before `stops`, and note how far back they now know."""
     starts = await source.starts(Timeframe.M1, since_ms)
+    recalls = {partition: Recall(rolling, RecalledMinutes(rolling)) for partition, rolling in rollings.items()}
     oldest_ms: dict[int, int] = {}
     begin = {partition: start.offset for partition, start in starts.items()}
     async for partition, records in source.read(Timeframe.M1, begin, stops):
         rebuild.count(len(records))
         oldest_ms.setdefault(partition, records[0].timestamp)
-        for record in records:
-            rollings[partition].recall(record)
+        recalls[partition].take(records)
+    for recall in recalls.values():
+        recall.finish()
     for partition, (first, offset) in starts.items():
         history = rollings[partition].history
         history.start = min(offset, stops[partition])
@@ -268,10 +267,9 @@ async def _read_months(source: Log, rolling: Rolling, names: Iterable[DayKey]) -
     for first, last in _in_one_go(extents):
         async for _, records in source.read(Timeframe.D1, {partition: first}, {partition: last + 1}):
             for record in records:
-                candle = _own_candle(source, rolling, record)
+                candle = candle_of(record, state.scales) if _is_own(source, rolling, record) else None
                 if candle is not None and (candle.key, month_of(candle.open_ms // DAY_MS)) in names:
-                    state.fit(candle.key, candle.scale)
-                    state.put_day(candle.key, candle.open_ms // DAY_MS, candle.sum)
+                    _put_day(rolling, candle)
 
 
 def _in_one_go(extents: Iterable[Extent]) -> list[Extent]:

@@ -20,8 +20,8 @@ from processors.rolling.sums import Sum
 
 RETURN_PLACES = 24
 """A squared return is a whole multiple of 10^-24: so sums do not depend on their order."""
-_UNIT = 10.0**RETURN_PLACES
-_NEAR = 0.05
+SQUARE_UNIT = 10.0**RETURN_PLACES
+NEAR = 0.05
 _LOGARITHMS = Context(prec=20)
 
 PlacesOf = Callable[[int], Places]
@@ -256,12 +256,12 @@ def squared_return(before: int, after: int) -> int:
     C libraries differ in the last digit of `log`. Elsewhere `decimal` has it, which rounds one way too.
     """
     x = (after - before) / (after + before)  # of whole numbers: rounded once
-    if abs(x) < _NEAR:
+    if abs(x) < NEAR:
         y = x * x
         log = 2 * x * (1 + y * (1 / 3 + y * (1 / 5 + y * (1 / 7 + y * (1 / 9 + y / 11)))))
     else:
         log = float(_LOGARITHMS.ln(_LOGARITHMS.divide(Decimal(after), Decimal(before))))
-    return round(log * log * _UNIT)
+    return round(log * log * SQUARE_UNIT)
 
 
 def volatility(part: Part) -> int | None:

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from market.records import BareRecord
 from market.timeframe import DAY_MS, HOUR_MS, Timeframe
 from processors.rolling.amounts import Scale
-from processors.rolling.block import Block, OpenBlocks, Places
-from processors.rolling.day import DAY_HOURS, NO_HOURS, NO_MINUTES, Day
+from processors.rolling.block import Block, BlockNumbers, OpenBlocks, Places
+from processors.rolling.day import DAY_HOURS, HOUR_MINUTES, NO_HOURS, NO_MINUTES, Day
 from processors.rolling.history import CandleHistory, DayKey, Extent, minute_of
 from processors.rolling.steps import OF_DAYS, days_of
 from processors.rolling.sums import Sum
@@ -131,7 +131,7 @@ class RollingState:
         """Make room for the minutes of a day that is read back (`put`); what is known of its hours stays."""
         before = self._days.pop(name, None)
         day = self._days[name] = Day()
-        for hour, value in enumerate(NO_HOURS if before is None else before.hours().places):
+        for hour, value in enumerate((NO_HOURS if before is None else before.hours()).places):
             if value is not None:
                 day.put_hour(hour, value)
 
@@ -151,6 +151,26 @@ class RollingState:
         else:
             self._open.use(block)
         return True
+
+    def fill(self, name: DayKey, hour: int, packed: bytes, whole: Sum | None) -> None:
+        """Put an hour's minutes in as a packed block, and their sum if it is known."""
+        day = self._days.pop(name, None) or Day()
+        self._days[name] = day
+        if day.fill(hour, packed, whole):
+            self._open.use(day.hours())
+            return
+        for place, value in enumerate(Block(HOUR_MINUTES, packed).places):
+            if value is not None:
+                self.put(name, hour * HOUR_MINUTES + place, value, is_newest=False)
+
+    def fill_hours(self, name: DayKey, packed: bytes) -> None:
+        """Put a day's hours in as a packed block; those whose minutes are here are left out."""
+        if name not in self._days:
+            self._days[name] = Day(kept_from=DAY_HOURS, hours=packed)
+            return
+        for hour, value in enumerate(Block(DAY_HOURS, packed).places):
+            if value is not None:
+                self.put_hour(name, hour, value)
 
     def put_hour(self, name: DayKey, hour: int, value: Sum) -> None:
         """Put the sum of an hour in whose minutes are not here."""
@@ -173,12 +193,23 @@ class RollingState:
         """The minutes of an hour, which is counted since 1970."""
         day = self._days.get((key, hour // DAY_HOURS))
         block = None if day is None else day.minutes(hour % DAY_HOURS)
-        return NO_MINUTES if block is None else self._open.use(block)
+        return NO_MINUTES.places if block is None else self._open.use(block)
+
+    def minute_numbers(self, key: str, hour: int) -> BlockNumbers | None:
+        """The minutes of an hour, which is counted since 1970, as `Block.numbers`."""
+        day = self._days.get((key, hour // DAY_HOURS))
+        block = None if day is None else day.minutes(hour % DAY_HOURS)
+        return (NO_MINUTES if block is None else block).numbers()
+
+    def hour_numbers(self, key: str, day: int) -> BlockNumbers | None:
+        """The whole hours of a day, as `Block.numbers`."""
+        held = self._days.get((key, day))
+        return (NO_HOURS if held is None else held.hours()).numbers()
 
     def hours(self, key: str, day: int) -> Places:
         """The whole hours of a day."""
         held = self._days.get((key, day))
-        return NO_HOURS if held is None else self._open.use(held.hours())
+        return NO_HOURS.places if held is None else self._open.use(held.hours())
 
     def days(self, key: str, days: range) -> list[Sum | None]:
         """The whole days among these, in order."""

@@ -25,12 +25,13 @@ def days_of(timeframe: Timeframe, day: int) -> range:
     return range(open_ms // DAY_MS, timeframe.end_ms(open_ms) // DAY_MS)
 
 
-_market_of = lru_cache(maxsize=16_384)(MarketKey.parse)
+market_of = lru_cache(maxsize=16_384)(MarketKey.parse)
+"""The market of a key."""
 
 
 def candle_bytes(key: str, timeframe: Timeframe, open_ms: int, whole: Sum, scale: Scale) -> bytes:
     """A value of `md.candles.*.v1`; `scale` is the sum's."""
-    exchange, symbol = _market_of(key)
+    exchange, symbol = market_of(key)
     price, volume_text, quote_text = scale.price, texts_at(scale.volume), texts_at(scale.quote)
     return encode_texts(
         CandleTexts(

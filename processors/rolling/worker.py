@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from market.errors import MalformedError
 from market.records import BareRecord
 from processors.candle_source import CandleSource
 from processors.config import ProcessorConfig
@@ -26,9 +25,9 @@ from runtime.settings import Settings
 from runtime.telemetry import Meter, logger
 
 GROUP = "rolling"
-INBOX_HANDFULS = 8
+INBOX_HANDFULS = 2
 """How many handfuls may wait between Faust and the core; when the inbox is full, Faust waits."""
-BATCH_RECORDS = 1_000
+BATCH_RECORDS = 2_000
 """No further handful is taken in a round that has as many records."""
 IDLE_S = 0.05
 COMMIT_INTERVAL_S = 1.0
@@ -193,7 +192,12 @@ class Worker:
             batch.append(self._inbox.get_nowait())
             count += len(batch[-1].records)
         current = [handful for handful in batch if handful.generation == self._generation]
-        return [handful for handful in current if handful.topic == self._topic or handful.partition in self._rollings]
+        joined: dict[tuple[str, int], Incoming] = {}  # the more records at once, the less each costs
+        for handful in current:
+            if handful.topic == self._topic or handful.partition in self._rollings:
+                of_source = joined.setdefault(handful[:2], handful._replace(records=[]))
+                of_source.records.extend(handful.records)
+        return list(joined.values())
 
     async def _take(self, batch: list[Incoming]) -> None:
         if not batch:
@@ -206,12 +210,9 @@ class Worker:
         dead: list[DeadCandle] = []
         for topic, partition, records, _ in batch:
             rolling = self._rollings[partition]
-            take = rolling.take if topic == self._topic else rolling.refresh
-            for record in records:
-                try:
-                    outputs += [(partition, output) for output in take(record)]
-                except MalformedError as error:
-                    dead.append(DeadCandle(topic, partition, record, error))
+            taken = rolling.take_all(records) if topic == self._topic else rolling.refresh_all(records)
+            outputs += [(partition, output) for output in taken.outputs]
+            dead += [DeadCandle(topic, partition, *refused) for refused in taken.refused]
         await self._publish(outputs, dead)
         for topic, partition, records, _ in batch:
             if topic == self._topic:

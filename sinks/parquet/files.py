@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from market.columns import Ints
 from market.fields import MAX_TIME_US
+from market.value_text import Ints
 from sinks.parquet.schema import Dataset
 
 ROWS_HASH = b"candlewick.rows_sha256"
