@@ -7,6 +7,7 @@ from serving.client.answers import (
     ApiCoverage,
     ApiDays,
     ApiEstimate,
+    ApiFile,
     ApiHealth,
     ApiPage,
     ApiSpan,
@@ -16,9 +17,11 @@ from serving.client.answers import (
 from serving.client.client import Client
 from serving.client.errors import ApiError, ApiProblemError
 from serving.client.pages import CandlePages, RecordPages
+from serving.media_types import AnswerForm
 from serving.planner import RevisionChoice
 
 __all__ = [
+    "AnswerForm",
     "ApiAnalysis",
     "ApiCandle",
     "ApiCandles",
@@ -26,6 +29,7 @@ __all__ = [
     "ApiDays",
     "ApiError",
     "ApiEstimate",
+    "ApiFile",
     "ApiHealth",
     "ApiPage",
     "ApiProblemError",
