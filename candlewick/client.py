@@ -6,6 +6,8 @@ from serving.client.answers import (
     ApiCandles,
     ApiCoverage,
     ApiDays,
+    ApiEstimate,
+    ApiFile,
     ApiHealth,
     ApiPage,
     ApiSpan,
@@ -15,15 +17,19 @@ from serving.client.answers import (
 from serving.client.client import Client
 from serving.client.errors import ApiError, ApiProblemError
 from serving.client.pages import CandlePages, RecordPages
+from serving.media_types import AnswerForm
 from serving.planner import RevisionChoice
 
 __all__ = [
+    "AnswerForm",
     "ApiAnalysis",
     "ApiCandle",
     "ApiCandles",
     "ApiCoverage",
     "ApiDays",
     "ApiError",
+    "ApiEstimate",
+    "ApiFile",
     "ApiHealth",
     "ApiPage",
     "ApiProblemError",

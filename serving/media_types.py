@@ -22,6 +22,8 @@ MEDIA_TYPES = {
     AnswerForm.ARROW: "application/vnd.apache.arrow.stream",
     AnswerForm.PARQUET: "application/vnd.apache.parquet",
 }
+AWAY_HEADER = "Candlewick-Away"
+"""Of a stream: the tiers that did not answer before it began."""
 _BY_MEDIA_TYPE = {media_type: form for form, media_type in MEDIA_TYPES.items()}
 
 

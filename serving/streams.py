@@ -19,7 +19,7 @@ from serving.errors import NoTierError, StreamBrokenError, TooManyStreamsError
 from serving.forms import RowWriter, row_writer
 from serving.held import HeldSpans
 from serving.lengths import CandleLength
-from serving.media_types import MEDIA_TYPES, AnswerForm
+from serving.media_types import AWAY_HEADER, MEDIA_TYPES, AnswerForm
 from serving.planner import Tier
 from serving.records import RecordsQuestion, RecordsReading
 from serving.records_coverage import RecordsCoverage
@@ -34,8 +34,6 @@ PART_ROWS = 10_000
 """With 50,000 the process takes 70 MB more."""
 TRIES = 3
 """Of a part, before a tier that does not answer breaks the stream."""
-AWAY_HEADER = "Candlewick-Away"
-"""The tiers that did not answer before the stream began."""
 
 
 class StreamSlots:

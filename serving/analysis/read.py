@@ -16,11 +16,14 @@ from serving.access.keys import ApiDataset
 from serving.analysis.figures import CandleFigures
 from serving.analysis.statement import ReadMarket, visible_signals
 from serving.candles import CandlesQuestion, read_candles
+from serving.errors import NoTierError
 from serving.held import HeldSpans
 from serving.lengths import CandleLength
-from serving.planner import SpanMs, Tier
-from serving.tiers import AwayError, Tiers
-from sinks.clickhouse.read_records import RecordKind
+from serving.planner import SpanMs
+from serving.records import RecordsQuestion, read_page
+from serving.texts import json_values
+from serving.tiers import Tiers
+from sinks.record_forms import FORMS, RecordKind
 
 Record = TypeVar("Record", bound=Struct)
 
@@ -82,14 +85,18 @@ class _Reading:
         if self.caller.datasets is not None and _DATASETS[kind] not in self.caller.datasets:
             unseen.append(f"{kind}: not with this API key")
             return None
+        question = RecordsQuestion(kind=kind, market=market, span=span)
         try:
-            page = await self.tiers.warm.records(kind, market._asdict() | span._asdict(), after=None, limit=MOST_READ)
-        except AwayError:
-            unseen.append(f"{kind}: the {Tier.WARM} tier is away")
+            page = await read_page(self.tiers, self.held, question, limit=MOST_READ, now_ms=self.now_ms)
+        except NoTierError as error:
+            unseen.append(f"{kind}: {error}")
             return None
+        if page.away:
+            unseen.append(f"{kind} of what only {', '.join(page.away)} has, for it is away")
         if page.cursor is not None:
-            unseen.append(f"{kind} of {market.symbol}: only the first {MOST_READ:,} of the time in question")
-        return [msgspec.json.decode(value, type=record_type) for value in page.values]
+            unseen.append(f"{kind} of {market.symbol}: only the first {MOST_READ:,} of the time in question, or fewer")
+        values = json_values(page.rows, omits_null=FORMS[kind].omits_null)
+        return [msgspec.json.decode(value, type=record_type) for value in values]
 
 
 async def read_markets(

@@ -4,9 +4,9 @@ Records have the types of their topics (`market`), but for candles: they may be 
 server adds are passed over.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -168,20 +168,37 @@ class ApiTickers(Struct, Framed, frozen=True, kw_only=True):
         return iter(self.tickers)
 
 
+class ApiRecordsCoverage(ApiSpan, frozen=True, kw_only=True):
+    """How many records a page has of the time up to `until_ms`.
+
+    Of trades, it says how complete they are by the candles of their minutes; `lacking` are minutes that lack some.
+    """
+
+    present: int
+    statuses: dict[Status, int] = {}
+    lacking: list[ApiSpan] = []
+    lacking_minutes: int = 0
+
+
 class ApiPage(Struct, Generic[Record], frozen=True, kw_only=True):
-    """Records, oldest first; `source` is as the API tells it. Without a `next_cursor` they are the last."""
+    """Records, oldest first; `source` is as the API tells it. Without a `next_cursor` they are the last.
+
+    Instruments have no coverage.
+    """
 
     records: list[Record]
     source: dict[str, Any]
+    coverage: ApiRecordsCoverage | None
     next_cursor: str | None
 
 
 class ApiDay(Struct, frozen=True, kw_only=True):
-    """How many minutes of a UTC day (``2026-01-31``) have a candle, and of which status."""
+    """How many minutes of a UTC day (``2026-01-31``) have a candle, and of which status; how many each tier has."""
 
     date: str
     minutes_present: int
     statuses: dict[Status, int]
+    tiers: dict[Tier, int]
 
 
 class ApiDays(Struct, frozen=True, kw_only=True):
@@ -190,6 +207,10 @@ class ApiDays(Struct, frozen=True, kw_only=True):
     exchange: str
     symbol: str
     days: list[ApiDay]
+    tiers: dict[Tier, list[ApiSpan]]
+    """Where each may hold candles."""
+    unread: list[ApiSpan]
+    """What was not looked into."""
     source: dict[str, Any]
 
 
@@ -211,6 +232,39 @@ class ApiHealth(Struct, frozen=True, kw_only=True):
 
     status: str
     tiers: dict[Tier, ApiReachable]
+
+
+class ApiTierEstimate(Struct, frozen=True, kw_only=True):
+    """What a tier would be asked; without `rows` it cannot tell how many."""
+
+    tier: Tier
+    rows: int | None
+    spans: list[ApiSpan]
+
+
+class ApiRestore(Struct, frozen=True, kw_only=True):
+    """What has to be brought back from an archive first."""
+
+    bytes: int
+    cost: Decimal
+
+
+class ApiEstimate(Struct, frozen=True, kw_only=True):
+    """How much a question would give at most. `one_stream`: few enough rows for one stream."""
+
+    rows: int
+    bytes: int
+    tiers: list[ApiTierEstimate]
+    restore: ApiRestore
+    one_stream: bool
+
+
+class ApiFile(Struct, frozen=True, kw_only=True):
+    """A whole answer in a file, and the tiers that were away when it began."""
+
+    path: Path
+    bytes: int
+    away: list[Tier]
 
 
 class ApiTokens(Struct, frozen=True, kw_only=True):
@@ -236,55 +290,3 @@ class ApiAnalysis(Struct, frozen=True, kw_only=True):
 
     statistics: dict[str, Any]
     analysis: ApiOpinion | None
-
-
-def joined_candles(pages: Sequence[ApiCandles]) -> ApiCandles:
-    """One answer out of those that followed each other, of which there is one at least; its coverage is of all."""
-    first, last = pages[0], pages[-1]
-    covered = [page.coverage for page in pages if page.coverage.expected]
-    statuses: Counter[Status] = Counter()
-    for coverage in covered:
-        statuses.update(coverage.statuses)
-    away = {tier for page in pages for tier in page.source.away}
-    return ApiCandles(
-        exchange=first.exchange,
-        symbol=first.symbol,
-        timeframe=first.timeframe,
-        candles=[candle for page in pages for candle in page.candles],
-        source=ApiSource(
-            ranges=_joined_ranges([told for page in pages for told in page.source.ranges]),
-            away=[tier for tier in Tier if tier in away],
-        ),
-        coverage=ApiCoverage(
-            from_ms=covered[0].from_ms if covered else 0,
-            until_ms=covered[-1].until_ms if covered else 0,
-            expected=sum(coverage.expected for coverage in covered),
-            present=sum(coverage.present for coverage in covered),
-            missing=_joined_spans([span for coverage in covered for span in coverage.missing]),
-            statuses=dict(statuses),
-            worst_status=max(statuses, key=lambda status: status.rank, default=None),
-            minutes_expected=sum(coverage.minutes_expected for coverage in covered),
-            minutes_present=sum(coverage.minutes_present for coverage in covered),
-        ),
-        next_from_ms=last.next_from_ms,
-    )
-
-
-def _joined_ranges(ranges: Sequence[ApiSourceRange]) -> list[ApiSourceRange]:
-    """Those of one tier that touch are one; they are in order."""
-    joined: list[ApiSourceRange] = []
-    for told in ranges:
-        start_ms = told.from_ms
-        if joined and (joined[-1].tier, joined[-1].until_ms) == (told.tier, told.from_ms):
-            start_ms = joined.pop().from_ms
-        joined.append(ApiSourceRange(from_ms=start_ms, until_ms=told.until_ms, tier=told.tier))
-    return joined
-
-
-def _joined_spans(spans: Sequence[ApiSpan]) -> list[ApiSpan]:
-    """Those that touch are one; they are in order."""
-    joined: list[ApiSpan] = []
-    for span in spans:
-        start_ms = joined.pop().from_ms if joined and joined[-1].until_ms == span.from_ms else span.from_ms
-        joined.append(ApiSpan(from_ms=start_ms, until_ms=span.until_ms))
-    return joined

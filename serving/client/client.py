@@ -1,9 +1,9 @@
 """Every question of the API as a method; how to use them: docs/client.md."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -20,21 +20,23 @@ from serving.client.answers import (
     ApiAnalysis,
     ApiCandles,
     ApiDays,
+    ApiEstimate,
     ApiExchanges,
+    ApiFile,
     ApiHealth,
     ApiPage,
     ApiTickers,
     ApiTrades,
 )
 from serving.client.connection import ApiConnection, read_answer, read_page
-from serving.client.errors import ApiProblemError
+from serving.client.errors import ApiError, ApiProblemError
+from serving.client.files import write_stream
 from serving.client.pages import CandlePages, RecordPages
+from serving.client.questions import Moment, as_ms, of_bars, of_period
+from serving.media_types import AnswerForm
 from serving.planner import RevisionChoice
 
 Record = TypeVar("Record", bound=Struct)
-Moment = datetime | int
-"""A time (UTC where it names no zone), or UTC milliseconds."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Client:
@@ -83,12 +85,8 @@ class Client:
         revision: RevisionChoice | str = RevisionChoice.LATEST,
     ) -> CandlePages:
         """Closed candles that open in [`from_`, `until`), oldest first, at most `limit`; without `from_` the last."""
-        asked: dict[str, Any] = {
-            "exchange": exchange,
-            "symbol": symbol,
+        asked = of_period(exchange, symbol, from_, until) | {
             "timeframe": timeframe,
-            "from_ms": _ms(from_),
-            "until_ms": _ms(until),
             "revision": RevisionChoice(revision).value,
         }
         if from_ is None:
@@ -113,7 +111,7 @@ class Client:
         limit: int | None = None,
     ) -> RecordPages[Trade]:
         """Trades in [`from_`, `until`), oldest first, at most `limit`."""
-        return self._records("/v1/historical", "trades", Trade, _period(exchange, symbol, from_, until), limit)
+        return self._records("/v1/historical", "trades", Trade, of_period(exchange, symbol, from_, until), limit)
 
     def signals(
         self,
@@ -125,7 +123,7 @@ class Client:
         limit: int | None = None,
     ) -> RecordPages[Signal]:
         """Signals in [`from_`, `until`), oldest first, at most `limit`."""
-        return self._records("/v1/signals", "signals", Signal, _period(exchange, symbol, from_, until), limit)
+        return self._records("/v1/signals", "signals", Signal, of_period(exchange, symbol, from_, until), limit)
 
     def bars(
         self,
@@ -139,8 +137,8 @@ class Client:
         limit: int | None = None,
     ) -> RecordPages[Bar]:
         """Live bars that closed in [`from_`, `until`), oldest first, at most `limit`."""
-        size = {"kind": BarKind(kind).value, "threshold": f"{Decimal(threshold):f}"}
-        return self._records("/v1/bars", "bars", Bar, _period(exchange, symbol, from_, until) | size, limit)
+        asked = of_period(exchange, symbol, from_, until) | of_bars(kind, threshold)
+        return self._records("/v1/bars", "bars", Bar, asked, limit)
 
     def funding(
         self,
@@ -152,7 +150,7 @@ class Client:
         limit: int | None = None,
     ) -> RecordPages[FundingRate]:
         """Funding rates in [`from_`, `until`), oldest first, at most `limit`."""
-        return self._records("/v1/funding", "funding", FundingRate, _period(exchange, symbol, from_, until), limit)
+        return self._records("/v1/funding", "funding", FundingRate, of_period(exchange, symbol, from_, until), limit)
 
     def gaps(
         self,
@@ -164,7 +162,7 @@ class Client:
         limit: int | None = None,
     ) -> RecordPages[FeedEvent]:
         """Gaps of a feed that were told of in [`from_`, `until`), oldest first, at most `limit`."""
-        return self._records("/v1/gaps", "gaps", FeedEvent, _period(exchange, symbol, from_, until), limit)
+        return self._records("/v1/gaps", "gaps", FeedEvent, of_period(exchange, symbol, from_, until), limit)
 
     def instruments(self, exchange: str, *, limit: int | None = None) -> RecordPages[Instrument]:
         """What an exchange trades, by symbol, at most `limit`."""
@@ -176,11 +174,62 @@ class Client:
 
     def coverage(self, exchange: str, symbol: str, *, from_: Moment, until: Moment) -> ApiDays:
         """By UTC day, how many minutes of each status have a candle; at most 366 days."""
-        return self._ask("/v1/coverage", _period(exchange, symbol, from_, until), ApiDays)
+        return self._ask("/v1/coverage", of_period(exchange, symbol, from_, until), ApiDays)
 
     def health(self) -> ApiHealth:
         """Which tiers answer."""
         return self._ask("/v1/health", {}, ApiHealth)
+
+    def estimate(
+        self,
+        of: str,
+        exchange: str,
+        symbol: str,
+        *,
+        from_: Moment | None = None,
+        until: Moment | None = None,
+        form: AnswerForm | str = AnswerForm.JSON,
+        timeframe: str | None = None,
+        kind: BarKind | str | None = None,
+        threshold: Decimal | str | int | None = None,
+    ) -> ApiEstimate:
+        """How much the question `of` (``candles``, ``historical``, …) would give at most, and out of which tiers."""
+        asked = of_period(exchange, symbol, from_, until) | {
+            "of": of,
+            "format": AnswerForm(form).value,
+            "timeframe": timeframe,
+        }
+        return read_answer(self._connection.post("/v1/estimate", asked | of_bars(kind, threshold)), ApiEstimate)
+
+    def download(
+        self,
+        of: str,
+        exchange: str,
+        symbol: str,
+        *,
+        into: Path | str,
+        form: AnswerForm | str = AnswerForm.PARQUET,
+        from_: Moment | None = None,
+        until: Moment | None = None,
+        timeframe: str | None = None,
+        revision: RevisionChoice | str | None = None,
+        kind: BarKind | str | None = None,
+        threshold: Decimal | str | int | None = None,
+    ) -> ApiFile:
+        """All that the question `of` gives, as one stream into a file, which is there whole or not at all.
+
+        Candles need `from_`. A file of that name is replaced at the end. Raises `OSError` where it cannot be written,
+        and `ApiError` for JSON, which comes in pages.
+        """
+        if AnswerForm(form) is AnswerForm.JSON:
+            raise ApiError("json comes in pages: download ndjson, csv, arrow or parquet")
+        asked = of_period(exchange, symbol, from_, until) | {
+            "format": AnswerForm(form).value,
+            "timeframe": timeframe,
+            "revision": None if revision is None else RevisionChoice(revision).value,
+        }
+        with self._connection.stream(f"/v1/{of}", asked | of_bars(kind, threshold)) as stream:
+            return write_stream(stream, Path(into))
 
     def analyze(
         self,
@@ -199,8 +248,8 @@ class Client:
         body = {
             "symbols": list(symbols),
             "timeframe": timeframe,
-            "from_ms": _ms(from_),
-            "until_ms": _ms(until),
+            "from_ms": as_ms(from_),
+            "until_ms": as_ms(until),
             "limit": limit,
             "language": language,
             "question": question,
@@ -252,14 +301,3 @@ def _smaller(problem: ApiProblemError, size: int) -> int:
     if problem.status != HTTPStatus.BAD_REQUEST or not isinstance(limit, int) or not 0 < limit < size:
         raise problem
     return limit
-
-
-def _period(exchange: str, symbol: str, from_: Moment | None, until: Moment | None) -> dict[str, Any]:
-    return {"exchange": exchange, "symbol": symbol, "from_ms": _ms(from_), "until_ms": _ms(until)}
-
-
-def _ms(moment: Moment | None) -> int | None:
-    """Times within a millisecond count as its beginning."""
-    if not isinstance(moment, datetime):
-        return moment
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH) // timedelta(milliseconds=1)

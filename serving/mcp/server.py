@@ -34,6 +34,7 @@ def build_mcp(connection: ApiConnection) -> MCPServer:
         tools.exchanges,
         tools.coverage,
         tools.gaps,
+        tools.estimate,
         tools.health,
     ):
         server.add_tool(tool, annotations=ToolAnnotations(read_only_hint=True, idempotent_hint=True))

@@ -1,6 +1,7 @@
 """The tools: each is one question to the API. Assistants read their docstrings, and what describes their arguments."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -175,6 +176,27 @@ class MarketTools:
         span = {"from_ms": _ms("from_time", from_time), "until_ms": _ms("until_time", until_time)}
         return await self._ask("/v1/coverage", exchange=exchange, symbol=symbol, **span)
 
+    async def estimate(
+        self,
+        *,
+        of: Annotated[
+            Literal["candles", "historical", "signals", "bars", "funding", "gaps"],
+            Field(description="which question; historical: trades of any time"),
+        ],
+        exchange: ExchangeName,
+        symbol: SymbolName,
+        from_time: FromTime = None,
+        until_time: UntilTime = None,
+        timeframe: Annotated[str | None, Field(description="of candles: 1m, 7m, 1h, 3d, 1w, 1M")] = None,
+        kind: Annotated[BarKind | None, Field(description="of bars: what a bar counts")] = None,
+        threshold: Annotated[str | None, Field(description="of bars: how much makes a bar")] = None,
+    ) -> Json:
+        """How many rows and bytes a question would give at most, and out of which stores, without asking it."""
+        asked: Parameters = {"of": of, "exchange": exchange, "symbol": symbol, "timeframe": timeframe}
+        asked |= {"kind": kind and kind.value, "threshold": threshold}
+        asked |= {"from_ms": _ms("from_time", from_time), "until_ms": _ms("until_time", until_time)}
+        return await self._answered(self._connection.post, "/v1/estimate", asked)
+
     async def health(self) -> Json:
         """Which stores answer: hot (the newest), warm, cold (history)."""
         return await self._ask("/v1/health")
@@ -186,9 +208,13 @@ class MarketTools:
         return shortened(await self._ask(path, **asked, **span), name)
 
     async def _ask(self, path: str, **parameters: str | int | None) -> Json:
+        return await self._answered(self._connection.get, path, parameters)
+
+    @staticmethod
+    async def _answered(ask: Callable[[str, Parameters], bytes], path: str, parameters: Parameters) -> Json:
         """Raises `ToolError` with the API's sentence, which the assistant reads."""
         try:
-            answer: Any = orjson.loads(await asyncio.to_thread(self._connection.get, path, parameters))
+            answer: Any = orjson.loads(await asyncio.to_thread(ask, path, parameters))
         except ApiError as error:
             raise ToolError(str(error)) from error
         return dict(answer)

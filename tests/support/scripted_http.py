@@ -36,6 +36,10 @@ def scripted(answers: Sequence[Scripted]) -> Iterator[tuple[str, list[Asked]]]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             asked.append(Asked(url.path, dict(parse_qsl(url.query)), dict(self.headers)))

@@ -14,7 +14,7 @@ from serving.mcp.tables import iso_time, shortened, tabled, time_ms
 
 TOOLS = {
     "candles", "trades", "historical_trades", "tickers", "signals", "bars", "funding", "instruments", "exchanges",
-    "coverage", "gaps", "health",
+    "coverage", "gaps", "estimate", "health",
 }  # fmt: skip
 
 
@@ -83,6 +83,21 @@ async def test_a_question_is_asked_with_times_in_milliseconds_and_answered_in_a_
     assert table["same"]["price"] == "27000.1"
     assert [row[table["columns"].index("trade_id")] for row in table["rows"]] == ["0", "1", "2"]
     assert "cursor=n" in orjson.loads(text)["rest"]
+
+
+async def test_an_estimate_is_handed_on_as_it_stands() -> None:
+    told = {"rows": 3, "bytes": 75, "tiers": [], "restore": {"bytes": 0, "cost": "0"}, "one_stream": True}
+    failed, text, asked = await called(
+        [Scripted(200, told)], "estimate", of="bars", exchange="binance", symbol="BTC-USDT", kind="dollar",
+        threshold="1000000", until_time="2021-01-08",
+    )  # fmt: skip
+    assert not failed
+    assert orjson.loads(text) == told
+    assert asked[0].path == "/v1/estimate"
+    assert asked[0].query == {
+        "of": "bars", "exchange": "binance", "symbol": "BTC-USDT", "kind": "dollar", "threshold": "1000000",
+        "until_ms": str(T0),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from starlette.types import Message
 
 from serving.errors import StreamBrokenError, TooManyStreamsError
-from serving.media_types import AnswerForm
+from serving.media_types import AWAY_HEADER, AnswerForm
 from serving.planner import Tier
-from serving.streams import AWAY_HEADER, MAX_STREAMS, StreamedAnswer, StreamedPart, StreamSlots, streamed
+from serving.streams import MAX_STREAMS, StreamedAnswer, StreamedPart, StreamSlots, streamed
 
 NOBODY: frozenset[Tier] = frozenset()
 SCOPE = {"type": "http", "asgi": {"spec_version": "2.3"}}
