@@ -38,19 +38,27 @@ class InstrumentLists:
 
         Raises `NoTierError` where hot and warm are away, and have been since the start.
         """
+        known = self._young(exchange, kept_s)
+        if known:
+            return known
         async with self._asking:
-            read_s, known = self._kept.get(exchange, (0.0, []))
-            if known and time.monotonic() - read_s < kept_s:
+            known = self._young(exchange, kept_s)  # somebody else may have asked meanwhile
+            if known:
                 return known
             try:
                 instruments = await self._read(exchange)
             except NoTierError:
-                if not known:
+                if exchange not in self._kept:
                     raise
-                return known
+                return self._kept[exchange][1]
             if instruments:
                 self._kept[exchange] = time.monotonic(), instruments
             return instruments
+
+    def _young(self, exchange: str, kept_s: float) -> list[Instrument]:
+        """What was read within so many seconds."""
+        read_s, instruments = self._kept.get(exchange, (0.0, []))
+        return instruments if time.monotonic() - read_s < kept_s else []
 
     async def exchanges(self) -> list[str]:
         """The exchanges that have candles."""

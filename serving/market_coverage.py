@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from market.columns import Ints
 from market.key import MarketKey
 from market.timeframe import DAY_MS, MINUTE_MS
+from market.value_text import Ints
 from serving.errors import NoTierError
 from serving.held import HeldSpans
 from serving.planner import SpanMs, Tier, common, without

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from market.columns import Ints
 from market.timeframe import DAY_MS, MINUTE_MS, MINUTE_US
+from market.value_text import Ints
 from serving.planner import SpanMs, Tier, TierSpans, common, joined, without
 
 MOST_DOUBTED_DAYS = 31

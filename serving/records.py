@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from market.columns import Ints
 from market.key import MarketKey
 from market.timeframe import DAY_MS, MINUTE_MS, MINUTE_US
+from market.value_text import Ints
 from serving.errors import NoTierError
 from serving.held import HeldSpans
 from serving.planner import MAX_MINUTES, SpanMs, Tier
@@ -43,6 +43,7 @@ _MOST_MINUTES = MAX_MINUTES
 """In one slice: of so many the candles are counted."""
 _MOST_COLD_MINUTES = 7 * 1440
 """In one slice of cold: of so many days the files are listed."""
+_DAY_MINUTES = 1440
 _PAGE_S = 10.0
 """A page that takes longer is given as far as it is: the next one goes on from there."""
 _US_A_MS = 1000
@@ -86,6 +87,7 @@ class RecordsReading:
         until_ms = min(question.span.until_ms, now_ms + DAY_MS)  # no record is of a later time
         self.minutes = MinuteSpan(begin_us // MINUTE_US, -(-until_ms // MINUTE_MS))
         self._hot = empty(question.kind)
+        self._counted = (MinuteSpan(0, 0), COUNTS.empty_table())
         self._tries = tries
         self.away: set[Tier] = set()
 
@@ -179,12 +181,24 @@ class RecordsReading:
         """Of the candles that warm has, and cold where it was asked for the minutes."""
         counts = COUNTS.empty_table()
         if Tier.WARM in tiers:
-            counts = await _asked(Tier.WARM, self._tiers.warm.minute_counts(self._question.market, minutes))
+            counts = await self._counts_of_warm(minutes)
         if Tier.COLD in tiers:
             others = await _asked(Tier.COLD, self._tiers.cold.minute_counts(self._question.market, minutes))
             others = others.filter(pc.invert(pc.is_in(others["minute"], counts["minute"].combine_chunks())))
             counts = pa.concat_tables([counts, others]).sort_by("minute")
         return counts
+
+    async def _counts_of_warm(self, minutes: MinuteSpan) -> pa.Table:
+        """Of a day at once where the minutes are fewer: those that follow are asked for next."""
+        known, counts = self._counted
+        if not (known.begin <= minutes.begin and minutes.end <= known.end):
+            known = MinuteSpan(minutes.begin, max(minutes.end, min(minutes.begin + _DAY_MINUTES, self.minutes.end)))
+            counts = await _asked(Tier.WARM, self._tiers.warm.minute_counts(self._question.market, known))
+            self._counted = (known, counts)
+        is_of_minutes = pc.and_(
+            pc.greater_equal(counts["minute"], minutes.begin), pc.less(counts["minute"], minutes.end)
+        )
+        return counts.filter(is_of_minutes)
 
     async def _doubted(self, doubted: Ints, minutes: MinuteSpan) -> RecordTable | None:
         """The records of these minutes that cold has, as many as are read at a time; None where it has none."""

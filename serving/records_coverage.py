@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from market.columns import Ints
 from market.timeframe import MINUTE_MS
+from market.value_text import Ints
 from serving.planner import SourcedRange, SpanMs, Tier, joined
 from serving.record_plan import count_minutes
 from sinks.record_forms import RecordKind

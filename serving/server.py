@@ -71,10 +71,10 @@ async def serve(settings: Settings, where: ServeSettings, stop: asyncio.Event) -
 @asynccontextmanager
 async def serving(settings: Settings, where: ServeSettings) -> AsyncIterator[tuple[str, "asyncio.Future[None]"]]:
     """Serve while the block runs; gives the address ``http://host:port``, and a future that is done when it ended."""
+    model = model_server(settings)
     ip, port = _free_place(where)
     tls = _tls(settings)
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps for each thread what it once needed
-    model = model_server(settings)
     tiers, cache = Tiers(settings), HotCache()
     changes = tiers.hot.changes(cache.change, cache.change_all)
     cache.told = changes

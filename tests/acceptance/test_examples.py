@@ -174,7 +174,10 @@ async def test_an_empty_store_is_told_in_a_sentence(command: list[str], told: st
     assert errors.startswith(told.format(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["polars_trades.py", "duckdb_candles.py", "redis_follow.py", "plot_day.py"])
+EVERY = ("polars_trades.py", "duckdb_candles.py", "redis_follow.py", "plot_day.py", "api_candles.py")
+
+
+@pytest.mark.parametrize("name", EVERY)
 async def test_an_example_says_what_it_is_for_and_how_to_run_it(name: str) -> None:
     told = "\n".join(await ran(name, "--help"))
     assert re.search(r"pip install [a-z ]+, then: python " + re.escape(name), told)

@@ -62,6 +62,11 @@ async def test_the_answers_are_those_that_all_tiers_give(filled: Settings) -> No
             ("/v1/trades", BTC._asdict(), trades_json(BTC, await read_trades(tiers, BTC, limit=100))),
             (
                 "/v1/tickers",
+                {"exchange": "binance", "symbols": "BTC-USDT"},
+                tickers_json("binance", await read_tickers(tiers, [BTC])),
+            ),
+            (
+                "/v1/tickers",
                 {"exchange": "binance", "symbols": "ETH-USDT,BTC-USDT"},
                 tickers_json("binance", await read_tickers(tiers, [MarketKey("binance", "ETH-USDT"), BTC])),
             ),

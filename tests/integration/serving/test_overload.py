@@ -123,7 +123,7 @@ async def test_a_storm_with_slow_readers_leaves_memory_and_limits_as_they_are_an
             async def is_served() -> bool:
                 return (await ask(other, "/v1/health", RateTier.ENTERPRISE))[0] == 200
 
-            await eventually(is_served)
+            await eventually(is_served, timeout_s=60)
             readers = [await slow_reader(address) for _ in range(SLOW_READERS)]
             until_s = time.monotonic() + STORM_S
             storming = asyncio.create_task(storm(stormy, until_s))
