@@ -7,7 +7,6 @@ from serving.client.answers import (
     ApiCoverage,
     ApiDays,
     ApiEstimate,
-    ApiFile,
     ApiHealth,
     ApiPage,
     ApiSpan,
@@ -16,6 +15,7 @@ from serving.client.answers import (
 )
 from serving.client.client import Client
 from serving.client.errors import ApiError, ApiProblemError
+from serving.client.files import ApiFile
 from serving.client.pages import CandlePages, RecordPages
 from serving.media_types import AnswerForm
 from serving.planner import RevisionChoice

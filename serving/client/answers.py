@@ -6,7 +6,6 @@ server adds are passed over.
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -257,14 +256,6 @@ class ApiEstimate(Struct, frozen=True, kw_only=True):
     tiers: list[ApiTierEstimate]
     restore: ApiRestore
     one_stream: bool
-
-
-class ApiFile(Struct, frozen=True, kw_only=True):
-    """A whole answer in a file, and the tiers that were away when it began."""
-
-    path: Path
-    bytes: int
-    away: list[Tier]
 
 
 class ApiTokens(Struct, frozen=True, kw_only=True):

@@ -22,7 +22,6 @@ from serving.client.answers import (
     ApiDays,
     ApiEstimate,
     ApiExchanges,
-    ApiFile,
     ApiHealth,
     ApiPage,
     ApiTickers,
@@ -30,7 +29,7 @@ from serving.client.answers import (
 )
 from serving.client.connection import ApiConnection, read_answer, read_page
 from serving.client.errors import ApiError, ApiProblemError
-from serving.client.files import write_stream
+from serving.client.files import ApiFile, write_stream
 from serving.client.pages import CandlePages, RecordPages
 from serving.client.questions import Moment, as_ms, of_bars, of_period
 from serving.media_types import AnswerForm

@@ -4,8 +4,18 @@ import os
 import uuid
 from pathlib import Path
 
-from serving.client.answers import ApiFile
+from msgspec import Struct
+
 from serving.client.connection import OpenStream
+from serving.planner import Tier
+
+
+class ApiFile(Struct, frozen=True, kw_only=True):
+    """A whole answer in a file, and the tiers that were away when it began."""
+
+    path: Path
+    bytes: int
+    away: list[Tier]
 
 
 def write_stream(stream: OpenStream, path: Path) -> ApiFile:

@@ -13,13 +13,28 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
+import polars as pl
 import pytest
+import urllib3
+from msgspec import Struct
 from records_of_a_market import bar, funding, gap, instrument, signal
 from written import MINUTE, T0, candle, ticker, trade, write
 
 from candlewick.client import ApiProblemError, Client
 from market.candle import Status
 from runtime.settings import Settings
+from serving.client.answers import (
+    ApiCandles,
+    ApiDays,
+    ApiEstimate,
+    ApiExchanges,
+    ApiFile,
+    ApiHealth,
+    ApiTickers,
+    ApiTrades,
+)
+from serving.planner import Tier
 from serving.server import ServeSettings, serving
 from sinks.clickhouse.store import ClickHouseStore
 from sinks.redis.store import RedisStore
@@ -28,6 +43,18 @@ ROOT = Path(__file__).parents[3]
 MARKET = ("binance", "BTC-USDT")
 DESCRIPTION = json.loads((ROOT / "docs" / "openapi.json").read_text())
 COUNT = 5
+SIZE = {"kind": "dollar", "threshold": "1000000.5"}
+RECORDS_AS_FILES = {"historical": "parquet", "signals": "arrow", "funding": "csv", "gaps": "ndjson"}
+
+ANSWERS: dict[str, type[Struct]] = {
+    "GET /v1/candles?exchange=binance&symbol=BTC-USDT": ApiCandles,
+    "GET /v1/trades?exchange=binance&symbol=BTC-USDT": ApiTrades,
+    "GET /v1/tickers?exchange=binance&symbols=BTC-USDT": ApiTickers,
+    f"GET /v1/coverage?exchange=binance&symbol=BTC-USDT&from_ms={T0}&until_ms={T0 + 20 * MINUTE}": ApiDays,
+    "GET /v1/exchanges": ApiExchanges,
+    "GET /v1/health": ApiHealth,
+    "POST /v1/estimate?of=historical&exchange=binance&symbol=BTC-USDT": ApiEstimate,
+}
 
 
 @pytest.fixture
@@ -53,7 +80,7 @@ async def served(settings: Settings) -> AsyncIterator[str]:
 
 
 def ask_everything(address: str) -> dict[str, Any]:
-    """Every method with every parameter; records in pages of two."""
+    """Every method with every parameter, but for files; records in pages of two."""
     period = {"from_": T0, "until": T0 + 1000 * MINUTE, "limit": COUNT}
     with Client(address, page_records=2) as client:
         return {
@@ -63,19 +90,37 @@ def ask_everything(address: str) -> dict[str, Any]:
             "tickers": client.tickers("binance", ["BTC-USDT", "ETH-USDT"]),
             "historical": list(client.historical(*MARKET, **period)),
             "signals": list(client.signals(*MARKET, **period)),
-            "bars": list(client.bars(*MARKET, kind="dollar", threshold="1000000.5", **period)),
+            "bars": list(client.bars(*MARKET, **SIZE, **period)),
             "funding": list(client.funding(*MARKET, **period)),
             "gaps": list(client.gaps(*MARKET, **period)),
             "instruments": list(client.instruments("binance", limit=COUNT)),
             "exchanges": client.exchanges(),
             "coverage": client.coverage(*MARKET, from_=T0, until=T0 + 1440 * MINUTE),
             "of_candles": client.estimate(
-                "candles", *MARKET, from_=T0, until=T0 + 20 * MINUTE, format="csv", timeframe="7m"
+                "candles", *MARKET, from_=T0, until=T0 + 20 * MINUTE, form="csv", timeframe="7m"
             ),
-            "of_bars": client.estimate("bars", *MARKET, kind="dollar", threshold="1000000.5"),
+            "of_bars": client.estimate("bars", *MARKET, **SIZE),
             "pages": [page.coverage for page in client.historical(*MARKET, from_=T0, until=T0 + MINUTE).pages()],
             "health": client.health(),
+            "analysis": client.analyze("binance", ["BTC-USDT"], statistics_only=True),
         }  # fmt: skip
+
+
+def download_everything(address: str, folder: Path) -> list[ApiFile]:
+    """Files that have the names of the questions, with every parameter."""
+    period = {"from_": T0, "until": T0 + 1000 * MINUTE}
+    with Client(address) as client:
+        return [
+            client.download(
+                "candles", *MARKET, into=folder / "candles", from_=T0, until=T0 + 21 * MINUTE, timeframe="7m",
+                revision="first",
+            ),
+            client.download("bars", *MARKET, into=folder / "bars", form="ndjson", **SIZE, **period),
+            *(
+                client.download(of, *MARKET, into=folder / of, form=form, **period)
+                for of, form in RECORDS_AS_FILES.items()
+            ),
+        ]  # fmt: skip
 
 
 async def test_every_question_has_a_typed_answer(filled: Settings) -> None:
@@ -97,31 +142,75 @@ async def test_every_question_has_a_typed_answer(filled: Settings) -> None:
     for name in ("signals", "bars", "funding", "gaps", "instruments"):
         assert len(answers[name]) == COUNT, name
     assert answers["exchanges"].exchanges == ["binance"]
-    assert [(day.date, day.minutes_present) for day in answers["coverage"].days] == [("2021-01-08", 19)]
+    (day,) = answers["coverage"].days
+    assert (day.date, day.minutes_present, day.tiers) == ("2021-01-08", 19, {Tier.HOT: 5, Tier.WARM: 19})
+    assert Tier.WARM in answers["coverage"].tiers
     assert answers["health"].status == "ok"
     assert answers["of_candles"].rows >= 3
+    assert answers["of_candles"].one_stream
+    assert answers["of_candles"].restore.cost == 0
     assert answers["of_bars"].rows >= COUNT
+    assert [told.tier for told in answers["of_bars"].tiers] == [Tier.WARM]
+    assert answers["analysis"].analysis is None
     assert [coverage.present for coverage in answers["pages"]] == [2, 2, 1]
 
 
-async def test_the_client_asks_every_path_and_parameter_that_the_interface_describes(filled: Settings) -> None:
+async def test_files_have_all_that_was_asked_for(filled: Settings, tmp_path: Path) -> None:
+    async with served(filled) as address:
+        files = await asyncio.to_thread(download_everything, address, tmp_path)
+    assert [(told.path.stat().st_size, told.away) for told in files] == [(told.bytes, []) for told in files]
+    candles = pl.read_parquet(tmp_path / "candles")
+    assert candles["open_time_ms"].to_list() == [T0 + minute * MINUTE for minute in (2, 9, 16)]
+    trades = pl.read_parquet(tmp_path / "historical")
+    assert trades["trade_id"].to_list() == ["0", "1", "2", "3", "4"]
+    assert trades["price"].to_list() == [Decimal("27000.1")] * COUNT
+    assert pl.read_ipc_stream(tmp_path / "signals").height == COUNT
+    assert pl.read_csv(tmp_path / "funding").height == COUNT
+    for name in ("gaps", "bars"):
+        lines = (tmp_path / name).read_text().splitlines()
+        assert json.loads(lines[-1])["end"]["rows"] == len(lines) - 1 == COUNT, name
+
+
+async def test_the_client_asks_every_path_and_parameter_that_the_interface_describes(
+    filled: Settings, tmp_path: Path
+) -> None:
     """Held by what the server was asked: its audit log."""
     async with served(filled) as address:
         await asyncio.to_thread(ask_everything, address)
-    asked: dict[str, set[str]] = {}
+        await asyncio.to_thread(download_everything, address, tmp_path)
+    asked: dict[tuple[str, str], set[str]] = {}
     assert filled.audit is not None
     for line in map(json.loads, filled.audit.read_text().splitlines()):
         assert line["status"] == 200, line
-        asked.setdefault(line["path"], set()).update(name for name, _ in parse_qsl(line["query"]))
+        question = line["method"].lower(), line["path"]
+        asked.setdefault(question, set()).update(name for name, _ in parse_qsl(line["query"]))
     described = {
-        path: {parameter["name"] for parameter in next(iter(methods.values())).get("parameters", ())}
+        (method, path): {parameter["name"] for parameter in told.get("parameters", ())}
         for path, methods in DESCRIPTION["paths"].items()
-        if path.startswith("/v1/") and path != "/v1/analyze"
+        if path.startswith("/v1/")
+        for method, told in methods.items()
     }
-    for path, names in described.items():
-        if path != "/v1/estimate":
-            names.discard("format")  # answers are JSON: the other forms are for other readers
     assert asked == described, "serving/client/client.py and this file's ask_everything have to follow the interface"
+
+
+async def test_the_types_have_every_member_that_the_server_tells(filled: Settings) -> None:
+    async with served(filled) as address:
+        for question, type_ in ANSWERS.items():
+            method, path = question.split(" ")
+            body = (await asyncio.to_thread(urllib3.request, method, address + path)).data
+            typed = msgspec.to_builtins(msgspec.json.decode(body, type=type_))
+            assert untyped(json.loads(body), typed) == set(), question
+
+
+def untyped(told: Any, typed: Any) -> set[str]:
+    """The names, anywhere inside, that the typed value does not have."""
+    if isinstance(told, dict):
+        return (told.keys() - typed.keys()).union(
+            *(untyped(value, typed.get(name, {})) for name, value in told.items())
+        )
+    if isinstance(told, list):
+        return set[str]().union(*map(untyped, told, typed))
+    return set()
 
 
 def test_the_client_s_analysis_has_every_member_of_its_body() -> None:
@@ -137,9 +226,9 @@ async def test_a_name_that_nobody_has_comes_with_the_nearest(filled: Settings) -
     assert (raised.value.status, raised.value.more["nearest"][0]["symbol"]) == (404, "BTC-USDT")
 
 
-async def ran(*command: str) -> str:
+async def ran(*command: str, folder: Path) -> str:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *command, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        sys.executable, *command, cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, errors = await asyncio.wait_for(process.communicate(), 60)
@@ -147,18 +236,22 @@ async def ran(*command: str) -> str:
     return out.decode()
 
 
-async def test_the_snippets_of_its_page_run_as_they_stand(filled: Settings) -> None:
+async def test_the_snippets_of_its_page_run_as_they_stand(filled: Settings, tmp_path: Path) -> None:
     page = (ROOT / "docs" / "client.md").read_text()
     snippets = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 3
+    assert len(snippets) == 4
     async with served(filled) as address:
-        told = [await ran("-c", snippet.replace("http://127.0.0.1:8080", address)) for snippet in snippets]
+        told = [
+            await ran("-c", snippet.replace("http://127.0.0.1:8080", address), folder=tmp_path) for snippet in snippets
+        ]
     assert all("27000.1" in text for text in told[:2]), told
-    assert "404 Not Found: no tier has the market binance:BTCUSDT" in told[2]
+    assert told[2].startswith("rows "), told
+    assert "404 Not Found: no tier has the market binance:BTCUSDT" in told[3]
 
 
-async def test_the_example_prints_candles_and_how_complete_they_are(filled: Settings) -> None:
+async def test_the_example_prints_candles_and_how_complete_they_are(filled: Settings, tmp_path: Path) -> None:
+    example = str(ROOT / "examples" / "api_candles.py")
     async with served(filled) as address:
-        lines = (await ran(str(ROOT / "examples" / "api_candles.py"), address, "--limit", "1")).splitlines()
+        lines = (await ran(example, address, "--limit", "1", folder=tmp_path)).splitlines()
     assert len(lines) == 2, lines
     assert lines[0].endswith("27000.1 1000.5 hole")
