@@ -103,10 +103,13 @@ class BatchReader:
     def _rescale(self, numbers: Ints, places: Ints, markets: Ints, usual: Ints) -> Bools:
         """Bring the amounts from these places to the scales of the markets. Returns for which ones 64 bits suffice."""
         scales = np.zeros((len(self.keys), 3), np.int64)
-        for market in np.unique(markets[usual]).tolist():
+        order = np.argsort(markets[usual], kind="stable")
+        those, begins = np.unique(markets[usual][order], return_index=True)
+        for market in those.tolist():
             scales[market] = self._scales.get(self.keys[market], COARSEST)
         needed = scales.copy()
-        np.maximum.at(needed, markets[usual], places.T[usual])
+        if len(those):
+            needed[those] = np.maximum(scales[those], np.maximum.reduceat(places.T[usual][order], begins))
         for market in np.flatnonzero((needed > scales).any(1)).tolist():
             self._fit(self.keys[market], Scale(*needed[market].tolist()))
         more = needed[markets].T - places
