@@ -29,11 +29,11 @@ from serving.client.answers import (
     ApiDays,
     ApiEstimate,
     ApiExchanges,
-    ApiFile,
     ApiHealth,
     ApiTickers,
     ApiTrades,
 )
+from serving.client.files import ApiFile
 from serving.planner import Tier
 from serving.server import ServeSettings, serving
 from sinks.clickhouse.store import ClickHouseStore
@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[3]
 MARKET = ("binance", "BTC-USDT")
 DESCRIPTION = json.loads((ROOT / "docs" / "openapi.json").read_text())
 COUNT = 5
-SIZE = {"kind": "dollar", "threshold": "1000000.5"}
+SIZE: dict[str, Any] = {"kind": "dollar", "threshold": "1000000.5"}
 RECORDS_AS_FILES = {"historical": "parquet", "signals": "arrow", "funding": "csv", "gaps": "ndjson"}
 
 ANSWERS: dict[str, type[Struct]] = {
@@ -81,7 +81,7 @@ async def served(settings: Settings) -> AsyncIterator[str]:
 
 def ask_everything(address: str) -> dict[str, Any]:
     """Every method with every parameter, but for files; records in pages of two."""
-    period = {"from_": T0, "until": T0 + 1000 * MINUTE, "limit": COUNT}
+    period: dict[str, Any] = {"from_": T0, "until": T0 + 1000 * MINUTE, "limit": COUNT}
     with Client(address, page_records=2) as client:
         return {
             "candles": client.candles(*MARKET, timeframe="7m", from_=T0, until=T0 + 21 * MINUTE, limit=3).read(),
@@ -108,7 +108,7 @@ def ask_everything(address: str) -> dict[str, Any]:
 
 def download_everything(address: str, folder: Path) -> list[ApiFile]:
     """Files that have the names of the questions, with every parameter."""
-    period = {"from_": T0, "until": T0 + 1000 * MINUTE}
+    period: dict[str, Any] = {"from_": T0, "until": T0 + 1000 * MINUTE}
     with Client(address) as client:
         return [
             client.download(
@@ -205,9 +205,8 @@ async def test_the_types_have_every_member_that_the_server_tells(filled: Setting
 def untyped(told: Any, typed: Any) -> set[str]:
     """The names, anywhere inside, that the typed value does not have."""
     if isinstance(told, dict):
-        return (told.keys() - typed.keys()).union(
-            *(untyped(value, typed.get(name, {})) for name, value in told.items())
-        )
+        inside = (untyped(value, typed.get(name, {})) for name, value in told.items())
+        return set[str](told.keys() - typed.keys()).union(*inside)
     if isinstance(told, list):
         return set[str]().union(*map(untyped, told, typed))
     return set()
