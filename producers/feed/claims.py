@@ -32,7 +32,7 @@ def take_back(feed: "AnySymbol", from_us: int, until_us: int, outbox: Outbox, re
     if clock is None or not markers:
         return
     outbox.taken_back.extend((feed, marker) for marker in markers)
-    until_us = min(until_us, clock.complete_until_us - 1)
+    from_us, until_us = max(from_us, clock.final_until_us), min(until_us, clock.complete_until_us - 1)
     feed.report(FeedEventKind.TAKEN_BACK, outbox, from_us=from_us, until_us=until_us, reason=reason)
 
 
