@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,6 @@ CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
     "response_schema_conformance", "negative_data_rejection", "unsupported_method", "allow_header_conformance",
 )  # fmt: skip
-OWN = ("--include-path-regex", "^/v1/")
-FOREIGN = ("--exclude-path-regex", "^/v1/")
-"""Binance's and UDF's forms, whose problems are not those of the description: UDF tells them with 200."""
 INJECTIONS = (
     "' OR 1=1 --", "BTC-USDT' UNION ALL SELECT * FROM trades --", "'; DROP TABLE candles; --", '" OR ""="',
     "{exchange:String}", "${jndi:ldap://x}", "$(id)", "`id`", "../../../etc/passwd", "%00", "\\'", "*", "?", "[a-z]*",
@@ -45,9 +42,17 @@ async def filled(settings: Settings) -> Settings:
     return settings
 
 
-async def fuzzed(address: str, folder: Path, *options: str, checks: Sequence[str] = CHECKS) -> None:
-    """Asserts that schemathesis, which leaves files in the folder, finds nothing; else it says how to ask again."""
-    command = ("schemathesis.cli", "run", f"{address}/v1/openapi.json", "--checks", ",".join(checks), "--no-color")
+async def fuzzed(address: str, folder: Path, *options: str) -> None:
+    """Asserts that schemathesis, which leaves files in the folder, finds nothing; else it says how to ask again.
+
+    Other programs' interfaces have errors of their own forms: of them only defects are looked for.
+    """
+    for checks, paths in ((",".join(CHECKS), "^/v1/"), ("not_a_server_error", "^/(api|exchange|udf)/")):
+        await _fuzzed(address, folder, "--checks", checks, "--include-path-regex", paths, *options)
+
+
+async def _fuzzed(address: str, folder: Path, *options: str) -> None:
+    command = ("schemathesis.cli", "run", f"{address}/v1/openapi.json", "--no-color")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -63,9 +68,7 @@ async def fuzzed(address: str, folder: Path, *options: str, checks: Sequence[str
 
 async def test_a_few_questions_of_every_kind_are_answered_as_described(filled: Settings, tmp_path: Path) -> None:
     async with serving(filled, ServeSettings(port=0)) as (address, _):
-        few = ("--seed", "1", "--phases", "fuzzing", "--max-examples", "8", "--no-shrink")
-        await fuzzed(address, tmp_path, *OWN, *few)
-        await fuzzed(address, tmp_path, *FOREIGN, *few, checks=["not_a_server_error"])
+        await fuzzed(address, tmp_path, "--seed", "1", "--phases", "fuzzing", "--max-examples", "8", "--no-shrink")
 
 
 @pytest.mark.long
@@ -73,15 +76,7 @@ async def test_a_few_questions_of_every_kind_are_answered_as_described(filled: S
 async def test_thousands_of_questions_are_answered_as_described(filled: Settings, tmp_path: Path) -> None:
     async with serving(filled, ServeSettings(port=0)) as (address, _):
         await fuzzed(
-            address,
-            tmp_path,
-            *OWN,
-            "--max-time",
-            "300",
-            "--max-examples",
-            "400",
-            "--phases",
-            "examples,coverage,fuzzing",
+            address, tmp_path, "--max-time", "300", "--max-examples", "400", "--phases", "examples,coverage,fuzzing"
         )
 
 
@@ -91,9 +86,11 @@ async def test_what_stands_in_a_question_is_never_carried_out(filled: Settings) 
         async with session.get("/v1/openapi.json") as description:
             paths = json.loads(await description.read())["paths"]
         for path, query in questions(paths):
-            async with session.get(path, params=query) as response:
+            async with session.get(path.format(exchange="binance"), params=query) as response:
                 told = await response.read()
                 assert response.status in {200, 400, 404}, (path, query, told)
+                if not path.startswith("/v1/"):
+                    continue
                 records = json.loads(told).get(path.rpartition("/")[2]) if response.status == 200 else []
                 assert not records, (path, query, told)
         assert await counted(filled) == before
@@ -102,15 +99,15 @@ async def test_what_stands_in_a_question_is_never_carried_out(filled: Settings) 
 
 
 def questions(paths: dict[str, Any]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each of the injections in the place of each text of our own paths; the other parameters are good."""
+    """Every path with each of the injections in the place of each of its texts; the other parameters are good."""
     good = {
         "exchange": "binance", "symbol": "BTC-USDT", "symbols": "BTC-USDT", "from_ms": str(T0),
-        "until_ms": str(T0 + MINUTE), "kind": "tick", "threshold": "100",
+        "until_ms": str(T0 + MINUTE), "kind": "tick", "threshold": "100", "interval": "1m", "resolution": "1",
+        "from": str(T0 // 1000), "to": str(T0 // 1000 + 60),
     }  # fmt: skip
     for path, methods in paths.items():
-        if not path.startswith("/v1/"):
-            continue
-        parameters = methods.get("get", {}).get("parameters", ())
+        given = methods.get("get", {}).get("parameters", ())
+        parameters = [each for each in given if each["in"] == "query"]
         required = {each["name"]: good[each["name"]] for each in parameters if each["required"]}
         texts = [each["name"] for each in parameters if "integer" not in json.dumps(each["schema"])]
         yield from ((path, required | {name: text}) for name in texts for text in INJECTIONS)
