@@ -7,9 +7,8 @@ milliseconds or, where a name says `_us`, microseconds). Errors are problem+json
 import time
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, Field, field_validator
@@ -38,12 +37,11 @@ from serving.planner import MAX_CANDLES, RevisionChoice, SpanMs
 from serving.problem import PROBLEM_RESPONSES, problem
 from serving.reader import read_tickers, read_trades
 from serving.record_routes import Form, asked_form, market_routes, record_routes, require_few_rows, wrong
+from serving.responses import json_response, unavailable
 from serving.streams import StreamSlots, candle_parts, streamed
 from serving.tiers import Tiers
 from serving.trades import MAX_TRADES
 from serving.udf.routes import udf_routes
-
-_RETRY_AFTER_S = 5
 
 
 class CandlesQuery(MarketQuery):
@@ -128,28 +126,28 @@ def build_api(tiers: Tiers, held: HeldSpans, analyst: Analyst | None = None) -> 
         answer = await read_candles(tiers, held, query.question, now_ms=time.time_ns() // 1_000_000)
         if not answer.merged and not answer.away:
             await markets.require_any([query.market])
-        return _json(candles_json(query.market, query.question.length, answer))
+        return json_response(candles_json(query.market, query.question.length, answer))
 
     @api.get("/v1/trades", summary="The latest trades of a symbol, newest first")
     async def trades(query: Annotated[TradesQuery, Query()]) -> Response:
         answer = await read_trades(tiers, query.market, limit=query.limit)
         if not answer.trades and not answer.away:
             await markets.require_any([query.market])
-        return _json(trades_json(query.market, answer))
+        return json_response(trades_json(query.market, answer))
 
     @api.get("/v1/tickers", summary="The newest rolling statistics of symbols")
     async def tickers(query: Annotated[TickersQuery, Query()]) -> Response:
         answer = await read_tickers(tiers, query.markets)
         if not any(answer.tickers.values()) and not answer.away:
             await markets.require_any(query.markets)
-        return _json(tickers_json(query.exchange, answer))
+        return json_response(tickers_json(query.exchange, answer))
 
     @api.get("/v1/health", summary="Which tiers answered some seconds ago; always 200")
     async def health() -> Response:
         reachable = await tier_health.reachable()
         there = reachable.values()
         status = Health.OK if all(there) else Health.DEGRADED if any(there) else Health.DOWN
-        return _json(
+        return json_response(
             {"status": status, "tiers": {tier.value: {"reachable": answers} for tier, answers in reachable.items()}}
         )
 
@@ -163,10 +161,10 @@ def build_api(tiers: Tiers, held: HeldSpans, analyst: Analyst | None = None) -> 
     api.add_exception_handler(RequestValidationError, _on_wrong_parameters)
     api.add_exception_handler(HTTPException, _on_http_error)
     api.add_exception_handler(UnknownMarketError, _on_unknown_market)
-    api.add_exception_handler(NoTierError, _on_no_tier)
+    api.add_exception_handler(NoTierError, _on_unavailable)
     api.add_exception_handler(TooMuchError, _on_too_much)
     api.add_exception_handler(TooManyRowsError, _on_too_many_rows)
-    api.add_exception_handler(TooManyStreamsError, _on_too_many_streams)
+    api.add_exception_handler(TooManyStreamsError, _on_unavailable)
     api.add_exception_handler(Exception, _on_defect)
     return api
 
@@ -203,8 +201,8 @@ async def _on_unknown_market(request: Request, error: Exception) -> Response:  #
     return problem(HTTPStatus.NOT_FOUND, str(error), nearest=[market._asdict() for market in error.nearest])
 
 
-async def _on_no_tier(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
+async def _on_unavailable(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
+    return unavailable(str(error))
 
 
 async def _on_too_much(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
@@ -217,22 +215,9 @@ async def _on_too_many_rows(request: Request, error: Exception) -> Response:  # 
     return problem(HTTPStatus.BAD_REQUEST, str(error), until_ms=error.until_ms)
 
 
-async def _on_too_many_streams(request: Request, error: Exception) -> Response:  # noqa: ARG001  # Starlette's signature
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
-
-
 async def _on_defect(request: Request, error: Exception) -> Response:
     if isinstance(error, StreamBrokenError):  # its client sees the connection break
         logger("serve").error("a stream broke off", path=request.url.path, reason=str(error))
     else:
         logger("serve").error("a request failed", path=request.url.path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server could not answer; its log says why")
-
-
-def to_bytes(answer: dict[str, Any]) -> bytes:
-    """The body of an answer."""
-    return orjson.dumps(answer)
-
-
-def _json(answer: dict[str, Any]) -> Response:
-    return Response(to_bytes(answer), media_type="application/json")

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, Field
 
@@ -22,6 +21,7 @@ from serving.parameters import MarketQuery, TimeMs
 from serving.planner import SpanMs
 from serving.record_routes import Threshold, wrong
 from serving.records import RecordsQuestion
+from serving.responses import json_response
 from serving.streams import MAX_STREAMED_ROWS
 from serving.tiers import Tiers
 from sinks.record_forms import RecordKind
@@ -81,7 +81,7 @@ def estimate_routes(tiers: Tiers, held: HeldSpans) -> APIRouter:
     )
     async def estimate(query: Annotated[EstimateQuery, Query()]) -> Response:
         told = await _estimate(tiers, held, query, now_ms=time.time_ns() // 1_000_000)
-        return Response(orjson.dumps(estimate_json(told)), media_type="application/json")
+        return json_response(estimate_json(told))
 
     return routes
 

@@ -8,7 +8,6 @@ import base64
 import binascii
 import time
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
 
 import orjson
@@ -30,6 +29,7 @@ from serving.media_types import AnswerForm, accepted_form
 from serving.parameters import MarketQuery, Name, Parameters, TimeMs
 from serving.planner import SpanMs, Tier
 from serving.records import RecordsPage, RecordsQuestion, read_page
+from serving.responses import json_response
 from serving.streams import MAX_STREAMED_ROWS, StreamSlots, record_parts, streamed
 from serving.texts import json_values
 from serving.tiers import AwayError, Tiers
@@ -116,7 +116,8 @@ def record_routes(tiers: Tiers, held: HeldSpans, slots: StreamSlots) -> APIRoute
         form = asked_form(query, query.format, accept)
         question, now_ms = query.question(kind), time.time_ns() // 1_000_000
         if form is AnswerForm.JSON:
-            return _json(page_json(question, await read_page(tiers, held, question, limit=query.limit, now_ms=now_ms)))
+            page = await read_page(tiers, held, question, limit=query.limit, now_ms=now_ms)
+            return json_response(page_json(question, page))
         estimate = await estimate_records(tiers, held, question, form, now_ms=now_ms)
         require_few_rows(estimate.rows, question.span, now_ms)
         return await streamed(record_parts(tiers, held, question, form, now_ms=now_ms), form, slots)
@@ -143,18 +144,18 @@ def market_routes(tiers: Tiers, held: HeldSpans) -> APIRouter:
 
     @routes.get("/v1/instruments", summary="What an exchange trades, by symbol")
     async def instruments(query: Annotated[InstrumentsQuery, Query()]) -> Response:
-        return _json(await _instruments(tiers, query))
+        return json_response(await _instruments(tiers, query))
 
     @routes.get("/v1/exchanges", summary="The exchanges that have instruments")
     async def exchanges() -> Response:
-        return _json({"exchanges": await _of_warm(tiers.warm.exchanges()), "source": {"tier": Tier.WARM}})
+        return json_response({"exchanges": await _of_warm(tiers.warm.exchanges()), "source": {"tier": Tier.WARM}})
 
     @routes.get("/v1/coverage", summary="How many minutes of each day of a market have a candle, and in which tiers")
     async def coverage(query: Annotated[CoverageQuery, Query()]) -> Response:
         span = SpanMs(query.from_ms, query.until_ms)
         if span.until_ms - span.from_ms > MAX_DAYS * DAY_MS:
             raise wrong("until_ms", f"must lie at most {MAX_DAYS} days after from_ms: ask for a shorter time")
-        return _json(coverage_json(query.market, await read_coverage(tiers, held, query.market, span)))
+        return json_response(coverage_json(query.market, await read_coverage(tiers, held, query.market, span)))
 
     return routes
 
@@ -250,7 +251,3 @@ def _read_cursor(kind: RecordKind, text: str | None) -> Cursor | None:
 def wrong(parameter: str, message: str) -> RequestValidationError:
     """What is said of a parameter that is wrong."""
     return RequestValidationError([{"loc": ("query", parameter), "msg": message, "type": "value_error"}])
-
-
-def _json(answer: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(answer), HTTPStatus.OK, media_type="application/json")

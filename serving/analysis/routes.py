@@ -31,6 +31,7 @@ from serving.lengths import CandleLength
 from serving.markets import Markets
 from serving.parameters import Name, Parameters, TimeMs
 from serving.problem import problem
+from serving.responses import RETRY_AFTER_S, json_response
 from serving.tiers import Tiers
 
 MAX_ANALYSED_SYMBOLS, MAX_ANALYSED_CANDLES, DEFAULT_ANALYSED_CANDLES = 10, 1_000, 168
@@ -40,7 +41,6 @@ _WHOLE_S = 50.0
 """An answer that does not stream has to begin within a minute (`serving.access.limits`)."""
 _ALIVE_S = 10.0
 """The longest silence of a stream."""
-_RETRY_AFTER_S = 5
 
 AnalysisEvents = AsyncGenerator[tuple[str, dict[str, Any]]]
 """Name and members of each."""
@@ -117,7 +117,7 @@ class Analyst:
             return problem(HTTPStatus.BAD_REQUEST, str(error))
         if self._places.locked():
             detail = f"{MOST_ANALYSES} analyses are being made: ask again, or with statistics_only"
-            return _later(detail, HTTPStatus.SERVICE_UNAVAILABLE, _RETRY_AFTER_S)
+            return _later(detail, HTTPStatus.SERVICE_UNAVAILABLE, RETRY_AFTER_S)
         events = self._events(statement, prompt, model, caller, request.scope["costs"])
         if not body.stream:
             return await _whole(events)
@@ -193,13 +193,13 @@ async def _whole(events: AnalysisEvents) -> Response:
     except TimeoutError:
         detail = f"the model took longer than {_WHOLE_S:g} s: ask with stream, or with statistics_only"
         return problem(HTTPStatus.GATEWAY_TIMEOUT, detail)
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return json_response(answer)
 
 
 def _told(body: AnalysisBody, answer: dict[str, Any]) -> Response:
     """Statistics alone."""
     if not body.stream:
-        return Response(orjson.dumps(answer), media_type="application/json")
+        return json_response(answer)
     statistics = _line("statistics", {"statistics": answer["statistics"]})
     return Response(statistics + _line("done", {"model": None}), media_type="text/event-stream")
 

@@ -13,10 +13,10 @@ from serving.binance.spot_api import SpotAnswer, SpotApi
 from serving.errors import NoTierError, TooMuchError, TooSparseError
 from serving.held import HeldSpans
 from serving.instrument_lists import InstrumentLists
+from serving.responses import RETRY_AFTER_S
 from serving.tiers import Tiers
 
 PREFIXES = ("/api/v3", "/exchange/{exchange}/api/v3")
-_RETRY_AFTER_S = 5
 _TIME_UNIT = "X-MBX-TIME-UNIT"
 
 Asked = Callable[[str, SpotParameters], Awaitable[SpotAnswer]]
@@ -103,7 +103,7 @@ def _route(ask: Asked, path: _Path) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _told(error: SpotApiError) -> Response:
-    headers = {"Retry-After": str(_RETRY_AFTER_S)} if error.status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.status is HTTPStatus.SERVICE_UNAVAILABLE else None
     return Response(error.body, error.status, headers, media_type="application/json")
 
 

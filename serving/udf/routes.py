@@ -22,13 +22,13 @@ from serving.lengths import CandleLength
 from serving.neighbours import Neighbours
 from serving.planner import MAX_CANDLES
 from serving.present import PresentCandles, PresentQuestion
+from serving.responses import RETRY_AFTER_S
 from serving.tiers import Tiers
 from serving.udf.bars import history, marks_of, marks_table, no_data
 from serving.udf.resolutions import SUPPORTED, length_of
 from serving.udf.symbols import TYPES, resolved, search_result, searched, symbol_info
 from serving.walk import read_present
 
-_RETRY_AFTER_S = 5
 _SEARCHED_DEFAULT, _SEARCHED_MOST = 30, 100
 _MOST_MARKED = 2_000
 """Candles looked through for marks: the latest of the time that is shown."""
@@ -178,7 +178,7 @@ def _route(ask: Asked) -> Callable[[Request], Awaitable[Response]]:
         except (UdfError, TooMuchError, TooSparseError) as error:
             return _told(error, HTTPStatus.OK)
         except NoTierError as error:
-            return _told(error, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(_RETRY_AFTER_S)})
+            return _told(error, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(RETRY_AFTER_S)})
         return Response(orjson.dumps(body), HTTPStatus.OK, media_type="application/json")
 
     return route

@@ -14,11 +14,11 @@ from market.candle import Status
 from market.key import MarketKey
 from runtime.settings import Settings
 from serving.answers import candles_json, tickers_json, trades_json
-from serving.api import to_bytes
 from serving.candles import CandlesQuestion, read_candles
 from serving.held import HeldSpans
 from serving.lengths import CandleLength
 from serving.reader import read_tickers, read_trades
+from serving.responses import to_bytes
 from serving.server import ServeSettings, serving
 from serving.tiers import Tiers
 from sinks.clickhouse.store import ClickHouseStore
